@@ -1,0 +1,70 @@
+# Every command a person needs. `make` alone lists them.
+PYTHON  ?= python3
+TRAINER ?= yes
+VENV    := .venv
+BIN     := $(VENV)/bin
+LOCKS   := locks/services.txt $(if $(filter-out no,$(TRAINER)),locks/trainer.txt)
+STAMP   := $(VENV)/.installed-$(if $(filter-out no,$(TRAINER)),full,services)
+DEV     := $(VENV)/.installed-dev
+UV      := $(BIN)/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format bench train lock schemas proto clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(UV):
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --require-hashes -r locks/uv.txt
+
+$(STAMP): $(UV) $(LOCKS) pyproject.toml
+	$(UV) pip install -q --python $(BIN)/python --require-hashes $(addprefix -r ,$(LOCKS))
+	$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): $(STAMP) locks/dev.txt
+	$(UV) pip install -q --python $(BIN)/python --require-hashes -r locks/dev.txt
+	@touch $@
+
+setup: $(STAMP)  ## install everything into .venv (TRAINER=no leaves torch out)
+
+run: setup  ## start all services on the embedded default and open the console
+	$(BIN)/astrolens up
+
+test: $(DEV)  ## run the test suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(DEV)  ## lint, types, import rules, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV)  ## format and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV)  ## measure throughput and cost against the incumbent's way, in one run
+	$(BIN)/python -m tests.bench.main
+
+train: setup  ## train and calibrate the bundle from ../shared/data/galaxies and the simulated sky
+	$(BIN)/python -m astrolens.trainer
+
+proto: $(DEV)  ## generate the gRPC code from proto/
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=services --grpc_python_out=services --mypy_out=services --mypy_grpc_out=services $(shell find proto -name '*.proto')
+
+schemas: $(DEV)  ## generate schemas/ from contracts/
+	$(BIN)/python -m pytest tests/contract --update-golden -q
+
+COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+lock:  ## resolve the locks again (add UPGRADE=--upgrade for newer versions)
+	$(COMPILE) $(UPGRADE) --extra all --extra trainer --extra dev pyproject.toml -o locks/all.txt
+	$(COMPILE) -c locks/all.txt --extra all pyproject.toml -o locks/services.txt
+	$(COMPILE) -c locks/all.txt --extra trainer pyproject.toml -o locks/trainer.txt
+	$(COMPILE) -c locks/all.txt --extra all --extra dev pyproject.toml -o locks/dev.txt
+	printf "uv\nsetuptools\n" | $(COMPILE) - -o locks/uv.txt
+	rm locks/all.txt
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

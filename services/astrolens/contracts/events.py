@@ -1,0 +1,83 @@
+"""Facts on the bus: frozen, in the past tense, with an id that is a function of what happened."""
+
+from typing import Literal, Self
+
+from astrolens import __version__
+from astrolens.contracts import topics
+from astrolens.contracts.base import Contract, PValue, UtcTime, utc_now
+from astrolens.contracts.ids import event_id
+from astrolens.contracts.records import Answer, PendingEvent
+from astrolens.contracts.verdicts import Verdict
+
+
+class Event(Contract):
+    """What every event carries."""
+
+    event_id: str
+    producer: str
+    schema_version: Literal[1] = 1
+    occurred_at: UtcTime
+
+    def pending(self, *, topic: str, key: str) -> PendingEvent:
+        """The event as it rides in the document that caused it."""
+        return PendingEvent(event_id=self.event_id, topic=topic, key=key, payload=self.model_dump_json())
+
+
+def producer(service: str) -> str:
+    """The name of the program that made an event."""
+    return f"astrolens-{service}/{__version__}"
+
+
+class ImageSubmitted(Event):
+    """An original lies in the image store and wants to be decoded (or fetched, where `url` is set)."""
+
+    receipt_id: str
+
+    @classmethod
+    def of(cls, receipt: str, *, service: str) -> Self:
+        """The event of one receipt."""
+        return cls(
+            event_id=event_id(topics.IMAGES_SUBMITTED, receipt),
+            producer=producer(service),
+            occurred_at=utc_now(),
+            receipt_id=receipt,
+        )
+
+
+class ImageIngested(Event):
+    """A cutout waits for its analysis."""
+
+    image_id: str
+    survey: str
+    cutout_key: str
+    cutout_sha256: str
+
+
+class ImageAnalyzed(Event):
+    """A bundle gave its verdict; the whole analysis is in the record store."""
+
+    image_id: str
+    survey: str
+    model_digest: str
+    calibration_id: str
+    predicted_class: str
+    p_value: PValue
+    verdict: Verdict
+
+
+class LabelRecorded(Event):
+    """A person answered; `answer` None takes the last answer back."""
+
+    image_id: str
+    label_id: str
+    answer: Answer | None
+    user: str
+
+
+BY_TOPIC: dict[str, type[Event]] = {
+    topics.IMAGES_SUBMITTED: ImageSubmitted,
+    topics.IMAGES_INGESTED: ImageIngested,
+    topics.IMAGES_ANALYZED: ImageAnalyzed,
+    topics.LABELS_RECORDED: LabelRecorded,
+}
+"""Every internal topic and the one kind of event on it."""
