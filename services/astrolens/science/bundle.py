@@ -1,0 +1,307 @@
+"""The model bundle: a folder with a backbone, its detectors, their calibration, and a manifest that signs them all.
+
+```
+manifest.json     what everything is, and the SHA-256 and size of every other file
+model.onnx        pixels [n, channels, size, size] uint8 -> logits [n, classes], embedding [n, d]
+detectors.npz     fitted arrays of the detectors, named `<detector>.<array>`
+calibration.npz   sorted scores of held-out ordinary images, see `astrolens.science.calibration`
+index.npz         coarse centroids of the embedding space, for the similarity index
+model_card.md     what it was made of, for people
+```
+Every byte is compared with the manifest before any of it is parsed; nothing is ever unpickled.
+"""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from astrolens.contracts.base import Contract, Slug, UtcTime
+from astrolens.science.preprocessing import PreprocessingSpec, preprocessing_digest
+
+Arrays = Mapping[str, NDArray[Any]]
+
+MANIFEST: Final = "manifest.json"
+MODEL: Final = "model.onnx"
+DETECTORS: Final = "detectors.npz"
+CALIBRATION: Final = "calibration.npz"
+INDEX: Final = "index.npz"
+CARD: Final = "model_card.md"
+REQUIRED: Final = (MODEL, DETECTORS, CALIBRATION, INDEX, CARD)
+
+FIRST_LIGHT: Final = Path(__file__).resolve().parents[1] / "bundles" / "first-light"
+"""The bundle that comes with the package."""
+
+_MAX_MANIFEST_BYTES = 1 << 20
+_MAX_FILE_BYTES = 1 << 30
+"""A ViT-B/16 in fp32 takes 350 MB; whatever is far above it is no bundle of ours."""
+
+_FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*\.[a-z0-9]+$", max_length=64)]
+
+
+class BundleDamaged(Exception):  # noqa: N818 - reads as what it says
+    """A bundle that must not be used: something is missing, changed, or does not fit together.
+
+    Attributes:
+        path: The file or folder at fault.
+        reason: What is wrong with it, in a few words.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"model bundle {path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class FileEntry(Contract):
+    """What a file of the bundle must be."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=0, le=_MAX_FILE_BYTES, description="Bytes.")
+
+
+class DetectorEntry(Contract):
+    """One detector: which formula, with which constants. Its fitted arrays lie in `detectors.npz`."""
+
+    name: Slug = Field(description="Key in analyses and calibration.")
+    kind: Slug = Field(description="Formula, a key of `astrolens.science.detectors.KINDS`.")
+    title: str = Field(description="For people.")
+    parameters: dict[str, float] = Field(default_factory=dict)
+
+
+class Combination(Contract):
+    """How p-values of several detectors become one."""
+
+    method: Literal["fisher"] = "fisher"
+    detectors: tuple[Slug, ...] = Field(min_length=1, description="Those that count; others are only reported.")
+    tail_share: float = Field(default=0.02, gt=0.0, lt=0.5, description="Share of scores that fits the tail.")
+
+
+class SurveyEntry(Contract):
+    """How many held-out ordinary images calibrate a survey."""
+
+    detector_images: int = Field(ge=1, description="For the detectors, one by one.")
+    combined_images: int = Field(ge=1, description="For their combination.")
+
+
+class ModelEntry(Contract):
+    """The face of the ONNX graph."""
+
+    architecture: str
+    input: str = "pixels"
+    logits: str = "logits"
+    embedding: str = "embedding"
+    embedding_dim: int = Field(ge=1)
+    parameters: int = Field(ge=1, description="Number of weights.")
+
+
+class Training(Contract):
+    """Where the bundle comes from."""
+
+    code_version: str
+    seed: int
+    epochs: int
+    minutes: float
+    images: dict[str, dict[str, int]] = Field(description="Images a split and survey.")
+    data_digest: str = Field(description="SHA-256 of the label table that named them.")
+
+
+class Manifest(Contract):
+    """The signed table of contents."""
+
+    format: Literal[1] = 1
+    name: Slug
+    version: str
+    created_at: UtcTime
+    classes: tuple[Slug, ...] = Field(min_length=2)
+    surveys: dict[Slug, SurveyEntry] = Field(min_length=1)
+    preprocessing: PreprocessingSpec
+    model: ModelEntry
+    detectors: tuple[DetectorEntry, ...] = Field(min_length=1)
+    combination: Combination
+    training: Training
+    figures: dict[str, Any] = Field(default_factory=dict, description="Measured on the test split; see the model card.")
+    files: dict[_FileName, FileEntry]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose every byte was checked against its manifest.
+
+    Attributes:
+        path: The folder it was read from.
+        manifest: What it says of itself.
+        digest: `model_digest`: SHA-256 of the bytes of `manifest.json`, which names the digest of every file.
+        model: The ONNX graph, the very bytes that were checked.
+        detectors: Fitted arrays, `<detector>.<array>`.
+        calibration: Sorted calibration scores.
+        index: `centroids` [k, d], unit length.
+        card: The model card, Markdown.
+    """
+
+    path: Path
+    manifest: Manifest
+    digest: str
+    model: bytes = field(repr=False)
+    detectors: Arrays = field(repr=False)
+    calibration: Arrays = field(repr=False)
+    index: Arrays = field(repr=False)
+    card: str = field(repr=False)
+
+    @classmethod
+    def load(cls, path: Path | str, *, expected_digest: str | None = None) -> Self:
+        """Read a bundle and check all of it.
+
+        Args:
+            path: Its folder.
+            expected_digest: The `model_digest` it must have, where the caller knows one.
+
+        Raises:
+            BundleDamaged: Anything is missing, superfluous, oversized, changed or malformed.
+        """
+        folder = Path(path)
+        manifest, digest = _read_manifest(folder)
+        if expected_digest is not None and digest != expected_digest:
+            raise BundleDamaged(folder / MANIFEST, f"its digest is {digest}, not {expected_digest} as was asked for")
+        contents = _read_files(folder, manifest)
+        index = _arrays(folder / INDEX, contents[INDEX])
+        centroids = index.get("centroids")
+        if centroids is None or centroids.ndim != 2 or centroids.shape[1] != manifest.model.embedding_dim:
+            raise BundleDamaged(folder / INDEX, f"it has no centroids of {manifest.model.embedding_dim} dimensions")
+        return cls(
+            path=folder,
+            manifest=manifest,
+            digest=digest,
+            model=contents[MODEL],
+            detectors=_arrays(folder / DETECTORS, contents[DETECTORS]),
+            calibration=_arrays(folder / CALIBRATION, contents[CALIBRATION]),
+            index=index,
+            card=contents[CARD].decode("utf-8", errors="replace"),
+        )
+
+    @property
+    def preprocessing(self) -> PreprocessingSpec:
+        """How a cutout becomes the backbone's input."""
+        return self.manifest.preprocessing
+
+    @property
+    def preprocessing_digest(self) -> str:
+        """SHA-256 of the preprocessing spec."""
+        return preprocessing_digest(self.manifest.preprocessing)
+
+    @property
+    def centroids(self) -> NDArray[np.float32]:
+        """[k, d] unit-length coarse centroids of the embedding space, for an inverted-file index."""
+        return np.asarray(self.index["centroids"], dtype=np.float32)
+
+
+def file_entry(data: bytes) -> FileEntry:
+    """The manifest's line about a file."""
+    return FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+
+def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> str:
+    """Write a bundle, its manifest last, so that a half-written one is never valid.
+
+    Args:
+        folder: Made where absent; files of an older bundle in it are removed.
+        manifest: Everything but `files`, which is filled in here.
+        contents: All files but the manifest, by name.
+
+    Returns:
+        The `model_digest`.
+    """
+    signed = manifest.model_copy(update={"files": {name: file_entry(data) for name, data in sorted(contents.items())}})
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.iterdir():
+        stale.unlink()
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    text = (signed.model_dump_json(indent=2) + "\n").encode()
+    (folder / MANIFEST).write_bytes(text)
+    return hashlib.sha256(text).hexdigest()
+
+
+def arrays_to_bytes(arrays: Arrays) -> bytes:
+    """Arrays as the bytes of an uncompressed `.npz`; equal arrays give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(arrays):
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            # np.savez writes the present time into the archive, which would change the bundle's digest.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0)), content.getvalue())
+    return buffer.getvalue()
+
+
+def _read_manifest(folder: Path) -> tuple[Manifest, str]:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise BundleDamaged(folder, "there is no such folder")
+    if not path.is_file():
+        raise BundleDamaged(path, "the file is missing")
+    data = _read(path, _MAX_MANIFEST_BYTES)
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise BundleDamaged(path, f"the manifest is not valid at {where}: {first['msg']}") from error
+    return manifest, hashlib.sha256(data).hexdigest()
+
+
+def _read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+    unsigned = [name for name in REQUIRED if name not in manifest.files]
+    if unsigned:
+        raise BundleDamaged(folder / MANIFEST, f"the manifest does not name {unsigned[0]}")
+    for entry in sorted(folder.iterdir()):
+        if entry.name != MANIFEST and entry.name not in manifest.files:
+            raise BundleDamaged(entry, "the manifest does not know this file")
+    contents = {}
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise BundleDamaged(path, "the file is missing")
+        size = path.stat().st_size
+        if size != expected.size:
+            raise BundleDamaged(path, f"it has {size} bytes where the manifest says {expected.size}")
+        data = _read(path, expected.size)
+        if file_entry(data) != expected:
+            raise BundleDamaged(path, "its SHA-256 digest is not the one in the manifest")
+        contents[name] = data
+    return contents
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """At most `limit` bytes of a file, whatever it claims to hold."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except OSError as error:
+        raise BundleDamaged(path, f"it cannot be read ({error.strerror})") from error
+    if len(data) > limit:
+        raise BundleDamaged(path, f"it is larger than {limit} bytes")
+    return data
+
+
+def _arrays(path: Path, data: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of an `.npz`, never unpickled, in all no larger than a file may be."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MAX_FILE_BYTES:
+                raise BundleDamaged(path, f"its arrays are larger than {_MAX_FILE_BYTES} bytes")
+        with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
+            arrays = {name: loaded[name] for name in loaded.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleDamaged(path, "it is no archive of plain arrays") from error
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise BundleDamaged(path, f"array {name} holds values that are not finite")
+    return arrays

@@ -1,0 +1,189 @@
+"""From the backbone's outputs to verdicts: a pure function of the image, the bundle and the false-alarm budget."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrolens.contracts.verdicts import Verdict
+from astrolens.science.bundle import CALIBRATION, DETECTORS, Bundle, BundleDamaged
+from astrolens.science.calibration import COMBINED, POOLED, SurveyCalibration, calibrations
+from astrolens.science.detectors import Features, Floats, fitted, softmax
+
+_NEAR_MISS_FACTOR = 3.0
+
+
+@dataclass(frozen=True)
+class DetectorScore:
+    """One detector's score of one image, and the share of ordinary images that score at least as high."""
+
+    score: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """All that a bundle says of one image."""
+
+    class_probabilities: dict[str, float]
+    predicted_class: str
+    detectors: dict[str, DetectorScore]
+    p_value: float
+    verdict: Verdict
+    calibration_survey: str
+
+
+class Scorer:
+    """Scores images against the calibration of their survey.
+
+    Args:
+        bundle: A checked bundle.
+        false_alarms_per_1000: Ordinary images in a thousand that may be called anomalies.
+
+    Raises:
+        BundleDamaged: The arrays of the bundle do not fit its manifest.
+        ValueError: The budget is not between 0 and 1000.
+    """
+
+    def __init__(self, bundle: Bundle, false_alarms_per_1000: float = 10.0) -> None:
+        if not 0.0 < false_alarms_per_1000 < 1000.0:
+            raise ValueError(f"false_alarms_per_1000 must lie between 0 and 1000, not {false_alarms_per_1000}")
+        manifest = bundle.manifest
+        self._bundle = bundle
+        self._classes = manifest.classes
+        self.alpha = false_alarms_per_1000 / 1000.0
+        try:
+            self._detectors = {entry.name: fitted(entry, bundle.detectors) for entry in manifest.detectors}
+        except KeyError as error:
+            raise BundleDamaged(
+                bundle.path / DETECTORS, f"there is no {error.args[0]} in it or in this version"
+            ) from error
+        try:
+            self._calibrations = calibrations(
+                bundle.calibration,
+                detectors=tuple(self._detectors),
+                combining=manifest.combination.detectors,
+                tail_share=manifest.combination.tail_share,
+            )
+            missing = ({*manifest.surveys, POOLED} - self._calibrations.keys()) or None
+        except (KeyError, ValueError) as error:
+            raise BundleDamaged(bundle.path / CALIBRATION, f"its arrays do not fit: {error}") from error
+        if missing:
+            raise BundleDamaged(bundle.path / CALIBRATION, f"it has no scores of {min(missing)}")
+        revision = f"{manifest.files[CALIBRATION].sha256}\x1f{self.alpha!r}"
+        self._calibration_id = hashlib.sha256(revision.encode()).hexdigest()[:16]
+
+    @property
+    def calibration_id(self) -> str:
+        """Names the calibration revision and the budget: with image and bundle it determines the verdict."""
+        return self._calibration_id
+
+    def calibration_survey(self, survey: str) -> str:
+        """The survey whose calibration serves `survey`: itself, or `pooled`."""
+        return survey if survey in self._calibrations else POOLED
+
+    def score(self, logits: NDArray[Any], embeddings: NDArray[Any], surveys: Sequence[str]) -> list[ImageScores]:
+        """Score a batch; what is said of an image does not depend on its batch-mates.
+
+        Args:
+            logits: [n, classes].
+            embeddings: [n, d].
+            surveys: n survey names.
+        """
+        features = Features.of(logits, embeddings)
+        names = [self.calibration_survey(survey) for survey in surveys]
+        expected = (len(names), len(self._classes)), (len(names), self._bundle.manifest.model.embedding_dim)
+        if (features.logits.shape, features.embedding.shape) != expected:
+            raise ValueError(f"got {features.logits.shape} logits and {features.embedding.shape} embeddings")
+        probabilities = softmax(features.logits)
+        scores = {name: detector.score(features) for name, detector in self._detectors.items()}
+        p_values = {name: np.empty(len(names)) for name in scores}
+        combined = np.empty(len(names))
+        for survey in sorted(set(names)):
+            rows = np.array([name == survey for name in names])
+            calibration = self._calibrations[survey]
+            own = calibration.detector_p_values({name: values[rows] for name, values in scores.items()})
+            for name, values in own.items():
+                p_values[name][rows] = values
+            combined[rows] = calibration.combined.p_values(calibration.statistic(own))
+        return [
+            self._image(row, names[row], probabilities, scores, p_values, float(combined[row]))
+            for row in range(len(names))
+        ]
+
+    def verdict(self, p_value: float) -> Verdict:
+        """`anomaly` at p ≤ α, `near_miss` at p ≤ 3α, else `ordinary`."""
+        if p_value <= self.alpha:
+            return Verdict.ANOMALY
+        return Verdict.NEAR_MISS if p_value <= _NEAR_MISS_FACTOR * self.alpha else Verdict.ORDINARY
+
+    def strip(self, detector: str, survey: str) -> list[float]:
+        """101 quantiles of a detector's scores on ordinary images of a survey (or `pooled`).
+
+        Args:
+            detector: A detector's name, or `combined` for Fisher's statistic.
+            survey: Any survey; one without a calibration of its own gets the pooled one.
+
+        Raises:
+            KeyError: There is no such detector.
+        """
+        calibration = self._calibrations[self.calibration_survey(survey)]
+        tail = calibration.combined if detector == COMBINED else calibration.detectors[detector]
+        return [float(value) for value in tail.quantiles()]
+
+    def describe(self) -> dict[str, Any]:
+        """The model and its calibration for people and programs; JSON-ready."""
+        manifest = self._bundle.manifest
+        return {
+            "name": manifest.name,
+            "version": manifest.version,
+            "digest": self._bundle.digest,
+            "created_at": manifest.created_at.isoformat(),
+            "preprocessing_digest": self._bundle.preprocessing_digest,
+            "calibration_id": self.calibration_id,
+            "false_alarms_per_1000": self.alpha * 1000.0,
+            "alpha": self.alpha,
+            "classes": list(manifest.classes),
+            "detectors": [entry.model_dump(mode="json") for entry in manifest.detectors],
+            "combination": manifest.combination.model_dump(mode="json"),
+            "surveys": {
+                name: {"n": _size(self._calibrations[name]), **_counts(self._calibrations[name]), "alpha": self.alpha}
+                for name in sorted(self._calibrations)
+            },
+            "model": manifest.model.model_dump(mode="json"),
+            "training": manifest.training.model_dump(mode="json"),
+            "figures": manifest.figures,
+        }
+
+    def _image(
+        self,
+        row: int,
+        survey: str,
+        probabilities: Floats,
+        scores: Mapping[str, Floats],
+        p_values: Mapping[str, Floats],
+        combined: float,
+    ) -> ImageScores:
+        shares = probabilities[row]
+        return ImageScores(
+            class_probabilities={name: float(share) for name, share in zip(self._classes, shares, strict=True)},
+            predicted_class=self._classes[int(shares.argmax())],
+            detectors={
+                name: DetectorScore(float(values[row]), float(p_values[name][row])) for name, values in scores.items()
+            },
+            p_value=combined,
+            verdict=self.verdict(combined),
+            calibration_survey=survey,
+        )
+
+
+def _size(calibration: SurveyCalibration) -> int:
+    return len(calibration.combined.scores)
+
+
+def _counts(calibration: SurveyCalibration) -> dict[str, int]:
+    detector = next(iter(calibration.detectors.values()))
+    return {"detector_images": len(detector.scores), "combined_images": len(calibration.combined.scores)}
