@@ -52,7 +52,7 @@ train: setup  ## train and calibrate the bundle from ../shared/data/galaxies and
 	$(BIN)/python -m astrolens.trainer
 
 proto: $(DEV)  ## generate the gRPC code from proto/
-	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=services --grpc_python_out=services --mypy_out=services --mypy_grpc_out=services $(shell find proto -name '*.proto')
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iproto --python_out=services --grpc_python_out=services --mypy_out=services --mypy_grpc_out=services $(shell find proto -name '*.proto')
 
 schemas: $(DEV)  ## generate schemas/ from contracts/
 	$(BIN)/python -m pytest tests/contract --update-golden -q

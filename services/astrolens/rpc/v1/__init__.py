@@ -1,0 +1,1 @@
+"""The gRPC contract, generated from `proto/` by `make proto`; never edited."""
