@@ -1,0 +1,1 @@
+"""Plumbing without science: settings, event bus, outbox, stores, health, metrics, logs."""

@@ -1,0 +1,169 @@
+"""All settings: one typed class, read from `ASTROLENS_*` variables and an optional `.env` file.
+
+Which engine serves a port is told by its URL, nothing else.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from astrolens.platform.errors import ConfigurationError
+
+PACKAGED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "first-light"
+"""The bundle that comes with the package."""
+
+
+def default_home() -> Path:
+    """Where AstroLens keeps everything unless told otherwise: a folder under the user's data directory."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "astrolens"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "astrolens"
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Every setting with its unit, default and meaning."""
+
+    model_config = SettingsConfigDict(env_prefix="ASTROLENS_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(default_factory=default_home, description="Folder of everything AstroLens keeps.")
+
+    events_url: str = Field(
+        default="embedded://", description="Event broker: `embedded://` or `kafka://host:port[,host:port]`."
+    )
+    records_url: str = Field(default="", description="Record store: `sqlite:///file`; default inside the home folder.")
+    images_url: str = Field(default="", description="Image store: `file:///folder`; default inside the home folder.")
+    bundle: Path = Field(default=PACKAGED_BUNDLE, description="Folder of the model bundle.")
+
+    host: str = Field(default="127.0.0.1", description="Address that console, REST and health listen on.")
+    port: Port = Field(default=8080, description="Console and REST.")
+    ingestor_port: Port = Field(default=8082, description="Health and metrics of the ingestor.")
+    analyzer_port: Port = Field(default=8083, description="Health and metrics of the analyzer.")
+    model_server_port: Port = Field(default=8084, description="Health and metrics of the model server.")
+    notifier_port: Port = Field(default=8085, description="Health and metrics of the notifier.")
+    inference_address: str = Field(default="127.0.0.1:8081", description="host:port of the model server's gRPC.")
+
+    sources: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("simulated",), description="Comma-separated sources to fetch from, or `none`."
+    )
+    simulated_rate_per_min: float = Field(default=60.0, gt=0, le=60_000, description="Simulated images a minute.")
+    simulated_oddity_rate: float = Field(default=0.02, ge=0, le=1, description="Share of simulated oddities.")
+    simulated_seed: int = Field(default=2026, ge=0, description="Seed of the simulated sky.")
+    folder_path: Path | None = Field(default=None, description="Folder that the `folder` source watches.")
+    folder_survey: str = Field(default="unknown", description="Survey of the images in that folder.")
+    sdss_base_url: str = Field(default="https://skyserver.sdss.org/dr17", description="SkyServer release.")
+    sdss_rate_per_min: float = Field(default=30.0, gt=0, le=600, description="SDSS cutouts a minute.")
+    sdss_query_limit: int = Field(default=500, ge=1, le=5000, description="Galaxies a SkyServer query.")
+    fetch_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(
+            "skyserver.sdss.org",
+            "www.legacysurvey.org",
+            "ps1images.stsci.edu",
+            "images.nasa.gov",
+            "apod.nasa.gov",
+        ),
+        description="Comma-separated hosts that images may be fetched from.",
+    )
+
+    max_in_flight: int = Field(default=512, ge=1, le=100_000, description="Images in flight before sources pause.")
+    max_image_bytes: int = Field(default=64 * 2**20, ge=1024, description="Largest original accepted, bytes.")
+    max_image_pixels: int = Field(default=64_000_000, ge=1024, description="Largest original decoded, pixels.")
+    decoders: int = Field(default=2, ge=1, le=64, description="Sandboxed decoding processes.")
+    near_duplicate_radius: int = Field(
+        default=4, ge=0, le=8, description="Hamming distance of perceptual hashes, bits."
+    )
+    redeliver_after_s: float = Field(
+        default=0.0, ge=0, description="Offer unfinished images again after; 0: by engine."
+    )
+
+    inference_threads: int = Field(default=0, ge=0, le=256, description="ONNX Runtime threads; 0: one a core.")
+    false_alarms_per_1000: float = Field(
+        default=10.0, gt=0, le=300, description="Budget: ordinary images flagged as anomalies, per 1,000."
+    )
+
+    notify_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="Space-separated Apprise URLs that get every alert."
+    )
+    notify_per_min: int = Field(default=6, ge=1, description="Messages a minute and channel; more become one digest.")
+
+    token: SecretStr | None = Field(default=None, description="Bearer token for scripts; needed off loopback.")
+    open_browser: bool = Field(default=True, description="Open the console when a display is there.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe log line."
+    )
+    log_format: Literal["console", "json"] = Field(default="json", description="Log lines for people or machines.")
+    shutdown_grace_s: float = Field(default=15.0, gt=0, le=300, description="Longest graceful shutdown, seconds.")
+    min_free_disk_mib: int = Field(default=512, ge=0, description="Stop taking images in below this, MiB.")
+
+    @field_validator("sources", "fetch_hosts", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            names = tuple(part.strip() for part in value.split(",") if part.strip())
+            return () if names == ("none",) else names
+        return value
+
+    @field_validator("notify_urls", mode="before")
+    @classmethod
+    def _split_spaces(cls, value: Any) -> Any:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("home", "bundle", "folder_path", mode="after")
+    @classmethod
+    def _expand(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _fill_defaults(self) -> Self:
+        # A frozen model: defaults that depend on other settings are filled through __dict__ once.
+        if not self.records_url:
+            self.__dict__["records_url"] = f"sqlite:///{self.home / 'records.sqlite'}"
+        if not self.images_url:
+            self.__dict__["images_url"] = f"file://{self.home / 'images'}"
+        if self.redeliver_after_s == 0:
+            volatile = self.events_url.startswith("embedded:") or bool(os.environ.get("ASTROLENS_EMBEDDED_BROKER"))
+            self.__dict__["redeliver_after_s"] = 20.0 if volatile else 3600.0
+        return self
+
+    @property
+    def bootstrap_servers(self) -> list[str]:
+        """Addresses of the event broker.
+
+        Raises:
+            ConfigurationError: `events_url` is not a `kafka://` URL. (`embedded://` is resolved by the supervisor.)
+        """
+        parts = urlsplit(self.events_url)
+        if parts.scheme != "kafka" or not parts.netloc:
+            raise ConfigurationError(
+                f"ASTROLENS_EVENTS_URL is {self.events_url!r}: a single service needs kafka://host:port "
+                "(`astrolens up` starts the embedded broker and sets it)"
+            )
+        return parts.netloc.split(",")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the console listens on this machine only."""
+        return self.host in {"127.0.0.1", "::1", "localhost"}
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, with overrides.
+
+    Raises:
+        ConfigurationError: One sentence that names each wrong variable, its value's problem, and nothing secret.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"ASTROLENS_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError(f"wrong settings: {problems}") from None

@@ -1,0 +1,137 @@
+"""The record-store port: documents with deterministic ids, changed one at a time and atomically.
+
+The verbs are what SQLite and MongoDB both do well, so that an adapter is small. A query may only name fields that
+`collections.py` declares: then every engine has an index for it, and no page grows slower with the archive.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from astrolens.contracts.base import Contract
+from astrolens.contracts.records import PendingEvent
+from astrolens.platform.errors import PermanentError
+from astrolens.platform.stores.collections import Collection
+
+Document = dict[str, Any]
+Operator = Literal["eq", "ne", "in", "lt", "lte", "gt", "gte", "prefix", "contains", "exists"]
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One condition. `ne` also holds where the field is absent; `contains` ignores case; `exists` takes a bool."""
+
+    field: str
+    op: Operator
+    value: Any
+
+
+@dataclass(frozen=True)
+class Order:
+    """Sort order; the id breaks ties in the same direction. Documents without the field are left out."""
+
+    field: str
+    descending: bool = False
+
+
+@dataclass(frozen=True)
+class Query:
+    """A page to find. `after` is the cursor that the page before gave."""
+
+    where: tuple[Clause, ...] = ()
+    order: Order | None = None
+    limit: int = 100
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Documents found, and the cursor of the next page or None."""
+
+    documents: list[Document]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One atomic change of one document: nothing happens unless every clause of `when` holds.
+
+    Keys of `set` and `push` are dotted paths; values are JSON-ready. `pull_pending` removes events by id.
+    """
+
+    id: str
+    set: Mapping[str, Any] = field(default_factory=dict)
+    push: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    pull_pending: Sequence[str] = ()
+    when: tuple[Clause, ...] = ()
+
+
+class RecordStore(Protocol):
+    """The truth about every image.
+
+    Every verb may raise `StoreUnavailable` (try again) and acknowledges only what survives a crash.
+    """
+
+    async def open(self) -> None:
+        """Connect, create what is missing, within a bounded wait."""
+
+    async def close(self) -> None:
+        """Release everything."""
+
+    async def ping(self) -> None:
+        """Raise unless the store answers."""
+
+    async def insert(self, collection: Collection, documents: Sequence[Contract | Document]) -> set[str]:
+        """Put documents that are absent; return the ids that are new."""
+
+    async def upsert(self, collection: Collection, documents: Sequence[Contract | Document]) -> None:
+        """Put or replace whole documents."""
+
+    async def apply(self, collection: Collection, changes: Sequence[Change]) -> set[str]:
+        """Change documents, each atomically; return the ids that exist and whose guard held."""
+
+    async def get(self, collection: Collection, ids: Sequence[str]) -> dict[str, Document]:
+        """Documents by id; absent ones are left out."""
+
+    async def find(self, collection: Collection, query: Query) -> Page:
+        """One page of documents."""
+
+    async def delete(self, collection: Collection, ids: Sequence[str]) -> int:
+        """Remove documents; return how many there were."""
+
+    async def tally(self, collection: Collection, name: str) -> dict[tuple[str, ...], int]:
+        """Counts by the values of a declared tally's fields, kept with every write, so that reading costs O(1)."""
+
+    async def tallies(self, wanted: Sequence[tuple[Collection, str]]) -> list[dict[tuple[str, ...], int]]:
+        """Several tallies, of one moment where the engine can."""
+
+    async def pending(self, collection: Collection, *, limit: int) -> list[tuple[str, list[PendingEvent]]]:
+        """Documents with unpublished events, oldest first."""
+
+
+def to_document(model: Contract | Document) -> Document:
+    """A document as stored: times as UTC text of one width, so that they sort as they follow each other."""
+    return model.model_dump(mode="json") if isinstance(model, Contract) else model
+
+
+def encode_cursor(value: Any, document_id: str) -> str:
+    """An opaque cursor behind the last document of a page."""
+    return base64.urlsafe_b64encode(json.dumps([value, document_id]).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> tuple[Any, str]:
+    """What `encode_cursor` hid.
+
+    Raises:
+        PermanentError: The text is no cursor of ours.
+    """
+    try:
+        value, document_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise PermanentError("bad-cursor", f"{cursor[:80]!r} is no cursor: take `next` from the page before") from error
+    if not isinstance(document_id, str):
+        raise PermanentError("bad-cursor", f"{cursor[:80]!r} is no cursor: take `next` from the page before")
+    return value, document_id
