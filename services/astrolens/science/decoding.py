@@ -1,0 +1,150 @@
+"""What a stranger sent, told by its first bytes and decoded by the one reader that fits."""
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from astrolens.science.decoding_fits import read_fits
+from astrolens.science.inflating import inflate
+from astrolens.science.rejection import DecodeLimits, ImageRejected
+from astrolens.science.stretch import asinh_rgb, block_mean, percentile_grey
+
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"II+\x00", "image/tiff"),
+    (b"MM\x00+", "image/tiff"),
+    (b"SIMPLE  =", "image/fits"),
+    (b"\x1f\x8b", "application/gzip"),
+)
+_PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/tiff": "TIFF"}
+_STRANGERS: tuple[tuple[bytes, str], ...] = (
+    (b"<", "a web page or XML"),
+    (b"{", "JSON text"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"GIF8", "a GIF picture, which is not read"),
+    (b"RIFF", "a RIFF file, which is not read"),
+    (b"%PDF", "a PDF document"),
+    (b"BZh", "a bzip2 archive, which is not read"),
+)
+_DEEP_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture in 8-bit RGB or grey, still at (or, for big ones, somewhat below) its own size."""
+
+    picture: Image.Image
+    width: int
+    height: int
+    stretch: str
+    media_type: str
+
+
+def media_type_of(data: bytes) -> str:
+    """The media type by magic bytes.
+
+    Raises:
+        ImageRejected: `not-an-image`.
+    """
+    for magic, media_type in _SIGNATURES:
+        if data.startswith(magic):
+            return media_type
+    head = data[:512].lstrip()
+    for magic, name in _STRANGERS:
+        if head.startswith(magic):
+            raise ImageRejected("not-an-image", f"It is {name}, not a JPEG, PNG, TIFF or FITS image.")
+    kind = "text" if head.isascii() and b"\x00" not in head else "of an unknown kind"
+    raise ImageRejected("not-an-image", f"It is {kind}, not a JPEG, PNG, TIFF or FITS image.")
+
+
+def decode(data: bytes, limits: DecodeLimits) -> Decoded:
+    """Decode one file.
+
+    Raises:
+        ImageRejected: Any of its codes.
+    """
+    if not data:
+        raise ImageRejected("empty", "The file has no bytes.")
+    if len(data) > limits.max_bytes:
+        raise ImageRejected("too-large", f"It has {len(data)} bytes, more than the limit of {limits.max_bytes}.")
+    media_type = media_type_of(data)
+    if media_type in _PILLOW_FORMATS:
+        return _decode_raster(data, media_type, limits)
+    if media_type == "application/gzip":
+        inflated = inflate(data, limits.max_inflated_bytes)
+        if not inflated.startswith(b"SIMPLE  ="):
+            raise ImageRejected("not-an-image", "The gzip archive holds something other than a FITS image.")
+        return _decode_fits(inflated, limits, file_bytes=len(data))
+    return _decode_fits(data, limits, file_bytes=len(data))
+
+
+def _decode_fits(data: bytes | bytearray, limits: DecodeLimits, *, file_bytes: int) -> Decoded:
+    planes = read_fits(data, limits, file_bytes=file_bytes)
+    height, width = planes.shape[1:]
+    reduced = block_mean(planes, max(1, max(height, width) // (2 * limits.cutout_side)))
+    # FITS counts rows from the bottom, pictures from the top.
+    rgb, stretch = asinh_rgb(reduced[:, ::-1])
+    return Decoded(Image.fromarray(rgb), width, height, stretch, "image/fits")
+
+
+def _decode_raster(data: bytes, media_type: str, limits: DecodeLimits) -> Decoded:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=[_PILLOW_FORMATS[media_type]])
+        width, height = picture.size
+        limits.check_pixels(width, height, file_bytes=len(data))
+        # libjpeg drops whole factors of two while decoding: twice the cutout's size is kept for the antialiasing.
+        picture.draft(None, (2 * limits.cutout_side, 2 * limits.cutout_side))
+        picture.load()
+        plain, stretch = _to_8_bit(picture, limits)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise ImageRejected("bomb", f"{len(data)} bytes that promise too many pixels.") from None
+    except UnidentifiedImageError:
+        raise ImageRejected("unreadable", f"It begins like {media_type} but its header makes no sense.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError) as error:
+        raise _refusal(error, media_type) from None
+    return Decoded(plain, width, height, stretch, media_type)
+
+
+def _refusal(error: Exception, media_type: str) -> ImageRejected:
+    """Pillow's plug-ins raise whatever the broken file made of their parsing; its words tell the two kinds apart."""
+    words = str(error).lower()
+    cut_short = ("truncated", "eof", "unexpected end", "not enough", "broken data stream", "broken png")
+    if isinstance(error, EOFError) or any(sign in words for sign in cut_short):
+        return ImageRejected("truncated", f"The {media_type} data end too early.")
+    return ImageRejected(
+        "unreadable", f"The {media_type} data are damaged: {str(error)[:120] or type(error).__name__}."
+    )
+
+
+def _to_8_bit(picture: Image.Image, limits: DecodeLimits) -> tuple[Image.Image, str]:
+    """An RGB or grey picture of whatever mode; deep data are stretched, transparency becomes black."""
+    if picture.mode in {"RGB", "L"}:
+        return picture, "none"
+    if picture.mode == "F" or picture.mode in _DEEP_MODES:
+        values = np.asarray(picture)
+        reduced = block_mean(values[None], max(1, max(picture.size) // (2 * limits.cutout_side)))
+        if picture.mode == "F":
+            rgb, stretch = asinh_rgb(reduced)
+            return Image.fromarray(rgb), stretch
+        grey, stretch = percentile_grey(np.nan_to_num(reduced[0]))
+        return Image.fromarray(grey), stretch
+    if picture.mode in {"1", "LA", "La"}:
+        return _on_black(picture, "LA").convert("L"), "none"
+    if picture.mode in {"RGBA", "RGBa", "PA"} or "transparency" in picture.info:
+        return _on_black(picture, "RGBA").convert("RGB"), "none"
+    return picture.convert("RGB"), "none"
+
+
+def _on_black(picture: Image.Image, mode: str) -> Image.Image:
+    layered = picture.convert(mode)
+    base = Image.new("RGBA", layered.size, (0, 0, 0, 255))
+    base.alpha_composite(layered.convert("RGBA"))
+    return base

@@ -1,0 +1,134 @@
+"""From measured values to 8-bit pictures, NaN-safe, never linear between minimum and maximum.
+
+Colour after Lupton et al. (2004): one asinh curve of the mean intensity scales all bands alike, so that a bright core
+keeps its colour.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrolens.science.rejection import ImageRejected
+
+_SOFTENING = 3.0
+"""In sky noises: below it the curve is linear, above it logarithmic."""
+
+_BLACK = -1.0
+"""In sky noises from the sky level: a little of the noise stays visible, as in survey pictures."""
+
+_WHITE_QUANTILE = 0.998
+_WHITE_AT_LEAST = 25.0
+"""In sky noises: an empty field must not have its noise stretched to white."""
+
+_SAMPLE = 65_536
+"""Values that the statistics look at: enough for 1 % of the noise, and cheap at any size."""
+
+
+def asinh_rgb(planes: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
+    """Lupton's asinh picture of one or three planes.
+
+    Args:
+        planes: [1, H, W] or [3, H, W], red first, any unit, NaN where nothing was measured.
+
+    Returns:
+        The picture [H, W, 3], and the stretch in words.
+
+    Raises:
+        ImageRejected: `blank-field` where nothing was measured or all values are alike.
+    """
+    scaled = np.empty_like(planes)
+    for index, plane in enumerate(planes):
+        sky, noise = sky_and_noise(plane)
+        scaled[index] = np.nan_to_num((plane - sky) / noise, nan=0.0, posinf=1e6, neginf=-1e6)
+    intensity = scaled.mean(axis=0)
+    white = max(float(np.quantile(_sample(intensity), _WHITE_QUANTILE)), _WHITE_AT_LEAST)
+    lifted = np.maximum(intensity - _BLACK, 1e-6)
+    curve = np.arcsinh(lifted / _SOFTENING) / np.arcsinh((white - _BLACK) / _SOFTENING)
+    picture = np.maximum(scaled - _BLACK, 0.0) * (curve / lifted)
+    # Where one band would overflow, all are scaled down: clipping alone would turn every bright core white.
+    picture /= np.maximum(picture.max(axis=0), 1.0)
+    rgb = np.moveaxis(np.broadcast_to(picture, (3, *intensity.shape)), 0, -1)
+    words = f"asinh softening={_SOFTENING:g}sigma black={_BLACK:g}sigma white={white:.1f}sigma"
+    return np.ascontiguousarray(rgb * 255.0 + 0.5).astype(np.uint8), words
+
+
+def percentile_grey(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
+    """A 16-bit picture to 8 bits, linear between two percentiles.
+
+    Args:
+        values: [H, W] or [H, W, 3]: pictures that somebody already stretched, with more than 8 bits.
+
+    Raises:
+        ImageRejected: `blank-field` where all values are alike.
+    """
+    low, high = (float(q) for q in np.quantile(_sample(values), (0.005, 0.998)))
+    if not high > low:
+        raise ImageRejected("blank-field", "All its values are the same.")
+    picture = np.clip((values - low) / (high - low), 0.0, 1.0)
+    return (picture * 255.0 + 0.5).astype(np.uint8), f"percentile 0.5-99.8 ({low:g} to {high:g})"
+
+
+def sky_and_noise(plane: NDArray[np.float32]) -> tuple[float, float]:
+    """Sky level and noise of one plane, robust against its objects.
+
+    Raises:
+        ImageRejected: `blank-field`.
+    """
+    values = _sample(plane)
+    if values.size < 16:
+        raise ImageRejected("blank-field", "It holds no measured values (all are NaN).")
+    sky = float(np.median(values))
+    for _ in range(3):
+        deviation = 1.4826 * float(np.median(np.abs(values - sky)))
+        if deviation <= 0.0:
+            break
+        kept = values[np.abs(values - sky) < 3.0 * deviation]
+        sky = float(np.median(kept))
+    noise = 1.4826 * float(np.median(np.abs(values - sky)))
+    if noise <= 0.0:
+        # Noise-free data (a model, or integers of few levels): a thousandth of the range serves as its noise.
+        noise = float(np.quantile(values, 0.998) - sky) / 100.0 or float(values.max() - values.min()) / 1000.0
+    if not noise > 0.0:
+        raise ImageRejected("blank-field", "All its values are the same.")
+    return sky, noise
+
+
+def block_mean(planes: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
+    """Means over `factor` x `factor` pixels, ignoring NaN, strip by strip so that big frames need little memory.
+
+    Args:
+        planes: [C, H, W], any number type and byte order.
+        factor: At least 1. A remainder at the right and lower edge is dropped.
+
+    Returns:
+        [C, H // factor, W // factor], NaN where a block holds nothing measured.
+    """
+    channels, height, width = planes.shape
+    if factor == 1:
+        return finite(planes)
+    rows, columns = height // factor, width // factor
+    reduced = np.empty((channels, rows, columns), dtype=np.float32)
+    for channel in range(channels):
+        for row in range(rows):
+            strip = finite(planes[channel, row * factor : (row + 1) * factor, : columns * factor])
+            blocks = strip.reshape(factor, columns, factor)
+            known = np.isfinite(blocks)
+            count = known.sum(axis=(0, 2))
+            total = np.where(known, blocks, 0.0).sum(axis=(0, 2))
+            reduced[channel, row] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return reduced
+
+
+def finite(values: NDArray[np.generic]) -> NDArray[np.float32]:
+    """The values as float32, NaN where they are not finite (or overflow)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = values.astype(np.float32)
+    result[~np.isfinite(result)] = np.nan
+    return result
+
+
+def _sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    flat = values.ravel()
+    # An odd step, so that it does not keep to the same columns of a frame whose width is a power of two.
+    step = max(1, flat.size // _SAMPLE) | 1
+    flat = flat[::step]
+    return flat[np.isfinite(flat)]
