@@ -76,12 +76,8 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(default=64 * 2**20, ge=1024, description="Largest original accepted, bytes.")
     max_image_pixels: int = Field(default=64_000_000, ge=1024, description="Largest original decoded, pixels.")
     decoders: int = Field(default=2, ge=1, le=64, description="Sandboxed decoding processes.")
-    near_duplicate_radius: int = Field(
-        default=4, ge=0, le=8, description="Hamming distance of perceptual hashes, bits."
-    )
-    redeliver_after_s: float = Field(
-        default=0.0, ge=0, description="Offer unfinished images again after; 0: by engine."
-    )
+    near_duplicate_radius: int = Field(default=4, ge=0, le=8, description="Distance of perceptual hashes, bits.")
+    redeliver_after_s: float = Field(default=0.0, ge=0, description="Offer unfinished work again after; 0: by engine.")
 
     inference_threads: int = Field(default=0, ge=0, le=256, description="ONNX Runtime threads; 0: one a core.")
     false_alarms_per_1000: float = Field(
@@ -95,9 +91,7 @@ class Settings(BaseSettings):
 
     token: SecretStr | None = Field(default=None, description="Bearer token for scripts; needed off loopback.")
     open_browser: bool = Field(default=True, description="Open the console when a display is there.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Least severe log line."
-    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least severe line.")
     log_format: Literal["console", "json"] = Field(default="json", description="Log lines for people or machines.")
     shutdown_grace_s: float = Field(default=15.0, gt=0, le=300, description="Longest graceful shutdown, seconds.")
     min_free_disk_mib: int = Field(default=512, ge=0, description="Stop taking images in below this, MiB.")

@@ -49,11 +49,11 @@ def fits(document: "Document", clause: "Clause") -> bool:
         case "ne":
             return bool(value != clause.value)
         case "in":
-            return value in clause.value
+            return bool(value in clause.value)
         case "exists":
-            return (value is not None) == clause.value
+            return bool((value is not None) == clause.value)
         case comparison:
-            return value is not None and _COMPARISONS[comparison](value, clause.value)
+            return value is not None and bool(_COMPARISONS[comparison](value, clause.value))
 
 
 def changed(document: "Document", change: "Change") -> "Document":

@@ -1,0 +1,236 @@
+"""What every record store must do. An adapter's test class inherits this and gives the `store` fixture."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from astrolens.contracts.records import PendingEvent
+from astrolens.platform.errors import PermanentError, UndeclaredField
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore
+
+IMAGES = Collection.IMAGES
+
+
+def image(n: int, **fields: Any) -> dict[str, Any]:
+    """A document with only what a test needs; stores do not look at the rest."""
+    return {
+        "image_id": f"img{n:04}",
+        "state": "ingested",
+        "verdict": None,
+        "p_value": None,
+        "observation": {"survey": "sdss", "name": f"SDSS J{n:04}", "position": None},
+        "labels": [],
+        "pending": [],
+        **fields,
+    }
+
+
+def event(n: int) -> dict[str, Any]:
+    return PendingEvent(event_id=f"event{n}", topic="t", key="k", payload="{}").model_dump(mode="json")
+
+
+class RecordStoreBehaviour:
+    """Inherit, and give a fixture `store` (an opened store) and `reopen` (a second handle on the same data)."""
+
+    @pytest.fixture
+    async def store(self) -> AsyncIterator[RecordStore]:
+        raise AssertionError("the adapter's test class gives the store")
+        yield  # noqa: PT022 - makes this a generator, as the adapters' fixtures are
+
+    @pytest.fixture
+    def reopen(self) -> Callable[[], RecordStore]:
+        raise AssertionError("the adapter's test class gives the store")
+
+    async def test_insert_puts_only_what_is_absent(self, store: RecordStore) -> None:
+        assert await store.insert(IMAGES, [image(1), image(2)]) == {"img0001", "img0002"}
+        assert await store.insert(IMAGES, [image(2, state="analyzed"), image(3)]) == {"img0003"}
+        found = await store.get(IMAGES, ["img0001", "img0002", "img0003", "absent"])
+        assert {key: document["state"] for key, document in found.items()} == dict.fromkeys(
+            ["img0001", "img0002", "img0003"], "ingested"
+        )
+
+    async def test_the_same_id_twice_in_one_insert_is_put_once(self, store: RecordStore) -> None:
+        assert await store.insert(IMAGES, [image(1), image(1, state="analyzed")]) == {"img0001"}
+        assert (await store.get(IMAGES, ["img0001"]))["img0001"]["state"] == "ingested"
+        assert await store.tally(IMAGES, "state") == {("ingested",): 1}
+
+    async def test_documents_come_back_as_they_went_in(self, store: RecordStore) -> None:
+        document = image(1, analysis={"p": 1e-12, "text": "Ω \u2028 '\"", "big": 2**62, "list": [1, None, {"a": []}]})
+        await store.insert(IMAGES, [document])
+        assert (await store.get(IMAGES, ["img0001"]))["img0001"] == document
+
+    async def test_a_change_happens_only_where_its_guard_holds(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1), image(2, state="analyzed")])
+        changes = [
+            Change(
+                id=name, set={"state": "analyzed", "analysis.deep.value": 3}, when=(Clause("state", "eq", "ingested"),)
+            )
+            for name in ("img0001", "img0002", "absent")
+        ]
+        assert await store.apply(IMAGES, changes) == {"img0001"}
+        found = await store.get(IMAGES, ["img0001", "img0002"])
+        assert found["img0001"]["analysis"] == {"deep": {"value": 3}}
+        assert "analysis" not in found["img0002"]
+
+    async def test_changes_of_one_document_in_one_call_follow_each_other(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1)])
+        first = Change(id="img0001", push={"labels": [{"n": 1}]})
+        second = Change(id="img0001", push={"labels": [{"n": 2}, {"n": 3}]}, set={"label": "artefact"})
+        assert await store.apply(IMAGES, [first, second]) == {"img0001"}
+        document = (await store.get(IMAGES, ["img0001"]))["img0001"]
+        assert [label["n"] for label in document["labels"]] == [1, 2, 3]
+        assert document["label"] == "artefact"
+
+    async def test_concurrent_changes_of_one_document_all_count(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1)])
+        await asyncio.gather(
+            *(store.apply(IMAGES, [Change(id="img0001", push={"labels": [{"n": n}]})]) for n in range(20))
+        )
+        labels = (await store.get(IMAGES, ["img0001"]))["img0001"]["labels"]
+        assert sorted(label["n"] for label in labels) == list(range(20))
+
+    async def test_only_one_of_two_guarded_changes_wins(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1)])
+        guard = (Clause("state", "eq", "ingested"),)
+        results = await asyncio.gather(
+            *(store.apply(IMAGES, [Change(id="img0001", set={"state": "analyzed"}, when=guard)]) for _ in range(8))
+        )
+        assert sum(bool(result) for result in results) == 1
+
+    async def test_upsert_replaces_whole_documents(self, store: RecordStore) -> None:
+        await store.upsert(Collection.SERVICES, [{"instance": "a", "service": "ingestor", "info": {"x": 1}}])
+        await store.upsert(Collection.SERVICES, [{"instance": "a", "service": "ingestor"}, {"instance": "b"}])
+        found = await store.get(Collection.SERVICES, ["a", "b"])
+        assert found["a"] == {"instance": "a", "service": "ingestor"}
+        assert set(found) == {"a", "b"}
+
+    async def test_delete_removes_and_counts(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1), image(2)])
+        assert await store.delete(IMAGES, ["img0001", "absent"]) == 1
+        assert set(await store.get(IMAGES, ["img0001", "img0002"])) == {"img0002"}
+        assert await store.tally(IMAGES, "state") == {("ingested",): 1}
+
+    async def test_paging_sees_every_document_once_in_order(self, store: RecordStore) -> None:
+        # Ties in p_value, documents without one, and inserts while paging.
+        await store.insert(IMAGES, [image(n, p_value=(n % 5) / 10) for n in range(23)] + [image(99)])
+        for descending in (False, True):
+            seen: list[tuple[float, str]] = []
+            cursor: str | None = None
+            while True:
+                query = Query(order=Order("p_value", descending=descending), limit=4, after=cursor)
+                page = await store.find(IMAGES, query)
+                seen += [(document["p_value"], document["image_id"]) for document in page.documents]
+                cursor = page.next
+                if cursor is None:
+                    break
+            assert len(seen) == 23
+            assert seen == sorted(seen, reverse=descending)
+
+    async def test_paging_without_order_goes_by_id(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(n) for n in (3, 1, 2)])
+        first = await store.find(IMAGES, Query(limit=2))
+        second = await store.find(IMAGES, Query(limit=2, after=first.next))
+        ids = [document["image_id"] for document in first.documents + second.documents]
+        assert ids == ["img0001", "img0002", "img0003"]
+        assert second.next is None
+
+    @pytest.mark.parametrize(
+        ("clause", "expected"),
+        [
+            (Clause("verdict", "eq", "anomaly"), {2}),
+            (Clause("verdict", "eq", None), {1}),
+            (Clause("verdict", "ne", "ordinary"), {1, 2}),
+            (Clause("verdict", "in", ["anomaly", "ordinary"]), {2, 3}),
+            (Clause("verdict", "exists", True), {2, 3}),
+            (Clause("verdict", "exists", False), {1}),
+            (Clause("p_value", "lt", 0.5), {2}),
+            (Clause("p_value", "lte", 0.5), {2, 3}),
+            (Clause("p_value", "gt", 0.01), {3}),
+            (Clause("p_value", "gte", 0.01), {2, 3}),
+            (Clause("observation.name", "prefix", "NGC_4"), {3}),
+            (Clause("observation.name", "contains", "andromeda"), {2}),
+            (Clause("observation.simulated", "eq", True), {1}),
+            (Clause("image_id", "in", ["img0001", "img0003"]), {1, 3}),
+        ],
+    )
+    async def test_clauses(self, store: RecordStore, clause: Clause, expected: set[int]) -> None:
+        def observed(name: str, *, simulated: bool) -> dict[str, Any]:
+            return {"survey": "sdss", "name": name, "simulated": simulated}
+
+        await store.insert(
+            IMAGES,
+            [
+                image(1, observation=observed("NGCx4", simulated=True)),
+                image(2, verdict="anomaly", p_value=0.01, observation=observed("M31 ANDROMEDA", simulated=False)),
+                image(3, verdict="ordinary", p_value=0.5, observation=observed("NGC_44", simulated=False)),
+            ],
+        )
+        page = await store.find(IMAGES, Query(where=(clause,)))
+        assert {int(document["image_id"][3:]) for document in page.documents} == expected
+
+    async def test_clauses_are_joined_by_and(self, store: RecordStore) -> None:
+        await store.insert(
+            IMAGES, [image(n, state="analyzed" if n % 2 else "ingested", p_value=n / 10) for n in range(6)]
+        )
+        query = Query(where=(Clause("state", "eq", "analyzed"), Clause("p_value", "gt", 0.2)))
+        assert [document["image_id"] for document in (await store.find(IMAGES, query)).documents] == [
+            "img0003",
+            "img0005",
+        ]
+
+    async def test_a_query_on_an_undeclared_field_is_refused(self, store: RecordStore) -> None:
+        with pytest.raises(UndeclaredField, match=r"images\.credit"):
+            await store.find(IMAGES, Query(where=(Clause("credit", "eq", 1),)))
+
+    async def test_a_made_up_cursor_is_refused(self, store: RecordStore) -> None:
+        with pytest.raises(PermanentError, match="cursor"):
+            await store.find(IMAGES, Query(after="nonsense"))
+
+    async def test_tallies_follow_every_write(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(n) for n in range(5)])
+        await store.apply(
+            IMAGES, [Change(id=f"img{n:04}", set={"state": "analyzed", "verdict": "anomaly"}) for n in (0, 1)]
+        )
+        await store.delete(IMAGES, ["img0004"])
+        assert await store.tally(IMAGES, "state") == {("ingested",): 2, ("analyzed",): 2}
+        assert await store.tally(IMAGES, "survey_verdict") == {("sdss", ""): 2, ("sdss", "anomaly"): 2}
+        states, receipts = await store.tallies([(IMAGES, "state"), (Collection.RECEIPTS, "outcome")])
+        assert states == {("ingested",): 2, ("analyzed",): 2}
+        assert receipts == {}
+
+    async def test_pending_events_stay_until_pulled(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1, pending=[event(1)]), image(2)])
+        await store.apply(IMAGES, [Change(id="img0002", push={"pending": [event(2), event(3)]})])
+        waiting = dict(await store.pending(IMAGES, limit=10))
+        assert {key: [e.event_id for e in events] for key, events in waiting.items()} == {
+            "img0001": ["event1"],
+            "img0002": ["event2", "event3"],
+        }
+        await store.apply(
+            IMAGES, [Change(id="img0002", pull_pending=["event2"]), Change(id="img0001", pull_pending=["event1"])]
+        )
+        waiting = dict(await store.pending(IMAGES, limit=10))
+        assert {key: [e.event_id for e in events] for key, events in waiting.items()} == {"img0002": ["event3"]}
+
+    async def test_what_was_written_is_there_for_another_handle(
+        self, store: RecordStore, reopen: Callable[[], RecordStore]
+    ) -> None:
+        await store.insert(IMAGES, [image(1, pending=[event(1)])])
+        other = reopen()
+        await other.open()
+        try:
+            assert set(await other.get(IMAGES, ["img0001"])) == {"img0001"}
+            assert await other.tally(IMAGES, "state") == {("ingested",): 1}
+            await other.apply(IMAGES, [Change(id="img0001", set={"state": "analyzed"})])
+        finally:
+            await other.close()
+        assert (await store.get(IMAGES, ["img0001"]))["img0001"]["state"] == "analyzed"
+        assert await store.tally(IMAGES, "state") == {("analyzed",): 1}
+
+    async def test_many_documents_at_once(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(n) for n in range(1500)])
+        assert len(await store.get(IMAGES, [f"img{n:04}" for n in range(1500)])) == 1500
+        changed = await store.apply(IMAGES, [Change(id=f"img{n:04}", set={"state": "analyzed"}) for n in range(1500)])
+        assert len(changed) == 1500

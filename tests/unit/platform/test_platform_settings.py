@@ -1,0 +1,77 @@
+"""Settings: every variable is described, `.env.example` tells them all, wrong ones get one sentence."""
+
+from pathlib import Path
+
+import pytest
+from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.settings import Settings, load_settings
+from astrolens.platform.stores.open import image_store, record_store
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"ASTROLENS_{name.upper()}", raising=False)
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_env_example_names_every_setting_with_its_description() -> None:
+    text = (ROOT / ".env.example").read_text()
+    missing = [
+        name
+        for name, field in Settings.model_fields.items()
+        if f"ASTROLENS_{name.upper()}=" not in text or (field.description or "") not in text
+    ]
+    assert missing == []
+    named = {line.lstrip("# ").split("=")[0] for line in text.splitlines() if "=" in line and "ASTROLENS_" in line}
+    assert named == {f"ASTROLENS_{name.upper()}" for name in Settings.model_fields}
+
+
+def test_stores_live_in_the_home_folder_by_default(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path)
+    assert settings.records_url == f"sqlite:///{tmp_path}/records.sqlite"
+    assert settings.images_url == f"file://{tmp_path}/images"
+
+
+def test_lists_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASTROLENS_SOURCES", "simulated, sdss")
+    monkeypatch.setenv("ASTROLENS_NOTIFY_URLS", "json://a mailto://b")
+    settings = load_settings()
+    assert settings.sources == ("simulated", "sdss")
+    assert [url.get_secret_value() for url in settings.notify_urls] == ["json://a", "mailto://b"]
+    assert load_settings(sources="none").sources == ()
+
+
+def test_a_wrong_value_is_named_without_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASTROLENS_PORT", "99999")
+    monkeypatch.setenv("ASTROLENS_TOKEN", "secret-token")
+    with pytest.raises(ConfigurationError, match="ASTROLENS_PORT") as caught:
+        load_settings()
+    assert "secret-token" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("open_store", "url"),
+    [
+        (record_store, "postgres://x/y"),
+        (record_store, "sqlite://host/file"),
+        (record_store, "sqlite://"),
+        (image_store, "ftp://x"),
+        (image_store, "file://host/x"),
+    ],
+)
+def test_a_url_nobody_serves_is_one_sentence(open_store: object, url: str) -> None:
+    with pytest.raises(ConfigurationError, match="ASTROLENS_"):
+        open_store(url)  # type: ignore[operator]
+
+
+def test_the_broker_address_needs_a_kafka_url() -> None:
+    with pytest.raises(ConfigurationError, match="ASTROLENS_EVENTS_URL"):
+        _ = load_settings(events_url="amqp://x").bootstrap_servers
+    assert load_settings(events_url="kafka://a:1,b:2").bootstrap_servers == ["a:1", "b:2"]
