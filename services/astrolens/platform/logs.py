@@ -1,0 +1,75 @@
+"""Structured logs: one line an event, for people or machines, with the context bound once and no secrets."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+from astrolens.platform.settings import Settings
+
+_SECRET_NAMES = re.compile(r"token|secret|password|passwd|authorization|api_?key|cookie|notify_urls?", re.IGNORECASE)
+_URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_HIDDEN = "[hidden]"
+
+_QUIETER = {
+    # Their INFO tells of every rebalance and every request.
+    "aiokafka": logging.WARNING,
+    "faststream": logging.WARNING,
+    "uvicorn.error": logging.WARNING,
+    "uvicorn.access": logging.WARNING,
+    "httpx": logging.WARNING,
+}
+
+
+def configure_logs(settings: Settings, *, service: str, instance: str, stream: TextIO | None = None) -> None:
+    """Send structlog and the standard library's logging to one stream (default: stderr), one line an event."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        hide_secrets,
+    ]
+    output = stream or sys.stderr
+    last: list[Processor]
+    if settings.log_format == "json":
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        last = [structlog.dev.ConsoleRenderer(colors=output.isatty())]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    for name, level in _QUIETER.items():
+        logging.getLogger(name).setLevel(max(level, logging.getLevelName(settings.log_level)))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(service=service, instance=instance)
+
+
+def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Hide values under telling names, and credentials inside URLs, also in the text of errors."""
+    for name, value in event.items():
+        if _SECRET_NAMES.search(name):
+            event[name] = _HIDDEN
+        elif isinstance(value, str) and "://" in value:
+            event[name] = _URL_CREDENTIALS.sub(f"{_HIDDEN}@", value)
+    return event

@@ -1,0 +1,71 @@
+"""Waiting between attempts: exponential, with full jitter, bounded, and cut short by a stop."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeVar
+
+from astrolens.platform.errors import TransientError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long and how often to try again.
+
+    Full jitter (a random share of the exponential wait) keeps several services from knocking at the same moment.
+    """
+
+    first_s: float = 0.25
+    longest_s: float = 15.0
+    total_s: float = 240.0
+
+    def wait_s(self, attempt: int) -> float:
+        """Seconds to wait after attempt number `attempt` (from 0)."""
+        ceiling: float = min(self.longest_s, self.first_s * 2.0 ** min(attempt, 16))
+        return random.uniform(ceiling / 4, ceiling)  # noqa: S311 - jitter is no secret
+
+
+async def sleep_unless(stopping: asyncio.Event, seconds: float) -> bool:
+    """Sleep; return True at once when `stopping` is set meanwhile."""
+    try:
+        async with asyncio.timeout(max(seconds, 0.0)):
+            await stopping.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def retry(
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    patience: Patience,
+    stopping: asyncio.Event,
+    on_failure: Callable[[TransientError], None] | None = None,
+) -> T:
+    """Call `attempt` until it succeeds or patience ends.
+
+    Args:
+        attempt: What to do; only a `TransientError` is tried again.
+        patience: The bounds.
+        stopping: Ends the waiting at once.
+        on_failure: Told of every failure, before the wait.
+
+    Raises:
+        TransientError: The last one, when patience or the service ended.
+    """
+    deadline = monotonic() + patience.total_s
+    failures = 0
+    while True:
+        try:
+            return await attempt()
+        except TransientError as error:
+            if on_failure is not None:
+                on_failure(error)
+            wait_s = patience.wait_s(failures)
+            failures += 1
+            if monotonic() + wait_s > deadline or await sleep_unless(stopping, wait_s):
+                raise
