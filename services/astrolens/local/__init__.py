@@ -1,0 +1,1 @@
+"""All of AstroLens on one machine: the supervisor and the embedded broker."""

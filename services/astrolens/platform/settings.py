@@ -26,6 +26,11 @@ def default_home() -> Path:
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+DerivedPort = Annotated[int, Field(ge=0, le=65535)]
+"""A port that follows the console's unless it is given, so that a second AstroLens needs one setting, not six."""
+
+_PORT_OFFSETS = {"ingestor_port": 2, "analyzer_port": 3, "model_server_port": 4, "notifier_port": 5}
+_INFERENCE_OFFSET = 1
 
 
 class Settings(BaseSettings):
@@ -44,11 +49,11 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address that console, REST and health listen on.")
     port: Port = Field(default=8080, description="Console and REST.")
-    ingestor_port: Port = Field(default=8082, description="Health and metrics of the ingestor.")
-    analyzer_port: Port = Field(default=8083, description="Health and metrics of the analyzer.")
-    model_server_port: Port = Field(default=8084, description="Health and metrics of the model server.")
-    notifier_port: Port = Field(default=8085, description="Health and metrics of the notifier.")
-    inference_address: str = Field(default="127.0.0.1:8081", description="host:port of the model server's gRPC.")
+    ingestor_port: DerivedPort = Field(default=0, description="Health and metrics of the ingestor; 0: port + 2.")
+    analyzer_port: DerivedPort = Field(default=0, description="Health and metrics of the analyzer; 0: port + 3.")
+    model_server_port: DerivedPort = Field(default=0, description="Health of the model server; 0: port + 4.")
+    notifier_port: DerivedPort = Field(default=0, description="Health and metrics of the notifier; 0: port + 5.")
+    inference_address: str = Field(default="", description="host:port of the gRPC model server; default port + 1.")
 
     sources: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("simulated",), description="Comma-separated sources to fetch from, or `none`."
@@ -121,10 +126,35 @@ class Settings(BaseSettings):
             self.__dict__["records_url"] = f"sqlite:///{self.home / 'records.sqlite'}"
         if not self.images_url:
             self.__dict__["images_url"] = f"file://{self.home / 'images'}"
+        for name, offset in _PORT_OFFSETS.items():
+            if getattr(self, name) == 0:
+                self.__dict__[name] = self.port + offset
+        if not self.inference_address:
+            self.__dict__["inference_address"] = f"127.0.0.1:{self.port + _INFERENCE_OFFSET}"
+        if self.port + max(_PORT_OFFSETS.values()) > 65535:
+            raise ValueError(f"port {self.port} leaves no room for the ports that follow it; take one below 65530")
         if self.redeliver_after_s == 0:
             volatile = self.events_url.startswith("embedded:") or bool(os.environ.get("ASTROLENS_EMBEDDED_BROKER"))
             self.__dict__["redeliver_after_s"] = 20.0 if volatile else 3600.0
         return self
+
+    def as_environment(self) -> dict[str, str]:
+        """The variables that give another process exactly these settings, secrets included."""
+        environment: dict[str, str] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, SecretStr):
+                text = value.get_secret_value()
+            elif isinstance(value, tuple):
+                separator = " " if name == "notify_urls" else ","
+                plain = (item.get_secret_value() if isinstance(item, SecretStr) else item for item in value)
+                text = separator.join(plain) or ("none" if name == "sources" else "")
+            else:
+                text = str(value)
+            environment[f"ASTROLENS_{name.upper()}"] = text
+        return environment
 
     @property
     def bootstrap_servers(self) -> list[str]:

@@ -75,3 +75,25 @@ def test_the_broker_address_needs_a_kafka_url() -> None:
     with pytest.raises(ConfigurationError, match="ASTROLENS_EVENTS_URL"):
         _ = load_settings(events_url="amqp://x").bootstrap_servers
     assert load_settings(events_url="kafka://a:1,b:2").bootstrap_servers == ["a:1", "b:2"]
+
+
+def test_ports_follow_the_console_so_that_two_systems_need_one_setting() -> None:
+    settings = load_settings(port=9000)
+    derived = {getattr(settings, name) for name in type(settings).model_fields if name.endswith("_port")}
+    assert derived == {9002, 9003, 9004, 9005}
+    assert settings.inference_address == "127.0.0.1:9001"
+    assert load_settings(port=9000, ingestor_port=7000).ingestor_port == 7000
+
+
+def test_a_port_without_room_for_the_others_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="below 65530"):
+        load_settings(port=65535)
+
+
+def test_another_process_gets_exactly_the_same_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = load_settings(
+        home=tmp_path, port=9000, sources="none", token="t0", notify_urls="json://a json://b", folder_path=tmp_path
+    )
+    for name, value in settings.as_environment().items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings

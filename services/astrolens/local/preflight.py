@@ -1,0 +1,82 @@
+"""What is checked before anything starts, each failure one sentence that says what to do."""
+
+import shutil
+import socket
+from pathlib import Path
+
+from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.settings import Settings
+from astrolens.science.bundle import Bundle, BundleDamaged
+
+
+def check(settings: Settings) -> None:
+    """Check home, disk, ports and bundle.
+
+    Raises:
+        ConfigurationError: The first thing that is wrong.
+    """
+    check_home(settings.home)
+    check_disk(settings.home, settings.min_free_disk_mib)
+    for name, host, port in ports(settings):
+        check_port(name, host, port)
+    check_bundle(settings.bundle)
+
+
+def ports(settings: Settings) -> list[tuple[str, str, int]]:
+    """Every port this machine will listen on: (setting, host, port)."""
+    host, _, port = settings.inference_address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigurationError(f"ASTROLENS_INFERENCE_ADDRESS: {settings.inference_address!r} is not host:port")
+    return [
+        ("ASTROLENS_PORT", settings.host, settings.port),
+        ("ASTROLENS_INFERENCE_ADDRESS", host, int(port)),
+        ("ASTROLENS_INGESTOR_PORT", settings.host, settings.ingestor_port),
+        ("ASTROLENS_ANALYZER_PORT", settings.host, settings.analyzer_port),
+        ("ASTROLENS_MODEL_SERVER_PORT", settings.host, settings.model_server_port),
+        ("ASTROLENS_NOTIFIER_PORT", settings.host, settings.notifier_port),
+    ]
+
+
+def check_home(home: Path) -> None:
+    """The home folder can be made and written."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / ".probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigurationError(
+            f"ASTROLENS_HOME: {home} cannot be written ({error.strerror}); choose another folder"
+        ) from error
+
+
+def check_disk(home: Path, min_free_mib: int) -> None:
+    """There is room for images."""
+    free_mib = shutil.disk_usage(home).free // 2**20
+    if free_mib < min_free_mib:
+        raise ConfigurationError(
+            f"the disk of {home} is full: {free_mib} MiB are free, {min_free_mib} are wanted; "
+            "free some or set ASTROLENS_HOME to another disk"
+        )
+
+
+def check_port(setting: str, host: str, port: int) -> None:
+    """Nobody listens on this port yet."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"{setting}: port {port} on {host} is taken or not allowed ({error.strerror}); "
+                "stop what uses it or set another port"
+            ) from error
+
+
+def check_bundle(path: Path) -> None:
+    """The model bundle is whole."""
+    try:
+        Bundle.load(path)
+    except BundleDamaged as error:
+        raise ConfigurationError(f"ASTROLENS_BUNDLE: {error}") from error

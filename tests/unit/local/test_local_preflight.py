@@ -1,0 +1,58 @@
+"""What is checked before a start, and how it is told."""
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from astrolens.local import preflight, supervisor
+from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.settings import PACKAGED_BUNDLE, load_settings
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="ASTROLENS_HOME"):
+        preflight.check_home(tmp_path / "file" / "home")
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is full"):
+        preflight.check_disk(tmp_path, 10**12)
+
+
+def test_a_taken_port_is_named_with_its_setting() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"ASTROLENS_PORT: port {port} .* taken"):
+            preflight.check_port("ASTROLENS_PORT", "127.0.0.1", port)
+
+
+def test_a_damaged_bundle_is_named(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(PACKAGED_BUNDLE, bundle)
+    model = bundle / "model.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    with pytest.raises(ConfigurationError, match=r"ASTROLENS_BUNDLE: .*model\.onnx"):
+        preflight.check_bundle(bundle)
+
+
+def test_the_packaged_bundle_is_whole() -> None:
+    preflight.check_bundle(PACKAGED_BUNDLE)
+
+
+def test_every_port_is_checked() -> None:
+    settings = load_settings(port=9000)
+    assert sorted(port for _, _, port in preflight.ports(settings)) == [9000, 9001, 9002, 9003, 9004, 9005]
+
+
+def test_one_home_has_one_supervisor(tmp_path: Path) -> None:
+    with supervisor._only_one(tmp_path):
+        assert supervisor.running_pid(tmp_path) is not None
+        with pytest.raises(ConfigurationError, match="already runs"), supervisor._only_one(tmp_path):
+            pytest.fail("two supervisors on one home")
+    assert supervisor.running_pid(tmp_path) is None
