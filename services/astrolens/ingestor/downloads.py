@@ -1,0 +1,79 @@
+"""Arrivals that are only a URL: get their bytes, several at once, within a bounded time."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from astrolens.contracts.records import Outcome, Reason
+from astrolens.ingestor.arrivals import Arrival, Settlement
+from astrolens.ingestor.ports import Fetcher
+from astrolens.platform.errors import PermanentError, TransientError
+
+_log = structlog.get_logger(__name__)
+
+_AT_ONCE: Final = 8
+"""Downloads at once: polite to one host, and at most 8 x `max_image_bytes` in memory."""
+
+_ATTEMPTS: Final = 3
+_FIRST_PAUSE_S: Final = 1.0
+
+DEADLINE_S: Final = 120.0
+"""Longest for one batch: well inside the broker's five minutes between polls. What is late waits for the next sweep."""
+
+
+class Downloads:
+    """Fetches the bytes of arrivals whose `ref` is a URL."""
+
+    def __init__(
+        self, fetcher: Fetcher, *, first_pause_s: float = _FIRST_PAUSE_S, deadline_s: float = DEADLINE_S
+    ) -> None:
+        self._fetcher = fetcher
+        self._first_pause_s = first_pause_s
+        self._deadline_s = deadline_s
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def fetch(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], list[Settlement]]:
+        """Get what can be had.
+
+        Returns:
+            The arrivals with their bytes, and the settlements of those that will never have any. An arrival that is in
+            neither did not make the deadline and stays unsettled.
+        """
+        fetched: list[Arrival] = []
+        refused: list[Settlement] = []
+
+        async def one(arrival: Arrival) -> None:
+            async with self._slots:
+                result = await self._one(arrival)
+            if isinstance(result, Settlement):
+                refused.append(result)
+            else:
+                fetched.append(result)
+
+        try:
+            async with asyncio.timeout(self._deadline_s), asyncio.TaskGroup() as group:
+                for arrival in arrivals:
+                    group.create_task(one(arrival))
+        except TimeoutError:
+            late = len(arrivals) - len(fetched) - len(refused)
+            _log.warning("downloads did not end in time", late=late, deadline_s=self._deadline_s)
+        order = {arrival.receipt.receipt_id: place for place, arrival in enumerate(arrivals)}
+        return sorted(fetched, key=lambda arrival: order[arrival.receipt.receipt_id]), refused
+
+    async def _one(self, arrival: Arrival) -> Arrival | Settlement:
+        error: TransientError | None = None
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(self._first_pause_s * 2.0 ** (attempt - 1))
+            try:
+                reply = await self._fetcher.get(arrival.receipt.ref)
+            except PermanentError as refusal:
+                return Settlement(arrival, Outcome.REJECTED, reason=refusal.reason)
+            except TransientError as failure:
+                error = failure
+            else:
+                return arrival.with_data(reply.data)
+        reason = Reason(code="unreachable", detail=f"After {_ATTEMPTS} attempts: {error}"[:500])
+        return Settlement(arrival, Outcome.DEAD_LETTERED, reason=reason)

@@ -1,0 +1,253 @@
+"""From arrivals to image records: every arrival is settled, once, whatever happens in between.
+
+The order of the writes makes each of them repeatable: originals, receipts, cutouts, image records, settled receipts,
+published events. After a crash an unsettled receipt is simply processed again; it finds what was written before and
+goes on. An image belongs to the receipt that its record names, so that a repeated arrival is accepted again and only
+another arrival of the same bytes is a duplicate.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+
+from astrolens.contracts.base import utc_now
+from astrolens.contracts.records import ImageRecord, NearDuplicate, Outcome, Reason, Receipt
+from astrolens.ingestor.arrivals import UNSETTLED, Arrival, Settlement, image_record
+from astrolens.ingestor.downloads import Downloads
+from astrolens.ingestor.near_duplicates import NearDuplicateIndex, nearest
+from astrolens.ingestor.ports import Decoder, Releaser
+from astrolens.platform.errors import PermanentError, TransientError
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.images import ImageStore, cutout_key, original_key
+from astrolens.platform.stores.records import Change, RecordStore
+from astrolens.science.cutouts import Cutout
+from astrolens.science.phash import hamming_distance
+from astrolens.science.rejection import ImageRejected
+
+_log = structlog.get_logger(__name__)
+
+Settled = dict[Outcome, int]
+"""How many receipts were settled, by outcome."""
+
+
+class IngestService:
+    """Processes arrivals in batches. All of its writes are bulk writes; the decoding is concurrent."""
+
+    def __init__(
+        self,
+        *,
+        records: RecordStore,
+        images: ImageStore,
+        decoder: Decoder,
+        outbox: Releaser,
+        downloads: Downloads,
+        index: NearDuplicateIndex,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._records = records
+        self._images = images
+        self._decoder = decoder
+        self._outbox = outbox
+        self._downloads = downloads
+        self._index = index
+        self._clock = clock
+        self._in_hand: set[str] = set()
+        # Linking, inserting and indexing are one step: of two batches at once, the later sees the earlier.
+        self._linking = asyncio.Lock()
+
+    async def admit(self, arrivals: Sequence[Arrival]) -> Settled:
+        """Take in what a source offers: keep its bytes, write its receipts, process it.
+
+        Receipts that exist already are processed only while they are unsettled, so a source may offer twice.
+        """
+        originals = [
+            (original_key(arrival.receipt.sha256), arrival.data, "application/octet-stream")
+            for arrival in arrivals
+            if arrival.receipt.sha256 is not None and arrival.data is not None
+        ]
+        await self._images.put_many(originals)
+        new = await self._records.insert(Collection.RECEIPTS, [arrival.receipt for arrival in arrivals])
+        known = [arrival for arrival in arrivals if arrival.receipt.receipt_id not in new]
+        unsettled = await self.unsettled([arrival.receipt.receipt_id for arrival in known])
+        again = {receipt.receipt_id for receipt in unsettled}
+        return await self.process(
+            [arrival for arrival in arrivals if arrival.receipt.receipt_id in new | again],
+        )
+
+    async def unsettled(self, receipt_ids: Sequence[str]) -> list[Receipt]:
+        """Those of some receipts that exist and still wait."""
+        documents = await self._records.get(Collection.RECEIPTS, receipt_ids)
+        receipts = [Receipt.model_validate(documents[name]) for name in receipt_ids if name in documents]
+        return [receipt for receipt in receipts if receipt.outcome is Outcome.RECEIVED]
+
+    async def process(self, arrivals: Sequence[Arrival]) -> Settled:
+        """Bring unsettled arrivals to their end.
+
+        What another caller has in hand at this moment is left to it.
+
+        Raises:
+            TransientError: A store, the broker or the sandbox is away; doing it again completes it.
+        """
+        mine: dict[str, Arrival] = {}
+        for arrival in sorted(arrivals, key=lambda one: (one.receipt.received_at, one.receipt.receipt_id)):
+            if arrival.receipt.outcome is Outcome.RECEIVED and arrival.receipt.receipt_id not in self._in_hand:
+                mine.setdefault(arrival.receipt.receipt_id, arrival)
+        if not mine:
+            return {}
+        self._in_hand |= mine.keys()
+        try:
+            return await self._process(list(mine.values()))
+        finally:
+            self._in_hand -= mine.keys()
+
+    async def _process(self, arrivals: list[Arrival]) -> Settled:
+        here = [arrival for arrival in arrivals if arrival.receipt.sha256 is not None]
+        remote = [arrival for arrival in arrivals if arrival.receipt.sha256 is None]
+        settled = await self._settle(here) if here else {}
+        if remote:
+            # Slow servers must not hold up what is here already.
+            fetched, refused = await self._fetch(remote)
+            for outcome, count in (await self._settle(fetched, refused)).items():
+                settled[outcome] = settled.get(outcome, 0) + count
+        return settled
+
+    async def _fetch(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], list[Settlement]]:
+        fetched, refused = await self._downloads.fetch(arrivals)
+        await self._images.put_many(
+            [(original_key(one.receipt.sha256 or ""), one.data or b"", "application/octet-stream") for one in fetched]
+        )
+        # The digest is written before anything depends on it: a server that answers differently the second time must
+        # not make two images of one receipt.
+        digests = [
+            Change(
+                id=one.receipt.receipt_id,
+                set={"sha256": one.receipt.sha256, "size_bytes": one.receipt.size_bytes},
+                when=UNSETTLED,
+            )
+            for one in fetched
+        ]
+        await self._records.apply(Collection.RECEIPTS, digests)
+        return fetched, refused
+
+    async def _settle(self, arrivals: Sequence[Arrival], refused: Sequence[Settlement] = ()) -> Settled:
+        groups: dict[str, list[Arrival]] = {}
+        for arrival in arrivals:
+            groups.setdefault(arrival.image_id, []).append(arrival)
+        known = await self._records.get(Collection.IMAGES, list(groups))
+        owners = {image: str(document["receipt_id"]) for image, document in known.items()}
+        fresh = {image: group[0] for image, group in groups.items() if image not in owners}
+        cutouts, failures = await self._decode(await self._with_data(fresh))
+        inserted = await self._insert({image: (fresh[image], cutout) for image, cutout in cutouts.items()}, owners)
+
+        settlements = [
+            *refused,
+            *(
+                _settlement(arrival, image, owners.get(image), failures.get(image))
+                for image, group in groups.items()
+                for arrival in group
+            ),
+        ]
+        now = self._clock()
+        changed = await self._records.apply(Collection.RECEIPTS, [one.change(now) for one in settlements])
+        await self._outbox.release(Collection.IMAGES, [(record.image_id, record.pending) for record in inserted])
+        settled: Settled = {}
+        for one in settlements:
+            if one.arrival.receipt.receipt_id in changed:
+                settled[one.outcome] = settled.get(one.outcome, 0) + 1
+        return settled
+
+    async def _with_data(self, fresh: dict[str, Arrival]) -> dict[str, bytes | None]:
+        absent = {
+            original_key(arrival.receipt.sha256 or ""): image
+            for image, arrival in fresh.items()
+            if arrival.data is None
+        }
+        stored = await self._images.get_many(list(absent)) if absent else {}
+        data = {image: arrival.data for image, arrival in fresh.items()}
+        return data | {absent[key]: content for key, content in stored.items()}
+
+    async def _decode(self, originals: dict[str, bytes | None]) -> tuple[dict[str, Cutout], dict[str, "_Failure"]]:
+        failures: dict[str, _Failure] = {
+            image: (Outcome.DEAD_LETTERED, Reason(code="original-missing", detail="Its bytes are not in the store."))
+            for image, data in originals.items()
+            if data is None
+        }
+        wanted = {image: data for image, data in originals.items() if data is not None}
+        results = await asyncio.gather(
+            *(self._decoder.decode(data) for data in wanted.values()), return_exceptions=True
+        )
+        cutouts: dict[str, Cutout] = {}
+        for image, result in zip(wanted, results, strict=True):
+            if isinstance(result, BaseException):
+                failures[image] = _failure(image, result)
+            else:
+                cutouts[image] = result
+        return cutouts, failures
+
+    async def _insert(self, new: dict[str, tuple[Arrival, Cutout]], owners: dict[str, str]) -> list[ImageRecord]:
+        """Keep the cutouts, insert the image records, and complete `owners`; return the records that are new."""
+        if not new:
+            return []
+        await self._images.put_many(
+            [(cutout_key(image), cutout.jpeg, "image/jpeg") for image, (_, cutout) in new.items()]
+        )
+        async with self._linking:
+            now = self._clock()
+            records = [
+                image_record(arrival, cutout, links, now)
+                for (arrival, cutout), links in zip(new.values(), self._links(new), strict=True)
+            ]
+            inserted = await self._records.insert(Collection.IMAGES, records)
+            self._index.update((record.image_id, record.phash) for record in records if record.image_id in inserted)
+        owners |= {record.image_id: record.receipt_id for record in records if record.image_id in inserted}
+        beaten = [record.image_id for record in records if record.image_id not in inserted]
+        if beaten:
+            documents = await self._records.get(Collection.IMAGES, beaten)
+            owners |= {image: str(document["receipt_id"]) for image, document in documents.items()}
+        return [record for record in records if record.image_id in inserted]
+
+    def _links(self, new: dict[str, tuple[Arrival, Cutout]]) -> list[tuple[NearDuplicate, ...]]:
+        """The near-duplicates of each new image, the earlier ones of its own batch among them."""
+        links: list[tuple[NearDuplicate, ...]] = []
+        before: list[tuple[str, str]] = []
+        for image, (_, cutout) in new.items():
+            beside = [
+                NearDuplicate(image_id=other, distance=distance)
+                for other, phash in before
+                if (distance := hamming_distance(phash, cutout.phash)) <= self._index.radius
+            ]
+            links.append(nearest([*self._index.neighbours(cutout.phash), *beside]))
+            before.append((image, cutout.phash))
+        return links
+
+
+_Failure = tuple[Outcome, Reason]
+
+
+def _failure(image: str, error: BaseException) -> _Failure:
+    """What a failed decoding means for the arrival.
+
+    Raises:
+        TransientError: As it came: the whole batch is tried again.
+    """
+    if isinstance(error, ImageRejected):
+        return Outcome.REJECTED, Reason(code=error.code, detail=error.detail)
+    if isinstance(error, PermanentError):
+        return Outcome.DEAD_LETTERED, error.reason
+    if isinstance(error, TransientError) or not isinstance(error, Exception):
+        raise error
+    # A fault of ours in the one image must not take its neighbours along: it is kept, with its reason, for people.
+    _log.error("image could not be decoded", image_id=image, exc_info=error)
+    return Outcome.DEAD_LETTERED, Reason(code="decoder-failed", detail=f"{type(error).__name__}: {error}"[:500])
+
+
+def _settlement(arrival: Arrival, image: str, owner: str | None, failure: _Failure | None) -> Settlement:
+    if failure is not None:
+        outcome, reason = failure
+        return Settlement(arrival, outcome, reason=reason)
+    if owner is None:
+        raise TransientError(f"image {image} was inserted by another and cannot be read yet")
+    outcome = Outcome.ACCEPTED if owner == arrival.receipt.receipt_id else Outcome.DUPLICATE
+    return Settlement(arrival, outcome, image_id=image)
