@@ -1,0 +1,1 @@
+"""Alerts: their life cycle, the public topics, and people's channels."""

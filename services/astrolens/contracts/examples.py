@@ -1,0 +1,293 @@
+"""One example of every document and event: what `schemas/examples/` shows and the golden tests read."""
+
+from base64 import b64decode
+from datetime import UTC, datetime
+from functools import cache
+
+from pydantic import BaseModel
+
+from astrolens.contracts import alerts, events, ids, records, topics, verdicts
+
+_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_PREPROCESSING = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+_MODEL = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9"
+_CALIBRATION = "sdss-2026-11-01-a10"
+_IMAGE = ids.image_id(_DIGEST)
+_RECEIPT = ids.receipt_id("folder", "run-1", "ngc-5194.jpeg")
+_CUTOUT_JPEG = b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABQODxIPDRQSEBIXFRQYHjIhHhwcHj0sLiQySUBMS0dARkVQWnNiUFVtVkVGZIhlbXd7gYKB"
+    "TmCNl4x9lnN+gXz/wAALCAAQABABAREA/8QAFQABAQAAAAAAAAAAAAAAAAAAAAX/xAAZEAACAwEAAAAAAAAAAAAAAAACBQADBBL/2gAI"
+    "AQEAAD8AhrFx7rOQhmuPDZycLGJ4bOghmxPdZ0c//9k="
+)
+"""A faint round galaxy of 16 by 16 pixels: an example must be short enough to read."""
+
+
+def _at(minute: int) -> datetime:
+    return datetime(2026, 11, 1, 4, minute, 30, 250_000, tzinfo=UTC)
+
+
+@cache
+def analysis() -> verdicts.Analysis:
+    """What a bundle said of the example image."""
+    return verdicts.Analysis(
+        model_name="first-light",
+        model_digest=_MODEL,
+        preprocessing_digest=_PREPROCESSING,
+        calibration_id=_CALIBRATION,
+        calibration_survey="sdss",
+        execution_provider="CPUExecutionProvider",
+        class_probabilities={"smooth": 0.03, "spiral": 0.91, "edge-on": 0.02, "irregular": 0.04},
+        predicted_class="spiral",
+        detectors={
+            "msp": verdicts.DetectorResult(score=0.09, p_value=0.21),
+            "energy": verdicts.DetectorResult(score=-3.25, p_value=0.012),
+            "mahalanobis": verdicts.DetectorResult(score=412.5, p_value=0.0008),
+        },
+        p_value=0.0025,
+        verdict=verdicts.Verdict.ANOMALY,
+        embedding="ADwAQABC",
+        analyzed_at=_at(2),
+    )
+
+
+@cache
+def observation() -> records.Observation:
+    """What the source told of the example image."""
+    return records.Observation(
+        survey="sdss",
+        name="NGC 5194",
+        position=records.Position(ra_deg=202.4696, dec_deg=47.1952),
+        pixel_scale_arcsec=0.396,
+        observed_at=datetime(2003, 3, 30, 8, 15, tzinfo=UTC),
+        bands=("g", "r", "i"),
+        credit="SDSS collaboration",
+        url="https://skyserver.sdss.org/dr17/SkyServerWS/ImgCutout/getjpeg?ra=202.4696&dec=47.1952&scale=0.396",
+        extra={"object_id": "587722984435351614"},
+    )
+
+
+@cache
+def image() -> records.ImageRecord:
+    """An analysed image."""
+    said = analysis()
+    return records.ImageRecord(
+        image_id=_IMAGE,
+        receipt_id=_RECEIPT,
+        source="folder",
+        batch="run-1",
+        observation=observation(),
+        original=records.Original(
+            key=f"originals/{_DIGEST[:2]}/{_DIGEST}",
+            sha256=_DIGEST,
+            size_bytes=14_210,
+            media_type="image/jpeg",
+            width=423,
+            height=423,
+        ),
+        cutout=records.CutoutInfo(
+            key=f"cutouts/{_IMAGE[:2]}/{_IMAGE}.jpg",
+            sha256=ids.content_digest(_CUTOUT_JPEG),
+            width=16,
+            height=16,
+            scale=0.038,
+            stretch="none",
+        ),
+        phash="c3d4e5f60718293a",
+        near_duplicates=(records.NearDuplicate(image_id=ids.image_id(_PREPROCESSING), distance=3),),
+        state=records.ImageState.ANALYZED,
+        ingested_at=_at(1),
+        offered_at=_at(1),
+        analysis=said,
+        verdict=said.verdict,
+        p_value=said.p_value,
+        predicted_class=said.predicted_class,
+        analyzed_at=said.analyzed_at,
+        label=records.Answer.INTERESTING,
+        labeled_at=_at(9),
+        labels=(
+            records.Label(
+                label_id=ids.derived_id("label", _IMAGE, "1"),
+                answer=records.Answer.INTERESTING,
+                user="vera",
+                recorded_at=_at(9),
+                note="tidal bridge to the companion",
+            ),
+        ),
+    )
+
+
+@cache
+def alert() -> alerts.Alert:
+    """The alert about the example image."""
+    picture, said, seen = image(), analysis(), observation()
+    alert_id = ids.alert_id(_IMAGE)
+    return alerts.Alert(
+        schema_version=alerts.ALERT_SCHEMA_VERSION,
+        producer="astrolens-notifier/0.1.0",
+        event_id=ids.event_id("alerts", alert_id, "0"),
+        alert_id=alert_id,
+        alert_type="initial",
+        alert_tense="current",
+        published_at=_at(3),
+        image_id=_IMAGE,
+        object_name=seen.name,
+        survey_object_id=587722984435351614,
+        survey=seen.survey,
+        source=picture.source,
+        simulated=False,
+        ra_deg=202.4696,
+        dec_deg=47.1952,
+        observed_at=seen.observed_at,
+        pixel_scale_arcsec=seen.pixel_scale_arcsec,
+        bands=seen.bands,
+        credit=seen.credit,
+        verdict=said.verdict,
+        p_value=said.p_value,
+        false_alarms_per_1000=2.5,
+        predicted_class=said.predicted_class,
+        detectors=tuple(
+            alerts.AlertDetector(name=name, score=result.score, p_value=result.p_value)
+            for name, result in said.detectors.items()
+        ),
+        classifications=(
+            alerts.Classification(
+                classifier_name=said.model_name,
+                classifier_version=said.model_digest,
+                classifications=tuple(
+                    alerts.ClassProbability(class_name=name, probability=probability)
+                    for name, probability in sorted(
+                        said.class_probabilities.items(), key=lambda item: item[1], reverse=True
+                    )
+                ),
+            ),
+        ),
+        near_duplicates=(alerts.AlertNearDuplicate(image_id=ids.image_id(_PREPROCESSING), distance=3),),
+        provenance=alerts.AlertProvenance(
+            original_sha256=_DIGEST,
+            cutout_sha256=picture.cutout.sha256,
+            cutout_scale=picture.cutout.scale,
+            cutout_stretch=picture.cutout.stretch,
+            model_name=said.model_name,
+            model_digest=said.model_digest,
+            preprocessing_digest=said.preprocessing_digest,
+            calibration_id=said.calibration_id,
+            calibration_survey=said.calibration_survey,
+            execution_provider=said.execution_provider,
+            analyzed_at=said.analyzed_at,
+        ),
+        cutout=_CUTOUT_JPEG,
+        cutout_media_type="image/jpeg",
+        cutout_width=picture.cutout.width,
+        cutout_height=picture.cutout.height,
+        links=(alerts.AlertLink(rel="original", href=str(seen.url)),),
+    )
+
+
+@cache
+def books() -> records.Books:
+    """Books in balance."""
+    return records.Books(received=1200, analyzed=1100, duplicates=60, rejected=25, dead_lettered=1, in_flight=14)
+
+
+@cache
+def by_name() -> dict[str, BaseModel]:
+    """The example of every schema, by the name of its file in `schemas/`."""
+    made = {"producer": "astrolens-example/0.1.0", "occurred_at": _at(2)}
+    pending = records.PendingEvent(
+        event_id=ids.event_id(topics.IMAGES_SUBMITTED, _RECEIPT),
+        topic=topics.IMAGES_SUBMITTED,
+        key=_RECEIPT,
+        payload=f'{{"receipt_id":"{_RECEIPT}"}}',
+    )
+    return {
+        "alerts/alert.v1": alert(),
+        "alerts/heartbeat.v1": alerts.Heartbeat(
+            event_id=ids.event_id(topics.HEARTBEAT, "example", "17"), sequence=17, books=books(), alerts=12, **made
+        ),
+        "events/image-submitted.v1": events.ImageSubmitted(event_id=pending.event_id, receipt_id=_RECEIPT, **made),
+        "events/image-ingested.v1": events.ImageIngested(
+            event_id=ids.event_id(topics.IMAGES_INGESTED, _IMAGE),
+            image_id=_IMAGE,
+            survey="sdss",
+            cutout_key=image().cutout.key,
+            cutout_sha256=image().cutout.sha256,
+            **made,
+        ),
+        "events/image-analyzed.v1": events.ImageAnalyzed(
+            event_id=ids.event_id(topics.IMAGES_ANALYZED, _IMAGE, _MODEL, _CALIBRATION),
+            image_id=_IMAGE,
+            survey="sdss",
+            model_digest=_MODEL,
+            calibration_id=_CALIBRATION,
+            predicted_class="spiral",
+            p_value=0.0025,
+            verdict=verdicts.Verdict.ANOMALY,
+            **made,
+        ),
+        "events/label-recorded.v1": events.LabelRecorded(
+            event_id=ids.event_id(topics.LABELS_RECORDED, image().labels[0].label_id),
+            image_id=_IMAGE,
+            label_id=image().labels[0].label_id,
+            answer=records.Answer.INTERESTING,
+            user="vera",
+            **made,
+        ),
+        "records/receipt": records.Receipt(
+            receipt_id=_RECEIPT,
+            source="folder",
+            batch="run-1",
+            ref="ngc-5194.jpeg",
+            observation=observation(),
+            received_at=_at(0),
+            sha256=_DIGEST,
+            size_bytes=14_210,
+            pending=(pending,),
+        ),
+        "records/image": image(),
+        "records/alert": records.AlertRecord(
+            alert_id=alert().alert_id,
+            image_id=_IMAGE,
+            survey="sdss",
+            predicted_class="spiral",
+            verdict=verdicts.Verdict.ANOMALY,
+            p_value=0.0025,
+            topic=topics.alert_topic("sdss", "spiral"),
+            raised_at=_at(3),
+            deliveries=(records.Delivery(channel="mailto #1", state="delivered", attempts=1, at=_at(4)),),
+        ),
+        "records/dead-letter": records.DeadLetter(
+            dead_letter_id=ids.derived_id("dead-letter", topics.IMAGES_INGESTED, "0", "41"),
+            topic=topics.IMAGES_INGESTED,
+            partition=0,
+            offset=41,
+            key=None,
+            body="eyJub3QiOiAiYW4gZXZlbnQifQ==",
+            service="analyzer",
+            error_type="invalid-event",
+            error="image_id: Field required",
+            dead_lettered_at=_at(5),
+        ),
+        "records/service-status": records.ServiceStatus(
+            service="notifier",
+            instance="notifier-4711",
+            pid=4711,
+            version="0.1.0",
+            started_at=_at(0),
+            seen_at=_at(5),
+            ready=True,
+            state="running",
+            processed=1100,
+            lag=0,
+        ),
+        "records/source-status": records.SourceStatus(
+            source="sdss",
+            state="unreachable",
+            detail="skyserver.sdss.org does not answer",
+            delivered=40,
+            rate_per_min=0.0,
+            last_success_at=_at(1),
+            next_try_at=_at(9),
+            updated_at=_at(5),
+        ),
+        "records/books": books(),
+    }

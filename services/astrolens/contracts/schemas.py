@@ -1,0 +1,74 @@
+"""The content of `schemas/`: JSON Schema, Avro, AsyncAPI and an example of everything, generated from the models.
+
+`make schemas` writes them; a contract test fails where the committed files differ.
+"""
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from astrolens.contracts import alerts, events, examples, records
+from astrolens.contracts.asyncapi import asyncapi_document
+
+ID_BASE: Final = "urn:astrolens:schemas"
+"""Schemas are named, not located: nobody must fetch anything to read one."""
+
+MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
+    {
+        "alerts/alert.v1": alerts.Alert,
+        "alerts/heartbeat.v1": alerts.Heartbeat,
+        "events/image-submitted.v1": events.ImageSubmitted,
+        "events/image-ingested.v1": events.ImageIngested,
+        "events/image-analyzed.v1": events.ImageAnalyzed,
+        "events/label-recorded.v1": events.LabelRecorded,
+        "records/receipt": records.Receipt,
+        "records/image": records.ImageRecord,
+        "records/alert": records.AlertRecord,
+        "records/dead-letter": records.DeadLetter,
+        "records/service-status": records.ServiceStatus,
+        "records/source-status": records.SourceStatus,
+        "records/books": records.Books,
+    }
+)
+"""Every model that leaves a process, by the name of its file without `.schema.json`."""
+
+ALERT_AVSC: Final = "alerts/alert.v1.avsc"
+ASYNCAPI: Final = "asyncapi.json"
+
+
+def json_schema(name: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of what is written for one of `MODELS`.
+
+    Fields with a default are not required: older writers leave them out.
+    """
+    schema = MODELS[name].model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{ID_BASE}:{name}", **schema}
+
+
+def schema_file(model: type[BaseModel]) -> str:
+    """Where the JSON Schema of a model lies inside `schemas/`.
+
+    Raises:
+        LookupError: The model has no schema.
+    """
+    for name, known in MODELS.items():
+        if known is model:
+            return f"{name}.schema.json"
+    raise LookupError(f"{model.__name__} is not in schemas.MODELS: add it there, and an example to examples.py")
+
+
+def documents() -> dict[str, str]:
+    """Every generated file: its path inside `schemas/`, and its text."""
+    texts = {f"{name}.schema.json": _text(json_schema(name)) for name in MODELS}
+    texts[ALERT_AVSC] = _text(alerts.ALERT_AVRO_SCHEMA)
+    texts[ASYNCAPI] = _text(asyncapi_document(schema_file=schema_file, alert_avsc=ALERT_AVSC))
+    for name, example in examples.by_name().items():
+        texts[f"examples/{name}.json"] = _text(example.model_dump(mode="json"))
+    return texts
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
