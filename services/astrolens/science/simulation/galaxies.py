@@ -1,0 +1,204 @@
+"""Ordinary galaxies of the four morphological classes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.random import Generator
+
+from astrolens.science.simulation.canvas import Canvas, Frame, frame, texture
+from astrolens.science.simulation.profiles import edge_on, exponential, sersic, spiral_arms
+
+Morphology = Literal["smooth", "spiral", "edge-on", "irregular"]
+MORPHOLOGIES: tuple[Morphology, ...] = ("smooth", "spiral", "edge-on", "irregular")
+
+
+@dataclass(frozen=True, slots=True)
+class Galaxy:
+    """The main object, before it is painted.
+
+    Attributes:
+        x: Pixels from the canvas's centre.
+        y: The same.
+        flux: Nanomaggies in r.
+        radius: Effective radius along the major axis, pixels.
+        angle: Position angle of the major axis, radians.
+        redshift: Makes old stars redder.
+    """
+
+    x: float
+    y: float
+    flux: float
+    radius: float
+    angle: float
+    redshift: float
+
+    def old(self, rng: Generator) -> float:
+        """g-r of old stars: the red sequence, reddened by redshift."""
+        return float(rng.normal(0.70, 0.05) + 2.2 * self.redshift)
+
+    def middle(self, rng: Generator) -> float:
+        """g-r of a disc."""
+        return float(rng.normal(0.50, 0.08) + 1.2 * self.redshift)
+
+    def young(self, rng: Generator) -> float:
+        """g-r of star formation."""
+        return float(rng.normal(0.15, 0.08) + 0.6 * self.redshift)
+
+
+def draw_galaxy(canvas: Canvas) -> Galaxy:
+    """A galaxy's flux, size and place, after the size-magnitude relation of nearby galaxies."""
+    rng, instrument = canvas.rng, canvas.instrument
+    bright, faint = instrument.magnitudes
+    # Counts rise as 10^(0.4 m) in the sky; flattened here, so that large and small objects both occur.
+    magnitude = faint - (faint - bright) * rng.random() ** 1.6
+    # Half-light radius in arcseconds (Shen et al. 2003 projected to a magnitude), log-normal scatter.
+    arcsec = 3.4 * 10 ** (-0.15 * (magnitude - 16.5)) * np.exp(rng.normal(0.0, 0.28))
+    if rng.random() < 0.12:
+        arcsec *= rng.uniform(1.5, 2.6)
+    radius = float(np.clip(canvas.pixels(arcsec), 3.2, 46.0))
+    galaxy = Galaxy(
+        x=float(rng.normal(0.0, 1.5)),
+        y=float(rng.normal(0.0, 1.5)),
+        flux=float(10 ** (0.4 * (22.5 - magnitude))),
+        radius=radius,
+        angle=float(rng.uniform(0.0, np.pi)),
+        redshift=float(np.clip(rng.gamma(2.0, 0.018) * 10 ** (0.12 * (magnitude - 16.0)), 0.003, 0.28)),
+    )
+    canvas.notes.update(
+        r_magnitude=float(magnitude),
+        effective_radius_arcsec=radius * instrument.pixel_scale_arcsec,
+        redshift=galaxy.redshift,
+    )
+    return galaxy
+
+
+def paint_smooth(canvas: Canvas, galaxy: Galaxy) -> None:
+    """An elliptical, or a lenticular: a bulge with a featureless disc."""
+    rng = canvas.rng
+    axis_ratio = float(np.clip(rng.beta(4.5, 2.0), 0.42, 1.0))
+    where = frame(galaxy.x, galaxy.y, axis_ratio, galaxy.angle)
+    old = galaxy.old(rng)
+    if rng.random() < 0.30:
+        share = rng.uniform(0.25, 0.6)
+        canvas.add(exponential(where, galaxy.radius / 1.68), galaxy.flux * (1 - share), canvas.sed(old - 0.06))
+        core = frame(galaxy.x, galaxy.y, min(1.0, axis_ratio + 0.2), galaxy.angle)
+        canvas.add(sersic(core, galaxy.radius * rng.uniform(0.2, 0.4), 3.0), galaxy.flux * share, canvas.sed(old))
+        return
+    index = float(np.clip(rng.normal(3.6, 1.1), 1.2, 6.0))
+    blue = 0.25 if index < 2.0 else 0.0
+    canvas.add(sersic(where, galaxy.radius, index), galaxy.flux, canvas.sed(old - blue))
+
+
+def paint_spiral(canvas: Canvas, galaxy: Galaxy) -> None:
+    """A disc with bulge, often a bar, and two to four arms from grand design to flocculent."""
+    rng = canvas.rng
+    axis_ratio = float(rng.uniform(0.38, 1.0))
+    disc = frame(galaxy.x, galaxy.y, axis_ratio, galaxy.angle)
+    length = galaxy.radius / 1.35
+    bulge = float(np.clip(rng.lognormal(-1.9, 0.6), 0.02, 0.45))
+    arms = int(rng.choice([2, 2, 2, 3, 4]))
+    barred = bool(rng.random() < 0.4)
+    inner = length * float(rng.uniform(0.5, 0.9))
+    turn = float(rng.uniform(0.0, 2 * np.pi))
+    flocculence = float(rng.uniform(0.1, 1.3))
+    crests = spiral_arms(
+        disc,
+        arms=arms,
+        pitch=float(np.radians(rng.uniform(10.0, 28.0)) * rng.choice([-1.0, 1.0])),
+        phase=turn,
+        inner=inner,
+        warp=texture(rng, 14) * np.float32(flocculence),
+        width=float(rng.uniform(1.4, 3.2)),
+    )
+    clumps = np.exp(texture(rng, 56) * np.float32(0.55))
+    smooth = exponential(disc, length)
+    contrast = float(rng.uniform(0.75, 1.0))
+    old, middle, young = galaxy.old(rng), galaxy.middle(rng), galaxy.young(rng)
+    stars = 1.0 - bulge
+    arm_share = contrast * float(rng.uniform(0.45, 0.65))
+    canvas.add(
+        smooth * (np.float32(1.0 - 0.6 * contrast) + crests), galaxy.flux * stars * (1 - arm_share), canvas.sed(middle)
+    )
+    # Young stars follow the crests, clumpy, and reach further out than the old disc.
+    outer = np.sqrt(smooth) * np.exp(disc.radius * np.float32(-0.28 / length))
+    canvas.add(outer * crests * clumps, galaxy.flux * stars * arm_share, canvas.sed(young))
+    core = frame(galaxy.x, galaxy.y, min(1.0, axis_ratio + 0.35), galaxy.angle)
+    canvas.add(sersic(core, max(1.0, length * rng.uniform(0.15, 0.35)), 2.5), galaxy.flux * bulge, canvas.sed(old))
+    if barred:
+        _paint_bar(canvas, galaxy, disc, inner, turn, old)
+    canvas.notes.update(
+        arms=float(arms), barred=float(barred), flocculence=flocculence, inclination_axis_ratio=axis_ratio
+    )
+
+
+def _paint_bar(canvas: Canvas, galaxy: Galaxy, disc: Frame, length: float, turn: float, colour: float) -> None:
+    cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+    along = disc.along * cosine + disc.across * sine
+    across = disc.across * cosine - disc.along * sine
+    # Boxy isophotes (a Ferrers bar): the fourth power of the distance.
+    shape = np.exp(
+        -np.square(np.square(along / np.float32(length))) - np.square(across / np.float32(0.24 * length + 0.5))
+    )
+    canvas.add(shape, galaxy.flux * float(canvas.rng.uniform(0.08, 0.2)), canvas.sed(colour - 0.03))
+
+
+def paint_edge_on(canvas: Canvas, galaxy: Galaxy) -> None:
+    """A disc from the side, often with a bulge and a dust lane."""
+    rng = canvas.rng
+    where = frame(galaxy.x, galaxy.y, 1.0, galaxy.angle)
+    length = galaxy.radius * 0.85
+    height = max(0.9, length * float(rng.uniform(0.10, 0.22)))
+    bulge = float(np.clip(rng.lognormal(-2.0, 0.8), 0.0, 0.4))
+    bulge_shape = sersic(frame(galaxy.x, galaxy.y, rng.uniform(0.55, 0.85), galaxy.angle), max(1.2, length * 0.25), 2.2)
+    disc = edge_on(where, length, height)
+    thin = edge_on(where, length * 1.15, max(0.6, height * 0.5))
+    flux = galaxy.flux
+    canvas.add(bulge_shape, flux * bulge, canvas.sed(galaxy.old(rng)))
+    canvas.add(disc, flux * (1 - bulge) * 0.65, canvas.sed(galaxy.middle(rng) + 0.08))
+    canvas.add(thin, flux * (1 - bulge) * 0.35, canvas.sed(galaxy.young(rng) + 0.15))
+    if rng.random() < 0.55:
+        depth = float(rng.uniform(0.4, 1.6))
+        tilt = float(rng.normal(0.0, 0.35)) * height
+        lane = edge_on(frame(galaxy.x, galaxy.y, 1.0, galaxy.angle), length * 1.4, max(0.5, height * 0.3))
+        lane = np.roll(lane, round(tilt), axis=0) * np.float32(depth)
+        # Extinction grows towards the blue (Cardelli et al. 1989: A_g/A_r = 1.4, A_i/A_r = 0.75).
+        for band, strength in enumerate((1.4, 1.0, 0.75)):
+            canvas.bands[band] *= np.exp(lane * np.float32(-strength))
+        canvas.notes["dust_depth"] = depth
+
+
+def paint_irregular(canvas: Canvas, galaxy: Galaxy) -> None:
+    """Faint, blue, without symmetry: a patchy disc and clumps of young stars."""
+    rng = canvas.rng
+    axis_ratio = float(rng.uniform(0.35, 0.95))
+    radius = galaxy.radius * 1.15
+    where = frame(galaxy.x, galaxy.y, axis_ratio, galaxy.angle)
+    patches = np.exp(texture(rng, max(6, round(288 / max(radius, 6.0)))) * np.float32(rng.uniform(0.5, 0.9)))
+    middle, young = galaxy.middle(rng) - 0.12, galaxy.young(rng) - 0.02
+    # Lower surface brightness than the bright classes.
+    flux = galaxy.flux * float(rng.uniform(0.35, 0.8))
+    lopsided = np.clip(np.float32(1.0) + where.along * np.float32(rng.uniform(0.1, 0.45) / radius), 0.15, 2.0)
+    canvas.add(sersic(where, radius, 0.8) * patches * lopsided, flux * 0.75, canvas.sed(middle))
+    count = int(rng.integers(5, 22))
+    angle = rng.uniform(0.0, 2 * np.pi, count)
+    distance = radius * rng.gamma(2.0, 0.42, count)
+    cosine, sine = np.cos(galaxy.angle), np.sin(galaxy.angle)
+    along, across = distance * np.cos(angle), distance * np.sin(angle) * axis_ratio
+    share = rng.lognormal(0.0, 0.8, count)
+    each = max(1, round(radius * 1.2))
+    spread = radius * 0.05 + 0.4
+    x = np.repeat(galaxy.x + along * cosine - across * sine, each) + rng.normal(0.0, spread, count * each)
+    y = np.repeat(galaxy.y + along * sine + across * cosine, each) + rng.normal(0.0, spread, count * each)
+    light = np.repeat(flux * 0.25 * share / share.sum() / each, each)
+    canvas.splat(x, y, light, canvas.sed(young - 0.1))
+    canvas.notes["clumps"] = float(count)
+
+
+PAINTERS: Mapping[Morphology, Callable[[Canvas, Galaxy], None]] = {
+    "smooth": paint_smooth,
+    "spiral": paint_spiral,
+    "edge-on": paint_edge_on,
+    "irregular": paint_irregular,
+}
