@@ -333,7 +333,7 @@ class ItemError(_message.Message):
         CODE_TOO_LARGE: ItemError._Code.ValueType  # 2
         """More bytes or more pixels than a cutout has."""
         CODE_INVALID: ItemError._Code.ValueType  # 3
-        """No bytes at all, or an image id that is none."""
+        """No bytes at all."""
         CODE_NOT_FINITE: ItemError._Code.ValueType  # 4
         """The model answered with numbers that are not finite."""
 
@@ -344,7 +344,7 @@ class ItemError(_message.Message):
     CODE_TOO_LARGE: ItemError.Code.ValueType  # 2
     """More bytes or more pixels than a cutout has."""
     CODE_INVALID: ItemError.Code.ValueType  # 3
-    """No bytes at all, or an image id that is none."""
+    """No bytes at all."""
     CODE_NOT_FINITE: ItemError.Code.ValueType  # 4
     """The model answered with numbers that are not finite."""
 

@@ -1,0 +1,79 @@
+"""The backbone's ONNX graph in an ONNX Runtime session."""
+
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from astrolens.science.bundle import MODEL, Bundle, BundleDamaged
+
+_CUDA: Final = "CUDAExecutionProvider"
+_CPU: Final = "CPUExecutionProvider"
+
+_LEAST_ROWS: Final = 2
+"""ONNX Runtime multiplies a single row by another kernel, whose last bits differ: one row never runs alone."""
+
+
+class Backbone:
+    """From pixels to logits and embeddings; what it says of a row does not depend on the other rows.
+
+    Threads may call `run` at the same time.
+
+    Args:
+        bundle: A checked bundle.
+        threads: Threads of one run. Where several runs go on at once, 1 is the cheapest: no core waits for another.
+        fixed_rows: Rows of every run on a GPU, where the kernel is chosen by the shape of the batch.
+
+    Raises:
+        BundleDamaged: The graph cannot be loaded, or is not what the manifest says.
+    """
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1, fixed_rows: int = 32) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # A thread that spins between two runs burns the core that decoding and scoring want.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        entry = bundle.manifest.model
+        available = ort.get_available_providers()
+        try:
+            self._session = ort.InferenceSession(
+                bundle.model, options, providers=[name for name in (_CUDA, _CPU) if name in available]
+            )
+        except Exception as error:  # the runtime's exceptions share no base
+            raise BundleDamaged(bundle.path / MODEL, f"ONNX Runtime does not load it: {error}") from error
+        inputs = [item.name for item in self._session.get_inputs()]
+        outputs = {item.name for item in self._session.get_outputs()}
+        if inputs != [entry.input] or not {entry.logits, entry.embedding} <= outputs:
+            raise BundleDamaged(bundle.path / MODEL, "its inputs and outputs are not those that the manifest names")
+        self._input = entry.input
+        self._outputs = [entry.logits, entry.embedding]
+        self.provider: str = self._session.get_providers()[0]
+        self._fixed_rows = fixed_rows if self.provider == _CUDA else None
+
+    def run(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """One forward pass.
+
+        Args:
+            pixels: [n, channels, size, size], 8-bit, n >= 1.
+
+        Returns:
+            Logits [n, classes] and embeddings [n, d].
+        """
+        count = len(pixels)
+        logits, embeddings = self._session.run(self._outputs, {self._input: self._padded(pixels)})
+        return logits[:count], embeddings[:count]
+
+    def _padded(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        rows = max(_LEAST_ROWS, self._fixed_rows or 0)
+        return padded(pixels, rows)
+
+
+def padded(batch: NDArray[Any], rows: int) -> NDArray[Any]:
+    """`batch` with its first row repeated behind it until it has at least `rows` rows."""
+    missing = rows - len(batch)
+    if missing <= 0:
+        return batch
+    return np.concatenate((batch, np.repeat(batch[:1], missing, axis=0)))

@@ -1,0 +1,90 @@
+"""Between the model server's own words and those of the gRPC contract."""
+
+from typing import Final
+
+from astrolens.contracts.verdicts import Verdict
+from astrolens.inference.engine import Fault, Item, Outcome, Refused, Scored
+from astrolens.inference.model_service import ModelDescription, ModelIdentity
+from astrolens.rpc.v1 import inference_pb2 as pb
+
+VERDICTS: Final = {
+    Verdict.ORDINARY: pb.VERDICT_ORDINARY,
+    Verdict.NEAR_MISS: pb.VERDICT_NEAR_MISS,
+    Verdict.ANOMALY: pb.VERDICT_ANOMALY,
+}
+FAULTS: Final = {
+    Fault.UNDECODABLE: pb.ItemError.CODE_UNDECODABLE,
+    Fault.TOO_LARGE: pb.ItemError.CODE_TOO_LARGE,
+    Fault.INVALID: pb.ItemError.CODE_INVALID,
+    Fault.NOT_FINITE: pb.ItemError.CODE_NOT_FINITE,
+}
+
+
+def item_of(message: pb.Item) -> Item:
+    """A cutout as the engine takes it."""
+    return Item(image_id=message.image_id, survey=message.survey, jpeg=message.cutout)
+
+
+def outcome_message(image_id: str, outcome: Outcome) -> pb.Outcome:
+    """What became of one cutout."""
+    if isinstance(outcome, Refused):
+        return pb.Outcome(image_id=image_id, error=pb.ItemError(code=FAULTS[outcome.fault], detail=outcome.detail))
+    return pb.Outcome(image_id=image_id, result=result_message(outcome))
+
+
+def result_message(scored: Scored) -> pb.Result:
+    """What the bundle says of a cutout."""
+    scores = scored.scores
+    return pb.Result(
+        class_probabilities=scores.class_probabilities,
+        predicted_class=scores.predicted_class,
+        detectors=[
+            pb.Detector(name=name, score=detector.score, p_value=detector.p_value)
+            for name, detector in scores.detectors.items()
+        ],
+        p_value=scores.p_value,
+        verdict=VERDICTS[scores.verdict],
+        calibration_survey=scores.calibration_survey,
+        embedding=scored.embedding,
+    )
+
+
+def model_message(identity: ModelIdentity) -> pb.ModelRef:
+    """What makes an analysis traceable."""
+    return pb.ModelRef(
+        name=identity.name,
+        version=identity.version,
+        digest=identity.digest,
+        preprocessing_digest=identity.preprocessing_digest,
+        calibration_id=identity.calibration_id,
+        execution_provider=identity.execution_provider,
+    )
+
+
+def description_message(description: ModelDescription) -> pb.DescribeResponse:
+    """All there is to say of the model, but what only the server knows."""
+    return pb.DescribeResponse(
+        model=model_message(description.identity),
+        classes=description.classes,
+        embedding_dim=description.embedding_dim,
+        detectors=description.detectors,
+        calibration=pb.Calibration(
+            id=description.identity.calibration_id,
+            alpha=description.alpha,
+            surveys=[
+                pb.SurveyCalibration(
+                    survey=survey.survey,
+                    images=survey.images,
+                    strips=[
+                        pb.QuantileStrip(
+                            detector=strip.detector, probabilities=strip.probabilities, scores=strip.scores
+                        )
+                        for strip in survey.strips
+                    ],
+                )
+                for survey in description.surveys
+            ],
+        ),
+        figures_json=description.figures_json,
+        model_card=description.model_card,
+    )

@@ -1,0 +1,123 @@
+"""From the bytes of cutouts to what the bundle says of them: decoding, backbone, scores."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from astrolens.inference.backbone import Backbone, padded
+from astrolens.science.bundle import Bundle
+from astrolens.science.cutouts import decode_cutout
+from astrolens.science.preprocessing import preprocess
+from astrolens.science.scoring import ImageScores, Scorer
+
+MAX_CUTOUT_BYTES: Final = 1 << 20
+"""A cutout of 256 x 256 pixels takes at most some 100 kB; whatever is ten times larger is none."""
+MAX_CUTOUT_SIDE: Final = 1024
+"""Pixels; a small JPEG may unpack into gigabytes."""
+
+
+class Fault(StrEnum):
+    """Why an image cannot be analysed."""
+
+    UNDECODABLE = "undecodable"
+    TOO_LARGE = "too_large"
+    INVALID = "invalid"
+    NOT_FINITE = "not_finite"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A cutout to analyse.
+
+    Attributes:
+        image_id: 32 hexadecimal digits, or empty: not remembered.
+        survey: Chooses the calibration.
+        jpeg: The cutout.
+    """
+
+    image_id: str
+    survey: str
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the bundle says of a cutout; `embedding` is little-endian float16 [d]."""
+
+    scores: ImageScores
+    embedding: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A cutout that the bundle can say nothing of."""
+
+    fault: Fault
+    detail: str
+
+
+Outcome = Scored | Refused
+
+
+class Engine:
+    """A pure function of cutout, bundle and budget; threads may share it."""
+
+    def __init__(self, *, bundle: Bundle, scorer: Scorer, backbone: Backbone) -> None:
+        self._spec = bundle.preprocessing
+        self._scorer = scorer
+        self._backbone = backbone
+
+    def analyze(self, items: Sequence[Item]) -> list[Outcome]:
+        """One outcome an item, in their order."""
+        outcomes: list[Outcome | None] = [None] * len(items)
+        rows: list[int] = []
+        pixels = np.empty((len(items), self._spec.channels, self._spec.size, self._spec.size), dtype=np.uint8)
+        for position, item in enumerate(items):
+            read = self._read(item)
+            if isinstance(read, Refused):
+                outcomes[position] = read
+            else:
+                pixels[len(rows)] = read
+                rows.append(position)
+        if rows:
+            scored = self._score(pixels[: len(rows)], [items[row].survey for row in rows])
+            for row, outcome in zip(rows, scored, strict=True):
+                outcomes[row] = outcome
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _read(self, item: Item) -> NDArray[np.uint8] | Refused:
+        if not item.jpeg:
+            return Refused(Fault.INVALID, "the cutout has no bytes")
+        if len(item.jpeg) > MAX_CUTOUT_BYTES:
+            return Refused(Fault.TOO_LARGE, f"{len(item.jpeg)} bytes, more than {MAX_CUTOUT_BYTES}")
+        try:
+            with Image.open(io.BytesIO(item.jpeg), formats=["JPEG"]) as header:
+                width, height = header.size
+            if max(width, height) > MAX_CUTOUT_SIDE:
+                return Refused(Fault.TOO_LARGE, f"{width} x {height} pixels, more than {MAX_CUTOUT_SIDE} a side")
+            return preprocess(decode_cutout(item.jpeg), self._spec)
+        except UnidentifiedImageError:
+            return Refused(Fault.UNDECODABLE, "the cutout is no JPEG")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return Refused(Fault.UNDECODABLE, str(error)[:200])
+
+    def _score(self, pixels: NDArray[np.uint8], surveys: list[str]) -> list[Outcome]:
+        logits, embeddings = self._backbone.run(pixels)
+        halves = embeddings.astype("<f2")
+        finite = np.isfinite(logits).all(axis=1) & np.isfinite(halves).all(axis=1)
+        # Sums over a single row may go in another order than over many, as in the backbone.
+        scores = self._scorer.score(
+            padded(logits, 2), padded(embeddings, 2), [*surveys, surveys[0]][: max(2, len(surveys))]
+        )
+        return [
+            Scored(scores[row], halves[row].tobytes())
+            if finite[row]
+            else Refused(Fault.NOT_FINITE, "the model's answer is not finite")
+            for row in range(len(pixels))
+        ]

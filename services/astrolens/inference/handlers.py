@@ -1,0 +1,127 @@
+"""The gRPC face of the model server: validate, call one method, answer."""
+
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn, TypeAlias
+
+import grpc
+import structlog
+
+from astrolens.inference.batcher import QueueFull, Stopped
+from astrolens.inference.conversion import (
+    FAULTS,
+    description_message,
+    item_of,
+    model_message,
+    outcome_message,
+    result_message,
+)
+from astrolens.inference.engine import MAX_CUTOUT_BYTES, Item, Outcome, Refused
+from astrolens.inference.model_service import MAX_SIMILAR, ModelService
+from astrolens.inference.similarity.memory import NoEmbedding, UnknownImage, is_image_id
+from astrolens.rpc.v1 import inference_pb2 as pb
+from astrolens.rpc.v1.inference_pb2_grpc import InferenceServicer
+
+MAX_ITEMS: Final = 256
+"""Cutouts of one AnalyzeMany: some seconds of work, so that a deadline can be kept."""
+_SIMILAR_DEFAULT: Final = 20
+ERROR_CODE_KEY: Final = "astrolens-error-code"
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+logger = structlog.get_logger(__name__)
+
+
+class InferenceHandlers(InferenceServicer):
+    """Answers UNAVAILABLE until `serve` has given it a model."""
+
+    def __init__(self) -> None:
+        self._service: ModelService | None = None
+
+    def serve(self, service: ModelService | None) -> None:
+        """From now on answer with this model, or with none."""
+        self._service = service
+
+    async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:  # noqa: N802
+        """One cutout."""
+        service = await self._loaded(context)
+        items = await _valid([request.item], context)
+        [outcome] = await _analyzed(service, items, context)
+        if isinstance(outcome, Refused):
+            code = pb.ItemError.Code.Name(FAULTS[outcome.fault])
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, outcome.detail, ((ERROR_CODE_KEY, code),))
+        return pb.AnalyzeResponse(result=result_message(outcome), model=model_message(service.description.identity))
+
+    async def AnalyzeMany(  # noqa: N802
+        self, request: pb.AnalyzeManyRequest, context: Context
+    ) -> pb.AnalyzeManyResponse:
+        """Many cutouts, each with an outcome of its own."""
+        service = await self._loaded(context)
+        items = await _valid(request.items, context)
+        outcomes = await _analyzed(service, items, context)
+        return pb.AnalyzeManyResponse(
+            outcomes=[outcome_message(item.image_id, outcome) for item, outcome in zip(items, outcomes, strict=True)],
+            model=model_message(service.description.identity),
+        )
+
+    async def Describe(self, _request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:  # noqa: N802
+        """What model and calibration answer."""
+        service = await self._loaded(context)
+        message = description_message(service.description)
+        message.indexed_images = len(service.memory)
+        message.max_items = MAX_ITEMS
+        message.max_cutout_bytes = MAX_CUTOUT_BYTES
+        return message
+
+    async def Similar(self, request: pb.SimilarRequest, context: Context) -> pb.SimilarResponse:  # noqa: N802
+        """What looks like an image, or like an embedding."""
+        service = await self._loaded(context)
+        k = request.k or _SIMILAR_DEFAULT
+        if not 1 <= k <= MAX_SIMILAR:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"k is {k}; ask for 1 to {MAX_SIMILAR} neighbours")
+        match request.WhichOneof("query"):
+            case "image_id":
+                try:
+                    found = await service.like_image(request.image_id, k)
+                except UnknownImage:
+                    detail = "the similarity index does not know this image (yet): is it analysed with this model?"
+                    await context.abort(grpc.StatusCode.NOT_FOUND, detail)
+            case "embedding":
+                try:
+                    found = await service.like_embedding(request.embedding, k)
+                except NoEmbedding as error:
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            case _:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "give image_id or embedding")
+        return pb.SimilarResponse(
+            neighbours=[pb.Neighbour(image_id=image, cosine_similarity=similarity) for image, similarity in found],
+            model_digest=service.description.identity.digest,
+        )
+
+    async def _loaded(self, context: Context) -> ModelService:
+        if self._service is None:
+            await _unavailable(context)
+        return self._service
+
+
+async def _valid(messages: Iterable[pb.Item], context: Context) -> list[Item]:
+    items = [item_of(message) for message in messages]
+    if len(items) > MAX_ITEMS:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{len(items)} items, more than {MAX_ITEMS}")
+    for item in items:
+        if item.image_id and not is_image_id(item.image_id):
+            detail = f"image_id {item.image_id[:64]!r} is not 32 lower-case hexadecimal digits"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, detail)
+    return items
+
+
+async def _analyzed(service: ModelService, items: list[Item], context: Context) -> list[Outcome]:
+    try:
+        return await service.analyze(items)
+    except QueueFull:
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the queue is full; try again later")
+    except Stopped:
+        await _unavailable(context)
+
+
+async def _unavailable(context: Context) -> NoReturn:
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "no model is loaded; try again later")
+    raise AssertionError("abort returned")

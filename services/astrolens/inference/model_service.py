@@ -1,0 +1,189 @@
+"""What the model server does, without gRPC: analyse in batches, remember, describe, find what looks alike."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Final
+
+import structlog
+
+from astrolens.inference.batcher import MicroBatcher
+from astrolens.inference.engine import Engine, Item, Outcome, Scored
+from astrolens.inference.similarity.memory import SimilarityMemory
+from astrolens.platform.condition import Condition
+from astrolens.platform.metrics import Metrics
+from astrolens.science.bundle import Bundle
+from astrolens.science.calibration import COMBINED
+from astrolens.science.scoring import Scorer
+
+_STAGE: Final = "model"
+MAX_SIMILAR: Final = 100
+"""Neighbours that may be asked for at once."""
+
+logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What makes an analysis traceable and repeatable."""
+
+    name: str
+    version: str
+    digest: str
+    preprocessing_digest: str
+    calibration_id: str
+    execution_provider: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Quantiles of a detector's scores on ordinary images; `scores[i]` is the quantile `probabilities[i]`."""
+
+    detector: str
+    probabilities: tuple[float, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SurveyStrips:
+    """How ordinary images of a survey score."""
+
+    survey: str
+    images: int
+    strips: tuple[Strip, ...]
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """The model and its calibration, for people and programs."""
+
+    identity: ModelIdentity
+    classes: tuple[str, ...]
+    embedding_dim: int
+    detectors: tuple[str, ...]
+    alpha: float
+    surveys: tuple[SurveyStrips, ...]
+    figures_json: str
+    model_card: str
+
+
+def describe(bundle: Bundle, scorer: Scorer, execution_provider: str) -> ModelDescription:
+    """What there is to say of a bundle under a false-alarm budget."""
+    manifest, facts = bundle.manifest, scorer.describe()
+    detectors = tuple(entry.name for entry in manifest.detectors)
+    return ModelDescription(
+        identity=ModelIdentity(
+            name=manifest.name,
+            version=manifest.version,
+            digest=bundle.digest,
+            preprocessing_digest=bundle.preprocessing_digest,
+            calibration_id=scorer.calibration_id,
+            execution_provider=execution_provider,
+        ),
+        classes=tuple(manifest.classes),
+        embedding_dim=manifest.model.embedding_dim,
+        detectors=detectors,
+        alpha=scorer.alpha,
+        surveys=tuple(
+            SurveyStrips(
+                survey=survey,
+                images=int(counts["n"]),
+                strips=tuple(_strip(scorer, detector, survey) for detector in (*detectors, COMBINED)),
+            )
+            for survey, counts in facts["surveys"].items()
+        ),
+        figures_json=json.dumps(manifest.figures, sort_keys=True),
+        model_card=bundle.card,
+    )
+
+
+def _strip(scorer: Scorer, detector: str, survey: str) -> Strip:
+    scores = scorer.strip(detector, survey)
+    last = len(scores) - 1
+    return Strip(detector, tuple(index / last for index in range(len(scores))), tuple(scores))
+
+
+class ModelService:
+    """One loaded model at work.
+
+    Args:
+        engine: Analyses a batch.
+        memory: Remembers embeddings before anyone hears of them.
+        description: Of the same bundle.
+        workers: Batches worked on at once, each on one core.
+        metrics: Where batches are counted.
+        condition: Where a similarity log that cannot be written is told.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        memory: SimilarityMemory,
+        description: ModelDescription,
+        workers: int,
+        metrics: Metrics,
+        condition: Condition,
+    ) -> None:
+        self.description = description
+        self.memory = memory
+        self._engine = engine
+        self._metrics = metrics
+        self._condition = condition
+        self._batcher: MicroBatcher[Item, Outcome] = MicroBatcher(self._work, workers=workers)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._batcher.start()
+
+    async def close(self) -> None:
+        """Finish what is in hand, then let go of the similarity log."""
+        await self._batcher.close()
+        await asyncio.to_thread(self.memory.close)
+
+    async def analyze(self, items: Sequence[Item]) -> list[Outcome]:
+        """One outcome an item, in their order.
+
+        Raises:
+            QueueFull: Too much is waiting.
+            Stopped: The service ends.
+        """
+        self._metrics.received.labels(_STAGE).inc(len(items))
+        outcomes = await self._batcher.submit(items)
+        done = sum(isinstance(outcome, Scored) for outcome in outcomes)
+        self._metrics.settled.labels(_STAGE, "done").inc(done)
+        self._metrics.settled.labels(_STAGE, "rejected").inc(len(outcomes) - done)
+        return outcomes
+
+    async def like_image(self, image_id: str, k: int) -> list[tuple[str, float]]:
+        """The k images most like a known one; see `SimilarityMemory.like_image`."""
+        return await asyncio.to_thread(self.memory.like_image, image_id, k)
+
+    async def like_embedding(self, embedding: bytes, k: int) -> list[tuple[str, float]]:
+        """The k images most like an embedding; see `SimilarityMemory.like_embedding`."""
+        return await asyncio.to_thread(self.memory.like_embedding, embedding, k)
+
+    def _work(self, items: Sequence[Item]) -> list[Outcome]:
+        """In a worker thread."""
+        start = perf_counter()
+        outcomes = self._engine.analyze(items)
+        self._remember(items, outcomes)
+        self._metrics.batch_size.labels(_STAGE).observe(len(items))
+        self._metrics.handler_seconds.labels(_STAGE).observe(perf_counter() - start)
+        return outcomes
+
+    def _remember(self, items: Sequence[Item], outcomes: Sequence[Any]) -> None:
+        found = [
+            (item.image_id, outcome.embedding)
+            for item, outcome in zip(items, outcomes, strict=True)
+            if item.image_id and isinstance(outcome, Scored)
+        ]
+        try:
+            self.memory.remember(found)
+            self._condition.well("similarity")
+        except OSError as error:
+            # The verdict matters more: what is not remembered now is added from the record store later.
+            if self._condition.trouble("similarity", f"the similarity index cannot be written: {error}"):
+                logger.exception("similarity log cannot be written")

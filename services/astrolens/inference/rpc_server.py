@@ -1,0 +1,79 @@
+"""The gRPC server: limits, health, reflection, start and end."""
+
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from astrolens.inference.handlers import InferenceHandlers
+from astrolens.inference.model_service import ModelService
+from astrolens.platform.errors import ConfigurationError
+from astrolens.rpc.v1 import inference_pb2 as pb
+from astrolens.rpc.v1.inference_pb2_grpc import add_InferenceServicer_to_server
+
+MAX_MESSAGE_BYTES: Final = 64 << 20
+"""64 cutouts of the largest size allowed; 256 of the usual size."""
+_MAX_CONCURRENT_RPCS: Final = 128
+_SERVICE: Final = pb.DESCRIPTOR.services_by_name["Inference"].full_name
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # With it two servers would share the port without a word, and half of the calls go to the wrong one.
+    ("grpc.so_reuseport", 0),
+)
+
+
+class RpcServer:
+    """Listens at once, and says SERVING only while it has a model.
+
+    Args:
+        address: host:port; port 0 lets the system choose.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._handlers = InferenceHandlers()
+        self._health = HealthServicer()
+        self._server: grpc.aio.Server | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ConfigurationError: The address cannot be listened on.
+        """
+        server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS)
+        add_InferenceServicer_to_server(self._handlers, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        try:
+            self.port = server.add_insecure_port(self._address)
+        except RuntimeError:
+            self.port = 0
+        if self.port == 0:
+            raise ConfigurationError(
+                f"ASTROLENS_INFERENCE_ADDRESS: cannot listen on {self._address}; is another model server running there?"
+            )
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await server.start()
+        self._server = server
+
+    async def serve(self, service: ModelService) -> None:
+        """Answer with this model."""
+        self._handlers.serve(service)
+        await self._say(health_pb2.HealthCheckResponse.SERVING)
+
+    async def close(self, grace_s: float) -> None:
+        """Refuse what is new, give what runs `grace_s` seconds, stop listening."""
+        await self._health.enter_graceful_shutdown()
+        self._handlers.serve(None)
+        if self._server is not None:
+            await self._server.stop(grace_s)
+            self._server = None
+
+    async def _say(self, status: int) -> None:
+        for name in ("", _SERVICE):
+            await self._health.set(name, status)

@@ -1,0 +1,98 @@
+import io
+
+import numpy as np
+import pytest
+from astrolens.inference.backbone import Backbone
+from astrolens.inference.engine import Engine, Fault, Item, Refused, Scored
+from astrolens.science.bundle import FIRST_LIGHT, Bundle, BundleDamaged
+from astrolens.science.scoring import Scorer
+from PIL import Image
+
+from tests.unit.inference.tiny_bundle import CLASSES, DIMENSIONS, picture
+
+
+@pytest.fixture(scope="module", params=["tiny", "first-light"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    if request.param == "tiny":
+        return request.getfixturevalue("tiny_engine")
+    bundle = Bundle.load(FIRST_LIGHT)
+    return Engine(bundle=bundle, scorer=Scorer(bundle), backbone=Backbone(bundle))
+
+
+def items(count: int) -> list[Item]:
+    surveys = ("sdss", "simulated-lsst", "unknown")
+    return [Item("", surveys[seed % 3], picture(seed, side=40 + seed)) for seed in range(count)]
+
+
+def test_what_is_said_of_an_image_does_not_depend_on_its_batch_mates(engine: Engine) -> None:
+    every = items(33)
+    alone = [engine.analyze([item])[0] for item in every]
+    for size in (2, 3, 5, 8, 13, 32, 33):
+        for start in range(0, len(every), size):
+            assert engine.analyze(every[start : start + size]) == alone[start : start + size]
+
+
+def test_order_of_a_batch_does_not_matter(engine: Engine) -> None:
+    every = items(16)
+    assert engine.analyze(every[::-1]) == engine.analyze(every)[::-1]
+
+
+def test_a_bad_cutout_is_refused_and_harms_no_other(tiny_engine: Engine) -> None:
+    good = items(3)
+    png = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(png, "PNG")
+    huge = io.BytesIO()
+    Image.new("RGB", (1025, 8)).save(huge, "JPEG")
+    bad = [
+        Item("", "sdss", b""),
+        Item("", "sdss", b"not an image"),
+        Item("", "sdss", good[0].jpeg[:200]),
+        Item("", "sdss", png.getvalue()),
+        Item("", "sdss", huge.getvalue()),
+        Item("", "sdss", bytes((1 << 20) + 1)),
+    ]
+    mixed = [good[0], *bad[:3], good[1], *bad[3:], good[2]]
+    outcomes = tiny_engine.analyze(mixed)
+    assert [outcomes[0], outcomes[4], outcomes[8]] == tiny_engine.analyze(good)
+    faults = [outcome.fault for outcome in outcomes if isinstance(outcome, Refused)]
+    undecodable = Fault.UNDECODABLE
+    assert faults == [Fault.INVALID, undecodable, undecodable, undecodable, Fault.TOO_LARGE, Fault.TOO_LARGE]
+
+
+def test_all_bad_and_none_at_all(tiny_engine: Engine) -> None:
+    [refused] = tiny_engine.analyze([Item("", "sdss", b"x")])
+    assert isinstance(refused, Refused)
+    assert tiny_engine.analyze([]) == []
+
+
+def test_a_result_is_whole(tiny_engine: Engine) -> None:
+    [scored] = tiny_engine.analyze(items(1))
+    assert isinstance(scored, Scored)
+    assert set(scored.scores.class_probabilities) == set(CLASSES)
+    assert len(np.frombuffer(scored.embedding, dtype="<f2")) == DIMENSIONS
+    assert scored.scores.calibration_survey == "sdss"
+
+
+def test_an_answer_that_is_not_finite_is_refused(tiny_bundle: Bundle) -> None:
+    class Broken(Backbone):
+        def run(self, pixels):
+            logits, embeddings = super().run(pixels)
+            logits = logits.copy()
+            logits[1] = np.nan
+            return logits, embeddings
+
+    engine = Engine(bundle=tiny_bundle, scorer=Scorer(tiny_bundle), backbone=Broken(tiny_bundle))
+    outcomes = engine.analyze(items(3))
+    assert [isinstance(outcome, Scored) for outcome in outcomes] == [True, False, True]
+    assert outcomes[1] == Refused(Fault.NOT_FINITE, "the model's answer is not finite")
+
+
+def test_a_graph_that_does_not_load_is_a_damaged_bundle(tiny_bundle: Bundle) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(BundleDamaged, match=r"model\.onnx: ONNX Runtime does not load it"):
+        Backbone(replace(tiny_bundle, model=b"no graph"))
+    entry = tiny_bundle.manifest.model.model_copy(update={"logits": "other"})
+    manifest = tiny_bundle.manifest.model_copy(update={"model": entry})
+    with pytest.raises(BundleDamaged, match="not those that the manifest names"):
+        Backbone(replace(tiny_bundle, manifest=manifest))
