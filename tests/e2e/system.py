@@ -1,7 +1,6 @@
 """A whole AstroLens in real processes, on a home and ports of its own."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -157,11 +156,10 @@ class System:
 
     def logs(self, lines: int = 15) -> str:
         """The last lines of every log."""
-        texts = [json.dumps({"home": str(self.home)})]
-        for path in [self.home.parent / f"{self.home.name}-up.log", *sorted((self.home / "logs").glob("*.log"))]:
-            if path.exists():
-                texts.append(f"--- {path.name}\n" + "\n".join(path.read_text().splitlines()[-lines:]))
-        return "\n".join(texts)
+        paths = [self.home.parent / f"{self.home.name}-up.log", *sorted((self.home / "logs").glob("*.log"))]
+        return "\n".join(
+            f"--- {path.name}\n" + "\n".join(path.read_text().splitlines()[-lines:]) for path in paths if path.exists()
+        )
 
 
 @contextlib.contextmanager

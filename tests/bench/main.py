@@ -1,0 +1,167 @@
+"""`make bench`: throughput and cost of the model server and of the whole pipeline, beside the incumbent's way.
+
+Absolute figures belong to a machine on a day; the ratios of one run are what to compare. Nothing here passes or fails.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+from astrolens.rpc.v1 import inference_pb2, inference_pb2_grpc
+from astrolens.science.cutouts import make_cutout
+
+from tests.bench.measure import Meter
+from tests.e2e.conftest import feed_folder
+from tests.e2e.system import System, running, wait_until
+
+_CALL = 64
+"""Images a call: what the analyzer sends."""
+
+_CALLS_IN_FLIGHT = 3
+
+
+def main() -> None:
+    """Run everything and print a table, the ratios, and JSON for machines."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=1500, help="pictures through the pipeline")
+    parser.add_argument("--incumbent-images", type=int, default=24, help="pictures through ViT-B/16")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="astrolens-bench-") as scratch:
+        pictures = feed_folder(Path(scratch) / "pictures", arguments.images)
+        figures = {
+            "cores": len(os.sched_getaffinity(0)),
+            "incumbent": _incumbent(pictures, arguments.incumbent_images),
+            "model_server": _model_server(Path(scratch) / "model", pictures),
+            "pipeline": _pipeline(Path(scratch) / "home", pictures, arguments.images),
+        }
+    _report(figures)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _incumbent(pictures: Path, count: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.bench.incumbent", str(pictures), str(count)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    figures = json.loads(answer.stdout)
+    assert isinstance(figures, dict)
+    return figures
+
+
+@contextmanager
+def _serving(home: Path) -> Iterator[tuple[int, str]]:
+    """The model server alone; its process id and address."""
+    system = System(home)
+    address = f"127.0.0.1:{system.port + 1}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "astrolens.cli", "serve", "model-server"],
+        env=system.environment,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        with grpc.insecure_channel(address) as channel:
+            grpc.channel_ready_future(channel).result(timeout=60)
+        wait_until(lambda: _describes(address), timeout_s=60, what="the model server answers", every_s=0.2)
+        yield process.pid, address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _describes(address: str) -> bool:
+    with grpc.insecure_channel(address) as channel:
+        try:
+            inference_pb2_grpc.InferenceStub(channel).Describe(inference_pb2.DescribeRequest(), timeout=5)
+        except grpc.RpcError:
+            return False
+    return True
+
+
+def _model_server(home: Path, pictures: Path) -> dict[str, Any]:
+    cutouts = [make_cutout(path.read_bytes()).jpeg for path in sorted(pictures.iterdir())[:512]]
+    with _serving(home) as (pid, address):
+        asyncio.run(_call_all(address, cutouts[:128], "warm"))
+        meter = Meter({"model-server": pid})
+        meter.start()
+        rounds = 4
+        for number in range(rounds):
+            asyncio.run(_call_all(address, cutouts, f"round{number}"))
+        return meter.stop(rounds * len(cutouts)).as_row()
+
+
+async def _call_all(address: str, cutouts: list[bytes], prefix: str) -> None:
+    options = [("grpc.max_send_message_length", 64 * 2**20), ("grpc.max_receive_message_length", 64 * 2**20)]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        stub = inference_pb2_grpc.InferenceStub(channel)
+        places = asyncio.Semaphore(_CALLS_IN_FLIGHT)
+
+        async def call(start: int) -> None:
+            items = [
+                inference_pb2.AnalyzeRequest(image_id=f"{prefix}-{start + offset}", survey="sdss", cutout=cutout)
+                for offset, cutout in enumerate(cutouts[start : start + _CALL])
+            ]
+            async with places:
+                await stub.AnalyzeMany(inference_pb2.AnalyzeManyRequest(images=items), timeout=120)
+
+        await asyncio.gather(*(call(start) for start in range(0, len(cutouts), _CALL)))
+
+
+def _pipeline(home: Path, pictures: Path, count: int) -> dict[str, Any]:
+    with running(home, max_in_flight="2048") as system:
+        assert system.process is not None
+        meter = Meter({**system.pids(), "supervisor and broker": system.process.pid})
+        meter.start()
+        with subprocess.Popen(
+            [sys.executable, "-m", "astrolens.cli", "ingest", str(pictures), "--survey", "sdss"],
+            env=system.environment,
+            stdout=subprocess.DEVNULL,
+        ) as client:
+            client_cpu = 0.0
+            while True:
+                try:
+                    times = psutil.Process(client.pid).cpu_times()
+                    client_cpu = times.user + times.system
+                except psutil.NoSuchProcess:
+                    break
+                if client.poll() is not None:
+                    break
+                time.sleep(0.05)
+        system.wait_settled(count, timeout_s=900)
+        cost = meter.stop(count)
+        # The supervisor's children are measured by name; what is left is itself with the broker.
+        others = sum(spent for name, spent in cost.cpu_s.items() if name != "supervisor and broker")
+        cost.cpu_s["supervisor and broker"] -= others
+        memory = sum(mib for name, mib in cost.peak_mib.items() if name != "supervisor and broker")
+        cost.peak_mib["supervisor and broker"] -= memory
+        cost.cpu_s["ingest client"] = client_cpu
+        return cost.as_row()
+
+
+def _report(figures: dict[str, Any]) -> None:
+    base = figures["incumbent"]
+    print(f"{figures['cores']} cores")
+    print(f"{'':16}{'images/s':>10}{'CPU-ms/image':>14}{'x incumbent':>13}{'CPU saved x':>13}")
+    for name in ("incumbent", "model_server", "pipeline"):
+        row = figures[name]
+        speed = row["images_per_s"] / base["images_per_s"]
+        saved = base["cpu_ms_per_image"] / row["cpu_ms_per_image"]
+        print(f"{name:16}{row['images_per_s']:10.1f}{row['cpu_ms_per_image']:14.2f}{speed:13.1f}{saved:13.1f}")
+    for name in ("model_server", "pipeline"):
+        print(f"{name}: CPU-ms an image by process {figures[name]['cpu_ms_by_process']}")
+    for name in ("incumbent", "model_server", "pipeline"):
+        print(f"{name}: peak MiB by process {figures[name]['peak_mib']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Pictures to feed: real galaxies where they are, simulated ones elsewhere."""
+
+import itertools
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from astrolens.science.simulation import simulate
+
+
+def feed_folder(folder: Path, count: int) -> Path:
+    """A folder of `count` distinct pictures."""
+    folder.mkdir(parents=True)
+    shared = Path(os.environ.get("ASTROLENS_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+    real = shared / "galaxies" / "sdss-gz1"
+    if real.is_dir():
+        for path in itertools.islice(sorted(real.iterdir()), count):
+            shutil.copy(path, folder / path.name)
+    else:
+        for index in range(count):
+            (folder / f"sim-{index:05}.jpg").write_bytes(simulate(11, index, oddity_rate=0.05).jpeg)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 distinct pictures."""
+    return feed_folder(tmp_path_factory.mktemp("feed") / "pictures", 300)

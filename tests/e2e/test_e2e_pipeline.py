@@ -1,0 +1,156 @@
+"""The main job in real processes: images in, verdicts and alerts out, the books in balance."""
+
+import io
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import confluent_kafka
+import fastavro
+import psutil
+import pytest
+
+from tests.e2e.bad_files import write_bad_files
+from tests.e2e.system import System, running, wait_until
+
+pytestmark = pytest.mark.e2e
+
+PICTURES = 300
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Iterator[System]:
+    """A system that has been fed pictures, bad files and duplicates, with a budget that makes some anomalies sure."""
+    folder = tmp_path_factory.mktemp("mixed")
+    shutil.copytree(pictures, folder / "good")
+    write_bad_files(folder / "bad")
+    shutil.copytree(pictures, folder / "again", ignore=lambda _, names: sorted(names)[20:])
+    with running(tmp_path_factory.mktemp("e2e") / "home", false_alarms_per_1000="50") as system:
+        result = system.cli("ingest", str(folder), "--survey", "sdss", "--wait")
+        assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{system.logs()}"
+        yield system
+
+
+@pytest.mark.timeout(900)
+def test_the_books_balance_and_name_every_fate(system: System) -> None:
+    result = system.cli("status", "--json")
+    status = json.loads(result.stdout)
+    assert status["received"] == PICTURES + 20 + 10
+    assert status["analyzed"] == PICTURES
+    assert status["duplicates"] == 20
+    assert status["rejected"] == 10
+    assert status["dead_lettered"] == 0
+    assert status["in_flight"] == 0
+    assert sum(status["verdicts"].values()) == PICTURES
+    assert len(system.images()) == PICTURES
+
+
+def test_every_bad_file_has_its_reason(system: System) -> None:
+    body = system.http.get("/api/receipts", params={"outcome": "rejected", "limit": 100}).raise_for_status().json()
+    reasons = {Path(item["ref"]).name: item["reason"] for item in body["items"]}
+    assert len(reasons) == 10
+    assert all(reason["code"] and len(reason["detail"]) > 10 for reason in reasons.values())
+    assert reasons["empty.jpg"]["code"] == "empty"
+    assert reasons["bomb.png"]["code"] in {"bomb", "too-large"}
+    assert reasons["bomb.fits.gz"]["code"] in {"bomb", "too-large"}
+
+
+def test_an_image_tells_where_its_verdict_comes_from(system: System) -> None:
+    image_id = next(iter(system.images()))
+    record = system.http.get(f"/api/images/{image_id}").raise_for_status().json()
+    analysis = record["analysis"]
+    assert set(analysis["detectors"]) >= {"msp", "energy", "mahalanobis"}
+    assert analysis["calibration_survey"] == "sdss"
+    assert abs(sum(analysis["class_probabilities"].values()) - 1) < 1e-3
+    assert len(analysis["model_digest"]) == 64
+    cutout = system.http.get(f"/api/images/{image_id}/cutout")
+    assert cutout.headers["content-type"] == "image/jpeg"
+    assert "immutable" in cutout.headers["cache-control"]
+    similar = system.http.get(f"/api/images/{image_id}/similar", params={"k": 5}).raise_for_status().json()
+    assert len(similar["items"]) == 5
+
+
+def test_candidates_come_strangest_first(system: System) -> None:
+    result = system.cli("candidates", "--json")
+    candidates = json.loads(result.stdout)
+    assert candidates
+    p_values = [item["p_value"] for item in candidates]
+    assert p_values == sorted(p_values)
+    assert {item["verdict"] for item in candidates} <= {"anomaly", "near_miss"}
+
+
+def _events_url(system: System) -> str:
+    pid = system.pids()["notifier"]
+    return psutil.Process(pid).environ()["ASTROLENS_EVENTS_URL"].removeprefix("kafka://")
+
+
+def test_an_independent_consumer_reads_the_alerts(system: System) -> None:
+    """A plain Kafka client and fastavro, nothing of ours."""
+    anomalies = {key for key, item in system.images().items() if item["verdict"] == "anomaly"}
+    assert anomalies, "the budget of 50 in 1,000 gives anomalies among 300 galaxies"
+    consumer = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": _events_url(system),
+            "group.id": "an-independent-listener",
+            "auto.offset.reset": "earliest",
+            "topic.metadata.refresh.interval.ms": 1000,
+        }
+    )
+    consumer.subscribe(["^astrolens\\.alerts\\..*"])
+    alerts: dict[str, dict[str, Any]] = {}
+    deadline = time.monotonic() + 60
+    try:
+        while len(alerts) < len(anomalies) and time.monotonic() < deadline:
+            message = consumer.poll(1.0)
+            if message is None or message.error():
+                continue
+            (alert,) = fastavro.reader(io.BytesIO(message.value()))
+            assert isinstance(alert, dict)
+            assert alert["alert_id"] not in alerts, "an alert came twice"
+            assert message.topic().startswith("astrolens.alerts.sdss.")
+            alerts[alert["alert_id"]] = alert
+    finally:
+        consumer.close()
+    assert {alert["image_id"] for alert in alerts.values()} == anomalies
+    one = next(iter(alerts.values()))
+    assert {detector["name"] for detector in one["detectors"]} >= {"msp", "energy", "mahalanobis"}
+    assert one["cutout"][:2] == b"\xff\xd8"
+
+
+def test_a_label_is_stored_and_can_be_taken_back(system: System) -> None:
+    image_id = next(iter(system.images()))
+    for answer in ("interesting", None):
+        answered = system.http.post("/api/labels", json={"image_ids": [image_id], "answer": answer})
+        assert answered.status_code < 300, answered.text
+        assert system.http.get(f"/api/images/{image_id}").json()["label"] == answer
+    assert len(system.http.get(f"/api/images/{image_id}").json()["labels"]) == 2
+
+
+def test_analysing_again_gives_the_same_verdict(system: System) -> None:
+    image_id, before = next(iter(system.images().items()))
+    assert system.http.post(f"/api/analyze/{image_id}").status_code < 300
+
+    def analysed() -> dict[str, Any] | None:
+        record = system.http.get(f"/api/images/{image_id}").json()
+        return record if record["state"] == "analyzed" else None
+
+    record = wait_until(analysed, timeout_s=30, what="the image analysed again")
+    assert (record["verdict"], record["p_value"]) == (before["verdict"], before["p_value"])
+
+
+def test_doctor_finds_nothing_wrong(system: System) -> None:
+    result = system.cli("doctor")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_service_tells_its_health_and_metrics(system: System) -> None:
+    import httpx
+
+    for offset in (2, 3, 4, 5):
+        base = f"http://127.0.0.1:{system.port + offset}"
+        assert httpx.get(f"{base}/livez").status_code == 200
+        assert httpx.get(f"{base}/readyz").status_code == 200
+        assert "astrolens_" in httpx.get(f"{base}/metrics").text
