@@ -67,8 +67,8 @@ class Bus:
         self.service = service
         self.condition = condition
         self.consumers: list[BatchConsumer[Any]] = []
-        self.failure: asyncio.Future[AstroLensError] | None = None
-        """Done when the bus cannot go on; its result says why. There once the bus is started."""
+        self.on_failure: Callable[[AstroLensError], None] | None = None
+        """Told once when consuming cannot go on: the service must stop."""
         self._servers = servers
         self._metrics = metrics
         self._breaker = breaker
@@ -177,7 +177,6 @@ class Bus:
             BusUnavailable: No broker answers.
         """
         await self.connect()
-        self.failure = asyncio.get_running_loop().create_future()
         try:
             await self.broker.start()
         except (KafkaError, OSError) as error:
@@ -236,8 +235,8 @@ class Bus:
     def _fail(self, subscriber: BatchSubscriber, error: AstroLensError) -> None:
         # Without this the loop would seek back and read the same batch again at once.
         subscriber.running = False
-        if self.failure is not None and not self.failure.done():
-            self.failure.set_result(error)
+        if self.on_failure is not None:
+            self.on_failure(error)
 
     async def _publish_raw(self, topic: str, key: bytes | None, body: bytes, headers: dict[str, str]) -> None:
         try:
