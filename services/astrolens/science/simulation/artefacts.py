@@ -13,18 +13,17 @@ def satellite_trail(canvas: Canvas, galaxy: Galaxy) -> None:
     rng = canvas.rng
     angle, offset = rng.uniform(0.0, np.pi), rng.uniform(-FULL * 0.35, FULL * 0.35)
     reach = FULL * 0.75 if rng.random() < 0.6 else rng.uniform(50.0, 110.0)
-    along = np.arange(-reach, reach, 0.5) + rng.uniform(-30.0, 30.0)
+    along = np.arange(-reach, reach, 0.7) + rng.uniform(-30.0, 30.0)
     tumbling = 1.0 + 0.5 * rng.random() * np.sin(along / rng.uniform(6.0, 40.0))
     sed = np.zeros(3, dtype=np.float32)
     if rng.random() < 0.7:
-        sed[int(rng.integers(3))] = 2.0
+        sed[int(rng.choice([0, 1, 1, 1, 2]))] = 2.0
     else:
         sed[:] = canvas.sed(0.45)
-    light = canvas.instrument.noise_nmgy[1] * float(rng.uniform(25.0, 160.0)) * tumbling
-    for shift in (0.0, 0.7):
-        x = galaxy.x + along * np.cos(angle) - (offset + shift) * np.sin(angle)
-        y = galaxy.y + along * np.sin(angle) + (offset + shift) * np.cos(angle)
-        canvas.splat(x, y, light, sed)
+    light = canvas.instrument.noise_nmgy[1] * float(10 ** rng.uniform(0.95, 1.7)) * tumbling
+    x = galaxy.x + along * np.cos(angle) - offset * np.sin(angle)
+    y = galaxy.y + along * np.sin(angle) + offset * np.cos(angle)
+    canvas.splat(x, y, light, sed)
 
 
 def saturated_star(canvas: Canvas, galaxy: Galaxy) -> None:
@@ -35,8 +34,7 @@ def saturated_star(canvas: Canvas, galaxy: Galaxy) -> None:
     flux = canvas.instrument.saturation_nmgy * float(10 ** rng.uniform(2.2, 3.2))
     sed = canvas.sed(float(rng.choice([0.3, 0.6, 1.3])))
     canvas.splat(np.array([x]), np.array([y]), np.array([flux]), sed)
-    for _ in range(3):
-        paint_spikes(canvas, x + float(rng.normal(0, 0.6)), y + float(rng.normal(0, 0.6)), flux, sed)
+    paint_spikes(canvas, x, y, flux, sed)
     canvas.notes.update(star_x=x, star_y=y)
 
 

@@ -112,9 +112,9 @@ def frame(x: float, y: float, axis_ratio: float, angle: float, *, soften: float 
     dx, dy = axis[None, :] - np.float32(x), axis[:, None] - np.float32(y)
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     along: Plane = dx * cosine + dy * sine
-    across = (dy * cosine - dx * sine) / np.float32(axis_ratio)
-    radius: Plane = np.sqrt(along * along + across * across + np.float32(soften * soften))
-    return Frame(along, across, radius)
+    across = (dy * cosine - dx * sine) * np.float32(1.0 / axis_ratio)
+    radius = np.sqrt(along * along + across * across + np.float32(soften * soften))
+    return Frame(along, np.asarray(across, dtype=np.float32), np.asarray(radius, dtype=np.float32))
 
 
 def texture(rng: Generator, cells: int) -> Plane:

@@ -36,15 +36,15 @@ class Galaxy:
 
     def old(self, rng: Generator) -> float:
         """g-r of old stars: the red sequence, reddened by redshift."""
-        return float(rng.normal(0.70, 0.05) + 2.2 * self.redshift)
+        return float(rng.normal(0.74, 0.05) + 2.6 * self.redshift)
 
     def middle(self, rng: Generator) -> float:
         """g-r of a disc."""
-        return float(rng.normal(0.50, 0.08) + 1.2 * self.redshift)
+        return float(rng.normal(0.48, 0.08) + 1.2 * self.redshift)
 
     def young(self, rng: Generator) -> float:
         """g-r of star formation."""
-        return float(rng.normal(0.15, 0.08) + 0.6 * self.redshift)
+        return float(rng.normal(0.03, 0.08) + 0.6 * self.redshift)
 
 
 def draw_galaxy(canvas: Canvas) -> Galaxy:
@@ -52,9 +52,9 @@ def draw_galaxy(canvas: Canvas) -> Galaxy:
     rng, instrument = canvas.rng, canvas.instrument
     bright, faint = instrument.magnitudes
     # Counts rise as 10^(0.4 m) in the sky; flattened here, so that large and small objects both occur.
-    magnitude = faint - (faint - bright) * rng.random() ** 1.6
+    magnitude = faint - (faint - bright) * rng.random() ** 1.15
     # Half-light radius in arcseconds (Shen et al. 2003 projected to a magnitude), log-normal scatter.
-    arcsec = 3.4 * 10 ** (-0.15 * (magnitude - 16.5)) * np.exp(rng.normal(0.0, 0.28))
+    arcsec = 4.4 * 10 ** (-0.15 * (magnitude - 16.5)) * np.exp(rng.normal(0.0, 0.28))
     if rng.random() < 0.12:
         arcsec *= rng.uniform(1.5, 2.6)
     radius = float(np.clip(canvas.pixels(arcsec), 3.2, 46.0))
@@ -149,7 +149,7 @@ def paint_edge_on(canvas: Canvas, galaxy: Galaxy) -> None:
     rng = canvas.rng
     where = frame(galaxy.x, galaxy.y, 1.0, galaxy.angle)
     length = galaxy.radius * 0.85
-    height = max(0.9, length * float(rng.uniform(0.10, 0.22)))
+    height = max(0.9, length * float(rng.uniform(0.11, 0.30)))
     bulge = float(np.clip(rng.lognormal(-2.0, 0.8), 0.0, 0.4))
     bulge_shape = sersic(frame(galaxy.x, galaxy.y, rng.uniform(0.55, 0.85), galaxy.angle), max(1.2, length * 0.25), 2.2)
     disc = edge_on(where, length, height)

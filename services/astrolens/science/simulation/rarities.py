@@ -82,21 +82,32 @@ def shells(canvas: Canvas, galaxy: Galaxy) -> None:
         radius = galaxy.radius * (1.0 + 0.6 * number) * float(rng.uniform(0.9, 1.1))
         side = np.float32(1.0 if number % 2 else -1.0)
         opening = np.clip(side * where.along / where.radius - np.float32(0.35), 0.0, 1.0)
-        inside = np.clip(np.float32(radius) - where.radius, 0.0, None)
-        edge = np.exp(inside * np.float32(-3.0 / radius)) * (where.radius < radius)
-        canvas.add((edge * np.sqrt(opening)).astype(np.float32), galaxy.flux * 0.25 / count, canvas.sed(old - 0.05))
+        inside = np.float32(radius) - where.radius
+        edge = np.where(inside > 0.0, np.exp(np.minimum(inside * np.float32(-3.0 / radius), 0.0)), np.float32(0.0))
+        arc = np.asarray(edge * np.sqrt(opening), dtype=np.float32)
+        canvas.add(arc, galaxy.flux * 0.25 / count, canvas.sed(old - 0.05))
 
 
 def tidal_stream(canvas: Canvas, galaxy: Galaxy) -> None:
     """The remains of a dwarf galaxy, looped around its host."""
     rng = canvas.rng
     radius = galaxy.radius * float(rng.uniform(2.0, 3.2))
-    where = frame(galaxy.x, galaxy.y, float(rng.uniform(0.35, 0.75)), galaxy.angle + float(rng.uniform(0.4, 1.2)))
+    turned = galaxy.angle + float(rng.uniform(0.4, 1.2))
+    # Its orbit's focus is the host, so the loop is off centre.
+    off = radius * float(rng.uniform(0.1, 0.4))
+    where = frame(
+        galaxy.x + off * np.cos(turned), galaxy.y + off * np.sin(turned), float(rng.uniform(0.35, 0.75)), turned
+    )
     loop = annulus(where, radius, galaxy.radius * 0.14 + 1.0)
     turn = float(rng.uniform(0.0, 2 * np.pi))
     facing = where.along * np.float32(np.cos(turn)) + where.across * np.float32(np.sin(turn))
-    fading = np.clip(np.float32(0.65) + facing / np.maximum(where.radius, 1.0) * np.float32(0.6), 0.0, 1.0)
-    canvas.add(loop * fading, galaxy.flux * float(rng.uniform(0.2, 0.4)), canvas.sed(galaxy.middle(rng)))
+    wrapped = float(rng.uniform(-0.5, 0.3))
+    fading = np.clip(facing / np.maximum(where.radius, np.float32(1.0)) - np.float32(wrapped), 0.0, 1.0)
+    canvas.add(
+        np.asarray(loop * fading, dtype=np.float32),
+        galaxy.flux * float(rng.uniform(0.12, 0.3)),
+        canvas.sed(galaxy.middle(rng)),
+    )
 
 
 def jet(canvas: Canvas, galaxy: Galaxy) -> None:
