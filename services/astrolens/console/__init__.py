@@ -1,0 +1,1 @@
+"""The console: pages for people and the REST API for everything else."""

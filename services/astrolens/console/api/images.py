@@ -1,0 +1,186 @@
+"""Images: lists, one image, its pictures, what resembles it, and new ones."""
+
+import sys
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response, status
+
+from astrolens.console.api.parameters import After, Context, Filter, ImageId, Limit
+from astrolens.console.intake import Accepted, UrlSubmission
+from astrolens.console.model_client import UnknownToModel
+from astrolens.console.problems import Problem, responses
+from astrolens.console.queries import Sort
+from astrolens.console.repair import AnalyzeAgain
+from astrolens.console.views import ImageDetail, ImagePage, SimilarImages
+
+router = APIRouter(tags=["images"])
+
+_MISSING = responses(s404="No such image.")
+_MAX_JSON_BYTES = 1024 * 1024
+
+
+_UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "JPEG, PNG, TIFF or FITS; up to 256 files a request, 64 are a good number.",
+                        },
+                        "batch": {"type": "string", "description": "The same batch and ref arrive once."},
+                        "survey": {"type": "string", "description": "For files whose observation names none."},
+                        "observations": {
+                            "type": "string",
+                            "description": "JSON array, the n-th entry (or null) about the n-th file: ref, survey, "
+                            "name, ra_deg, dec_deg (ICRS, degrees), pixel_scale_arcsec, observed_at, bands, "
+                            "credit, url, extra.",
+                            "example": '[{"ref": "m51.jpg", "survey": "sdss", "ra_deg": 202.47, "dec_deg": 47.195}]',
+                        },
+                    },
+                }
+            },
+            "application/json": {
+                "schema": UrlSubmission.model_json_schema(ref_template="#/components/schemas/{model}")
+            },
+        },
+    }
+}
+
+
+@router.get("/images", response_model=ImagePage)
+async def list_images(
+    context: Context,
+    wanted: Filter,
+    sort: Annotated[Sort, Query(description="Images that lack what is sorted by are left out.")] = Sort.NEWEST,
+    limit: Limit = 60,
+    after: After = None,
+) -> ImagePage:
+    """Images by survey, verdict, class, label, source, batch, state, time, cone or name, a page at a time."""
+    return await context.archive.images(wanted, sort=sort, limit=limit, after=after)
+
+
+@router.get("/candidates", response_model=ImagePage)
+async def list_candidates(context: Context, wanted: Filter, limit: Limit = 60, after: After = None) -> ImagePage:
+    """Images whose verdict is not `ordinary`, the strangest (smallest p-value) first."""
+    chosen = wanted if wanted.verdicts else wanted.strange()
+    return await context.archive.candidates(chosen, limit=limit, after=after)
+
+
+@router.get("/images/{image_id}", response_model=ImageDetail, responses=_MISSING)
+async def get_image(context: Context, image_id: ImageId) -> ImageDetail:
+    """All that is known of one image: record, false-alarm rate, provenance, alert."""
+    return await context.archive.image(image_id)
+
+
+@router.get(
+    "/images/{image_id}/cutout",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}, "description": "JPEG, at most 256 px a side."}, **_MISSING},
+)
+async def get_cutout(context: Context, request: Request, image_id: ImageId) -> Response:
+    """The canonical picture that model, console and alerts read. It never changes: cache it for ever."""
+    etag = f'"{image_id}"'
+    scope = "private" if context.login_needed else "public"
+    headers = {"ETag": etag, "Cache-Control": f"{scope}, max-age=31536000, immutable"}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
+    return Response(await context.archive.cutout(image_id), media_type="image/jpeg", headers=headers)
+
+
+@router.get(
+    "/images/{image_id}/original",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/octet-stream": {}}, "description": "The bytes as they came."},
+        **_MISSING,
+    },
+)
+async def get_original(context: Context, image_id: ImageId) -> Response:
+    """The bytes as they came, as a download and never shown inline: they are a stranger's."""
+    original = await context.archive.original(image_id)
+    return Response(
+        original.data,
+        media_type=original.media_type,
+        headers={
+            "Content-Disposition": f'attachment; filename="{original.filename}"',
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "private, max-age=86400, immutable",
+            "ETag": f'"{original.sha256}"',
+        },
+    )
+
+
+@router.get("/images/{image_id}/similar", response_model=SimilarImages, responses=_MISSING)
+async def get_similar(
+    context: Context,
+    image_id: ImageId,
+    k: Annotated[int, Query(ge=1, le=100, description="How many neighbours.")] = 12,
+) -> SimilarImages:
+    """The analysed images most like this one in the model's space, by cosine similarity of embeddings."""
+    try:
+        return await context.archive.similar(image_id, k)
+    except UnknownToModel:
+        raise Problem(
+            404,
+            "Not indexed",
+            f"The similarity index does not know the image {image_id!r} yet: it is added when the image is analysed.",
+        ) from None
+
+
+@router.post(
+    "/images",
+    response_model=Accepted,
+    status_code=status.HTTP_202_ACCEPTED,
+    openapi_extra=_UPLOAD_BODY,
+    # Every file and the number of files are bounded while the body streams in.
+    max_body_size=sys.maxsize,
+    responses=responses(
+        s415="Neither multipart/form-data nor application/json.",
+        s429="The pipeline is full; nothing was taken in. Retry-After says when to send it again.",
+    ),
+)
+async def submit_images(context: Context, request: Request) -> Accepted:
+    """Take images in: files, or addresses to fetch. The whole request is accepted, or nothing of it.
+
+    Nothing is decoded here. Follow what becomes of it at `progress_url`, or in `GET /api/receipts?batch=…`.
+    """
+    content_type = request.headers.get("content-type", "")
+    match content_type.partition(";")[0].strip().lower():
+        case "multipart/form-data":
+            return await context.intake.upload(content_type, request.stream())
+        case "application/json":
+            return await context.intake.submit(await _submission(request))
+        case other:
+            raise Problem(
+                415,
+                "Unsupported body",
+                f"A body of {other or 'no content type'!r} cannot be taken in: send multipart/form-data with files, "
+                'or application/json with {"urls": […]}.',
+            )
+
+
+@router.post(
+    "/analyze/{image_id}",
+    response_model=AnalyzeAgain,
+    status_code=status.HTTP_202_ACCEPTED,
+    responses=_MISSING,
+    tags=["images"],
+)
+async def analyze_again(context: Context, image_id: ImageId) -> AnalyzeAgain:
+    """Analyse an image again with the model in use; a dead-lettered one gets its second chance."""
+    return await context.repair.analyze_again(image_id)
+
+
+async def _submission(request: Request) -> UrlSubmission:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_JSON_BYTES:
+            raise Problem(413, "Body too large", f"A JSON body has at most {_MAX_JSON_BYTES} bytes: name fewer.")
+    return UrlSubmission.model_validate_json(bytes(body))

@@ -1,0 +1,33 @@
+"""Answers of people."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from astrolens.console.api.parameters import After, Context, Limit
+from astrolens.console.context import user_of
+from astrolens.console.labelling import LabelOutcomes, LabelRequest
+from astrolens.console.problems import Problem, responses
+from astrolens.console.views import LabelPage
+from astrolens.contracts.records import Answer
+
+router = APIRouter(tags=["labels"])
+
+
+@router.post("/labels", response_model=LabelOutcomes, responses=responses(s404="No such image; nothing is recorded."))
+async def record_labels(context: Context, request: Request, body: LabelRequest) -> LabelOutcomes:
+    """Record one answer on one or several images; `previous` undoes it."""
+    if not body.images():
+        raise Problem(422, "No image", "The answer names no image: give image_id or image_ids.")
+    return await context.labelling.answer(body, user=user_of(request))
+
+
+@router.get("/labels", response_model=LabelPage)
+async def list_labels(
+    context: Context,
+    answer: Annotated[list[Answer], Query(description="Only this answer; repeat for several.")] = [],  # noqa: B006
+    limit: Limit = 100,
+    after: After = None,
+) -> LabelPage:
+    """Answered images with the last answer, the last answered first."""
+    return await context.labelling.page(answer, limit=limit, after=after)

@@ -1,0 +1,95 @@
+"""Parameters that several routes share, with their meaning, unit and bounds."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Path, Query
+
+from astrolens.console.context import AppContext, context_of
+from astrolens.console.coordinates import Cone
+from astrolens.console.problems import Problem
+from astrolens.console.queries import MAX_LIMIT, ImageFilter
+from astrolens.contracts.records import Answer, ImageState
+from astrolens.contracts.verdicts import Verdict
+
+Context = Annotated[AppContext, Depends(context_of)]
+
+ImageId = Annotated[
+    str,
+    Path(
+        pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits.", examples=["9f86d081884c7d659a2feaa0c55ad015"]
+    ),
+]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most entries of this page.")]
+After = Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")]
+
+
+def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query from here
+    survey: Annotated[list[str], Query(description="Survey; repeat for several.", examples=[["sdss"]])] = [],  # noqa: B006
+    verdict: Annotated[list[Verdict], Query(description="Verdict; repeat for several.")] = [],  # noqa: B006
+    predicted_class: Annotated[
+        list[str], Query(alias="class", description="Predicted class; repeat for several.", examples=[["spiral"]])
+    ] = [],  # noqa: B006
+    label: Annotated[str | None, Query(description="`interesting`, `artefact`, `ordinary`, `any`, or `none`.")] = None,
+    source: Annotated[list[str], Query(description="Where it came from, such as `upload`.")] = [],  # noqa: B006
+    batch: Annotated[str | None, Query(max_length=200, description="The batch it arrived with.")] = None,
+    state: Annotated[list[ImageState], Query(description="Where it is in the flow.")] = [],  # noqa: B006
+    since: Annotated[datetime | None, Query(description="Ingested at or after, ISO 8601 (UTC if no zone).")] = None,
+    until: Annotated[datetime | None, Query(description="Ingested before, ISO 8601 (UTC if no zone).")] = None,
+    simulated: Annotated[bool | None, Query(description="Only simulated images, or only real ones.")] = None,
+    ra_deg: Annotated[float | None, Query(ge=0, lt=360, description="Centre of a cone, ICRS, degrees.")] = None,
+    dec_deg: Annotated[float | None, Query(ge=-90, le=90, description="Centre of a cone, ICRS, degrees.")] = None,
+    radius_arcsec: Annotated[
+        float | None, Query(gt=0, le=648_000, description="Radius of the cone, arcseconds (60).")
+    ] = None,
+    name: Annotated[str | None, Query(max_length=200, description="Part of the name, any case.")] = None,
+    q: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="What a person types: an id, part of a name, `10.68 +41.27` or `00:42:44 +41:16:09`.",
+        ),
+    ] = None,
+) -> ImageFilter:
+    """Which images; every condition given must hold."""
+    if (ra_deg is None) != (dec_deg is None):
+        raise Problem(422, "Half a position", "A cone needs both ra_deg and dec_deg, in degrees: give both.")
+    cone = None
+    if ra_deg is not None and dec_deg is not None:
+        cone = Cone(ra_deg=ra_deg, dec_deg=dec_deg, radius_arcsec=radius_arcsec or 60.0)
+    wanted = ImageFilter(
+        surveys=tuple(survey),
+        verdicts=tuple(verdict),
+        classes=tuple(predicted_class),
+        labels=_answers(label),
+        unlabeled=label == "none",
+        sources=tuple(source),
+        batch=batch,
+        states=tuple(state),
+        since=aware(since),
+        until=aware(until),
+        simulated=simulated,
+        cone=cone,
+        name=name,
+    )
+    return wanted.searched(q) if q else wanted
+
+
+Filter = Annotated[ImageFilter, Depends(image_filter)]
+
+
+def aware(time: datetime | None) -> datetime | None:
+    """A time with a zone: UTC where none was given."""
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def _answers(label: str | None) -> tuple[Answer, ...]:
+    if label is None or label == "none":
+        return ()
+    if label == "any":
+        return tuple(Answer)
+    try:
+        return tuple(Answer(each.strip()) for each in label.split(","))
+    except ValueError:
+        choices = ", ".join(Answer)
+        raise Problem(422, "Unknown label", f"{label[:80]!r} is no label: choose of {choices}, any, none.") from None

@@ -1,0 +1,88 @@
+"""The web application: guard, problem documents, routes. Pages are mounted on it by `main`."""
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.types import Lifespan
+
+from astrolens import __version__
+from astrolens.console import problems
+from astrolens.console.api import alerts, dead_letters, images, labels, operations, receipts, session
+from astrolens.console.context import AppContext
+from astrolens.console.problems import Problem
+from astrolens.console.security import Guard
+from astrolens.platform.errors import ObjectMissing, PermanentError
+
+_DESCRIPTION = """
+Sky images in, calibrated verdicts out.
+
+* Positions are ICRS, in degrees; angles named `_arcsec` in arcseconds; times ISO 8601 in UTC.
+* Lists come a page at a time: give `next` as `after`.
+* Errors are problem documents (RFC 9457): `title`, `status`, and `detail`, one sentence with what to do.
+* On loopback no login is needed; elsewhere send `Authorization: Bearer <ASTROLENS_TOKEN>`.
+"""
+
+MAX_BODY_BYTES = 1024 * 1024
+"""Longest body of every call but uploads, which have bounds of their own."""
+
+
+def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """The application with its API, without pages.
+
+    Args:
+        context: What routes use; its stores are open while the application serves.
+        lifespan: Opens and closes what the context holds.
+    """
+    app = FastAPI(
+        title="AstroLens",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        # The packaged documentation pages load their scripts from another site; the console has no need of them.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        max_body_size=MAX_BODY_BYTES,
+    )
+    app.state.context = context
+    problems.install(app)
+    app.add_exception_handler(PermanentError, _on_permanent)
+    app.add_exception_handler(ValidationError, _on_validation)
+    api = APIRouter(prefix="/api", responses=problems.RESPONSES)
+    for module in (operations, images, receipts, alerts, labels, dead_letters, session):
+        api.include_router(module.router)
+    api.add_api_route(
+        "/{path:path}", _nowhere, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
+    )
+    app.include_router(api)
+    app.add_middleware(
+        Guard,
+        credentials=context.credentials,
+        login_needed=context.login_needed,
+        host=context.settings.host,
+        port=context.settings.port,
+    )
+    return app
+
+
+async def _nowhere(request: Request) -> None:
+    # Without this, pages mounted at the root would answer unknown API addresses with HTML.
+    raise Problem(
+        404, "No such address", f"{request.method} {request.url.path} is no part of the API: see GET /api/openapi.json."
+    )
+
+
+async def _on_permanent(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, PermanentError)  # noqa: S101 - the registration says so
+    if isinstance(error, ObjectMissing):
+        detail = f"{request.url.path} has no bytes behind it: {error}; see its record for what is known."
+        return Problem(404, "No such picture", detail).response()
+    if error.reason.code == "bad-cursor":
+        return Problem(422, "Invalid cursor", f"{error.reason.detail}.").response()
+    raise error
+
+
+async def _on_validation(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ValidationError)  # noqa: S101 - the registration says so
+    faults = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()[:3]]
+    return Problem(422, "Invalid request", f"{'; '.join(faults)}; see GET /api/openapi.json.").response()

@@ -1,0 +1,196 @@
+"""Everything that has been kept, as lists and single records."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from astrolens.console.model_client import ModelClient
+from astrolens.console.problems import not_found
+from astrolens.console.queries import STRANGE, ImageFilter, Sort, find_images, time_text
+from astrolens.console.views import (
+    AlertPage,
+    AlertView,
+    DeadLetterPage,
+    DeadLetterView,
+    ImageCard,
+    ImageDetail,
+    ImagePage,
+    ReceiptPage,
+    ReceiptView,
+    SimilarImage,
+    SimilarImages,
+)
+from astrolens.contracts.ids import alert_id
+from astrolens.contracts.records import Outcome
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.images import ImageStore, cutout_key
+from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
+
+SAFE_MEDIA_TYPES = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/tiff": ".tif",
+    "image/fits": ".fits",
+    "application/fits": ".fits",
+}
+"""What an original may be called when it is handed out; anything else goes as plain bytes."""
+
+
+@dataclass(frozen=True)
+class OriginalFile:
+    """The bytes as they came, and how to hand them out."""
+
+    data: bytes
+    media_type: str
+    filename: str
+    sha256: str
+
+
+class Archive:
+    """Reads what is kept."""
+
+    def __init__(self, *, records: RecordStore, images: ImageStore, model: ModelClient) -> None:
+        self._records = records
+        self._images = images
+        self._model = model
+
+    async def images(self, wanted: ImageFilter, *, sort: Sort, limit: int, after: str | None = None) -> ImagePage:
+        """A page of images."""
+        found = await find_images(self._records, wanted, sort=sort, limit=limit, after=after)
+        cards = [
+            ImageCard.of(document, distance_arcsec=distance)
+            for document, distance in zip(found.documents, found.distances, strict=True)
+        ]
+        return ImagePage(items=cards, next=found.next)
+
+    async def candidates(self, wanted: ImageFilter, *, limit: int, after: str | None = None) -> ImagePage:
+        """Images whose verdict is not ordinary, the strangest first."""
+        page = await self.images(wanted, sort=Sort.STRANGENESS, limit=limit, after=after)
+        counts = await self._records.tally(Collection.IMAGES, "verdict")
+        plain = wanted == ImageFilter(verdicts=STRANGE)
+        total = sum(counts.get((verdict,), 0) for verdict in STRANGE) if plain else None
+        return page.model_copy(update={"total": total})
+
+    async def image(self, image: str) -> ImageDetail:
+        """All that is known of one image.
+
+        Raises:
+            Problem: 404.
+        """
+        document = await self._image(image)
+        alert = alert_id(image)
+        return ImageDetail.of(document, (await self._records.get(Collection.ALERTS, [alert])).get(alert))
+
+    async def cutout(self, image: str) -> bytes:
+        """The canonical picture, JPEG.
+
+        Raises:
+            ObjectMissing: There is none.
+        """
+        return await self._images.get(cutout_key(image))
+
+    async def original(self, image: str) -> OriginalFile:
+        """The bytes as they came.
+
+        Raises:
+            Problem: 404.
+            ObjectMissing: The record is there, the bytes are not.
+        """
+        document = await self._image(image)
+        original = document["original"]
+        known = original["media_type"] in SAFE_MEDIA_TYPES
+        return OriginalFile(
+            data=await self._images.get(original["key"]),
+            media_type=original["media_type"] if known else "application/octet-stream",
+            filename=f"{image}{SAFE_MEDIA_TYPES[original['media_type']] if known else '.bin'}",
+            sha256=original["sha256"],
+        )
+
+    async def similar(self, image: str, k: int) -> SimilarImages:
+        """The images most like one.
+
+        Raises:
+            Problem: 404 where there is no such image.
+            UnknownToModel: The index does not know it yet.
+            ModelUnavailable: The model server is away.
+        """
+        await self._image(image)
+        digest, found = await self._model.similar(image, k)
+        documents = await self._records.get(Collection.IMAGES, [each.image_id for each in found])
+        neighbours = [
+            SimilarImage(cosine_similarity=each.cosine_similarity, image=ImageCard.of(documents[each.image_id]))
+            for each in found
+            if each.image_id in documents
+        ]
+        return SimilarImages(image_id=image, model_digest=digest, items=neighbours)
+
+    async def receipts(
+        self,
+        *,
+        outcomes: Sequence[Outcome] = (),
+        batch: str | None = None,
+        source: str | None = None,
+        reason: str | None = None,
+        image: str | None = None,
+        limit: int,
+        after: str | None = None,
+    ) -> ReceiptPage:
+        """A page of arrivals, newest first."""
+        where = [] if not outcomes else [Clause("outcome", "in", [str(outcome) for outcome in outcomes])]
+        for field, value in (("batch", batch), ("source", source), ("reason.code", reason), ("image_id", image)):
+            if value is not None:
+                where.append(Clause(field, "eq", value))
+        query = Query(tuple(where), Order("received_at", descending=True), limit, after)
+        page = await self._records.find(Collection.RECEIPTS, query)
+        total = None
+        if not (batch or source or reason or image):
+            counts = await self._records.tally(Collection.RECEIPTS, "outcome")
+            total = sum(count for (outcome,), count in counts.items() if not outcomes or outcome in outcomes)
+        return ReceiptPage(items=[ReceiptView.of(each) for each in page.documents], next=page.next, total=total)
+
+    async def alerts(
+        self,
+        *,
+        since: datetime | None = None,
+        survey: str | None = None,
+        predicted_class: str | None = None,
+        order: Literal["newest", "oldest"] = "newest",
+        limit: int,
+        after: str | None = None,
+    ) -> AlertPage:
+        """A page of alerts."""
+        where = [] if since is None else [Clause("raised_at", "gte", time_text(since))]
+        for field, value in (("survey", survey), ("predicted_class", predicted_class)):
+            if value is not None:
+                where.append(Clause(field, "eq", value))
+        query = Query(tuple(where), Order("raised_at", descending=order == "newest"), limit, after)
+        page = await self._records.find(Collection.ALERTS, query)
+        total = None if where else sum((await self._records.tally(Collection.ALERTS, "survey")).values())
+        return AlertPage(items=[AlertView.of(each) for each in page.documents], next=page.next, total=total)
+
+    async def alert(self, identity: str) -> AlertView:
+        """One alert.
+
+        Raises:
+            Problem: 404.
+        """
+        document = (await self._records.get(Collection.ALERTS, [identity])).get(identity)
+        if document is None:
+            raise not_found("alert", identity, "/api/alerts")
+        return AlertView.of(document)
+
+    async def dead_letters(self, *, state: str | None, limit: int, after: str | None = None) -> DeadLetterPage:
+        """A page of dead letters, newest first."""
+        where = () if state is None else (Clause("state", "eq", state),)
+        query = Query(where, Order("dead_lettered_at", descending=True), limit, after)
+        page = await self._records.find(Collection.DEAD_LETTERS, query)
+        counts = await self._records.tally(Collection.DEAD_LETTERS, "state")
+        total = sum(count for (each,), count in counts.items() if state in {None, each})
+        return DeadLetterPage(items=[DeadLetterView.of(each) for each in page.documents], next=page.next, total=total)
+
+    async def _image(self, image: str) -> Document:
+        document = (await self._records.get(Collection.IMAGES, [image])).get(image)
+        if document is None:
+            raise not_found("image", image, "/api/images?q=…")
+        return document

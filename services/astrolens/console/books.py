@@ -1,0 +1,219 @@
+"""The books and everything else that `astrolens status --json` prints, all from tallies: O(1) at any archive size."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field
+
+from astrolens.console.model_client import ModelClient
+from astrolens.console.views import View
+from astrolens.contracts.base import utc_now
+from astrolens.contracts.records import Books, ImageState, Outcome, ServiceStatus, SourceStatus
+from astrolens.contracts.verdicts import Verdict
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Query, RecordStore
+
+Tally = Mapping[tuple[str, ...], int]
+
+SILENT_AFTER_S = 10.0
+"""Seconds without a heartbeat (one every 2 s) after which a service counts as silent."""
+
+FORGOTTEN_AFTER_S = 24 * 3600.0
+"""Seconds after which an instance that no longer reports is left out: pods come and go under new names."""
+
+
+class ServiceView(View):
+    """A service as its last heartbeat told, and whether that is fresh."""
+
+    service: str
+    instance: str
+    state: str = Field(description="`running`, `starting`, `degraded`, `stopped`; `silent` without a heartbeat.")
+    ready: bool
+    detail: str | None
+    pid: int
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    silent_s: float = Field(description="Seconds since its last heartbeat.")
+    processed: int
+    lag: int | None = Field(description="Records waiting in the topics it reads.")
+    last_errors: list[str]
+    info: dict[str, Any]
+    instances: int = Field(default=1, description="How many instances report.")
+
+
+class SourceView(SourceStatus):
+    """A source with its receipts by outcome."""
+
+    outcomes: dict[str, int] = Field(default_factory=dict, description="Receipts by outcome.")
+
+
+class Status(View):
+    """The state of everything, as `astrolens status --json` prints it."""
+
+    received: int = Field(description="All arrivals = analyzed + duplicates + rejected + dead_lettered + in_flight.")
+    analyzed: int = Field(description="Images with a verdict.")
+    duplicates: int = Field(description="Arrivals with the same bytes as an earlier one: counted, not analysed again.")
+    rejected: int = Field(description="Arrivals that are no usable image; `reasons` says why.")
+    dead_lettered: int = Field(description="Arrivals and images that no service could work on.")
+    in_flight: int = Field(description="Arrivals that are not settled yet.")
+    verdicts: dict[str, int] = Field(description="Images by verdict.")
+    alerts: int
+    services: dict[str, ServiceView]
+    model: dict[str, Any] = Field(description="The model in use, or `state` and `detail` where the server is away.")
+    sources: dict[str, SourceView]
+    reasons: dict[str, int] = Field(description="Rejected and dead-lettered arrivals by reason code.")
+    labels: dict[str, int] = Field(description="Images by a person's answer; `none` for unanswered.")
+    surveys: dict[str, dict[str, int]] = Field(description="Analysed images by survey and verdict.")
+    dead_letters_open: int = Field(description="Dead letters that wait for a person.")
+    at: datetime
+    batch: "BatchProgress | None" = Field(default=None, description="Progress of the batch asked for.")
+
+
+class BatchProgress(View):
+    """The books of one batch."""
+
+    batch: str
+    received: int
+    analyzed: int
+    duplicates: int
+    rejected: int
+    dead_lettered: int
+    in_flight: int
+    settled: bool = Field(description="Whether nothing of the batch is in flight.")
+
+
+def balance(outcomes: Tally, states: Tally) -> Books:
+    """The books from receipts by outcome and images by state.
+
+    Args:
+        outcomes: Counts by (outcome,).
+        states: Counts by (state,) of the same moment.
+    """
+    accepted = outcomes.get((Outcome.ACCEPTED,), 0)
+    analyzed = states.get((ImageState.ANALYZED,), 0)
+    lost = states.get((ImageState.DEAD_LETTERED,), 0)
+    return Books(
+        received=sum(outcomes.values()),
+        analyzed=analyzed,
+        duplicates=outcomes.get((Outcome.DUPLICATE,), 0),
+        rejected=outcomes.get((Outcome.REJECTED,), 0),
+        dead_lettered=outcomes.get((Outcome.DEAD_LETTERED,), 0) + lost,
+        in_flight=outcomes.get((Outcome.RECEIVED,), 0) + accepted - analyzed - lost,
+    )
+
+
+class Bookkeeper:
+    """Reads the state of everything."""
+
+    def __init__(self, *, records: RecordStore, model: ModelClient) -> None:
+        self._records = records
+        self._model = model
+
+    async def books(self) -> Books:
+        """The balance at this moment."""
+        outcomes, states = await self._records.tallies([(Collection.RECEIPTS, "outcome"), (Collection.IMAGES, "state")])
+        return balance(outcomes, states)
+
+    async def in_flight(self) -> int:
+        """Arrivals that are not settled yet."""
+        return (await self.books()).in_flight
+
+    async def batch(self, batch: str) -> BatchProgress:
+        """The books of one batch."""
+        outcomes, states = await self._records.tallies(
+            [(Collection.RECEIPTS, "batch_outcome"), (Collection.IMAGES, "batch_state")]
+        )
+        books = balance(
+            {(key[1],): count for key, count in outcomes.items() if key[0] == batch},
+            {(key[1],): count for key, count in states.items() if key[0] == batch},
+        )
+        return BatchProgress(batch=batch, settled=books.in_flight == 0, **books.model_dump())
+
+    async def status(self, *, batch: str | None = None) -> Status:
+        """The state of everything."""
+        outcomes, states, verdicts, surveys, labels, reasons, sources, alerts, letters = await self._records.tallies(
+            [
+                (Collection.RECEIPTS, "outcome"),
+                (Collection.IMAGES, "state"),
+                (Collection.IMAGES, "verdict"),
+                (Collection.IMAGES, "survey_verdict"),
+                (Collection.IMAGES, "label"),
+                (Collection.RECEIPTS, "reason"),
+                (Collection.RECEIPTS, "source_outcome"),
+                (Collection.ALERTS, "survey"),
+                (Collection.DEAD_LETTERS, "state"),
+            ]
+        )
+        by_survey: dict[str, dict[str, int]] = {}
+        for (survey, verdict), count in surveys.items():
+            if verdict and count:
+                by_survey.setdefault(survey, {})[verdict] = count
+        return Status(
+            **balance(outcomes, states).model_dump(),
+            verdicts={verdict.value: verdicts.get((verdict,), 0) for verdict in Verdict},
+            alerts=sum(alerts.values()),
+            services=await self.services(),
+            model=await self._model.summary(),
+            sources=await self.sources(sources),
+            reasons={code: count for (code,), count in reasons.items() if code and count},
+            labels={label or "none": count for (label,), count in labels.items() if count},
+            surveys=by_survey,
+            dead_letters_open=letters.get(("open",), 0),
+            at=utc_now(),
+            batch=None if batch is None else await self.batch(batch),
+        )
+
+    async def services(self) -> dict[str, ServiceView]:
+        """Every service by name, its freshest instance; a silent one says so."""
+        page = await self._records.find(Collection.SERVICES, Query(limit=200))
+        now = datetime.now(UTC)
+        views: dict[str, ServiceView] = {}
+        for document in page.documents:
+            heard = ServiceStatus.model_validate(document)
+            silent_s = max(0.0, (now - heard.seen_at).total_seconds())
+            if silent_s > FORGOTTEN_AFTER_S:
+                continue
+            view = _service_view(heard, silent_s)
+            other = views.get(heard.service)
+            if other is None:
+                views[heard.service] = view
+            else:
+                newer = view if view.seen_at >= other.seen_at else other
+                alive = sum(1 for each in (view, other) if each.state not in {"silent", "stopped"})
+                views[heard.service] = newer.model_copy(update={"instances": max(alive, 1)})
+        return dict(sorted(views.items()))
+
+    async def sources(self, outcomes: Tally | None = None) -> dict[str, SourceView]:
+        """Every source by name: those that report, and those that arrivals name."""
+        if outcomes is None:
+            outcomes = await self._records.tally(Collection.RECEIPTS, "source_outcome")
+        by_source: dict[str, dict[str, int]] = {}
+        for (source, outcome), count in outcomes.items():
+            if count:
+                by_source.setdefault(source, {})[outcome] = count
+        page = await self._records.find(Collection.SOURCES, Query(limit=200))
+        views = {
+            document["source"]: SourceView(**document | {"outcomes": by_source.get(document["source"], {})})
+            for document in page.documents
+        }
+        for source, counts in by_source.items():
+            if source not in views:
+                # Uploads have no program of their own that would report.
+                views[source] = SourceView(
+                    source=source, state="idle", delivered=sum(counts.values()), updated_at=utc_now(), outcomes=counts
+                )
+        return dict(sorted(views.items()))
+
+
+def _service_view(heard: ServiceStatus, silent_s: float) -> ServiceView:
+    silent = silent_s > SILENT_AFTER_S and heard.state != "stopped"
+    return ServiceView(
+        **heard.model_dump(exclude={"state", "ready", "detail", "last_errors"}),
+        state="silent" if silent else heard.state,
+        ready=heard.ready and not silent,
+        detail=f"no heartbeat for {silent_s:.0f} s" if silent else heard.detail,
+        silent_s=round(silent_s, 1),
+        last_errors=list(heard.last_errors),
+    )

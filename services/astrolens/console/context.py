@@ -1,0 +1,54 @@
+"""What routes and pages share: built once in `main`, handed to `pages.mount` and found by routes in the app's state."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from astrolens.console.archive import Archive
+from astrolens.console.books import Bookkeeper
+from astrolens.console.intake import Intake
+from astrolens.console.labelling import Labelling
+from astrolens.console.model_client import ModelClient
+from astrolens.console.repair import Repair
+from astrolens.console.security import identity_of
+from astrolens.console.security_credentials import Credentials, LoginLimiter
+from astrolens.console.stream import Broadcaster
+from astrolens.platform.settings import Settings
+from astrolens.platform.stores.images import ImageStore
+from astrolens.platform.stores.records import RecordStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppContext:
+    """The console's collaborators. Pages may call them directly: it is the same code that the API runs."""
+
+    settings: Settings
+    records: RecordStore
+    images: ImageStore
+    archive: Archive
+    books: Bookkeeper
+    intake: Intake
+    labelling: Labelling
+    repair: Repair
+    model: ModelClient
+    stream: Broadcaster
+    credentials: Credentials
+    limiter: LoginLimiter
+
+    @property
+    def login_needed(self) -> bool:
+        """Whether people must log in: always off loopback, and wherever a token is set."""
+        return not self.settings.is_loopback or self.settings.token is not None
+
+
+def context_of(request: Request) -> AppContext:
+    """The context of the application that serves a request."""
+    context = request.app.state.context
+    assert isinstance(context, AppContext)  # noqa: S101 - `main` puts it there
+    return context
+
+
+def user_of(request: Request) -> str:
+    """Who asks, as labels name them."""
+    identity = identity_of(request.scope.get("state", {}))
+    return identity.user if identity else "nobody"

@@ -1,0 +1,76 @@
+"""Positions as people type them, and cones as the record store can search them."""
+
+import re
+from dataclasses import dataclass
+from math import asin, cos, degrees, radians, sin, sqrt
+
+ARCSEC_PER_DEGREE = 3600.0
+
+_NUMBER = r"[+-]?\d+(?:\.\d*)?"
+_DECIMAL = re.compile(rf"^({_NUMBER})°?[\s,;]+({_NUMBER})°?$")
+_SEXAGESIMAL = re.compile(
+    r"^(\d{1,2})[:h\s]\s*(\d{1,2})[:m\s]\s*(\d{1,2}(?:\.\d*)?)s?[\s,;]+"
+    r"([+-]?)(\d{1,2})[:d°\s]\s*(\d{1,2})[:m'′\s]\s*(\d{1,2}(?:\.\d*)?)[s\"″]?$"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cone:
+    """A circle on the sky, ICRS.
+
+    Attributes:
+        ra_deg: Right ascension of the centre, degrees, [0, 360).
+        dec_deg: Declination of the centre, degrees, [-90, 90].
+        radius_arcsec: Angular radius, arcseconds.
+    """
+
+    ra_deg: float
+    dec_deg: float
+    radius_arcsec: float
+
+    @property
+    def vector(self) -> tuple[float, float, float]:
+        """The unit vector of the centre."""
+        return unit_vector(self.ra_deg, self.dec_deg)
+
+    @property
+    def chord(self) -> float:
+        """Half the side of the box around the cone: the chord that its radius spans on the unit sphere."""
+        return 2.0 * sin(radians(self.radius_arcsec / ARCSEC_PER_DEGREE) / 2.0)
+
+    def distance_arcsec(self, x: float, y: float, z: float) -> float:
+        """Angular distance of a unit vector from the centre, arcseconds.
+
+        Taken from the chord, which keeps its precision at small angles where the arc cosine loses it.
+        """
+        cx, cy, cz = self.vector
+        half = sqrt((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2) / 2.0
+        return degrees(2.0 * asin(min(1.0, half))) * ARCSEC_PER_DEGREE
+
+
+def unit_vector(ra_deg: float, dec_deg: float) -> tuple[float, float, float]:
+    """The unit vector of an ICRS position in degrees, as `contracts.Position` keeps it."""
+    ra, dec = radians(ra_deg), radians(dec_deg)
+    return cos(dec) * cos(ra), cos(dec) * sin(ra), sin(dec)
+
+
+def parse_position(text: str) -> tuple[float, float] | None:
+    """Read `10.68 +41.27`, `00:42:44 +41:16:09` or `00h42m44s +41d16m09s`.
+
+    Returns:
+        Right ascension and declination in degrees, or None where the text is no position on the sky.
+    """
+    text = text.strip()
+    if found := _DECIMAL.match(text):
+        ra_deg, dec_deg = float(found[1]), float(found[2])
+    elif found := _SEXAGESIMAL.match(text):
+        if max(float(found[2]), float(found[3]), float(found[6]), float(found[7])) >= 60.0:
+            return None
+        ra_deg = 15.0 * (float(found[1]) + float(found[2]) / 60.0 + float(found[3]) / 3600.0)
+        dec_deg = float(found[5]) + float(found[6]) / 60.0 + float(found[7]) / 3600.0
+        dec_deg = -dec_deg if found[4] == "-" else dec_deg
+    else:
+        return None
+    if ra_deg == 360.0:
+        ra_deg = 0.0
+    return (ra_deg, dec_deg) if 0.0 <= ra_deg < 360.0 and -90.0 <= dec_deg <= 90.0 else None

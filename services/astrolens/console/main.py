@@ -1,0 +1,118 @@
+"""The console's composition root: stores, bus and model client in, one web application out."""
+
+import os
+from collections.abc import Sequence
+
+from astrolens.console.application import create_application
+from astrolens.console.archive import Archive
+from astrolens.console.books import Bookkeeper
+from astrolens.console.context import AppContext
+from astrolens.console.intake import Intake
+from astrolens.console.labelling import Labelling
+from astrolens.console.model_client import ModelClient
+from astrolens.console.ports import EventOutlet
+from astrolens.console.repair import Repair
+from astrolens.console.security_credentials import Credentials, LoginLimiter
+from astrolens.console.stream import Broadcaster
+from astrolens.contracts.records import PendingEvent
+from astrolens.platform.service import ServiceApp
+from astrolens.platform.settings import Settings
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.images import ImageStore
+from astrolens.platform.stores.open import image_store, record_store
+from astrolens.platform.stores.records import RecordStore
+
+
+class ServiceOutlet:
+    """The outbox of the service that will serve the application; attached once that is built."""
+
+    def __init__(self) -> None:
+        self._service: ServiceApp | None = None
+
+    def attach(self, service: ServiceApp) -> None:
+        """Publish through this service from now on."""
+        self._service = service
+
+    def release(self, collection: Collection, documents: Sequence[tuple[str, Sequence[PendingEvent]]]) -> None:
+        """Publish in the background."""
+        service = self._attached()
+        service.spawn("release", lambda: service.outbox.release(collection, documents), graceful=True)
+
+    async def publish(self, events: Sequence[PendingEvent]) -> None:
+        """Publish now."""
+        await self._attached().bus.publish(events)
+
+    def _attached(self) -> ServiceApp:
+        if self._service is None:
+            raise RuntimeError("the outlet is used before the service is built")
+        return self._service
+
+
+def build_context(
+    settings: Settings, *, records: RecordStore, images: ImageStore, outlet: EventOutlet, model: ModelClient
+) -> AppContext:
+    """Everything that routes and pages share; opens nothing."""
+    books = Bookkeeper(records=records, model=model)
+    return AppContext(
+        settings=settings,
+        records=records,
+        images=images,
+        archive=Archive(records=records, images=images, model=model),
+        books=books,
+        intake=Intake(
+            records=records,
+            images=images,
+            outlet=outlet,
+            books=books,
+            max_in_flight=settings.max_in_flight,
+            max_image_bytes=settings.max_image_bytes,
+        ),
+        labelling=Labelling(records=records, outlet=outlet),
+        repair=Repair(records=records, outlet=outlet),
+        model=model,
+        stream=Broadcaster(books.status),
+        credentials=Credentials(
+            records=records, token=settings.token.get_secret_value() if settings.token is not None else None
+        ),
+        limiter=LoginLimiter(),
+    )
+
+
+def create_app(settings: Settings) -> ServiceApp:
+    """The console service: REST and pages on `settings.port`."""
+    records, images = record_store(settings.records_url), image_store(settings.images_url)
+    outlet = ServiceOutlet()
+    context = build_context(
+        settings, records=records, images=images, outlet=outlet, model=ModelClient(settings.inference_address)
+    )
+    web = create_application(context)
+    # NiceGUI reads this when it is imported, and would keep its files in the working folder.
+    os.environ.setdefault("NICEGUI_STORAGE_PATH", str(settings.home / "console"))
+    from astrolens.console.pages import mount  # noqa: PLC0415 - only a running console needs NiceGUI
+
+    mount(context)
+    from nicegui import ui  # noqa: PLC0415 - as above
+
+    ui.run_with(web, title="AstroLens", dark=True, reconnect_timeout=10.0, show_welcome_message=False)
+    service = ServiceApp(
+        settings,
+        service="console",
+        port=settings.port,
+        outbox=(Collection.RECEIPTS, Collection.IMAGES),
+        web=web,
+        records=records,
+        images=images,
+    )
+    outlet.attach(service)
+
+    async def check_credentials() -> None:
+        await context.credentials.start(host=settings.host, needed=not settings.is_loopback)
+
+    async def end_streams() -> None:
+        await service.stopping.wait()
+        await context.stream.close()
+
+    service.on_start("credentials", check_credentials)
+    service.spawn("streams", end_streams, graceful=True)
+    service.on_stop("model client", context.model.close)
+    return service

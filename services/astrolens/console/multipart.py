@@ -1,0 +1,186 @@
+"""Multipart bodies read as they stream in: each file is hashed and handed on, none is held longer than it must.
+
+The framework's own parser copies every file through a temporary file and a thread; here a part is a list of chunks.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+MAX_FILES = 256
+"""Most files in one request: four of the 64 that the command line sends, and a bound for every list here."""
+
+MAX_FIELD_BYTES = 1024 * 1024
+"""Longest text field: the observations of 256 files fit many times over."""
+
+MAX_HEADER_BYTES = 16 * 1024
+"""Longest headers of one part."""
+
+
+class MalformedBody(Exception):
+    """The body is not what its content type says; the message says why."""
+
+
+@dataclass
+class UploadedFile:
+    """One file of a request.
+
+    Attributes:
+        filename: As the client named it.
+        data: Its bytes, or None where it is larger than allowed (they were read and dropped).
+        size_bytes: All bytes that came.
+        sha256: Digest of all bytes that came.
+    """
+
+    filename: str
+    data: bytes | None
+    size_bytes: int
+    sha256: str
+
+
+@dataclass
+class _Part:
+    name: str = ""
+    filename: str | None = None
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+
+class _Reader:
+    """Callbacks of the parser; finished files wait in `files` until the caller takes them."""
+
+    def __init__(self, *, max_file_bytes: int) -> None:
+        self._max_file_bytes = max_file_bytes
+        self._part = _Part()
+        self._header_name = bytearray()
+        self._header_value = bytearray()
+        self._header_bytes = 0
+        self._disposition = b""
+        self.count = 0
+        self.files: list[UploadedFile] = []
+        self.fields: dict[str, str] = {}
+        self.ended = False
+
+    def callbacks(self) -> "MultipartCallbacks":
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._name,
+            "on_header_value": self._value,
+            "on_header_end": self._header,
+            "on_headers_finished": self._headers,
+            "on_part_data": self._data,
+            "on_part_end": self._finish,
+            "on_end": self._end,
+        }
+
+    def _begin(self) -> None:
+        self._part = _Part()
+        self._disposition = b""
+        self._header_bytes = 0
+
+    def _name(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+        self._bound_headers(end - start)
+
+    def _value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+        self._bound_headers(end - start)
+
+    def _bound_headers(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise MalformedBody(f"the headers of a part are longer than {MAX_HEADER_BYTES} bytes")
+
+    def _header(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = bytes(self._header_value)
+        self._header_name.clear()
+        self._header_value.clear()
+
+    def _headers(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
+        filename = options.get(b"filename")
+        if filename is None:
+            return
+        self.count += 1
+        if self.count > MAX_FILES:
+            raise MalformedBody(f"it holds more than {MAX_FILES} files: send them in several requests")
+        self._part.filename = filename.decode("utf-8", "replace")
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        part = self._part
+        chunk = data[start:end]
+        part.size += len(chunk)
+        if part.filename is None:
+            if part.size > MAX_FIELD_BYTES:
+                raise MalformedBody(f"the field {part.name!r} is longer than {MAX_FIELD_BYTES} bytes")
+            part.chunks.append(chunk)
+            return
+        part.digest.update(chunk)
+        if part.size <= self._max_file_bytes:
+            part.chunks.append(chunk)
+        else:
+            part.chunks.clear()
+
+    def _finish(self) -> None:
+        part = self._part
+        if part.filename is None:
+            self.fields[part.name] = b"".join(part.chunks).decode("utf-8", "replace")
+            return
+        fits = part.size <= self._max_file_bytes
+        data = (part.chunks[0] if len(part.chunks) == 1 else b"".join(part.chunks)) if fits else None
+        self.files.append(UploadedFile(part.filename, data, part.size, part.digest.hexdigest()))
+        part.chunks = []
+
+    def _end(self) -> None:
+        self.ended = True
+
+
+async def read_multipart(
+    content_type: str,
+    chunks: AsyncIterator[bytes],
+    *,
+    max_file_bytes: int,
+    take: Callable[[list[UploadedFile]], Awaitable[None]],
+) -> dict[str, str]:
+    """Read a `multipart/form-data` body.
+
+    Args:
+        content_type: The request's header, with the boundary.
+        chunks: The body.
+        max_file_bytes: Longer files are read to their end, but their bytes are dropped.
+        take: Called with the files finished so far, whenever there are some; reading waits for it.
+
+    Returns:
+        The text fields by name.
+
+    Raises:
+        MalformedBody: The body cannot be read, or a bound is passed.
+    """
+    _, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if not boundary:
+        raise MalformedBody("its content type names no boundary")
+    reader = _Reader(max_file_bytes=max_file_bytes)
+    try:
+        parser = MultipartParser(boundary, reader.callbacks())
+        async for chunk in chunks:
+            parser.write(chunk)
+            if reader.files:
+                files, reader.files = reader.files, []
+                await take(files)
+        parser.finalize()
+    except FormParserError as error:
+        raise MalformedBody(str(error)) from error
+    if not reader.ended:
+        raise MalformedBody("it ends before its closing boundary")
+    return reader.fields

@@ -1,0 +1,126 @@
+"""Errors as RFC 9457 problem documents: what was given, why it cannot be, what to do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from astrolens.platform.errors import TransientError
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+RETRY_AFTER_S = 1
+"""Seconds a client should wait before it asks again: long enough to drain dozens of images, short enough to keep
+the pipeline fed."""
+
+
+class ProblemDocument(BaseModel):
+    """What every error answers, as `application/problem+json` (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["No such image"])
+    status: int = Field(examples=[404])
+    detail: str = Field(
+        description="One sentence: what was given, why it cannot be, what to do.",
+        examples=["No image has the id 'abc': look it up with GET /api/images?q=…."],
+    )
+
+
+class Problem(Exception):
+    """An answer other than success, raised anywhere below a route."""
+
+    def __init__(self, status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    def response(self) -> JSONResponse:
+        """The problem document."""
+        return _response(self.status, self.title, self.detail, self.headers)
+
+
+def not_found(what: str, identity: str, where: str) -> Problem:
+    """A 404 that says how to find the right one."""
+    return Problem(404, f"No such {what}", f"No {what} has the id {identity!r}: look it up with GET {where}.")
+
+
+def unavailable(title: str, detail: str) -> Problem:
+    """A 503: something this answer needs is away for now."""
+    return Problem(503, title, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def too_many(title: str, detail: str, *, retry_after_s: int = RETRY_AFTER_S) -> Problem:
+    """A 429 with the time to wait."""
+    return Problem(429, title, detail, headers={"Retry-After": str(retry_after_s)})
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "model": ProblemDocument, "content": {MEDIA_TYPE: {}}}
+    for status, text in {
+        401: "No valid token or session.",
+        403: "The request comes from another site.",
+        422: "A parameter or the body cannot be used.",
+        503: "A store or the model server is away for now; ask again.",
+    }.items()
+}
+"""The problems that any route can answer, for the OpenAPI document."""
+
+
+def responses(**extra: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries of further problems, such as `responses(s404="No such image.")`."""
+    return {
+        int(status.removeprefix("s")): {"description": text, "model": ProblemDocument, "content": {MEDIA_TYPE: {}}}
+        for status, text in extra.items()
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an application a problem document."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(TransientError, _on_transient)
+
+
+async def _on_problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)  # noqa: S101 - the registration says so
+    return error.response()
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - the registration says so
+    detail = f"{request.method} {request.url.path}: {error.detail}; GET /api/openapi.json lists every address."
+    return _response(error.status_code, str(error.detail), detail, error.headers or {})
+
+
+async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - the registration says so
+    faults = [_sentence(fault) for fault in error.errors()[:3]]
+    return _response(422, "Invalid request", f"{'; '.join(faults)}; see GET /api/openapi.json.", {})
+
+
+async def _on_transient(request: Request, error: Exception) -> JSONResponse:
+    log.warning("request failed for now", path=request.url.path, error=str(error))
+    detail = f"{request.method} {request.url.path} cannot be answered now: {error}; ask again shortly."
+    return _response(503, "Unavailable for now", detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in fault["loc"] if part not in {"query", "body", "path"}) or "body"
+    given = fault.get("input")
+    shown = f" (given {str(given)[:80]!r})" if isinstance(given, str | int | float) else ""
+    return f"{where}{shown}: {fault['msg']}"
+
+
+def _response(status: int, title: str, detail: str, headers: Mapping[str, str]) -> JSONResponse:
+    document = ProblemDocument(title=title, status=status, detail=detail)
+    return JSONResponse(document.model_dump(), status_code=status, headers=dict(headers), media_type=MEDIA_TYPE)

@@ -1,0 +1,176 @@
+"""From what people ask for to queries of the record store."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from astrolens.console.coordinates import Cone, parse_position
+from astrolens.contracts.records import Answer, ImageState
+from astrolens.contracts.verdicts import Verdict
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Clause, Operator, Order, Query, RecordStore
+
+Document = dict[str, Any]
+
+MAX_LIMIT = 200
+"""Longest page: a grid shows fewer, and 200 cards cost a few milliseconds."""
+
+SEARCH_RADIUS_ARCSEC = 60.0
+"""How near `q=10.68 +41.27` looks: typed positions are seldom better than an arcminute."""
+
+MAX_CONE_PAGES = 8
+"""Store pages read for one page of a cone: the box holds little more than the cone, so more never helps."""
+
+STRANGE = (Verdict.ANOMALY, Verdict.NEAR_MISS)
+"""The verdicts that make a candidate."""
+
+_ID_PREFIX = re.compile(r"^(?=.*[a-fA-F])[0-9a-fA-F]{8,31}$")
+"""The beginning of an id. One letter at least: survey names such as SDSS objids are long numbers."""
+
+_IMAGE_ID = re.compile(r"^[0-9a-fA-F]{32,64}$")
+
+
+class Sort(StrEnum):
+    """Orders of a list of images."""
+
+    STRANGENESS = "strangeness"
+    NEWEST = "newest"
+    LABELED = "labeled"
+
+
+ORDERS = {
+    Sort.STRANGENESS: Order("p_value"),
+    Sort.NEWEST: Order("ingested_at", descending=True),
+    Sort.LABELED: Order("labeled_at", descending=True),
+}
+"""A sort leaves out the images that lack its field: the unanalysed have no strangeness."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFilter:
+    """Which images; every given condition must hold. `unlabeled` stands for `label=none`."""
+
+    surveys: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    classes: tuple[str, ...] = ()
+    labels: tuple[Answer, ...] = ()
+    unlabeled: bool = False
+    sources: tuple[str, ...] = ()
+    batch: str | None = None
+    states: tuple[ImageState, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    simulated: bool | None = None
+    cone: Cone | None = None
+    name: str | None = None
+    image_id: str | None = None
+    id_prefix: str | None = None
+
+    def clauses(self) -> tuple[Clause, ...]:
+        """The conditions that the record store checks; a cone becomes the box around it."""
+        found: list[Clause] = []
+        for field, values in (
+            ("observation.survey", self.surveys),
+            ("verdict", self.verdicts),
+            ("predicted_class", self.classes),
+            ("label", self.labels),
+            ("source", self.sources),
+            ("state", self.states),
+        ):
+            found += _any_of(field, values)
+        conditions: tuple[tuple[str, Operator, Any], ...] = (
+            ("batch", "eq", self.batch),
+            ("observation.simulated", "eq", self.simulated),
+            ("ingested_at", "gte", self.since and time_text(self.since)),
+            ("ingested_at", "lt", self.until and time_text(self.until)),
+            ("image_id", "prefix", self.id_prefix),
+            ("observation.name", "contains", self.name),
+        )
+        found += [Clause(field, op, value) for field, op, value in conditions if value is not None]
+        if self.unlabeled:
+            found.append(Clause("label", "exists", value=False))
+        if self.cone is not None:
+            chord = self.cone.chord
+            for axis, centre in zip("xyz", self.cone.vector, strict=True):
+                found.append(Clause(f"observation.position.{axis}", "gte", centre - chord))
+                found.append(Clause(f"observation.position.{axis}", "lte", centre + chord))
+        return tuple(found)
+
+    def strange(self) -> "ImageFilter":
+        """The filter narrowed to candidates: whatever is not ordinary."""
+        return replace(self, verdicts=STRANGE)
+
+    def searched(self, text: str) -> "ImageFilter":
+        """The filter narrowed by what a person typed: an id, a position, or a part of a name."""
+        text = text.strip()
+        if _IMAGE_ID.match(text):
+            return replace(self, image_id=text.lower()[:32])
+        if _ID_PREFIX.match(text):
+            return replace(self, id_prefix=text.lower())
+        if position := parse_position(text):
+            radius = self.cone.radius_arcsec if self.cone else SEARCH_RADIUS_ARCSEC
+            return replace(self, cone=Cone(ra_deg=position[0], dec_deg=position[1], radius_arcsec=radius))
+        return replace(self, name=text) if text else self
+
+
+@dataclass(frozen=True)
+class Found:
+    """Documents with their distance from the cone's centre (arcseconds) where a cone was asked for."""
+
+    documents: list[Document]
+    distances: list[float | None]
+    next: str | None
+
+
+async def find_images(
+    records: RecordStore, wanted: ImageFilter, *, sort: Sort, limit: int, after: str | None = None
+) -> Found:
+    """One page of images.
+
+    Args:
+        records: The record store.
+        wanted: Conditions.
+        sort: Order; images without its field are left out.
+        limit: Most images, 1 to 200. A cone's page may be shorter although `next` is set.
+        after: Cursor of the page before.
+    """
+    if wanted.image_id is not None:
+        documents = list((await records.get(Collection.IMAGES, [wanted.image_id])).values())
+        return Found(documents, [None] * len(documents), None)
+    query = Query(where=wanted.clauses(), order=ORDERS[sort], limit=limit, after=after)
+    if wanted.cone is None:
+        page = await records.find(Collection.IMAGES, query)
+        return Found(page.documents, [None] * len(page.documents), page.next)
+    return await _find_in_cone(records, wanted.cone, query)
+
+
+async def _find_in_cone(records: RecordStore, cone: Cone, query: Query) -> Found:
+    documents: list[Document] = []
+    distances: list[float | None] = []
+    for _ in range(MAX_CONE_PAGES):
+        page = await records.find(Collection.IMAGES, query)
+        for document in page.documents:
+            position = document["observation"]["position"]
+            distance = cone.distance_arcsec(position["x"], position["y"], position["z"])
+            if distance <= cone.radius_arcsec:
+                documents.append(document)
+                distances.append(distance)
+        query = replace(query, after=page.next)
+        if page.next is None or documents:
+            break
+    return Found(documents, distances, query.after)
+
+
+def time_text(time: datetime) -> str:
+    """A time as documents hold it: UTC, always with microseconds, so that texts sort as times do."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _any_of(field: str, values: Sequence[str]) -> list[Clause]:
+    if not values:
+        return []
+    plain = [str(value) for value in values]
+    return [Clause(field, "eq", plain[0])] if len(plain) == 1 else [Clause(field, "in", plain)]

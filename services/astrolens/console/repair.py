@@ -1,0 +1,145 @@
+"""Second chances: an image analysed again, a dead letter sent again or dropped."""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from astrolens.console.ports import EventOutlet
+from astrolens.console.problems import Problem, not_found
+from astrolens.console.queries import time_text
+from astrolens.console.views import DeadLetterView, View
+from astrolens.contracts.base import utc_now
+from astrolens.contracts.events import ImageIngested, producer
+from astrolens.contracts.ids import derived_id, event_id
+from astrolens.contracts.records import ImageState, Outcome, PendingEvent
+from astrolens.contracts.topics import IMAGES_INGESTED, IMAGES_SUBMITTED
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
+
+
+class DropRequest(BaseModel):
+    """Why a dead letter is given up."""
+
+    reason: str = Field(min_length=3, max_length=500, examples=["The source sent the same broken record for a day."])
+
+
+class AnalyzeAgain(View):
+    """An image on its way to the model again."""
+
+    image_id: str
+    state: ImageState
+    progress_url: str
+
+
+class Repair:
+    """Puts what is stuck back into the flow, guarded so that doing it twice is doing it once."""
+
+    def __init__(self, *, records: RecordStore, outlet: EventOutlet) -> None:
+        self._records = records
+        self._outlet = outlet
+
+    async def analyze_again(self, image: str) -> AnalyzeAgain:
+        """Offer an image to the analyzer again; the books show it in flight until the verdict is there.
+
+        Raises:
+            Problem: 404 where there is no such image.
+        """
+        document = (await self._records.get(Collection.IMAGES, [image])).get(image)
+        if document is None:
+            raise not_found("image", image, "/api/images?q=…")
+        now = utc_now()
+        event = ImageIngested(
+            event_id=event_id(IMAGES_INGESTED, image, time_text(now)),
+            producer=producer("console"),
+            occurred_at=now,
+            image_id=image,
+            survey=document["observation"]["survey"],
+            cutout_key=document["cutout"]["key"],
+            cutout_sha256=document["cutout"]["sha256"],
+        ).pending(topic=IMAGES_INGESTED, key=image)
+        change = Change(
+            id=image,
+            set={"state": ImageState.INGESTED.value, "offered_at": time_text(now), "reason": None},
+            push={"pending": [event.model_dump(mode="json")]},
+            when=(Clause("state", "ne", ImageState.INGESTED.value),),
+        )
+        if image in await self._records.apply(Collection.IMAGES, [change]):
+            self._outlet.release(Collection.IMAGES, [(image, (event,))])
+        return AnalyzeAgain(image_id=image, state=ImageState.INGESTED, progress_url=f"/api/images/{image}")
+
+    async def resend(self, letter: str) -> DeadLetterView:
+        """Publish a dead letter's original bytes on its topic again, and put what it was about back in flight.
+
+        Raises:
+            Problem: 404 where there is no such letter, 409 where it is no longer open.
+        """
+        document = await self._open_letter(letter)
+        event = PendingEvent(
+            event_id=derived_id("resend", letter),
+            topic=document["topic"],
+            key=_key_text(document),
+            payload=document["body"],
+            binary=True,
+        )
+        await self._revive(document)
+        await self._outlet.publish([event])
+        return await self._close(letter, "resent", f"sent again at {time_text(utc_now())}")
+
+    async def drop(self, letter: str, reason: str) -> DeadLetterView:
+        """Give a dead letter up, for a reason that stays with it.
+
+        Raises:
+            Problem: 404 where there is no such letter, 409 where it is no longer open.
+        """
+        await self._open_letter(letter)
+        return await self._close(letter, "dropped", reason)
+
+    async def _open_letter(self, letter: str) -> Document:
+        document = (await self._records.get(Collection.DEAD_LETTERS, [letter])).get(letter)
+        if document is None:
+            raise not_found("dead letter", letter, "/api/dead-letters")
+        if document["state"] != "open":
+            raise Problem(
+                409, "Not open", f"The dead letter {letter!r} was {document['state']} already; nothing is left to do."
+            )
+        return document
+
+    async def _close(self, letter: str, state: str, note: str) -> DeadLetterView:
+        change = Change(id=letter, set={"state": state, "note": note}, when=(Clause("state", "eq", "open"),))
+        await self._records.apply(Collection.DEAD_LETTERS, [change])
+        return DeadLetterView.of((await self._records.get(Collection.DEAD_LETTERS, [letter]))[letter])
+
+    async def _revive(self, letter: Document) -> None:
+        """Move the image or receipt that a letter is about back from dead-lettered to waiting."""
+        payload = _payload(letter)
+        now = time_text(utc_now())
+        if letter["topic"] == IMAGES_INGESTED and isinstance(payload.get("image_id"), str):
+            change = Change(
+                id=payload["image_id"],
+                set={"state": ImageState.INGESTED.value, "offered_at": now, "reason": None},
+                when=(Clause("state", "eq", ImageState.DEAD_LETTERED.value),),
+            )
+            await self._records.apply(Collection.IMAGES, [change])
+        elif letter["topic"] == IMAGES_SUBMITTED and isinstance(payload.get("receipt_id"), str):
+            change = Change(
+                id=payload["receipt_id"],
+                set={"outcome": Outcome.RECEIVED.value, "reason": None, "settled_at": None},
+                when=(Clause("outcome", "eq", Outcome.DEAD_LETTERED.value),),
+            )
+            await self._records.apply(Collection.RECEIPTS, [change])
+
+
+def _payload(letter: Document) -> dict[str, Any]:
+    """A letter's body as a JSON object, empty where it is none: that may be why it is dead."""
+    try:
+        payload = json.loads(base64.b64decode(letter["body"]))
+    except (ValueError, binascii.Error):
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def _key_text(letter: Document) -> str:
+    return base64.b64decode(letter["key"]).decode("utf-8", "replace") if letter.get("key") else ""

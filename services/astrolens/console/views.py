@@ -1,0 +1,312 @@
+"""What the API shows of a document: compact for grids, whole for one image, never an embedding or an event."""
+
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from astrolens.contracts.records import Answer, Delivery, ImageState, Outcome, Reason
+from astrolens.contracts.verdicts import Verdict
+
+Document = dict[str, Any]
+
+
+class View(BaseModel):
+    """The base of every answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ImageCard(View):
+    """One image as a grid shows it."""
+
+    image_id: str = Field(description="32 hexadecimal digits, from the digest of the original bytes.")
+    name: str | None
+    survey: str
+    source: str
+    state: ImageState
+    verdict: Verdict | None = Field(description="None until it is analysed.")
+    p_value: float | None = Field(description="Share of ordinary images of its survey that are as strange, 0 to 1.")
+    predicted_class: str | None = Field(serialization_alias="class")
+    label: Answer | None = Field(description="The last answer of a person.")
+    ra_deg: float | None = Field(description="Right ascension, ICRS, degrees.")
+    dec_deg: float | None = Field(description="Declination, ICRS, degrees.")
+    cutout_url: str = Field(description="JPEG, cacheable for ever.")
+    width: int = Field(description="Width of the cutout, pixels.")
+    height: int = Field(description="Height of the cutout, pixels.")
+    scale_arcsec: float | None = Field(description="Arcseconds a pixel of the cutout.")
+    simulated: bool
+    injected: bool
+    ingested_at: datetime
+    analyzed_at: datetime | None
+    labeled_at: datetime | None
+    similar_to: int = Field(description="How many near-duplicates it is linked to.")
+    distance_arcsec: float | None = Field(default=None, description="From the centre of the cone asked for.")
+
+    @classmethod
+    def of(cls, document: Document, *, distance_arcsec: float | None = None) -> Self:
+        """The card of an `ImageRecord` document."""
+        observation = document["observation"]
+        position = observation.get("position") or {}
+        cutout = document["cutout"]
+        identity = document["image_id"]
+        pixel = observation.get("pixel_scale_arcsec")
+        return cls(
+            image_id=identity,
+            name=observation.get("name"),
+            survey=observation["survey"],
+            source=document["source"],
+            state=document["state"],
+            verdict=document.get("verdict"),
+            p_value=document.get("p_value"),
+            predicted_class=document.get("predicted_class"),
+            label=document.get("label"),
+            ra_deg=position.get("ra_deg"),
+            dec_deg=position.get("dec_deg"),
+            cutout_url=f"/api/images/{identity}/cutout",
+            width=cutout["width"],
+            height=cutout["height"],
+            scale_arcsec=pixel / cutout["scale"] if pixel and cutout.get("scale") else None,
+            simulated=bool(observation.get("simulated")),
+            injected=bool(observation.get("injected")),
+            ingested_at=document["ingested_at"],
+            analyzed_at=document.get("analyzed_at"),
+            labeled_at=document.get("labeled_at"),
+            similar_to=len(document.get("near_duplicates") or ()),
+            distance_arcsec=distance_arcsec,
+        )
+
+
+class ImagePage(View):
+    """A page of images and the cursor of the next."""
+
+    items: list[ImageCard]
+    next: str | None = Field(description="Give it as `after` to get the next page; null on the last.")
+    total: int | None = Field(default=None, description="How many there are, where a tally knows it without counting.")
+
+
+class Step(View):
+    """One link of the chain from the bytes that came to what was said of them."""
+
+    step: str = Field(examples=["original", "cutout", "model", "calibration", "verdict", "label", "alert"])
+    id: str = Field(description="Hash or id that names this step's result.")
+    detail: str
+    at: datetime | None = None
+
+
+class Budget(View):
+    """What a p-value means."""
+
+    p_value: float
+    one_in: float | None = Field(description="One ordinary image in so many is as strange; null at p = 0.")
+
+
+class ImageDetail(View):
+    """All that is known of one image: the fields of its record, without embedding, and what follows from them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    image_id: str
+    card: ImageCard = Field(description="As grids show it.")
+    budget: Budget | None = Field(description="The p-value as a false-alarm rate.")
+    provenance: list[Step] = Field(description="From the bytes that came to the alert, every id and hash.")
+    alert_id: str | None = Field(description="The alert about it, where one was raised.")
+
+    @classmethod
+    def of(cls, document: Document, alert: Document | None) -> Self:
+        """The detail of an `ImageRecord` document and its alert, if any."""
+        record = {key: value for key, value in document.items() if key != "pending"}
+        if analysis := record.get("analysis"):
+            record["analysis"] = {key: value for key, value in analysis.items() if key != "embedding"}
+        p_value = document.get("p_value")
+        return cls(
+            **record,
+            card=ImageCard.of(document),
+            budget=None if p_value is None else Budget(p_value=p_value, one_in=1.0 / p_value if p_value else None),
+            provenance=provenance(document, alert),
+            alert_id=alert["alert_id"] if alert else None,
+        )
+
+
+def provenance(document: Document, alert: Document | None) -> list[Step]:
+    """Every id and hash between an image's bytes and what was said of it, in order."""
+    original, cutout = document["original"], document["cutout"]
+    steps = [
+        Step(step="arrival", id=document["receipt_id"], detail=f"from {document['source']}, batch {document['batch']}"),
+        Step(
+            step="original",
+            id=original["sha256"],
+            detail=f"{original['media_type']}, {original['width']}×{original['height']} px, {original['size_bytes']} B",
+        ),
+        Step(
+            step="cutout",
+            id=cutout["sha256"],
+            detail=f"{cutout['width']}×{cutout['height']} px, stretch {cutout['stretch']}",
+            at=document["ingested_at"],
+        ),
+    ]
+    if analysis := document.get("analysis"):
+        survey = analysis["calibration_survey"]
+        steps += [
+            Step(step="preprocessing", id=analysis["preprocessing_digest"], detail="pixels to model input"),
+            Step(
+                step="model",
+                id=analysis["model_digest"],
+                detail=f"{analysis['model_name']} on {analysis['execution_provider']}",
+            ),
+            Step(step="calibration", id=analysis["calibration_id"], detail=f"ordinary images of {survey}"),
+            Step(
+                step="verdict",
+                id=analysis["verdict"],
+                detail=f"p = {analysis['p_value']:.3g}, class {analysis['predicted_class']}",
+                at=analysis["analyzed_at"],
+            ),
+        ]
+    steps += [
+        Step(step="label", id=label["label_id"], detail=f"{label['answer'] or 'taken back'} by {label['user']}", at=at)
+        for label in document.get("labels") or ()
+        if (at := label["recorded_at"])
+    ]
+    if alert:
+        topic = alert.get("topic") or "not public"
+        steps.append(
+            Step(step="alert", id=alert["alert_id"], detail=f"{alert['alert_type']}, {topic}", at=alert["raised_at"])
+        )
+    return steps
+
+
+class SimilarImage(View):
+    """A neighbour in the model's space."""
+
+    cosine_similarity: float = Field(description="1 is the same direction in the embedding space.")
+    image: ImageCard
+
+
+class SimilarImages(View):
+    """The images most like one, most similar first."""
+
+    image_id: str
+    model_digest: str
+    items: list[SimilarImage]
+
+
+class ReceiptView(View):
+    """One arrival and what became of it."""
+
+    receipt_id: str
+    source: str
+    batch: str
+    ref: str = Field(description="What the source calls it: a file name, a URL, a number.")
+    outcome: Outcome
+    reason: Reason | None = Field(description="Why it was rejected or dead-lettered.")
+    image_id: str | None
+    name: str | None
+    survey: str
+    size_bytes: int | None = Field(description="Bytes of the original.")
+    sha256: str | None
+    received_at: datetime
+    settled_at: datetime | None
+
+    @classmethod
+    def of(cls, document: Document) -> Self:
+        """The view of a `Receipt` document."""
+        observation = document["observation"]
+        return cls(
+            name=observation.get("name"),
+            survey=observation["survey"],
+            **{key: document.get(key) for key in cls.model_fields if key not in {"name", "survey"}},
+        )
+
+
+class ReceiptPage(View):
+    """A page of arrivals, newest first."""
+
+    items: list[ReceiptView]
+    next: str | None
+    total: int | None = Field(default=None, description="How many there are, where a tally knows it.")
+
+
+class AlertView(View):
+    """One alert with how far it got."""
+
+    alert_id: str
+    image_id: str
+    alert_type: Literal["initial", "update", "retraction"]
+    alert_tense: Literal["current", "test", "injection"]
+    survey: str
+    predicted_class: str = Field(serialization_alias="class")
+    verdict: Verdict
+    p_value: float
+    topic: str | None = Field(description="The public Kafka topic; null where it must not be public.")
+    raised_at: datetime
+    deliveries: list[Delivery]
+    cutout_url: str
+    image_url: str = Field(description="The console's page of the image.")
+
+    @classmethod
+    def of(cls, document: Document) -> Self:
+        """The view of an `AlertRecord` document."""
+        image = document["image_id"]
+        own = {"cutout_url", "image_url"}
+        return cls(
+            cutout_url=f"/api/images/{image}/cutout",
+            image_url=f"/image/{image}",
+            **{key: document.get(key) for key in cls.model_fields if key not in own},
+        )
+
+
+class AlertPage(View):
+    """A page of alerts."""
+
+    items: list[AlertView]
+    next: str | None
+    total: int | None = Field(default=None, description="All alerts, where no filter is given.")
+
+
+class DeadLetterView(View):
+    """A record that could not be used; kept whole."""
+
+    dead_letter_id: str
+    topic: str
+    partition: int
+    offset: int
+    service: str
+    error_type: str
+    error: str
+    state: Literal["open", "resent", "dropped"]
+    note: str | None
+    dead_lettered_at: datetime
+    key: str | None = Field(description="Base64.")
+    body: str = Field(description="Base64 of the original bytes.")
+    headers: list[tuple[str, str]]
+
+    @classmethod
+    def of(cls, document: Document) -> Self:
+        """The view of a `DeadLetter` document."""
+        return cls(**{key: document.get(key) for key in cls.model_fields})
+
+
+class DeadLetterPage(View):
+    """A page of dead letters, newest first."""
+
+    items: list[DeadLetterView]
+    next: str | None
+    total: int | None = None
+
+
+class LabelView(View):
+    """The last answer on one image."""
+
+    image: ImageCard
+    answer: Answer
+    user: str
+    note: str | None
+    recorded_at: datetime
+
+
+class LabelPage(View):
+    """A page of answered images, the last answered first."""
+
+    items: list[LabelView]
+    next: str | None
+    counts: dict[str, int] = Field(description="Images by answer.")
