@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final
@@ -115,6 +115,7 @@ class ModelService:
         workers: Batches worked on at once, each on one core.
         metrics: Where batches are counted.
         condition: Where a similarity log that cannot be written is told.
+        on_done: Told how many images were answered.
     """
 
     def __init__(
@@ -126,12 +127,14 @@ class ModelService:
         workers: int,
         metrics: Metrics,
         condition: Condition,
+        on_done: Callable[[int], None],
     ) -> None:
         self.description = description
         self.memory = memory
         self._engine = engine
         self._metrics = metrics
         self._condition = condition
+        self._on_done = on_done
         self._batcher: MicroBatcher[Item, Outcome] = MicroBatcher(self._work, workers=workers)
 
     def start(self) -> None:
@@ -152,6 +155,7 @@ class ModelService:
         """
         self._metrics.received.labels(_STAGE).inc(len(items))
         outcomes = await self._batcher.submit(items)
+        self._on_done(len(outcomes))
         done = sum(isinstance(outcome, Scored) for outcome in outcomes)
         self._metrics.settled.labels(_STAGE, "done").inc(done)
         self._metrics.settled.labels(_STAGE, "rejected").inc(len(outcomes) - done)

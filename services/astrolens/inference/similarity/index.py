@@ -24,8 +24,6 @@ class VectorIndex:
 
     def __init__(self, centroids: NDArray[np.float32]) -> None:
         lists, dimensions = centroids.shape
-        # One query at a time, and the cores belong to the backbone.
-        faiss.omp_set_num_threads(1)
         self._quantizer = faiss.IndexFlatIP(dimensions)
         self._quantizer.add(np.ascontiguousarray(_unit(centroids)))
         self._index = faiss.IndexIVFFlat(self._quantizer, dimensions, lists, faiss.METRIC_INNER_PRODUCT)
@@ -49,6 +47,7 @@ class VectorIndex:
             ids: n distinct ids that `in` denies.
             embeddings: [n, d], of any length but zero.
         """
+        _stay_on_this_core()
         self._index.add(np.ascontiguousarray(_unit(embeddings)))
         self._rows.update(zip(ids, range(len(self._ids), len(self._ids) + len(ids)), strict=True))
         self._ids.extend(ids)
@@ -63,6 +62,7 @@ class VectorIndex:
 
     def search(self, embedding: NDArray[Any], k: int) -> list[tuple[bytes, float]]:
         """The k images of the largest cosine similarity with `embedding` [d], best first."""
+        _stay_on_this_core()
         small = len(self._ids) < _EXACT_BELOW
         self._index.nprobe = self._lists if small else max(1, self._lists // _PROBED_SHARE)
         similarities, rows = self._index.search(_unit(embedding[None]), k)
@@ -71,6 +71,11 @@ class VectorIndex:
             for row, similarity in zip(rows[0], similarities[0], strict=True)
             if row >= 0
         ]
+
+
+def _stay_on_this_core() -> None:
+    # Each calling thread has a setting of its own, and the other cores belong to the backbone.
+    faiss.omp_set_num_threads(1)
 
 
 def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:

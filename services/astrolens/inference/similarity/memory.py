@@ -1,5 +1,6 @@
 """What the model server remembers of the images it has seen: index and log, kept alike."""
 
+import errno
 import re
 import threading
 from collections.abc import Iterable
@@ -46,6 +47,7 @@ class SimilarityMemory:
         self._index = VectorIndex(bundle.centroids)
         self._dimensions = bundle.manifest.model.embedding_dim
         self._lock = threading.Lock()
+        self._closed = False
         self._log = EmbeddingLog(folder / "embeddings.log", dimensions=self._dimensions, model_digest=bundle.digest)
         waiting: list[NDArray[Any]] = []
         for frame in self._log.read():
@@ -72,7 +74,7 @@ class SimilarityMemory:
             How many are new.
 
         Raises:
-            OSError: The disk is full or broken; nothing was added.
+            OSError: The disk is full or broken, or the log is closed; nothing was added.
         """
         found = list(images)
         records = np.zeros(len(found), dtype=self._log.record_type)
@@ -80,6 +82,9 @@ class SimilarityMemory:
             record["id"] = np.frombuffer(bytes.fromhex(image_id), dtype=np.uint8)
             record["embedding"] = self._floats(embedding)
         with self._lock:
+            if self._closed:
+                # A thread that comes late must not write to whatever file has the descriptor by now.
+                raise OSError(errno.EBADF, "the similarity log is closed")
             new = self._new(records)
             if len(new):
                 self._log.append(new)
@@ -115,12 +120,15 @@ class SimilarityMemory:
     def sync(self) -> None:
         """Make everything outlive a power cut."""
         with self._lock:
-            self._log.sync()
+            if not self._closed:
+                self._log.sync()
 
     def close(self) -> None:
         """Let go of the log."""
         with self._lock:
-            self._log.close()
+            if not self._closed:
+                self._closed = True
+                self._log.close()
 
     def _admit(self, records: NDArray[Any]) -> None:
         new = self._new(records)

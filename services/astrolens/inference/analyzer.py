@@ -1,0 +1,254 @@
+"""Analyses what was ingested: cutouts to the model server, its answers into the record store, the facts out.
+
+The state of an image decides, not the event: whoever finds it `ingested` may analyse it, and the write holds only while
+it still is. So events may come twice, late or from another service, and nothing is done twice.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from astrolens.contracts import topics
+from astrolens.contracts.base import utc_now
+from astrolens.contracts.events import ImageAnalyzed, ImageIngested, producer
+from astrolens.contracts.ids import event_id
+from astrolens.contracts.records import ImageState, PendingEvent, Reason
+from astrolens.contracts.verdicts import Analysis
+from astrolens.platform.bus import Refusal
+from astrolens.platform.outbox import Documents
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.images import ImageStore
+from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
+
+SERVICE: Final = "analyzer"
+_STILL_INGESTED: Final = Clause("state", "eq", ImageState.INGESTED.value)
+_PAGE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the model is asked about."""
+
+    image_id: str
+    survey: str
+    jpeg: bytes
+
+
+class Model(Protocol):
+    """The model server, as the analyzer needs it."""
+
+    async def analyze(self, pictures: Sequence[Picture]) -> list[Analysis | Reason]:
+        """One answer a picture, in their order; a reason where the picture cannot be analysed.
+
+        Raises:
+            ModelUnavailable: It does not answer.
+        """
+
+
+class Releases(Protocol):
+    """The outbox, as the analyzer needs it."""
+
+    async def release(self, collection: Collection, documents: Documents) -> None:
+        """Publish pending events of documents just written, then clear them."""
+
+
+class Analyzer:
+    """The handler of `images.ingested`.
+
+    Args:
+        records: The record store.
+        images: The image store.
+        model: The model server.
+        outbox: Publishes what the writes caused.
+        clock: Gives the present time, UTC.
+    """
+
+    def __init__(
+        self,
+        *,
+        records: RecordStore,
+        images: ImageStore,
+        model: Model,
+        outbox: Releases,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._records = records
+        self._images = images
+        self._model = model
+        self._outbox = outbox
+        self._clock = clock
+
+    async def handle(self, events: Sequence[ImageIngested]) -> list[Refusal]:
+        """Analyse a batch; return what can never be analysed.
+
+        Raises:
+            TransientError: A store or the model server is away; nothing is lost by trying again.
+        """
+        by_image = {event.image_id: event for event in events}
+        documents = await self._records.get(Collection.IMAGES, list(by_image))
+        await self._outbox.release(Collection.IMAGES, _unpublished(documents))
+        waiting = {key: found for key, found in documents.items() if found["state"] == ImageState.INGESTED.value}
+        pictures, reasons = await self._pictures(waiting)
+        answers = await self._model.analyze(pictures) if pictures else []
+        analyses: dict[str, Analysis] = {}
+        for picture, answer in zip(pictures, answers, strict=True):
+            if isinstance(answer, Reason):
+                reasons[picture.image_id] = answer
+            else:
+                analyses[picture.image_id] = answer
+        await self._write(waiting, analyses)
+        for key in by_image.keys() - documents.keys():
+            reasons[key] = Reason(code="unknown-image", detail="the record store knows no image of this id")
+        return [Refusal(by_image[key], reason) for key, reason in reasons.items()]
+
+    async def settle_refused(self, refusal: Refusal) -> None:
+        """Mark the image of a dead-lettered event, so that the books balance."""
+        event = refusal.event
+        if not isinstance(event, ImageIngested):
+            raise TypeError(f"the analyzer reads no {type(event).__name__}")
+        values = {"state": ImageState.DEAD_LETTERED.value, "reason": refusal.reason.model_dump(mode="json")}
+        change = Change(id=event.image_id, set=values, when=(_STILL_INGESTED,))
+        await self._records.apply(Collection.IMAGES, [change])
+
+    async def offer_again(self, *, older_than: datetime, limit: int = 8 * _PAGE) -> int:
+        """Publish `images.ingested` once more for images that wait since `older_than`, the oldest first.
+
+        Their events were lost with a volatile broker, or still lie in a long queue: then the second one finds the
+        image analysed and costs a look. Of several analyzers one claims an image, by its `offered_at`.
+
+        Args:
+            older_than: Offers after this moment are left alone.
+            limit: Most images at once; the rest waits for the next call.
+
+        Returns:
+            How many were offered.
+        """
+        offered = 0
+        while offered < limit:
+            page = await self._records.find(
+                Collection.IMAGES,
+                Query(
+                    where=(_STILL_INGESTED, Clause("offered_at", "lt", as_text(older_than))),
+                    order=Order("offered_at"),
+                    limit=min(_PAGE, limit - offered),
+                ),
+            )
+            if not page.documents:
+                break
+            # No cursor: what was claimed is no longer old, so that the first page is always the next one.
+            claimed = await self._offer(page.documents)
+            offered += claimed
+            if page.next is None or not claimed:
+                break
+        return offered
+
+    async def _pictures(self, waiting: Mapping[str, Document]) -> tuple[list[Picture], dict[str, Reason]]:
+        """The cutouts of images, and why some have none."""
+        keys = {image: document["cutout"]["key"] for image, document in waiting.items()}
+        found = await self._images.get_many(list(keys.values()))
+        pictures: list[Picture] = []
+        reasons: dict[str, Reason] = {}
+        for image, document in waiting.items():
+            jpeg = found.get(keys[image])
+            if jpeg is None:
+                detail = f"the image store has no cutout under {keys[image]!r}"
+                reasons[image] = Reason(code="cutout-missing", detail=detail)
+            elif hashlib.sha256(jpeg).hexdigest() != document["cutout"]["sha256"]:
+                detail = f"the cutout under {keys[image]!r} is not the one that was ingested: its digest differs"
+                reasons[image] = Reason(code="cutout-changed", detail=detail)
+            else:
+                pictures.append(Picture(image_id=image, survey=document["observation"]["survey"], jpeg=jpeg))
+        return pictures, reasons
+
+    async def _write(self, waiting: Mapping[str, Document], analyses: Mapping[str, Analysis]) -> None:
+        if not analyses:
+            return
+        now = self._clock()
+        events = {image: _fact(waiting[image], analysis, now) for image, analysis in analyses.items()}
+        written = await self._records.apply(
+            Collection.IMAGES, [_change(image, analysis, events[image], now) for image, analysis in analyses.items()]
+        )
+        # What is not written was analysed by somebody else meanwhile, who also publishes it.
+        await self._outbox.release(
+            Collection.IMAGES, [(image, [events[image]]) for image in events if image in written]
+        )
+
+    async def _offer(self, documents: Sequence[Document]) -> int:
+        now = as_text(self._clock())
+        changes: list[Change] = []
+        events: dict[str, PendingEvent] = {}
+        for document in documents:
+            image = document["image_id"]
+            push = {}
+            # One that is pending is published by the relay; a second would only lie beside it.
+            if not any(event["topic"] == topics.IMAGES_INGESTED for event in document.get("pending", ())):
+                events[image] = _offer_event(document)
+                push = {"pending": [events[image].model_dump(mode="json")]}
+            guard = (_STILL_INGESTED, Clause("offered_at", "eq", document["offered_at"]))
+            changes.append(Change(id=image, set={"offered_at": now}, push=push, when=guard))
+        claimed = await self._records.apply(Collection.IMAGES, changes)
+        await self._outbox.release(Collection.IMAGES, _of(claimed, events))
+        return len(claimed)
+
+
+def as_text(moment: datetime) -> str:
+    """A UTC time as the documents hold it: one width, so that texts sort as the times do."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _of(images: set[str], events: Mapping[str, PendingEvent]) -> list[tuple[str, list[PendingEvent]]]:
+    return [(image, [event]) for image, event in events.items() if image in images]
+
+
+def _unpublished(documents: Mapping[str, Document]) -> list[tuple[str, list[PendingEvent]]]:
+    """Images that are analysed and whose fact is not out: the last attempt ended between write and publication."""
+    found = []
+    for image, document in documents.items():
+        if document["state"] != ImageState.INGESTED.value and document.get("pending"):
+            own = [event for event in document["pending"] if event["topic"] == topics.IMAGES_ANALYZED]
+            found.append((image, [PendingEvent.model_validate(event) for event in own]))
+    return found
+
+
+def _fact(document: Document, analysis: Analysis, now: datetime) -> PendingEvent:
+    image = document["image_id"]
+    return ImageAnalyzed(
+        event_id=event_id(topics.IMAGES_ANALYZED, image, analysis.model_digest, analysis.calibration_id),
+        producer=producer(SERVICE),
+        occurred_at=now,
+        image_id=image,
+        survey=document["observation"]["survey"],
+        model_digest=analysis.model_digest,
+        calibration_id=analysis.calibration_id,
+        predicted_class=analysis.predicted_class,
+        p_value=analysis.p_value,
+        verdict=analysis.verdict,
+    ).pending(topic=topics.IMAGES_ANALYZED, key=image)
+
+
+def _change(image: str, analysis: Analysis, event: PendingEvent, now: datetime) -> Change:
+    values: dict[str, Any] = {
+        "state": ImageState.ANALYZED.value,
+        "analysis": analysis.model_dump(mode="json"),
+        "verdict": analysis.verdict.value,
+        "p_value": analysis.p_value,
+        "predicted_class": analysis.predicted_class,
+        "analyzed_at": as_text(now),
+        "reason": None,
+    }
+    return Change(id=image, set=values, push={"pending": [event.model_dump(mode="json")]}, when=(_STILL_INGESTED,))
+
+
+def _offer_event(document: Document) -> PendingEvent:
+    image = document["image_id"]
+    return ImageIngested(
+        event_id=event_id(topics.IMAGES_INGESTED, image),
+        producer=producer(SERVICE),
+        occurred_at=document["ingested_at"],
+        image_id=image,
+        survey=document["observation"]["survey"],
+        cutout_key=document["cutout"]["key"],
+        cutout_sha256=document["cutout"]["sha256"],
+    ).pending(topic=topics.IMAGES_INGESTED, key=image)
