@@ -168,7 +168,7 @@ class Heartbeat(Event):
     sequence: int = Field(description="Counts heartbeats since the notifier started; a gap is a lost heartbeat [1].")
     interval_s: float = Field(default=HEARTBEAT_INTERVAL_S, description="Time between heartbeats [s].")
     books: Books | None = Field(default=None, description="The balance; absent while the record store is away.")
-    alerts: int = Field(default=0, description="Alerts ever raised, those of the simulated sky included [1].")
+    alerts: int | None = Field(default=None, description="Alerts ever raised, those of the simulated sky included [1].")
 
 
 ALERT_AVRO_SCHEMA: Final[dict[str, Any]] = avro_schema(Alert, namespace=AVRO_NAMESPACE)

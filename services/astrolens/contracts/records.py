@@ -204,6 +204,11 @@ class AlertRecord(Contract):
     p_value: PValue
     topic: str | None = Field(description="The public topic, None where it must not be public.")
     raised_at: UtcTime
+    revision: int = Field(default=0, description="Counts updates and retractions; guards each of them.")
+    event_id: str | None = Field(default=None, description="The last message about it, None where it is not public.")
+    model_digest: str | None = Field(default=None, description="The analysis that the last message told of.")
+    calibration_id: str | None = None
+    updated_at: UtcTime | None = None
     deliveries: tuple[Delivery, ...] = ()
     undelivered: bool = Field(default=False, description="Whether a channel still waits.")
     pending: tuple[PendingEvent, ...] = ()
