@@ -1,0 +1,338 @@
+"""The decoding sandbox: strangers' bytes are decoded in confined child processes, a few at a time.
+
+A child that hangs or dies takes down one image, never the service: the image is refused with a reason, the child is
+replaced, and what waited behind it is decoded by its successor.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from astrolens.ingestor.sandbox_wire import LENGTHS, MAX_BODY, MAX_HEADER, MalformedReply, frame, parse_reply
+from astrolens.platform.errors import TransientError
+from astrolens.science.cutouts import Cutout
+from astrolens.science.rejection import DecodeLimits, ImageRejected
+
+_log = structlog.get_logger(__name__)
+
+
+class SandboxUnavailable(TransientError):
+    """No child can be started, or the sandbox is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxLimits:
+    """What one child may take.
+
+    Attributes:
+        decode: Bounds on an original.
+        address_space: Bytes of memory that a child may map: libraries 0.4 GiB, 64 million pixels the rest.
+        wall_s: Seconds for one image.
+        cpu_s: Seconds of processor time for one image.
+        start_s: Seconds for a child to come up, on a busy machine.
+        images_per_child: Then it is replaced, before leaks in decoders matter.
+        batch: Images on their way to one child: while it decodes one, the next is in its pipe.
+        batch_bytes: The same, in bytes; a single image may be larger.
+    """
+
+    decode: DecodeLimits = field(default_factory=DecodeLimits)
+    address_space: int = 1536 * 2**20
+    wall_s: float = 10.0
+    cpu_s: int = 8
+    start_s: float = 60.0
+    images_per_child: int = 5000
+    batch: int = 8
+    batch_bytes: int = 4 * 2**20
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    data: bytes
+    answer: asyncio.Future[Cutout]
+    deaths: int = 0
+
+    def settle(self, result: Cutout | Exception) -> None:
+        """Answer, unless the caller has gone."""
+        if self.answer.done():
+            return
+        if isinstance(result, Cutout):
+            self.answer.set_result(result)
+        else:
+            self.answer.set_exception(result)
+
+
+class DecodingSandbox:
+    """A pool of decoding children. Use it as an async context manager, or call `start` and `close`."""
+
+    def __init__(
+        self,
+        workers: int,
+        limits: SandboxLimits | None = None,
+        *,
+        waiting: int | None = None,
+        on_death: Callable[[str], None] | None = None,
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            workers: Children.
+            limits: What each may take.
+            waiting: Images that may wait for a child; further callers wait for a place. By default two batches a child.
+            on_death: Told the cause of each child that died or was killed: `timeout`, `died`, `malformed`.
+        """
+        self._limits = limits or SandboxLimits()
+        self._workers = workers
+        self._places = asyncio.Semaphore(waiting or 2 * workers * self._limits.batch)
+        self._jobs: deque[_Job] = deque()
+        self._work = asyncio.Condition()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._on_death = on_death
+        self._closed = False
+
+    async def start(self) -> None:
+        """Start the children; they come up beside what the caller does next."""
+        self._tasks = [asyncio.create_task(self._serve(), name=f"sandbox-{n}") for n in range(self._workers)]
+
+    async def close(self) -> None:
+        """End the children. Callers still waiting get `SandboxUnavailable`."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._jobs:
+            self._jobs.popleft().settle(SandboxUnavailable("the decoding sandbox was closed"))
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def decode(self, data: bytes) -> Cutout:
+        """Make the cutout of an original.
+
+        Raises:
+            ImageRejected: These bytes will never become a cutout; `timeout` and `decoder-died` are such reasons.
+            SandboxUnavailable: No child can be started.
+        """
+        limits = self._limits.decode
+        if len(data) > limits.max_bytes:
+            raise ImageRejected("too-large", f"It has {len(data)} bytes, more than the limit of {limits.max_bytes}.")
+        async with self._places:
+            if self._closed or not self._tasks:
+                raise SandboxUnavailable("the decoding sandbox is not running")
+            job = _Job(data, asyncio.get_running_loop().create_future())
+            await self._put(job, first=False)
+            return await job.answer
+
+    async def _put(self, job: _Job, *, first: bool) -> None:
+        async with self._work:
+            if first:
+                self._jobs.appendleft(job)
+            else:
+                self._jobs.append(job)
+            self._work.notify()
+
+    async def _take(self) -> list[_Job]:
+        """The next jobs for one child. A suspect, which killed a child before, goes alone."""
+        async with self._work:
+            await self._work.wait_for(lambda: bool(self._jobs))
+            taken = [self._jobs.popleft()]
+            room = self._limits.batch_bytes - len(taken[0].data)
+            # The queue is shared out evenly: a batch must not make other children idle.
+            most = min(self._limits.batch, -(-(len(self._jobs) + 1) // self._workers))
+            while self._jobs and len(taken) < most and not taken[0].deaths and not self._jobs[0].deaths:
+                room -= len(self._jobs[0].data)
+                if room < 0:
+                    break
+                taken.append(self._jobs.popleft())
+            return [job for job in taken if not job.answer.done()]
+
+    async def _serve(self) -> None:
+        """The life of one place in the pool: child after child."""
+        child: _Child | None = None
+        try:
+            while True:
+                jobs = deque(await self._take())
+                try:
+                    child = await self._ready(child)
+                    child.send(jobs)
+                    await self._collect(child, jobs)
+                except asyncio.CancelledError:
+                    for job in jobs:
+                        job.settle(SandboxUnavailable("the decoding sandbox was closed"))
+                    raise
+                except SandboxUnavailable as error:
+                    _log.warning("sandbox_child_not_started", error=str(error))
+                    for job in jobs:
+                        job.settle(error)
+                except _ChildLost as lost:
+                    self._bury(jobs.popleft(), lost)
+                    await child.kill() if child else None
+                    child = None
+                    for job in reversed(jobs):
+                        await self._put(job, first=True)
+        finally:
+            if child is not None:
+                await child.kill()
+
+    async def _ready(self, child: "_Child | None") -> "_Child":
+        if child is not None and child.retired:
+            await child.kill()
+            child = None
+        if child is None:
+            child = await _Child.start(self._limits)
+        return child
+
+    async def _collect(self, child: "_Child", jobs: deque[_Job]) -> None:
+        """Settle the jobs in their order; those that remain when the child is lost are still in `jobs`."""
+        while jobs:
+            answer = await child.receive()
+            jobs.popleft().settle(answer)
+            if child.retired and jobs:
+                # It is sound, but asked to be replaced: what is in its pipe goes to the next one.
+                for job in reversed(jobs):
+                    await self._put(job, first=True)
+                return
+
+    def _bury(self, job: _Job, lost: "_ChildLost") -> None:
+        """Decide about the image in whose decoding a child was lost."""
+        _log.warning("sandbox_child_lost", cause=lost.cause, detail=str(lost), size_bytes=len(job.data))
+        if self._on_death is not None:
+            self._on_death(lost.cause)
+        job.deaths += 1
+        if lost.cause == "timeout":
+            job.settle(ImageRejected("timeout", f"Decoding it took longer than {self._limits.wall_s:g} s."))
+        elif job.deaths > 1:
+            job.settle(ImageRejected("decoder-died", f"Decoding it ended two decoders: {lost}."))
+        else:
+            # Perhaps the machine was short of memory and the image is innocent: once more, alone, in a fresh child.
+            self._jobs.appendleft(job)
+
+
+class _ChildLost(Exception):
+    """A child hangs, died or talks nonsense."""
+
+    def __init__(self, cause: str, detail: str) -> None:
+        super().__init__(detail)
+        self.cause = cause
+
+
+class _Child:
+    """One confined process and the pipes to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, limits: SandboxLimits) -> None:
+        self._process = process
+        self._limits = limits
+        self._served = 0
+        self.retired = False
+
+    @classmethod
+    async def start(cls, limits: SandboxLimits) -> Self:
+        """Start a child and wait until it is confined.
+
+        Raises:
+            SandboxUnavailable: It does not come up.
+        """
+        options = {
+            "parent": os.getpid(),
+            "address_space": limits.address_space,
+            "cpu_s": limits.cpu_s,
+            "limits": limits.decode.to_json(),
+        }
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "astrolens.ingestor.sandbox_child", json.dumps(options)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                cwd="/",
+                env=_environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise SandboxUnavailable(f"a decoding child cannot be started: {error}") from error
+        child = cls(process, limits)
+        try:
+            async with asyncio.timeout(limits.start_s):
+                await child._frame()
+        except (TimeoutError, _ChildLost) as error:
+            await child.kill()
+            raise SandboxUnavailable(f"a decoding child did not come up: {error}") from error
+        except asyncio.CancelledError:
+            await child.kill()
+            raise
+        return child
+
+    def send(self, jobs: deque[_Job]) -> None:
+        """Put a batch into the pipe. Not awaited: the child empties it while its replies are read."""
+        pipe = self._process.stdin
+        if pipe is not None:
+            for job in jobs:
+                pipe.write(frame({}, job.data))
+
+    async def receive(self) -> Cutout | ImageRejected:
+        """The next answer.
+
+        Raises:
+            _ChildLost: It hangs, died or talks nonsense.
+        """
+        try:
+            async with asyncio.timeout(self._limits.wall_s):
+                head, body = await self._frame()
+        except TimeoutError:
+            raise _ChildLost("timeout", "no answer in time") from None
+        try:
+            answer, wants_rest = parse_reply(head, body, side=self._limits.decode.cutout_side)
+        except MalformedReply as error:
+            raise _ChildLost("malformed", str(error)) from error
+        self._served += 1
+        self.retired = wants_rest or self._served >= self._limits.images_per_child
+        return answer
+
+    async def _frame(self) -> tuple[bytes, bytes]:
+        pipe = self._process.stdout
+        if pipe is None:
+            raise _ChildLost("died", "it has no output")
+        try:
+            head, body = LENGTHS.unpack(await pipe.readexactly(LENGTHS.size))
+            if head > MAX_HEADER or body > MAX_BODY:
+                raise _ChildLost("malformed", "a reply beyond all bounds")
+            return await pipe.readexactly(head), await pipe.readexactly(body)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            code = await self._process.wait()
+            if code == -signal.SIGXCPU:
+                raise _ChildLost("timeout", "its processor time is spent") from None
+            how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            raise _ChildLost("died", f"the decoder ended with {how}") from None
+
+    async def kill(self) -> None:
+        """End it, whatever it does, and wait until it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        await self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """No secrets, no settings: the search path of Python, and one thread for every library."""
+    kept = {
+        name: value for name in ("PATH", "PYTHONPATH", "LANG", "LD_LIBRARY_PATH") if (value := os.environ.get(name))
+    }
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
+    return {**kept, **single, "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
