@@ -26,6 +26,10 @@ from astrolens.science.rejection import DecodeLimits, ImageRejected
 _log = structlog.get_logger(__name__)
 
 
+_READ_AHEAD = 2**20
+"""Bytes of replies that may wait in the parent: a whole batch."""
+
+
 class SandboxUnavailable(TransientError):
     """No child can be started, or the sandbox is closed."""
 
@@ -94,7 +98,7 @@ class DecodingSandbox:
         self._workers = workers
         self._places = asyncio.Semaphore(waiting or 2 * workers * self._limits.batch)
         self._jobs: deque[_Job] = deque()
-        self._work = asyncio.Condition()
+        self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._on_death = on_death
         self._closed = False
@@ -135,38 +139,38 @@ class DecodingSandbox:
             if self._closed or not self._tasks:
                 raise SandboxUnavailable("the decoding sandbox is not running")
             job = _Job(data, asyncio.get_running_loop().create_future())
-            await self._put(job, first=False)
+            self._jobs.append(job)
+            self._work.set()
             return await job.answer
 
-    async def _put(self, job: _Job, *, first: bool) -> None:
-        async with self._work:
-            if first:
-                self._jobs.appendleft(job)
-            else:
-                self._jobs.append(job)
-            self._work.notify()
-
-    async def _take(self) -> list[_Job]:
+    async def _take(self) -> deque[_Job]:
         """The next jobs for one child. A suspect, which killed a child before, goes alone."""
-        async with self._work:
-            await self._work.wait_for(lambda: bool(self._jobs))
-            taken = [self._jobs.popleft()]
-            room = self._limits.batch_bytes - len(taken[0].data)
-            # The queue is shared out evenly: a batch must not make other children idle.
-            most = min(self._limits.batch, -(-(len(self._jobs) + 1) // self._workers))
-            while self._jobs and len(taken) < most and not taken[0].deaths and not self._jobs[0].deaths:
-                room -= len(self._jobs[0].data)
-                if room < 0:
-                    break
-                taken.append(self._jobs.popleft())
-            return [job for job in taken if not job.answer.done()]
+        while not self._jobs:
+            self._work.clear()
+            await self._work.wait()
+        taken = [self._jobs.popleft()]
+        room = self._limits.batch_bytes - len(taken[0].data)
+        # The queue is shared out evenly: a batch must not make other children idle.
+        most = min(self._limits.batch, -(-(len(self._jobs) + 1) // self._workers))
+        while self._jobs and len(taken) < most and not taken[0].deaths and not self._jobs[0].deaths:
+            room -= len(self._jobs[0].data)
+            if room < 0:
+                break
+            taken.append(self._jobs.popleft())
+        return deque(job for job in taken if not job.answer.done())
+
+    def _give_back(self, jobs: deque[_Job]) -> None:
+        """Put jobs that no child has begun in front of the queue, in their order."""
+        self._jobs.extendleft(reversed(jobs))
+        jobs.clear()
+        self._work.set()
 
     async def _serve(self) -> None:
         """The life of one place in the pool: child after child."""
         child: _Child | None = None
         try:
             while True:
-                jobs = deque(await self._take())
+                jobs = await self._take()
                 try:
                     child = await self._ready(child)
                     child.send(jobs)
@@ -181,10 +185,11 @@ class DecodingSandbox:
                         job.settle(error)
                 except _ChildLost as lost:
                     self._bury(jobs.popleft(), lost)
-                    await child.kill() if child else None
+                    # Nothing may be awaited before: a cancellation would leave their callers waiting for ever.
+                    self._give_back(jobs)
+                    if child is not None:
+                        await child.kill()
                     child = None
-                    for job in reversed(jobs):
-                        await self._put(job, first=True)
         finally:
             if child is not None:
                 await child.kill()
@@ -204,9 +209,7 @@ class DecodingSandbox:
             jobs.popleft().settle(answer)
             if child.retired and jobs:
                 # It is sound, but asked to be replaced: what is in its pipe goes to the next one.
-                for job in reversed(jobs):
-                    await self._put(job, first=True)
-                return
+                self._give_back(jobs)
 
     def _bury(self, job: _Job, lost: "_ChildLost") -> None:
         """Decide about the image in whose decoding a child was lost."""
@@ -260,6 +263,7 @@ class _Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
+                limit=_READ_AHEAD,
                 cwd="/",
                 env=_environment(),
                 start_new_session=True,
@@ -282,8 +286,8 @@ class _Child:
         """Put a batch into the pipe. Not awaited: the child empties it while its replies are read."""
         pipe = self._process.stdin
         if pipe is not None:
-            for job in jobs:
-                pipe.write(frame({}, job.data))
+            # One write: each write of its own would wake the event loop for what the pipe has no room for.
+            pipe.write(b"".join(frame({}, job.data) for job in jobs))
 
     async def receive(self) -> Cutout | ImageRejected:
         """The next answer.
@@ -312,7 +316,8 @@ class _Child:
             head, body = LENGTHS.unpack(await pipe.readexactly(LENGTHS.size))
             if head > MAX_HEADER or body > MAX_BODY:
                 raise _ChildLost("malformed", "a reply beyond all bounds")
-            return await pipe.readexactly(head), await pipe.readexactly(body)
+            reply = await pipe.readexactly(head + body)
+            return reply[:head], reply[head:]
         except (asyncio.IncompleteReadError, ConnectionError):
             code = await self._process.wait()
             if code == -signal.SIGXCPU:
@@ -331,8 +336,7 @@ class _Child:
 
 def _environment() -> dict[str, str]:
     """No secrets, no settings: the search path of Python, and one thread for every library."""
-    kept = {
-        name: value for name in ("PATH", "PYTHONPATH", "LANG", "LD_LIBRARY_PATH") if (value := os.environ.get(name))
-    }
-    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
+    needed = ("PATH", "PYTHONPATH", "LANG", "LD_LIBRARY_PATH")
+    kept = {name: os.environ[name] for name in needed if name in os.environ}
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**kept, **single, "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
