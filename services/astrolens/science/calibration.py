@@ -47,7 +47,7 @@ class Tail:
         n = len(self.scores)
         beyond = min(n - 1, max(1, int(self.tail_share * n)))
         quantile = float(self.scores[n - 1 - beyond])
-        excess = float((self.scores[n - beyond :] - quantile).mean())
+        excess = float((self.scores[n - beyond :] - quantile).sum()) / max(beyond, 1)
         # Scores that are all alike would make the tail a cliff; a hair of width keeps it a function.
         width = max(excess, 1e-12 * max(1.0, abs(quantile)))
         if self.exact:

@@ -62,7 +62,7 @@ def preprocess(cutout: Pixels, spec: PreprocessingSpec) -> Pixels:
     """
     if cutout.dtype != np.uint8 or cutout.ndim != 3 or cutout.shape[2] != 3 or 0 in cutout.shape:
         raise ValueError(f"a cutout is 8-bit [height, width, 3], not {cutout.dtype} {list(cutout.shape)}")
-    frame = Image.fromarray(_squared(cutout))
+    frame = Image.fromarray(squared(cutout))
     views = [np.asarray(view_of(frame, fraction, spec.size, spec)) for fraction in spec.views]
     return np.ascontiguousarray(np.concatenate(views, axis=2).transpose(2, 0, 1))
 
@@ -82,7 +82,7 @@ def view_of(frame: Image.Image, fraction: float, size: int, spec: PreprocessingS
     return frame.resize((size, size), _FILTERS[spec.resample], box=box)
 
 
-def _squared(cutout: Pixels) -> Pixels:
+def squared(cutout: Pixels) -> Pixels:
     """The frame, padded to a square by the median colour of its border.
 
     Cutting it to a square would hide what lies at its ends; squeezing it would make every galaxy look edge-on.

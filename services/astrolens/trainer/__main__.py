@@ -1,0 +1,79 @@
+"""`python -m astrolens.trainer`: train, calibrate and write a bundle."""
+
+import argparse
+import hashlib
+import logging
+import os
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from astrolens.science.bundle import FIRST_LIGHT
+from astrolens.science.preprocessing import PreprocessingSpec
+from astrolens.trainer.backbone import Backbone, BackboneConfig
+from astrolens.trainer.building import Provenance, build
+from astrolens.trainer.pictures import Pictures, prepare
+from astrolens.trainer.samples import CLASSES, Role, galaxies, labels_digest, simulated
+from astrolens.trainer.training import Recipe, train
+
+log = logging.getLogger("astrolens.trainer")
+
+
+def main() -> None:
+    """Train with the options of the command line."""
+    options = _options()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    torch.set_num_threads(options.threads)
+    spec = PreprocessingSpec()
+    recipe = Recipe(seed=options.seed, epochs=options.epochs)
+    samples = [*galaxies(options.data), *simulated(options.seed, options.simulated)]
+    pictures = {role: prepare(samples, role, spec, cache=options.cache, workers=options.threads) for role in Role}
+    data_digest = labels_digest(options.data)
+    started = time.monotonic()
+    model = _trained(pictures, spec, recipe, options.cache, f"{data_digest} {options.simulated}")
+    provenance = Provenance(
+        name=options.name,
+        version=options.version,
+        data_digest=data_digest,
+        minutes=(time.monotonic() - started) / 60.0,
+    )
+    bundle = build(model, pictures, spec, recipe, provenance, options.out)
+    log.info("%s", bundle.card)
+    log.info("bundle %s written to %s", bundle.digest, options.out)
+
+
+def _trained(
+    pictures: dict[Role, Pictures], spec: PreprocessingSpec, recipe: Recipe, cache: Path, data: str
+) -> Backbone:
+    """Weights of the same recipe and data from the cache, or new ones."""
+    config = BackboneConfig()
+    wanted = hashlib.sha256(f"{recipe} {config} {spec} {data}".encode()).hexdigest()[:16]
+    path = cache / f"backbone-{wanted}.safetensors"
+    if path.is_file():
+        model = Backbone(spec, len(CLASSES), config)
+        model.load_state_dict(load_file(path))
+        return model.eval()
+    model = train(pictures[Role.BACKBONE], pictures[Role.COMBINED], spec, recipe, config)
+    save_file(model.state_dict(), path)
+    return model
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m astrolens.trainer", description=__doc__)
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/galaxies"), help="folder of labels.csv")
+    parser.add_argument("--out", type=Path, default=FIRST_LIGHT, help="folder of the bundle; what is in it is replaced")
+    parser.add_argument("--cache", type=Path, default=home / "astrolens" / "trainer", help="folder of prepared arrays")
+    parser.add_argument("--name", default="first-light")
+    parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--epochs", type=int, default=Recipe.epochs, help="of 6,000 pictures; about half a minute each")
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--simulated", type=int, default=3000, help="simulated pictures to train the backbone on")
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The backbone as an ONNX graph, and the proof that it says the same."""
+
+import io
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from astrolens.science.preprocessing import PreprocessingSpec
+from astrolens.trainer.backbone import Backbone
+from astrolens.trainer.training import infer
+
+_OPSET: Final = 18
+PARITY: Final = 1e-4
+"""Largest difference between PyTorch and ONNX Runtime, relative to the largest value."""
+
+
+class ExportFailed(Exception):
+    """The exported graph does not say what the backbone says."""
+
+
+def export(model: Backbone, spec: PreprocessingSpec) -> bytes:
+    """The graph: `pixels` [n, channels, size, size] uint8 to `logits`, `embedding`; n is free."""
+    model.eval()
+    example = torch.zeros(2, spec.channels, spec.size, spec.size, dtype=torch.uint8)
+    names = ("pixels", "logits", "embedding")
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        # The tracing exporter says that it is the older of two; its graphs are the smaller and faster ones here.
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            model,
+            (example,),
+            str(path),
+            input_names=list(names[:1]),
+            output_names=list(names[1:]),
+            dynamic_axes={name: {0: "n"} for name in names},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+        graph = onnx.load(path)
+    for node in graph.graph.node:
+        # Traces of source lines would carry this machine's paths into the bundle.
+        node.ClearField("doc_string")
+        del node.metadata_props[:]
+    onnx.checker.check_model(graph)
+    buffer = io.BytesIO()
+    onnx.save(graph, buffer)
+    return buffer.getvalue()
+
+
+def session(graph: bytes, *, threads: int = 2) -> onnxruntime.InferenceSession:
+    """The graph in ONNX Runtime on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def run(
+    ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8], *, batch: int = 64
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Logits and embeddings of preprocessed pictures, in batches of at least two."""
+    logits, embeddings = [], []
+    for first in range(0, len(inputs), batch):
+        part = inputs[first : first + batch]
+        padded = np.concatenate((part, part)) if len(part) == 1 else part
+        one, two = ready.run(["logits", "embedding"], {"pixels": padded})
+        logits.append(one[: len(part)])
+        embeddings.append(two[: len(part)])
+    return np.concatenate(logits), np.concatenate(embeddings)
+
+
+def check_parity(model: Backbone, ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8]) -> float:
+    """The largest relative difference between PyTorch and the graph.
+
+    Raises:
+        ExportFailed: It is larger than `PARITY`.
+    """
+    difference = 0.0
+    for native, exported in zip(infer(model, inputs), run(ready, inputs), strict=True):
+        difference = max(difference, float(np.abs(native - exported).max() / np.abs(native).max()))
+    if difference > PARITY:
+        raise ExportFailed(f"PyTorch and ONNX Runtime differ by {difference:.1e}, more than {PARITY:.0e}")
+    return difference
+
+
+def check_batches(ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8]) -> None:
+    """Prove that what is said of a picture does not depend on its batch-mates, bit by bit.
+
+    Raises:
+        ExportFailed: It does.
+    """
+    whole = run(ready, inputs, batch=len(inputs))
+    for batch in (1, 2, 7, 32):
+        parts = run(ready, inputs, batch=batch)
+        if not all(np.array_equal(one, two) for one, two in zip(whole, parts, strict=True)):
+            raise ExportFailed(f"a batch of {batch} gives other bits than a batch of {len(inputs)}")
