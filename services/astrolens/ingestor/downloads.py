@@ -24,7 +24,7 @@ DEADLINE_S: Final = 120.0
 
 
 class Downloads:
-    """Fetches the bytes of arrivals whose `ref` is a URL."""
+    """Fetches the bytes of arrivals that name a URL: in their observation, else in their `ref`."""
 
     def __init__(
         self, fetcher: Fetcher, *, first_pause_s: float = _FIRST_PAUSE_S, deadline_s: float = DEADLINE_S
@@ -63,12 +63,14 @@ class Downloads:
         return sorted(fetched, key=lambda arrival: order[arrival.receipt.receipt_id]), refused
 
     async def _one(self, arrival: Arrival) -> Arrival | Settlement:
+        receipt = arrival.receipt
+        url = receipt.observation.url or receipt.ref
         error: TransientError | None = None
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(self._first_pause_s * 2.0 ** (attempt - 1))
             try:
-                reply = await self._fetcher.get(arrival.receipt.ref)
+                reply = await self._fetcher.get(url)
             except PermanentError as refusal:
                 return Settlement(arrival, Outcome.REJECTED, reason=refusal.reason)
             except TransientError as failure:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from astrolens.contracts.records import ImageState, Outcome
@@ -21,12 +21,25 @@ class Gate:
         *,
         records: RecordStore,
         max_in_flight: int,
+        count: "Callable[[RecordStore], Awaitable[int]] | None" = None,
         free_mib: Callable[[], float] | None = None,
         min_free_mib: float = 0.0,
         look_every_s: float = _LOOK_EVERY_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Make a gate.
+
+        Args:
+            records: Whose tallies are looked at.
+            max_in_flight: Closed at this many.
+            count: What is counted; by default the images in flight.
+            free_mib: Tells the free disk space, MiB.
+            min_free_mib: Closed below this.
+            look_every_s: How long an answer serves, seconds.
+            monotonic: A clock, seconds.
+        """
         self._records = records
+        self._count = count or images_in_flight
         self._max_in_flight = max_in_flight
         self._free_mib = free_mib
         self._min_free_mib = min_free_mib
@@ -67,7 +80,7 @@ class Gate:
             free = await asyncio.to_thread(self._free_mib)
             if free < self._min_free_mib:
                 return f"only {free:.0f} MiB are free on the disk; at least {self._min_free_mib:.0f} are needed"
-        in_flight = await images_in_flight(self._records)
+        in_flight = await self._count(self._records)
         if in_flight >= self._max_in_flight:
             return f"{in_flight} images are on their way, the limit is {self._max_in_flight}"
         return None
@@ -79,3 +92,8 @@ async def images_in_flight(records: RecordStore) -> int:
     waiting = outcomes.get((Outcome.RECEIVED.value,), 0) + outcomes.get((Outcome.ACCEPTED.value,), 0)
     ended = states.get((ImageState.ANALYZED.value,), 0) + states.get((ImageState.DEAD_LETTERED.value,), 0)
     return waiting - ended
+
+
+async def images_to_analyze(records: RecordStore) -> int:
+    """Images that have their cutout and wait for their analysis."""
+    return (await records.tally(Collection.IMAGES, "state")).get((ImageState.INGESTED.value,), 0)

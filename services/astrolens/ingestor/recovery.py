@@ -1,5 +1,6 @@
 """What a restart must find again: arrivals that nobody settled, and the index of near-duplicates."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,8 +10,12 @@ import structlog
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import Receipt
 from astrolens.ingestor.arrivals import UNSETTLED, Arrival, as_text
+from astrolens.ingestor.gate import Gate
 from astrolens.ingestor.near_duplicates import NearDuplicateIndex
 from astrolens.ingestor.service import IngestService
+from astrolens.platform.condition import Condition
+from astrolens.platform.errors import TransientError
+from astrolens.platform.retry import sleep_unless
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Order, Query, RecordStore
 
@@ -19,6 +24,10 @@ _log = structlog.get_logger(__name__)
 _INDEX_PAGE: Final = 1000
 _SWEEP_PAGE: Final = 64
 """Arrivals processed at once: as many as the bus hands over in a batch."""
+_GATE_WAIT_S: Final = 20.0
+"""While nobody analyses, arrivals trickle instead of standing still."""
+_RETRY_S: Final = 5.0
+_TROUBLE: Final = "sweep"
 
 
 async def restore_index(records: RecordStore, index: NearDuplicateIndex) -> int:
@@ -42,6 +51,8 @@ class Sweeper:
         records: RecordStore,
         service: IngestService,
         after_s: float,
+        gate: Gate | None = None,
+        condition: Condition | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Make a sweeper.
@@ -50,12 +61,33 @@ class Sweeper:
             records: Where the receipts are.
             service: Who processes them.
             after_s: How long an arrival may wait for its event, seconds.
+            gate: Waited for, within a bound, before every page.
+            condition: Told when a store is away.
             clock: The present time.
         """
         self._records = records
         self._service = service
         self._after = timedelta(seconds=after_s)
+        self._gate = gate
+        self._condition = condition or Condition()
         self._clock = clock
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Sweep at once, then again and again, until `stopping`; a store that is away is a trouble, not the end."""
+        sweep = self.at_start
+        while True:
+            try:
+                await sweep()
+            except TransientError as error:
+                if self._condition.trouble(_TROUBLE, f"arrivals wait to be processed again: {error}"):
+                    _log.warning("arrivals wait to be processed again", error=str(error))
+                wait_s = min(_RETRY_S, self._after.total_seconds())
+            else:
+                self._condition.well(_TROUBLE)
+                sweep = self.again
+                wait_s = self._after.total_seconds()
+            if await sleep_unless(stopping, wait_s):
+                return
 
     async def at_start(self) -> int:
         """Process every arrival that waited when the service started; return how many there were."""
@@ -73,6 +105,8 @@ class Sweeper:
         while True:
             page = await self._records.find(Collection.RECEIPTS, query)
             receipts = [Receipt.model_validate(document) for document in page.documents]
+            if receipts and self._gate is not None:
+                await self._gate.wait(at_most_s=_GATE_WAIT_S)
             await self._service.process([Arrival(receipt) for receipt in receipts])
             swept += len(receipts)
             if page.next is None:

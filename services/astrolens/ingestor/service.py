@@ -7,7 +7,8 @@ another arrival of the same bytes is a duplicate.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -21,7 +22,7 @@ from astrolens.ingestor.ports import Decoder, Releaser
 from astrolens.platform.errors import PermanentError, TransientError
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, cutout_key, original_key
-from astrolens.platform.stores.records import Change, RecordStore
+from astrolens.platform.stores.records import Change, Document, RecordStore
 from astrolens.science.cutouts import Cutout
 from astrolens.science.phash import hamming_distance
 from astrolens.science.rejection import ImageRejected
@@ -30,6 +31,8 @@ _log = structlog.get_logger(__name__)
 
 Settled = dict[Outcome, int]
 """How many receipts were settled, by outcome."""
+OnSettled = Callable[[Sequence[Settlement], datetime], None]
+"""Told of what was settled, and when."""
 
 
 class IngestService:
@@ -44,6 +47,7 @@ class IngestService:
         outbox: Releaser,
         downloads: Downloads,
         index: NearDuplicateIndex,
+        on_settled: OnSettled | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._records = records
@@ -52,6 +56,7 @@ class IngestService:
         self._outbox = outbox
         self._downloads = downloads
         self._index = index
+        self._on_settled = on_settled
         self._clock = clock
         self._in_hand: set[str] = set()
         # Linking, inserting and indexing are one step: of two batches at once, the later sees the earlier.
@@ -78,9 +83,7 @@ class IngestService:
 
     async def unsettled(self, receipt_ids: Sequence[str]) -> list[Receipt]:
         """Those of some receipts that exist and still wait."""
-        documents = await self._records.get(Collection.RECEIPTS, receipt_ids)
-        receipts = [Receipt.model_validate(documents[name]) for name in receipt_ids if name in documents]
-        return [receipt for receipt in receipts if receipt.outcome is Outcome.RECEIVED]
+        return waiting(await self._records.get(Collection.RECEIPTS, receipt_ids))
 
     async def process(self, arrivals: Sequence[Arrival]) -> Settled:
         """Bring unsettled arrivals to their end.
@@ -109,8 +112,7 @@ class IngestService:
         if remote:
             # Slow servers must not hold up what is here already.
             fetched, refused = await self._fetch(remote)
-            for outcome, count in (await self._settle(fetched, refused)).items():
-                settled[outcome] = settled.get(outcome, 0) + count
+            settled = dict(Counter(settled) + Counter(await self._settle(fetched, refused)))
         return settled
 
     async def _fetch(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], list[Settlement]]:
@@ -152,11 +154,10 @@ class IngestService:
         now = self._clock()
         changed = await self._records.apply(Collection.RECEIPTS, [one.change(now) for one in settlements])
         await self._outbox.release(Collection.IMAGES, [(record.image_id, record.pending) for record in inserted])
-        settled: Settled = {}
-        for one in settlements:
-            if one.arrival.receipt.receipt_id in changed:
-                settled[one.outcome] = settled.get(one.outcome, 0) + 1
-        return settled
+        done = [one for one in settlements if one.arrival.receipt.receipt_id in changed]
+        if self._on_settled is not None:
+            self._on_settled(done, now)
+        return dict(Counter(one.outcome for one in done))
 
     async def _with_data(self, fresh: dict[str, Arrival]) -> dict[str, bytes | None]:
         absent = {
@@ -224,6 +225,12 @@ class IngestService:
 
 
 _Failure = tuple[Outcome, Reason]
+
+
+def waiting(documents: Mapping[str, Document]) -> list[Receipt]:
+    """The receipts among these that are not settled."""
+    receipts = (Receipt.model_validate(document) for document in documents.values())
+    return [receipt for receipt in receipts if receipt.outcome is Outcome.RECEIVED]
 
 
 def _failure(image: str, error: BaseException) -> _Failure:

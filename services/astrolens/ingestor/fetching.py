@@ -1,0 +1,266 @@
+"""Getting bytes from the net without being led astray.
+
+What a URL may reach is decided three times: its host must be on the allow-list, every address that the name resolves to
+must be a public one (and the connection goes to exactly those addresses, so that a second look-up cannot change them),
+and every redirect starts over. Bodies are counted while they arrive.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from astrolens import __version__
+from astrolens.ingestor.ports import Fetched
+from astrolens.platform.errors import PermanentError, TransientError
+
+MAX_REDIRECTS: Final = 3
+
+_CHUNK_BYTES: Final = 64 * 1024
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_LONGEST_RETRY_AFTER_S: Final = 3600.0
+"""A server may ask for at most an hour: a wrong clock on its side must not silence a source for a year."""
+
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class FetchRefused(PermanentError):
+    """It will never be had from there: `host-not-allowed`, `address-not-allowed`, `http-404`, `too-large`, ..."""
+
+
+class FetchFailed(TransientError):
+    """It could not be had now.
+
+    Attributes:
+        code: What failed: `timeout`, `no-connection`, `http-503`, ...
+        retry_after_s: How long the server asked to wait, seconds, where it did.
+    """
+
+    def __init__(self, code: str, detail: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.retry_after_s = retry_after_s
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address belongs to the public internet, whatever it is wrapped in."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address.teredo is not None:
+            inner = address.teredo[1]
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+class _CheckedResolver(AbstractResolver):
+    """Resolves names to permitted addresses only; the connection is made to exactly these."""
+
+    def __init__(self, inner: AbstractResolver, is_permitted: Callable[[Address], bool]) -> None:
+        self._inner = inner
+        self._is_permitted = is_permitted
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of a name; one forbidden among them forbids all, since that is what a rebinding looks like."""
+        found = await self._inner.resolve(host, port, family)
+        for entry in found:
+            _check_address(host, entry["host"], self._is_permitted)
+        return found
+
+    async def close(self) -> None:
+        """Release what resolves."""
+        await self._inner.close()
+
+
+class SafeFetcher:
+    """Gets bytes from allow-listed hosts at public addresses, by GET, within bounds."""
+
+    def __init__(
+        self,
+        *,
+        hosts: Sequence[str],
+        max_bytes: int,
+        total_s: float = 30.0,
+        connect_s: float = 5.0,
+        read_s: float = 10.0,
+        allow_loopback: bool = False,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """Make a fetcher; `open` it before use.
+
+        Args:
+            hosts: Names that may be spoken to, on their scheme's own port, or `name:port`.
+            max_bytes: Largest body.
+            total_s: Longest request with its redirects, seconds.
+            connect_s: Longest wait for a connection, seconds.
+            read_s: Longest silence of a server, seconds.
+            allow_loopback: For tests: addresses of this machine are permitted too.
+            resolver: For tests: who resolves names.
+        """
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._max_bytes = max_bytes
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, connect=total_s, sock_read=read_s)
+        self._total_s = total_s
+        self._allow_loopback = allow_loopback
+        self._resolver = resolver
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Make the connection pool."""
+        resolver = _CheckedResolver(self._resolver or ThreadedResolver(), self._is_permitted)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(resolver=resolver, limit=16, limit_per_host=8),
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # A body that inflates is counted after inflation by nobody: ask for it plain, take it plain.
+            auto_decompress=False,
+            headers={"User-Agent": f"AstroLens/{__version__}", "Accept-Encoding": "identity"},
+            requote_redirect_url=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def get(self, url: str) -> Fetched:
+        """Get what lies at a URL.
+
+        Raises:
+            FetchRefused: It will never be had from there.
+            FetchFailed: It could not be had now.
+        """
+        try:
+            target = URL(url)
+        except ValueError as error:
+            raise FetchRefused("bad-url", f"This is no URL: {error}") from error
+        try:
+            async with asyncio.timeout(self._total_s):
+                for _ in range(MAX_REDIRECTS + 1):
+                    answer = await self._one(target)
+                    if isinstance(answer, Fetched):
+                        return answer
+                    target = answer
+        except TimeoutError as error:
+            raise FetchFailed("timeout", f"{target.host} did not answer within {self._total_s:g} s.") from error
+        except aiohttp.ClientError as error:
+            raise _as_ours(target, error) from error
+        raise FetchRefused("too-many-redirects", f"{URL(url).host} redirects more than {MAX_REDIRECTS} times.")
+
+    async def _one(self, url: URL) -> Fetched | URL:
+        """One request: what came, or where it leads."""
+        if self._session is None:
+            raise FetchFailed("not-open", "The fetcher is not open.")
+        self._check(url)
+        async with self._session.get(url, allow_redirects=False) as response:
+            if response.status in _REDIRECTS:
+                return _redirected(url, response)
+            if response.status != 200:
+                raise _refusal(url, response)
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise FetchRefused("bad-encoding", f"{url.host} sends compressed content that nobody asked for.")
+            data = await self._body(url, response)
+            return Fetched(data=data, media_type=response.content_type, url=str(url))
+
+    async def _body(self, url: URL, response: aiohttp.ClientResponse) -> bytes:
+        declared = response.content_length
+        body = bytearray()
+        if declared is None or declared <= self._max_bytes:
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                body += chunk
+                if len(body) > self._max_bytes:
+                    break
+            else:
+                return bytes(body)
+        raise FetchRefused("too-large", f"{url.host} sends more than {self._max_bytes} bytes.")
+
+    def _check(self, url: URL) -> None:
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise FetchRefused("bad-url", f"Only http and https URLs can be fetched, not {url.scheme or 'this one'!r}.")
+        if url.user is not None or url.password is not None:
+            raise FetchRefused("bad-url", "URLs with a user name or password are not fetched.")
+        host = url.host.lower().rstrip(".")
+        named_port = f"{host}:{url.port}" in self._hosts
+        if not named_port and not (host in self._hosts and url.is_default_port()):
+            raise FetchRefused(
+                "host-not-allowed", f"{host}:{url.port} is not among the hosts that may be fetched from (fetch_hosts)."
+            )
+        # A literal address never passes the resolver.
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            return
+        _check_address(host, host, self._is_permitted)
+
+    def _is_permitted(self, address: Address) -> bool:
+        return is_public(address) or (self._allow_loopback and address.is_loopback)
+
+
+def _check_address(host: str, text: str, is_permitted: Callable[[Address], bool]) -> None:
+    if not is_permitted(ipaddress.ip_address(text.split("%", 1)[0])):
+        raise FetchRefused("address-not-allowed", f"{host} leads to {text}, which is not a public address.")
+
+
+def _redirected(url: URL, response: aiohttp.ClientResponse) -> URL:
+    location = response.headers.get("Location")
+    if not location:
+        raise FetchRefused("bad-redirect", f"{url.host} redirects to nowhere.")
+    try:
+        target = url.join(URL(location))
+    except ValueError as error:
+        raise FetchRefused("bad-redirect", f"{url.host} redirects to what is no URL.") from error
+    if url.scheme == "https" and target.scheme != "https":
+        raise FetchRefused("bad-redirect", f"{url.host} redirects from https to {target.scheme}.")
+    return target
+
+
+def _refusal(url: URL, response: aiohttp.ClientResponse) -> FetchFailed | FetchRefused:
+    code = f"http-{response.status}"
+    detail = f"{url.host} answers {response.status} {response.reason or ''}".strip() + "."
+    if response.status >= 500 or response.status in {408, 425, 429}:
+        return FetchFailed(code, detail, retry_after_s=retry_after_s(response.headers))
+    return FetchRefused(code, detail)
+
+
+def _as_ours(url: URL, error: aiohttp.ClientError) -> FetchFailed | FetchRefused:
+    if isinstance(error, aiohttp.InvalidURL):
+        return FetchRefused("bad-url", "This is no URL that can be fetched.")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return FetchFailed("bad-certificate", f"{url.host} does not prove that it is {url.host}: {error}"[:300])
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
+        return FetchFailed("cut-off", f"{url.host} ended the connection in the middle of its answer.")
+    return FetchFailed("no-connection", f"{url.host} cannot be reached: {error or type(error).__name__}"[:300])
+
+
+def retry_after_s(headers: "CIMultiDictProxy[str]", *, now: datetime | None = None) -> float | None:
+    """How long a server asks to wait (RFC 9110, 10.2.3), seconds, at most an hour; None where it does not say."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    if text.isdigit():
+        seconds = float(text)
+    else:
+        try:
+            at = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=UTC)
+        seconds = (at - (now or datetime.now(UTC))).total_seconds()
+    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_S)
