@@ -5,6 +5,7 @@ nobody refers to: sending it again finds them there.
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,12 @@ MAX_UPLOADS = 8
 
 _STORE_AT_BYTES = 4 * 2**20
 """Bytes collected before they go to the image store in one call: bulk for small files, bounded for large ones."""
+
+
+BATCH_PATTERN = r"^[A-Za-z0-9._:@+-]{1,120}$"
+"""A batch is part of addresses."""
+
+_BATCH = re.compile(BATCH_PATTERN)
 
 
 def _lower(value: Any) -> Any:
@@ -95,8 +102,18 @@ class UrlSubmission(BaseModel):
             ["https://skyserver.sdss.org/dr17/SkyServerWS/ImgCutout/getjpeg?ra=40.67&dec=-0.01&width=128&height=128"]
         ],
     )
-    batch: str | None = Field(default=None, max_length=200, description="The same batch and address arrive once.")
+    batch: str | None = Field(
+        default=None, pattern=BATCH_PATTERN, description="The same batch and address arrive once."
+    )
     survey: Annotated[Slug, BeforeValidator(_lower)] | None = None
+
+
+class Room(View):
+    """How many more images the pipeline takes now."""
+
+    in_flight: int
+    max_in_flight: int
+    room: int = Field(description="0 or less: an upload is answered with 429.")
 
 
 class Accepted(View):
@@ -134,6 +151,11 @@ class Intake:
         self._max_image_bytes = max_image_bytes
         self._uploads = 0
         self._arriving = 0
+
+    async def room(self) -> Room:
+        """How much the pipeline takes now: cheap to ask, where an upload that is refused has cost its bytes."""
+        in_flight = await self._books.in_flight() + self._arriving
+        return Room(in_flight=in_flight, max_in_flight=self._max_in_flight, room=self._max_in_flight - in_flight)
 
     async def upload(self, content_type: str, chunks: AsyncIterator[bytes]) -> Accepted:
         """Take a multipart body in.
@@ -199,11 +221,11 @@ class Intake:
             self._uploads -= 1
 
     async def _require_room(self) -> None:
-        in_flight = await self._books.in_flight() + self._arriving
-        if in_flight >= self._max_in_flight:
+        room = await self.room()
+        if room.room <= 0:
             raise too_many(
                 "Pipeline full",
-                f"{in_flight} images are in flight and ASTROLENS_MAX_IN_FLIGHT is {self._max_in_flight}: "
+                f"{room.in_flight} images are in flight and ASTROLENS_MAX_IN_FLIGHT is {self._max_in_flight}: "
                 "nothing of this request was taken in; send it again shortly.",
             )
 
@@ -219,7 +241,9 @@ class Intake:
             raise MalformedBody(f"{where}: {fault['msg']}") from error
         if len(described) > len(files):
             raise MalformedBody(f"it describes {len(described)} files, but holds {len(files)}")
-        batch = (fields.get("batch") or _new_batch())[:200]
+        batch = fields.get("batch") or _new_batch()
+        if not _BATCH.match(batch):
+            raise MalformedBody(f"batch: {batch[:80]!r} is no name; take up to 120 letters, digits and . _ : @ + -")
         known = [each or Described() for each in described] + [Described()] * (len(files) - len(described))
         refs = _distinct(each.ref or file.filename or "unnamed" for each, file in zip(known, files, strict=True))
         receipts = [

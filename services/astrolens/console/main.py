@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 
+from fastapi import FastAPI
+
 from astrolens.console.application import create_application
 from astrolens.console.archive import Archive
 from astrolens.console.books import Bookkeeper
@@ -86,14 +88,7 @@ def create_app(settings: Settings) -> ServiceApp:
         settings, records=records, images=images, outlet=outlet, model=ModelClient(settings.inference_address)
     )
     web = create_application(context)
-    # NiceGUI reads this when it is imported, and would keep its files in the working folder.
-    os.environ.setdefault("NICEGUI_STORAGE_PATH", str(settings.home / "console"))
-    from astrolens.console.pages import mount  # noqa: PLC0415 - only a running console needs NiceGUI
-
-    mount(context)
-    from nicegui import ui  # noqa: PLC0415 - as above
-
-    ui.run_with(web, title="AstroLens", dark=True, reconnect_timeout=10.0, show_welcome_message=False)
+    _mount_pages(context, web)
     service = ServiceApp(
         settings,
         service="console",
@@ -116,3 +111,15 @@ def create_app(settings: Settings) -> ServiceApp:
     service.spawn("streams", end_streams, graceful=True)
     service.on_stop("model client", context.model.close)
     return service
+
+
+def _mount_pages(context: AppContext, web: FastAPI) -> None:
+    # NiceGUI reads this when it is imported, and would keep its files in the working folder.
+    os.environ.setdefault("NICEGUI_STORAGE_PATH", str(context.settings.home / "console"))
+    # Imported here, for only a console that serves needs NiceGUI: scripts and tests of the API do without.
+    from nicegui import ui  # noqa: PLC0415
+
+    from astrolens.console.pages import RUN_OPTIONS, mount  # noqa: PLC0415
+
+    mount(context)
+    ui.run_with(web, **RUN_OPTIONS)

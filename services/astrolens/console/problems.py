@@ -89,6 +89,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(TransientError, _on_transient)
+    app.add_exception_handler(Exception, _on_fault)
 
 
 async def _on_problem(_: Request, error: Exception) -> JSONResponse:
@@ -112,6 +113,16 @@ async def _on_transient(request: Request, error: Exception) -> JSONResponse:
     log.warning("request failed for now", path=request.url.path, error=str(error))
     detail = f"{request.method} {request.url.path} cannot be answered now: {error}; ask again shortly."
     return _response(503, "Unavailable for now", detail, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+async def _on_fault(request: Request, _: Exception) -> JSONResponse:
+    # The server logs the exception with its trace after this answer; its text is not for strangers.
+    return _response(
+        500,
+        "Fault of the console",
+        f"{request.method} {request.url.path} met a fault in the console itself: its log says more; please report it.",
+        {},
+    )
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:

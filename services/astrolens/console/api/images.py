@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response, status
 
 from astrolens.console.api.parameters import After, Context, Filter, ImageId, Limit
-from astrolens.console.intake import Accepted, UrlSubmission
+from astrolens.console.intake import Accepted, Room, UrlSubmission
 from astrolens.console.model_client import UnknownToModel
 from astrolens.console.problems import Problem, responses
 from astrolens.console.queries import Sort
@@ -163,6 +163,12 @@ async def submit_images(context: Context, request: Request) -> Accepted:
                 f"A body of {other or 'no content type'!r} cannot be taken in: send multipart/form-data with files, "
                 'or application/json with {"urls": […]}.',
             )
+
+
+@router.get("/intake", response_model=Room)
+async def get_room(context: Context) -> Room:
+    """How many more images the pipeline takes now: ask before sending much."""
+    return await context.intake.room()
 
 
 @router.post(

@@ -1,0 +1,105 @@
+"""What `astrolens ingest` feeds: files of a folder, one file, or the rows of a CSV, each with what is known of it."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from astrolens.platform.errors import ConfigurationError
+
+_FILE_COLUMNS = ("file", "path", "filename", "image")
+_ALIASES = {"ra": "ra_deg", "dec": "dec_deg", "pixel_scale": "pixel_scale_arcsec"}
+_TEXTS = ("survey", "name", "observed_at", "credit", "url")
+_NUMBERS = ("ra_deg", "dec_deg", "pixel_scale_arcsec")
+
+_ANCESTORS = 3
+"""Folders above a CSV where its files are looked for too: tables often name them from the data set's root."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file to feed: its name within the batch, and what is known beside its pixels."""
+
+    path: Path
+    ref: str
+    known: dict[str, Any] = field(default_factory=dict)
+
+
+def items_of(path: Path) -> list[Item]:
+    """Everything to feed under `path`.
+
+    Raises:
+        ConfigurationError: There is nothing, or a CSV cannot be understood.
+    """
+    if path.is_dir():
+        # Hidden files are the file manager's and git's, not the observer's.
+        files = sorted(each for each in path.rglob("*") if each.is_file() and not _hidden(each.relative_to(path)))
+        items = [Item(each, each.relative_to(path).as_posix()) for each in files]
+    elif path.suffix.lower() in {".csv", ".tsv"}:
+        items = list(_rows(path))
+    elif path.exists():
+        items = [Item(path, path.name)]
+    else:
+        raise ConfigurationError(f"{path} does not exist: name a folder, an image, or a CSV that names files")
+    if not items:
+        raise ConfigurationError(f"{path} holds no file: name a folder, an image, or a CSV that names files")
+    return items
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _rows(table: Path) -> Iterator[Item]:
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{table} cannot be read as a UTF-8 table: {error}") from error
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
+    columns = [name.strip() for name in reader.fieldnames or ()]
+    named = next((each for each in _FILE_COLUMNS if each in columns), None)
+    if named is None:
+        raise ConfigurationError(
+            f"{table} has no column that names files: add one called {', '.join(_FILE_COLUMNS[:-1])} or image "
+            f"(its columns are {', '.join(columns) or 'none'})"
+        )
+    seen: dict[str, int] = {}
+    for number, row in enumerate(reader, start=2):
+        values = {key.strip(): value.strip() for key, value in row.items() if key and value and value.strip()}
+        if file := values.pop(named, ""):
+            seen[file] = times = seen.get(file, 0) + 1
+            ref = file if times == 1 else f"{file} ({times})"
+            yield Item(_find(table, file), ref, _known(values, where=f"{table}, line {number}"))
+
+
+def _find(table: Path, file: str) -> Path:
+    """The file that a row names, looked for beside the table and above it; as written where it is nowhere."""
+    given = Path(file)
+    if given.is_absolute():
+        return given
+    places = [table.parent, *table.resolve().parents[1 : 1 + _ANCESTORS]]
+    return next((place / given for place in places if (place / given).exists()), table.parent / given)
+
+
+def _known(values: dict[str, str], *, where: str) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    extra: dict[str, str] = {}
+    for column, value in values.items():
+        key = _ALIASES.get(column.lower(), column.lower())
+        if key in _NUMBERS:
+            try:
+                known[key] = float(value)
+            except ValueError:
+                raise ConfigurationError(f"{where}: {column} is {value!r}, but must be a number in degrees") from None
+        elif key in _TEXTS:
+            known[key] = value
+        elif key == "bands":
+            known[key] = value.replace(";", " ").replace(",", " ").split()
+        else:
+            extra[column] = value
+    if extra:
+        known["extra"] = extra
+    return known
