@@ -28,7 +28,7 @@ class Liveness:
     def __init__(
         self,
         consumers: Callable[[], Sequence[tuple[str, Progress]]],
-        waiting: Callable[[], Awaitable[int]],
+        waiting: Callable[[], Awaitable[Mapping[str, int]]],
         *,
         stuck_after_s: float = STUCK_AFTER_S,
         clock: Callable[[], float] = monotonic,
@@ -45,12 +45,14 @@ class Liveness:
         lag = await self._waiting()
         stuck: list[str] = []
         for topic, progress in self._consumers():
-            if not progress.in_hand and not lag:
+            waiting = progress.in_hand or lag.get(topic, 0)
+            if not waiting:
                 self._waiting_since.pop(topic, None)
                 continue
-            since = max(self._waiting_since.setdefault(topic, now), progress.last_s)
+            since = progress.last_s
+            if not progress.in_hand:
+                since = max(since, self._waiting_since.setdefault(topic, now))
             if now - since > self._stuck_after_s:
-                waiting = progress.in_hand or lag
                 stuck.append(f"{topic}: {waiting} records wait and nothing has happened for {now - since:.0f} s")
         return "; ".join(stuck) or None
 

@@ -60,7 +60,9 @@ class Metrics:
         self.dead_letters = Counter(
             "astrolens_dead_letters", "Records diverted to a dead-letter topic.", ["stage", "error"], registry=registry
         )
-        self.lag = Gauge("astrolens_lag", "Records waiting in the topics this service reads.", registry=registry)
+        self.lag = Gauge(
+            "astrolens_lag", "Records waiting in a topic this service reads.", ["topic"], registry=registry
+        )
         self.published = Counter("astrolens_published", "Events acknowledged by the broker.", registry=registry)
         self.relayed = Counter(
             "astrolens_relayed",

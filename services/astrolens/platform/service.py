@@ -296,14 +296,15 @@ class ServiceApp:
         if self._bus is None or not self._bus.consumers:
             return processed, None
         lag = await self._bus.lag()
-        self.metrics.lag.set(lag)
-        return processed, lag
+        for topic, waiting in lag.items():
+            self.metrics.lag.labels(topic=topic).set(waiting)
+        return processed, sum(lag.values())
 
     def _progress(self) -> list[tuple[str, Progress]]:
         return [] if self._bus is None else [(consumer.topic, consumer.progress) for consumer in self._bus.consumers]
 
-    async def _waiting(self) -> int:
-        return 0 if self._bus is None else await self._bus.lag()
+    async def _waiting(self) -> dict[str, int]:
+        return {} if self._bus is None else await self._bus.lag()
 
     def _task_failed(self, name: str, error: BaseException) -> None:
         if isinstance(error, AstroLensError):

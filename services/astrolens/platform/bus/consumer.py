@@ -206,14 +206,14 @@ class BatchConsumer(Generic[E]):
             reason = error.reason
         else:
             # Logged with its trace here and nowhere else: the dead letter keeps only the sentence.
-            _log.error("a record cannot be handled", topic=self.topic, event=delivery.event.event_id, exc_info=error)
+            _log.error("a record cannot be handled", topic=self.topic, event_id=delivery.event.event_id, exc_info=error)
             reason = Reason(code="handler-failed", detail=f"{type(error).__name__}: {error}"[:500])
         return _Burial(delivery.record, reason.code, reason.detail, Refusal(delivery.event, reason))
 
     async def _bury(self, burial: _Burial) -> None:
         await self._dead_letters.bury(burial.record, error_type=burial.error_type, error=burial.error)
-        if burial.refusal is not None and self._on_refused is not None:
-            await self._on_refused(burial.refusal)
+        if burial.refusal is not None:
+            await self._settle_refused(burial.refusal)
         self.progress.tick()
         self._metrics.settled.labels(stage=self.topic, outcome="dead_lettered").inc()
         self._condition.error(f"dead-lettered a record of {self.topic}: {burial.error}")
@@ -225,6 +225,17 @@ class BatchConsumer(Generic[E]):
             error_type=burial.error_type,
             error=burial.error,
         )
+
+    async def _settle_refused(self, refusal: Refusal) -> None:
+        if self._on_refused is None:
+            return
+        try:
+            await self._on_refused(refusal)
+        except TransientError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the dead letter is kept; one bad record must not block its topic
+            _log.error("a dead-lettered event is not settled", event_id=refusal.event.event_id, exc_info=error)
+            self._condition.error(f"a dead-lettered event of {self.topic} is not settled: {error}")
 
     def _count_done(self, group: Sequence[_Delivery[E]], *, refused: int) -> None:
         self._breaker.note_used(len(group) - refused)

@@ -8,7 +8,14 @@ from typing import Any, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+)
 from faststream import AckPolicy
 from faststream.exceptions import IncorrectState, NackMessage
 from faststream.kafka import KafkaBroker
@@ -198,13 +205,12 @@ class Bus:
         if not await self.broker.ping(timeout=2.0):
             raise BusUnavailable(f"the event broker at {','.join(self._servers)} does not answer")
 
-    async def lag(self) -> int:
-        """Records that wait in the topics consumed here, as of the last fetch."""
-        waiting = 0
-        for subscriber in self._subscribers:
-            if subscriber.consumer is not None:
-                waiting += await _waiting(subscriber.consumer)
-        return waiting
+    async def lag(self) -> dict[str, int]:
+        """Records that wait in each topic consumed here, as of the last fetch."""
+        return {
+            consumer.topic: 0 if subscriber.consumer is None else await _waiting(subscriber.consumer)
+            for consumer, subscriber in zip(self.consumers, self._subscribers, strict=True)
+        }
 
     async def settle_unreadable(self, records: Sequence[RawRecord], error: Exception) -> None:
         """Settle records that FastStream could not hand over (see `UnreadableRecords`)."""
@@ -235,6 +241,9 @@ class Bus:
     def _fail(self, subscriber: BatchSubscriber, error: AstroLensError) -> None:
         # Without this the loop would seek back and read the same batch again at once.
         subscriber.running = False
+        self._report_failure(error)
+
+    def _report_failure(self, error: AstroLensError) -> None:
         if self.on_failure is not None:
             self.on_failure(error)
 
@@ -256,8 +265,13 @@ class Bus:
                         )
                     )
                 await asyncio.gather(*futures)
-        except MessageSizeTooLargeError as error:
-            raise PermanentError("event-too-large", str(error)) from error
+        except (MessageSizeTooLargeError, InvalidTopicError) as error:
+            raise PermanentError("event-refused", f"the event broker never takes it: {error}") from error
+        except (ProducerFenced, OutOfOrderSequenceNumber, ProducerClosed) as error:
+            # The idempotent producer is beyond repair and fails every later event: only a new process helps.
+            failure = BusUnavailable(f"the event producer of {self.service} has failed for good: {error!r}")
+            self._report_failure(failure)
+            raise failure from error
         except (KafkaError, TimeoutError, OSError, IncorrectState) as error:
             raise BusUnavailable(f"the event broker did not take {len(messages)} events: {error!r}") from error
         finally:
