@@ -1,0 +1,1 @@
+"""Custom elements of the console's pages."""

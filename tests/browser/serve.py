@@ -1,0 +1,153 @@
+"""The real console over a made-up archive, without bus and model server: `python -m tests.browser.serve HOME PORT COUNT`."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from statistics import NormalDist
+
+import uvicorn
+from astrolens.console.application import create_application
+from astrolens.console.main import build_context
+from astrolens.console.model_client import Description, ModelClient, Neighbour, UnknownToModel
+from astrolens.contracts.records import PendingEvent
+from astrolens.platform.settings import Settings
+from astrolens.platform.stores.images import ImageStore
+from astrolens.platform.stores.open import image_store, record_store
+from astrolens.platform.stores.records import Collection, Query, RecordStore
+from fastapi import FastAPI
+
+from tests.browser import sky
+
+
+class SilentOutlet:
+    """No bus: labels stay pending, as while a broker is away."""
+
+    def release(self, collection: Collection, documents: Sequence[tuple[str, Sequence[PendingEvent]]]) -> None:
+        """Leave the events pending."""
+
+    async def publish(self, events: Sequence[PendingEvent]) -> None:
+        """Take dead letters that are sent again."""
+
+
+class CannedModel(ModelClient):
+    """A model server that knows the first images and looks like a bell curve."""
+
+    def __init__(self, records: RecordStore) -> None:
+        super().__init__("127.0.0.1:9")
+        self._records = records
+
+    async def describe(self) -> Description:
+        """What a small bundle would say."""
+        probabilities = [index / 100 for index in range(1, 100)] + [0.995, 0.999]
+        scores = [NormalDist().inv_cdf(p) for p in probabilities]
+        strip = {"probabilities": probabilities, "scores": scores}
+        summary = {
+            "name": "first-light",
+            "version": "1",
+            "digest": "ab" * 32,
+            "preprocessing_digest": "cd" * 32,
+            "calibration_id": "first-light-1@10.0",
+            "execution_provider": "CPUExecutionProvider",
+            "alpha": sky.ALPHA,
+            "classes": list(sky.CLASSES),
+            "detectors": list(sky.DETECTORS),
+            "surveys": list(sky.SURVEYS),
+            "indexed_images": 1000,
+        }
+        strips = dict.fromkeys((*sky.DETECTORS, "combined"), strip)
+        whole = {
+            **summary,
+            "embedding_dim": 192,
+            "figures": {
+                "morphology": {
+                    "sdss": {"accuracy": 0.913, "macro_f1": 0.887},
+                    "efigi": {"accuracy": 0.8, "macro_f1": 0.7},
+                },
+                "oddity_auroc": {"sdss": {"value": 0.91, "low": 0.88, "high": 0.94}},
+            },
+            "model_card": "# first-light\n\nA card with <b>markup</b> that must stay text.\n",
+            "calibration": {
+                "id": "first-light-1",
+                "alpha": sky.ALPHA,
+                "surveys": {survey: {"images": 800, "strips": strips} for survey in sky.SURVEYS},
+            },
+        }
+        return Description(summary, whole)
+
+    async def similar(self, image_id: str, k: int) -> tuple[str, list[Neighbour]]:
+        """The first images there are."""
+        page = await self._records.find(Collection.IMAGES, Query(limit=k + 1))
+        ids = [document["image_id"] for document in page.documents if document["image_id"] != image_id][:k]
+        if not ids:
+            raise UnknownToModel(image_id)
+        return "ab" * 32, [Neighbour(each, 0.99 - 0.01 * index) for index, each in enumerate(ids)]
+
+
+class PooledImages:
+    """An image store where every cutout is one of a pool: a hundred thousand images need 48 files."""
+
+    def __init__(self, inner: ImageStore) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    async def get(self, key: str) -> bytes:
+        """The picture of a key."""
+        return await self._inner.get(f"pool/{int(Path(key).stem[:8], 16) % sky.POOL}.jpg")
+
+
+def application(home: Path, port: int, count: int) -> FastAPI:
+    """The console as `main` builds it, with its stores opened by the application's own life."""
+    settings = Settings(home=home, port=port, log_level="WARNING")
+    records, files = record_store(settings.records_url), image_store(settings.images_url)
+    context = build_context(
+        settings,
+        records=records,
+        images=PooledImages(files),  # type: ignore[arg-type]
+        outlet=SilentOutlet(),
+        model=CannedModel(records),
+    )
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        await records.open()
+        await files.open()
+        if not (await records.find(Collection.IMAGES, Query(limit=1))).documents:
+            await sky.fill(records, files, count)
+        beat = asyncio.create_task(_beat(records, count))
+        yield
+        beat.cancel()
+        await context.stream.close()
+        await files.close()
+        await records.close()
+
+    web = create_application(context, lifespan=life)
+    os.environ.setdefault("NICEGUI_STORAGE_PATH", str(home / "console"))
+    from astrolens.console import pages
+
+    pages.mount(context)
+    from nicegui import ui
+
+    ui.run_with(web, reconnect_timeout=10.0, **pages.RUN_OPTIONS)
+    return web
+
+
+async def _beat(records: RecordStore, count: int) -> None:
+    """Heartbeats of the services that live."""
+    while count:
+        services, _ = sky.statuses(sky.datetime.now(sky.UTC))
+        await records.upsert(Collection.SERVICES, sky.documents(services))
+        await asyncio.sleep(2)
+
+
+if __name__ == "__main__":
+    uvicorn.run(
+        application(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])),
+        host="127.0.0.1",
+        port=int(sys.argv[2]),
+        log_level="warning",
+    )
