@@ -140,7 +140,7 @@ def _scheme(url: SecretStr) -> str:
 
 
 def _known_schemes() -> set[str]:
-    details = Apprise().details()
-    return {
-        scheme for service in details["schemas"] for scheme in (*service["protocols"], *service["secure_protocols"])
-    }
+    """What may stand before `://` in an error without giving a secret away."""
+    services = Apprise().details()["schemas"]
+    kinds = ("protocols", "secure_protocols")
+    return {scheme for service in services for kind in kinds for scheme in service[kind] or ()}

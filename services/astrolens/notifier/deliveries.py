@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Final, Literal
 
 import structlog
+from pydantic import ValidationError
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import AlertRecord, Delivery, ImageRecord
@@ -24,7 +25,7 @@ from astrolens.platform.errors import TransientError
 from astrolens.platform.metrics import Metrics
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
-from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore, to_document
+from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore, to_document
 
 ATTEMPTS: Final = 8
 """With the waits below about 40 minutes: longer than a mail server's restart, shorter than a night."""
@@ -57,12 +58,7 @@ class DeliveryBook:
             if len(alerts) >= _AT_ONCE:
                 break
         documents = await self._records.get(Collection.IMAGES, [alert.image_id for alert in alerts])
-        notices = [
-            Notice(
-                alert, ImageRecord.model_validate(documents[alert.image_id]) if alert.image_id in documents else None
-            )
-            for alert in alerts
-        ]
+        notices = [Notice(alert, _image(documents.get(alert.image_id))) for alert in alerts]
         return sorted(notices, key=lambda notice: (notice.alert.p_value, notice.alert.alert_id))
 
     async def picture(self, notice: Notice) -> bytes | None:
@@ -251,6 +247,14 @@ class Courier:
         while self._sent_at and self._sent_at[0] <= now - _WINDOW_S:
             self._sent_at.popleft()
         return self._per_min - len(self._sent_at)
+
+
+def _image(document: Document | None) -> ImageRecord | None:
+    """The image, where it is there and can be read: people hear of an alert even if its details are lost."""
+    try:
+        return None if document is None else ImageRecord.model_validate(document)
+    except ValidationError:
+        return None
 
 
 def _waits(alert: AlertRecord, channel: str) -> bool:

@@ -1,0 +1,199 @@
+"""Doubles of what surrounds the notifier, and images to tell of."""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from astrolens.contracts import examples
+from astrolens.contracts.alerts import Alert
+from astrolens.contracts.events import ImageAnalyzed
+from astrolens.contracts.ids import alert_id, content_digest, image_id
+from astrolens.contracts.records import AlertRecord, ImageRecord, PendingEvent
+from astrolens.contracts.verdicts import Verdict
+from astrolens.notifier.alerting import AlertService
+from astrolens.notifier.channels import DeliveryFailed
+from astrolens.notifier.packets import decode_packet
+from astrolens.platform.errors import BusUnavailable
+from astrolens.platform.metrics import Metrics
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.folder import FolderImageStore
+from astrolens.platform.stores.images import cutout_key
+from astrolens.platform.stores.records import Change
+from astrolens.platform.stores.sqlite import SqliteRecordStore
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+JPEG = examples.alert().cutout or b""
+
+
+class Clock:
+    """A clock that moves by a second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.now = EPOCH
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+class FakeOutbox:
+    """Publishes into a list, then clears what it published; or leaves everything pending."""
+
+    def __init__(self, records: SqliteRecordStore) -> None:
+        self.records = records
+        self.published: list[PendingEvent] = []
+        self.down = False
+
+    async def release(self, collection: Collection, documents: Sequence[tuple[str, Sequence[PendingEvent]]]) -> None:
+        if self.down:
+            return
+        self.published.extend(event for _, events in documents for event in events)
+        await self.records.apply(
+            collection, [Change(id=key, pull_pending=[event.event_id for event in events]) for key, events in documents]
+        )
+
+    def packets(self) -> list[Alert]:
+        return [decode_packet(base64.b64decode(event.payload)) for event in self.published if event.binary]
+
+    def twins(self) -> list[dict[str, Any]]:
+        return [json.loads(event.payload) for event in self.published if not event.binary]
+
+    def clear(self) -> None:
+        self.published.clear()
+
+
+class FakePublisher:
+    def __init__(self) -> None:
+        self.published: list[PendingEvent] = []
+        self.down = False
+
+    async def publish(self, events: Sequence[PendingEvent]) -> None:
+        if self.down:
+            raise BusUnavailable("the event broker does not answer")
+        self.published.extend(events)
+
+
+@dataclass
+class FakeChannel:
+    """Takes messages, or fails with a sentence."""
+
+    name: str = "mailto #1"
+    error: str | None = None
+    sent: list[tuple[str, str, bytes | None]] = field(default_factory=list)
+    tried: int = 0
+
+    async def send(self, title: str, body: str, *, picture: bytes | None) -> None:
+        self.tried += 1
+        if self.error is not None:
+            raise DeliveryFailed(self.error)
+        self.sent.append((title, body, picture))
+
+
+def image(
+    number: int,
+    *,
+    verdict: Verdict = Verdict.ANOMALY,
+    p_value: float = 0.0025,
+    model: str = "a",
+    predicted_class: str = "spiral",
+    analyzed_at: datetime = EPOCH,
+    **observation: Any,
+) -> ImageRecord:
+    """An analysed image; `model` is the letter of its model's digest."""
+    digest = content_digest(f"image {number}".encode())
+    base = examples.image()
+    key = cutout_key(image_id(digest))
+    said = examples.analysis().model_copy(
+        update={
+            "verdict": verdict,
+            "p_value": p_value,
+            "model_digest": model * 64,
+            "predicted_class": predicted_class,
+            "analyzed_at": analyzed_at,
+        }
+    )
+    return base.model_copy(
+        update={
+            "image_id": image_id(digest),
+            "original": base.original.model_copy(update={"sha256": digest}),
+            "cutout": base.cutout.model_copy(update={"key": key}),
+            "observation": base.observation.model_copy(update=observation),
+            "analysis": said,
+            "verdict": verdict,
+            "p_value": p_value,
+            "predicted_class": predicted_class,
+            "analyzed_at": analyzed_at,
+        }
+    )
+
+
+def analyzed(picture: ImageRecord) -> ImageAnalyzed:
+    """The event of an image's analysis."""
+    said = picture.analysis
+    assert said is not None
+    return ImageAnalyzed(
+        event_id=f"event of {picture.image_id} {said.model_digest}",
+        producer="test",
+        occurred_at=EPOCH,
+        image_id=picture.image_id,
+        survey=picture.observation.survey,
+        model_digest=said.model_digest,
+        calibration_id=said.calibration_id,
+        predicted_class=said.predicted_class,
+        p_value=said.p_value,
+        verdict=said.verdict,
+    )
+
+
+@dataclass
+class World:
+    """Real stores in a folder, everything else a double."""
+
+    records: SqliteRecordStore
+    images: FolderImageStore
+    outbox: FakeOutbox
+    metrics: Metrics
+    clock: Clock
+    news: int = 0
+
+    def service(self, *channels: str) -> AlertService:
+        return AlertService(
+            records=self.records,
+            images=self.images,
+            outbox=self.outbox,
+            metrics=self.metrics,
+            channels=channels,
+            on_news=self._on_news,
+            clock=self.clock,
+        )
+
+    async def put(self, *pictures: ImageRecord, cutout: bytes | None = JPEG) -> None:
+        """Put images, or put them again after another analysis."""
+        await self.records.upsert(Collection.IMAGES, pictures)
+        if cutout is not None:
+            await self.images.put_many([(picture.cutout.key, cutout, "image/jpeg") for picture in pictures])
+
+    async def alert(self, picture: ImageRecord) -> AlertRecord | None:
+        found = await self.records.get(Collection.ALERTS, [alert_id(picture.image_id)])
+        return AlertRecord.model_validate(next(iter(found.values()))) if found else None
+
+    def _on_news(self) -> None:
+        self.news += 1
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[World]:
+    records = SqliteRecordStore(folder / "records.sqlite")
+    images = FolderImageStore(folder / "images")
+    await records.open()
+    await images.open()
+    try:
+        yield World(records, images, FakeOutbox(records), Metrics("notifier"), Clock())
+    finally:
+        await images.close()
+        await records.close()

@@ -1,0 +1,261 @@
+"""Alerts: one an image, raised, updated and retracted under one id, each message once."""
+
+import asyncio
+
+import pytest
+from astrolens.contracts import topics
+from astrolens.contracts.ids import alert_id
+from astrolens.contracts.records import AlertRecord
+from astrolens.contracts.verdicts import Verdict
+from astrolens.notifier import handlers
+from astrolens.platform.errors import StoreUnavailable
+from astrolens.platform.stores.collections import Collection
+
+from tests.unit.notifier.notifier_fakes import JPEG, World, analyzed, image
+
+
+async def test_an_anomaly_raises_an_alert_on_both_topics(world: World) -> None:
+    picture = image(1)
+    await world.put(picture)
+    assert await handlers.image_analyzed(world.service())([analyzed(picture)]) == []
+    record = await world.alert(picture)
+    assert record is not None
+    assert (record.alert_type, record.alert_tense, record.revision) == ("initial", "current", 0)
+    assert record.topic == "astrolens.alerts.sdss.spiral.v1"
+    assert record.pending == ()
+    assert [(event.topic, event.key, event.binary) for event in world.outbox.published] == [
+        ("astrolens.alerts.sdss.spiral.v1", picture.image_id, True),
+        ("astrolens.alerts-json.sdss.spiral.v1", picture.image_id, False),
+    ]
+    assert world.outbox.published[0].content_type == "application/avro"
+
+
+async def test_the_packet_tells_all_that_is_known(world: World) -> None:
+    picture = image(1)
+    await world.put(picture)
+    await world.service().reconcile([picture.image_id])
+    (alert,), (twin,) = world.outbox.packets(), world.outbox.twins()
+    said = picture.analysis
+    assert said is not None
+    assert alert.alert_id == alert_id(picture.image_id)
+    assert alert.event_id == world.outbox.published[0].event_id == twin["event_id"]
+    assert alert.event_id != alert.alert_id
+    assert (alert.ra_deg, alert.dec_deg) == (202.4696, 47.1952)
+    assert alert.survey_object_id == 587722984435351614
+    assert twin["survey_object_id"] == "587722984435351614"
+    assert alert.false_alarms_per_1000 == pytest.approx(2.5)
+    assert {found.name: (found.score, found.p_value) for found in alert.detectors} == {
+        name: (result.score, result.p_value) for name, result in said.detectors.items()
+    }
+    ranked = alert.classifications[0].classifications
+    assert ranked[0].class_name == "spiral"
+    assert {one.class_name: one.probability for one in ranked} == said.class_probabilities
+    assert alert.provenance.original_sha256 == picture.original.sha256
+    assert alert.provenance.model_digest == said.model_digest
+    assert alert.provenance.calibration_id == said.calibration_id
+    assert alert.cutout == JPEG
+    assert alert.near_duplicates[0].distance == 3
+    assert alert.model_dump(mode="json") == twin
+
+
+async def test_ordinary_images_and_near_misses_raise_none(world: World) -> None:
+    pictures = [image(1, verdict=Verdict.ORDINARY), image(2, verdict=Verdict.NEAR_MISS)]
+    await world.put(*pictures)
+    await handlers.image_analyzed(world.service())([analyzed(picture) for picture in pictures])
+    assert (await world.records.tally(Collection.ALERTS, "kind")) == {}
+    assert world.outbox.published == []
+
+
+async def test_an_event_handled_twice_alerts_once(world: World) -> None:
+    pictures = [image(number) for number in range(5)]
+    await world.put(*pictures)
+    handle = handlers.image_analyzed(world.service())
+    events = [analyzed(picture) for picture in pictures]
+    await handle([*events, *events])
+    await handle(events)
+    assert len(world.outbox.published) == 2 * len(pictures)
+    assert len({event.event_id for event in world.outbox.published}) == len(pictures)
+    assert await world.records.tally(Collection.ALERTS, "survey") == {("sdss",): len(pictures)}
+
+
+async def test_two_notifiers_at_once_alert_once(world: World) -> None:
+    picture = image(1)
+    await world.put(picture)
+    first, second = world.service(), world.service()
+    await asyncio.gather(first.reconcile([picture.image_id]), second.reconcile([picture.image_id]))
+    assert len(world.outbox.published) == 2
+    again = image(1, verdict=Verdict.ORDINARY, model="b")
+    await world.put(again)
+    await asyncio.gather(first.reconcile([], [again.image_id]), second.reconcile([], [again.image_id]))
+    assert len(world.outbox.published) == 4
+
+
+async def test_a_crash_before_publishing_leaves_the_messages_pending(world: World) -> None:
+    picture = image(1)
+    await world.put(picture)
+    world.outbox.down = True
+    await world.service().reconcile([picture.image_id])
+    ((document, events),) = await world.records.pending(Collection.ALERTS, limit=10)
+    assert document == alert_id(picture.image_id)
+    assert [event.topic for event in events] == [
+        "astrolens.alerts.sdss.spiral.v1",
+        "astrolens.alerts-json.sdss.spiral.v1",
+    ]
+    world.outbox.down = False
+    await world.service().reconcile([picture.image_id])
+    assert world.outbox.published == [], "the relay publishes them, not the handler"
+
+
+async def test_messages_of_one_alert_keep_their_order_after_an_outage(world: World) -> None:
+    picture = image(1)
+    await world.put(picture)
+    world.outbox.down = True
+    await world.service().reconcile([picture.image_id])
+    world.outbox.down = False
+    await world.put(image(1, verdict=Verdict.ORDINARY, model="b"))
+    await world.service().reconcile([], [picture.image_id])
+    assert [alert.alert_type for alert in world.outbox.packets()] == ["initial", "retraction"]
+    assert await world.records.pending(Collection.ALERTS, limit=10) == []
+
+
+async def test_injections_are_recorded_and_never_told(world: World) -> None:
+    picture = image(1, injected=True, simulated=True)
+    await world.put(picture)
+    await world.service("mailto #1").reconcile([picture.image_id])
+    record = await world.alert(picture)
+    assert record is not None
+    assert (record.alert_tense, record.topic, record.event_id, record.pending) == ("injection", None, None, ())
+    assert (record.deliveries, record.undelivered) == ((), False)
+    await world.put(image(1, injected=True, simulated=True, verdict=Verdict.ORDINARY, model="b"))
+    await world.service("mailto #1").reconcile([], [picture.image_id])
+    record = await world.alert(picture)
+    assert record is not None
+    assert (record.alert_type, record.event_id, record.undelivered) == ("retraction", None, False)
+    assert world.outbox.published == []
+    assert world.news == 0
+
+
+async def test_the_simulated_sky_is_public_and_marked_as_a_test(world: World) -> None:
+    picture = image(1, simulated=True, survey="simulated-lsst")
+    await world.put(picture)
+    await world.service().reconcile([picture.image_id])
+    (alert,) = world.outbox.packets()
+    assert (alert.alert_tense, alert.simulated) == ("test", True)
+    assert world.outbox.published[0].topic == topics.alert_topic("simulated-lsst", "spiral")
+
+
+async def test_a_missing_cutout_does_not_stop_the_alert(world: World) -> None:
+    picture = image(1, name=None, position=None, extra={"object_id": "no number"})
+    await world.put(picture, cutout=None)
+    await world.service().reconcile([picture.image_id])
+    (alert,) = world.outbox.packets()
+    assert (alert.cutout, alert.cutout_media_type, alert.cutout_width) == (None, None, None)
+    assert (alert.ra_deg, alert.dec_deg, alert.object_name, alert.survey_object_id) == (None, None, None, None)
+
+
+async def test_another_model_updates_then_retracts_then_raises_again(world: World) -> None:
+    service = world.service("mailto #1")
+    told: list[tuple[str, int, float]] = []
+    for model, verdict, p_value in (
+        ("a", Verdict.ANOMALY, 0.002),
+        ("b", Verdict.ANOMALY, 0.004),
+        ("c", Verdict.NEAR_MISS, 0.02),
+        ("d", Verdict.ORDINARY, 0.4),
+        ("a", Verdict.ANOMALY, 0.002),
+    ):
+        picture = image(1, model=model, verdict=verdict, p_value=p_value, predicted_class=f"class {model}")
+        await world.put(picture)
+        for _ in range(2):
+            await handlers.image_analyzed(service)([analyzed(picture)])
+        record = await world.alert(picture)
+        assert record is not None
+        told.append((record.alert_type, record.revision, record.p_value))
+    assert told == [
+        ("initial", 0, 0.002),
+        ("update", 1, 0.004),
+        ("retraction", 2, 0.02),
+        ("retraction", 2, 0.02),
+        ("update", 3, 0.002),
+    ]
+    packets = world.outbox.packets()
+    assert [packet.alert_type for packet in packets] == ["initial", "update", "retraction", "update"]
+    assert len({packet.event_id for packet in packets}) == 4
+    assert len({packet.alert_id for packet in packets}) == 1
+    # Who follows the topic of the initial alert hears of all that happens to it.
+    assert {event.topic for event in world.outbox.published} == {
+        "astrolens.alerts.sdss.class-a.v1",
+        "astrolens.alerts-json.sdss.class-a.v1",
+    }
+
+
+async def test_people_hear_when_a_claim_falls_or_stands_again_but_not_of_new_figures(world: World) -> None:
+    service = world.service("mailto #1")
+
+    async def told(model: str, verdict: Verdict) -> AlertRecord:
+        picture = image(1, model=model, verdict=verdict)
+        await world.put(picture)
+        await service.reconcile([picture.image_id])
+        record = await world.alert(picture)
+        assert record is not None
+        delivered = record.deliveries[0].model_copy(update={"state": "delivered"})
+        await world.records.upsert(
+            Collection.ALERTS, [record.model_copy(update={"deliveries": (delivered,), "undelivered": False})]
+        )
+        return record
+
+    assert (await told("a", Verdict.ANOMALY)).undelivered
+    assert not (await told("b", Verdict.ANOMALY)).undelivered
+    assert (await told("c", Verdict.ORDINARY)).undelivered
+    assert (await told("d", Verdict.ANOMALY)).undelivered
+    assert world.news == 3
+
+
+async def test_an_image_that_nobody_knows_is_refused_alone(world: World) -> None:
+    known, unknown = image(1), image(2)
+    await world.put(known)
+    (refusal,) = await handlers.image_analyzed(world.service())([analyzed(unknown), analyzed(known)])
+    assert (refusal.event.event_id, refusal.reason.code) == (analyzed(unknown).event_id, "unknown-image")
+    assert await world.alert(known) is not None
+
+
+async def test_an_image_record_that_cannot_be_read_is_refused_alone(world: World) -> None:
+    good, bad = image(1), image(2)
+    await world.put(good)
+    await world.records.insert(Collection.IMAGES, [{**bad.model_dump(mode="json"), "original": None}])
+    (refusal,) = await handlers.image_analyzed(world.service())([analyzed(bad), analyzed(good)])
+    assert refusal.reason.code == "unreadable-record"
+    assert await world.alert(good) is not None
+
+
+async def test_an_image_that_is_analysed_again_is_left_to_that_analysis(world: World) -> None:
+    picture = image(1).model_copy(update={"analysis": None, "verdict": None})
+    await world.put(picture)
+    assert await world.service().reconcile([picture.image_id]) == {}
+    assert await world.alert(picture) is None
+
+
+async def test_the_record_decides_and_not_a_late_event(world: World) -> None:
+    late, now = image(1), image(1, verdict=Verdict.ORDINARY, model="b")
+    await world.put(now)
+    await handlers.image_analyzed(world.service())([analyzed(late)])
+    assert await world.alert(now) is None
+
+
+async def test_a_store_that_is_away_fails_the_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> dict[str, bytes]:
+        raise StoreUnavailable("the image store does not answer")
+
+    picture = image(1)
+    await world.put(picture)
+    monkeypatch.setattr(world.images, "get_many", away)
+    with pytest.raises(StoreUnavailable):
+        await world.service().reconcile([picture.image_id])
+    assert await world.alert(picture) is None
+
+
+@pytest.mark.parametrize("text", ["9223372036854775808", "99999999999999999999", "-1", "1.5", "٣", ""])
+async def test_only_a_64_bit_number_becomes_an_object_id(world: World, text: str) -> None:
+    picture = image(1, extra={"object_id": text})
+    await world.put(picture)
+    await world.service().reconcile([picture.image_id])
+    assert world.outbox.packets()[0].survey_object_id is None

@@ -1,0 +1,313 @@
+"""Deliveries to people: retried and ended, rated and digested, every state in the record."""
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from astrolens.contracts.records import Delivery, ImageRecord
+from astrolens.contracts.verdicts import Verdict
+from astrolens.notifier import deliveries
+from astrolens.notifier.deliveries import Courier, DeliveryBook, plan
+from astrolens.notifier.texts import Notice
+from astrolens.platform.condition import Condition
+from astrolens.platform.errors import StoreUnavailable
+from astrolens.platform.stores.collections import Collection
+
+from tests.unit.notifier.notifier_fakes import JPEG, FakeChannel, World, image
+
+
+class Bench:
+    """A courier with a hand-driven timer."""
+
+    def __init__(self, world: World, channel: FakeChannel, *, per_min: int = 6) -> None:
+        self.world = world
+        self.channel = channel
+        self.now = 1000.0
+        self.condition = Condition()
+        self.condition.phase = "running"
+        self.book = DeliveryBook(records=world.records, images=world.images, clock=world.clock)
+        self.courier = Courier(
+            channel=channel,
+            book=self.book,
+            per_min=per_min,
+            console="http://localhost:8080",
+            condition=self.condition,
+            metrics=world.metrics,
+            timer=lambda: self.now,
+        )
+
+    async def deliver(self, *, after_s: float = 0.0) -> None:
+        self.now += after_s
+        await self.courier.deliver()
+
+    async def delivery(self, picture: ImageRecord) -> Delivery:
+        record = await self.world.alert(picture)
+        assert record is not None
+        (found,) = record.deliveries
+        assert record.undelivered == (found.state == "waiting")
+        return found
+
+
+async def raised(world: World, *pictures: ImageRecord, channels: Sequence[str] = ("mailto #1",)) -> None:
+    await world.put(*pictures)
+    await world.service(*channels).reconcile([picture.image_id for picture in pictures])
+
+
+async def test_an_alert_reaches_people_once_with_its_picture(world: World) -> None:
+    bench = Bench(world, FakeChannel())
+    picture = image(1)
+    await raised(world, picture)
+    for _ in range(3):
+        await bench.deliver()
+    ((title, body, attached),) = bench.channel.sent
+    assert title == "Strange: spiral in sdss (p = 0.0025)"
+    assert "NGC 5194" in body
+    assert "RA 202.46960, Dec +47.19520 (ICRS, degrees)" in body
+    assert "2.5 false alarms per 1000" in body
+    assert f"http://localhost:8080/image/{picture.image_id}" in body
+    assert attached == JPEG
+    delivery = await bench.delivery(picture)
+    assert (delivery.state, delivery.attempts, delivery.error) == ("delivered", 1, None)
+    assert world.metrics.registry.get_sample_value(
+        "astrolens_settled_total", {"stage": "deliveries", "outcome": "delivered"}
+    )
+
+
+async def test_a_retraction_is_told_and_a_test_is_marked(world: World) -> None:
+    bench = Bench(world, FakeChannel())
+    picture = image(1, simulated=True)
+    await raised(world, picture)
+    await bench.deliver()
+    await world.put(image(1, simulated=True, model="b", verdict=Verdict.ORDINARY))
+    await world.service("mailto #1").reconcile([picture.image_id])
+    await bench.deliver()
+    await world.put(image(1, simulated=True, model="c"))
+    await world.service("mailto #1").reconcile([picture.image_id])
+    await bench.deliver()
+    assert [title for title, _, _ in bench.channel.sent] == [
+        "[TEST] Strange: spiral in sdss (p = 0.0025)",
+        "[TEST] Retracted: spiral in sdss is no anomaly after all",
+        "[TEST] Again an anomaly: spiral in sdss (p = 0.0025)",
+    ]
+
+
+async def test_failures_are_retried_with_growing_waits_and_ended(world: World) -> None:
+    bench = Bench(world, FakeChannel(error="refused or unreachable"))
+    picture = image(1)
+    await raised(world, picture)
+    waits: list[float] = []
+    waited = 0.0
+    while (await bench.delivery(picture)).state == "waiting":
+        before = bench.channel.tried
+        await bench.deliver(after_s=1.0)
+        waited += 1.0
+        if bench.channel.tried > before:
+            waits.append(waited)
+            waited = 0.0
+        assert bench.now < 1e5
+    assert bench.channel.tried == deliveries.ATTEMPTS
+    assert waits[1:] == [5, 15, 45, 135, 405, 900, 900]
+    delivery = await bench.delivery(picture)
+    assert (delivery.state, delivery.attempts, delivery.error) == (
+        "failed",
+        deliveries.ATTEMPTS,
+        "refused or unreachable",
+    )
+    assert bench.condition.state == "degraded"
+    await bench.deliver(after_s=1e6)
+    assert bench.channel.tried == deliveries.ATTEMPTS
+
+
+async def test_after_an_outage_everything_comes_in_one_digest(world: World) -> None:
+    bench = Bench(world, FakeChannel(error="refused or unreachable"))
+    pictures = [image(number) for number in range(4)]
+    await raised(world, *pictures)
+    await bench.deliver()
+    await bench.deliver(after_s=10)
+    assert [(await bench.delivery(picture)).attempts for picture in pictures] != [0, 0, 0, 0]
+    bench.channel.error = None
+    await bench.deliver(after_s=100)
+    ((title, body, attached),) = bench.channel.sent
+    assert title == "4 alerts"
+    assert len(body.splitlines()) == 4
+    assert attached is None
+    assert {(await bench.delivery(picture)).state for picture in pictures} == {"delivered"}
+    assert bench.condition.state == "running"
+
+
+async def test_a_burst_becomes_a_few_messages_and_a_digest(world: World) -> None:
+    bench = Bench(world, FakeChannel(), per_min=3)
+    burst = [image(number, p_value=(number + 1) / 10_000) for number in range(40)]
+    await raised(world, *burst)
+    await bench.deliver()
+    titles = [title for title, _, _ in bench.channel.sent]
+    assert titles == ["Strange: spiral in sdss (p = 0.0001)", "Strange: spiral in sdss (p = 0.0002)", "38 alerts"]
+    lines = bench.channel.sent[-1][1].splitlines()
+    assert len(lines) == 21
+    assert "p = 0.0003" in lines[0]
+    assert lines[-1] == "and 18 more: http://localhost:8080/triage"
+    assert {(await bench.delivery(picture)).state for picture in burst} == {"delivered"}
+
+
+async def test_no_more_messages_a_minute_than_allowed(world: World) -> None:
+    bench = Bench(world, FakeChannel(), per_min=2)
+    sent_at: list[float] = []
+    for number in range(90):
+        await raised(world, image(number))
+        before = len(bench.channel.sent)
+        await bench.deliver(after_s=2.0)
+        sent_at += [bench.now] * (len(bench.channel.sent) - before)
+    assert len(sent_at) >= 4
+    for moment in sent_at:
+        assert sum(moment <= other < moment + 60 for other in sent_at) <= 2
+    await bench.deliver(after_s=120)
+    assert sum(int(title.split()[0]) if "alerts" in title else 1 for title, _, _ in bench.channel.sent) == 90
+
+
+async def test_one_dead_channel_does_not_hold_up_another(world: World) -> None:
+    dead, alive = FakeChannel(error="refused or unreachable"), FakeChannel(name="slack #1")
+    picture = image(1)
+    await raised(world, picture, channels=("mailto #1", "slack #1"))
+    await Bench(world, dead).deliver()
+    await Bench(world, alive).deliver()
+    assert len(alive.sent) == 1
+    record = await world.alert(picture)
+    assert record is not None
+    assert {one.channel: one.state for one in record.deliveries} == {"mailto #1": "waiting", "slack #1": "delivered"}
+    assert record.undelivered
+
+
+async def test_couriers_at_once_do_not_overwrite_each_other(world: World) -> None:
+    channels = [FakeChannel(name=f"slack #{number}") for number in range(4)]
+    pictures = [image(number) for number in range(3)]
+    await raised(world, *pictures, channels=tuple(channel.name for channel in channels))
+    shared = Bench(world, channels[0]).book
+    benches = [Bench(world, channel) for channel in channels]
+    for bench in benches:
+        bench.courier._book = shared
+    await asyncio.gather(*(bench.deliver() for bench in benches))
+    for picture in pictures:
+        record = await world.alert(picture)
+        assert record is not None
+        assert {one.state for one in record.deliveries} == {"delivered"}
+        assert not record.undelivered
+
+
+async def test_a_retraction_during_the_delivery_is_not_marked_as_delivered(world: World) -> None:
+    bench = Bench(world, FakeChannel())
+    picture = image(1)
+    await raised(world, picture)
+    notices = await bench.book.waiting("mailto #1")
+    await world.put(image(1, model="b", verdict=Verdict.ORDINARY))
+    await world.service("mailto #1").reconcile([picture.image_id])
+    assert await bench.book.settle(notices, "mailto #1", error=None) == []
+    assert (await bench.delivery(picture)).state == "waiting"
+    await bench.deliver()
+    assert bench.channel.sent[0][0].startswith("Retracted")
+
+
+async def test_what_waits_for_a_removed_channel_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "_AT_ONCE", 2)
+    bench = Bench(world, FakeChannel())
+    both = [image(number) for number in range(5)]
+    only_old = [image(number) for number in range(5, 8)]
+    await raised(world, *both, channels=("mailto #1", "slack #7"))
+    await raised(world, *only_old, channels=("slack #7",))
+    assert await bench.book.end_orphans(["mailto #1"]) == 8
+    for picture in both:
+        record = await world.alert(picture)
+        assert record is not None
+        assert [one.state for one in record.deliveries] == ["waiting", "failed"]
+        assert record.undelivered
+    assert (await bench.delivery(only_old[0])).error == "the channel is no longer in the settings"
+    assert await bench.book.end_orphans(["mailto #1"]) == 0
+
+
+async def test_a_dead_channels_backlog_does_not_starve_another(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "_AT_ONCE", 2)
+    await raised(world, *(image(number) for number in range(5)), channels=("mailto #1",))
+    await raised(world, image(9), channels=("slack #1",))
+    bench = Bench(world, FakeChannel(name="slack #1"))
+    await bench.deliver()
+    assert len(bench.channel.sent) == 1
+
+
+async def test_an_alert_whose_image_is_gone_is_still_told(world: World) -> None:
+    bench = Bench(world, FakeChannel())
+    picture = image(1)
+    await raised(world, picture)
+    await world.records.delete(Collection.IMAGES, [picture.image_id])
+    await bench.deliver()
+    broken = image(2)
+    await raised(world, broken)
+    await world.records.upsert(Collection.IMAGES, [{**broken.model_dump(mode="json"), "original": None}])
+    await bench.deliver()
+    assert [(title[:15], attached) for title, _, attached in bench.channel.sent] == [("Strange: spiral", None)] * 2
+
+
+async def test_names_from_strangers_are_made_harmless(world: World) -> None:
+    bench = Bench(world, FakeChannel())
+    await raised(world, image(1, name="@everyone <!here>\x1b[31m\nsubject: x" + "y" * 150))
+    await bench.deliver()
+    (_, body, _) = bench.channel.sent[0]
+    assert "@" not in body
+    assert "<!" not in body
+    assert "\x1b" not in body
+    assert "\nsubject" not in body
+    assert max(len(line) for line in body.splitlines()) < 160
+
+
+async def test_the_loop_wakes_on_news_survives_an_absent_store_and_stops(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "LOOK_EVERY_S", 3600.0)
+    bench = Bench(world, FakeChannel())
+    looks = 0
+    real = bench.book.waiting
+
+    async def waiting(channel: str) -> list[Notice]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise StoreUnavailable("locked")
+        return await real(channel)
+
+    monkeypatch.setattr(bench.book, "waiting", waiting)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(bench.courier.run(stopping))
+    async with asyncio.timeout(20):
+        while looks < 1:
+            await asyncio.sleep(0.01)
+        await raised(world, image(1))
+        bench.courier.wake()
+        while not bench.channel.sent:
+            await asyncio.sleep(0.01)
+        stopping.set()
+        await running
+
+
+def _notices(count: int) -> list[Any]:
+    return [SimpleNamespace(number=number) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "budget", "probing", "sizes"),
+    [
+        (0, 6, False, []),
+        (3, 0, False, []),
+        (1, 1, False, [1]),
+        (1, 6, True, [1]),
+        (6, 6, False, [1] * 6),
+        (7, 6, False, [1, 1, 1, 1, 1, 2]),
+        (9, 1, False, [9]),
+        (9, 6, True, [9]),
+    ],
+)
+def test_the_plan_keeps_to_its_budget(count: int, budget: int, probing: bool, sizes: list[int]) -> None:
+    notices = _notices(count)
+    messages = plan(notices, budget=budget, probing=probing)
+    assert [len(message.notices) for message in messages] == sizes
+    assert [notice for message in messages for notice in message.notices] == (notices if sizes else [])
+    assert [message.kind for message in messages] == ["one" if size == 1 else "digest" for size in sizes]

@@ -1,0 +1,39 @@
+"""The composition: what is consumed, what is refused at start, what is kept secret."""
+
+import json
+from pathlib import Path
+
+import pytest
+from astrolens.contracts import topics
+from astrolens.contracts.events import ImageAnalyzed
+from astrolens.notifier.main import create_app
+from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.settings import load_settings
+from pydantic import SecretStr
+
+SECRET = "hunter2-Tr0ub4dor"
+
+# One of Apprise's hundred plugins imports it.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+
+def test_it_consumes_analyses_and_names_its_channels(tmp_path: Path) -> None:
+    app = create_app(
+        load_settings(
+            home=tmp_path,
+            events_url="kafka://127.0.0.1:9",
+            notify_urls=(SecretStr(f"json://localhost/{SECRET}"), SecretStr(f"mailto://a:{SECRET}@example.org")),
+        )
+    )
+    assert [consumer.topic for consumer in app.bus.consumers] == [topics.IMAGES_ANALYZED]
+    assert app.bus.consumers[0].event is ImageAnalyzed
+    assert app.info["channels"] == ["json #1", "mailto #1"]
+    assert SECRET not in json.dumps(app.info)
+    assert not list(tmp_path.iterdir()), "building must open nothing"
+
+
+def test_a_bad_notification_address_stops_the_start(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, events_url="kafka://127.0.0.1:9", notify_urls=f"nosuch://{SECRET}")
+    with pytest.raises(ConfigurationError, match="ASTROLENS_NOTIFY_URLS: address 1 of 1") as caught:
+        create_app(settings)
+    assert SECRET not in str(caught.value)
