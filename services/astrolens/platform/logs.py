@@ -35,7 +35,7 @@ def configure_logs(settings: Settings, *, service: str, instance: str, stream: T
         hide_secrets,
     ]
     output = stream or sys.stderr
-    last: list[Processor]
+    last: list[Any]
     if settings.log_format == "json":
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
@@ -44,7 +44,7 @@ def configure_logs(settings: Settings, *, service: str, instance: str, stream: T
         last = [structlog.dev.ConsoleRenderer(colors=output.isatty(), exception_formatter=plain)]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, hide_credentials],
     )
     handler = logging.StreamHandler(output)
     handler.setFormatter(formatter)
@@ -61,17 +61,21 @@ def configure_logs(settings: Settings, *, service: str, instance: str, stream: T
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
+        # A cached logger would outlive a second configuration, and no test could capture it.
+        cache_logger_on_first_use=False,
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service, instance=instance)
 
 
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Hide values under telling names, and credentials inside URLs, also in the text of errors."""
-    for name, value in event.items():
+    """Hide values under telling names."""
+    for name in event:
         if _SECRET_NAMES.search(name):
             event[name] = _HIDDEN
-        elif isinstance(value, str) and "://" in value:
-            event[name] = _URL_CREDENTIALS.sub(f"{_HIDDEN}@", value)
     return event
+
+
+def hide_credentials(_logger: Any, _method: str, line: Any) -> Any:
+    """Hide credentials inside URLs, wherever in the finished line they are: errors and traces quote them too."""
+    return _URL_CREDENTIALS.sub(f"{_HIDDEN}@", line) if isinstance(line, str) and "://" in line else line

@@ -217,9 +217,14 @@ class ServiceApp:
         stop.cancel()
         if not opening.done():
             opening.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        try:
             await opening
-        return not opening.cancelled()
+        except (asyncio.CancelledError, TransientError):
+            # Asked to stop while waiting for something: whether it would have come does not matter any more.
+            if not self.stopping.is_set():
+                raise
+            return False
+        return True
 
     async def _open(self, shutdown: Shutdown, taken: socket.socket | None) -> None:
         # Each step registers its end first, so that what is half open is closed as well. They end in reverse.
