@@ -59,8 +59,8 @@ def make_cutout(data: bytes, limits: DecodeLimits | None = None) -> Cutout:
     screen(picture)
     side = limits.cutout_side
     if max(picture.size) > side:
-        # Box means over whole pixels first, then the filter: twice the speed, without aliasing.
-        picture.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        # Hamming: sharper than linear, and unlike cubic filters without dark rings around stars.
+        picture.thumbnail((side, side), Image.Resampling.HAMMING, reducing_gap=2.0)
     picture = picture.convert("RGB")
     return Cutout(
         jpeg=encode_jpeg(picture),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from astrolens.science.decoding_fits import read_fits
-from astrolens.science.inflating import inflate
+from astrolens.science.decoding_fits import check_first_header, read_fits
+from astrolens.science.inflating import inflate, inflate_head
 from astrolens.science.rejection import DecodeLimits, ImageRejected
 from astrolens.science.stretch import asinh_rgb, block_mean, percentile_grey
 
@@ -32,6 +32,7 @@ _STRANGERS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF document"),
     (b"BZh", "a bzip2 archive, which is not read"),
 )
+_HEAD_BYTES = 64 * 2**10
 _DEEP_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
 
 
@@ -77,10 +78,11 @@ def decode(data: bytes, limits: DecodeLimits) -> Decoded:
     if media_type in _PILLOW_FORMATS:
         return _decode_raster(data, media_type, limits)
     if media_type == "application/gzip":
-        inflated = inflate(data, limits.max_inflated_bytes)
-        if not inflated.startswith(b"SIMPLE  ="):
+        head = inflate_head(data, _HEAD_BYTES)
+        if not head.startswith(b"SIMPLE  ="):
             raise ImageRejected("not-an-image", "The gzip archive holds something other than a FITS image.")
-        return _decode_fits(inflated, limits, file_bytes=len(data))
+        check_first_header(head, limits, file_bytes=len(data))
+        return _decode_fits(inflate(data, limits.max_inflated_bytes), limits, file_bytes=len(data))
     return _decode_fits(data, limits, file_bytes=len(data))
 
 

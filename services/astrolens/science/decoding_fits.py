@@ -89,6 +89,26 @@ def read_fits(data: Buffer, limits: DecodeLimits, *, file_bytes: int) -> NDArray
     raise ImageRejected("empty", "The FITS file holds no image.")
 
 
+def check_first_header(head: bytes, limits: DecodeLimits, *, file_bytes: int) -> None:
+    """Refuse a file by its first header, before the rest of it is inflated.
+
+    Args:
+        head: The file's beginning; a header longer than it is let through.
+        limits: Bounds on the image.
+        file_bytes: The file's size as it came.
+
+    Raises:
+        ImageRejected: `too-large`, `bomb`, `too-small`, `unreadable`.
+    """
+    try:
+        cards, data_start = _cards(head, 0)
+    except ImageRejected:
+        return
+    shape = _Hdu(0, cards, data_start, 0).shape()
+    if len(shape) >= 2 and math.prod(shape) > 0:
+        limits.check_pixels(shape[-1], shape[-2], planes=math.prod(shape[:-2]), file_bytes=file_bytes)
+
+
 def _hdus(data: Buffer) -> Iterator[_Hdu]:
     """The header-data units, one after the other, without looking at their data."""
     start = 0

@@ -7,6 +7,18 @@ from astrolens.science.rejection import ImageRejected
 _CHUNK = 1 << 20
 
 
+def inflate_head(data: bytes, size: int) -> bytes:
+    """What a gzip file begins with, at most `size` bytes: enough to look at its header first.
+
+    Raises:
+        ImageRejected: `unreadable`.
+    """
+    try:
+        return zlib.decompressobj(wbits=31).decompress(data, size)
+    except zlib.error as error:
+        raise ImageRejected("unreadable", f"The gzip data are damaged: {error}.") from None
+
+
 def inflate(data: bytes, max_bytes: int) -> bytearray:
     """The first member of a gzip file.
 

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 
-class ImageRejected(Exception):  # noqa: N818 - a verdict about the image, not a failure of ours
+class ImageRejected(Exception):
     """These bytes will never become a cutout.
 
     Attributes:

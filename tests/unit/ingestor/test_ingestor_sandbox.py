@@ -1,0 +1,233 @@
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from astrolens.ingestor import sandbox as sandbox_module
+from astrolens.ingestor.sandbox import DecodingSandbox, SandboxLimits, SandboxUnavailable
+from astrolens.ingestor.sandbox_wire import (
+    LENGTHS,
+    MalformedReply,
+    cutout_reply,
+    frame,
+    parse_reply,
+    rejection_reply,
+)
+from astrolens.science.cutouts import Cutout, ImageRejected, make_cutout
+
+from tests.made_images import BOMBS, encoded, rgb, rubbish, sky, tile_compressed
+
+JPEG = encoded(rgb(300), "JPEG")
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[DecodingSandbox]:
+    async with DecodingSandbox(1) as running:
+        yield running
+
+
+async def code_of(sandbox: DecodingSandbox, data: bytes) -> str:
+    with pytest.raises(ImageRejected) as caught:
+        await sandbox.decode(data)
+    return caught.value.code
+
+
+def children() -> list[int]:
+    """Decoding children of this process."""
+    listed = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    return [int(pid) for pid in listed if b"sandbox_child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def body_of(reply: bytes) -> tuple[bytes, bytes]:
+    head, body = LENGTHS.unpack(reply[: LENGTHS.size])
+    rest = reply[LENGTHS.size :]
+    assert len(rest) == head + body
+    return rest[:head], rest[head:]
+
+
+async def test_a_child_makes_the_very_cutout_that_this_process_makes(sandbox: DecodingSandbox) -> None:
+    assert await sandbox.decode(JPEG) == make_cutout(JPEG)
+
+
+async def test_many_at_once_keep_their_order_and_their_answers() -> None:
+    originals = [encoded(rgb(100 + n), "JPEG") if n % 5 else b"text" for n in range(60)]
+    async with DecodingSandbox(2) as pool:
+        answers = await asyncio.gather(*(pool.decode(data) for data in originals), return_exceptions=True)
+    for n, answer in enumerate(answers):
+        if n % 5:
+            assert isinstance(answer, Cutout)
+            assert answer.original_width == 100 + n
+        else:
+            assert isinstance(answer, ImageRejected)
+
+
+async def test_bombs_and_rubbish_harm_neither_child_nor_parent(sandbox: DecodingSandbox) -> None:
+    await sandbox.decode(JPEG)
+    before = children()
+    for name, make in BOMBS.items():
+        assert await code_of(sandbox, make()) == "bomb", name
+    for name, (data, code) in rubbish().items():
+        assert await code_of(sandbox, data) == code, name
+    assert (await sandbox.decode(tile_compressed(sky()))).media_type == "image/fits"
+    assert children() == before, "none of these may cost a child"
+    assert peak_memory(before[0]) < 900 * 2**20
+
+
+def peak_memory(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+
+async def test_memory_beyond_the_limit_is_refused_and_the_child_replaced() -> None:
+    limits = SandboxLimits(address_space=300 * 2**20)
+    big = encoded(rgb(64), "PNG", compress_level=1)
+    async with DecodingSandbox(1, limits) as pool:
+        await pool.decode(big)
+        before = children()
+        # 60 million pixels are allowed, but need more memory than this child has.
+        assert await code_of(pool, BOMBS["png"](7900)) in {"bomb", "unreadable"}
+        assert await pool.decode(big) == make_cutout(big)
+        assert len(children()) == len(before)
+
+
+async def test_a_killed_child_costs_nothing_when_the_image_is_innocent(sandbox: DecodingSandbox) -> None:
+    await sandbox.decode(JPEG)
+    pending = [asyncio.ensure_future(sandbox.decode(JPEG)) for _ in range(30)]
+    await asyncio.sleep(0.02)
+    os.kill(children()[0], signal.SIGKILL)
+    assert all([await one == make_cutout(JPEG) for one in pending])
+
+
+async def test_a_child_that_always_dies_is_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    causes: list[str] = []
+    async with DecodingSandbox(1, on_death=causes.append) as pool:
+        await pool.decode(JPEG)
+        receive = sandbox_module._Child.receive
+
+        async def die(child: sandbox_module._Child) -> Cutout | ImageRejected:
+            child._process.kill()
+            await child._process.wait()
+            return await receive(child)
+
+        def swallow(child: sandbox_module._Child, jobs: object) -> None:
+            """The child gets nothing to do, so that it dies without an answer."""
+
+        monkeypatch.setattr(sandbox_module._Child, "receive", die)
+        monkeypatch.setattr(sandbox_module._Child, "send", swallow)
+        assert await code_of(pool, JPEG) == "decoder-died"
+        monkeypatch.undo()
+        assert causes == ["died", "died"]
+        assert await pool.decode(JPEG) == make_cutout(JPEG)
+
+
+async def test_a_child_that_hangs_is_killed_in_time_and_its_image_refused() -> None:
+    causes: list[str] = []
+    async with DecodingSandbox(1, SandboxLimits(wall_s=0.5), on_death=causes.append) as pool:
+        await pool.decode(JPEG)
+        hanging = children()[0]
+        os.kill(hanging, signal.SIGSTOP)
+        behind = [asyncio.ensure_future(pool.decode(JPEG)) for _ in range(4)]
+        outcomes = await asyncio.gather(*behind, return_exceptions=True)
+        assert [isinstance(one, ImageRejected) for one in outcomes] == [True, False, False, False]
+        assert isinstance(outcomes[0], ImageRejected)
+        assert outcomes[0].code == "timeout"
+        assert causes == ["timeout"]
+        assert not Path(f"/proc/{hanging}").exists()
+
+
+async def test_children_are_replaced_after_their_share() -> None:
+    async with DecodingSandbox(1, SandboxLimits(images_per_child=5, batch=3)) as pool:
+        seen: set[int] = set()
+        for _ in range(4):
+            await asyncio.gather(*(pool.decode(JPEG) for _ in range(4)))
+            seen |= set(children())
+        assert len(seen) >= 3
+
+
+async def test_children_are_confined(sandbox: DecodingSandbox) -> None:
+    await sandbox.decode(JPEG)
+    pid = children()[0]
+    limits = SandboxLimits()
+    assert resource.prlimit(pid, resource.RLIMIT_AS) == (limits.address_space, limits.address_space)
+    assert resource.prlimit(pid, resource.RLIMIT_FSIZE) == (0, 0)
+    assert resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] <= 64
+    assert resource.prlimit(pid, resource.RLIMIT_CPU)[0] < 60
+    environment = Path(f"/proc/{pid}/environ").read_bytes()
+    assert b"OPENBLAS_NUM_THREADS=1" in environment
+    assert b"ASTROLENS_" not in environment
+
+
+async def test_closing_ends_the_children_and_frees_the_callers() -> None:
+    pool = DecodingSandbox(1)
+    await pool.start()
+    await pool.decode(JPEG)
+    os.kill(children()[0], signal.SIGSTOP)
+    pending = [asyncio.ensure_future(pool.decode(JPEG)) for _ in range(20)]
+    await asyncio.sleep(0.05)
+    await pool.close()
+    outcomes = await asyncio.gather(*pending, return_exceptions=True)
+    assert all(isinstance(one, SandboxUnavailable) for one in outcomes)
+    assert children() == []
+    with pytest.raises(SandboxUnavailable):
+        await pool.decode(JPEG)
+
+
+async def test_a_caller_that_gives_up_does_not_disturb_the_others(sandbox: DecodingSandbox) -> None:
+    first = asyncio.ensure_future(sandbox.decode(JPEG))
+    others = [asyncio.ensure_future(sandbox.decode(JPEG)) for _ in range(5)]
+    await asyncio.sleep(0)
+    first.cancel()
+    assert all([await one == make_cutout(JPEG) for one in others])
+
+
+async def test_a_child_that_cannot_start_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_module.sys, "executable", "/bin/false")
+    async with DecodingSandbox(1) as pool:
+        with pytest.raises(SandboxUnavailable):
+            await pool.decode(JPEG)
+
+
+async def test_too_large_a_file_never_reaches_a_child(sandbox: DecodingSandbox) -> None:
+    limits = SandboxLimits()
+    assert await code_of(sandbox, bytes(limits.decode.max_bytes + 1)) == "too-large"
+
+
+def test_replies_survive_the_wire() -> None:
+    cutout = make_cutout(JPEG)
+    head, body = body_of(cutout_reply(cutout))
+    assert parse_reply(head, body, side=256) == (cutout, False)
+    answer, retire = parse_reply(*body_of(rejection_reply("bomb", "Too much.", retire=True)), side=256)
+    assert isinstance(answer, ImageRejected)
+    assert (answer.code, answer.detail, retire) == ("bomb", "Too much.", True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 4000},
+        {"width": -1},
+        {"width": "many"},
+        {"scale": 7.0},
+        {"phash": "../../etc"},
+        {"media_type": "text/html"},
+        {"stretch": "x" * 5000},
+        {"surprise": 1},
+        {"jpeg": b"GIF89a"},
+    ],
+    ids=str,
+)
+def test_the_parent_believes_no_impossible_cutout(change: dict[str, object]) -> None:
+    fields = {**asdict(make_cutout(JPEG)), **change}
+    body = fields.pop("jpeg")
+    with pytest.raises(MalformedReply):
+        parse_reply(*body_of(frame({"cutout": fields}, body)), side=256)
+
+
+@pytest.mark.parametrize("head", [b"", b"[]", b"{}", b"null", b'{"rejected": {"code": "A B", "detail": "x"}}', b"\xff"])
+def test_the_parent_believes_no_nonsense(head: bytes) -> None:
+    with pytest.raises(MalformedReply):
+        parse_reply(head, b"", side=256)

@@ -1,0 +1,71 @@
+import csv
+
+import numpy as np
+import pytest
+from astrolens.science.cutouts import ImageRejected, make_cutout
+from astrolens.science.screening import looks_like_text, screen
+from astrolens.science.simulation import simulate
+from PIL import Image, ImageDraw
+
+from tests.made_images import encoded
+from tests.shared_data import shared_data
+
+ERROR_PAGE = "587729387686002878"
+"""The recorded SkyServer error in Galaxy Zoo's sample."""
+
+
+def message(side: int, *, ink: str = "white", paper: str = "black", lines: int = 4) -> Image.Image:
+    picture = Image.new("RGB", (side, side), paper)
+    draw = ImageDraw.Draw(picture)
+    for line in range(lines):
+        draw.text((12, 12 + 16 * line), "SELECT img FROM fGetNearbyFrameEq has failed", fill=ink)
+    return picture
+
+
+@pytest.mark.parametrize("side", [256, 423, 900])
+@pytest.mark.parametrize(("ink", "paper"), [("white", "black"), ("black", "white"), ("yellow", "navy")])
+def test_rendered_messages_are_refused(side: int, ink: str, paper: str) -> None:
+    with pytest.raises(ImageRejected) as caught:
+        make_cutout(encoded(message(side, ink=ink, paper=paper), "JPEG", quality=90))
+    assert caught.value.code == "error-page"
+
+
+def test_noise_alone_is_a_blank_field() -> None:
+    noise = np.random.default_rng(1).normal(6, 1.5, (256, 256, 3)).clip(0, 255).astype(np.uint8)
+    with pytest.raises(ImageRejected) as caught:
+        screen(Image.fromarray(noise))
+    assert caught.value.code == "blank-field"
+
+
+def test_one_faint_galaxy_is_enough() -> None:
+    noise = np.random.default_rng(1).normal(6, 1.5, (256, 256)).clip(0, 255)
+    noise[120:130, 120:130] += 14
+    screen(Image.fromarray(noise.astype(np.uint8)))
+
+
+def test_sharp_stars_on_a_clean_sky_are_no_text() -> None:
+    picture = np.zeros((256, 256), np.uint8)
+    for x, y in np.random.default_rng(2).integers(5, 250, (60, 2)):
+        picture[y - 1 : y + 2, x - 1 : x + 2] = 90
+        picture[y, x] = 255
+    assert not looks_like_text(Image.fromarray(picture))
+
+
+def test_the_simulated_sky_passes() -> None:
+    for index in range(40):
+        make_cutout(simulate(4, index, oddity_rate=0.5).jpeg)
+
+
+def test_of_all_real_pictures_the_error_page_alone_is_refused() -> None:
+    """Every real cutout: 8,903 of them, so the sample is thinned where nothing odd is expected."""
+    folder = shared_data()
+    with (folder / "galaxies" / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    chosen = [row for number, row in enumerate(rows) if row["oddity"] == "dont-know" or number % 12 == 0]
+    refused = {}
+    for row in chosen:
+        try:
+            make_cutout((folder / row["file"]).read_bytes())
+        except ImageRejected as rejected:
+            refused[row["object_id"]] = rejected.code
+    assert refused == {ERROR_PAGE: "error-page"}
