@@ -1,0 +1,493 @@
+"""The SDSS source and the safe fetcher against a local server that keeps SkyServer's contract, troubles included."""
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from astrolens.contracts.records import Observation
+from astrolens.ingestor.feeding import Feeder
+from astrolens.ingestor.fetching import FetchFailed, FetchRefused, SafeFetcher
+from astrolens.ingestor.gate import Gate
+from astrolens.ingestor.sandbox import DecodingSandbox
+from astrolens.ingestor.sources.base import Offer
+from astrolens.ingestor.sources.pacing import Circuit, TokenBucket
+from astrolens.ingestor.sources.sdss import SdssSource
+from astrolens.ingestor.sources.skyserver import BadAnswer, Galaxy, SkyServer, read_galaxies
+from astrolens.platform.stores.collections import Collection
+from PIL import Image, ImageDraw
+
+from tests.shared_data import shared_data
+from tests.unit.ingestor.ingestor_fakes import ingest_at
+
+JPEG = b"\xff\xd8\xff\xe0" + b"sky " * 1000
+FIRST_OBJID = 1237645941824356443
+"""Beyond 2^53: a float would name another galaxy."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _row(number: int) -> dict[str, Any]:
+    return {
+        "objID": FIRST_OBJID + number,
+        "ra": 40.1 + number / 100,
+        "dec": -0.2,
+        "petroRad_r": 8.5,
+        "petroMag_r": 16.4,
+        "run": 109,
+        "camcol": 1,
+        "field": 52,
+    }
+
+
+class Sky:
+    """SkyServer as the source knows it. `query` and `picture` may be replaced by troubles, used up one by one."""
+
+    def __init__(self, galaxies: int = 5) -> None:
+        self.rows = [_row(number) for number in range(galaxies)]
+        self.query_troubles: list[Handler] = []
+        self.picture_troubles: list[Handler] = []
+        self.queries: list[str] = []
+        self.pictures: list[dict[str, str]] = []
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/dr17/SkyServerWS/SearchTools/SqlSearch", self._query)
+        app.router.add_get("/dr17/SkyServerWS/ImgCutout/getjpeg", self._picture)
+        app.router.add_get("/{path:.*}", self._elsewhere)
+        return app
+
+    async def _query(self, request: web.Request) -> web.StreamResponse:
+        self.queries.append(request.query["cmd"])
+        if self.query_troubles:
+            return await self.query_troubles.pop(0)(request)
+        assert request.query["format"] == "json"
+        words = request.query["cmd"].split()
+        limit, after = int(words[2]), int(words[words.index(">") + 1])
+        rows = [row for row in self.rows if row["objID"] > after][:limit]
+        # SkyServer sends its JSON as text/plain in some releases; the type must not matter.
+        return web.Response(text=json.dumps([{"TableName": "Table1", "Rows": rows}]), content_type="text/plain")
+
+    async def _picture(self, request: web.Request) -> web.StreamResponse:
+        self.pictures.append(dict(request.query))
+        if self.picture_troubles:
+            return await self.picture_troubles.pop(0)(request)
+        return web.Response(body=JPEG + request.query["ra"].encode(), content_type="image/jpeg")
+
+    async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(text="elsewhere")
+
+
+def _answers(status: int = 200, body: bytes = b"", **headers: str) -> Handler:
+    async def handle(_: web.Request) -> web.StreamResponse:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(status=status, body=body, headers=names)
+
+    return handle
+
+
+class Waits:
+    """Sleeps by remembering how long."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def _fetcher(server: TestServer, **limits: Any) -> AsyncGenerator[SafeFetcher, None]:
+    settings: dict[str, Any] = {"max_bytes": 100_000, "total_s": 5.0, "read_s": 2.0} | limits
+    fetcher = SafeFetcher(hosts=[f"{server.host}:{server.port}"], allow_loopback=True, **settings)
+    await fetcher.open()
+    try:
+        yield fetcher
+    finally:
+        await fetcher.close()
+
+
+@asynccontextmanager
+async def _source(sky: Sky, **limits: Any) -> AsyncGenerator[tuple[SdssSource, Waits], None]:
+    async with TestServer(sky.app()) as server, _fetcher(server, **limits) as fetcher:
+        waits = Waits()
+        source = SdssSource(
+            fetcher=fetcher,
+            server=SkyServer(f"http://{server.host}:{server.port}/dr17"),
+            rate_per_min=6000,
+            query_limit=2,
+            bucket=TokenBucket(1e9),
+            circuit=Circuit(first_s=100, longest_s=1000),
+            sleep=waits,
+        )
+        yield source, waits
+
+
+async def _all(source: SdssSource, position: dict[str, Any] | None = None) -> list[Offer]:
+    async with asyncio.timeout(20):
+        return [offer async for offer in source.offers(position)]
+
+
+async def test_every_galaxy_is_offered_once_in_order() -> None:
+    sky = Sky(5)
+    async with _source(sky) as (source, waits):
+        offers = await _all(source)
+    assert [offer.ref for offer in offers] == [str(FIRST_OBJID + number) for number in range(5)]
+    assert all(offer.refusal is None for offer in offers)
+    assert waits.seconds == []
+    assert len(sky.queries) == 4, "three pages of at most two, and the empty one that ends the survey"
+    assert f"p.objID > {FIRST_OBJID + 1} " in sky.queries[1]
+    assert sky.pictures[0] == {
+        "ra": "40.1000000",
+        "dec": "-0.2000000",
+        "scale": "0.396",
+        "width": "218",
+        "height": "218",
+    }
+    first = offers[0]
+    assert first.position == {"after_objid": str(FIRST_OBJID)}
+    assert first.observation.name == "SDSS J024024.00-001200.0"
+    assert first.observation.survey == "sdss"
+    assert first.observation.pixel_scale_arcsec == 0.396
+    assert first.observation.extra["objid"] == str(FIRST_OBJID)
+
+
+async def test_a_restart_goes_on_behind_the_last_galaxy() -> None:
+    sky = Sky(5)
+    async with _source(sky) as (source, _):
+        offers = await _all(source, {"after_objid": str(FIRST_OBJID + 2)})
+    assert [offer.ref for offer in offers] == [str(FIRST_OBJID + 3), str(FIRST_OBJID + 4)]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"<html>Server Error</html>", "no JSON"),
+        (b"", "no JSON"),
+        (b"{}", "no table"),
+        (b"[]", "no table"),
+        (b"null", "no table"),
+        (b'[{"TableName": "Table1"}]', "no table"),
+        (b'[{"ErrorCode": 400, "ErrorMessage": "Incorrect syntax near FROM"}]', "Incorrect syntax near FROM"),
+        (json.dumps([{"Rows": [{**_row(0), "petroRad_r": None}]}]).encode(), "no column petrorad_r"),
+        (json.dumps([{"Rows": [{"objID": 1, "right_ascension": 2.0, "dec": 3.0}]}]).encode(), "no column ra"),
+        (json.dumps([{"Rows": [{**_row(0), "ra": "here"}]}]).encode(), "column of another kind"),
+        (json.dumps([{"Rows": [{**_row(0), "objID": 1.2376e18}]}]).encode(), "makes no sense"),
+        (json.dumps([{"Rows": [{**_row(0), "dec": -91.0}]}]).encode(), "makes no sense"),
+        (json.dumps([{"Rows": [7]}]).encode(), "no columns"),
+        (json.dumps([{"Rows": [_row(-5)]}]).encode(), "repeats galaxies"),
+    ],
+)
+async def test_an_answer_that_is_no_result_is_an_outage_and_never_an_empty_sky(body: bytes, sentence: str) -> None:
+    sky = Sky(1)
+    sky.query_troubles = [_answers(body=body)]
+    async with _source(sky) as (source, waits):
+        seen = _watch(source)
+        offers = await _all(source, {"after_objid": str(FIRST_OBJID - 1)})
+    assert [offer.ref for offer in offers] == [str(FIRST_OBJID)]
+    assert len(waits.seconds) == 1
+    assert 50 <= waits.seconds[0] <= 100
+    assert [state for state, _ in seen] == ["idle", "unreachable", "running"]
+    assert sentence in (seen[1][1] or "")
+
+
+def _watch(source: SdssSource) -> list[tuple[str, str | None]]:
+    seen: list[tuple[str, str | None]] = []
+    show = source.report.set
+
+    def watched(state: Any, detail: str | None = None, **rest: Any) -> None:
+        seen.append((state, detail))
+        show(state, detail, **rest)
+
+    source.report.set = watched  # type: ignore[method-assign]
+    seen.append((source.report.state, None))
+    return seen
+
+
+async def test_a_short_outage_is_bridged_by_a_few_attempts() -> None:
+    sky = Sky(1)
+    sky.query_troubles = [_answers(500), _answers(503, Retry_After="4")]
+    sky.picture_troubles = [_answers(429, Retry_After="7")]
+    async with _source(sky) as (source, waits):
+        offers = await _all(source)
+    assert offers[0].data is not None
+    assert len(waits.seconds) == 3
+    assert 0.5 <= waits.seconds[0] <= 1.0
+    assert waits.seconds[1:] == [4.0, 7.0]
+
+
+async def test_a_long_wait_that_the_server_asks_for_opens_the_circuit() -> None:
+    sky = Sky(1)
+    sky.query_troubles = [_answers(503, Retry_After="600")]
+    async with _source(sky) as (source, waits):
+        await _all(source)
+    assert waits.seconds == [600.0]
+    assert len(sky.queries) == 3, "asked once, left alone, asked again, and once more for the end"
+
+
+async def test_a_long_outage_is_shown_and_nothing_is_skipped() -> None:
+    sky = Sky(2)
+    sky.picture_troubles = [_answers(500)] * 5
+    async with _source(sky) as (source, waits):
+        seen = _watch(source)
+        offers = await _all(source)
+    assert [offer.ref for offer in offers] == [str(FIRST_OBJID), str(FIRST_OBJID + 1)]
+    assert all(offer.refusal is None for offer in offers)
+    assert [state for state, _ in seen] == ["idle", "running", "unreachable", "running"]
+    assert "answers 500" in (seen[2][1] or "")
+    assert max(waits.seconds) >= 50
+
+
+async def test_one_broken_object_does_not_block_the_survey() -> None:
+    sky = Sky(2)
+    sky.picture_troubles = [_answers(500)] * 9
+    async with _source(sky) as (source, _):
+        offers = await _all(source)
+    assert offers[0].refusal is not None
+    assert offers[0].refusal.code == "http-500"
+    assert offers[1].refusal is None
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"\xff\xd8" + b"\0" * 2000, "blank-field"),
+        (b"<html>There was an error</html>", "error-page"),
+        (b"", "error-page"),
+    ],
+)
+async def test_unusable_pictures_are_refused_with_their_reason(body: bytes, code: str) -> None:
+    sky = Sky(2)
+    sky.picture_troubles = [_answers(body=body)]
+    async with _source(sky) as (source, waits):
+        offers = await _all(source)
+    assert [offer.refusal.code if offer.refusal else None for offer in offers] == [code, None]
+    assert waits.seconds == []
+
+
+async def test_nothing_but_blank_pictures_is_an_outage() -> None:
+    sky = Sky(15)
+    sky.picture_troubles = [_answers(body=b"\xff\xd8 blank")] * 11
+    async with _source(sky) as (source, waits):
+        seen = _watch(source)
+        offers = await _all(source)
+    assert sum(offer.refusal is not None for offer in offers) == 9
+    assert any(state == "unreachable" and "last 10 pictures" in (detail or "") for state, detail in seen)
+    assert len(waits.seconds) == 2
+
+
+async def test_a_redirect_is_followed_only_to_where_it_may_go() -> None:
+    sky = Sky(1)
+    sky.picture_troubles = [_answers(302, Location="http://127.0.0.1:1/inside")] * 3
+    async with _source(sky) as (source, _):
+        [offer] = await _all(source)
+    assert offer.refusal is not None
+    assert offer.refusal.code == "host-not-allowed"
+    assert "127.0.0.1:1" in offer.refusal.detail
+
+
+@pytest.mark.parametrize(
+    "location", ["http://169.254.169.254/latest/meta-data", "http://localhost/", "file:///etc/passwd"]
+)
+async def test_redirects_start_the_checks_over(location: str) -> None:
+    sky = Sky()
+    sky.picture_troubles = [_answers(301, Location=location)]
+    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
+        with pytest.raises(FetchRefused):
+            await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg?ra=1&dec=1")
+
+
+async def test_redirects_within_the_host_are_followed_up_to_three_times() -> None:
+    sky = Sky()
+    url = "/dr17/SkyServerWS/ImgCutout/getjpeg?ra=1&dec=1"
+    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
+        start = f"http://{server.host}:{server.port}{url}"
+        sky.picture_troubles = [_answers(302, Location=url)] * 2 + [_answers(302, Location="/landed")]
+        landed = await fetcher.get(start)
+        assert (landed.data, urlsplit(landed.url).path) == (b"elsewhere", "/landed")
+        sky.picture_troubles = [_answers(302, Location=url)] * 4
+        with pytest.raises(FetchRefused, match="more than 3 times"):
+            await fetcher.get(start)
+        sky.picture_troubles = [_answers(302)]
+        with pytest.raises(FetchRefused, match="to nowhere"):
+            await fetcher.get(start)
+
+
+async def test_bodies_are_counted_while_they_arrive() -> None:
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(10_000):
+            await response.write(b"x" * 10_000)
+            sent += 10_000
+        return response
+
+    sky = Sky()
+    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
+        url = f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg"
+        sky.picture_troubles = [endless, _answers(body=b"x" * 100_001), _answers(body=b"x" * 100_000)]
+        for _ in range(2):
+            with pytest.raises(FetchRefused) as refused:
+                await fetcher.get(url)
+            assert refused.value.reason.code == "too-large"
+        assert len((await fetcher.get(url)).data) == 100_000
+    assert sent < 50_000_000
+
+
+async def test_a_slow_server_is_given_up() -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(100):
+            await response.write(b"x")
+            await asyncio.sleep(0.05)
+        return response
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(5)
+        return web.Response()
+
+    sky = Sky()
+    async with TestServer(sky.app()) as server, _fetcher(server, total_s=0.4, read_s=0.2) as fetcher:
+        url = f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg"
+        for trouble in (slow, silent):
+            sky.picture_troubles = [trouble]
+            with pytest.raises(FetchFailed) as failed:
+                await fetcher.get(url)
+            assert failed.value.code == "timeout"
+
+
+async def test_a_connection_that_breaks_is_a_failure_and_no_short_picture() -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "5000"})
+        await response.prepare(request)
+        await response.write(JPEG[:1000])
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    sky = Sky()
+    sky.picture_troubles = [cut]
+    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
+        with pytest.raises(FetchFailed) as failed:
+            await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg")
+    assert failed.value.code in {"cut-off", "no-connection"}
+
+
+async def test_a_server_that_is_not_there_is_a_failure(unused_tcp_port: int) -> None:
+    fetcher = SafeFetcher(hosts=[f"127.0.0.1:{unused_tcp_port}"], max_bytes=10, allow_loopback=True)
+    await fetcher.open()
+    try:
+        with pytest.raises(FetchFailed) as failed:
+            await fetcher.get(f"http://127.0.0.1:{unused_tcp_port}/")
+        assert failed.value.code == "no-connection"
+    finally:
+        await fetcher.close()
+
+
+async def test_compressed_bodies_are_not_inflated() -> None:
+    sky = Sky()
+    sky.picture_troubles = [_answers(body=b"\x1f\x8b bomb", Content_Encoding="gzip")]
+    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
+        with pytest.raises(FetchRefused, match="compressed"):
+            await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+async def test_a_refusal_of_the_server_is_one_of_ours(status: int) -> None:
+    sky = Sky()
+    sky.picture_troubles = [_answers(status)]
+    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
+        with pytest.raises(FetchRefused) as refused:
+            await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg")
+    assert refused.value.reason.code == f"http-{status}"
+
+
+async def test_from_skyserver_to_image_records(tmp_path: Path) -> None:
+    sky = Sky(4)
+    sky.picture_troubles = [_answers(body=b"\xff\xd8" + b"\0" * 100)]
+    async with _source(sky) as (source, _), ingest_at(tmp_path) as ingest:
+        feeder = Feeder(
+            source=source,
+            service=ingest.service,
+            records=ingest.records,
+            gate=Gate(records=ingest.records, max_in_flight=100),
+        )
+        await asyncio.wait_for(feeder.run(asyncio.Event()), 20)
+        assert await ingest.outcomes() == {"accepted": 3, "rejected": 1}
+        images = await ingest.all(Collection.IMAGES)
+        assert {image["observation"]["survey"] for image in images} == {"sdss"}
+        [status] = await ingest.all(Collection.SOURCES)
+        assert (status["state"], status["delivered"]) == ("finished", 4)
+        [position] = await ingest.all(Collection.META)
+        assert position["position"] == {"after_objid": str(FIRST_OBJID + 3)}
+
+
+async def test_an_error_text_as_a_picture_is_refused_by_the_sandbox(tmp_path: Path) -> None:
+    """SkyServer answers 200 with a picture of its error message: only the decoded pixels can tell."""
+    page = Image.new("RGB", (512, 512), "black")
+    draw = ImageDraw.Draw(page)
+    for line in range(30):
+        draw.text((10, 10 + 14 * line), "System.Exception: The requested area is outside the footprint.", fill="white")
+    buffer = io.BytesIO()
+    page.save(buffer, "JPEG", quality=95)
+    assert len(buffer.getvalue()) > 3000
+    sky = Sky(1)
+    sky.picture_troubles = [_answers(body=buffer.getvalue())]
+    async with (
+        DecodingSandbox(1) as sandbox,
+        _source(sky, max_bytes=10**6) as (source, _),
+        ingest_at(tmp_path, wrap=lambda _: sandbox) as ingest,
+    ):
+        gate = Gate(records=ingest.records, max_in_flight=100)
+        feeder = Feeder(source=source, service=ingest.service, records=ingest.records, gate=gate)
+        await asyncio.wait_for(feeder.run(asyncio.Event()), 60)
+        [receipt] = await ingest.all(Collection.RECEIPTS)
+    assert (receipt["outcome"], receipt["reason"]["code"]) == ("rejected", "error-page")
+
+
+def test_the_rows_of_a_recorded_answer_can_be_read() -> None:
+    """SDSS's own answers (astroquery's recordings, CSV) have the types that the source expects."""
+    lines = (shared_data() / "recorded" / "sdss" / "xid_im.txt").read_text().splitlines()
+    names = lines[1].split(",")
+    extra = {"petroRad_r": 5.0, "petroMag_r": 17.0}
+    rows = [dict(zip(names, map(json.loads, line.split(",")), strict=True)) | extra for line in lines[2:]]
+    galaxies = read_galaxies(json.dumps([{"TableName": "Table1", "Rows": rows}]).encode())
+    assert galaxies[0].objid == 1237653651835781245
+    assert galaxies[0].name == "SDSS J000805.62+145023.3"
+    assert all(isinstance(SkyServer("https://sky/dr17").observation(galaxy), Observation) for galaxy in galaxies)
+
+
+@pytest.mark.parametrize(
+    ("ra_deg", "dec_deg", "name"),
+    [
+        (0.0, 0.0, "SDSS J000000.00+000000.0"),
+        (359.9999999, -89.99999, "SDSS J235959.99-895959.9"),
+        (15.0, 10.0, "SDSS J010000.00+100000.0"),
+        (180.00029 * 1.0, -0.00003, "SDSS J120000.06-000000.1"),
+    ],
+)
+def test_names_are_truncated_as_the_convention_demands(ra_deg: float, dec_deg: float, name: str) -> None:
+    galaxy = Galaxy(1, ra_deg, dec_deg, 5.0, 17.0, 1, 1, 1)
+    assert galaxy.name == name
+
+
+def test_a_frame_has_bounds() -> None:
+    assert Galaxy(1, 0.0, 0.0, 0.1, 17.0, 1, 1, 1).side_px == 96
+    assert Galaxy(1, 0.0, 0.0, 500.0, 17.0, 1, 1, 1).side_px == 1024
+
+
+def test_a_bad_answer_is_worth_another_try() -> None:
+    with pytest.raises(BadAnswer):
+        read_galaxies(b"not json")

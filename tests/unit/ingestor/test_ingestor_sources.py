@@ -1,0 +1,343 @@
+"""Sources go on where they stopped, keep to the limits, and never stop the service."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from astrolens.contracts.records import Observation, Reason
+from astrolens.ingestor.feeding import Feeder, mark_off
+from astrolens.ingestor.gate import Gate
+from astrolens.ingestor.sources.base import Offer, Position, Report
+from astrolens.ingestor.sources.choosing import choose, skyserver
+from astrolens.ingestor.sources.folder import FolderSource
+from astrolens.ingestor.sources.pacing import Circuit, TokenBucket
+from astrolens.ingestor.sources.simulated import SimulatedSource
+from astrolens.platform.errors import ConfigurationError, StoreUnavailable
+from astrolens.platform.retry import Patience
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Change
+from astrolens.science.simulation import SimulatedImage, Truth
+
+from tests.unit.ingestor.ingestor_fakes import EPOCH, Ingest, ingest_at
+
+
+class Numbers:
+    """Offers numbers up to an end; raises where it is told to."""
+
+    name = "numbers"
+    batch = "b"
+
+    def __init__(self, end: int, *, failures: dict[int, Exception] | None = None) -> None:
+        self.end = end
+        self.failures = failures or {}
+        self.report = Report()
+        self.starts: list[int] = []
+
+    def check(self) -> None:
+        self.report.set("idle")
+
+    async def offers(self, position: Position | None) -> AsyncGenerator[Offer, None]:
+        start = int((position or {}).get("next", 0))
+        self.starts.append(start)
+        self.report.set("running")
+        for number in range(start, self.end):
+            if number in self.failures:
+                raise self.failures.pop(number)
+            yield Offer(str(number), Observation(), data=f"sky {number}".encode(), position={"next": number + 1})
+            await asyncio.sleep(0)
+
+
+def _feeder(ingest: Ingest, source: Any, *, limit: int = 10_000) -> Feeder:
+    return Feeder(
+        source=source,
+        service=ingest.service,
+        records=ingest.records,
+        gate=Gate(records=ingest.records, max_in_flight=limit, look_every_s=0.0),
+        patience=Patience(first_s=0.001, longest_s=0.001),
+        report_every_s=0.01,
+    )
+
+
+@asynccontextmanager
+async def _running(feeder: Feeder) -> AsyncGenerator[asyncio.Event, None]:
+    stopping = asyncio.Event()
+    task = asyncio.create_task(feeder.run(stopping))
+    try:
+        yield stopping
+    finally:
+        stopping.set()
+        await asyncio.wait_for(task, 10)
+
+
+async def _until(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.005)
+
+
+async def _status(ingest: Ingest, name: str = "numbers") -> dict[str, Any]:
+    return (await ingest.records.get(Collection.SOURCES, [name])).get(name, {})
+
+
+async def test_a_source_with_an_end_is_fed_whole_and_reported_as_finished(tmp_path: Path) -> None:
+    async with ingest_at(tmp_path) as ingest:
+        await asyncio.wait_for(_feeder(ingest, Numbers(100)).run(asyncio.Event()), 20)
+        assert await ingest.outcomes() == {"accepted": 100}
+        status = await _status(ingest)
+        assert (status["state"], status["delivered"], status["rate_per_min"]) == ("finished", 100, 100.0)
+
+
+async def test_a_restart_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    async with ingest_at(tmp_path) as ingest:
+        async with _running(_feeder(ingest, Numbers(10_000))) as stopping:
+            await _until(lambda: _delivered(ingest, 5))
+            stopping.set()
+        before = (await ingest.outcomes())["accepted"]
+        assert (await _status(ingest))["state"] == "off"
+    async with ingest_at(tmp_path) as ingest:
+        again = Numbers(before + 7)
+        await asyncio.wait_for(_feeder(ingest, again).run(asyncio.Event()), 20)
+        assert again.starts == [before]
+        assert await ingest.outcomes() == {"accepted": before + 7}
+
+
+async def _delivered(ingest: Ingest, count: int) -> bool:
+    return (await ingest.outcomes()).get("accepted", 0) >= count
+
+
+async def test_whatever_a_source_raises_it_is_shown_and_tried_again(tmp_path: Path) -> None:
+    failures: dict[int, Exception] = {
+        3: RuntimeError("a fault of ours"),
+        7: StoreUnavailable("away"),
+        9: ConfigurationError("no such folder"),
+    }
+    async with ingest_at(tmp_path) as ingest:
+        source = Numbers(12, failures=failures)
+        seen: set[tuple[str, str | None]] = set()
+        show, shown = source.report.set, source.report
+        shown.set = lambda state, detail=None, **rest: (seen.add((state, detail)), show(state, detail, **rest))[1]  # type: ignore[method-assign]
+        await asyncio.wait_for(_feeder(ingest, source).run(asyncio.Event()), 20)
+        assert await ingest.outcomes() == {"accepted": 12}
+        assert source.starts == [0, 3, 7, 9]
+        assert {
+            ("unreachable", "RuntimeError: a fault of ours"),
+            ("unreachable", "away"),
+            ("misconfigured", "no such folder"),
+        } <= seen
+
+
+async def test_a_source_pauses_while_enough_is_in_flight(tmp_path: Path) -> None:
+    async with ingest_at(tmp_path) as ingest, _running(_feeder(ingest, Numbers(500), limit=20)):
+        await _until(lambda: _state_is(ingest, "paused"))
+        await asyncio.sleep(0.1)
+        accepted = (await ingest.outcomes())["accepted"]
+        assert 20 <= accepted <= 20 + 2 * 32
+        assert "the limit is 20" in (await _status(ingest))["detail"]
+        images = await ingest.all(Collection.IMAGES)
+        await ingest.records.apply(
+            Collection.IMAGES, [Change(id=one["image_id"], set={"state": "analyzed"}) for one in images]
+        )
+        await _until(lambda: _delivered(ingest, accepted + 10))
+
+
+async def _state_is(ingest: Ingest, state: str) -> bool:
+    return (await _status(ingest)).get("state") == state
+
+
+async def test_a_refused_offer_is_booked_with_its_reason(tmp_path: Path) -> None:
+    class Refusing(Numbers):
+        async def offers(self, position: Position | None) -> AsyncGenerator[Offer, None]:
+            yield Offer("x", Observation(), refusal=Reason(code="blank-field", detail="Nothing was observed there."))
+
+    async with ingest_at(tmp_path) as ingest:
+        await asyncio.wait_for(_feeder(ingest, Refusing(1)).run(asyncio.Event()), 10)
+        [receipt] = await ingest.all(Collection.RECEIPTS)
+        assert (receipt["outcome"], receipt["reason"]["code"], receipt["sha256"]) == ("rejected", "blank-field", None)
+        assert receipt["settled_at"] is not None
+
+
+async def test_a_source_that_is_not_chosen_any_more_is_shown_as_off(tmp_path: Path) -> None:
+    async with ingest_at(tmp_path) as ingest:
+        await asyncio.wait_for(_feeder(ingest, Numbers(1)).run(asyncio.Event()), 10)
+        await mark_off(ingest.records, ["numbers", "unheard-of"], now=EPOCH)
+        assert (await _status(ingest))["state"] == "off"
+        assert await _status(ingest, "unheard-of") == {}
+
+
+def _render(index: int) -> SimulatedImage:
+    return SimulatedImage(
+        jpeg=f"simulated {index}".encode(),
+        survey="simulated-sdss",
+        pixel_scale_arcsec=0.396,
+        ra_deg=10.0,
+        dec_deg=-5.0,
+        name=f"SIM-{index:07d}",
+        bands=("g", "r", "i"),
+        observed_offset_s=38.0 * index,
+        truth=Truth("spiral", "ring" if index % 5 == 0 else None, {"redshift": 0.1}),
+    )
+
+
+def _simulated(ingest: Ingest, rate_per_min: float = 60_000.0) -> SimulatedSource:
+    return SimulatedSource(render=_render, seed=7, rate_per_min=rate_per_min, records=ingest.records)
+
+
+async def test_the_simulated_sky_has_neither_gap_nor_repeat_over_restarts(tmp_path: Path) -> None:
+    for _ in range(3):
+        async with ingest_at(tmp_path) as ingest:
+            before = (await ingest.outcomes()).get("accepted", 0)
+            async with _running(_feeder(ingest, _simulated(ingest))):
+                await _until(lambda count=before + 3: _delivered(ingest, count))
+    async with ingest_at(tmp_path) as ingest:
+        refs = sorted(receipt["ref"] for receipt in await ingest.all(Collection.RECEIPTS))
+        assert refs == [f"7-{index:07d}" for index in range(len(refs))]
+        assert set(await ingest.outcomes()) == {"accepted"}
+
+
+async def test_a_lost_position_repeats_nothing(tmp_path: Path) -> None:
+    async with ingest_at(tmp_path) as ingest:
+        async with _running(_feeder(ingest, _simulated(ingest))):
+            await _until(lambda: _delivered(ingest, 5))
+        before = (await ingest.outcomes())["accepted"]
+        await ingest.records.delete(Collection.META, ["source:simulated:seed-7"])
+        async with _running(_feeder(ingest, _simulated(ingest))):
+            await _until(lambda: _delivered(ingest, before + 5))
+        assert set(await ingest.outcomes()) == {"accepted"}
+        assert len(await ingest.all(Collection.IMAGES)) == (await ingest.outcomes())["accepted"]
+
+
+async def test_the_truth_is_kept_apart(tmp_path: Path) -> None:
+    async with ingest_at(tmp_path) as ingest:
+        async with _running(_feeder(ingest, _simulated(ingest))):
+            await _until(lambda: _delivered(ingest, 6))
+        truths = {truth["ref"]: truth for truth in await ingest.all(Collection.TRUTHS)}
+        for image in await ingest.all(Collection.IMAGES):
+            assert image["observation"]["simulated"] is True
+            assert image["observation"]["extra"] == {}
+            assert not {"ring", "spiral", "morphology", "oddity"} & set(
+                str(image["observation"]).replace("'", " ").split()
+            )
+        for receipt in await ingest.all(Collection.RECEIPTS):
+            truth = truths[receipt["ref"]]
+            assert truth["image_id"] == receipt["image_id"]
+            assert truth["oddity"] == ("ring" if truth["index"] % 5 == 0 else None)
+
+
+@asynccontextmanager
+async def _watching(ingest: Ingest, folder: Path, **rest: Any) -> AsyncGenerator[FolderSource, None]:
+    limits = {"survey": "sdss", "max_bytes": 1000} | rest
+    source = FolderSource(path=folder, records=ingest.records, scan_every_s=0.01, **limits)
+    async with _running(_feeder(ingest, source)):
+        yield source
+
+
+async def test_a_folder_is_watched_with_its_subfolders(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "a.JPG").write_bytes(b"one")
+    (folder / "deep" / "er" / "b.fits.gz").write_bytes(b"two")
+    (folder / "notes.txt").write_bytes(b"not a picture")
+    (folder / ".hidden.png").write_bytes(b"hidden")
+    (folder / "link.png").symlink_to("/etc/hostname")
+    (folder / "large.png").write_bytes(b"x" * 1001)
+    async with ingest_at(tmp_path) as ingest, _watching(ingest, folder):
+        await _until(lambda: _delivered(ingest, 2))
+        (folder / "late.png").write_bytes(b"three")
+        await _until(lambda: _delivered(ingest, 3))
+        receipts = await ingest.all(Collection.RECEIPTS)
+        by_path = {receipt["observation"]["extra"]["path"]: receipt for receipt in receipts}
+        assert set(by_path) == {"a.JPG", "deep/er/b.fits.gz", "large.png", "late.png"}
+        assert by_path["large.png"]["reason"]["code"] == "too-large"
+        assert by_path["deep/er/b.fits.gz"]["observation"]["name"] == "b.fits.gz"
+
+
+async def test_a_folder_is_not_taken_twice_over_a_restart_but_a_changed_file_is(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.png").write_bytes(f"picture {number}".encode())
+    async with ingest_at(tmp_path) as ingest, _watching(ingest, folder):
+        await _until(lambda: _delivered(ingest, 5))
+    (folder / "0.png").write_bytes(b"quite another picture")
+    async with ingest_at(tmp_path) as ingest, _watching(ingest, folder):
+        await _until(lambda: _delivered(ingest, 6))
+        await asyncio.sleep(0.1)
+        assert await ingest.outcomes() == {"accepted": 6}
+
+
+async def test_a_file_is_taken_only_when_it_stands_still(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    growing = folder / "growing.png"
+    async with ingest_at(tmp_path) as ingest:
+        pauses = 0
+
+        async def write_more(_seconds: float) -> None:
+            nonlocal pauses
+            pauses += 1
+            if pauses <= 5:
+                growing.write_bytes(b"x" * pauses)
+                os.utime(growing, ns=(pauses, pauses))
+            await asyncio.sleep(0.001)
+
+        async with _watching(ingest, folder, sleep=write_more):
+            await _until(lambda: _delivered(ingest, 1))
+        [receipt] = await ingest.all(Collection.RECEIPTS)
+        assert receipt["size_bytes"] == 5
+
+
+@pytest.mark.parametrize("path", [None, Path("/does/not/exist"), Path(__file__)])
+async def test_a_folder_that_cannot_be_read_is_a_wrong_setting(tmp_path: Path, path: Path | None) -> None:
+    async with ingest_at(tmp_path) as ingest:
+        source = FolderSource(path=path, survey="sdss", records=ingest.records, max_bytes=10)
+        with pytest.raises(ConfigurationError, match="ASTROLENS_FOLDER_PATH"):
+            source.check()
+
+
+async def test_a_survey_that_is_no_name_is_a_wrong_setting(tmp_path: Path) -> None:
+    async with ingest_at(tmp_path) as ingest:
+        source = FolderSource(path=tmp_path, survey="My Survey", records=ingest.records, max_bytes=10)
+        with pytest.raises(ConfigurationError, match="ASTROLENS_FOLDER_SURVEY"):
+            source.check()
+
+
+def test_an_unknown_source_names_the_known_ones() -> None:
+    source = Numbers(1)
+    assert choose(["Numbers", "numbers"], {"numbers": lambda: source}) == [source]
+    with pytest.raises(ConfigurationError, match=r"no source 'hubble'; known are numbers, and none"):
+        choose(["hubble"], {"numbers": lambda: source})
+    with pytest.raises(ConfigurationError, match="ASTROLENS_SDSS_BASE_URL"):
+        skyserver("skyserver.sdss.org")
+    assert skyserver("https://skyserver.sdss.org/dr17/").release == "dr17"
+
+
+async def test_a_token_bucket_keeps_the_rate() -> None:
+    now = [0.0]
+
+    async def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    bucket = TokenBucket(120, burst=3, monotonic=lambda: now[0], sleep=sleep)
+    for _ in range(121):
+        await bucket.take()
+    assert now[0] == pytest.approx(60.0)
+    now[0] += 100.0
+    for _ in range(3):
+        await bucket.take()
+    assert now[0] == pytest.approx(160.0), "a pause earns the burst and no more"
+    await bucket.take()
+    assert now[0] == pytest.approx(160.5)
+
+
+def test_a_circuit_waits_longer_every_time_and_listens_to_the_server() -> None:
+    circuit = Circuit(first_s=30, longest_s=900)
+    waits = [circuit.failed() for _ in range(8)]
+    for wait_s, ceiling in zip(waits, [30, 60, 120, 240, 480, 900, 900, 900], strict=True):
+        assert ceiling / 2 <= wait_s <= ceiling
+    circuit.succeeded()
+    assert circuit.failed() <= 30
+    assert Circuit().failed(retry_after_s=1234.0) == 1234.0
