@@ -18,6 +18,7 @@ from typing import Any
 
 import grpc
 import psutil
+from astrolens.contracts.ids import derived_id
 from astrolens.rpc.v1 import inference_pb2, inference_pb2_grpc
 from astrolens.science.cutouts import make_cutout
 
@@ -108,11 +109,13 @@ async def _call_all(address: str, cutouts: list[bytes], prefix: str) -> None:
 
         async def call(start: int) -> None:
             items = [
-                inference_pb2.AnalyzeRequest(image_id=f"{prefix}-{start + offset}", survey="sdss", cutout=cutout)
+                inference_pb2.Item(
+                    image_id=derived_id("bench", prefix, str(start + offset)), survey="sdss", cutout=cutout
+                )
                 for offset, cutout in enumerate(cutouts[start : start + _CALL])
             ]
             async with places:
-                await stub.AnalyzeMany(inference_pb2.AnalyzeManyRequest(images=items), timeout=120)
+                await stub.AnalyzeMany(inference_pb2.AnalyzeManyRequest(items=items), timeout=120)
 
         await asyncio.gather(*(call(start) for start in range(0, len(cutouts), _CALL)))
 
