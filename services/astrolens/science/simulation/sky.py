@@ -9,7 +9,7 @@ from astrolens.science.cutouts import encode_jpeg
 from astrolens.science.simulation.canvas import Canvas
 from astrolens.science.simulation.field import paint_field
 from astrolens.science.simulation.galaxies import MORPHOLOGIES, PAINTERS, Morphology, draw_galaxy
-from astrolens.science.simulation.instruments import INSTRUMENTS
+from astrolens.science.simulation.instruments import INSTRUMENTS, Instrument
 from astrolens.science.simulation.observing import colour_picture, expose
 from astrolens.science.simulation.oddities import ODDITIES
 
@@ -56,6 +56,18 @@ class SimulatedImage:
     truth: Truth
 
 
+def instrument_of(survey: str) -> Instrument:
+    """The simulated survey of that name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for instrument in INSTRUMENTS:
+        if instrument.survey == survey:
+            return instrument
+    raise ValueError(f"no simulated survey {survey!r}; there are {[one.survey for one in INSTRUMENTS]}")
+
+
 def simulate(
     seed: int,
     index: int,
@@ -77,7 +89,7 @@ def simulate(
 
     Raises:
         KeyError: For an unknown oddity.
-        StopIteration: For an unknown survey.
+        ValueError: For an unknown survey.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
     chance = rng.random()
@@ -88,7 +100,7 @@ def simulate(
     dec_deg = float(np.degrees(np.arcsin(rng.uniform(-1.0, 1.0))))
     delay = float(rng.uniform(0.0, 5.0))
     if survey is not None:
-        instrument = next(one for one in INSTRUMENTS if one.survey == survey)
+        instrument = instrument_of(survey)
     kind = morphology or drawn
     chosen = oddity or (drawn_oddity if chance < oddity_rate else None)
 
