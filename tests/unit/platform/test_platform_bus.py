@@ -10,7 +10,7 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 from astrolens.contracts import topics
-from astrolens.contracts.events import Event, ImageAnalyzed, ImageIngested
+from astrolens.contracts.events import Event, ImageAnalyzed, ImageIngested, LabelRecorded
 from astrolens.contracts.records import DeadLetter, PendingEvent, Reason
 from astrolens.platform.bus import BreakerOpen, Bus, Refusal, create_bus
 from astrolens.platform.bus.consumer import BATCH_PATIENCE, HANDLER_TIMEOUT_S
@@ -123,7 +123,7 @@ async def test_every_subscriber_redelivers_on_error_and_reads_from_the_beginning
     async def nothing(_: Sequence[Event]) -> Sequence[Refusal]:
         return ()
 
-    harness.bus.consume(topics.IMAGES_ANALYZED, ImageAnalyzed, nothing)
+    harness.bus.consume(topics.IMAGES_ANALYZED, ImageAnalyzed, nothing, group="astrolens-analyzer-other")
     subscribers: list[Any] = list(harness.bus.broker.subscribers)
     assert len(subscribers) == 2
     for subscriber in subscribers:
@@ -132,7 +132,7 @@ async def test_every_subscriber_redelivers_on_error_and_reads_from_the_beginning
         assert arguments["enable_auto_commit"] is False
         assert arguments["auto_offset_reset"] == "earliest"
         assert arguments["max_poll_interval_ms"] == MAX_POLL_INTERVAL_MS
-        assert subscriber.group_id == "astrolens-analyzer"
+        assert arguments["heartbeat_interval_ms"] < arguments["session_timeout_ms"] < MAX_POLL_INTERVAL_MS
     assert harness.bus.broker._connection_kwargs["enable_idempotence"] is True
 
 
@@ -473,4 +473,6 @@ def test_bus_has_one_group_a_service(tmp_path: Path, records: FlakyRecords) -> N
     bus.consume(topics.IMAGES_ANALYZED, ImageAnalyzed, nothing, group="astrolens-other")
     subscribers: list[Any] = list(bus.broker.subscribers)
     groups = {subscriber.topic_names[0]: subscriber.group_id for subscriber in subscribers}
+    with pytest.raises(AstroLensError, match="astrolens-other is taken by another topic"):
+        bus.consume(topics.LABELS_RECORDED, LabelRecorded, nothing, group="astrolens-other")
     assert groups == {TOPIC: "astrolens-notifier", topics.IMAGES_ANALYZED: "astrolens-other"}

@@ -45,6 +45,9 @@ POLL_MS = 50
 """How long one poll waits. FastStream sleeps as long again after an empty poll, so this bounds the added delay."""
 FETCH_WAIT_MS = 100
 """How long the broker may hold an empty fetch; the in-process broker does not cut it short when a record comes."""
+SESSION_MS, LOCAL_SESSION_MS = 10_000, 6_000
+"""When a member that is gone loses its partitions. The in-process broker also lets every returning member wait so
+long, less a second; on one machine there is no network to forgive, so Kafka's smallest default bound will do."""
 LINGER_MS = 5
 """Gathers the events of a batch of documents into one request; nobody sees five milliseconds."""
 MAX_BATCH_BYTES = 256 * 1024
@@ -105,8 +108,11 @@ class Bus:
             handler: Handles a batch, idempotently, and returns what it refuses. A `TransientError` is tried again
                 in place; any other exception makes the batch be tried in halves until the culprit is alone.
             on_refused: Settles what a dead-lettered event is about. Idempotent.
-            group: Consumer group, `astrolens-<service>` by default. One member a group in the embedded mode.
+            group: Consumer group, `astrolens-<service>` by default; a second topic needs its own.
             max_batch: Most records a batch.
+
+        Raises:
+            AstroLensError: Another topic of this service has the same group.
         """
         consumer = BatchConsumer(
             topic=topic,
@@ -120,17 +126,24 @@ class Bus:
             stopping=self._stopping,
             patience=self._patience,
         )
+        group = group or f"astrolens-{self.service}"
+        if group in {subscriber.group_id for subscriber in self._subscribers}:
+            # Each topic has its own member, and two members in one group fail on the in-process broker.
+            raise AstroLensError(f"{topic}: consumer group {group} is taken by another topic; give it its own")
+        session_ms = LOCAL_SESSION_MS if _all_local(self._servers) else SESSION_MS
         subscriber = self.broker.subscriber(
             # Topics belong to the deployment; the embedded broker makes them by itself and knows no admin calls.
             Topic(topic, declare=False),
             batch=True,
-            group_id=group or f"astrolens-{self.service}",
+            group_id=group,
             ack_policy=AckPolicy.NACK_ON_ERROR,
             auto_offset_reset="earliest",
             max_records=max_batch,
             batch_timeout_ms=POLL_MS,
             fetch_max_wait_ms=FETCH_WAIT_MS,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=session_ms // 3,
             no_reply=True,
         )
 
@@ -165,13 +178,13 @@ class Bus:
         await self._send([(e.topic, e.key.encode(), body_of(e), headers_of(e, name)) for e in events])
         self._metrics.published.inc(len(events))
 
-    async def connect(self, *, patience_s: float = START_PATIENCE_S) -> None:
-        """Connect for publishing, within a bounded wait.
+    async def connect(self, *, patience_s: float | None = None) -> None:
+        """Connect for publishing, within a bounded wait (`START_PATIENCE_S` by default).
 
         Raises:
             BusUnavailable: No broker answers.
         """
-        await await_broker(self._servers, patience_s=patience_s)
+        await await_broker(self._servers, patience_s=START_PATIENCE_S if patience_s is None else patience_s)
         try:
             await self.broker.connect()
         except (KafkaError, OSError) as error:
@@ -322,6 +335,10 @@ def create_bus(
         breaker=breaker or Breaker(service=service),
         patience=patience,
     )
+
+
+def _all_local(servers: Sequence[str]) -> bool:
+    return all(server.rpartition(":")[0] in {"127.0.0.1", "[::1]", "localhost"} for server in servers)
 
 
 async def _raw(message: Any) -> Any:
