@@ -277,6 +277,26 @@ async def test_the_analyzers_client_is_patient_but_not_for_ever(bundle: Bundle, 
     await service.close()
 
 
+async def test_a_wrong_server_costs_no_image() -> None:
+    other = grpc.aio.server()
+    port = other.add_insecure_port("127.0.0.1:0")
+    await other.start()
+    model = GrpcModel(f"127.0.0.1:{port}", stopping=asyncio.Event(), patience=IMPATIENT)
+    await model.open()
+    with pytest.raises(ModelUnavailable, match="UNIMPLEMENTED"):
+        await model.analyze([Picture(image_id(1), "sdss", picture(1))])
+    await model.close()
+    await other.stop(None)
+
+
+async def test_what_a_cutout_may_have_provoked_is_not_called_away(server: RpcServer, stub: InferenceStub) -> None:
+    model = GrpcModel(f"127.0.0.1:{server.port}", stopping=asyncio.Event(), patience=IMPATIENT)
+    await model.open()
+    with pytest.raises(grpc.aio.AioRpcError, match="is not 32 lower-case"):
+        await model.analyze([Picture("no id", "sdss", picture(1))])
+    await model.close()
+
+
 async def _serve_soon(server: RpcServer, service: ModelService) -> None:
     await asyncio.sleep(0.3)
     await server.serve(service)

@@ -26,14 +26,9 @@ _CALL_S: Final = 60.0
 """Deadline of one call: 128 images of a large backbone on one core."""
 _PATIENCE: Final = Patience(first_s=0.1, longest_s=2.0, total_s=20.0)
 """Long enough for a restart of the server; what takes longer is retried by the bus, which says so."""
-_AWAY: Final = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.CANCELLED,
-    }
-)
+_OUR_FAULT: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
+"""Codes that a cutout may have provoked: the bus looks for it in ever smaller batches. With any other code the server
+is away, busy, loading or not the right one, and no image may be given up for that."""
 _VERDICTS: Final = {
     pb.VERDICT_ORDINARY: Verdict.ORDINARY,
     pb.VERDICT_NEAR_MISS: Verdict.NEAR_MISS,
@@ -124,9 +119,9 @@ class GrpcModel:
         try:
             return await InferenceStub(self._opened()).AnalyzeMany(request, timeout=_CALL_S)
         except grpc.aio.AioRpcError as error:
-            if error.code() in _AWAY:
-                raise self._unavailable(error) from error
-            raise
+            if error.code() in _OUR_FAULT:
+                raise
+            raise self._unavailable(error) from error
 
     def _opened(self) -> "grpc.aio.Channel":
         if self._channel is None:
