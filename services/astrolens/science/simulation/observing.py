@@ -25,13 +25,19 @@ def expose(canvas: Canvas) -> Bands:
     spectrum = scipy.fft.rfft2(canvas.bands, axes=(1, 2), workers=1)
     spectrum *= transfer
     blurred = scipy.fft.irfft2(spectrum, s=(FULL, FULL), axes=(1, 2), workers=1, overwrite_x=True)
-    seen: Bands = blurred[:, MARGIN : MARGIN + SIDE, MARGIN : MARGIN + SIDE]
-    seen = np.clip(seen, 0.0, instrument.saturation_nmgy)
-    sky = np.array(instrument.noise_nmgy, dtype=np.float32)[:, None, None]
-    deviation = np.sqrt(sky * sky + seen * np.float32(1.0 / instrument.electrons_per_nmgy))
-    deviation *= rng.standard_normal(seen.shape, dtype=np.float32)
+    noise = rng.standard_normal((3, SIDE, SIDE), dtype=np.float32)
+    seen: Bands = np.empty_like(noise)
+    # Band by band and in place, so that it stays in the processor's cache.
+    for band, sky in enumerate(instrument.noise_nmgy):
+        counts = seen[band]
+        np.clip(blurred[band, MARGIN:-MARGIN, MARGIN:-MARGIN], 0.0, instrument.saturation_nmgy, out=counts)
+        deviation = counts * np.float32(1.0 / instrument.electrons_per_nmgy)
+        deviation += np.float32(sky * sky)
+        np.sqrt(deviation, out=deviation)
+        deviation *= noise[band]
+        counts += deviation
     canvas.notes["seeing_arcsec"] = seeing
-    return seen + deviation
+    return seen
 
 
 @lru_cache(maxsize=48)
