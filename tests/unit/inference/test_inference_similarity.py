@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astrolens.inference.similarity.index import VectorIndex
 from astrolens.inference.similarity.log import EmbeddingLog, LogInUse
 from astrolens.inference.similarity.memory import NoEmbedding, SimilarityMemory, UnknownImage
 from astrolens.science.bundle import Bundle
@@ -196,3 +197,27 @@ def test_threads_may_add_and_search_at_once(tiny_bundle: Bundle, folder: Path) -
     log = EmbeddingLog(folder / "embeddings.log", dimensions=DIMENSIONS, model_digest=tiny_bundle.digest)
     assert sum(len(frame) for frame in log.read()) == 255
     log.close()
+
+
+def test_a_large_index_finds_nearly_all_true_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    vectors = np.tanh(rng.normal(size=(6000, 4)) @ rng.normal(size=(4, 24))).astype(np.float32)
+    index = VectorIndex(vectors[:32])
+    index.add([row.to_bytes(16, "big") for row in range(6000)], vectors)
+    exact = [index.search(vectors[row], 10) for row in range(50)]
+    monkeypatch.setattr("astrolens.inference.similarity.index._EXACT_BELOW", 0)
+    probed = [index.search(vectors[row], 10) for row in range(50)]
+    shared = [
+        len({image for image, _ in one} & {image for image, _ in two}) for one, two in zip(exact, probed, strict=True)
+    ]
+    assert sum(shared) / 500 > 0.95
+    assert all(two[0][0] == row.to_bytes(16, "big") for row, two in enumerate(probed))
+
+
+def test_more_neighbours_than_images_are_all_images() -> None:
+    index = VectorIndex(np.eye(4, dtype=np.float32))
+    assert index.search(np.ones(4), 5) == []
+    index.add([b"a" * 16, b"b" * 16], np.array([[1.0, 0, 0, 0], [0, 2.0, 0, 0]]))
+    found = index.search(np.array([3.0, 1.0, 0, 0]), 5)
+    assert [image for image, _ in found] == [b"a" * 16, b"b" * 16]
+    assert [similarity for _, similarity in found] == pytest.approx([3 / 10**0.5, 1 / 10**0.5])
