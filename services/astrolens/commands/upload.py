@@ -19,6 +19,9 @@ CONCURRENT = 4
 REQUEST_BYTES = 32 * 2**20
 """Bytes of files in one request; a larger file goes alone and is streamed from disk."""
 
+FIRST_ANSWER_S = 30.0
+"""How long the first answer may take: all services may be starting."""
+
 _CHUNK_BYTES = 2**20
 _FULL_POLL_S = 0.2
 _LONGEST_PAUSE_S = 5.0
@@ -53,7 +56,8 @@ class Uploader:
         self._patience_s = patience_s
         self._on_sent = on_sent
         self._clock = clock
-        self._answered_at = clock()
+        self._began_at = clock()
+        self._answered_at: float | None = None
         self._room = asyncio.Lock()
         self.sent = Sent()
 
@@ -84,7 +88,9 @@ class Uploader:
             group = queue.get_nowait()
             readable = await asyncio.to_thread(self._readable, group)
             if readable:
-                self.sent.new += await self._deliver(readable)
+                # In two steps: an augmented assignment reads its left side before it waits.
+                new = await self._deliver(readable)
+                self.sent.new += new
                 self.sent.files += len(readable)
             self._on_sent(len(group))
 
@@ -142,7 +148,9 @@ class Uploader:
                 await asyncio.sleep(_FULL_POLL_S)
 
     async def _pause(self, pause_s: float, error: Exception) -> None:
-        if self._clock() - self._answered_at > self._patience_s:
+        # One that never answered is more likely not there than restarting.
+        waited_s = self._clock() - (self._answered_at or self._began_at)
+        if waited_s > (self._patience_s if self._answered_at else min(self._patience_s, FIRST_ANSWER_S)):
             raise away(str(self._client.base_url), error) from error
         await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
 

@@ -1,0 +1,228 @@
+"""Lists, one image, its pictures and its neighbours, over REST."""
+
+from typing import Any
+
+import httpx
+import pytest
+from astrolens.console.coordinates import Cone, parse_position
+from astrolens.console.model_client import Neighbour
+from astrolens.contracts.records import ImageState
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+async def names(client: httpx.AsyncClient, address: str = "/api/images", **query: Any) -> list[str]:
+    answer = await client.get(address, params=query)
+    assert answer.status_code == 200, answer.text
+    return [item["name"] for item in answer.json()["items"]]
+
+
+@pytest.fixture
+async def sky(world: Any) -> dict[str, str]:
+    return {
+        "quiet": await world.add_image("quiet", p_value=0.6, position=(10.68, 41.27), minutes=1),
+        "odd": await world.add_image(
+            "odd", p_value=0.004, position=(359.9999, 0.0), minutes=2, predicted_class="smooth"
+        ),
+        "near": await world.add_image("near", p_value=0.02, position=(0.0001, 0.0), minutes=3, survey="efigi"),
+        "fresh": await world.add_image("fresh", p_value=None, position=(120.0, 89.9999), minutes=4),
+        "nowhere": await world.add_image("nowhere", p_value=0.9, minutes=5, batch="other"),
+    }
+
+
+async def test_newest_come_first_and_the_unanalysed_have_no_strangeness(client: httpx.AsyncClient, sky: Any) -> None:
+    assert await names(client) == ["nowhere", "fresh", "near", "odd", "quiet"]
+    assert await names(client, sort="strangeness") == ["odd", "near", "quiet", "nowhere"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"survey": "efigi"}, {"near"}),
+        ({"survey": ["efigi", "sdss"], "verdict": "anomaly"}, {"odd"}),
+        ({"verdict": ["anomaly", "near_miss"]}, {"odd", "near"}),
+        ({"class": "smooth"}, {"odd"}),
+        ({"state": "ingested"}, {"fresh"}),
+        ({"batch": "other"}, {"nowhere"}),
+        ({"label": "any"}, set()),
+        ({"label": "none", "batch": "other"}, {"nowhere"}),
+        ({"since": "2026-03-01T20:04:00Z"}, {"fresh", "nowhere"}),
+        ({"until": "2026-03-01T21:02:00+01:00"}, {"quiet"}),
+        ({"name": "EAR"}, {"near"}),
+        ({"q": "owher"}, {"nowhere"}),
+        ({"q": "10.68 +41.27"}, {"quiet"}),
+        ({"q": "00:42:43.2 +41:16:12"}, {"quiet"}),
+        ({"ra_deg": 0, "dec_deg": 0, "radius_arcsec": 2}, {"odd", "near"}),
+        ({"ra_deg": 300, "dec_deg": 90, "radius_arcsec": 1}, {"fresh"}),
+    ],
+)
+async def test_filters(client: httpx.AsyncClient, sky: Any, query: dict[str, Any], expected: set[str]) -> None:
+    assert set(await names(client, **query)) == expected
+
+
+async def test_a_cone_tells_distances_and_leaves_the_corners_of_its_box_out(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    await world.add_image("inside", position=(50.0, 0.5 / 3600))
+    await world.add_image("corner", position=(50.0 + 0.9 / 3600, 0.9 / 3600))
+    answer = await client.get("/api/images", params={"ra_deg": 50, "dec_deg": 0, "radius_arcsec": 1})
+    (item,) = answer.json()["items"]
+    assert item["name"] == "inside"
+    assert item["distance_arcsec"] == pytest.approx(0.5, rel=1e-6)
+
+
+async def test_an_id_is_found_whole_and_by_its_beginning(client: httpx.AsyncClient, sky: dict[str, str]) -> None:
+    assert await names(client, q=sky["odd"]) == ["odd"]
+    beginning = next(sky["odd"][:n] for n in range(8, 32) if any(c in "abcdef" for c in sky["odd"][:n]))
+    assert await names(client, q=beginning) == ["odd"]
+    assert await names(client, q="f" * 32) == []
+
+
+async def test_pages_follow_each_other_without_gap_or_repeat(world: Any, client: httpx.AsyncClient) -> None:
+    for n in range(7):
+        await world.add_image(f"twin {n}", p_value=0.5)
+    seen: list[str] = []
+    after = None
+    while True:
+        query = {"limit": 3, "sort": "strangeness", **({"after": after} if after else {})}
+        body = (await client.get("/api/images", params=query)).json()
+        seen += [item["name"] for item in body["items"]]
+        after = body["next"]
+        if after is None:
+            break
+    assert sorted(seen) == [f"twin {n}" for n in range(7)]
+
+
+async def test_candidates_are_what_is_not_ordinary(client: httpx.AsyncClient, sky: Any) -> None:
+    assert await names(client, "/api/candidates") == ["odd", "near"]
+    body = (await client.get("/api/candidates", params={"survey": "efigi"})).json()
+    assert [item["name"] for item in body["items"]] == ["near"]
+    assert body["total"] is None
+    assert (await client.get("/api/candidates")).json()["total"] == 2
+
+
+async def test_one_image_with_its_provenance_and_without_its_embedding(
+    client: httpx.AsyncClient, sky: dict[str, str]
+) -> None:
+    body = (await client.get(f"/api/images/{sky['odd']}")).json()
+    assert body["verdict"] == "anomaly"
+    assert body["analysis"]["detectors"]["energy"]["p_value"] == 0.004
+    assert "embedding" not in body["analysis"]
+    assert "pending" not in body
+    assert body["budget"]["one_in"] == pytest.approx(250)
+    assert body["card"]["scale_arcsec"] == pytest.approx(0.8), "0.4 arcsec a pixel, shrunk by half"
+    steps = {step["step"]: step["id"] for step in body["provenance"]}
+    assert list(steps) == ["arrival", "original", "cutout", "preprocessing", "model", "calibration", "verdict"]
+    assert steps["model"] == "d" * 64
+
+
+async def test_an_unknown_image_is_a_problem_that_says_what_to_do(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"/api/images/{'0' * 32}")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "0" * 32 in answer.json()["detail"]
+    assert "GET /api/images" in answer.json()["detail"]
+
+
+async def test_a_cutout_is_cached_for_ever(client: httpx.AsyncClient, sky: dict[str, str]) -> None:
+    answer = await client.get(f"/api/images/{sky['odd']}/cutout")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert "immutable" in answer.headers["cache-control"]
+    again = await client.get(f"/api/images/{sky['odd']}/cutout", headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert (await client.get(f"/api/images/{'0' * 32}/cutout")).status_code == 404
+
+
+async def test_an_original_is_a_download_whatever_it_calls_itself(world: Any, client: httpx.AsyncClient) -> None:
+    page = await world.add_image("page", media_type="text/html")
+    photo = await world.add_image("photo", media_type="image/png")
+    answer = await client.get(f"/api/images/{page}/original")
+    assert answer.content == b"pixels of page"
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{page}.bin"'
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert (await client.get(f"/api/images/{photo}/original")).headers["content-type"] == "image/png"
+
+
+async def test_similar_images_come_with_their_records(
+    world: Any, client: httpx.AsyncClient, sky: dict[str, str]
+) -> None:
+    world.model.neighbours[sky["odd"]] = [
+        Neighbour(sky["near"], 0.9),
+        Neighbour("gone", 0.8),
+        Neighbour(sky["quiet"], 0.7),
+    ]
+    body = (await client.get(f"/api/images/{sky['odd']}/similar", params={"k": 3})).json()
+    assert [(each["image"]["name"], each["cosine_similarity"]) for each in body["items"]] == [
+        ("near", 0.9),
+        ("quiet", 0.7),
+    ]
+    unknown = await client.get(f"/api/images/{sky['quiet']}/similar")
+    assert (unknown.status_code, unknown.json()["title"]) == (404, "Not indexed")
+    world.model.away = True
+    away = await client.get(f"/api/images/{sky['odd']}/similar")
+    assert away.status_code == 503
+    assert "loading" in away.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 201}, "limit"),
+        ({"after": "nonsense"}, "cursor"),
+        ({"verdict": "weird"}, "verdict"),
+        ({"ra_deg": 12}, "dec_deg"),
+        ({"ra_deg": 360, "dec_deg": 0}, "ra_deg"),
+        ({"label": "great"}, "great"),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused_in_a_sentence(
+    client: httpx.AsyncClient, query: dict[str, Any], word: str
+) -> None:
+    answer = await client.get("/api/images", params=query)
+    assert answer.status_code == 422
+    assert word in answer.json()["detail"]
+
+
+async def test_analysing_again_puts_an_image_back_in_flight_once(
+    world: Any, client: httpx.AsyncClient, sky: Any
+) -> None:
+    for _ in range(2):
+        assert (await client.post(f"/api/analyze/{sky['odd']}")).status_code == 202
+    record = (await client.get(f"/api/images/{sky['odd']}")).json()
+    assert record["state"] == ImageState.INGESTED
+    ((collection, key, events),) = world.outlet.released
+    assert (collection, key, events[0].topic) == ("images", sky["odd"], "astrolens.images.ingested.v1")
+    status = (await client.get("/api/status")).json()
+    assert status["in_flight"] == 2
+    assert (await client.post(f"/api/analyze/{'0' * 32}")).status_code == 404
+
+
+@given(ra=st.floats(0, 359.999), dec=st.floats(-90, 90), other=st.floats(0, 359.999), radius=st.floats(0.1, 3600))
+def test_whatever_lies_in_a_cone_lies_in_its_box(ra: float, dec: float, other: float, radius: float) -> None:
+    from astrolens.console.coordinates import unit_vector
+
+    cone = Cone(ra_deg=ra, dec_deg=dec, radius_arcsec=radius)
+    point = unit_vector(other, max(-90.0, min(90.0, dec + radius / 7200)))
+    if cone.distance_arcsec(*point) <= radius:
+        assert all(abs(a - b) <= cone.chord * (1 + 1e-9) + 1e-15 for a, b in zip(point, cone.vector, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("10.68 +41.27", (10.68, 41.27)),
+        ("10.68,-41.27", (10.68, -41.27)),
+        ("360 0", (0.0, 0.0)),
+        ("00:42:44 +41:16:09", (10.683333, 41.269167)),
+        ("00 42 44 -00 16 09", (10.683333, -0.269167)),
+        ("00h42m44.3s +41d16m09s", (10.684583, 41.269167)),
+        ("M 31", None),
+        ("400 10", None),
+        ("12:61:00 +10:00:00", None),
+        ("10 95", None),
+    ],
+)
+def test_positions_as_people_type_them(text: str, position: tuple[float, float] | None) -> None:
+    assert parse_position(text) == (None if position is None else pytest.approx(position, abs=1e-6))
