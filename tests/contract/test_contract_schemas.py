@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-from astrolens.contracts import asyncapi, events, examples, records, schemas, topics
+from astrolens.contracts import alerts, asyncapi, events, examples, records, schemas, topics
 from pydantic import BaseModel
 
 FOLDER = Path(__file__).resolve().parents[2] / "schemas"
@@ -83,6 +83,14 @@ def test_asyncapi_has_every_topic_of_the_vocabulary() -> None:
     assert topics.alert_json_topic("{survey}", "{class}") in addresses
     read = {entry.address for entry in asyncapi.TOPICS if entry.readers}
     assert addresses >= {topics.dead_letter_topic(topic) for topic in read}
+
+
+def test_the_manual_names_every_topic_and_every_alert_field() -> None:
+    manual = (FOLDER.parent / "docs" / "events.md").read_text(encoding="utf-8")
+    for entry in asyncapi.TOPICS:
+        assert f"`{entry.address.replace('{', '<').replace('}', '>')}`" in manual
+    for field in alerts.Alert.model_fields:
+        assert f"`{field}`" in manual, field
 
 
 _REF = {

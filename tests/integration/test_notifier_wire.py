@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -108,7 +109,7 @@ def _read(kafka: str, wanted: int, *patterns: str) -> list[Message]:
     consumer = Consumer(
         {
             "bootstrap.servers": kafka,
-            "group.id": "listener",
+            "group.id": f"listener-{patterns[0]}",
             "auto.offset.reset": "earliest",
             "topic.metadata.refresh.interval.ms": 200,
         }
@@ -125,6 +126,21 @@ def _read(kafka: str, wanted: int, *patterns: str) -> list[Message]:
     finally:
         consumer.close()
     return found
+
+
+async def test_the_listener_in_the_manual_works_as_printed(app: ServiceApp, kafka: str) -> None:
+    manual = (Path(__file__).resolve().parents[2] / "docs" / "events.md").read_text(encoding="utf-8")
+    (listener,) = re.findall(r"```python\n(.*?)```", manual, flags=re.DOTALL)
+    names: dict[str, Any] = {"__name__": "listener"}
+    exec(compile(listener, "docs/events.md", "exec"), names)  # noqa: S102 - our own manual
+    picture = image(1)
+    await app.records.insert(Collection.IMAGES, [picture])
+    await app.bus.publish([analyzed(picture).pending(topic=topics.IMAGES_ANALYZED, key=picture.image_id)])
+    await _until(lambda: app.bus.consumers[0].progress.processed > 0)
+    alerts = names["alerts"](kafka)
+    alert = await asyncio.to_thread(next, alerts)
+    alerts.close()
+    assert (alert["alert_type"], alert["survey"], alert["object_name"]) == ("initial", "sdss", "NGC 5194")
 
 
 async def test_an_analysis_becomes_a_public_alert_and_a_message_to_people(

@@ -79,8 +79,16 @@ class AlertService:
 
     async def _standing(self, image_ids: Sequence[str]) -> dict[str, AlertRecord]:
         documents = await self._records.get(Collection.ALERTS, [alert_id(image) for image in dict.fromkeys(image_ids)])
-        alerts = [AlertRecord.model_validate(document) for document in documents.values()]
-        return {alert.image_id: alert for alert in alerts}
+        standing: dict[str, AlertRecord] = {}
+        for identifier, document in documents.items():
+            try:
+                alert = AlertRecord.model_validate(document)
+            except ValidationError as error:
+                # Its place is taken, so that nothing is told twice; a person must look at it.
+                _log.error("an alert record cannot be read", alert_id=identifier, error=str(error)[:500])
+                continue
+            standing[alert.image_id] = alert
+        return standing
 
     def _steps(
         self, wanted: Sequence[str], documents: dict[str, dict[str, object]], standing: dict[str, AlertRecord]

@@ -92,7 +92,7 @@ class DeliveryBook:
                     where=(Clause("undelivered", "eq", True),), order=Order("raised_at"), limit=_AT_ONCE, after=after
                 ),
             )
-            yield [AlertRecord.model_validate(document) for document in page.documents]
+            yield [alert for alert in map(_alert, page.documents) if alert is not None]
             if (after := page.next) is None:
                 return
 
@@ -247,6 +247,14 @@ class Courier:
         while self._sent_at and self._sent_at[0] <= now - _WINDOW_S:
             self._sent_at.popleft()
         return self._per_min - len(self._sent_at)
+
+
+def _alert(document: Document) -> AlertRecord | None:
+    """The alert, where it can be read; the sweep reports those that cannot."""
+    try:
+        return AlertRecord.model_validate(document)
+    except ValidationError:
+        return None
 
 
 def _image(document: Document | None) -> ImageRecord | None:

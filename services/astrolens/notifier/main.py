@@ -38,6 +38,8 @@ def create_app(settings: Settings) -> ServiceApp:
     app = ServiceApp(settings, service=SERVICE, port=settings.notifier_port, outbox=(Collection.ALERTS,))
     names = tuple(channel.name for channel in channels)
     app.info["channels"] = list(names)
+    # The embedded broker's port differs at every start; listeners find it in `astrolens status --json`.
+    app.info["broker"] = ",".join(settings.bootstrap_servers)
     book = DeliveryBook(records=app.records, images=app.images)
     couriers = [
         Courier(

@@ -8,6 +8,7 @@ from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import AlertRecord
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier import handlers
+from astrolens.notifier.deliveries import DeliveryBook
 from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.stores.collections import Collection
 
@@ -225,6 +226,17 @@ async def test_an_image_record_that_cannot_be_read_is_refused_alone(world: World
     (refusal,) = await handlers.image_analyzed(world.service())([analyzed(bad), analyzed(good)])
     assert refusal.reason.code == "unreadable-record"
     assert await world.alert(good) is not None
+
+
+async def test_an_alert_record_that_cannot_be_read_is_left_alone(world: World) -> None:
+    picture = image(1)
+    await world.put(picture)
+    damaged = {"alert_id": alert_id(picture.image_id), "image_id": picture.image_id, "undelivered": True}
+    await world.records.insert(Collection.ALERTS, [{**damaged, "raised_at": "2026-01-01T00:00:00.000000Z"}])
+    assert await world.service("mailto #1").reconcile([picture.image_id]) == {}
+    assert world.outbox.published == []
+    book = DeliveryBook(records=world.records, images=world.images)
+    assert await book.waiting("mailto #1") == []
 
 
 async def test_an_image_that_is_analysed_again_is_left_to_that_analysis(world: World) -> None:
