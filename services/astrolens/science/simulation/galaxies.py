@@ -96,13 +96,13 @@ def paint_spiral(canvas: Canvas, galaxy: Galaxy) -> None:
     rng = canvas.rng
     axis_ratio = float(rng.uniform(0.38, 1.0))
     disc = frame(galaxy.x, galaxy.y, axis_ratio, galaxy.angle)
-    length = galaxy.radius / 1.35
+    length = galaxy.radius / 1.5
     bulge = float(np.clip(rng.lognormal(-1.9, 0.6), 0.02, 0.45))
     arms = int(rng.choice([2, 2, 2, 3, 4]))
     barred = bool(rng.random() < 0.4)
     inner = length * float(rng.uniform(0.5, 0.9))
     turn = float(rng.uniform(0.0, 2 * np.pi))
-    flocculence = float(rng.uniform(0.1, 1.3))
+    flocculence = float(rng.uniform(0.1, 0.9))
     crests = spiral_arms(
         disc,
         arms=arms,
@@ -112,17 +112,17 @@ def paint_spiral(canvas: Canvas, galaxy: Galaxy) -> None:
         warp=texture(rng, 14) * np.float32(flocculence),
         width=float(rng.uniform(1.4, 3.2)),
     )
-    clumps = np.exp(texture(rng, 56) * np.float32(0.55))
+    clumps = np.exp(texture(rng, 56) * np.float32(rng.uniform(0.2, 0.5)))
     smooth = exponential(disc, length)
-    contrast = float(rng.uniform(0.75, 1.0))
+    contrast = float(rng.uniform(0.45, 0.95))
     old, middle, young = galaxy.old(rng), galaxy.middle(rng), galaxy.young(rng)
     stars = 1.0 - bulge
-    arm_share = contrast * float(rng.uniform(0.45, 0.65))
+    arm_share = contrast * float(rng.uniform(0.35, 0.6))
     canvas.add(
         smooth * (np.float32(1.0 - 0.6 * contrast) + crests), galaxy.flux * stars * (1 - arm_share), canvas.sed(middle)
     )
     # Young stars follow the crests, clumpy, and reach further out than the old disc.
-    outer = np.sqrt(smooth) * np.exp(disc.radius * np.float32(-0.28 / length))
+    outer = np.exp(disc.radius * np.float32(-0.88 / length))
     canvas.add(outer * crests * clumps, galaxy.flux * stars * arm_share, canvas.sed(young))
     core = frame(galaxy.x, galaxy.y, min(1.0, axis_ratio + 0.35), galaxy.angle)
     canvas.add(sersic(core, max(1.0, length * rng.uniform(0.15, 0.35)), 2.5), galaxy.flux * bulge, canvas.sed(old))
@@ -173,15 +173,16 @@ def paint_irregular(canvas: Canvas, galaxy: Galaxy) -> None:
     """Faint, blue, without symmetry: a patchy disc and clumps of young stars."""
     rng = canvas.rng
     axis_ratio = float(rng.uniform(0.35, 0.95))
-    radius = galaxy.radius * 1.15
+    radius = galaxy.radius * float(rng.uniform(1.15, 1.9))
     where = frame(galaxy.x, galaxy.y, axis_ratio, galaxy.angle)
     patches = np.exp(texture(rng, max(6, round(288 / max(radius, 6.0)))) * np.float32(rng.uniform(0.5, 0.9)))
     middle, young = galaxy.middle(rng) - 0.12, galaxy.young(rng) - 0.02
     # Lower surface brightness than the bright classes.
-    flux = galaxy.flux * float(rng.uniform(0.35, 0.8))
+    flux = galaxy.flux * float(rng.uniform(0.5, 1.0))
     lopsided = np.clip(np.float32(1.0) + where.along * np.float32(rng.uniform(0.1, 0.45) / radius), 0.15, 2.0)
-    canvas.add(sersic(where, radius, 0.8) * patches * lopsided, flux * 0.75, canvas.sed(middle))
     count = int(rng.integers(5, 22))
+    knots = float(rng.uniform(0.05, 0.25))
+    canvas.add(sersic(where, radius, 0.8) * patches * lopsided, flux * (1.0 - knots), canvas.sed(middle))
     angle = rng.uniform(0.0, 2 * np.pi, count)
     distance = radius * rng.gamma(2.0, 0.42, count)
     cosine, sine = np.cos(galaxy.angle), np.sin(galaxy.angle)
@@ -191,7 +192,7 @@ def paint_irregular(canvas: Canvas, galaxy: Galaxy) -> None:
     spread = radius * 0.05 + 0.4
     x = np.repeat(galaxy.x + along * cosine - across * sine, each) + rng.normal(0.0, spread, count * each)
     y = np.repeat(galaxy.y + along * sine + across * cosine, each) + rng.normal(0.0, spread, count * each)
-    light = np.repeat(flux * 0.25 * share / share.sum() / each, each)
+    light = np.repeat(flux * knots * share / share.sum() / each, each)
     canvas.splat(x, y, light, canvas.sed(young - 0.1))
     canvas.notes["clumps"] = float(count)
 
