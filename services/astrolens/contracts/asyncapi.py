@@ -45,7 +45,8 @@ TOPICS: Final[tuple[Topic, ...]] = (
         title="An image has a cutout and waits for its analysis.",
         model=events.ImageIngested,
         key="image_id",
-        writers=("ingestor",),
+        # The analyzer offers again what nobody consumed, the console what a person wants analysed again.
+        writers=("ingestor", "analyzer", "console"),
         readers=("analyzer",),
     ),
     Topic(
