@@ -1,13 +1,18 @@
 """The index finds exactly what a linear scan finds."""
 
+import io
 import random
 
 import pytest
 from astrolens.contracts.records import NearDuplicate
 from astrolens.ingestor import near_duplicates
 from astrolens.ingestor.near_duplicates import MAX_LINKS, NearDuplicateIndex, nearest
+from astrolens.science.phash import perceptual_hash
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+
+from tests.shared_data import shared_data
 
 BITS = st.integers(0, 2**64 - 1)
 
@@ -71,3 +76,22 @@ def test_of_several_links_each_image_keeps_its_nearest() -> None:
     many = [NearDuplicate(image_id=_id(n), distance=n % 7) for n in range(50)]
     assert len(nearest(many)) == MAX_LINKS
     assert max(link.distance for link in nearest(many)) == 1
+
+
+def test_different_galaxies_are_not_linked_and_another_compression_is() -> None:
+    """On real images: of 300 SDSS galaxies hardly two are alike, and a re-encoded one finds its original."""
+    files = sorted((shared_data() / "galaxies" / "sdss-gz1").glob("*.jpeg"))[::17][:300]
+    index = NearDuplicateIndex(radius=4)
+    false_links = 0
+    for row, file in enumerate(files):
+        with Image.open(file) as picture:
+            small = picture.convert("RGB").resize((256, 256), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        phash = perceptual_hash(small)
+        false_links += len(index.neighbours(phash))
+        index.add(_id(row), phash)
+        if row % 30 == 0:
+            buffer = io.BytesIO()
+            small.save(buffer, "JPEG", quality=75)
+            with Image.open(buffer) as alike:
+                assert _id(row) in [link.image_id for link in index.neighbours(perceptual_hash(alike))]
+    assert false_links <= 1
