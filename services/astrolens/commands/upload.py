@@ -56,8 +56,8 @@ class Uploader:
         self._patience_s = patience_s
         self._on_sent = on_sent
         self._clock = clock
-        self._began_at = clock()
-        self._answered_at: float | None = None
+        self._seen = False
+        self._well_at = clock()
         self._room = asyncio.Lock()
         self.sent = Sent()
 
@@ -119,13 +119,13 @@ class Uploader:
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
                 continue
             if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-                self._answered_at = self._clock()
+                self._well_at = self._clock()
                 await asyncio.sleep(_retry_after_s(response))
             elif response.is_server_error:
                 await self._pause(pause_s, httpx.TransportError(f"it answers {response.status_code}"))
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             else:
-                self._answered_at = self._clock()
+                self._well_at = self._clock()
                 return int(checked(response)["new"])
 
     async def _wait_for_room(self) -> None:
@@ -142,15 +142,17 @@ class Uploader:
                 if response.is_server_error:
                     await self._pause(pause_s, httpx.TransportError(f"it answers {response.status_code}"))
                     continue
-                self._answered_at = self._clock()
+                self._seen = True
                 if checked(response)["room"] > 0:
                     return
+                # Full is well: it works on what it has. Room alone is not, as long as it takes nothing.
+                self._well_at = self._clock()
                 await asyncio.sleep(_FULL_POLL_S)
 
     async def _pause(self, pause_s: float, error: Exception) -> None:
         # One that never answered is more likely not there than restarting.
-        waited_s = self._clock() - (self._answered_at or self._began_at)
-        if waited_s > (self._patience_s if self._answered_at else min(self._patience_s, FIRST_ANSWER_S)):
+        patience_s = self._patience_s if self._seen else min(self._patience_s, FIRST_ANSWER_S)
+        if self._clock() - self._well_at > patience_s:
             raise away(str(self._client.base_url), error) from error
         await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
 

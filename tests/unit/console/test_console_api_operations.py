@@ -1,0 +1,279 @@
+"""Status, services, sources, model, stream, alerts and dead letters over REST."""
+
+import asyncio
+import base64
+import json
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from astrolens.console.books import balance
+from astrolens.console.stream import Broadcaster
+from astrolens.contracts.base import utc_now
+from astrolens.contracts.records import (
+    AlertRecord,
+    DeadLetter,
+    ImageState,
+    Observation,
+    Outcome,
+    Reason,
+    Receipt,
+    ServiceStatus,
+    SourceStatus,
+)
+from astrolens.contracts.topics import IMAGES_INGESTED, IMAGES_SUBMITTED
+from astrolens.contracts.verdicts import Verdict
+from astrolens.platform.stores.collections import Collection
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def receipt(ref: str, outcome: Outcome, *, reason: str | None = None) -> Receipt:
+    return Receipt(
+        receipt_id=ref,
+        source="upload",
+        batch="night",
+        ref=ref,
+        observation=Observation(),
+        received_at=utc_now(),
+        outcome=outcome,
+        reason=Reason(code=reason, detail="It is text.") if reason else None,
+    )
+
+
+def service(name: str, *, age_s: float = 0.0, state: str = "running") -> ServiceStatus:
+    seen = utc_now() - timedelta(seconds=age_s)
+    return ServiceStatus(
+        service=name,
+        instance=f"{name}@host",
+        pid=1,
+        version="1",
+        started_at=seen,
+        seen_at=seen,
+        ready=True,
+        state=state,
+    )
+
+
+def letter(identity: str, topic: str, payload: dict[str, Any]) -> DeadLetter:
+    return DeadLetter(
+        dead_letter_id=identity,
+        topic=topic,
+        partition=0,
+        offset=7,
+        key=base64.b64encode(b"key").decode(),
+        body=base64.b64encode(json.dumps(payload).encode()).decode(),
+        service="analyzer",
+        error_type="wrong-schema",
+        error="it cannot be read",
+        dead_lettered_at=utc_now(),
+    )
+
+
+async def test_the_books_balance_and_every_number_has_its_list(world: Any, client: httpx.AsyncClient) -> None:
+    await world.add_image("analysed", p_value=0.001)
+    await world.add_image("waiting", p_value=None)
+    await world.add_image("lost", p_value=None, state=ImageState.DEAD_LETTERED)
+    await world.records.insert(
+        Collection.RECEIPTS,
+        [
+            receipt("received", Outcome.RECEIVED),
+            receipt("duplicate", Outcome.DUPLICATE),
+            receipt("rejected", Outcome.REJECTED, reason="not-an-image"),
+            receipt("dead", Outcome.DEAD_LETTERED, reason="object-missing"),
+        ],
+    )
+    status = (await client.get("/api/status", params={"batch": "night"})).json()
+    books = {
+        key: status[key] for key in ("received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight")
+    }
+    assert books == {"received": 7, "analyzed": 1, "duplicates": 1, "rejected": 1, "dead_lettered": 2, "in_flight": 2}
+    assert {key: status["batch"][key] for key in books} == books
+    assert status["verdicts"] == {"ordinary": 0, "near_miss": 0, "anomaly": 1}
+    assert status["reasons"] == {"not-an-image": 1, "object-missing": 1}
+    assert status["surveys"] == {"sdss": {"anomaly": 1}}
+    assert status["sources"]["upload"]["delivered"] == 7
+    for outcome, count in (("duplicate", 1), ("rejected", 1), ("accepted", 3), ("received", 1)):
+        page = (await client.get("/api/receipts", params={"outcome": outcome})).json()
+        assert (len(page["items"]), page["total"]) == (count, count)
+    (rejected,) = (await client.get("/api/rejected", params={"reason": "not-an-image"})).json()["items"]
+    assert rejected["reason"]["detail"] == "It is text."
+    assert (await client.get("/api/rejected", params={"reason": "bomb"})).json()["items"] == []
+
+
+@given(st.dictionaries(st.sampled_from(list(Outcome)), st.integers(0, 10**9)), st.data())
+def test_books_balance_whatever_the_tallies(outcomes: dict[Outcome, int], data: st.DataObject) -> None:
+    accepted = outcomes.get(Outcome.ACCEPTED, 0)
+    analyzed = data.draw(st.integers(0, accepted))
+    lost = data.draw(st.integers(0, accepted - analyzed))
+    books = balance(
+        {(outcome,): count for outcome, count in outcomes.items()},
+        {(ImageState.ANALYZED,): analyzed, (ImageState.DEAD_LETTERED,): lost},
+    )
+    assert books.in_flight >= 0
+    assert books.received == sum(outcomes.values())
+
+
+async def test_a_service_without_heartbeat_is_silent(world: Any, client: httpx.AsyncClient) -> None:
+    await world.records.upsert(
+        Collection.SERVICES,
+        [
+            service("analyzer"),
+            service("notifier", age_s=60),
+            service("ingestor", age_s=60, state="stopped"),
+            service("trainer", age_s=2 * 24 * 3600),
+        ],
+    )
+    services = (await client.get("/api/services")).json()
+    assert {name: view["state"] for name, view in services.items()} == {
+        "analyzer": "running",
+        "notifier": "silent",
+        "ingestor": "stopped",
+    }
+    assert services["notifier"]["ready"] is False
+    assert "60 s" in services["notifier"]["detail"]
+
+
+async def test_a_source_that_is_down_is_shown_with_its_reason(world: Any, client: httpx.AsyncClient) -> None:
+    down = SourceStatus(source="sdss", state="unreachable", detail="SkyServer does not answer", updated_at=utc_now())
+    await world.records.upsert(Collection.SOURCES, [down])
+    sources = (await client.get("/api/sources")).json()
+    assert (sources["sdss"]["state"], sources["sdss"]["detail"]) == ("unreachable", "SkyServer does not answer")
+
+
+async def test_the_model_or_why_there_is_none(world: Any, client: httpx.AsyncClient) -> None:
+    assert (await client.get("/api/model")).json()["figures"] == {"accuracy": 0.9}
+    world.model.away = True
+    answer = await client.get("/api/model")
+    assert answer.status_code == 503
+    assert "loading" in answer.json()["detail"]
+    assert (await client.get("/api/status")).json()["model"] == {"state": "unreachable", "detail": "loading"}
+
+
+async def test_health_and_unknown_addresses(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/api/health")).json()["status"] == "ok"
+    answer = await client.get("/api/no/such")
+    assert (answer.status_code, answer.json()["title"]) == (404, "No such address")
+    assert (await client.delete("/api/status")).status_code in {404, 405}
+
+
+async def test_the_description_names_every_route_with_a_sentence(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/api/openapi.json")).json()
+    operations = [(path, verb, each) for path, verbs in document["paths"].items() for verb, each in verbs.items()]
+    assert len(operations) >= 25
+    for path, verb, operation in operations:
+        assert operation.get("description"), f"{verb} {path} says nothing"
+    assert "application/problem+json" in document["paths"]["/api/images"]["get"]["responses"]["422"]["content"]
+
+
+async def test_alerts_are_listed_and_followed(world: Any, client: httpx.AsyncClient) -> None:
+    start = utc_now()
+    alerts = [
+        AlertRecord(
+            alert_id=f"{n:032x}",
+            image_id="e" * 32,
+            survey="sdss" if n % 2 else "efigi",
+            predicted_class="spiral",
+            verdict=Verdict.ANOMALY,
+            p_value=0.001,
+            topic="astrolens.alerts.sdss.spiral.v1",
+            raised_at=start + timedelta(seconds=n),
+        )
+        for n in range(4)
+    ]
+    await world.records.insert(Collection.ALERTS, alerts)
+    page = (await client.get("/api/alerts", params={"limit": 3})).json()
+    assert [each["alert_id"] for each in page["items"]] == [alert.alert_id for alert in reversed(alerts)][:3]
+    assert page["total"] == 4
+    since = alerts[1].raised_at.isoformat()
+    followed = (await client.get("/api/alerts", params={"since": since, "order": "oldest", "survey": "sdss"})).json()
+    assert [each["alert_id"] for each in followed["items"]] == [alerts[1].alert_id, alerts[3].alert_id]
+    assert (await client.get(f"/api/alerts/{alerts[0].alert_id}")).json()["class"] == "spiral"
+    assert (await client.get("/api/alerts/none")).status_code == 404
+
+
+async def test_a_dead_letter_is_sent_again_and_its_image_is_in_flight_again(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    image = await world.add_image("lost", p_value=None, state=ImageState.DEAD_LETTERED)
+    await world.records.insert(Collection.DEAD_LETTERS, [letter("one", IMAGES_INGESTED, {"image_id": image})])
+    assert (await client.get("/api/status")).json()["dead_letters_open"] == 1
+    answer = await client.post("/api/dead-letters/one/resend")
+    assert answer.json()["state"] == "resent"
+    (event,) = world.outlet.published
+    assert (event.topic, event.key, event.binary) == (IMAGES_INGESTED, "key", True)
+    assert json.loads(base64.b64decode(event.payload)) == {"image_id": image}
+    status = (await client.get("/api/status")).json()
+    assert (status["dead_lettered"], status["in_flight"], status["dead_letters_open"]) == (0, 1, 0)
+    again = await client.post("/api/dead-letters/one/resend")
+    assert (again.status_code, len(world.outlet.published)) == (409, 1)
+
+
+async def test_a_dead_receipt_is_received_again(world: Any, client: httpx.AsyncClient) -> None:
+    await world.records.insert(Collection.RECEIPTS, [receipt("r1", Outcome.DEAD_LETTERED, reason="gone")])
+    await world.records.insert(Collection.DEAD_LETTERS, [letter("two", IMAGES_SUBMITTED, {"receipt_id": "r1"})])
+    assert (await client.post("/api/dead-letters/two/resend")).status_code == 200
+    assert (await client.get("/api/receipts", params={"outcome": "received"})).json()["items"][0]["receipt_id"] == "r1"
+
+
+async def test_a_dead_letter_is_dropped_only_with_a_reason(world: Any, client: httpx.AsyncClient) -> None:
+    await world.records.insert(Collection.DEAD_LETTERS, [letter("one", "x", {})])
+    assert (await client.post("/api/dead-letters/one/drop", json={"reason": ""})).status_code == 422
+    dropped = await client.post("/api/dead-letters/one/drop", json={"reason": "a broken test of ours"})
+    assert (dropped.json()["state"], dropped.json()["note"]) == ("dropped", "a broken test of ours")
+    page = (await client.get("/api/dead-letters", params={"state": "dropped"})).json()
+    assert (len(page["items"]), page["total"]) == (1, 1)
+    assert (await client.post("/api/dead-letters/none/drop", json={"reason": "nothing"})).status_code == 404
+
+
+async def test_a_stream_looks_only_while_somebody_listens_and_tells_only_news(world: Any) -> None:
+    looks = 0
+
+    async def look() -> Any:
+        nonlocal looks
+        looks += 1
+        return await world.context.books.status()
+
+    stream = Broadcaster(look, interval_s=0.01)
+    await asyncio.sleep(0.03)
+    assert looks == 0
+    listening = stream.listen()
+    first = await asyncio.wait_for(anext(listening), 5)
+    assert first is not None
+    assert first.received == 0
+    waiting = asyncio.ensure_future(anext(listening))
+    await asyncio.sleep(0.1)
+    assert not waiting.done(), "nothing happened, so nothing is told"
+    await world.records.insert(Collection.RECEIPTS, [receipt("new", Outcome.RECEIVED)])
+    second = await asyncio.wait_for(waiting, 5)
+    assert second is not None
+    assert second.received == 1
+    other = stream.listen()
+    assert (await asyncio.wait_for(anext(other), 5)).received == 1, "a later listener gets the present at once"
+    await listening.aclose()
+    await other.aclose()
+    await asyncio.sleep(0.05)
+    before = looks
+    await asyncio.sleep(0.05)
+    assert (stream.listeners, looks) == (0, before)
+    await stream.close()
+
+
+async def test_closing_ends_every_stream(world: Any) -> None:
+    stream = Broadcaster(world.context.books.status, interval_s=0.01)
+    listening = stream.listen()
+    await asyncio.wait_for(anext(listening), 5)
+    ended = asyncio.ensure_future(anext(listening, "ended"))
+    await asyncio.sleep(0)
+    await stream.close()
+    assert await asyncio.wait_for(ended, 5) == "ended"
+
+
+@pytest.mark.parametrize("name", ["status", "model", "images"])
+async def test_a_store_that_is_away_is_said_with_503(world: Any, client: httpx.AsyncClient, name: str) -> None:
+    world.model.away = True
+    await world.records.close()
+    answer = await client.get(f"/api/{name}")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"

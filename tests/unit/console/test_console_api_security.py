@@ -1,0 +1,232 @@
+"""Who may come in, and from where."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from astrolens.console.security import Guard
+from astrolens.console.security_credentials import Accounts, Credentials, LoginLimiter
+from astrolens.platform.errors import ConfigurationError
+from starlette.types import Message
+
+TOKEN = "a-long-secret-token"
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 with a cost for tests."""
+    from argon2 import PasswordHasher
+
+    monkeypatch.setattr(
+        "astrolens.console.security_credentials.PasswordHasher",
+        lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
+    )
+
+
+async def test_on_loopback_nobody_logs_in_but_only_its_own_name_is_served(world: Any) -> None:
+    for host in ("localhost:8080", "127.0.0.1:9999", "[::1]:8080", "astro.localhost"):
+        async with world.client(f"http://{host}") as client:
+            assert (await client.get("/api/health")).status_code == 200
+    async with world.client("http://evil.example") as client:
+        answer = await client.get("/api/status")
+        assert answer.status_code == 403
+        assert "evil.example" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({}, True),
+        ({"origin": "http://localhost:8080"}, True),
+        ({"origin": "http://LOCALHOST:8080"}, True),
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"origin": "http://evil.example"}, False),
+        ({"origin": "http://localhost:3000"}, False),
+        ({"origin": "https://localhost"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": "http://localhost:8080.evil.example"}, False),
+        ({"origin": "http://localhost:port"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site"}, False),
+    ],
+)
+async def test_other_sites_change_nothing(world: Any, headers: dict[str, str], allowed: bool) -> None:
+    image = await world.add_image("m51")
+    async with world.client() as client:
+        body = {"image_id": image, "answer": "artefact"}
+        answer = await client.post("/api/labels", json=body, headers=headers)
+        assert answer.status_code == (200 if allowed else 403)
+        labels = (await client.get(f"/api/images/{image}")).json()["labels"]
+        assert len(labels) == (1 if allowed else 0)
+
+
+async def _knock(guard: Guard, headers: dict[str, str]) -> list[Message]:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    scope = {
+        "type": "websocket",
+        "path": "/_nicegui_ws/socket.io/",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    await guard(scope, receive, send)
+    return sent
+
+
+async def test_sockets_of_other_sites_are_closed(world: Any) -> None:
+    async def inner(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+
+    guard = Guard(inner, credentials=world.context.credentials, login_needed=False, host="127.0.0.1", port=8080)
+    own = await _knock(guard, {"host": "localhost:8080", "origin": "http://localhost:8080"})
+    assert own[0]["type"] == "websocket.accept"
+    strange = await _knock(guard, {"host": "localhost:8080", "origin": "http://evil.example"})
+    assert [message["type"] for message in strange] == ["websocket.close"]
+    rebound = await _knock(guard, {"host": "evil.example", "origin": "http://evil.example"})
+    assert [message["type"] for message in rebound] == ["websocket.close"]
+
+
+async def test_off_loopback_it_refuses_to_start_without_token_or_account(make_world: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"astrolens account add") as refused:
+        await make_world(host="0.0.0.0")
+    assert "0.0.0.0" in str(refused.value)
+    await make_world(host="0.0.0.0", token=TOKEN)
+
+
+async def test_a_token_opens_the_api(make_world: Callable[..., Any]) -> None:
+    world = await make_world(host="0.0.0.0", token=TOKEN)
+    async with world.client("http://observatory.example") as client:
+        refused = await client.get("/api/status")
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"].startswith("Bearer")
+        assert (await client.get("/api/health")).json()["login_needed"] is True
+        for value in ("Bearer wrong", f"Basic {TOKEN}", "Bearer", f"Bearer {TOKEN}x", "Bearer ünïcode".encode()):
+            answer = await client.get("/api/status", headers={"authorization": value})
+            assert answer.status_code == 401
+        assert (await client.get("/api/status", headers={"authorization": f"Bearer {TOKEN}"})).status_code == 200
+        assert (await client.get("/api/session", headers={"authorization": f"bearer {TOKEN}"})).json()[
+            "user"
+        ] == "token"
+
+
+async def test_pages_lead_to_the_login_and_come_back(make_world: Callable[..., Any]) -> None:
+    world = await make_world(host="0.0.0.0", token=TOKEN)
+    async with world.client("http://observatory.example") as client:
+        answer = await client.get("/gallery?survey=sdss&sort=newest")
+        assert answer.status_code == 303
+        assert answer.headers["location"] == "/login?next=%2Fgallery%3Fsurvey%3Dsdss%26sort%3Dnewest"
+        assert (await client.get("/login")).status_code == 404, "let through; pages are not mounted here"
+
+
+async def test_people_log_in_with_an_account(make_world: Callable[..., Any], quick: None) -> None:
+    world = await make_world(host="0.0.0.0", token=TOKEN)
+    await world.context.credentials.accounts.add("vera", PASSWORD)
+    image = await world.add_image("m51")
+    async with world.client("http://observatory.example") as client:
+        assert (await client.post("/api/login", json={"name": "vera", "password": "wrong"})).status_code == 401
+        answer = await client.post("/api/login", json={"name": "vera", "password": PASSWORD})
+        assert answer.status_code == 200
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "samesite=strict" in cookie.lower()
+        assert PASSWORD not in cookie
+        await client.post("/api/labels", json={"image_id": image, "answer": "ordinary"})
+        assert (await client.get(f"/api/images/{image}")).json()["labels"][0]["user"] == "vera"
+        assert (await client.post("/api/logout")).status_code == 204
+        assert (await client.get("/api/status")).status_code == 401
+        assert (await client.post("/api/login", json={"token": TOKEN})).json()["user"] == "token"
+
+
+async def test_a_session_ends_with_time_password_or_account(world: Any, quick: None) -> None:
+    now = 1_000_000.0
+    credentials = Credentials(records=world.records, token=None, clock=lambda: now)
+    await credentials.accounts.add("vera", PASSWORD)
+    await credentials.start(host="0.0.0.0", needed=True)
+    session = await credentials.session("vera")
+    assert await credentials.user_of(session) == "vera"
+    body, signature = session.split(".")
+    for forged in ("", ".", "x.y", f"{body}.{signature[:-2]}AA", f"{body[:-2]}AA.{signature}", f"{body}."):
+        assert await credentials.user_of(forged) is None
+    now += 8 * 24 * 3600
+    assert await credentials.user_of(session) is None
+    session = await credentials.session("vera")
+    await credentials.accounts.add("vera", "another long password")
+    credentials._read_at = float("-inf")
+    assert await credentials.user_of(session) is None
+    session = await credentials.session("vera")
+    assert await credentials.accounts.remove("vera")
+    credentials._read_at = float("-inf")
+    assert await credentials.user_of(session) is None
+
+
+async def test_before_its_key_is_read_no_session_is_believed(world: Any) -> None:
+    unready = Credentials(records=world.records, token=TOKEN)
+    assert await unready.user_of(await unready.session("token")) is None
+
+
+async def test_sessions_hold_across_restarts_and_consoles(world: Any) -> None:
+    one, other = (Credentials(records=world.records, token=TOKEN) for _ in range(2))
+    await one.start(host="0.0.0.0", needed=True)
+    await other.start(host="0.0.0.0", needed=True)
+    assert await other.user_of(await one.session("token")) == "token"
+    changed = Credentials(records=world.records, token="a-new-token")
+    await changed.start(host="0.0.0.0", needed=True)
+    assert await changed.user_of(await one.session("token")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "password"), [("vera", "short"), ("", PASSWORD), ("../x", PASSWORD), ("a" * 65, PASSWORD)]
+)
+async def test_accounts_that_cannot_be(world: Any, quick: None, name: str, password: str) -> None:
+    with pytest.raises(ConfigurationError):
+        await Accounts(world.records).add(name, password)
+
+
+async def test_guessing_is_slowed_down(make_world: Callable[..., Any], quick: None) -> None:
+    world = await make_world(host="0.0.0.0", token=TOKEN)
+    async with world.client("http://observatory.example") as client:
+        for _ in range(LoginLimiter.PER_ADDRESS):
+            assert (await client.post("/api/login", json={"token": "guess"})).status_code == 401
+        answer = await client.post("/api/login", json={"token": TOKEN})
+        assert answer.status_code == 429
+        assert 0 < int(answer.headers["retry-after"]) <= 60
+
+
+def test_the_limiter_forgets_after_its_window_and_counts_all_addresses_together() -> None:
+    now = 0.0
+    limiter = LoginLimiter(clock=lambda: now)
+    for _ in range(limiter.PER_ADDRESS):
+        limiter.failed("10.0.0.1")
+    assert limiter.wait_s("10.0.0.1") == 60.0
+    assert limiter.wait_s("10.0.0.2") == 0.0
+    for n in range(limiter.ALTOGETHER):
+        limiter.failed(f"10.1.0.{n}")
+    assert limiter.wait_s("10.0.0.2") == 60.0
+    now = 60.0
+    assert limiter.wait_s("10.0.0.1") == 0.0
+
+
+async def test_every_answer_tells_the_browser_what_it_may_do(world: Any) -> None:
+    async with world.client() as client:
+        api = await client.get("/api/status")
+        page = await client.get("/gallery")
+        refused = await client.get("/api/status", headers={"origin": "http://evil.example"})
+    for answer in (api, page, refused):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in api.headers["content-security-policy"]
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert "access-control-allow-origin" not in api.headers
+
+
+async def test_large_bodies_are_refused_where_no_upload_is(world: Any) -> None:
+    async with world.client() as client:
+        answer = await client.post("/api/login", json={"name": "x" * (2 * 2**20)})
+        assert answer.status_code == 413
