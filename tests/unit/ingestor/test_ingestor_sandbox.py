@@ -2,6 +2,7 @@ import asyncio
 import os
 import resource
 import signal
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
@@ -126,7 +127,7 @@ async def test_a_child_that_always_dies_is_the_images_fault(monkeypatch: pytest.
 
 async def test_a_child_that_hangs_is_killed_in_time_and_its_image_refused() -> None:
     causes: list[str] = []
-    async with DecodingSandbox(1, SandboxLimits(wall_s=0.5), on_death=causes.append) as pool:
+    async with DecodingSandbox(1, SandboxLimits(wall_s=4.0), on_death=causes.append) as pool:
         await pool.decode(JPEG)
         hanging = children()[0]
         os.kill(hanging, signal.SIGSTOP)
@@ -231,3 +232,31 @@ def test_the_parent_believes_no_impossible_cutout(change: dict[str, object]) -> 
 def test_the_parent_believes_no_nonsense(head: bytes) -> None:
     with pytest.raises(MalformedReply):
         parse_reply(head, b"", side=256)
+
+
+async def test_children_die_with_a_parent_that_is_killed() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from astrolens.ingestor.sandbox import DecodingSandbox\n"
+        "async def main():\n"
+        "    async with DecodingSandbox(1) as pool:\n"
+        "        try:\n"
+        "            await pool.decode(b'text')\n"
+        "        except Exception as error:\n"
+        "            print(error.code, flush=True)\n"
+        "        await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    # The service's log goes to the same place; the code is on a line of its own.
+    while b"not-an-image" not in await parent.stdout.readline():
+        assert parent.returncode is None
+    child = int(Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()[0])
+    parent.kill()
+    await parent.wait()
+    for _ in range(100):
+        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split(") ")[1][:1]:
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"child {child} outlived its parent")

@@ -61,18 +61,18 @@ def test_what_the_pipeline_sees_tells_nothing_of_the_truth() -> None:
 
 
 def test_oddities_come_at_their_rate_and_all_kinds_come() -> None:
-    truths = [simulate(3, index, oddity_rate=0.25).truth for index in range(240)]
+    truths = [simulate(3, index, oddity_rate=0.25).truth for index in range(140)]
     odd = [truth.oddity for truth in truths if truth.oddity]
-    assert 38 <= len(odd) <= 84
-    assert len(set(odd)) >= 11
+    assert 20 <= len(odd) <= 50
+    assert len(set(odd)) >= 8
     assert {truth.morphology for truth in truths} == set(MORPHOLOGIES)
 
 
 def test_positions_are_uniform_on_the_sphere() -> None:
-    images = [simulate(3, index, oddity_rate=0.0) for index in range(200)]
+    images = [simulate(3, index, oddity_rate=0.0) for index in range(100)]
     height = np.sin(np.radians([image.dec_deg for image in images]))
-    assert abs(height.mean()) < 0.13
-    assert 0.5 < height.std() < 0.65
+    assert abs(height.mean()) < 0.17
+    assert 0.48 < height.std() < 0.68
     assert all(0 <= image.ra_deg < 360 for image in images)
     assert len({image.survey for image in images}) == 3
 
@@ -121,7 +121,7 @@ def test_edge_on_discs_are_thin() -> None:
 def test_large_and_small_objects_both_occur() -> None:
     radii = [
         image.truth.parameters["effective_radius_arcsec"] / image.pixel_scale_arcsec
-        for image in (simulate(12, index, oddity_rate=0.0) for index in range(80))
+        for image in (simulate(12, index, oddity_rate=0.0) for index in range(60))
     ]
     assert min(radii) < 7
     assert max(radii) > 22
