@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -151,7 +152,7 @@ async def test_bad_records_are_diverted_whole_and_the_others_pass(
 
 async def test_what_is_not_acknowledged_is_seen_again(servers: str, tmp_path: Path, records: SqliteRecordStore) -> None:
     topic = "astrolens.nacked.v1"
-    away = {"store"}
+    away: set[str] = {"store"}
 
     def behaviour(_: Sequence[ImageIngested]) -> None:
         if away:
@@ -163,7 +164,7 @@ async def test_what_is_not_acknowledged_is_seen_again(servers: str, tmp_path: Pa
     await bus.publish(events(topic, *range(20)))
     while seen.calls < 30:
         await asyncio.sleep(0.01)
-    assert bus.condition.detail == "store away"
+    assert bus.condition.last_errors == ("store away",)
     assert seen.events == []
     away.clear()
     await seen.until(*(f"event{number}" for number in range(20)))
@@ -265,6 +266,23 @@ async def test_a_service_lives_is_ready_and_goes_red_when_its_handler_is_stuck(s
             assert f'astrolens_received_total{{stage="{topic}"}} 1.0' in (await client.get("/metrics")).text
         with pytest.raises(httpx.ConnectError):
             await client.get("/livez")
+
+
+async def test_a_handler_that_never_ends_does_not_keep_the_service_from_ending(servers: str, tmp_path: Path) -> None:
+    topic = "astrolens.endless.v1"
+    begun = asyncio.Event()
+
+    async def endless(_: Sequence[ImageIngested]) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    app = ServiceApp(settings(tmp_path, servers, shutdown_grace_s=1.0), service="endless")
+    app.bus.consume(topic, ImageIngested, Seen(endless))
+    async with app.running():
+        await app.bus.publish(events(topic, 1))
+        await begun.wait()
+        stopping_at = monotonic()
+    assert 0.5 < monotonic() - stopping_at < 2.0
 
 
 def test_a_taken_port_is_one_sentence_and_exit_code_2(

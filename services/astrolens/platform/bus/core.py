@@ -205,8 +205,7 @@ class Bus:
     async def stop_consuming(self) -> None:
         """Finish the batches in hand and acknowledge them; publishing still works."""
         self._stopping.set()
-        for subscriber in self._subscribers:
-            await subscriber.stop()
+        await asyncio.gather(*(subscriber.stop() for subscriber in self._subscribers))
 
     async def stop(self) -> None:
         """Stop consuming, send what is buffered, disconnect."""
