@@ -138,10 +138,8 @@ async def test_the_simulated_sky_flows_by_itself_and_goes_on_after_a_restart(
             await _until(lambda app=app, wanted=wanted: _at_least(app, wanted))
             [status] = (await app.records.find(Collection.SOURCES, Query())).documents
             assert status["source"] == "simulated"
-            refs = [
-                receipt["ref"] for receipt in (await app.records.find(Collection.RECEIPTS, Query(limit=5000))).documents
-            ]
-    assert sorted(refs) == [f"2026-{index:07d}" for index in range(len(refs))]
+            receipts = (await app.records.find(Collection.RECEIPTS, Query(limit=5000))).documents
+    assert sorted(one["ref"] for one in receipts) == [f"2026-{index:07d}" for index in range(len(receipts))]
 
 
 async def _at_least(app: ServiceApp, accepted: int) -> bool:

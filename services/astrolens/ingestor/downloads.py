@@ -13,7 +13,7 @@ from astrolens.platform.errors import PermanentError, TransientError
 
 _log = structlog.get_logger(__name__)
 
-_AT_ONCE: Final = 8
+AT_ONCE: Final = 8
 """Downloads at once: polite to one host, and at most 8 x `max_image_bytes` in memory."""
 
 _ATTEMPTS: Final = 3
@@ -31,11 +31,17 @@ class Downloads:
     ) -> None:
         self._fetcher = fetcher
         self._first_pause_s = first_pause_s
-        self._deadline_s = deadline_s
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self.deadline_s = deadline_s
+        self._slots = asyncio.Semaphore(AT_ONCE)
 
-    async def fetch(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], list[Settlement]]:
-        """Get what can be had.
+    async def fetch(
+        self, arrivals: Sequence[Arrival], *, within_s: float | None = None
+    ) -> tuple[list[Arrival], list[Settlement]]:
+        """Get what can be had, `AT_ONCE` at a time.
+
+        Args:
+            arrivals: Arrivals without bytes.
+            within_s: Bound for all of them together, seconds; by default the deadline.
 
         Returns:
             The arrivals with their bytes, and the settlements of those that will never have any. An arrival that is in
@@ -52,13 +58,14 @@ class Downloads:
             else:
                 fetched.append(result)
 
+        bound_s = self.deadline_s if within_s is None else within_s
         try:
-            async with asyncio.timeout(self._deadline_s), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(bound_s), asyncio.TaskGroup() as group:
                 for arrival in arrivals:
                     group.create_task(one(arrival))
         except TimeoutError:
             late = len(arrivals) - len(fetched) - len(refused)
-            _log.warning("downloads did not end in time", late=late, deadline_s=self._deadline_s)
+            _log.warning("downloads did not end in time", late=late, bound_s=round(bound_s, 1))
         order = {arrival.receipt.receipt_id: place for place, arrival in enumerate(arrivals)}
         return sorted(fetched, key=lambda arrival: order[arrival.receipt.receipt_id]), refused
 

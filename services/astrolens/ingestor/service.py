@@ -8,15 +8,17 @@ another arrival of the same bytes is a duplicate.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from time import monotonic
+from typing import Final
 
 import structlog
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import ImageRecord, NearDuplicate, Outcome, Reason, Receipt
 from astrolens.ingestor.arrivals import UNSETTLED, Arrival, Settlement, image_record
-from astrolens.ingestor.downloads import Downloads
+from astrolens.ingestor.downloads import AT_ONCE, Downloads
 from astrolens.ingestor.near_duplicates import NearDuplicateIndex, nearest
 from astrolens.ingestor.ports import Decoder, Releaser
 from astrolens.platform.errors import PermanentError, TransientError
@@ -28,6 +30,9 @@ from astrolens.science.phash import hamming_distance
 from astrolens.science.rejection import ImageRejected
 
 _log = structlog.get_logger(__name__)
+
+_MAX_BATCH_BYTES: Final = 64 * 2**20
+"""Originals in memory at once. One larger than this goes alone."""
 
 Settled = dict[Outcome, int]
 """How many receipts were settled, by outcome."""
@@ -106,17 +111,23 @@ class IngestService:
             self._in_hand -= mine.keys()
 
     async def _process(self, arrivals: list[Arrival]) -> Settled:
+        settled: Counter[Outcome] = Counter()
         here = [arrival for arrival in arrivals if arrival.receipt.sha256 is not None]
+        for batch in _bounded(here):
+            settled += Counter(await self._settle(batch))
+        # Slow servers come last: they must not hold up what is here already.
         remote = [arrival for arrival in arrivals if arrival.receipt.sha256 is None]
-        settled = await self._settle(here) if here else {}
-        if remote:
-            # Slow servers must not hold up what is here already.
-            fetched, refused = await self._fetch(remote)
-            settled = dict(Counter(settled) + Counter(await self._settle(fetched, refused)))
-        return settled
+        end = monotonic() + self._downloads.deadline_s
+        for start in range(0, len(remote), AT_ONCE):
+            if (within_s := end - monotonic()) <= 0:
+                _log.warning("downloads wait for the next sweep", late=len(remote) - start)
+                break
+            fetched, refused = await self._fetch(remote[start : start + AT_ONCE], within_s)
+            settled += Counter(await self._settle(fetched, refused))
+        return dict(settled)
 
-    async def _fetch(self, arrivals: Sequence[Arrival]) -> tuple[list[Arrival], list[Settlement]]:
-        fetched, refused = await self._downloads.fetch(arrivals)
+    async def _fetch(self, arrivals: Sequence[Arrival], within_s: float) -> tuple[list[Arrival], list[Settlement]]:
+        fetched, refused = await self._downloads.fetch(arrivals, within_s=within_s)
         await self._images.put_many(
             [(original_key(one.receipt.sha256 or ""), one.data or b"", "application/octet-stream") for one in fetched]
         )
@@ -225,6 +236,20 @@ class IngestService:
 
 
 _Failure = tuple[Outcome, Reason]
+
+
+def _bounded(arrivals: Sequence[Arrival]) -> Iterator[list[Arrival]]:
+    """The arrivals in order, in batches whose originals fit into memory together."""
+    batch: list[Arrival] = []
+    size = 0
+    for arrival in arrivals:
+        if batch and size + arrival.size_bytes > _MAX_BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(arrival)
+        size += arrival.size_bytes
+    if batch:
+        yield batch
 
 
 def waiting(documents: Mapping[str, Document]) -> list[Receipt]:

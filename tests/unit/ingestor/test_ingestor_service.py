@@ -8,6 +8,7 @@ import pytest
 from astrolens.contracts import topics
 from astrolens.contracts.events import ImageIngested
 from astrolens.contracts.records import ImageRecord, Outcome
+from astrolens.ingestor import service as service_module
 from astrolens.ingestor.arrivals import Arrival
 from astrolens.ingestor.recovery import Sweeper, restore_index
 from astrolens.platform.errors import ModelUnavailable, PermanentError, StoreUnavailable, TransientError
@@ -136,6 +137,40 @@ async def test_urls_are_fetched_once_and_failures_are_told_apart(tmp_path: Path)
         assert receipts["https://a/down"]["outcome"] == "dead_lettered"
         assert receipts["https://a/down"]["reason"]["code"] == "unreachable"
         assert ingest.fetcher.asked.count("https://a/down") == 3
+
+
+async def test_originals_are_in_memory_only_as_far_as_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "_MAX_BATCH_BYTES", 100)
+    together: list[int] = []
+    async with ingest_at(tmp_path) as ingest:
+        arrivals = [arrival(bytes([n]) * size, f"{n}", after_ms=n) for n, size in enumerate([40, 50, 20, 300, 60, 40])]
+        await ingest.images.put_many([(original_key(one.receipt.sha256 or ""), one.data, "") for one in arrivals])
+        await ingest.records.insert(Collection.RECEIPTS, [one.receipt for one in arrivals])
+        get_many = ingest.images.get_many
+
+        async def counting(keys: Any) -> dict[str, bytes]:
+            found = await get_many(keys)
+            together.append(sum(map(len, found.values())))
+            return found
+
+        monkeypatch.setattr(ingest.images, "get_many", counting)
+        await ingest.service.process([Arrival(one.receipt) for one in arrivals])
+        assert together == [90, 20, 300, 100]
+        assert await ingest.outcomes() == {"accepted": 6}
+
+
+async def test_many_slow_urls_end_at_the_deadline_and_wait_for_the_sweep(tmp_path: Path) -> None:
+    async with ingest_at(tmp_path) as ingest:
+        arrivals = [by_url(f"https://a/{n}") for n in range(20)]
+
+        async def never(url: str) -> Any:
+            await asyncio.sleep(60)
+
+        ingest.fetcher.get = never  # type: ignore[method-assign]
+        ingest.service._downloads.deadline_s = 0.1
+        await ingest.records.insert(Collection.RECEIPTS, [one.receipt for one in arrivals])
+        assert await ingest.service.process(arrivals) == {}
+        assert await ingest.outcomes() == {"received": 20}
 
 
 async def _picture(ingest: Ingest) -> dict[str, Any]:
