@@ -7,7 +7,7 @@ from typing import Literal
 
 from astrolens.console.model_client import ModelClient
 from astrolens.console.problems import not_found
-from astrolens.console.queries import STRANGE, ImageFilter, Sort, find_images, time_text
+from astrolens.console.queries import STRANGE, ImageFilter, Sort, find_images
 from astrolens.console.views import (
     AlertPage,
     AlertView,
@@ -21,6 +21,7 @@ from astrolens.console.views import (
     SimilarImage,
     SimilarImages,
 )
+from astrolens.contracts.base import utc_text
 from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import Outcome
 from astrolens.platform.stores.collections import Collection
@@ -160,7 +161,7 @@ class Archive:
         after: str | None = None,
     ) -> AlertPage:
         """A page of alerts."""
-        where = [] if since is None else [Clause("raised_at", "gte", time_text(since))]
+        where = [] if since is None else [Clause("raised_at", "gte", utc_text(since))]
         for field, value in (("survey", survey), ("predicted_class", predicted_class)):
             if value is not None:
                 where.append(Clause(field, "eq", value))

@@ -9,7 +9,7 @@ from pydantic import Field
 from astrolens.console.model_client import ModelClient
 from astrolens.console.views import View
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import Books, ImageState, Outcome, ServiceStatus, SourceStatus
+from astrolens.contracts.records import Books, ServiceStatus, SourceStatus
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Query, RecordStore
@@ -84,26 +84,6 @@ class BatchProgress(View):
     settled: bool = Field(description="Whether nothing of the batch is in flight.")
 
 
-def balance(outcomes: Tally, states: Tally) -> Books:
-    """The books from receipts by outcome and images by state.
-
-    Args:
-        outcomes: Counts by (outcome,).
-        states: Counts by (state,) of the same moment.
-    """
-    accepted = outcomes.get((Outcome.ACCEPTED,), 0)
-    analyzed = states.get((ImageState.ANALYZED,), 0)
-    lost = states.get((ImageState.DEAD_LETTERED,), 0)
-    return Books(
-        received=sum(outcomes.values()),
-        analyzed=analyzed,
-        duplicates=outcomes.get((Outcome.DUPLICATE,), 0),
-        rejected=outcomes.get((Outcome.REJECTED,), 0),
-        dead_lettered=outcomes.get((Outcome.DEAD_LETTERED,), 0) + lost,
-        in_flight=outcomes.get((Outcome.RECEIVED,), 0) + accepted - analyzed - lost,
-    )
-
-
 class Bookkeeper:
     """Reads the state of everything."""
 
@@ -114,7 +94,7 @@ class Bookkeeper:
     async def books(self) -> Books:
         """The balance at this moment."""
         outcomes, states = await self._records.tallies([(Collection.RECEIPTS, "outcome"), (Collection.IMAGES, "state")])
-        return balance(outcomes, states)
+        return Books.of(outcomes, states)
 
     async def in_flight(self) -> int:
         """Arrivals that are not settled yet."""
@@ -125,7 +105,7 @@ class Bookkeeper:
         outcomes, states = await self._records.tallies(
             [(Collection.RECEIPTS, "batch_outcome"), (Collection.IMAGES, "batch_state")]
         )
-        books = balance(
+        books = Books.of(
             {(key[1],): count for key, count in outcomes.items() if key[0] == batch},
             {(key[1],): count for key, count in states.items() if key[0] == batch},
         )
@@ -151,7 +131,7 @@ class Bookkeeper:
             if verdict and count:
                 by_survey.setdefault(survey, {})[verdict] = count
         return Status(
-            **balance(outcomes, states).model_dump(),
+            **Books.of(outcomes, states).model_dump(),
             verdicts={verdict.value: verdicts.get((verdict,), 0) for verdict in Verdict},
             alerts=sum(alerts.values()),
             services=await self.services(),

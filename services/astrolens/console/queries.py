@@ -3,11 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from astrolens.console.coordinates import Cone, parse_position
+from astrolens.contracts.base import utc_text
 from astrolens.contracts.records import Answer, ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
@@ -84,8 +85,8 @@ class ImageFilter:
         conditions: tuple[tuple[str, Operator, Any], ...] = (
             ("batch", "eq", self.batch),
             ("observation.simulated", "eq", self.simulated),
-            ("ingested_at", "gte", self.since and time_text(self.since)),
-            ("ingested_at", "lt", self.until and time_text(self.until)),
+            ("ingested_at", "gte", self.since and utc_text(self.since)),
+            ("ingested_at", "lt", self.until and utc_text(self.until)),
             ("image_id", "prefix", self.id_prefix),
             ("observation.name", "contains", self.name),
         )
@@ -162,11 +163,6 @@ async def _find_in_cone(records: RecordStore, cone: Cone, query: Query) -> Found
         if page.next is None or documents:
             break
     return Found(documents, distances, query.after)
-
-
-def time_text(time: datetime) -> str:
-    """A time as documents hold it: UTC, always with microseconds, so that texts sort as times do."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _any_of(field: str, values: Sequence[str]) -> list[Clause]:

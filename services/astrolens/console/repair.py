@@ -9,9 +9,8 @@ from pydantic import BaseModel, Field
 
 from astrolens.console.ports import EventOutlet
 from astrolens.console.problems import Problem, not_found
-from astrolens.console.queries import time_text
 from astrolens.console.views import DeadLetterView, View
-from astrolens.contracts.base import utc_now
+from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.events import ImageIngested, producer
 from astrolens.contracts.ids import derived_id, event_id
 from astrolens.contracts.records import ImageState, Outcome, PendingEvent
@@ -52,7 +51,7 @@ class Repair:
             raise not_found("image", image, "/api/images?q=…")
         now = utc_now()
         event = ImageIngested(
-            event_id=event_id(IMAGES_INGESTED, image, time_text(now)),
+            event_id=event_id(IMAGES_INGESTED, image, utc_text(now)),
             producer=producer("console"),
             occurred_at=now,
             image_id=image,
@@ -62,7 +61,7 @@ class Repair:
         ).pending(topic=IMAGES_INGESTED, key=image)
         change = Change(
             id=image,
-            set={"state": ImageState.INGESTED.value, "offered_at": time_text(now), "reason": None},
+            set={"state": ImageState.INGESTED.value, "offered_at": utc_text(now), "reason": None},
             push={"pending": [event.model_dump(mode="json")]},
             when=(Clause("state", "ne", ImageState.INGESTED.value),),
         )
@@ -86,7 +85,7 @@ class Repair:
         )
         await self._revive(document)
         await self._outlet.publish([event])
-        return await self._close(letter, "resent", f"sent again at {time_text(utc_now())}")
+        return await self._close(letter, "resent", f"sent again at {utc_text(utc_now())}")
 
     async def drop(self, letter: str, reason: str) -> DeadLetterView:
         """Give a dead letter up, for a reason that stays with it.
@@ -115,7 +114,7 @@ class Repair:
     async def _revive(self, letter: Document) -> None:
         """Move the image or receipt that a letter is about back from dead-lettered to waiting."""
         payload = _payload(letter)
-        now = time_text(utc_now())
+        now = utc_text(utc_now())
         if letter["topic"] == IMAGES_INGESTED and isinstance(payload.get("image_id"), str):
             change = Change(
                 id=payload["image_id"],

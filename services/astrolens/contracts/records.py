@@ -3,6 +3,7 @@
 Every document has `pending`: events that its last writes caused and that nobody has published yet.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from math import cos, radians, sin
 from typing import Any, Literal, Self
@@ -272,6 +273,26 @@ class Books(Contract):
     rejected: int
     dead_lettered: int
     in_flight: int
+
+    @classmethod
+    def of(cls, outcomes: Mapping[tuple[str, ...], int], states: Mapping[tuple[str, ...], int]) -> Self:
+        """The books from tallies of one moment.
+
+        Args:
+            outcomes: Receipts by (outcome,).
+            states: Images by (state,).
+        """
+        accepted = outcomes.get((Outcome.ACCEPTED.value,), 0)
+        analyzed = states.get((ImageState.ANALYZED.value,), 0)
+        lost = states.get((ImageState.DEAD_LETTERED.value,), 0)
+        return cls(
+            received=sum(outcomes.values()),
+            analyzed=analyzed,
+            duplicates=outcomes.get((Outcome.DUPLICATE.value,), 0),
+            rejected=outcomes.get((Outcome.REJECTED.value,), 0),
+            dead_lettered=outcomes.get((Outcome.DEAD_LETTERED.value,), 0) + lost,
+            in_flight=outcomes.get((Outcome.RECEIVED.value,), 0) + accepted - analyzed - lost,
+        )
 
     @model_validator(mode="after")
     def _must_balance(self) -> Self:

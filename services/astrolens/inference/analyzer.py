@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from astrolens.contracts import topics
-from astrolens.contracts.base import utc_now
+from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.events import ImageAnalyzed, ImageIngested, producer
 from astrolens.contracts.ids import event_id
 from astrolens.contracts.records import ImageState, PendingEvent, Reason
@@ -130,7 +130,7 @@ class Analyzer:
             page = await self._records.find(
                 Collection.IMAGES,
                 Query(
-                    where=(_STILL_INGESTED, Clause("offered_at", "lt", as_text(older_than))),
+                    where=(_STILL_INGESTED, Clause("offered_at", "lt", utc_text(older_than))),
                     order=Order("offered_at"),
                     limit=min(_PAGE, limit - offered),
                 ),
@@ -176,7 +176,7 @@ class Analyzer:
         )
 
     async def _offer(self, documents: Sequence[Document]) -> int:
-        now = as_text(self._clock())
+        now = utc_text(self._clock())
         changes: list[Change] = []
         events: dict[str, PendingEvent] = {}
         for document in documents:
@@ -191,11 +191,6 @@ class Analyzer:
         claimed = await self._records.apply(Collection.IMAGES, changes)
         await self._outbox.release(Collection.IMAGES, _of(claimed, events))
         return len(claimed)
-
-
-def as_text(moment: datetime) -> str:
-    """A UTC time as the documents hold it: one width, so that texts sort as the times do."""
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _of(images: set[str], events: Mapping[str, PendingEvent]) -> list[tuple[str, list[PendingEvent]]]:
@@ -235,7 +230,7 @@ def _change(image: str, analysis: Analysis, event: PendingEvent, now: datetime) 
         "verdict": analysis.verdict.value,
         "p_value": analysis.p_value,
         "predicted_class": analysis.predicted_class,
-        "analyzed_at": as_text(now),
+        "analyzed_at": utc_text(now),
         "reason": None,
     }
     return Change(id=image, set=values, push={"pending": [event.model_dump(mode="json")]}, when=(_STILL_INGESTED,))

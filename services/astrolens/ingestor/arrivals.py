@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from astrolens.contracts import ids, topics
+from astrolens.contracts.base import utc_text
 from astrolens.contracts.events import ImageIngested, producer
 from astrolens.contracts.records import (
     CutoutInfo,
@@ -64,7 +65,7 @@ class Settlement:
             "outcome": self.outcome.value,
             "image_id": self.image_id,
             "reason": None if self.reason is None else self.reason.model_dump(mode="json"),
-            "settled_at": as_text(now),
+            "settled_at": utc_text(now),
         }
         return Change(
             id=receipt.receipt_id,
@@ -77,11 +78,6 @@ class Settlement:
 
 UNSETTLED = (Clause("outcome", "eq", Outcome.RECEIVED.value),)
 """A receipt is settled once: whoever comes second changes nothing."""
-
-
-def as_text(time: datetime) -> str:
-    """An aware UTC time as the documents hold it: one width, so that texts sort as the times do."""
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def image_record(arrival: Arrival, cutout: Cutout, links: tuple[NearDuplicate, ...], now: datetime) -> ImageRecord:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from astrolens.contracts.records import ImageState, Outcome
+from astrolens.contracts.records import Books, ImageState
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 
@@ -89,9 +89,7 @@ class Gate:
 async def images_in_flight(records: RecordStore) -> int:
     """Arrivals that are neither settled otherwise nor analysed yet."""
     outcomes, states = await records.tallies([(Collection.RECEIPTS, "outcome"), (Collection.IMAGES, "state")])
-    waiting = outcomes.get((Outcome.RECEIVED.value,), 0) + outcomes.get((Outcome.ACCEPTED.value,), 0)
-    ended = states.get((ImageState.ANALYZED.value,), 0) + states.get((ImageState.DEAD_LETTERED.value,), 0)
-    return waiting - ended
+    return Books.of(outcomes, states).in_flight
 
 
 async def images_to_analyze(records: RecordStore) -> int:

@@ -7,9 +7,9 @@ from typing import Final
 
 import structlog
 
-from astrolens.contracts.base import utc_now
+from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.records import Receipt
-from astrolens.ingestor.arrivals import UNSETTLED, Arrival, as_text
+from astrolens.ingestor.arrivals import UNSETTLED, Arrival
 from astrolens.ingestor.gate import Gate
 from astrolens.ingestor.near_duplicates import NearDuplicateIndex
 from astrolens.ingestor.service import IngestService
@@ -99,7 +99,7 @@ class Sweeper:
 
     async def _sweep(self, before: datetime) -> int:
         swept = 0
-        where = (*UNSETTLED, Clause("received_at", "lt", as_text(before)))
+        where = (*UNSETTLED, Clause("received_at", "lt", utc_text(before)))
         query = Query(where=where, order=Order("received_at"), limit=_SWEEP_PAGE)
         # The cursor moves on whatever becomes of a page, so that one stubborn arrival cannot hold the sweep.
         while True:

@@ -1,7 +1,7 @@
 """The public heartbeat: with it a listener can tell a silent sky from a dead line."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -12,15 +12,13 @@ from astrolens.contracts.alerts import HEARTBEAT_INTERVAL_S, Heartbeat
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import producer
 from astrolens.contracts.ids import event_id
-from astrolens.contracts.records import Books, ImageState, Outcome
+from astrolens.contracts.records import Books
 from astrolens.notifier.ports import Publisher
 from astrolens.platform.condition import Condition
 from astrolens.platform.errors import PermanentError, TransientError
 from astrolens.platform.retry import sleep_unless
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
-
-Tally = Mapping[tuple[str, ...], int]
 
 _PRODUCER: Final = producer("notifier")
 _TROUBLE: Final = "public heartbeat"
@@ -93,19 +91,4 @@ class PublicHeartbeat:
         except TransientError:
             # The line to the listeners works, and that is what a heartbeat tells.
             return None, None
-        return balance(outcomes, states), sum(count for (_, tense), count in kinds.items() if tense != "injection")
-
-
-def balance(outcomes: Tally, states: Tally) -> Books:
-    """The books from receipts by outcome and images by state."""
-    accepted = outcomes.get((Outcome.ACCEPTED.value,), 0)
-    analyzed = states.get((ImageState.ANALYZED.value,), 0)
-    lost = states.get((ImageState.DEAD_LETTERED.value,), 0)
-    return Books(
-        received=sum(outcomes.values()),
-        analyzed=analyzed,
-        duplicates=outcomes.get((Outcome.DUPLICATE.value,), 0),
-        rejected=outcomes.get((Outcome.REJECTED.value,), 0),
-        dead_lettered=outcomes.get((Outcome.DEAD_LETTERED.value,), 0) + lost,
-        in_flight=outcomes.get((Outcome.RECEIVED.value,), 0) + accepted - analyzed - lost,
-    )
+        return Books.of(outcomes, states), sum(count for (_, tense), count in kinds.items() if tense != "injection")

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from astrolens.console.books import balance
 from astrolens.console.stream import Broadcaster
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import (
     AlertRecord,
+    Books,
     DeadLetter,
     ImageState,
     Observation,
@@ -107,7 +107,7 @@ def test_books_balance_whatever_the_tallies(outcomes: dict[Outcome, int], data: 
     accepted = outcomes.get(Outcome.ACCEPTED, 0)
     analyzed = data.draw(st.integers(0, accepted))
     lost = data.draw(st.integers(0, accepted - analyzed))
-    books = balance(
+    books = Books.of(
         {(outcome,): count for outcome, count in outcomes.items()},
         {(ImageState.ANALYZED,): analyzed, (ImageState.DEAD_LETTERED,): lost},
     )

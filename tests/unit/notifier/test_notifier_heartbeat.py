@@ -6,8 +6,8 @@ import json
 import pytest
 from astrolens.contracts import topics
 from astrolens.contracts.alerts import HEARTBEAT_INTERVAL_S, Heartbeat
-from astrolens.contracts.records import Outcome
-from astrolens.notifier.heartbeat import PublicHeartbeat, balance
+from astrolens.contracts.records import Books, Outcome
+from astrolens.notifier.heartbeat import PublicHeartbeat
 from astrolens.platform.condition import Condition
 from astrolens.platform.errors import StoreUnavailable
 
@@ -79,5 +79,5 @@ async def test_a_dead_broker_is_reported_once_and_outlived(world: World) -> None
 
 def test_the_books_balance() -> None:
     outcomes = {(Outcome.RECEIVED,): 2, (Outcome.ACCEPTED,): 10, (Outcome.DUPLICATE,): 3, (Outcome.REJECTED,): 1}
-    books = balance(outcomes, {("analyzed",): 7, ("dead_lettered",): 1, ("ingested",): 2})
+    books = Books.of(outcomes, {("analyzed",): 7, ("dead_lettered",): 1, ("ingested",): 2})
     assert (books.received, books.analyzed, books.dead_lettered, books.in_flight) == (16, 7, 1, 4)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 
+from astrolens.contracts.base import utc_text
 from astrolens.inference.similarity.memory import NoEmbedding, SimilarityMemory
 from astrolens.platform.errors import TransientError
 from astrolens.platform.stores.collections import Collection
@@ -124,4 +125,4 @@ class Reconciler:
 def _earlier(moment: str, by: timedelta) -> str:
     if moment == _BEGINNING:
         return moment
-    return (datetime.fromisoformat(moment) - by).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return utc_text(datetime.fromisoformat(moment) - by)
