@@ -104,17 +104,17 @@ class Engine:
             return preprocess(decode_cutout(item.jpeg), self._spec)
         except UnidentifiedImageError:
             return Refused(Fault.UNDECODABLE, "the cutout is no JPEG")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            return Refused(Fault.UNDECODABLE, str(error)[:200])
+        except Exception as error:  # noqa: BLE001 - whatever a picture provokes must not cost its batch-mates
+            return Refused(Fault.UNDECODABLE, f"{type(error).__name__}: {error}"[:200])
 
     def _score(self, pixels: NDArray[np.uint8], surveys: list[str]) -> list[Outcome]:
         logits, embeddings = self._backbone.run(pixels)
-        halves = embeddings.astype("<f2")
+        with np.errstate(over="ignore"):
+            halves = embeddings.astype("<f2")
         finite = np.isfinite(logits).all(axis=1) & np.isfinite(halves).all(axis=1)
         # Sums over a single row may go in another order than over many, as in the backbone.
-        scores = self._scorer.score(
-            padded(logits, 2), padded(embeddings, 2), [*surveys, surveys[0]][: max(2, len(surveys))]
-        )
+        named = surveys if len(surveys) > 1 else surveys * 2
+        scores = self._scorer.score(padded(logits, 2), padded(embeddings, 2), named)
         return [
             Scored(scores[row], halves[row].tobytes())
             if finite[row]

@@ -87,6 +87,36 @@ def test_an_answer_that_is_not_finite_is_refused(tiny_bundle: Bundle) -> None:
     assert outcomes[1] == Refused(Fault.NOT_FINITE, "the model's answer is not finite")
 
 
+def test_an_embedding_beyond_float16_is_refused(tiny_bundle: Bundle) -> None:
+    class Huge(Backbone):
+        def run(self, pixels):
+            logits, embeddings = super().run(pixels)
+            return logits, embeddings * np.float32(1e6)
+
+    engine = Engine(bundle=tiny_bundle, scorer=Scorer(tiny_bundle), backbone=Huge(tiny_bundle))
+    [outcome] = engine.analyze(items(1))
+    assert isinstance(outcome, Refused)
+    assert outcome.fault is Fault.NOT_FINITE
+
+
+def test_whatever_a_picture_provokes_costs_no_batch_mate(tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from astrolens.inference import engine as module
+
+    every = items(3)
+    expected = tiny_engine.analyze(every)
+    decode = module.decode_cutout
+
+    def provoked(jpeg: bytes) -> np.ndarray:
+        if jpeg == every[1].jpeg:
+            raise RuntimeError("a bug in a decoder")
+        return decode(jpeg)
+
+    monkeypatch.setattr(module, "decode_cutout", provoked)
+    outcomes = tiny_engine.analyze(every)
+    assert [outcomes[0], outcomes[2]] == [expected[0], expected[2]]
+    assert outcomes[1] == Refused(Fault.UNDECODABLE, "RuntimeError: a bug in a decoder")
+
+
 def test_a_graph_that_does_not_load_is_a_damaged_bundle(tiny_bundle: Bundle) -> None:
     from dataclasses import replace
 
