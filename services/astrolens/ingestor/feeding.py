@@ -24,6 +24,9 @@ _log = structlog.get_logger(__name__)
 _AT_ONCE: Final = 32
 """Offers admitted together at most: bulk writes, and a small overshoot when the gate closes."""
 
+_AHEAD_BYTES: Final = 64 * 2**20
+"""A source is not asked for more while this much of it waits; one image may be as large alone."""
+
 _REPORT_EVERY_S: Final = 2.0
 _RATE_WINDOW: Final = timedelta(minutes=1)
 _PATIENCE: Final = Patience(first_s=1.0, longest_s=60.0)
@@ -53,6 +56,8 @@ class Feeder:
         self._patience = patience
         self._report_every_s = report_every_s
         self._paused: str | None = None
+        self._held_bytes = 0
+        self._has_room = asyncio.Event()
         self._recent: deque[tuple[datetime, int]] = deque()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -99,6 +104,7 @@ class Feeder:
 
     async def _session(self, stopping: asyncio.Event) -> None:
         offers: asyncio.Queue[Offer] = asyncio.Queue(maxsize=_AT_ONCE)
+        self._hold(-self._held_bytes)
         pulling = asyncio.create_task(self._pull(await self._position(), offers), name=f"pull-{self._source.name}")
         stop = asyncio.create_task(stopping.wait())
         try:
@@ -116,6 +122,7 @@ class Feeder:
                 batch = [taking.result()]
                 while len(batch) < _AT_ONCE and not offers.empty():
                     batch.append(offers.get_nowait())
+                self._hold(-sum(_size(offer) for offer in batch))
                 await self._admit(batch)
         finally:
             pulling.cancel()
@@ -127,7 +134,16 @@ class Feeder:
             async for offer in found:
                 await self._gate.wait(on_closed=self._on_closed)
                 self._paused = None
+                self._hold(_size(offer))
                 await offers.put(offer)
+                await self._has_room.wait()
+
+    def _hold(self, more_bytes: int) -> None:
+        self._held_bytes += more_bytes
+        if self._held_bytes < _AHEAD_BYTES:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
 
     async def _admit(self, batch: list[Offer]) -> None:
         now = self._clock()
@@ -180,6 +196,10 @@ class Feeder:
             updated_at=now,
         )
         await self._records.upsert(Collection.SOURCES, [status])
+
+
+def _size(offer: Offer) -> int:
+    return len(offer.data or b"")
 
 
 async def mark_off(records: RecordStore, names: Sequence[str], *, now: datetime) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from astrolens.contracts.records import Observation, Reason
+from astrolens.ingestor import feeding
 from astrolens.ingestor.feeding import Feeder, mark_off
 from astrolens.ingestor.gate import Gate
 from astrolens.ingestor.sources.base import Offer, Position, Report
@@ -142,6 +143,32 @@ async def test_a_source_pauses_while_enough_is_in_flight(tmp_path: Path) -> None
             Collection.IMAGES, [Change(id=one["image_id"], set={"state": "analyzed"}) for one in images]
         )
         await _until(lambda: _delivered(ingest, accepted + 10))
+
+
+async def test_large_images_are_not_piled_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeding, "_AHEAD_BYTES", 3000)
+    made = 0
+
+    class Large(Numbers):
+        async def offers(self, position: Position | None) -> AsyncGenerator[Offer, None]:
+            nonlocal made
+            for number in range(self.end):
+                made += 1
+                yield Offer(str(number), Observation(), data=bytes([number]) * 1000)
+
+    async with ingest_at(tmp_path) as ingest:
+        ahead: list[int] = []
+        admit = ingest.service.admit
+
+        async def watched(arrivals: Any) -> Any:
+            settled = await admit(arrivals)
+            ahead.append(made - sum((await ingest.outcomes()).values()))
+            return settled
+
+        monkeypatch.setattr(ingest.service, "admit", watched)
+        await asyncio.wait_for(_feeder(ingest, Large(40)).run(asyncio.Event()), 20)
+        assert await ingest.outcomes() == {"accepted": 40}
+        assert max(ahead) <= 4
 
 
 async def _state_is(ingest: Ingest, state: str) -> bool:
