@@ -1,4 +1,7 @@
-"""The real console over a made-up archive, without bus and model server: `python -m tests.browser.serve HOME PORT COUNT`."""
+"""The real console over a made-up archive, without bus and model server.
+
+`python -m tests.browser.serve HOME PORT COUNT`
+"""
 
 import asyncio
 import os
@@ -132,7 +135,7 @@ def application(home: Path, port: int, count: int) -> FastAPI:
     pages.mount(context)
     from nicegui import ui
 
-    ui.run_with(web, reconnect_timeout=10.0, **pages.RUN_OPTIONS)
+    ui.run_with(web, **pages.RUN_OPTIONS)
     return web
 
 

@@ -34,7 +34,17 @@ FAVICON = (
     '<path d="M12 5.5 13.4 10.6 18.5 12 13.4 13.4 12 18.5 10.6 13.4 5.5 12 10.6 10.6Z" fill="#6cb6ff"/></svg>'
 )
 
+RECONNECT_S = 10.0
+"""A laptop that changes its network is back within this time and keeps its page."""
+
+
+def _missing(request: Request) -> None:
+    ui.status_code(404)
+    _page(register_scripts())(request)
+
+
 RUN_OPTIONS: dict[str, Any] = {
+    "root": _missing,
     "title": "AstroLens",
     "favicon": FAVICON,
     "dark": True,
@@ -43,6 +53,7 @@ RUN_OPTIONS: dict[str, Any] = {
     "tailwind": False,
     # Pages have no server-side bindings.
     "binding_refresh_interval": None,
+    "reconnect_timeout": RECONNECT_S,
     "show_welcome_message": False,
 }
 """What `ui.run_with` needs for these pages."""

@@ -93,10 +93,10 @@ export default {
       </header>
       <p v-if="!bare && trouble" class="banner" role="status">{{ trouble }}</p>
       <p v-if="!bare && answers.problem" class="banner" role="status">{{ answers.problem }}</p>
-      <main id="main" :class="'page-' + page.name" tabindex="-1">
+      <div id="main" class="page" :class="'page-' + page.name" tabindex="-1">
         <component v-if="component" :is="component" v-bind="page.props" :key="page.name"/>
         <div v-else class="empty"><h1>There is no page here</h1><p>The address <code>{{ route.path }}</code> names none. <a :href="href('/')" data-app>Tonight</a> is the first page.</p></div>
-      </main>
+      </div>
       <key-overlay v-if="overlay" @close="overlay = false"/>
       <toasts/>
     </div>`,

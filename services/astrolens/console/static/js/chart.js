@@ -7,8 +7,8 @@ export const INK = { text: "#b4c2cf", line: "#2b3947", accent: "#6cb6ff", anomal
 /** The looks that every chart shares. */
 export const BASE = {
   animation: false,
-  textStyle: { fontFamily: "inherit", color: INK.text, fontSize: 12 },
-  grid: { left: 8, right: 16, top: 34, bottom: 8, containLabel: true },
+  textStyle: { fontFamily: "system-ui, sans-serif", color: INK.text, fontSize: 12 },
+  grid: { left: 16, right: 16, top: 34, bottom: 8, containLabel: true },
   tooltip: { trigger: "axis", confine: true, backgroundColor: "#1a2530", borderColor: INK.line, textStyle: { color: "#e3eaf1", fontSize: 12 } },
   legend: { top: 0, left: 0, textStyle: { color: INK.text }, itemWidth: 14, itemHeight: 8 },
 };

@@ -36,18 +36,18 @@ export const DeadLetters = {
   components: { Dialog, EmptyState, TimeAgo },
   setup() {
     const state = computed(() => (route.query.state === "all" ? "" : (route.query.state ?? "open")));
-    const list = useRecords(() => ({ path: "/dead-letters", query: { state: state.value }, field: "dead_letters" }));
+    const list = useRecords(() => ({ path: "/dead-letters", query: { state: state.value } }));
     const busy = ref(false);
     const dropping = ref(null);
     const reason = ref("");
-    const opened = computed(() => list.rows.value.find((one) => one.id === route.query.open) ?? null);
-    const at = computed(() => list.rows.value.findIndex((one) => one.id === route.query.open));
-    const show = (one) => setQuery({ open: one?.id === route.query.open ? "" : one?.id }, { replace: true });
+    const opened = computed(() => list.rows.value.find((one) => one.dead_letter_id === route.query.open) ?? null);
+    const at = computed(() => list.rows.value.findIndex((one) => one.dead_letter_id === route.query.open));
+    const show = (one) => setQuery({ open: one?.dead_letter_id === route.query.open ? "" : one?.dead_letter_id }, { replace: true });
     const move = (by) => show(list.rows.value[Math.max(0, Math.min(list.rows.value.length - 1, at.value + by))] ?? null);
     const act = async (letter, path, body, done) => {
       busy.value = true;
       try {
-        await api.post(`/dead-letters/${api.segment(letter.id)}/${path}`, body);
+        await api.post(`/dead-letters/${api.segment(letter.dead_letter_id)}/${path}`, body);
         toast(done);
         setQuery({ open: "" }, { replace: true });
         await list.load();
@@ -60,15 +60,15 @@ export const DeadLetters = {
     const resend = (letter) => act(letter, "resend", {}, "Sent again: it is back in the flow.");
     const ask = (letter) => {
       dropping.value = letter;
-      reason.value = sessionStorage.getItem(DRAFT + letter.id) ?? "";
+      reason.value = sessionStorage.getItem(DRAFT + letter.dead_letter_id) ?? "";
     };
-    watch(reason, (text) => dropping.value && sessionStorage.setItem(DRAFT + dropping.value.id, text));
+    watch(reason, (text) => dropping.value && sessionStorage.setItem(DRAFT + dropping.value.dead_letter_id, text));
     const drop = async () => {
       const letter = dropping.value;
       if (reason.value.trim().length < 3) return;
       const text = reason.value.trim();
       dropping.value = null;
-      sessionStorage.removeItem(DRAFT + letter.id);
+      sessionStorage.removeItem(DRAFT + letter.dead_letter_id);
       await act(letter, "drop", { reason: text }, "Dropped; the reason stays with it.");
     };
     useKeys("Dead letters", [
@@ -87,7 +87,7 @@ export const DeadLetters = {
       <empty-state v-if="list.state.value === 'failed'" title="The list cannot be read" trouble>{{ list.problem.value }}</empty-state>
       <p v-else-if="list.state.value === 'loading' && !list.rows.value.length" class="muted">Reading.</p>
       <empty-state v-else-if="!list.rows.value.length" :title="state === 'open' ? 'No dead letter waits' : 'No such dead letter'">A record that no service can use ends here, whole, until a person sends it again or drops it.</empty-state>
-      <ul v-else class="letters"><li v-for="one in list.rows.value" :key="one.id" :class="{ opened: opened === one }">
+      <ul v-else class="letters"><li v-for="one in list.rows.value" :key="one.dead_letter_id" :class="{ opened: opened === one }">
         <button type="button" class="letter-head" :aria-expanded="String(opened === one)" @click="show(one)"><span class="state" :class="one.state === 'open' ? 's-bad' : 's-away'">{{ one.state === 'resent' ? 'sent again' : one.state }}</span><b>{{ one.error_type }}</b><span class="letter-error">{{ one.error }}</span><span class="muted">{{ one.service }} · <time-ago :at="one.dead_lettered_at"/></span></button>
         <div v-if="opened === one" class="letter-body">
           <dl class="facts"><dt>Topic</dt><dd class="mono">{{ one.topic }} <span class="num muted">partition {{ one.partition }}, offset {{ one.offset }}</span></dd><dt>Error</dt><dd>{{ one.error }}</dd><template v-if="one.key"><dt>Key</dt><dd class="mono">{{ readable(one.key) }}</dd></template><template v-if="one.note"><dt>Note</dt><dd>{{ one.note }}</dd></template>

@@ -39,7 +39,7 @@ export const FiguresTable = {
   setup: (props) => ({ tables: computed(() => tablesOf(props.figures ?? {})), words }),
   template: `
     <p v-if="!tables.length" class="muted">The bundle carries no figures; its model card may.</p>
-    <div v-for="(table, index) in tables" :key="index" class="table-wrap"><table class="table"><caption v-if="table.title">{{ table.title }}</caption>
+    <div v-for="(table, index) in tables" :key="index" class="table-wrap"><table class="table narrow"><caption v-if="table.title">{{ table.title }}</caption>
       <thead v-if="table.columns.length > 1 || table.columns[0] !== 'value'"><tr><th scope="col"></th><th v-for="column in table.columns" :key="column" scope="col" class="right">{{ words(column) }}</th></tr></thead>
       <tbody><tr v-for="row in table.rows" :key="row.name"><th scope="row">{{ words(row.name) }}</th><td v-for="(cell, at) in row.cells" :key="at" class="right num">{{ cell }}</td></tr></tbody></table></div>`,
 };

@@ -47,7 +47,7 @@ export const ImageGrid = {
       for (let index = first; index < last; index += 1) {
         const x = (index % columns) * (cell + GAP);
         const y = Math.floor(index / columns) * row;
-        cells.push({ index, item: props.items[index], style: { width: `${cell}px`, transform: `translate(${x}px,${y}px)` } });
+        cells.push({ index, item: props.items[index], style: { "--cell": `${cell}px`, width: `${cell}px`, transform: `translate(${x}px,${y}px)` } });
       }
       return cells;
     });

@@ -46,17 +46,10 @@ function enqueue(kind, data) {
 const BOOKS = ["received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight"];
 
 function setStatus(raw) {
-  const books = raw.books ?? Object.fromEntries(BOOKS.map((key) => [key, raw[key]]));
-  const list = (value, key) => (Array.isArray(value) ? value : Object.entries(value ?? {}).map(([name, entry]) => ({ [key]: name, ...entry })));
-  live.status = {
-    ...raw,
-    books,
-    verdicts: raw.verdicts ?? {},
-    services: list(raw.services, "service"),
-    sources: list(raw.sources, "source"),
-  };
+  const books = Object.fromEntries(BOOKS.map((key) => [key, raw[key]]));
+  live.status = { ...raw, books, services: Object.values(raw.services), sources: Object.values(raw.sources) };
   live.problem = null;
-  live.history.push({ at: Date.now(), analyzed: books.analyzed, received: books.received });
+  live.history.push({ at: Date.now(), analyzed: books.analyzed, inFlight: books.in_flight });
   if (live.history.length > HISTORY) live.history.splice(0, live.history.length - HISTORY);
 }
 

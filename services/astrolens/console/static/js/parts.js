@@ -43,9 +43,13 @@ export const AnswerMark = {
 
 /** Relative time, the absolute one (UTC) on hover and for screen readers. */
 export const TimeAgo = {
-  props: { at: { type: String, default: null }, never: { type: String, default: "never" } },
+  props: { at: { type: String, default: null }, never: { type: String, default: "never" }, past: { type: String, default: "" } },
   setup(props) {
-    return { text: computed(() => (props.at ? relative(props.at, clock.value) : props.never)), full: computed(() => absolute(props.at)) };
+    const text = computed(() => {
+      if (!props.at) return props.never;
+      return props.past && Date.parse(props.at) <= clock.value ? props.past : relative(props.at, clock.value);
+    });
+    return { text, full: computed(() => absolute(props.at)) };
   },
   template: `<time v-if="at" :datetime="at" :title="full">{{ text }}</time><span v-else class="muted">{{ text }}</span>`,
 };

@@ -6,7 +6,7 @@ import * as api from "astrolens/js/api.js";
 const PAGE = 50;
 
 /**
- * @param {Function} query returns `{path, query, field}` of the list, from reactive state
+ * @param {Function} query returns `{path, query}` of the list, from reactive state
  */
 export function useRecords(query) {
   const rows = ref([]);
@@ -19,14 +19,13 @@ export function useRecords(query) {
 
   const load = async ({ more = false } = {}) => {
     const mine = more ? generation : (generation += 1);
-    const { path, query: wanted, field } = query();
+    const { path, query: wanted } = query();
     clearTimeout(retry);
     if (!more) state.value = "loading";
     try {
       const page = await api.get(path, { ...wanted, limit: PAGE, after: more ? next.value : undefined });
       if (mine !== generation) return;
-      const found = page[field] ?? page.items ?? [];
-      rows.value = more ? [...rows.value, ...found] : found;
+      rows.value = more ? [...rows.value, ...page.items] : page.items;
       next.value = page.next ?? null;
       total.value = page.total ?? null;
       state.value = "ready";

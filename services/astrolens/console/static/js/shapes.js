@@ -4,20 +4,12 @@ import * as api from "astrolens/js/api.js";
 
 /** A card of an image. */
 export function imageOf(raw) {
-  const image_id = raw.image_id ?? raw.id;
-  return {
-    ...raw,
-    image_id,
-    predicted_class: raw.predicted_class ?? raw.class ?? null,
-    label: raw.label ?? null,
-    cutout: (raw.cutout_url ?? raw.cutout) ? api.local(raw.cutout_url ?? raw.cutout) : api.url(`/images/${image_id}/cutout`),
-    arcsec: raw.scale_arcsec ?? null,
-  };
+  return { ...raw, predicted_class: raw.class, cutout: api.local(raw.cutout_url), arcsec: raw.scale_arcsec };
 }
 
 /** A page of images and the cursor of the next one. */
 export function imagesOf(raw) {
-  return { items: (raw.items ?? raw.images ?? []).map(imageOf), next: raw.next ?? null, total: raw.total ?? null };
+  return { items: raw.items.map(imageOf), next: raw.next };
 }
 
 /** What the address may filter images by; anything else in it is the page's own. */

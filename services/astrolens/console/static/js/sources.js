@@ -26,7 +26,7 @@ export const SourcesTable = {
             <td data-head="Rate /min" class="right num">{{ rate(one.rate_per_min) }}</td>
             <td data-head="Delivered" class="right num">{{ count(one.delivered) }}</td>
             <td data-head="Last success"><time-ago :at="one.last_success_at" never="not yet"/></td>
-            <td data-head="Next try"><time-ago v-if="one.next_try_at" :at="one.next_try_at"/><span v-else class="muted">–</span></td>
+            <td data-head="Next try"><time-ago v-if="one.next_try_at" :at="one.next_try_at" past="due"/><span v-else class="muted">–</span></td>
           </tr>
         </tbody>
       </table>

@@ -28,7 +28,7 @@ export function quantile(probabilities, scores, share) {
 }
 
 export const StripPlot = {
-  props: { name: { type: String, required: true }, score: { type: Number, default: null }, p: { type: Number, default: null }, strip: { type: Object, default: null }, alpha: { type: Number, default: null } },
+  props: { name: { type: String, required: true }, score: { type: Number, default: null }, p: { type: Number, default: null }, strip: { type: Object, default: null }, placed: Boolean, alpha: { type: Number, default: null } },
   setup(props) {
     const title = computed(() => TITLES[props.name] ?? props.name);
     const drawn = computed(() => {
@@ -55,13 +55,13 @@ export const StripPlot = {
       const line = (share) => (props.alpha ? x(quantile(probabilities, scores, 1 - share)) : null);
       return { path, at: props.score === null ? null : x(props.score), beyond, anomaly: line(props.alpha), miss: line(3 * props.alpha), low: figure(low), high: figure(high) };
     });
-    const says = computed(() => `${title.value}: score ${figure(props.score)}, p = ${pValue(props.p)}, as strange as ${falseAlarms(props.p)}`);
+    const says = computed(() => `${title.value}: ${props.placed ? "" : `score ${figure(props.score)}, `}p = ${pValue(props.p)}, as strange as ${falseAlarms(props.p)}`);
     const hue = computed(() => (props.p === null || props.alpha === null ? "" : props.p <= props.alpha ? "v-anomaly" : props.p <= 3 * props.alpha ? "v-near_miss" : "v-ordinary"));
     return { BASE, HEIGHT, WIDTH, drawn, falseAlarms, figure, hue, pValue, says, title };
   },
   template: `
     <figure class="strip-plot">
-      <figcaption><b>{{ title }}</b><span v-if="score !== null" class="num muted">score {{ figure(score) }}</span><span class="num"><b><i>p</i> = {{ pValue(p) }}</b> <span class="muted">{{ falseAlarms(p) }}</span></span></figcaption>
+      <figcaption><b>{{ title }}</b><span v-if="score !== null && !placed" class="num muted">score {{ figure(score) }}</span><span class="num"><b><i>p</i> = {{ pValue(p) }}</b> <span class="muted">{{ falseAlarms(p) }}</span></span></figcaption>
       <svg v-if="drawn" :viewBox="'0 0 ' + WIDTH + ' ' + HEIGHT" role="img" :aria-label="says" preserveAspectRatio="none">
         <path :d="drawn.path" class="strip-fill"/>
         <line x1="0" :x2="WIDTH" :y1="BASE" :y2="BASE" class="strip-base"/>

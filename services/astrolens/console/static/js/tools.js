@@ -58,9 +58,9 @@ export const ViewBar = {
   props: { view: { type: Object, required: true }, actions: { type: Object, required: true } },
   template: `
     <div class="viewbar" role="toolbar" aria-label="How the picture is shown">
-      <key-button k="z" label="Zoom" @press="actions.zoom"><span class="num">{{ view.zoom === 1 ? 'fit' : view.zoom.toFixed(view.zoom < 10 ? 1 : 0) + '×' }}</span></key-button>
-      <key-button k="s" label="Stretch" @press="actions.stretch">{{ view.stretch }}</key-button>
-      <key-button k="p" label="Clip at percentile" @press="actions.percentile"><span class="num">{{ view.pct === 100 ? 'no clip' : view.pct + ' %' }}</span></key-button>
+      <key-button k="z" label="Zoom" :aria-label="'Zoom: ' + (view.zoom === 1 ? 'fit' : view.zoom.toFixed(1) + ' times')" @press="actions.zoom"><span class="num">{{ view.zoom === 1 ? 'fit' : view.zoom.toFixed(view.zoom < 10 ? 1 : 0) + '×' }}</span></key-button>
+      <key-button k="s" label="Stretch" :aria-label="'Stretch: ' + view.stretch" @press="actions.stretch">{{ view.stretch }}</key-button>
+      <key-button k="p" label="Clip at percentile" :aria-label="'Clip: ' + (view.pct === 100 ? 'none' : view.pct + ' %')" @press="actions.percentile"><span class="num">{{ view.pct === 100 ? 'no clip' : view.pct + ' %' }}</span></key-button>
       <key-button k="i" label="Invert" :pressed="view.invert" @press="actions.invert">invert</key-button>
       <key-button k="0" label="The picture as it came" @press="actions.reset">reset</key-button>
     </div>`,

@@ -42,7 +42,7 @@ export default {
       try {
         detail.value = await api.get(`/images/${api.segment(props.id)}`, {}, { signal: pending.signal });
         problem.value = null;
-        document.title = `${nameOf(imageOf(detail.value.card ?? detail.value))} · AstroLens`;
+        document.title = `${nameOf(imageOf(detail.value.card))} · AstroLens`;
         if (!quiet) loadRest();
       } catch (error) {
         if (error.name === "AbortError") return;
@@ -69,7 +69,7 @@ export default {
     // An image on its way gets its verdict under the reader's eyes.
     onLive("status", () => detail.value && item.value.state === "ingested" && load({ quiet: true }));
 
-    const item = computed(() => (detail.value ? imageOf(detail.value.card ?? detail.value) : null));
+    const item = computed(() => (detail.value ? imageOf(detail.value.card) : null));
     const record = computed(() => detail.value ?? {});
     const observation = computed(() => record.value.observation ?? {});
     const analysis = computed(() => record.value.analysis ?? null);
@@ -86,7 +86,7 @@ export default {
       // The record keeps the combined p, not its statistic: the place of p on the calibration is the same thing.
       const at = combined ? quantile(combined.probabilities, combined.scores, 1 - analysis.value.p_value) : null;
       return [
-        { name: "combined", score: at, p: analysis.value.p_value, strip: combined },
+        { name: "combined", score: at, placed: true, p: analysis.value.p_value, strip: combined },
         ...Object.entries(analysis.value.detectors ?? {}).map(([name, result]) => ({ name, score: result.score, p: result.p_value, strip: of(name) })),
       ];
     });
@@ -132,7 +132,7 @@ export default {
       { key: "f", label: "Fetch the original file", run: original },
       { key: "e", label: "Analyse again", run: again },
     ]);
-    return { ANSWERS, actions, again, alert: computed(() => detail.value?.alert_id), analysis, answer, answerOf, answers, api, archives, bytes, classes, compare, copy, detail, extra, history, href, item, live, load, model, modelProblem, nameOf, near, northUp, observation, original, problem, record, similar, stale, strips, undo, update, view, words };
+    return { ANSWERS, actions, again, alert: computed(() => detail.value?.alert_id), analysis, answer, answerOf, answers, api, archives, bytes, calibration, classes, compare, copy, detail, extra, history, href, item, live, load, model, modelProblem, nameOf, near, northUp, observation, original, problem, record, similar, stale, strips, undo, update, view, words };
   },
   template: `
     <empty-state v-if="problem && problem.status === 404" title="There is no such image"><p>No image has the id <code>{{ id }}</code>. Search with <kbd>/</kbd>, or look through the <a :href="href('/gallery')" data-app>gallery</a>.</p></empty-state>
@@ -158,6 +158,7 @@ export default {
           <p v-if="!analysis" class="muted">No model has judged it yet.</p>
           <p v-if="modelProblem && analysis" class="muted">The calibration’s distributions are not drawn: {{ modelProblem }}</p>
           <p v-if="stale" class="muted">{{ stale }}</p>
+          <p v-if="calibration" class="muted">Dashed lines: where near misses and anomalies begin.</p>
           <strip-plot v-for="one in strips" :key="one.name" v-bind="one" :alpha="model?.alpha ?? model?.calibration?.alpha ?? null"/>
           <div v-if="classes.length" class="classes"><h3>Class</h3>
             <div v-for="[name, share] in classes" :key="name" class="class-row"><span>{{ words(name) }}</span><span class="bar" aria-hidden="true"><i :style="{ width: (share * 100).toFixed(1) + '%' }"></i></span><span class="num right">{{ (share * 100).toFixed(1) }} %</span></div>

@@ -84,12 +84,12 @@ export default {
       return {
         ...BASE,
         tooltip: { ...BASE.tooltip, axisPointer: { type: "shadow" }, valueFormatter: (value) => `${Number(value).toFixed(1)} per 1,000` },
-        xAxis: axis({ type: "value", name: "per 1,000 images", nameLocation: "middle", nameGap: 26 }),
+        xAxis: axis({ type: "value", name: "flagged per 1,000 images", nameLocation: "middle", nameGap: 26 }),
         yAxis: axis({ type: "category", inverse: true, data: rows.map((row) => row.name), splitLine: { show: false } }),
         grid: { ...BASE.grid, bottom: 24 },
         series: [
           { name: "anomalies", type: "bar", stack: "flagged", barMaxWidth: 16, data: rows.map((row) => 1000 * row.share), itemStyle: { color: INK.anomaly },
-            markLine: rows[0]?.alpha ? { silent: true, symbol: "none", data: [{ xAxis: 1000 * rows[0].alpha }], lineStyle: { color: INK.text, type: "dashed" }, label: { formatter: "budget", color: INK.text } } : undefined },
+            markLine: rows[0]?.alpha ? { silent: true, symbol: "none", data: [{ xAxis: 1000 * rows[0].alpha }], lineStyle: { color: INK.text, type: "dashed" }, label: { formatter: "budget", color: INK.text, position: "start" } } : undefined },
           { name: "near misses", type: "bar", stack: "flagged", data: rows.map((row) => (1000 * row.misses) / row.total), itemStyle: { color: INK.miss } },
         ],
       };

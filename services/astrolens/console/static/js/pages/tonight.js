@@ -77,7 +77,7 @@ export default {
       if (!rate.value || !live.status) return null;
       return live.status.books.in_flight / rate.value;
     });
-    const inFlight = computed(() => (live.status ? live.history.map((point) => point.received - point.analyzed) : []));
+    const inFlight = computed(() => (live.status ? live.history.map((point) => point.inFlight) : []));
     const services = computed(() => live.status?.services ?? []);
     const down = computed(() => services.value.filter((one) => ["silent", "stopped", "degraded"].includes(one.state)));
 

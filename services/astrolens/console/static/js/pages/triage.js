@@ -80,7 +80,7 @@ export default {
       else {
         try {
           const detail = await api.get(`/images/${api.segment(wanted)}`);
-          if (mine === generation) queue.value = [imageOf(detail.card ?? detail), ...queue.value];
+          if (mine === generation) queue.value = [imageOf(detail.card), ...queue.value];
         } catch (error) {
           toast(`The image of this address cannot be shown. ${error.message}`, { trouble: true });
         }

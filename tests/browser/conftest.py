@@ -1,0 +1,148 @@
+"""Real consoles over made-up archives, and one Chromium for all tests."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+
+from tests.chromium import chromium
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+WIDE = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+START_S = 90.0
+"""Longest start: importing everything on a busy machine with two cores."""
+
+
+@dataclass(frozen=True)
+class Console:
+    """A console that serves."""
+
+    url: str
+
+    def get(self, path: str) -> dict:
+        """What the API answers."""
+        answer = httpx.get(f"{self.url}/api{path}", timeout=20)
+        answer.raise_for_status()
+        return answer.json()
+
+    def eventually(self, path: str, test: Callable[[dict], bool], *, within_s: float = 10.0) -> dict:
+        """The API's answer once it is as expected."""
+        deadline = time.monotonic() + within_s
+        while True:
+            answer = self.get(path)
+            if test(answer):
+                return answer
+            assert time.monotonic() < deadline, answer
+            time.sleep(0.1)
+
+
+def _serve(home: Path, count: int) -> Iterator[Console]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = home / "console.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.browser.serve", str(home), str(port), str(count)],
+            cwd=REPOSITORY,
+            stdout=output,
+            stderr=output,
+        )
+    console = Console(f"http://127.0.0.1:{port}")
+    try:
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                console.get("/health")
+                break
+            except httpx.HTTPError:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+        yield console
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def empty(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    yield from _serve(tmp_path_factory.mktemp("empty"), 0)
+
+
+@pytest.fixture(scope="session")
+def twenty(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    yield from _serve(tmp_path_factory.mktemp("twenty"), 20)
+
+
+@pytest.fixture(scope="session")
+def many(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    yield from _serve(tmp_path_factory.mktemp("many"), 3000)
+
+
+class Visitor:
+    """A window on a console, which remembers what went wrong in it."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.context = context
+        self.page = self.watch(context.new_page())
+        self.complaints: list[str] = []
+
+    def watch(self, page: Page) -> Page:
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
+        return page
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
+
+    def open(self, url: str) -> Page:
+        """Open an address and wait until the page lives."""
+        self.page.goto(url)
+        self.page.wait_for_selector("html.al-ready")
+        return self.page
+
+
+@pytest.fixture
+def visitor(browser: Browser) -> Iterator[Visitor]:
+    """A wide window; the test fails when its console complained."""
+    context = browser.new_context(viewport=WIDE)
+    found = Visitor(context)
+    yield found
+    context.close()
+    assert found.complaints == []
+
+
+@pytest.fixture
+def phone(browser: Browser) -> Iterator[Visitor]:
+    """A phone; the test fails when its console complained."""
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2)
+    found = Visitor(context)
+    yield found
+    context.close()
+    assert found.complaints == []
+
+
+@pytest.fixture
+def browser_page(browser: Browser) -> Iterator[Page]:
+    """A window whose console may complain, for tests of failures."""
+    context = browser.new_context(viewport=WIDE)
+    yield context.new_page()
+    context.close()

@@ -1,0 +1,159 @@
+"""Every page, with nothing, with twenty images, on a wide screen and on a phone."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Console, Visitor
+
+pytestmark = pytest.mark.browser
+
+AUDIT = Path(__file__).with_name("audit.js")
+
+ADDRESSES = [
+    "/",
+    "/gallery",
+    "/triage",
+    "/model",
+    "/system",
+    "/system?list=receipts&outcome=rejected",
+    "/system?list=alerts",
+    "/system?list=dead-letters&open=letter-0",
+    "/login",
+]
+
+UNNAMED = "() => window.audit.unnamed()"
+FAINT = "() => window.audit.faint()"
+WIDER = "() => document.documentElement.scrollWidth - window.innerWidth"
+
+
+def settled(page: Page) -> None:
+    """Wait until the page's first answers are in."""
+    page.wait_for_load_state("load")
+    page.wait_for_function(
+        "() => !document.querySelector('.skeleton') && document.querySelector('#main').innerText.trim()"
+    )
+    page.evaluate(AUDIT.read_text())
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_page_is_named_readable_and_fits(visitor: Visitor, twenty: Console, address: str) -> None:
+    page = visitor.open(twenty.url + address)
+    settled(page)
+    assert page.evaluate(UNNAMED) == []
+    assert page.evaluate(FAINT) == []
+    assert page.evaluate(WIDER) <= 0
+    assert page.locator("h1").count() == 1
+    assert "AstroLens" in page.title()
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_page_fits_a_phone(phone: Visitor, twenty: Console, address: str) -> None:
+    page = phone.open(twenty.url + address)
+    settled(page)
+    assert page.evaluate(WIDER) <= 0
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_page_without_data_says_why(visitor: Visitor, empty: Console, address: str) -> None:
+    page = visitor.open(empty.url + address)
+    settled(page)
+    assert page.evaluate(UNNAMED) == []
+    assert page.evaluate(FAINT) == []
+    if not address.startswith(("/model", "/login")):
+        expect(page.locator(".empty").first).to_be_visible()
+
+
+def test_tonight_shows_the_strangest_first_and_the_books(visitor: Visitor, twenty: Console) -> None:
+    strangest = twenty.get("/images?sort=strangeness&limit=12")["items"]
+    page = visitor.open(f"{twenty.url}/")
+    expect(page.locator("a.hero")).to_have_count(12)
+    assert page.locator("a.hero").first.get_attribute("href") == f"/image/{strangest[0]['image_id']}"
+    expect(page.locator("a.hero").first).to_contain_text("ordinary images")
+    expect(page.get_by_text("The books balance")).to_be_visible()
+    expect(page.locator(".flow-step").first).to_contain_text("27")
+    # A source that is down is there, with its reason.
+    expect(page.locator("tr.away")).to_contain_text("did not answer within 20 s")
+
+
+def test_the_number_of_rejected_leads_to_their_list(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/")
+    page.locator(".flow-aside a", has_text="rejected").click()
+    expect(page.locator("tbody tr")).to_have_count(4)
+    expect(page.locator("tbody tr").first).to_contain_text("cut off after 1,024")
+    page.go_back()
+    expect(page.locator("a.hero").first).to_be_visible()
+
+
+def test_an_image_says_why_and_keeps_its_view_in_the_address(visitor: Visitor, twenty: Console) -> None:
+    image = next(each for each in twenty.get("/images?sort=strangeness")["items"] if each["source"] == "sdss")
+    page = visitor.open(f"{twenty.url}/image/{image['image_id']}")
+    expect(page.locator(".strip-plot")).to_have_count(4)
+    expect(page.locator(".strip-plot svg").first).to_be_visible()
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    expect(page.locator(".compass")).to_be_visible()
+    page.keyboard.press("s")
+    page.keyboard.press("i")
+    page.keyboard.press("z")
+    page.wait_for_url("**/image/*stretch=asinh*zoom=2*")
+    address = page.url
+    other = visitor.watch(visitor.context.new_page())
+    other.goto(address)
+    expect(other.get_by_role("button", name="Stretch: asinh")).to_be_visible()
+    expect(other.locator(".viewer.zoomed")).to_be_visible()
+    assert "invert=1" in other.url
+    links = other.locator(".links a")
+    expect(links).to_have_count(5)
+    assert f"{image['ra_deg']:.4f}" in str(links.nth(3).get_attribute("href"))
+
+
+def test_a_stretch_changes_pixels_and_reset_restores_them(visitor: Visitor, twenty: Console) -> None:
+    image = twenty.get("/images?sort=strangeness&limit=1")["items"][0]
+    page = visitor.open(f"{twenty.url}/image/{image['image_id']}")
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    canvas = page.locator("canvas")
+    frame = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.evaluate(frame)
+    before = canvas.screenshot()
+    page.keyboard.press("i")
+    page.evaluate(frame)
+    assert canvas.screenshot() != before
+    page.keyboard.press("0")
+    page.evaluate(frame)
+    assert canvas.screenshot() == before
+
+
+def test_text_from_outside_stays_text(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/system?list=dead-letters&open=letter-0")
+    expect(page.locator("pre")).to_contain_text("<img src=x onerror=alert(1)>")
+    assert page.locator(".letters img, .letters b:has-text('more')").count() == 0
+    page.goto(f"{twenty.url}/model")
+    expect(page.locator(".card-text")).to_contain_text("<b>markup</b>")
+
+
+def test_an_unknown_address_and_an_unknown_image_say_so(browser_page: Page, twenty: Console) -> None:
+    answer = browser_page.goto(f"{twenty.url}/nowhere")
+    assert answer is not None
+    assert answer.status == 404
+    expect(browser_page.get_by_text("There is no page here")).to_be_visible()
+    browser_page.goto(f"{twenty.url}/image/{'0' * 32}")
+    expect(browser_page.get_by_text("There is no such image")).to_be_visible()
+
+
+def test_two_images_share_one_zoom(visitor: Visitor, twenty: Console) -> None:
+    ids = [each["image_id"] for each in twenty.get("/images?sort=strangeness&limit=2")["items"]]
+    page = visitor.open(f"{twenty.url}/compare?ids={','.join(ids)}")
+    expect(page.locator(".viewer[data-state=ready]")).to_have_count(2)
+    page.keyboard.press("z")
+    expect(page.locator(".viewer.zoomed")).to_have_count(2)
+
+
+def test_a_dead_letter_is_dropped_with_a_reason(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/system?list=dead-letters")
+    page.locator(".letter-head").nth(1).click()
+    page.keyboard.press("d")
+    page.get_by_label("Why?").fill("Nothing but noise.")
+    page.get_by_role("button", name="Drop", exact=True).last.click()
+    expect(page.locator(".letter-head")).to_have_count(1)
+    assert twenty.get("/dead-letters?state=dropped")["items"][0]["note"] == "Nothing but noise."

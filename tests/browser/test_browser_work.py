@@ -1,0 +1,205 @@
+"""The work that people do: find, answer, undo, by keys, and through a lost connection."""
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import Console, Visitor
+
+pytestmark = pytest.mark.browser
+
+ANSWER_MS = """async () => {
+  const name = () => document.querySelector('.triage-side h2').textContent;
+  const before = name();
+  const start = performance.now();
+  document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '3', bubbles: true }));
+  while (name() === before) await new Promise((done) => setTimeout(done));
+  return performance.now() - start;
+}"""
+
+
+def current(page: Page) -> str:
+    """The image that the triage page shows."""
+    return page.evaluate("() => new URL(location).searchParams.get('image')")
+
+
+def test_an_answer_is_stored_by_one_key_and_undone_by_another(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/triage?survey=efigi")
+    page.wait_for_url("**image=*")
+    first = current(page)
+    page.keyboard.press("1")
+    page.wait_for_function("(id) => new URL(location).searchParams.get('image') !== id", arg=first)
+    second = current(page)
+    page.keyboard.press("2")
+    page.wait_for_function("(id) => new URL(location).searchParams.get('image') !== id", arg=second)
+    twenty.eventually(f"/images/{first}", lambda answer: answer["label"] == "interesting")
+    twenty.eventually(f"/images/{second}", lambda answer: answer["label"] == "artefact")
+    page.keyboard.press("u")
+    page.wait_for_function("(id) => new URL(location).searchParams.get('image') === id", arg=second)
+    page.keyboard.press("u")
+    page.wait_for_function("(id) => new URL(location).searchParams.get('image') === id", arg=first)
+    twenty.eventually(f"/images/{first}", lambda answer: answer["label"] is None)
+    assert len(twenty.eventually(f"/images/{second}", lambda answer: answer["label"] is None)["labels"]) == 2
+
+
+def test_an_answer_shows_within_50_ms(visitor: Visitor, many: Console) -> None:
+    page = visitor.open(f"{many.url}/triage?verdict=any&survey=sdss")
+    page.wait_for_url("**image=*")
+    expect(page.locator(".waiting img").first).to_be_visible()
+    times = sorted(page.evaluate(ANSWER_MS) for _ in range(9))
+    # The median: a test machine may be busy with something else once or twice.
+    assert times[4] < 50, times
+
+
+def test_an_answer_survives_a_lost_connection_and_a_reload(browser_page: Page, twenty: Console) -> None:
+    page = browser_page
+    page.goto(f"{twenty.url}/triage?survey=simulated-lsst")
+    page.wait_for_url("**image=*")
+    image = current(page)
+
+    def refuse(route: Route) -> None:
+        route.abort()
+
+    page.context.route("**/api/labels", refuse)
+    page.keyboard.press("2")
+    expect(page.locator(".unsent")).to_have_text("1 unsent")
+    page.reload()
+    expect(page.locator(".unsent")).to_have_text("1 unsent")
+    assert twenty.get(f"/images/{image}")["label"] is None
+    page.context.unroute("**/api/labels", refuse)
+    twenty.eventually(f"/images/{image}", lambda answer: answer["label"] == "artefact", within_s=20)
+    expect(page.locator(".unsent")).to_have_count(0)
+
+
+def test_later_puts_an_image_at_the_end(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/triage?verdict=any&survey=sdss")
+    page.wait_for_url("**image=*")
+    first = current(page)
+    page.keyboard.press("Space")
+    page.wait_for_function("(id) => new URL(location).searchParams.get('image') !== id", arg=first)
+    assert twenty.get(f"/images/{first}")["label"] is None
+
+
+def test_filters_are_in_the_address_and_back_works(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/gallery")
+    expect(page.locator(".cell")).to_have_count(20)
+    page.get_by_label("Verdict").select_option("anomaly")
+    expect(page.locator(".cell")).to_have_count(12)
+    assert "verdict=anomaly" in page.url
+    page.get_by_label("Survey").select_option("sdss")
+    expect(page.locator(".cell")).to_have_count(3)
+    page.go_back()
+    expect(page.locator(".cell")).to_have_count(12)
+    expect(page.get_by_label("Survey")).to_have_value("")
+    page.go_back()
+    expect(page.locator(".cell")).to_have_count(20)
+    page.go_forward()
+    expect(page.locator(".cell")).to_have_count(12)
+    expect(page.get_by_label("Verdict")).to_have_value("anomaly")
+
+
+def test_a_range_is_selected_and_answered_together(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/gallery?survey=simulated-sdss")
+    expect(page.locator(".cell")).to_have_count(5)
+    ids = [page.locator(".cell").nth(index).get_attribute("data-image") for index in range(3)]
+    page.locator(".cell").nth(0).hover()
+    page.locator(".cell .pick").nth(0).click()
+    page.locator(".cell .thumb").nth(2).click(modifiers=["Shift"])
+    expect(page.locator(".batch")).to_contain_text("3 selected")
+    page.keyboard.press("3")
+    for each in ids:
+        twenty.eventually(f"/images/{each}", lambda answer: answer["label"] == "ordinary")
+    page.keyboard.press("u")
+    for each in ids:
+        twenty.eventually(f"/images/{each}", lambda answer: answer["label"] is None)
+
+
+def test_the_gallery_works_by_keys_alone(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/gallery")
+    expect(page.locator(".cell")).to_have_count(20)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    chosen = page.locator(".cell").nth(1).get_attribute("data-image")
+    page.wait_for_url(f"**at={chosen}*")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/image/{chosen}*")
+    page.go_back()
+    expect(page.locator(".cell.cursor")).to_have_attribute("data-image", str(chosen))
+
+
+def test_every_key_is_in_the_overlay(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/triage")
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    for text in ("Answer interesting", "Undo the last answer", "Zoom", "Stretch", "Copy the position", "Go to Gallery"):
+        expect(dialog).to_contain_text(text)
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    page.keyboard.press("Shift+G")
+    page.wait_for_url("**/gallery")
+
+
+def test_search_understands_positions_names_and_ids(visitor: Visitor, twenty: Console) -> None:
+    image = next(each for each in twenty.get("/images")["items"] if each["ra_deg"] is not None)
+    page = visitor.open(f"{twenty.url}/")
+    page.keyboard.press("/")
+    page.keyboard.type(f"{image['ra_deg']:.4f} {image['dec_deg']:+.4f}")
+    expect(page.locator(".found a").first).to_contain_text(image["name"])
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/gallery?ra_deg=*")
+    expect(page.locator(".cell")).to_have_count(1)
+    page.keyboard.press("/")
+    page.keyboard.type("galaxy-")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/gallery?q=galaxy-")
+    expect(page.locator(".cell")).to_have_count(7)
+    page.keyboard.press("/")
+    page.keyboard.type(image["image_id"])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/image/{image['image_id']}")
+
+
+def test_a_large_archive_costs_the_page_no_more(visitor: Visitor, many: Console) -> None:
+    page = visitor.open(f"{many.url}/gallery?size=s")
+    expect(page.locator(".cell").first).to_be_visible()
+    for _ in range(8):
+        page.mouse.wheel(0, 6000)
+        page.wait_for_timeout(150)
+    page.wait_for_function("() => Number(document.querySelector('.cell:last-child').dataset.index) > 400")
+    assert page.locator(".cell").count() < 400
+    # The address of a place far down opens there, not at the top.
+    page.locator(".cell").last.focus()
+    page.wait_for_url("**from=*")
+    wanted = page.locator(".cell.cursor").get_attribute("data-image")
+    page.reload()
+    expect(page.locator(f'.cell[data-image="{wanted}"]')).to_be_visible()
+
+
+def test_positions_are_written_and_read(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/")
+    sky = "(call) => import('astrolens/js/sky.js').then((sky) => sky[call[0]](...call.slice(1)))"
+    assert page.evaluate(sky, ["sexagesimal", 10.684708, 41.26875]) == "00:42:44.33 +41:16:07.5"
+    # Never 60 seconds, and a declination just below zero keeps its sign.
+    assert page.evaluate(sky, ["sexagesimal", 14.9999999, -0.0001]) == "01:00:00.00 -00:00:00.4"
+    assert page.evaluate(sky, ["iauName", 10.684708, 41.26875]) == "J004244.32+411607.5"
+    for text in ("10.684708 +41.26875", "00:42:44.33 +41:16:07.5", "00h42m44.33s +41d16m07.5s", "10.684708, 41.26875"):
+        found = page.evaluate(sky, ["parsePosition", text])
+        assert found["ra"] == pytest.approx(10.684708, abs=1e-4)
+        assert found["dec"] == pytest.approx(41.26875, abs=1e-4)
+    for text in ("400 10", "NGC 224", "10 95", "00:61:00 +10:00:00"):
+        assert page.evaluate(sky, ["parsePosition", text]) is None
+
+
+def test_a_p_value_says_what_it_implies(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/")
+    words = "(p) => import('astrolens/js/format.js').then((format) => format.falseAlarms(p))"
+    assert page.evaluate(words, 0.00083) == "1 in 1,200 ordinary images"
+    assert page.evaluate(words, 0.5) == "50 in 100 ordinary images"
+    assert page.evaluate(words, None) == "not scored yet"
+
+
+def test_a_login_never_leads_to_another_site(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/login")
+    target = "(text) => import('astrolens/js/pages/login.js').then((login) => login.safeNext(text))"
+    assert page.evaluate(target, "/gallery?verdict=anomaly") == "/gallery?verdict=anomaly"
+    for text in ("https://elsewhere.example", "//elsewhere.example", "/\\elsewhere.example", "javascript:alert(1)"):
+        assert page.evaluate(target, text) == "/"
