@@ -89,6 +89,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
             ("observation.survey", "p_value"),
             ("observation.survey", "ingested_at"),
             ("label", "labeled_at"),
+            ("label", "p_value"),  # the triage queue: unanswered, strangest first
         ),
         tallies={
             "state": ("state",),
