@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.chaos, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 PICTURES = 400
 SETTINGS = {"false_alarms_per_1000": "50"}
-BOOKS = ("received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight")
 SERVICES = ("ingestor", "analyzer", "model-server", "notifier", "console")
 
 

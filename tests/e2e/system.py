@@ -16,6 +16,7 @@ import psutil
 
 START_TIMEOUT_S = 120.0
 SETTLE_TIMEOUT_S = 600.0
+BOOKS = ("received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight")
 
 
 def free_port_block(size: int = 6) -> int:
