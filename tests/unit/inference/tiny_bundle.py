@@ -78,7 +78,17 @@ def write_tiny_bundle(folder: Path) -> Bundle:
             model=ModelEntry(architecture="algebra", embedding_dim=DIMENSIONS, parameters=48),
             detectors=tuple(DetectorEntry(name=name, kind=name, title=name) for name in names),
             combination=Combination(detectors=names),
-            training=Training(code_version="0", seed=0, epochs=0, minutes=0, images={}, data_digest="none"),
+            training=Training.model_validate(
+                {
+                    "code_version": "0",
+                    "seed": 0,
+                    "epochs": 0,
+                    "draws": 0,
+                    "minutes": 0,
+                    "images": {},
+                    "data_digest": "-",
+                }
+            ),
             figures={"accuracy": 0.5},
             files={},
         ),
