@@ -191,22 +191,18 @@ async def test_describe_tells_model_calibration_and_figures(stub: InferenceStub,
     assert described.model_card == "# Tiny\n"
 
 
-async def test_a_full_queue_says_so_and_a_deadline_is_kept(stub: InferenceStub) -> None:
+async def test_a_full_queue_says_so_and_a_deadline_is_kept(stub: InferenceStub, service: ModelService) -> None:
     GatedEngine.gate.clear()
-    waiting = [asyncio.create_task(_ended(stub.AnalyzeMany(many(*range(256)), timeout=1.5))) for _ in range(5)]
-    await asyncio.sleep(0.7)
-    late = await code_of(stub.AnalyzeMany(many(1), timeout=0.2))
-    full = await code_of(stub.AnalyzeMany(many(*range(256))))
+    waiting = [asyncio.ensure_future(stub.AnalyzeMany(many(*range(256)))) for _ in range(4)]
+    async with asyncio.timeout(30):
+        # Two workers have a batch of 32 each in hand.
+        while service.queued < 4 * 256 - 2 * 32:
+            await asyncio.sleep(0.01)
+    assert await code_of(stub.AnalyzeMany(many(*range(256)))) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert await code_of(stub.AnalyzeMany(many(1), timeout=0.2)) is grpc.StatusCode.DEADLINE_EXCEEDED
     GatedEngine.gate.set()
-    assert late is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert full is grpc.StatusCode.RESOURCE_EXHAUSTED
-    await asyncio.gather(*waiting)
-    # The queue is empty again: what its callers gave up was dropped.
-    assert len((await stub.AnalyzeMany(many(1, 2), timeout=10)).outcomes) == 2
-
-
-async def _ended(call: grpc.aio.UnaryUnaryCall) -> None:
-    assert await code_of(call) in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert [len(response.outcomes) for response in await asyncio.gather(*waiting)] == [256] * 4
+    assert service.queued == 0
 
 
 async def test_unavailable_and_not_serving_until_a_model_is_loaded(

@@ -137,6 +137,11 @@ class ModelService:
         self._on_done = on_done
         self._batcher: MicroBatcher[Item, Outcome] = MicroBatcher(self._work, workers=workers)
 
+    @property
+    def queued(self) -> int:
+        """Images that wait for a worker."""
+        return self._batcher.queued
+
     def start(self) -> None:
         """Begin to work."""
         self._batcher.start()

@@ -79,15 +79,8 @@ def write_tiny_bundle(folder: Path) -> Bundle:
             detectors=tuple(DetectorEntry(name=name, kind=name, title=name) for name in names),
             combination=Combination(detectors=names),
             training=Training.model_validate(
-                {
-                    "code_version": "0",
-                    "seed": 0,
-                    "epochs": 0,
-                    "draws": 0,
-                    "minutes": 0,
-                    "images": {},
-                    "data_digest": "-",
-                }
+                dict.fromkeys(("seed", "epochs", "draws", "minutes"), 0)
+                | {"code_version": "0", "images": {}, "data_digest": "none"}
             ),
             figures={"accuracy": 0.5},
             files={},
