@@ -120,6 +120,11 @@ def test_alerts_are_one_a_line(console: Any) -> None:
     assert "http://console/image/2" in run("alerts", "tail", "--no-follow", "--since", "2026-03-01")[1]
 
 
+def test_names_of_strangers_are_only_text() -> None:
+    assert show.plain("[red]x[/] \x1b[2J\n") == "\\[red]x\\[/] �[2J�"
+    assert show.plain(None) == ""
+
+
 @pytest.mark.parametrize(
     ("text", "time"),
     [
@@ -221,3 +226,15 @@ def test_every_service_has_its_module() -> None:
 
     for name, module in SERVICES.items():
         assert importlib.util.find_spec(module) is not None, f"{name}: there is no {module}"
+
+
+def test_a_running_system_is_read_from_its_stores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASTROLENS_HOME", str(tmp_path))
+    monkeypatch.setenv("ASTROLENS_INFERENCE_ADDRESS", "127.0.0.1:9")
+    monkeypatch.setattr("astrolens.commands.doctor.running_pid", lambda _: 4711)
+    monkeypatch.setattr(httpx.Client, "get", _refuse)
+    wrong = [finding.sentence for finding in examine(Settings(_env_file=None)) if not finding.well]
+    assert any("the console does not serve" in sentence for sentence in wrong)
+    assert any("analyzer has never reported" in sentence for sentence in wrong)
+    assert any("no model answers" in sentence for sentence in wrong)
+    assert not any("balance" in sentence for sentence in wrong)

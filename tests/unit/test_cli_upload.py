@@ -114,6 +114,20 @@ async def test_a_full_pipeline_is_waited_for_however_long(console: Console, file
     assert sent.files == 20
 
 
+async def test_a_pipeline_that_never_has_room_is_said(console: Console, files: list[Item]) -> None:
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 10.0
+        return now
+
+    console.full_for = 10**6
+    with pytest.raises(upload.Stalled, match="astrolens status"):
+        await uploader(console, clock=clock).send(files, batch_size=20)
+    assert console.taken == {}
+
+
 async def test_patience_ends(console: Console, files: list[Item]) -> None:
     now = 0.0
 

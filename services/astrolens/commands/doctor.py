@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from astrolens.commands.client import ConsoleAway, Refused, connect, get
+from astrolens.console.books import Bookkeeper
+from astrolens.console.model_client import ModelClient
 from astrolens.local import preflight
 from astrolens.local.supervisor import running_pid
 from astrolens.platform.errors import AstroLensError
@@ -108,14 +110,27 @@ def _stores(settings: Settings) -> Iterator[Finding]:
 def _running(settings: Settings) -> Iterator[Finding]:
     logs = settings.home / "logs"
     try:
-        with connect(None, settings.token.get_secret_value() if settings.token else None) as client:
-            status = get(client, "/api/status")
-    except Refused as error:
-        yield Finding(well=False, sentence=f"the console cannot be asked: {error}")
-    except ConsoleAway as error:
-        yield Finding(well=False, sentence=f"the console is away: {error}; look into {logs / 'console.log'}")
+        with connect(None, None) as client:
+            get(client, "/api/health")
+    except (Refused, ConsoleAway) as error:
+        yield Finding(well=False, sentence=f"the console does not serve: {error}; look into {logs / 'console.log'}")
+    try:
+        status = asyncio.run(_status(settings))
+    except AstroLensError as error:
+        yield Finding(well=False, sentence=f"the books cannot be read: {error}")
     else:
         yield from judge(status, logs=str(logs))
+
+
+async def _status(settings: Settings) -> dict[str, Any]:
+    """The status from the stores themselves: it needs neither the console nor a login."""
+    records, model = record_store(settings.records_url), ModelClient(settings.inference_address)
+    await records.open()
+    try:
+        return (await Bookkeeper(records=records, model=model).status()).model_dump(mode="json")
+    finally:
+        await model.close()
+        await records.close()
 
 
 def judge(status: dict[str, Any], *, logs: str) -> Iterator[Finding]:

@@ -18,7 +18,8 @@ from rich.table import Table
 
 from astrolens.commands.client import TIMEOUT, ConsoleAway, Refused, address, away, checked, headers
 from astrolens.commands.feed import items_of
-from astrolens.commands.upload import CONCURRENT, Sent, Uploader
+from astrolens.commands.show import plain
+from astrolens.commands.upload import CONCURRENT, STALLED_S, Sent, Stalled, Uploader
 
 POLL_S = 0.5
 """Between two looks at the batch's books."""
@@ -96,7 +97,7 @@ async def _watch(client: httpx.AsyncClient, batch: str, progress: Progress, tota
     while True:
         await asyncio.sleep(2 * POLL_S)
         try:
-            books = checked(await client.get(f"/api/receipts/{batch}/progress"))
+            books = await _books(client, batch)
         except (httpx.TransportError, ConsoleAway, Refused):
             continue
         progress.update(task, completed=books["received"] - books["in_flight"])
@@ -107,24 +108,41 @@ async def _settle(
 ) -> dict[str, Any]:
     """Wait until everything sent is settled; a console that restarts in between is waited for."""
     task = next((each.id for each in progress.tasks if each.description == "settled"), None)
-    answered_at = time.monotonic()
+    answered_at = moved_at = time.monotonic()
+    settled = -1
     while True:
         try:
-            response = await client.get(f"/api/receipts/{batch}/progress")
-            books: dict[str, Any] = checked(response)
-        except (Refused, ConsoleAway):
-            if not response.is_server_error or time.monotonic() - answered_at > options.patience_s:
-                raise
+            books = await _books(client, batch)
         except httpx.TransportError as error:
             if time.monotonic() - answered_at > options.patience_s:
                 raise away(str(client.base_url), error) from error
         else:
             answered_at = time.monotonic()
-            if task is not None:
-                progress.update(task, completed=books["received"] - books["in_flight"])
             if books["settled"] and books["received"] >= sent.files:
                 return books
+            before, settled = settled, books["received"] - books["in_flight"]
+            if task is not None:
+                progress.update(task, completed=settled)
+            moved_at = answered_at if settled != before else moved_at
+            _check_moving(books, batch, still_s=answered_at - moved_at)
         await asyncio.sleep(POLL_S)
+
+
+async def _books(client: httpx.AsyncClient, batch: str) -> dict[str, Any]:
+    """The books of the batch; a console that answers with a fault of its own counts as away."""
+    response = await client.get(f"/api/receipts/{batch}/progress")
+    if response.is_server_error:
+        raise httpx.TransportError(f"it answers {response.status_code}")
+    books: dict[str, Any] = checked(response)
+    return books
+
+
+def _check_moving(books: dict[str, Any], batch: str, *, still_s: float) -> None:
+    if still_s > STALLED_S:
+        raise Stalled(
+            f"{books['in_flight']} files of the batch {batch} are in flight and nothing settled for {STALLED_S:.0f} s: "
+            "`astrolens status` shows which service does not work; nothing is lost"
+        )
 
 
 async def _reasons(client: httpx.AsyncClient, batch: str, books: dict[str, Any]) -> dict[str, int]:
@@ -158,7 +176,10 @@ def _summary(
 
 def _print(out: Console, summary: dict[str, Any], url: str) -> None:
     rate = summary["sent"] / summary["seconds"] if summary["seconds"] else 0.0
-    out.print(f"{summary['sent']:,} files sent in {summary['seconds']:.1f} s ({rate:.0f}/s), batch {summary['batch']}")
+    out.print(
+        f"{summary['sent']:,} files sent in {summary['seconds']:.1f} s ({rate:.0f}/s), batch {summary['batch']}",
+        soft_wrap=True,
+    )
     if summary["new"] < summary["sent"]:
         out.print(f"{summary['sent'] - summary['new']:,} of them had arrived under this batch before")
     if summary["outcomes"]:
@@ -168,8 +189,8 @@ def _print(out: Console, summary: dict[str, Any], url: str) -> None:
             table.add_row(outcome.replace("_", " "), f"{count:,}", why)
         out.print(table)
     else:
-        out.print(f"they are being analysed; follow them at {url} or with `astrolens status`")
+        out.print(f"they are being analysed; follow them at {url} or with `astrolens status`", soft_wrap=True)
     for ref, why in list(summary["unreadable"].items())[:_SHOWN_UNREADABLE]:
-        out.print(f"not sent: {ref} cannot be read ({why})", markup=False)
+        out.print(f"not sent: {plain(ref)} cannot be read ({plain(why)})", soft_wrap=True)
     if (more := len(summary["unreadable"]) - _SHOWN_UNREADABLE) > 0:
         out.print(f"… and {more:,} more that cannot be read")

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from astrolens.commands.client import ConsoleAway, Refused, connect, get
@@ -42,16 +43,16 @@ def status(*, as_json: bool, url: str | None, token: str | None) -> None:
     services = Table("service", "state", "processed", "lag", "detail", title="Services")
     for name, service in body["services"].items():
         lag = "" if service["lag"] is None else f"{service['lag']:,}"
-        services.add_row(name, _state(service["state"]), f"{service['processed']:,}", lag, service["detail"] or "")
+        services.add_row(name, _state(service["state"]), f"{service['processed']:,}", lag, plain(service["detail"]))
     out.print(services)
     sources = Table("source", "state", "delivered", "images/min", "detail", title="Sources")
     for name, source in body["sources"].items():
         rate = f"{source['rate_per_min']:.1f}"
-        sources.add_row(name, _state(source["state"]), f"{source['delivered']:,}", rate, source["detail"] or "")
+        sources.add_row(name, _state(source["state"]), f"{source['delivered']:,}", rate, plain(source["detail"]))
     out.print(sources)
     model = body["model"]
     named = f"{model['name']} {model['version']}, calibration {model['calibration_id'][:12]}" if "name" in model else ""
-    out.print(f"model: {_state(model['state'])} {named or model.get('detail', '')}")
+    out.print(f"model: {_state(model['state'])} {plain(named or model.get('detail'))}")
 
 
 def candidates(*, as_json: bool, limit: int, url: str | None, token: str | None) -> None:
@@ -71,7 +72,7 @@ def candidates(*, as_json: bool, limit: int, url: str | None, token: str | None)
     table = Table("p-value", "verdict", "class", "survey", "name", "RA (deg)", "Dec (deg)", "label", "id")
     for item in found:
         place = ("", "") if item["ra_deg"] is None else (f"{item['ra_deg']:.5f}", f"{item['dec_deg']:+.5f}")
-        said = (f"{item['p_value']:.2g}", item["verdict"], item["class"] or "", item["survey"], item["name"] or "")
+        said = (f"{item['p_value']:.2g}", item["verdict"], plain(item["class"]), item["survey"], plain(item["name"]))
         table.add_row(*said, *place, item["label"] or "", item["image_id"])
     Console(highlight=False).print(table if found else "no candidates yet: nothing analysed so far is strange")
 
@@ -127,6 +128,11 @@ def parse_since(text: str, *, now: datetime) -> datetime:
             f"--since: {text!r} is no time: write 2026-01-31T20:00 (UTC), or 30m, 12h, 7d for so long ago"
         ) from None
     return time_given if time_given.tzinfo else time_given.replace(tzinfo=UTC)
+
+
+def plain(text: str | None) -> str:
+    """Text of others for a terminal: no markup, and no control characters, which could rewrite the screen."""
+    return escape("".join(each if each.isprintable() else "�" for each in text or ""))
 
 
 def _print_alert(alert: dict[str, Any], *, as_json: bool, base: str) -> None:

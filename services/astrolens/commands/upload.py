@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from astrolens.commands.client import ConsoleAway, Refused, away, checked
+from astrolens.commands.client import away, checked
 from astrolens.commands.feed import Item
+from astrolens.platform.errors import AstroLensError
 
 CONCURRENT = 4
 """Requests at the same time: one is read from disk while another is stored and a third waits for room."""
@@ -22,9 +23,16 @@ REQUEST_BYTES = 32 * 2**20
 FIRST_ANSWER_S = 30.0
 """How long the first answer may take: all services may be starting."""
 
+STALLED_S = 900.0
+"""How long a pipeline that settles nothing is waited for: far above a restart of everything, below a lost night."""
+
 _CHUNK_BYTES = 2**20
 _FULL_POLL_S = 0.2
 _LONGEST_PAUSE_S = 5.0
+
+
+class Stalled(AstroLensError):
+    """The pipeline answers, but nothing moves."""
 
 
 @dataclass
@@ -71,6 +79,7 @@ class Uploader:
         Raises:
             ConsoleAway: It did not answer for as long as patience lasts.
             Refused: It will never take one of the requests.
+            Stalled: It was full for `STALLED_S`.
         """
         queue: asyncio.Queue[list[Item]] = asyncio.Queue()
         for group in grouped(items, batch_size=batch_size):
@@ -79,7 +88,7 @@ class Uploader:
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(min(CONCURRENT, queue.qsize())):
                     tasks.create_task(self._work(queue))
-        except* (ConsoleAway, Refused) as failures:
+        except* AstroLensError as failures:
             raise failures.exceptions[0] from None
         return self.sent
 
@@ -132,6 +141,7 @@ class Uploader:
         """Hold back while the pipeline is full: asking costs nothing, an upload refused has cost its bytes."""
         async with self._room:
             pause_s = 0.25
+            began_at = self._clock()
             while True:
                 try:
                     response = await self._client.get("/api/intake")
@@ -147,6 +157,11 @@ class Uploader:
                     return
                 # Full is well: it works on what it has. Room alone is not, as long as it takes nothing.
                 self._well_at = self._clock()
+                if self._well_at - began_at > STALLED_S:
+                    raise Stalled(
+                        f"the pipeline has been full for {STALLED_S:.0f} s: `astrolens status` shows which service "
+                        f"does not work; `--batch {self._batch}` goes on from here"
+                    )
                 await asyncio.sleep(_FULL_POLL_S)
 
     async def _pause(self, pause_s: float, error: Exception) -> None:
