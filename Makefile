@@ -57,12 +57,15 @@ proto: $(DEV)  ## generate the gRPC code from proto/
 schemas: $(DEV)  ## generate schemas/ from contracts/
 	$(BIN)/python -m pytest tests/contract --update-golden -q
 
+# What each container image installs: one lock an extra, so that no image carries another service's packages.
+IMAGES  := ingestor inference inference-gpu notifier console
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 lock:  ## resolve the locks again (add UPGRADE=--upgrade for newer versions)
 	$(COMPILE) $(UPGRADE) --extra all --extra trainer --extra dev pyproject.toml -o locks/all.txt
 	$(COMPILE) -c locks/all.txt --extra all pyproject.toml -o locks/services.txt
 	$(COMPILE) -c locks/all.txt --extra trainer pyproject.toml -o locks/trainer.txt
 	$(COMPILE) -c locks/all.txt --extra all --extra dev pyproject.toml -o locks/dev.txt
+	for extra in $(IMAGES); do $(COMPILE) -c locks/all.txt --extra $$extra pyproject.toml -o locks/images/$$extra.txt || exit 1; done
 	printf "uv\nsetuptools\n" | $(COMPILE) - -o locks/uv.txt
 	rm locks/all.txt
 
