@@ -46,7 +46,7 @@ _MAX_FILE_BYTES = 1 << 30
 _FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*\.[a-z0-9]+$", max_length=64)]
 
 
-class BundleDamaged(Exception):  # noqa: N818 - reads as what it says
+class BundleDamaged(Exception):
     """A bundle that must not be used: something is missing, changed, or does not fit together.
 
     Attributes:
@@ -107,8 +107,9 @@ class Training(Contract):
 
     code_version: str
     seed: int
-    epochs: int
+    draws: int = Field(ge=0, description="Augmented pictures seen.")
     minutes: float
+    by_clock: bool = Field(default=False, description="The time ran out first, so the seed alone repeats nothing.")
     images: dict[str, dict[str, int]] = Field(description="Images a split and survey.")
     data_digest: str = Field(description="SHA-256 of the label table that named them.")
 

@@ -2,9 +2,9 @@
 
 import argparse
 import hashlib
+import json
 import logging
 import os
-import time
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from astrolens.trainer.backbone import Backbone, BackboneConfig
 from astrolens.trainer.building import Provenance, build
 from astrolens.trainer.pictures import Pictures, prepare
 from astrolens.trainer.samples import CLASSES, Role, galaxies, labels_digest, simulated
-from astrolens.trainer.training import Recipe, train
+from astrolens.trainer.training import Recipe, Trained, train
 
 log = logging.getLogger("astrolens.trainer")
 
@@ -27,37 +27,33 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
     spec = PreprocessingSpec()
-    recipe = Recipe(seed=options.seed, epochs=options.epochs)
+    recipe = Recipe(seed=options.seed, epochs=options.epochs, minutes=options.minutes)
     samples = [*galaxies(options.data), *simulated(options.seed, options.simulated)]
     pictures = {role: prepare(samples, role, spec, cache=options.cache, workers=options.threads) for role in Role}
     data_digest = labels_digest(options.data)
-    started = time.monotonic()
-    model = _trained(pictures, spec, recipe, options.cache, f"{data_digest} {options.simulated}")
-    provenance = Provenance(
-        name=options.name,
-        version=options.version,
-        data_digest=data_digest,
-        minutes=(time.monotonic() - started) / 60.0,
-    )
-    bundle = build(model, pictures, spec, recipe, provenance, options.out)
+    trained = _trained(pictures, spec, recipe, options.cache, f"{data_digest} {options.simulated}")
+    provenance = Provenance(name=options.name, version=options.version, data_digest=data_digest)
+    bundle = build(trained, pictures, spec, recipe, provenance, options.out)
     log.info("%s", bundle.card)
     log.info("bundle %s written to %s", bundle.digest, options.out)
 
 
 def _trained(
     pictures: dict[Role, Pictures], spec: PreprocessingSpec, recipe: Recipe, cache: Path, data: str
-) -> Backbone:
+) -> Trained:
     """Weights of the same recipe and data from the cache, or new ones."""
     config = BackboneConfig()
     wanted = hashlib.sha256(f"{recipe} {config} {spec} {data}".encode()).hexdigest()[:16]
     path = cache / f"backbone-{wanted}.safetensors"
-    if path.is_file():
+    note = path.with_suffix(".json")
+    if note.is_file():
         model = Backbone(spec, len(CLASSES), config)
         model.load_state_dict(load_file(path))
-        return model.eval()
-    model = train(pictures[Role.BACKBONE], pictures[Role.COMBINED], spec, recipe, config)
-    save_file(model.state_dict(), path)
-    return model
+        return Trained(model.eval(), **json.loads(note.read_text()))
+    trained = train(pictures[Role.BACKBONE], pictures[Role.COMBINED], spec, recipe, config)
+    save_file({name: weight.contiguous() for name, weight in trained.model.state_dict().items()}, path)
+    note.write_text(json.dumps({"draws": trained.draws, "minutes": trained.minutes, "by_clock": trained.by_clock}))
+    return trained
 
 
 def _options() -> argparse.Namespace:
@@ -69,9 +65,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--name", default="first-light")
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--epochs", type=int, default=Recipe.epochs, help="of 6,000 pictures; about half a minute each")
+    parser.add_argument("--minutes", type=float, help="end by then, even if that means fewer epochs")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--simulated", type=int, default=3000, help="simulated pictures to train the backbone on")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--simulated", type=int, default=2000, help="simulated pictures to train the backbone on")
+    parser.add_argument("--threads", type=int, default=2, help="1 is faster where the cores are shared")
     return parser.parse_args()
 
 

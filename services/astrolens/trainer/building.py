@@ -28,11 +28,10 @@ from astrolens.science.detectors import Features
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.science.scoring import Scorer
 from astrolens.trainer import card, evaluation, export
-from astrolens.trainer.backbone import Backbone
 from astrolens.trainer.fitting import DETECTORS, Scored, calibrate, coarse_centroids, family, fit_detectors
 from astrolens.trainer.pictures import Pictures
 from astrolens.trainer.samples import CLASSES, Role
-from astrolens.trainer.training import Recipe, infer, temperature_of
+from astrolens.trainer.training import Recipe, Trained, infer, temperature_of
 
 _CENTROIDS: Final = 64
 _COMBINATION: Final = Combination(detectors=tuple(entry.name for entry in DETECTORS))
@@ -45,11 +44,10 @@ class Provenance:
     name: str
     version: str
     data_digest: str
-    minutes: float
 
 
 def build(
-    model: Backbone,
+    trained: Trained,
     pictures: Mapping[Role, Pictures],
     spec: PreprocessingSpec,
     recipe: Recipe,
@@ -61,7 +59,7 @@ def build(
     Raises:
         ExportFailed: The graph and the backbone disagree, or a batch is not the sum of its pictures.
     """
-    fit = pictures[Role.FIT]
+    model, fit = trained.model, pictures[Role.FIT]
     model.temperature.fill_(temperature_of(infer(model, fit.inputs)[0], fit.classes))
     graph = export.export(model, spec)
     ready = export.session(graph)
@@ -103,8 +101,9 @@ def build(
         training=Training(
             code_version=__version__,
             seed=recipe.seed,
-            epochs=recipe.epochs,
-            minutes=round(provenance.minutes, 1),
+            draws=trained.draws,
+            minutes=round(trained.minutes, 1),
+            by_clock=trained.by_clock,
             images={str(role): _counts(own) for role, own in pictures.items()},
             data_digest=provenance.data_digest,
         ),

@@ -13,7 +13,8 @@ calibrated for each survey apart. It sorts a galaxy picture into {classes}, and 
 as a p-value: the share of ordinary pictures of the same survey that look at least as strange. An `anomaly` has p ≤ α,
 by default 10 false alarms in 1,000 ordinary pictures.
 
-Created {created}, code version {code}, seed {seed}, {epochs} epochs, {minutes} minutes on two CPU cores.
+Created {created}, code version {code}, seed {seed};
+{draws:,} augmented pictures in {minutes} minutes on a shared two-core machine{clock}.
 
 ## Data and credit
 - SDSS colour cutouts: pixels by the SDSS collaboration; classes of Galaxy Zoo 1, Lintott et al. 2011, MNRAS 410, 166.
@@ -80,7 +81,8 @@ def render(manifest: Manifest, recipe: Recipe) -> str:
         created=manifest.created_at.date().isoformat(),
         code=manifest.training.code_version,
         seed=manifest.training.seed,
-        epochs=manifest.training.epochs,
+        draws=manifest.training.draws,
+        clock=" (ended by the clock)" if manifest.training.by_clock else "",
         minutes=manifest.training.minutes,
         splits=_splits(manifest),
         size=manifest.preprocessing.size,

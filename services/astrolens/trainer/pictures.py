@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from astrolens import __version__
 from astrolens.science.preprocessing import PreprocessingSpec, preprocess, preprocessing_digest, squared, view_of
-from astrolens.trainer.samples import CLASSES, Role, Sample, read, sky_fingerprint
+from astrolens.trainer.samples import CLASSES, Role, Sample, cutout_fingerprint, read, sky_fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -75,24 +74,37 @@ def prepare(
         workers: Processes.
     """
     chosen = [sample for sample in samples if sample.role is role]
-    names = (sample.key for sample in chosen)
-    wanted = "\n".join((__version__, sky_fingerprint(), preprocessing_digest(spec), role, *names))
-    path = cache / f"{role}-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}.npz"
+    files = [sample for sample in chosen if sample.draw is None]
+    draws = [sample for sample in chosen if sample.draw is not None]
+    parts = [_prepare(own, role, spec, cache=cache, workers=workers) for own in (files, draws) if own]
+    return parts[0] if len(parts) == 1 else _joined(*parts)
+
+
+def _prepare(samples: Sequence[Sample], role: Role, spec: PreprocessingSpec, *, cache: Path, workers: int) -> Pictures:
+    names = [preprocessing_digest(spec), cutout_fingerprint(), role, *(sample.key for sample in samples)]
+    if samples[0].draw is not None:
+        names.append(sky_fingerprint())
+    wanted = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    path = cache / f"{role}-{wanted[:16]}.npz"
     if path.is_file():
         with np.load(path, allow_pickle=False) as kept:
             return Pictures(**{name: kept[name] for name in kept.files})
-    log.info("preparing %d pictures for %s", len(chosen), role)
+    log.info("preparing %d pictures for %s", len(samples), role)
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [spec] * len(chosen)
-        rows = [row for row in pool.map(_prepare_one, chosen, jobs, chunksize=32) if row is not None]
-    if len(rows) < len(chosen):
-        log.info("the cutout maker refused %d of them", len(chosen) - len(rows))
+        jobs = [spec] * len(samples)
+        rows = [row for row in pool.map(_prepare_one, samples, jobs, chunksize=32) if row is not None]
+    if len(rows) < len(samples):
+        log.info("the cutout maker refused %d of them", len(samples) - len(rows))
     pictures = _stack(rows, with_sources=role is Role.BACKBONE)
     cache.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part.npz")
     np.savez(unfinished, **vars(pictures))
     unfinished.replace(path)
     return pictures
+
+
+def _joined(one: Pictures, two: Pictures) -> Pictures:
+    return Pictures(**{name: np.concatenate((value, vars(two)[name])) for name, value in vars(one).items()})
 
 
 def _prepare_one(sample: Sample, spec: PreprocessingSpec) -> _Row | None:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from astrolens.science.cutouts import ImageRejected, decode_cutout, make_cutout
 from astrolens.science.simulation import simulate
@@ -118,7 +120,7 @@ def simulated(seed: int, count: int) -> Iterator[Sample]:
         seed: Of the whole training.
         count: Pictures for the backbone; the other roles get what their statistics need, in proportion up to a bound.
     """
-    small = min(count, 2400)
+    small = min(count, 1200)
     plan = (
         (Role.BACKBONE, count, 0.0),
         (Role.FIT, small // 2, 0.0),
@@ -134,8 +136,17 @@ def simulated(seed: int, count: int) -> Iterator[Sample]:
             yield Sample(role=role, key=f"simulated/{own}/{index}", draw=(own, index, rate))
 
 
+def cutout_fingerprint() -> str:
+    """Changes when the cutout maker's pixels do, so that no cache outlives them."""
+    y, x = np.mgrid[0:423, 0:423]
+    waves = np.stack([127.5 + 127.5 * np.sin(x * x / k + y / 7.0) for k in (900.0, 1300.0, 1700.0)], axis=2)
+    buffer = io.BytesIO()
+    Image.fromarray(waves.astype(np.uint8)).save(buffer, "PNG")
+    return hashlib.sha256(make_cutout(buffer.getvalue()).jpeg).hexdigest()
+
+
 def sky_fingerprint() -> str:
-    """Changes when the simulated sky does, so that no cache outlives it."""
+    """Changes when the simulated sky does."""
     return hashlib.sha256(b"".join(simulate(0, index, oddity_rate=0.5).jpeg for index in range(8))).hexdigest()
 
 

@@ -4,11 +4,14 @@ import copy
 import logging
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer.augmentation import AugmentationRanges, augment
@@ -20,6 +23,10 @@ log = logging.getLogger(__name__)
 
 _SURVEY_SHARE = {"sdss": 0.42, "efigi": 0.33}
 """Shares of a batch; the simulated surveys share what is left."""
+
+
+_REPORTS = 10
+"""Times that the progress is measured on held-out pictures."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,25 @@ class Recipe:
     tau: float = 0.05
     warm_up: float = 0.05
     averaging: float = 0.995
-    bfloat16: bool = True
+    minutes: float | None = None
+    """The learning rate follows the clock where the epochs would take longer; then the seed alone repeats nothing."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A backbone and what it took.
+
+    Attributes:
+        model: With averaged weights, in evaluation mode.
+        draws: Augmented pictures seen.
+        minutes: Wall time.
+        by_clock: Whether the time ran out before the epochs.
+    """
+
+    model: Backbone
+    draws: int
+    minutes: float
+    by_clock: bool
 
 
 def train(
@@ -45,7 +70,7 @@ def train(
     spec: PreprocessingSpec,
     recipe: Recipe,
     config: BackboneConfig | None = None,
-) -> Backbone:
+) -> Trained:
     """A backbone fitted to ordinary pictures.
 
     Args:
@@ -56,33 +81,55 @@ def train(
         config: Sizes.
     """
     torch.manual_seed(recipe.seed)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    model = Backbone(spec, len(CLASSES), config)
+    model = Backbone(spec, len(CLASSES), config).to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(model).eval()
-    weights = torch.from_numpy(draw_weights(pictures))
-    sources, classes = torch.from_numpy(pictures.sources), torch.from_numpy(pictures.classes)
+    # One worker only: with more, the order of batches would have to be fixed for the seed to mean anything.
+    loader = DataLoader(_Batches(pictures, spec, recipe), batch_size=None, num_workers=1, prefetch_factor=8)
+    batches = iter(loader)
     steps = recipe.epochs * (recipe.draws // recipe.batch)
     optimizer = torch.optim.AdamW(_groups(model, recipe.decay), lr=recipe.rate, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / steps, recipe.warm_up))
-    started = time.monotonic()
+    started, step, progress, reported = time.monotonic(), 0, 0.0, 0
     model.train()
-    for step in range(1, steps + 1):
-        rows = torch.multinomial(weights, recipe.batch, replacement=True, generator=generator)
-        inputs = augment(sources[rows], spec.views, size=spec.size, generator=generator, ranges=AugmentationRanges())
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-            logits, _ = model(inputs)
-        loss = logit_norm_loss(logits.float(), classes[rows], tau=recipe.tau)
+    while progress < 1.0:
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate * _rate(progress, recipe.warm_up)
+        inputs, classes = next(batches)
+        logits, _ = model(inputs.contiguous(memory_format=torch.channels_last))
+        loss = logit_norm_loss(logits, classes, tau=recipe.tau)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
+        step += 1
         _average(averaged, model, min(recipe.averaging, step / (step + 10)))
-        if step % (steps // 20 or 1) == 0:
+        minutes = (time.monotonic() - started) / 60.0
+        by_clock = recipe.minutes is not None and minutes / recipe.minutes > step / steps
+        progress = minutes / recipe.minutes if recipe.minutes is not None and by_clock else step / steps
+        if progress * _REPORTS >= reported + 1:
+            reported += 1
             accuracy = _accuracies(averaged, validation)
-            minutes = (time.monotonic() - started) / 60
-            log.info("step %d/%d  %.1f min  loss %.3f  %s", step, steps, minutes, loss.item(), accuracy)
-    return averaged
+            log.info("%3.0f %%  step %d  %.1f min  loss %.3f  %s", 100 * progress, step, minutes, loss.item(), accuracy)
+    return Trained(averaged, draws=step * recipe.batch, minutes=minutes, by_clock=by_clock)
+
+
+class _Batches(IterableDataset[tuple[Tensor, Tensor]]):
+    """Augmented batches without end, made beside the training in a process of its own."""
+
+    def __init__(self, pictures: Pictures, spec: PreprocessingSpec, recipe: Recipe) -> None:
+        self._pictures, self._spec, self._recipe = pictures, spec, recipe
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        torch.set_num_threads(1)
+        generator = torch.Generator().manual_seed(self._recipe.seed)
+        weights = torch.from_numpy(draw_weights(self._pictures))
+        sources, classes = torch.from_numpy(self._pictures.sources), torch.from_numpy(self._pictures.classes)
+        size, views = self._spec.size, self._spec.views
+        while True:
+            rows = torch.multinomial(weights, self._recipe.batch, replacement=True, generator=generator)
+            yield (
+                augment(sources[rows], views, size=size, generator=generator, ranges=AugmentationRanges()),
+                classes[rows],
+            )
 
 
 @torch.inference_mode()
@@ -118,7 +165,7 @@ def _groups(model: Backbone, decay: float) -> list[dict[str, object]]:
 
 def _rate(progress: float, warm_up: float) -> float:
     if progress < warm_up:
-        return progress / warm_up
+        return max(progress / warm_up, 0.01)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (progress - warm_up) / (1.0 - warm_up))))
 
 

@@ -38,7 +38,7 @@ def small_manifest(**changes: Any) -> Manifest:
         "model": ModelEntry(architecture="none", embedding_dim=2, parameters=1),
         "detectors": (DetectorEntry(name="msp", kind="msp", title="MSP"),),
         "combination": Combination(detectors=("msp",)),
-        "training": Training(code_version="0", seed=1, epochs=1, minutes=0.0, images={}, data_digest="-"),
+        "training": Training(code_version="0", seed=1, draws=1, minutes=0.0, images={}, data_digest="-"),
         "files": {},
     }
     return Manifest(**{**fields, **changes})

@@ -1,0 +1,178 @@
+"""Verdicts are a pure function of image, bundle and budget; the committed bundle's are kept as golden figures."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astrolens.contracts.verdicts import Verdict
+from astrolens.science import bundle as files
+from astrolens.science.bundle import FIRST_LIGHT, Bundle, BundleDamaged, DetectorEntry, arrays_to_bytes, write_bundle
+from astrolens.science.scoring import Scorer
+
+from tests.unit.science.test_science_bundle import small_contents, small_manifest
+
+GOLDEN = Path(__file__).parent / "golden" / "first_light_scores.json"
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.load(FIRST_LIGHT)
+
+
+@pytest.fixture(scope="module")
+def outputs(bundle: Bundle) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Outputs of an imagined backbone, near the bundle's own means and far from them."""
+    rng = np.random.default_rng(17)
+    means = bundle.detectors["mahalanobis.means"]
+    spread = np.geomspace(0.05, 5.0, 24)[:, None]
+    embeddings = means[rng.integers(len(means), size=24)] + spread * rng.normal(size=(24, means.shape[1]))
+    logits = rng.normal(size=(24, len(bundle.manifest.classes))) * 3.0
+    surveys = [*bundle.manifest.surveys, "ska-low"]
+    return logits.astype(np.float32), embeddings.astype(np.float32), [surveys[i % len(surveys)] for i in range(24)]
+
+
+def test_the_committed_bundle_is_whole_and_small(bundle: Bundle) -> None:
+    assert {"sdss", "efigi", "simulated-sdss", "simulated-legacy", "simulated-lsst"} <= set(bundle.manifest.surveys)
+    assert bundle.manifest.classes == ("smooth", "spiral", "edge-on", "irregular")
+    assert {"msp", "energy", "mahalanobis"} <= {entry.name for entry in bundle.manifest.detectors}
+    assert sum(entry.size for entry in bundle.manifest.files.values()) < 15_000_000
+    for word in ("/work", "/root", "/home", "/tmp"):
+        assert word not in bundle.card
+        assert word.encode() not in bundle.model
+
+
+def test_scores_are_golden(
+    bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]], update_golden: bool
+) -> None:
+    scores = [asdict(score) for score in Scorer(bundle).score(*outputs)]
+    document = {"model_digest": bundle.digest, "scores": scores}
+    if update_golden:
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(json.dumps(document, indent=1) + "\n")
+    expected = json.loads(GOLDEN.read_text())
+    assert expected["model_digest"] == bundle.digest
+    for made, kept in zip(scores, expected["scores"], strict=True):
+        assert made["verdict"] == kept["verdict"]
+        assert made["calibration_survey"] == kept["calibration_survey"]
+        assert made["predicted_class"] == kept["predicted_class"]
+        assert made["p_value"] == pytest.approx(kept["p_value"], rel=1e-9)
+        assert made["class_probabilities"] == pytest.approx(kept["class_probabilities"], rel=1e-9)
+        for name, result in kept["detectors"].items():
+            assert made["detectors"][name] == pytest.approx(result, rel=1e-9)
+
+
+def test_a_verdict_does_not_depend_on_batch_mates(
+    bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]]
+) -> None:
+    logits, embeddings, surveys = outputs
+    scorer = Scorer(bundle)
+    whole = scorer.score(*outputs)
+    for size in (1, 2, 7):
+        parts = [
+            score
+            for first in range(0, 24, size)
+            for score in scorer.score(
+                logits[first : first + size], embeddings[first : first + size], surveys[first : first + size]
+            )
+        ]
+        assert parts == whole
+
+
+def test_the_golden_inputs_reach_every_verdict(
+    bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]]
+) -> None:
+    assert {score.verdict for score in Scorer(bundle, 100.0).score(*outputs)} == set(Verdict)
+
+
+def test_an_unknown_survey_is_judged_by_the_pool_and_says_so(
+    bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]]
+) -> None:
+    scorer = Scorer(bundle)
+    scores = scorer.score(*outputs)
+    for score, survey in zip(scores, outputs[2], strict=True):
+        assert score.calibration_survey == ("pooled" if survey == "ska-low" else survey)
+    assert scorer.calibration_survey("unknown") == "pooled"
+
+
+def test_the_budget_decides(bundle: Bundle) -> None:
+    scorer = Scorer(bundle, false_alarms_per_1000=20.0)
+    assert [scorer.verdict(p) for p in (0.0199, 0.02, 0.0201, 0.06, 0.0601)] == [
+        Verdict.ANOMALY,
+        Verdict.ANOMALY,
+        Verdict.NEAR_MISS,
+        Verdict.NEAR_MISS,
+        Verdict.ORDINARY,
+    ]
+    assert scorer.calibration_id != Scorer(bundle).calibration_id
+    assert Scorer(bundle).calibration_id == Scorer(bundle, 10.0).calibration_id
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, 1000.0, float("nan")])
+def test_an_impossible_budget_is_refused(bundle: Bundle, budget: float) -> None:
+    with pytest.raises(ValueError, match="false_alarms_per_1000"):
+        Scorer(bundle, budget)
+
+
+def test_an_empty_batch_gives_nothing(bundle: Bundle) -> None:
+    empty = np.zeros((0, len(bundle.manifest.classes)), np.float32)
+    assert Scorer(bundle).score(empty, np.zeros((0, bundle.manifest.model.embedding_dim), np.float32), []) == []
+
+
+def test_outputs_of_another_model_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match="embeddings"):
+        Scorer(bundle).score(np.zeros((2, 4)), np.zeros((2, 7)), ["sdss", "sdss"])
+
+
+def test_strips_are_rising_quantiles(bundle: Bundle) -> None:
+    scorer = Scorer(bundle)
+    for detector in ("msp", "energy", "mahalanobis", "combined"):
+        for survey in ("sdss", "never-heard-of"):
+            strip = scorer.strip(detector, survey)
+            assert len(strip) == 101
+            assert (np.diff(strip) >= 0).all()
+
+
+def test_the_description_is_json(bundle: Bundle) -> None:
+    description = json.loads(json.dumps(Scorer(bundle).describe()))
+    assert description["digest"] == bundle.digest
+    assert description["alpha"] == 0.01
+    assert description["surveys"]["sdss"]["n"] > 300
+    assert "pooled" in description["surveys"]
+    assert 0.5 < description["figures"]["test"]["sdss"]["morphology"]["accuracy"] <= 1.0
+
+
+def test_by_hand(tmp_path: Path) -> None:
+    """One detector, three calibration scores: every number can be worked out on paper."""
+    write_bundle(tmp_path / "b", small_manifest(), small_contents())
+    scorer = Scorer(Bundle.load(tmp_path / "b"), false_alarms_per_1000=300.0)
+    [score] = scorer.score(np.log([[0.85, 0.15]]), np.zeros((1, 2)), ["sdss"])
+    assert score.class_probabilities == pytest.approx({"smooth": 0.85, "spiral": 0.15})
+    assert score.predicted_class == "smooth"
+    # 1 − 0.85 = 0.15 is reached by two of the three scores; T = −2 ln 0.75 lies above all three statistics,
+    # whose tail starts at 0.3 with p = 1/4 and a mean excess of 0.1.
+    assert asdict(score.detectors["msp"]) == pytest.approx({"score": 0.15, "p_value": 0.75})
+    assert score.p_value == pytest.approx(0.25 * np.exp(-(-2 * np.log(0.75) - 0.3) / 0.1))
+    assert score.verdict is Verdict.ANOMALY
+
+
+@pytest.mark.parametrize(
+    ("detectors", "contents", "file"),
+    [
+        ([DetectorEntry(name="msp", kind="gradnorm", title="?")], {}, files.DETECTORS),
+        ([DetectorEntry(name="msp", kind="mahalanobis", title="?")], {}, files.DETECTORS),
+        ([DetectorEntry(name="energy", kind="energy", title="?")], {}, files.CALIBRATION),
+        (None, {"sdss/msp": np.arange(3.0), "sdss/combined": np.arange(3.0)}, files.CALIBRATION),
+        (None, {"sdss/msp": np.array([2.0, 1.0]), "sdss/combined": np.arange(3.0)}, files.CALIBRATION),
+    ],
+)
+def test_arrays_that_do_not_fit_the_manifest_are_damage(
+    tmp_path: Path, detectors: list[DetectorEntry] | None, contents: dict[str, np.ndarray], file: str
+) -> None:
+    manifest = small_manifest(**({"detectors": tuple(detectors)} if detectors else {}))
+    changes = {"calibration__npz": arrays_to_bytes(contents)} if contents else {}
+    write_bundle(tmp_path / "b", manifest, small_contents(**changes))
+    with pytest.raises(BundleDamaged) as caught:
+        Scorer(Bundle.load(tmp_path / "b"))
+    assert caught.value.path.name == file

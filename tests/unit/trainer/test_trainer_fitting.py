@@ -1,0 +1,115 @@
+"""Detectors are fitted and calibrated as the formulas say, figures as their definitions say."""
+
+import numpy as np
+import pytest
+from astrolens.contracts.verdicts import Verdict
+from astrolens.science.bundle import Combination
+from astrolens.science.calibration import Tail, fisher
+from astrolens.science.detectors import Features, fitted
+from astrolens.science.scoring import DetectorScore, ImageScores
+from astrolens.trainer import evaluation
+from astrolens.trainer.fitting import DETECTORS, Scored, calibrate, coarse_centroids, fit_detectors, whitener
+
+
+def scored(count: int, seed: int) -> Scored:
+    rng = np.random.default_rng(seed)
+    classes = rng.integers(0, 4, count)
+    surveys = np.array(["sdss", "efigi", "simulated-sdss", "simulated-lsst"])[rng.integers(0, 4, count)]
+    embedding = rng.normal(size=(count, 6)) + classes[:, None] + (surveys == "sdss")[:, None] * 3.0
+    return Scored(Features(rng.normal(size=(count, 4)), embedding), classes, surveys)
+
+
+def test_the_whitener_whitens() -> None:
+    rng = np.random.default_rng(1)
+    mixing = np.tril(rng.normal(size=(5, 5))) + 3 * np.eye(5)
+    residuals = rng.normal(size=(50_000, 5)) @ mixing.T
+    white = residuals @ whitener(residuals).T
+    # Ledoit and Wolf shrink the spread of the eigenvalues a little.
+    assert np.cov(white.T) == pytest.approx(np.eye(5), abs=0.06)
+
+
+def test_each_survey_family_has_its_own_means() -> None:
+    own = scored(4000, 0)
+    arrays = fit_detectors(own)
+    assert arrays["mahalanobis.means"].shape == (4 * 3, 6)
+    detector = fitted(DETECTORS[2], arrays)
+    distances = detector.score(own.features)
+    assert distances.mean() < 6.5
+    far = Features(own.features.logits, own.features.embedding + np.array([0, 0, 0, 0, 0, 9.0]))
+    assert detector.score(far).mean() > 5 * distances.mean()
+
+
+def test_calibration_is_by_survey_and_pooled_in_equal_parts() -> None:
+    first, second = scored(2000, 1), scored(1500, 2)
+    arrays = fit_detectors(scored(2000, 3))
+    combination = Combination(detectors=("msp", "mahalanobis"))
+    kept = calibrate(DETECTORS, arrays, combination, first=first, second=second, seed=1)
+    surveys = {"sdss", "efigi", "simulated-sdss", "simulated-lsst", "pooled"}
+    assert set(kept) == {f"{s}/{name}" for s in surveys for name in ("msp", "energy", "mahalanobis", "combined")}
+    assert all((np.diff(scores) >= 0).all() for scores in kept.values())
+    fewest = min((first.surveys == "sdss").sum(), (first.surveys == "efigi").sum())
+    assert len(kept["pooled/msp"]) == 3 * fewest
+    assert len(kept["sdss/combined"]) == (second.surveys == "sdss").sum()
+    rows = second.surveys == "efigi"
+    p = [
+        Tail(kept[f"efigi/{entry.name}"]).p_values(fitted(entry, arrays).score(second.features)[rows])
+        for entry in (DETECTORS[0], DETECTORS[2])
+    ]
+    assert kept["efigi/combined"] == pytest.approx(np.sort(fisher(p)))
+
+
+def test_centroids_are_of_unit_length_and_repeatable() -> None:
+    embeddings = np.random.default_rng(0).normal(size=(500, 8))
+    made = coarse_centroids(embeddings, count=16, seed=2)
+    assert made.shape == (16, 8)
+    assert np.linalg.norm(made, axis=1) == pytest.approx(np.ones(16), rel=1e-5)
+    assert np.array_equal(made, coarse_centroids(embeddings, count=16, seed=2))
+
+
+def test_clopper_pearson() -> None:
+    # Table values: 0 of 10 and 5 of 10.
+    assert evaluation.clopper_pearson(0, 10) == pytest.approx([0.0, 0.3085], abs=1e-4)
+    assert evaluation.clopper_pearson(5, 10) == pytest.approx([0.1871, 0.8129], abs=1e-4)
+    assert evaluation.clopper_pearson(10, 10)[1] == 1.0
+
+
+def test_fpr_at_recall() -> None:
+    scores = np.array([1.0, 2.0, 3.0, 4.0, 2.5, 5.0])
+    odd = np.array([False, False, False, False, True, True])
+    assert evaluation.fpr_at_recall(scores, odd, 0.95) == 0.5
+
+
+def test_expected_calibration_error() -> None:
+    probabilities = np.array([[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10)
+    truth = np.array([0] * 9 + [1] + [0] * 2 + [1] * 8)
+    # The first ten are right as often as they say; the second are right 0.2 instead of 0.6 of the time.
+    assert evaluation.expected_calibration_error(probabilities, truth) == pytest.approx(0.5 * 0.4)
+
+
+def image(p_value: float, predicted: str, score: float) -> ImageScores:
+    verdict = Verdict.ANOMALY if p_value <= 0.01 else Verdict.ORDINARY
+    shares = {"a": 0.8, "b": 0.2} if predicted == "a" else {"a": 0.2, "b": 0.8}
+    return ImageScores(shares, predicted, {"msp": DetectorScore(score, p_value)}, p_value, verdict, "sdss")
+
+
+def test_figures_of_a_survey() -> None:
+    judged = evaluation.Judged(
+        scores=[
+            image(0.5, "a", 0.1),
+            image(0.009, "a", 0.4),
+            image(0.7, "b", 0.0),
+            image(0.3, "b", 0.2),
+            image(0.001, "a", 0.3),
+            image(0.6, "b", 0.05),
+        ],
+        classes=np.array([0, 0, 1, 0, -1, -1]),
+        oddities=np.array(["", "", "", "", "ring", "merger"]),
+    )
+    made = evaluation.figures(judged, ("a", "b"), seed=0)
+    assert made["morphology"]["accuracy"] == 0.75
+    assert made["morphology"]["recall"] == pytest.approx({"a": 0.6667, "b": 1.0})
+    assert made["morphology"]["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2, abs=1e-4)
+    assert made["false_alarms"]["flagged"] == 1
+    assert made["oddities"]["recall_by_kind"] == {"merger": 0.0, "ring": 1.0}
+    # By p-value the ring beats all four ordinary pictures and the merger one; by score they beat three and one.
+    assert made["oddities"]["auroc"] == pytest.approx({"combined": 5 / 8, "msp": 4 / 8})
