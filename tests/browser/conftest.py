@@ -1,5 +1,6 @@
 """Real consoles over made-up archives, and one Chromium for all tests."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -46,7 +47,7 @@ class Console:
             time.sleep(0.1)
 
 
-def _serve(home: Path, count: int) -> Iterator[Console]:
+def _serve(home: Path, count: int, **environment: str) -> Iterator[Console]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -55,6 +56,7 @@ def _serve(home: Path, count: int) -> Iterator[Console]:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.browser.serve", str(home), str(port), str(count)],
             cwd=REPOSITORY,
+            env={**os.environ, **environment},
             stdout=output,
             stderr=output,
         )
@@ -94,6 +96,15 @@ def twenty(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="session")
 def many(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     yield from _serve(tmp_path_factory.mktemp("many"), 3000)
+
+
+TOKEN = "a token for the tests only"
+
+
+@pytest.fixture(scope="session")
+def locked(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """A console that wants a login."""
+    yield from _serve(tmp_path_factory.mktemp("locked"), 20, ASTROLENS_TOKEN=TOKEN)
 
 
 class Visitor:

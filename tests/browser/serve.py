@@ -121,6 +121,7 @@ def application(home: Path, port: int, count: int) -> FastAPI:
         await files.open()
         if not (await records.find(Collection.IMAGES, Query(limit=1))).documents:
             await sky.fill(records, files, count)
+        await context.credentials.start(host=settings.host, needed=context.login_needed)
         beat = asyncio.create_task(_beat(records, count))
         yield
         beat.cancel()

@@ -65,6 +65,26 @@ def test_a_page_without_data_says_why(visitor: Visitor, empty: Console, address:
         expect(page.locator(".empty").first).to_be_visible()
 
 
+def test_an_image_and_a_comparison_are_named_readable_and_fit(visitor: Visitor, twenty: Console) -> None:
+    ids = [each["image_id"] for each in twenty.get("/images?sort=strangeness&limit=3")["items"]]
+    for address in (f"/image/{ids[0]}", f"/compare?ids={','.join(ids)}"):
+        page = visitor.open(twenty.url + address)
+        expect(page.locator(".viewer[data-state=ready]").first).to_be_visible()
+        settled(page)
+        assert page.evaluate(UNNAMED) == []
+        assert page.evaluate(FAINT) == []
+        assert page.evaluate(WIDER) <= 0
+
+
+def test_an_image_and_a_comparison_fit_a_phone(phone: Visitor, twenty: Console) -> None:
+    ids = [each["image_id"] for each in twenty.get("/images?sort=strangeness&limit=3")["items"]]
+    for address in (f"/image/{ids[0]}", f"/compare?ids={','.join(ids)}"):
+        page = phone.open(twenty.url + address)
+        expect(page.locator(".viewer[data-state=ready]").first).to_be_visible()
+        settled(page)
+        assert page.evaluate(WIDER) <= 0
+
+
 def test_tonight_shows_the_strangest_first_and_the_books(visitor: Visitor, twenty: Console) -> None:
     strangest = twenty.get("/images?sort=strangeness&limit=12")["items"]
     page = visitor.open(f"{twenty.url}/")

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Console, Visitor
+from tests.browser.conftest import TOKEN, Console, Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -203,3 +203,18 @@ def test_a_login_never_leads_to_another_site(visitor: Visitor, twenty: Console) 
     assert page.evaluate(target, "/gallery?verdict=anomaly") == "/gallery?verdict=anomaly"
     for text in ("https://elsewhere.example", "//elsewhere.example", "/\\elsewhere.example", "javascript:alert(1)"):
         assert page.evaluate(target, text) == "/"
+
+
+def test_a_login_opens_the_page_that_was_asked_for(browser_page: Page, locked: Console) -> None:
+    page = browser_page
+    page.goto(f"{locked.url}/gallery?verdict=anomaly")
+    page.wait_for_url("**/login?next=*")
+    page.get_by_label("Token").fill("a wrong one")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("do not match")
+    page.get_by_label("Token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/gallery?verdict=anomaly")
+    expect(page.locator(".cell")).to_have_count(12)
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login")

@@ -164,6 +164,7 @@ export function start() {
     undo = [];
   }
   answers.undoable = undo.length;
+  answers.given = undo.reduce((sum, step) => sum + step.length, 0);
   const kept = [];
   for (const key of Object.keys(localStorage)) {
     if (!key.startsWith(PREFIX)) continue;

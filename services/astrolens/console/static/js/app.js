@@ -1,6 +1,7 @@
 // The console: header, search, keys, and the page that the address names.
 
 import { computed, defineAsyncComponent, nextTick, onMounted, ref, watch } from "vue";
+import * as api from "astrolens/js/api.js";
 import * as answersStore from "astrolens/js/answers.js";
 import { KeyOverlay, Toasts } from "astrolens/js/overlay.js";
 import { SearchBox } from "astrolens/js/search.js";
@@ -52,6 +53,12 @@ export default {
       liveStore.start();
       answersStore.start();
     }
+    const session = ref(null);
+    if (!bare.value) api.get("/session").then((found) => { session.value = found; }, () => {});
+    const logout = async () => {
+      await api.post("/logout").catch(() => null);
+      window.location.assign(router.href("/login"));
+    };
     const overlay = ref(false);
     const search = ref(null);
     const { live } = liveStore;
@@ -71,7 +78,7 @@ export default {
     }, { immediate: true });
     onMounted(() => document.documentElement.classList.add("al-ready"));
 
-    return { NAV, answers, bare, component, count, follow: router.follow, href: router.href, live, overlay, page, route: router.route, search, trouble };
+    return { NAV, answers, bare, component, count, follow: router.follow, href: router.href, live, logout, overlay, page, route: router.route, search, session, trouble };
   },
   template: `
     <div class="al" @click="follow">
@@ -88,11 +95,11 @@ export default {
         <div class="top-state">
           <span v-if="answers.unsent" class="unsent num" role="status" :title="answers.problem || 'On their way to the record store'">{{ count(answers.unsent) }} unsent</span>
           <span class="pulse" :class="{ on: live.connected }" role="img" :aria-label="live.connected ? 'Live' : 'Not live'" :title="live.connected ? 'Live updates' : (trouble || 'Connecting')"></span>
+          <button v-if="session?.login_needed" type="button" class="btn tiny" :title="'Logged in as ' + session.user" @click="logout">Log out</button>
           <button type="button" class="btn tiny" aria-label="Keys" title="Keys (?)" aria-keyshortcuts="?" @click="overlay = !overlay">?</button>
         </div>
       </header>
-      <p v-if="!bare && trouble" class="banner" role="status">{{ trouble }}</p>
-      <p v-if="!bare && answers.problem" class="banner" role="status">{{ answers.problem }}</p>
+      <div v-if="!bare" class="notices" role="status"><p v-if="trouble">{{ trouble }}</p><p v-if="answers.problem">{{ answers.problem }}</p></div>
       <div id="main" class="page" :class="'page-' + page.name" tabindex="-1">
         <component v-if="component" :is="component" v-bind="page.props" :key="page.name"/>
         <div v-else class="empty"><h1>There is no page here</h1><p>The address <code>{{ route.path }}</code> names none. <a :href="href('/')" data-app>Tonight</a> is the first page.</p></div>

@@ -31,7 +31,7 @@ export const BooksFlow = {
       <div class="flow-aside">
         <a v-for="one in aside" :key="one.key" :href="one.to" data-app :title="one.help" :class="{ zero: !books[one.key], trouble: one.trouble && books[one.key] }"><b class="num">{{ count(books[one.key]) }}</b> <span>{{ one.word }}</span></a>
       </div>
-      <a class="flow-step" :href="href('/gallery', { state: 'analyzed', sort: 'newest' })" data-app title="Images with a verdict"><b class="num">{{ count(books.analyzed) }}</b><span>analysed</span></a>
+      <a class="flow-step" :href="href('/gallery')" data-app title="Images with a verdict"><b class="num">{{ count(books.analyzed) }}</b><span>analysed</span></a>
       <div class="flow-verdicts">
         <a v-for="verdict in verdicts" :key="verdict" :href="href('/gallery', { verdict })" data-app><b class="num">{{ count(status.verdicts[verdict] ?? 0) }}</b> <verdict-mark :verdict="verdict"/></a>
       </div>

@@ -40,6 +40,8 @@ export const Dialog = {
     </div>`,
 };
 
+const GLYPHS = { ArrowRight: "→", ArrowLeft: "←", ArrowUp: "↑", ArrowDown: "↓", PageUp: "PgUp", PageDown: "PgDn", Escape: "Esc" };
+
 export const KeyOverlay = {
   components: { Dialog },
   emits: ["close"],
@@ -47,7 +49,7 @@ export const KeyOverlay = {
     const groups = [...scopes]
       .reverse()
       .filter((scope) => !scope.hidden)
-      .map((scope) => ({ title: scope.title, rows: scope.bindings.filter((one) => one.label).map((one) => ({ label: one.label, keys: keysOf(one).map((key) => key.split("+")) })) }));
+      .map((scope) => ({ title: scope.title, rows: scope.bindings.filter((one) => one.label).map((one) => ({ label: one.label, keys: keysOf(one).map((key) => (key === "+" ? ["+"] : key.split("+").map((part) => GLYPHS[part] ?? part))) })) }));
     return { groups };
   },
   template: `

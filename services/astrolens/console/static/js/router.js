@@ -4,6 +4,11 @@ import { reactive } from "vue";
 
 export const route = reactive({ base: "", path: "/", query: {}, entry: 0 });
 
+/** Browsers refuse more than some ten address changes a second; a held key or a drag makes hundreds. */
+const SOON_MS = 150;
+let soon = null;
+let soonTimer = null;
+
 function read() {
   const { pathname, search } = window.location;
   const path = pathname.startsWith(route.base) ? pathname.slice(route.base.length) : pathname;
@@ -21,6 +26,8 @@ export function start(base) {
   if (known === undefined) window.history.replaceState({ entry: route.entry }, "");
   read();
   window.addEventListener("popstate", () => {
+    clearTimeout(soonTimer);
+    soon = null;
     remember();
     route.entry = window.history.state?.entry ?? 0;
     read();
@@ -51,6 +58,7 @@ export function href(path, query = {}) {
 
 /** Go to an address made by `href`. */
 export function go(url, { replace = false } = {}) {
+  flush();
   const current = window.location.pathname + window.location.search;
   if (url === current) return;
   if (replace) {
@@ -68,7 +76,22 @@ export function go(url, { replace = false } = {}) {
 
 /** Change some query values of the present page. */
 export function setQuery(changes, { replace = false } = {}) {
+  flush();
   go(href(route.path, { ...route.query, ...changes }), { replace });
+}
+
+/** Change query values in place, a moment later and all at once: for what changes under the hand. */
+export function setQuerySoon(changes) {
+  soon = { path: route.path, changes: { ...(soon?.path === route.path ? soon.changes : {}), ...changes } };
+  clearTimeout(soonTimer);
+  soonTimer = setTimeout(flush, SOON_MS);
+}
+
+function flush() {
+  const due = soon;
+  soon = null;
+  clearTimeout(soonTimer);
+  if (due?.path === route.path) setQuery(due.changes, { replace: true });
 }
 
 /** A click handler for our own links: plain clicks stay in the page, everything else is the browser's. */

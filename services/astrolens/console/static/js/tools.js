@@ -4,34 +4,21 @@ import { ref, watch } from "vue";
 import { Dialog } from "astrolens/js/overlay.js";
 import { CopyButton, KeyButton, copyText, toast } from "astrolens/js/parts.js";
 import { archives, degrees, iauName, sexagesimal } from "astrolens/js/sky.js";
-import { route, setQuery } from "astrolens/js/router.js";
+import { route, setQuerySoon } from "astrolens/js/router.js";
 import { DEFAULT_VIEW, PERCENTILES, STRETCHES, queryOf, viewOf } from "astrolens/js/stretch.js";
-
-/** Browsers refuse too many history changes; a drag makes hundreds. */
-const ADDRESS_MS = 150;
 
 /** The view of a picture, kept in the address. */
 export function useView() {
   const view = ref(viewOf(route.query));
-  let timer = null;
-  let written = JSON.stringify(queryOf(view.value));
-  const path = route.path;
   const update = (next) => {
     view.value = next;
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      if (route.path !== path) return;
-      const query = queryOf(view.value);
-      written = JSON.stringify(query);
-      setQuery(query, { replace: true });
-    }, ADDRESS_MS);
+    setQuerySoon(queryOf(next));
   };
+  const path = route.path;
   watch(() => route.query, (query) => {
-    const text = JSON.stringify(queryOf(viewOf(query)));
-    if (text !== written && route.path === path) {
-      written = text;
-      view.value = viewOf(query);
-    }
+    const next = viewOf(query);
+    // Our own words, shortened for the address, come back here: they must not jerk the picture.
+    if (route.path === path && JSON.stringify(queryOf(next)) !== JSON.stringify(queryOf(view.value))) view.value = next;
   });
   const cycle = (list, now, step = 1) => list[(list.indexOf(now) + step + list.length) % list.length];
   const change = (values) => update({ ...view.value, ...values });

@@ -8,7 +8,7 @@ import { FilterBar } from "astrolens/js/filters.js";
 import { ImageGrid, SIZES } from "astrolens/js/grid.js";
 import { live, onLive } from "astrolens/js/live.js";
 import { useKeys } from "astrolens/js/keys.js";
-import { go, href, rememberedScroll, route, setQuery } from "astrolens/js/router.js";
+import { go, href, rememberedScroll, route, setQuery, setQuerySoon } from "astrolens/js/router.js";
 import { FILTERS, findImages, imageQuery } from "astrolens/js/shapes.js";
 
 const PAGE = 120;
@@ -87,7 +87,9 @@ export default {
     watch(key, open);
     onMounted(open);
     onBeforeUnmount(() => pending?.abort());
-    watch(() => route.query.at, (at) => { cursor.value = at ?? null; });
+    watch(() => route.query.at, (at) => {
+      cursor.value = at ?? null;
+    });
 
     const reload = () => {
       kept.delete(key.value);
@@ -108,7 +110,7 @@ export default {
     const onMove = (item) => {
       if (cursor.value === item.image_id) return;
       cursor.value = item.image_id;
-      setQuery({ at: item.image_id, from: item.page }, { replace: true });
+      setQuerySoon({ at: item.image_id, from: item.page });
     };
     const openImage = (item) => {
       onMove(item);

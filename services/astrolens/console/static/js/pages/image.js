@@ -158,7 +158,7 @@ export default {
           <p v-if="!analysis" class="muted">No model has judged it yet.</p>
           <p v-if="modelProblem && analysis" class="muted">The calibration’s distributions are not drawn: {{ modelProblem }}</p>
           <p v-if="stale" class="muted">{{ stale }}</p>
-          <p v-if="calibration" class="muted">Dashed lines: where near misses and anomalies begin.</p>
+          <p v-if="calibration" class="muted strip-note">Dashed lines: where near misses and anomalies begin.</p>
           <strip-plot v-for="one in strips" :key="one.name" v-bind="one" :alpha="model?.alpha ?? model?.calibration?.alpha ?? null"/>
           <div v-if="classes.length" class="classes"><h3>Class</h3>
             <div v-for="[name, share] in classes" :key="name" class="class-row"><span>{{ words(name) }}</span><span class="bar" aria-hidden="true"><i :style="{ width: (share * 100).toFixed(1) + '%' }"></i></span><span class="num right">{{ (share * 100).toFixed(1) }} %</span></div>

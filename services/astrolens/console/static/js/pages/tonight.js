@@ -13,6 +13,9 @@ import { findImages } from "astrolens/js/shapes.js";
 /** A night, whatever the longitude. */
 const NIGHT_MS = 24 * 3600e3;
 const SHOWN = 12;
+/** Latency is told from the newest images, and not more often than anyone looks. */
+const LATENCY_IMAGES = 60;
+const LATENCY_EVERY_MS = 5000;
 
 export default {
   components: { AnswerMark, BooksFlow, EmptyState, PFigure, SourcesTable, Sparkline, TimeAgo, VerdictMark },
@@ -49,11 +52,17 @@ export default {
         }
       }
     };
-    onMounted(load);
+    onMounted(() => {
+      load();
+      measure();
+    });
     let analyzed = -1;
     onLive("status", () => {
       const now = live.status?.books.analyzed ?? -1;
-      if (now !== analyzed) load();
+      if (now !== analyzed) {
+        load();
+        measure();
+      }
       analyzed = now;
     });
     onLive("reconnect", load);
@@ -77,6 +86,24 @@ export default {
       if (!rate.value || !live.status) return null;
       return live.status.books.in_flight / rate.value;
     });
+    const latencies = ref([]);
+    let measuredAt = 0;
+    const measure = async () => {
+      if (Date.now() - measuredAt < LATENCY_EVERY_MS) return;
+      measuredAt = Date.now();
+      try {
+        const newest = await findImages({ sort: "newest", limit: LATENCY_IMAGES });
+        latencies.value = newest.items.filter((item) => item.analyzed_at).map((item) => (Date.parse(item.analyzed_at) - Date.parse(item.ingested_at)) / 1000).filter((s) => s >= 0).reverse();
+      } catch (error) {
+        // The next status asks again; until then the last figures stand.
+        console.warn("astrolens: latency not known", error);
+      }
+    };
+    const latency = computed(() => {
+      const sorted = [...latencies.value].sort((a, b) => a - b);
+      if (!sorted.length) return null;
+      return { half: sorted[Math.floor(sorted.length / 2)], worst: sorted.at(-1) };
+    });
     const inFlight = computed(() => (live.status ? live.history.map((point) => point.inFlight) : []));
     const services = computed(() => live.status?.services ?? []);
     const down = computed(() => services.value.filter((one) => ["silent", "stopped", "degraded"].includes(one.state)));
@@ -92,7 +119,7 @@ export default {
       { key: ["ArrowLeft", "k"], label: "Previous strange image", run: () => focus(cursor.value - 1) },
       { key: "t", label: "Triage the candidates", run: () => go(href("/triage")) },
     ]);
-    return { answerOf, count, cursor, down, duration, falseAlarms, fresh, href, inFlight, live, nameOf, pValue, pressure, problem, rateText, rates, services, strangest, strip, words };
+    return { answerOf, count, cursor, down, duration, falseAlarms, fresh, href, inFlight, latencies, latency, live, nameOf, pValue, pressure, problem, rateText, rates, services, strangest, strip, words };
   },
   template: `
     <h1 class="visually-hidden">Tonight</h1>
@@ -128,6 +155,7 @@ export default {
           <dl class="facts">
             <dt>Analysed</dt><dd><sparkline :values="rates" :label="'Images a second since this page opened, now ' + rateText"/><b class="num">{{ rateText }}</b></dd>
             <dt>In flight</dt><dd><sparkline :values="inFlight" label="Arrivals without a verdict since this page opened"/><b class="num">{{ count(live.status.books.in_flight) }}</b><span v-if="pressure !== null && live.status.books.in_flight" class="muted num">about {{ duration(pressure) }} of work</span></dd>
+            <dt>Latency</dt><dd><sparkline :values="latencies" label="Seconds from arrival to verdict of the newest images"/><b class="num">{{ latency ? duration(latency.half) : '–' }}</b><span v-if="latency" class="muted num">half of the newest {{ latencies.length }}; slowest {{ duration(latency.worst) }}</span></dd>
             <dt>Model</dt><dd><a :href="href('/model')" data-app>{{ live.status.model?.name ?? 'none' }}</a> <span v-if="live.status.model?.digest" class="mono muted" :title="live.status.model.digest">{{ live.status.model.digest.slice(0, 10) }}</span><span v-if="live.status.model?.state === 'unreachable'" class="reason">{{ live.status.model.detail }}</span></dd>
             <dt>Services</dt><dd><a :href="href('/system')" data-app><template v-if="!services.length">none report</template><template v-else-if="!down.length">all {{ services.length }} running</template><span v-else class="trouble-text">{{ down.map((one) => one.service + ' ' + one.state).join(', ') }}</span></a></dd>
           </dl>

@@ -4,12 +4,12 @@ import { computed, onBeforeUnmount, ref, watch } from "vue";
 import { ANSWERS, AnswerMark, EmptyState, KeyButton, PFigure, VerdictMark, answerOf, nameOf, toast } from "astrolens/js/parts.js";
 import { answers, give, undoLast } from "astrolens/js/answers.js";
 import { ArchivesDialog, ViewBar, useCopyPosition, useView } from "astrolens/js/tools.js";
-import { count, words } from "astrolens/js/format.js";
+import { count, pValue, words } from "astrolens/js/format.js";
 import { FilterBar } from "astrolens/js/filters.js";
 import { ImageViewer } from "astrolens/js/viewer.js";
 import { live, onLive } from "astrolens/js/live.js";
 import { useKeys } from "astrolens/js/keys.js";
-import { go, href, route, setQuery } from "astrolens/js/router.js";
+import { go, href, route, setQuerySoon } from "astrolens/js/router.js";
 import { FILTERS, findImages, imageOf, imageQuery } from "astrolens/js/shapes.js";
 import { sexagesimal } from "astrolens/js/sky.js";
 import * as api from "astrolens/js/api.js";
@@ -18,6 +18,8 @@ const PAGE = 40;
 /** Fetch the next page while there is still a while to look. */
 const LOW = 12;
 const WAITING = 3;
+/** Who answers faster than this does not read numbers, and the console need not fetch them. */
+const WHY_MS = 250;
 
 /** The queue's query: candidates without an answer, unless the address says otherwise. */
 export function queueQuery(query) {
@@ -35,6 +37,8 @@ export default {
     const problem = ref("");
     const alike = ref(null);
     const archives = ref(false);
+    const why = ref([]);
+    let whyTimer = null;
     const { view, update, actions, bindings } = useView();
     let next = null;
     let generation = 0;
@@ -112,13 +116,27 @@ export default {
     });
     onBeforeUnmount(() => {
       generation += 1;
+      clearTimeout(whyTimer);
       warm.clear();
     });
     watch(current, (item) => {
       alike.value = null;
-      if (item) setQuery({ image: item.image_id }, { replace: true });
+      why.value = [];
+      if (!item) return;
+      setQuerySoon({ image: item.image_id });
+      clearTimeout(whyTimer);
+      whyTimer = setTimeout(() => explain(item.image_id), WHY_MS);
     });
 
+    const explain = async (id) => {
+      try {
+        const detail = await api.get(`/images/${api.segment(id)}`);
+        if (current.value?.image_id === id) why.value = Object.entries(detail.analysis?.detectors ?? {}).sort((a, b) => a[1].p_value - b[1].p_value);
+      } catch (error) {
+        // The answer does not depend on these numbers; the header tells when the console is away.
+        if (!error.transient) toast(error.message, { trouble: true });
+      }
+    };
     const advance = () => {
       const after = queue.value.findIndex((item, index) => index > at.value && open(item));
       const first = queue.value.findIndex(open);
@@ -186,7 +204,7 @@ export default {
     ]);
     const answered = computed(() => Object.entries(live.status?.labels ?? {}).reduce((sum, [name, n]) => sum + (name === "none" ? 0 : n), 0));
     const filtered = computed(() => FILTERS.some((name) => route.query[name]));
-    return { ANSWERS, actions, alike, answer, answerOf, answered, answers, archives, at, copy, count, current, done, filtered, href, later, left, live, loading, nameOf, problem, route, sexagesimal, similar, undo, update, view, waiting, words };
+    return { ANSWERS, actions, alike, answer, answerOf, answered, answers, archives, at, copy, count, current, done, filtered, href, later, left, live, loading, nameOf, pValue, problem, route, sexagesimal, similar, undo, update, view, waiting, why, words };
   },
   template: `
     <h1 class="visually-hidden">Triage</h1>
@@ -201,6 +219,7 @@ export default {
         <p class="verdict-line"><verdict-mark :verdict="current.verdict" :state="current.state"/> <p-figure :p="current.p_value"/></p>
         <dl class="facts tight"><dt>Class</dt><dd>{{ words(current.predicted_class ?? '–') }}</dd><dt>Survey</dt><dd>{{ current.survey }}</dd>
           <dt>Position</dt><dd class="num"><template v-if="current.ra_deg != null">{{ sexagesimal(current.ra_deg, current.dec_deg) }}</template><span v-else class="muted">not known</span></dd>
+          <dt>Detectors</dt><dd class="why num"><template v-if="why.length"><span v-for="[name, one] in why" :key="name">{{ words(name) }} <i>p</i> {{ pValue(one.p_value) }}</span></template><span v-else class="muted">–</span></dd>
           <dt>Answer</dt><dd><answer-mark v-if="answerOf(current)" :answer="answerOf(current)"/><span v-else class="muted">none yet</span></dd></dl>
         <div class="answers" role="group" aria-label="Your answer">
           <key-button v-for="one in ANSWERS" :key="one.value" class="answer-button" :k="one.key" :label="one.word" :pressed="answerOf(current) === one.value" @press="answer(one.value)"><answer-mark :answer="one.value"/></key-button>
