@@ -67,13 +67,14 @@ class System:
 
     def start(self) -> None:
         """Start everything and wait until all services are well."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "astrolens.cli", "up"],
-            env=self.environment,
-            text=True,
-            stdout=(self.home.parent / f"{self.home.name}-up.log").open("a"),
-            stderr=subprocess.STDOUT,
-        )
+        with (self.home.parent / f"{self.home.name}-up.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "astrolens.cli", "up"],
+                env=self.environment,
+                text=True,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         wait_until(self.all_ready, timeout_s=START_TIMEOUT_S, what=f"all services ready\n{self.logs()}")
 
     def all_ready(self) -> bool:
