@@ -9,7 +9,7 @@ DEV     := $(VENV)/.installed-dev
 UV      := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench train lock schemas proto clean
+.PHONY: help setup run test check format bench train lock schemas proto manifests clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ proto: $(DEV)  ## generate the gRPC code from proto/
 
 schemas: $(DEV)  ## generate schemas/ from contracts/
 	$(BIN)/python -m pytest tests/contract --update-golden -q
+
+manifests: $(DEV)  ## write the topics and alert rules of k8s/ and compose from their declarations
+	$(BIN)/python deploy/render.py
 
 # What each container image installs: one lock an extra, so that no image carries another service's packages.
 IMAGES  := ingestor inference inference-gpu notifier console
