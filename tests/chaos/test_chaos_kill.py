@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import feed_folder
-from tests.e2e.system import System, running, wait_until
+from tests.e2e.system import BOOKS, System, running, wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -45,13 +45,9 @@ def final_state(system: System) -> dict[str, Any]:
     by_id = wait_until(alerts, timeout_s=60, what="one alert an anomaly")
     status = system.status()
     return {
-        "images": {
-            key: (item["verdict"], item["p_value"], item["predicted_class"]) for key, item in system.images().items()
-        },
+        "images": {key: (item["verdict"], item["p_value"], item["class"]) for key, item in system.images().items()},
         "alerts": by_id,
-        "books": {
-            key: status[key] for key in ("received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight")
-        },
+        "books": {name: status[name] for name in BOOKS},
     }
 
 

@@ -113,7 +113,10 @@ class System:
         assert self.process is not None
         found = {}
         for child in psutil.Process(self.process.pid).children():
-            arguments = child.cmdline()
+            try:
+                arguments = child.cmdline()
+            except psutil.NoSuchProcess:  # just killed; a zombie until the supervisor has looked
+                continue
             if "serve" in arguments:
                 found[arguments[arguments.index("serve") + 1]] = child.pid
         return found
