@@ -12,6 +12,7 @@ from astrolens.console.api.parameters import Context
 from astrolens.console.books import ServiceView, SourceView, Status
 from astrolens.console.context import AppContext
 from astrolens.console.problems import responses, too_many
+from astrolens.console.training import training
 
 router = APIRouter(tags=["operations"])
 
@@ -55,8 +56,8 @@ async def get_sources(context: Context) -> dict[str, SourceView]:
 
 @router.get("/model", responses=responses(s503="The model server is away; the detail says why."))
 async def get_model(context: Context) -> dict[str, Any]:
-    """The model in use: digests, classes, detectors, figures, card, calibration strips of every survey."""
-    return (await context.model.describe()).whole
+    """The model in use: digests, classes, detectors, figures, card, calibration strips of every survey; training."""
+    return {**(await context.model.describe()).whole, "training": training().model_dump()}
 
 
 @router.get(

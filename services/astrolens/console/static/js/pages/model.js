@@ -6,7 +6,7 @@ import { BASE, EChart, INK, axis } from "astrolens/js/chart.js";
 import { FiguresTable } from "astrolens/js/figures.js";
 import { count, figure, words } from "astrolens/js/format.js";
 import { live, onLive } from "astrolens/js/live.js";
-import { density } from "astrolens/js/strips.js";
+import { density, detectorTitle, quantile } from "astrolens/js/distribution.js";
 import { useKeys } from "astrolens/js/keys.js";
 import { href, route, setQuery } from "astrolens/js/router.js";
 import * as api from "astrolens/js/api.js";
@@ -54,13 +54,14 @@ export default {
     const charts = computed(() => {
       const strips = model.value?.calibration?.surveys?.[survey.value]?.strips ?? {};
       return Object.entries(strips).map(([name, strip]) => {
-        const bars = density(strip.probabilities, strip.scores);
+        // The last per cent of a heavy tail would squeeze everything else.
+        const bars = density(strip.probabilities, strip.scores, strip.scores[0], quantile(strip.probabilities, strip.scores, 0.99));
         const points = bars.flatMap((bar) => [[bar.from, bar.height], [bar.to, bar.height]]);
         return {
           name,
           options: {
             ...BASE,
-            title: { text: words(name), left: 0, top: 0, textStyle: { color: "#e3eaf1", fontSize: 13, fontWeight: 600 } },
+            title: { text: detectorTitle(name), left: 0, top: 0, textStyle: { color: "#e3eaf1", fontSize: 13, fontWeight: 600 } },
             legend: undefined,
             tooltip: { ...BASE.tooltip, valueFormatter: (value) => figure(value) },
             xAxis: axis({ type: "value", scale: true, name: "score", nameLocation: "middle", nameGap: 24, splitNumber: 4, splitLine: { show: false } }),
@@ -94,7 +95,7 @@ export default {
         ],
       };
     });
-    return { charts, count, figure, flagged, flaggedChart, href, live, model, perThousand, problem, setQuery, survey, surveys, words };
+    return { charts, count, detectorTitle, figure, flagged, flaggedChart, href, live, model, perThousand, problem, setQuery, survey, surveys, words };
   },
   template: `
     <div class="section-head"><h1>Model</h1></div>
@@ -107,9 +108,10 @@ export default {
           <dl class="facts">
             <dt>Budget</dt><dd class="num">{{ perThousand(model.alpha) }} false alarms per 1,000 ordinary images: anomaly at <i>p</i> ≤ {{ figure(model.alpha) }}, near miss at <i>p</i> ≤ {{ figure(3 * model.alpha) }}</dd>
             <dt>Classes</dt><dd>{{ model.classes.map(words).join(', ') }}</dd>
-            <dt>Detectors</dt><dd>{{ model.detectors.map(words).join(', ') }}</dd>
+            <dt>Detectors</dt><dd>{{ model.detectors.map(detectorTitle).join(', ') }}</dd>
             <dt>Runs on</dt><dd>{{ model.execution_provider }}</dd>
             <dt>Embedding</dt><dd class="num">{{ count(model.embedding_dim) }} numbers an image, {{ count(model.indexed_images) }} {{ model.indexed_images === 1 ? 'image' : 'images' }} in the similarity index</dd>
+            <template v-if="model.training"><dt>Training</dt><dd>{{ model.training.detail }}</dd></template>
             <dt>Digest</dt><dd class="mono" :title="model.digest">{{ model.digest.slice(0, 16) }}… <copy-button :text="model.digest"/></dd>
             <dt>Calibration</dt><dd class="mono" :title="model.calibration_id">{{ model.calibration_id.slice(0, 24) }} <copy-button :text="model.calibration_id"/></dd>
             <dt>Preprocessing</dt><dd class="mono" :title="model.preprocessing_digest">{{ model.preprocessing_digest.slice(0, 16) }}… <copy-button :text="model.preprocessing_digest"/></dd>
@@ -129,7 +131,7 @@ export default {
           <label class="inline">Survey <select :value="survey" @change="setQuery({ survey: $event.target.value }, { replace: true })"><option v-for="one in surveys" :key="one" :value="one">{{ one }}</option></select></label>
           <span v-if="survey" class="muted num">{{ count(model.calibration.surveys[survey].images) }} ordinary images</span></div>
         <p v-if="!surveys.length" class="muted">The model server tells no calibration.</p>
-        <div class="chart-grid"><e-chart v-for="one in charts" :key="one.name" :options="one.options" :label="'Scores of ordinary images of ' + survey + ' by ' + words(one.name)" :height="170"/></div>
+        <div class="chart-grid"><e-chart v-for="one in charts" :key="one.name" :options="one.options" :label="'Scores of ordinary images of ' + survey + ' by ' + detectorTitle(one.name)" :height="170"/></div>
       </section>
       <section class="panel" aria-labelledby="figures"><div class="section-head"><h2 id="figures">Figures on the test split</h2></div><figures-table :figures="model.figures"/></section>
       <section v-if="model.model_card" class="panel" aria-labelledby="card"><div class="section-head"><h2 id="card">Model card</h2></div><pre class="card-text" tabindex="0">{{ model.model_card }}</pre></section>
