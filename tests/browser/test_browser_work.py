@@ -218,3 +218,35 @@ def test_a_login_opens_the_page_that_was_asked_for(browser_page: Page, locked: C
     expect(page.locator(".cell")).to_have_count(12)
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url("**/login")
+
+
+def test_a_distribution_is_read_from_its_quantiles(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/")
+    call = "(call) => import('astrolens/js/distribution.js').then((module) => module[call[0]](...call.slice(1)))"
+    shares, scores = [0.0, 0.5, 0.9, 1.0], [0.0, 1.0, 2.0, 6.0]
+    assert page.evaluate(call, ["quantile", shares, scores, 0.7]) == pytest.approx(1.5)
+    assert page.evaluate(call, ["quantile", shares, scores, 1.0]) == 6.0
+    assert page.evaluate(call, ["shareBelow", shares, scores, 4.0]) == pytest.approx(0.95)
+    bars = page.evaluate(call, ["density", shares, scores])
+    assert sum((bar["to"] - bar["from"]) * bar["height"] for bar in bars) == pytest.approx(1.0)
+    # A constant score has no density, and must not divide by nothing.
+    assert page.evaluate(call, ["density", [0.0, 1.0], [3.0, 3.0]]) == []
+
+
+def test_figures_of_any_depth_become_tables(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/")
+    figures = {
+        "cpu_ms": 0.84,
+        "develop": {"sdss": {"oddities": {"n": 3}}},
+        "test": {
+            "sdss": {"morphology": {"accuracy": 0.754, "accuracy_interval": [0.72, 0.78], "recall": {"spiral": 0.5}}},
+            "efigi": {"morphology": {"accuracy": 0.62, "accuracy_interval": [0.58, 0.66], "recall": {"spiral": 0.25}}},
+        },
+    }
+    found = page.evaluate("(all) => import('astrolens/js/figures.js').then((one) => one.sectionsOf(all))", figures)
+    assert found["facts"] == [{"name": "cpu_ms", "text": "0.84"}]
+    assert [section["name"] for section in found["sections"]] == ["test", "develop"]
+    tables = found["sections"][0]["tables"]
+    assert [table["title"] for table in tables] == ["morphology", "morphology: recall"]
+    assert tables[0]["columns"] == ["accuracy"]
+    assert tables[0]["rows"][0] == {"name": "sdss", "cells": ["0.754 (0.72 – 0.78)"]}

@@ -5,6 +5,7 @@ costs the server one small document, whatever it shows and however large the arc
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -38,9 +39,13 @@ RECONNECT_S = 10.0
 """A laptop that changes its network is back within this time and keeps its page."""
 
 
+_scripts = cache(register_scripts)
+"""Once a process: a request does not look at files, which may be in the midst of an update."""
+
+
 def _missing(request: Request) -> None:
     ui.status_code(404)
-    _page(register_scripts())(request)
+    _page(_scripts())(request)
 
 
 RUN_OPTIONS: dict[str, Any] = {
@@ -66,7 +71,7 @@ def mount(context: object) -> None:
         context: The console's collaborators. Pages need none of them: they live on the API.
     """
     del context
-    scripts = register_scripts()
+    scripts = _scripts()
     for path, title in PAGES.items():
         ui.page(path, title=f"{title} · AstroLens", favicon=FAVICON)(_page(scripts))
 

@@ -99,7 +99,7 @@ export default {
           <button type="button" class="btn tiny" aria-label="Keys" title="Keys (?)" aria-keyshortcuts="?" @click="overlay = !overlay">?</button>
         </div>
       </header>
-      <div v-if="!bare" class="notices" role="status"><p v-if="trouble">{{ trouble }}</p><p v-if="answers.problem">{{ answers.problem }}</p></div>
+      <div v-if="!bare" class="notices" role="status"><p v-if="answers.problem || trouble">{{ answers.problem || trouble }}</p></div>
       <div id="main" class="page" :class="'page-' + page.name" tabindex="-1">
         <component v-if="component" :is="component" v-bind="page.props" :key="page.name"/>
         <div v-else class="empty"><h1>There is no page here</h1><p>The address <code>{{ route.path }}</code> names none. <a :href="href('/')" data-app>Tonight</a> is the first page.</p></div>

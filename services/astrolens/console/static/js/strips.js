@@ -1,36 +1,16 @@
 // Why: each detector's score on the strip of its calibration distribution, with its p-value.
 
 import { computed } from "vue";
+import { density, detectorTitle, quantile } from "astrolens/js/distribution.js";
 import { falseAlarms, figure, pValue } from "astrolens/js/format.js";
 
 const WIDTH = 420;
 const HEIGHT = 46;
 const BASE = 34;
-const TITLES = { msp: "Maximum softmax", energy: "Energy", mahalanobis: "Mahalanobis", combined: "Combined", gen: "GEN", rmds: "Relative Mahalanobis", knn: "Nearest neighbours", vim: "ViM" };
-
-/** Density of a distribution from its quantiles: share between two quantiles over their distance. */
-export function density(probabilities, scores) {
-  const bars = [];
-  for (let i = 1; i < scores.length; i += 1) {
-    const width = scores[i] - scores[i - 1];
-    const share = probabilities[i] - probabilities[i - 1];
-    if (width > 0 && share > 0) bars.push({ from: scores[i - 1], to: scores[i], height: share / width });
-  }
-  return bars;
-}
-
-/** The score that a share of ordinary images stays below, between the quantiles known. */
-export function quantile(probabilities, scores, share) {
-  const i = probabilities.findIndex((probability) => probability >= share);
-  if (i <= 0) return i === 0 ? scores[0] : scores.at(-1);
-  const t = (share - probabilities[i - 1]) / (probabilities[i] - probabilities[i - 1]);
-  return scores[i - 1] + t * (scores[i] - scores[i - 1]);
-}
-
 export const StripPlot = {
   props: { name: { type: String, required: true }, score: { type: Number, default: null }, p: { type: Number, default: null }, strip: { type: Object, default: null }, placed: Boolean, alpha: { type: Number, default: null } },
   setup(props) {
-    const title = computed(() => TITLES[props.name] ?? props.name);
+    const title = computed(() => detectorTitle(props.name));
     const drawn = computed(() => {
       const { probabilities, scores } = props.strip ?? {};
       if (!scores?.length || scores.length < 3) return null;
@@ -45,9 +25,8 @@ export const StripPlot = {
       }
       const pad = (high - low) * 0.04 || 1;
       const x = (score) => Math.min(WIDTH - 4, Math.max(4, ((score - low + pad) / (high - low + 2 * pad)) * WIDTH));
-      const bars = density(probabilities, scores).filter((bar) => bar.to > low - pad && bar.from < high + pad);
-      const heights = bars.map((bar) => bar.height).sort((a, b) => a - b);
-      const top = heights[Math.floor(heights.length * 0.97)] || 1;
+      const bars = density(probabilities, scores, Math.max(low - pad, scores[0]), Math.min(high + pad, scores.at(-1)));
+      const top = Math.max(...bars.map((bar) => bar.height), 1e-12);
       const y = (height) => BASE - Math.min(1, height / top) * (BASE - 6);
       let path = bars.length ? `M${x(bars[0].from).toFixed(1)} ${BASE}` : "";
       for (const bar of bars) path += `L${x(bar.from).toFixed(1)} ${y(bar.height).toFixed(1)}L${x(bar.to).toFixed(1)} ${y(bar.height).toFixed(1)}`;

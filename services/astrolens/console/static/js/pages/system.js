@@ -25,7 +25,7 @@ export default {
     const services = computed(() => live.status?.services ?? []);
     const tone = (one) => (one.state === "running" && one.ready ? "good" : one.state === "starting" ? "wait" : one.state === "stopped" ? "away" : "bad");
     const errors = computed(() => services.value.flatMap((one) => one.last_errors.map((text) => ({ service: one.service, text }))));
-    const info = (one) => Object.entries(one.info ?? {}).filter(([, value]) => ["number", "string", "boolean"].includes(typeof value));
+    const info = (one) => Object.entries(one.info ?? {}).filter(([, value]) => ["number", "string", "boolean"].includes(typeof value)).map(([name, value]) => [name, String(value)]);
     const step = (by) => {
       const at = LISTS.findIndex((one) => one.name === list.value);
       setQuery({ list: LISTS[(at + by + LISTS.length) % LISTS.length].name, outcome: "", reason: "", open: "" });
@@ -49,7 +49,7 @@ export default {
             <thead><tr><th scope="col">Service</th><th scope="col">State</th><th scope="col" class="right">Processed</th><th scope="col" class="right">Waiting <small>records</small></th><th scope="col">Heard</th><th scope="col">Since</th><th scope="col">Version</th></tr></thead>
             <tbody><tr v-for="one in services" :key="one.service" :class="{ away: tone(one) === 'away' }">
               <th scope="row">{{ words(one.service) }}<span v-if="one.instances > 1" class="muted num"> × {{ one.instances }}</span></th>
-              <td data-head="State"><span class="state" :class="'s-' + tone(one)">{{ words(one.state) }}{{ one.state === 'running' && !one.ready ? ', not ready' : '' }}</span><span v-if="one.detail" class="reason">{{ one.detail }}</span><span v-if="info(one).length" class="reason num"><template v-for="([name, value], index) in info(one)" :key="name">{{ index ? ' · ' : '' }}{{ words(name) }} {{ value }}</template></span></td>
+              <td data-head="State"><span class="state" :class="'s-' + tone(one)">{{ words(one.state) }}{{ one.state === 'running' && !one.ready ? ', not ready' : '' }}</span><span v-if="one.detail" class="reason">{{ one.detail }}</span><span v-if="info(one).length" class="reason num"><template v-for="([name, value], index) in info(one)" :key="name">{{ index ? ' · ' : '' }}{{ words(name) }} <span :title="value">{{ value.length > 24 ? value.slice(0, 12) + '…' : value }}</span></template></span></td>
               <td data-head="Processed" class="right num">{{ count(one.processed) }}</td>
               <td data-head="Waiting" class="right num">{{ one.lag === null ? '–' : count(one.lag) }}</td>
               <td data-head="Heard"><time-ago :at="one.seen_at"/></td>

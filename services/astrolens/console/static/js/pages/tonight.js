@@ -125,7 +125,7 @@ export default {
     <h1 class="visually-hidden">Tonight</h1>
     <section class="heroes" aria-labelledby="strangest">
       <div class="section-head"><h2 id="strangest">{{ fresh ? 'Strangest tonight' : 'Strangest so far' }}</h2>
-        <span v-if="strangest?.length && !fresh" class="muted">nothing new in the last 24 hours</span>
+        <span v-if="strangest?.length && !fresh" class="muted">nothing new in the last 24 hours</span><span v-else-if="strangest?.length && strangest[0].verdict === 'ordinary'" class="muted">no candidate among them yet</span>
         <a v-if="strangest?.length" class="btn primary" :href="href('/triage')" data-app title="Triage (t)">Triage <kbd aria-hidden="true">t</kbd></a></div>
       <empty-state v-if="problem && !strangest" title="The strangest images cannot be read" trouble>{{ problem }} This page tries again by itself.</empty-state>
       <div v-else-if="strangest === null" class="strip" aria-hidden="true"><div v-for="n in 6" :key="n" class="hero skeleton"></div></div>
@@ -155,7 +155,7 @@ export default {
           <dl class="facts">
             <dt>Analysed</dt><dd><sparkline :values="rates" :label="'Images a second since this page opened, now ' + rateText"/><b class="num">{{ rateText }}</b></dd>
             <dt>In flight</dt><dd><sparkline :values="inFlight" label="Arrivals without a verdict since this page opened"/><b class="num">{{ count(live.status.books.in_flight) }}</b><span v-if="pressure !== null && live.status.books.in_flight" class="muted num">about {{ duration(pressure) }} of work</span></dd>
-            <dt>Latency</dt><dd><sparkline :values="latencies" label="Seconds from arrival to verdict of the newest images"/><b class="num">{{ latency ? duration(latency.half) : '–' }}</b><span v-if="latency" class="muted num">half of the newest {{ latencies.length }}; slowest {{ duration(latency.worst) }}</span></dd>
+            <dt>Latency</dt><dd><sparkline :values="latencies" label="Seconds from arrival to verdict of the newest images"/><b class="num">{{ latency ? duration(latency.half) : '–' }}</b><span v-if="latency" class="muted num" :title="'Arrival to verdict, the newest ' + latencies.length + ' images'">median, slowest {{ duration(latency.worst) }}</span></dd>
             <dt>Model</dt><dd><a :href="href('/model')" data-app>{{ live.status.model?.name ?? 'none' }}</a> <span v-if="live.status.model?.digest" class="mono muted" :title="live.status.model.digest">{{ live.status.model.digest.slice(0, 10) }}</span><span v-if="live.status.model?.state === 'unreachable'" class="reason">{{ live.status.model.detail }}</span></dd>
             <dt>Services</dt><dd><a :href="href('/system')" data-app><template v-if="!services.length">none report</template><template v-else-if="!down.length">all {{ services.length }} running</template><span v-else class="trouble-text">{{ down.map((one) => one.service + ' ' + one.state).join(', ') }}</span></a></dd>
           </dl>

@@ -5,6 +5,7 @@ import { ANSWERS, AnswerMark, EmptyState, KeyButton, PFigure, VerdictMark, answe
 import { answers, give, undoLast } from "astrolens/js/answers.js";
 import { ArchivesDialog, ViewBar, useCopyPosition, useView } from "astrolens/js/tools.js";
 import { count, pValue, words } from "astrolens/js/format.js";
+import { detectorTitle } from "astrolens/js/distribution.js";
 import { FilterBar } from "astrolens/js/filters.js";
 import { ImageViewer } from "astrolens/js/viewer.js";
 import { live, onLive } from "astrolens/js/live.js";
@@ -204,7 +205,7 @@ export default {
     ]);
     const answered = computed(() => Object.entries(live.status?.labels ?? {}).reduce((sum, [name, n]) => sum + (name === "none" ? 0 : n), 0));
     const filtered = computed(() => FILTERS.some((name) => route.query[name]));
-    return { ANSWERS, actions, alike, answer, answerOf, answered, answers, archives, at, copy, count, current, done, filtered, href, later, left, live, loading, nameOf, pValue, problem, route, sexagesimal, similar, undo, update, view, waiting, why, words };
+    return { ANSWERS, actions, alike, answer, answerOf, answered, answers, archives, at, copy, count, current, detectorTitle, done, filtered, href, later, left, live, loading, nameOf, pValue, problem, route, sexagesimal, similar, undo, update, view, waiting, why, words };
   },
   template: `
     <h1 class="visually-hidden">Triage</h1>
@@ -219,7 +220,7 @@ export default {
         <p class="verdict-line"><verdict-mark :verdict="current.verdict" :state="current.state"/> <p-figure :p="current.p_value"/></p>
         <dl class="facts tight"><dt>Class</dt><dd>{{ words(current.predicted_class ?? '–') }}</dd><dt>Survey</dt><dd>{{ current.survey }}</dd>
           <dt>Position</dt><dd class="num"><template v-if="current.ra_deg != null">{{ sexagesimal(current.ra_deg, current.dec_deg) }}</template><span v-else class="muted">not known</span></dd>
-          <dt>Detectors</dt><dd class="why num"><template v-if="why.length"><span v-for="[name, one] in why" :key="name">{{ words(name) }} <i>p</i> {{ pValue(one.p_value) }}</span></template><span v-else class="muted">–</span></dd>
+          <dt>Detectors</dt><dd class="why num"><template v-if="why.length"><span v-for="[name, one] in why" :key="name">{{ detectorTitle(name) }} <i>p</i> {{ pValue(one.p_value) }}</span></template><span v-else class="muted">–</span></dd>
           <dt>Answer</dt><dd><answer-mark v-if="answerOf(current)" :answer="answerOf(current)"/><span v-else class="muted">none yet</span></dd></dl>
         <div class="answers" role="group" aria-label="Your answer">
           <key-button v-for="one in ANSWERS" :key="one.value" class="answer-button" :k="one.key" :label="one.word" :pressed="answerOf(current) === one.value" @press="answer(one.value)"><answer-mark :answer="one.value"/></key-button>
