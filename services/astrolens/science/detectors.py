@@ -102,6 +102,16 @@ def rmds(features: Features, arrays: Arrays, _parameters: Mapping[str, float]) -
     return np.asarray(own - _distances(unit, arrays["mean_0"][None], arrays["whitener_0"])[:, 0], dtype=np.float64)
 
 
+def residual(features: Features, arrays: Arrays, _parameters: Mapping[str, float]) -> Floats:
+    """`‖Rᵀ(z − μ₀)‖²`: what the embedding holds outside the directions that ordinary images use, whitened.
+
+    The first term of ViM [Wang et al. 2022], kept apart from the energy. Arrays: `mean_0` [d], and `whitener_0`
+    [k, d], the k directions of least variance, each over its standard deviation.
+    """
+    distances = _distances(features.embedding, arrays["mean_0"][None], arrays["whitener_0"])
+    return np.asarray(distances[:, 0], dtype=np.float64)
+
+
 def _distances(z: Floats, means: NDArray[Any], whitener: NDArray[Any]) -> Floats:
     """Squared Mahalanobis distances [n, classes]."""
     # einsum keeps the order of summation of a row free of the number of rows; a BLAS product does not promise that.
@@ -115,6 +125,7 @@ KINDS: Final[Mapping[str, DetectorKind]] = {
     "energy": DetectorKind(energy),
     "gen": DetectorKind(gen),
     "mahalanobis": DetectorKind(mahalanobis, arrays=("means", "whitener")),
+    "residual": DetectorKind(residual, arrays=("mean_0", "whitener_0")),
     "rmds": DetectorKind(rmds, arrays=("means", "whitener", "mean_0", "whitener_0")),
 }
 """Every formula that a bundle may name."""

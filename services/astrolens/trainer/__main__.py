@@ -31,7 +31,8 @@ def main() -> None:
     samples = [*galaxies(options.data), *simulated(options.seed, options.simulated)]
     pictures = {role: prepare(samples, role, spec, cache=options.cache, workers=options.threads) for role in Role}
     data_digest = labels_digest(options.data)
-    trained = _trained(pictures, spec, recipe, options.cache, f"{data_digest} {options.simulated}")
+    data = f"{data_digest} {options.simulated}"
+    trained = _trained(pictures, spec, recipe, options.cache, data, resume=options.resume)
     provenance = Provenance(name=options.name, version=options.version, data_digest=data_digest)
     bundle = build(trained, pictures, spec, recipe, provenance, options.out)
     log.info("%s", bundle.card)
@@ -39,21 +40,33 @@ def main() -> None:
 
 
 def _trained(
-    pictures: dict[Role, Pictures], spec: PreprocessingSpec, recipe: Recipe, cache: Path, data: str
+    pictures: dict[Role, Pictures],
+    spec: PreprocessingSpec,
+    recipe: Recipe,
+    cache: Path,
+    data: str,
+    *,
+    resume: Path | None = None,
 ) -> Trained:
     """Weights of the same recipe and data from the cache, or new ones."""
     config = BackboneConfig()
-    wanted = hashlib.sha256(f"{recipe} {config} {spec} {data}".encode()).hexdigest()[:16]
+    wanted = hashlib.sha256(f"{recipe} {config} {spec} {data} {resume}".encode()).hexdigest()[:16]
     path = cache / f"backbone-{wanted}.safetensors"
-    note = path.with_suffix(".json")
-    if note.is_file():
-        model = Backbone(spec, len(CLASSES), config)
-        model.load_state_dict(load_file(path))
-        return Trained(model.eval(), **json.loads(note.read_text()))
-    trained = train(pictures[Role.BACKBONE], pictures[Role.COMBINED], spec, recipe, config)
-    save_file({name: weight.contiguous() for name, weight in trained.model.state_dict().items()}, path)
-    note.write_text(json.dumps({"draws": trained.draws, "minutes": trained.minutes, "by_clock": trained.by_clock}))
-    return trained
+    if not path.with_suffix(".json").is_file():
+        start = _kept(resume, spec, config) if resume is not None else None
+        trained = train(pictures[Role.BACKBONE], pictures[Role.COMBINED], spec, recipe, config, start=start)
+        save_file({name: weight.contiguous() for name, weight in trained.model.state_dict().items()}, path)
+        note = {"draws": trained.draws, "minutes": trained.minutes, "by_clock": trained.by_clock}
+        path.with_suffix(".json").write_text(json.dumps(note))
+        log.info("weights kept in %s", path)
+    return _kept(path, spec, config)
+
+
+def _kept(path: Path, spec: PreprocessingSpec, config: BackboneConfig) -> Trained:
+    """Weights that an earlier run kept."""
+    model = Backbone(spec, len(CLASSES), config)
+    model.load_state_dict(load_file(path))
+    return Trained(model.eval(), **json.loads(path.with_suffix(".json").read_text()))
 
 
 def _options() -> argparse.Namespace:
@@ -66,6 +79,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--epochs", type=int, default=Recipe.epochs, help="of 6,000 pictures; about half a minute each")
     parser.add_argument("--minutes", type=float, help="end by then, even if that means fewer epochs")
+    parser.add_argument("--resume", type=Path, help="go on from the weights (.safetensors) that an earlier run kept")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--simulated", type=int, default=2000, help="simulated pictures to train the backbone on")
     parser.add_argument("--threads", type=int, default=2, help="1 is faster where the cores are shared")

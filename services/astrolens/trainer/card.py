@@ -8,7 +8,7 @@ from astrolens.trainer.training import Recipe
 
 _TEXT = """# Model card: {name} {version}
 
-A small vision transformer (`{architecture}`, {parameters:,} weights) with three out-of-distribution detectors,
+A small vision transformer (`{architecture}`, {parameters:,} weights) with {number} out-of-distribution detectors,
 calibrated for each survey apart. It sorts a galaxy picture into {classes}, and says how strange it is
 as a p-value: the share of ordinary pictures of the same survey that look at least as strange. An `anomaly` has p ≤ α,
 by default 10 false alarms in 1,000 ordinary pictures.
@@ -74,6 +74,7 @@ def render(manifest: Manifest, recipe: Recipe) -> str:
     detectors = [entry.name for entry in manifest.detectors]
     return _TEXT.format(
         name=manifest.name,
+        number={3: "three", 4: "four"}.get(len(detectors), str(len(detectors))),
         version=manifest.version,
         architecture=manifest.model.architecture,
         parameters=manifest.model.parameters,

@@ -19,6 +19,7 @@ DETECTORS: Final = (
     DetectorEntry(name="msp", kind="msp", title="Maximum softmax probability"),
     DetectorEntry(name="energy", kind="energy", title="Energy", parameters={"temperature": 1.0}),
     DetectorEntry(name="mahalanobis", kind="mahalanobis", title="Mahalanobis distance"),
+    DetectorEntry(name="residual", kind="residual", title="Residual subspace distance"),
 )
 
 _FEWEST_MEMBERS: Final = 8
@@ -55,6 +56,9 @@ def fit_detectors(scored: Scored, entries: Sequence[DetectorEntry] = DETECTORS) 
             z = z / np.linalg.norm(z, axis=1, keepdims=True)
             arrays[f"{entry.name}.mean_0"] = z.mean(axis=0)
             arrays[f"{entry.name}.whitener_0"] = whitener(z - z.mean(axis=0))
+        if entry.kind == "residual":
+            arrays[f"{entry.name}.mean_0"] = z.mean(axis=0)
+            arrays[f"{entry.name}.whitener_0"] = residual_whitener(z - z.mean(axis=0))
         if entry.kind in {"mahalanobis", "rmds"}:
             kept = [name for name in np.unique(groups) if (groups == name).sum() >= _FEWEST_MEMBERS]
             means = np.stack([z[groups == name].mean(axis=0) for name in kept])
@@ -74,6 +78,15 @@ def whitener(residuals: Floats) -> Floats:
     covariance = LedoitWolf(assume_centered=True).fit(residuals).covariance_
     factor = np.linalg.cholesky(np.asarray(covariance, dtype=np.float64))
     return np.asarray(np.tril(np.linalg.inv(factor)), dtype=np.float64)
+
+
+def residual_whitener(residuals: Floats) -> Floats:
+    """The half of the principal directions with least variance, each over its standard deviation, [d/2, d]."""
+    variances, directions = np.linalg.eigh(np.cov(residuals.T))
+    kept = len(variances) // 2
+    # A direction without any variance would make every rounding error strange.
+    floor = 1e-8 * variances[-1]
+    return np.asarray((directions[:, :kept] / np.sqrt(np.maximum(variances[:kept], floor))).T, dtype=np.float64)
 
 
 def calibrate(

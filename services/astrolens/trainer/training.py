@@ -43,6 +43,8 @@ class Recipe:
     tau: float = 0.05
     warm_up: float = 0.05
     averaging: float = 0.995
+    balance: float = 0.3
+    """0 draws the classes of a survey as they come, 1 all alike."""
     minutes: float | None = None
     """The learning rate follows the clock where the epochs would take longer; then the seed alone repeats nothing."""
 
@@ -70,6 +72,8 @@ def train(
     spec: PreprocessingSpec,
     recipe: Recipe,
     config: BackboneConfig | None = None,
+    *,
+    start: Trained | None = None,
 ) -> Trained:
     """A backbone fitted to ordinary pictures.
 
@@ -79,13 +83,17 @@ def train(
         spec: The preprocessing.
         recipe: Constants and seed.
         config: Sizes.
+        start: Go on from these weights, with a learning rate that rises and falls anew.
     """
     torch.manual_seed(recipe.seed)
     model = Backbone(spec, len(CLASSES), config).to(memory_format=torch.channels_last)
+    if start is not None:
+        model.load_state_dict(start.model.state_dict())
     averaged = copy.deepcopy(model).eval()
     # One worker only: with more, the order of batches would have to be fixed for the seed to mean anything.
-    loader = DataLoader(_Batches(pictures, spec, recipe), batch_size=None, num_workers=1, prefetch_factor=8)
-    batches = iter(loader)
+    seen = start.draws if start is not None else 0
+    endless = _Batches(pictures, spec, recipe, seed=recipe.seed + seen)
+    batches = iter(DataLoader(endless, batch_size=None, num_workers=1, prefetch_factor=8))
     steps = recipe.epochs * (recipe.draws // recipe.batch)
     optimizer = torch.optim.AdamW(_groups(model, recipe.decay), lr=recipe.rate, betas=(0.9, 0.98))
     started, step, progress, reported = time.monotonic(), 0, 0.0, 0
@@ -109,19 +117,22 @@ def train(
             reported += 1
             accuracy = _accuracies(averaged, validation)
             log.info("%3.0f %%  step %d  %.1f min  loss %.3f  %s", 100 * progress, step, minutes, loss.item(), accuracy)
-    return Trained(averaged, draws=step * recipe.batch, minutes=minutes, by_clock=by_clock)
+    draws = step * recipe.batch
+    if start is None:
+        return Trained(averaged, draws, minutes, by_clock)
+    return Trained(averaged, start.draws + draws, start.minutes + minutes, start.by_clock or by_clock)
 
 
 class _Batches(IterableDataset[tuple[Tensor, Tensor]]):
     """Augmented batches without end, made beside the training in a process of its own."""
 
-    def __init__(self, pictures: Pictures, spec: PreprocessingSpec, recipe: Recipe) -> None:
-        self._pictures, self._spec, self._recipe = pictures, spec, recipe
+    def __init__(self, pictures: Pictures, spec: PreprocessingSpec, recipe: Recipe, *, seed: int) -> None:
+        self._pictures, self._spec, self._recipe, self._seed = pictures, spec, recipe, seed
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         torch.set_num_threads(1)
-        generator = torch.Generator().manual_seed(self._recipe.seed)
-        weights = torch.from_numpy(draw_weights(self._pictures))
+        generator = torch.Generator().manual_seed(self._seed)
+        weights = torch.from_numpy(draw_weights(self._pictures, balance=self._recipe.balance))
         sources, classes = torch.from_numpy(self._pictures.sources), torch.from_numpy(self._pictures.classes)
         size, views = self._spec.size, self._spec.views
         while True:
@@ -141,8 +152,8 @@ def infer(
     return torch.cat([row[0] for row in outputs]).numpy(), torch.cat([row[1] for row in outputs]).numpy()
 
 
-def draw_weights(pictures: Pictures) -> NDArray[np.float64]:
-    """[n] chances of being drawn: surveys by `_SURVEY_SHARE`, classes of a survey by the root of their number."""
+def draw_weights(pictures: Pictures, *, balance: float) -> NDArray[np.float64]:
+    """[n] chances of being drawn: surveys by `_SURVEY_SHARE`, rare classes of a survey more often by `balance`."""
     weights = np.zeros(len(pictures))
     groups = np.array([name if name in _SURVEY_SHARE else "" for name in pictures.surveys])
     present = sorted(set(groups))
@@ -150,7 +161,7 @@ def draw_weights(pictures: Pictures) -> NDArray[np.float64]:
     for group in present:
         for index in range(len(CLASSES)):
             rows = (groups == group) & (pictures.classes == index)
-            weights[rows] = 1.0 / np.sqrt(max(1, rows.sum()))
+            weights[rows] = max(1, rows.sum()) ** -balance
         own = groups == group
         weights[own] *= _SURVEY_SHARE.get(group, left) / weights[own].sum()
     return np.asarray(weights / weights.sum(), dtype=np.float64)

@@ -59,6 +59,12 @@ def test_rmds() -> None:
     assert score("rmds", arrays) == pytest.approx([-0.25, 0.8 - 0.25])
 
 
+def test_residual() -> None:
+    # Only the second direction counts, and its standard deviation is 2: (4 − 1)² / 4.
+    arrays = {"mean_0": np.array([5.0, 1.0]), "whitener_0": np.array([[0.0, 0.5]])}
+    assert score("residual", arrays) == pytest.approx([1 / 4, 9 / 4])
+
+
 def test_softmax_and_logsumexp_do_not_overflow() -> None:
     huge = np.array([[1e4, 1e4 - 1.0], [-1e4, -1e4]])
     assert softmax(huge)[1] == pytest.approx([0.5, 0.5])

@@ -8,7 +8,15 @@ from astrolens.science.calibration import Tail, fisher
 from astrolens.science.detectors import Features, fitted
 from astrolens.science.scoring import DetectorScore, ImageScores
 from astrolens.trainer import evaluation
-from astrolens.trainer.fitting import DETECTORS, Scored, calibrate, coarse_centroids, fit_detectors, whitener
+from astrolens.trainer.fitting import (
+    DETECTORS,
+    Scored,
+    calibrate,
+    coarse_centroids,
+    fit_detectors,
+    residual_whitener,
+    whitener,
+)
 
 
 def scored(count: int, seed: int) -> Scored:
@@ -39,13 +47,22 @@ def test_each_survey_family_has_its_own_means() -> None:
     assert detector.score(far).mean() > 5 * distances.mean()
 
 
+def test_the_residual_whitener_keeps_the_quiet_directions() -> None:
+    rng = np.random.default_rng(6)
+    residuals = rng.normal(size=(20_000, 4)) * np.array([5.0, 0.1, 3.0, 0.5])
+    made = residual_whitener(residuals)
+    assert np.abs(made) == pytest.approx(np.array([[0, 10, 0, 0], [0, 0, 0, 2]]), abs=0.1)
+
+
 def test_calibration_is_by_survey_and_pooled_in_equal_parts() -> None:
     first, second = scored(2000, 1), scored(1500, 2)
     arrays = fit_detectors(scored(2000, 3))
     combination = Combination(detectors=("msp", "mahalanobis"))
     kept = calibrate(DETECTORS, arrays, combination, first=first, second=second, seed=1)
     surveys = {"sdss", "efigi", "simulated-sdss", "simulated-lsst", "pooled"}
-    assert set(kept) == {f"{s}/{name}" for s in surveys for name in ("msp", "energy", "mahalanobis", "combined")}
+    assert set(kept) == {
+        f"{s}/{name}" for s in surveys for name in ("msp", "energy", "mahalanobis", "residual", "combined")
+    }
     assert all((np.diff(scores) >= 0).all() for scores in kept.values())
     fewest = min((first.surveys == "sdss").sum(), (first.surveys == "efigi").sum())
     assert len(kept["pooled/msp"]) == 3 * fewest

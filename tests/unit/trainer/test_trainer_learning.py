@@ -80,7 +80,7 @@ def pictures(count: int = 60) -> Pictures:
 
 def test_surveys_and_classes_are_drawn_by_weight() -> None:
     own = pictures(60)
-    weights = draw_weights(own)
+    weights = draw_weights(own, balance=0.3)
     assert weights.sum() == pytest.approx(1.0)
     shares = {name: weights[own.surveys == name].sum() for name in np.unique(own.surveys)}
     assert shares == pytest.approx({"sdss": 0.42, "efigi": 0.33, "simulated-sdss": 0.25})
@@ -92,6 +92,28 @@ def test_training_is_repeatable() -> None:
     one, two = (train(own, own, SPEC, recipe, TINY).model for _ in range(2))
     for first, second in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(first, second)
+
+
+def test_training_goes_on_from_earlier_weights() -> None:
+    own = pictures()
+    recipe = Recipe(seed=5, epochs=1, draws=40, batch=20)
+    first = train(own, own, SPEC, recipe, TINY)
+    second = train(own, own, SPEC, recipe, TINY, start=first)
+    assert (first.draws, second.draws) == (40, 80)
+    fresh = Backbone(SPEC, 4, TINY)
+
+    def distance(one: Backbone, two: Backbone) -> float:
+        return sum(float((a - b).abs().sum()) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+    assert 0 < distance(second.model, first.model) < distance(second.model, fresh)
+
+
+def test_the_clock_ends_the_training() -> None:
+    own = pictures()
+    recipe = Recipe(seed=5, epochs=1000, draws=40, batch=20, minutes=0.02)
+    trained = train(own, own, SPEC, recipe, TINY)
+    assert trained.by_clock
+    assert trained.draws < 40_000
 
 
 def test_the_exported_graph_says_the_same_in_every_batch() -> None:
