@@ -46,7 +46,8 @@ def kafka_topics(declared: dict[str, Any]) -> str:
         }
         for topic in declared["topics"]
     ]
-    return _GENERATED.format(source="deploy/kafka/topics.yaml") + yaml.safe_dump_all(documents, sort_keys=False)
+    body: str = yaml.safe_dump_all(documents, sort_keys=False)
+    return _GENERATED.format(source="deploy/kafka/topics.yaml") + body
 
 
 def create_script(declared: dict[str, Any]) -> str:
