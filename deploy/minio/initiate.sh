@@ -8,8 +8,19 @@ cat >/tmp/policy.json <<'POLICY'
 {
   "Version": "2012-10-17",
   "Statement": [
-    {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetBucketLocation"], "Resource": ["arn:aws:s3:::astrolens"]},
-    {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], "Resource": ["arn:aws:s3:::astrolens/*"]}
+    {
+      "Effect": "Allow",
+      "Action": ["s3:ListBucket", "s3:GetBucketLocation", "s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"],
+      "Resource": ["arn:aws:s3:::astrolens"]
+    },
+    {
+      "Effect": "Allow",
+      "Action": [
+        "s3:GetObject", "s3:PutObject", "s3:DeleteObject",
+        "s3:GetObjectTagging", "s3:PutObjectTagging", "s3:DeleteObjectTagging"
+      ],
+      "Resource": ["arn:aws:s3:::astrolens/*"]
+    }
   ]
 }
 POLICY
