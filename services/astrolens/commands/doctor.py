@@ -89,7 +89,7 @@ def _stores(settings: Settings) -> Iterator[Finding]:
         found = []
         for name, build in (
             ("record", lambda: record_store(settings.records_url)),
-            ("image", lambda: image_store(settings.images_url)),
+            ("image", lambda: image_store(settings.images_url, settings.s3_options)),
         ):
             try:
                 store = build()

@@ -82,7 +82,7 @@ def build_context(
 
 def create_app(settings: Settings) -> ServiceApp:
     """The console service: REST and pages on `settings.port`."""
-    records, images = record_store(settings.records_url), image_store(settings.images_url)
+    records, images = record_store(settings.records_url), image_store(settings.images_url, settings.s3_options)
     outlet = ServiceOutlet()
     context = build_context(
         settings, records=records, images=images, outlet=outlet, model=ModelClient(settings.inference_address)

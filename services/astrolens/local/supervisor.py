@@ -159,7 +159,7 @@ class Supervisor:
         while not self._stopping:
             for child in self._children:
                 code = self._check(child)
-                if code == _CONFIGURATION_EXIT:
+                if code == _CONFIGURATION_EXIT and not self._deaths[child.service]:
                     return code
             if ready_deadline is not None and self._announce(ready_deadline):
                 ready_deadline = None
@@ -179,7 +179,8 @@ class Supervisor:
         code = child.exit_code()
         if code is None:
             return None
-        if code == _CONFIGURATION_EXIT:
+        if code == _CONFIGURATION_EXIT and not self._deaths[child.service]:
+            # At a restart the settings are those that worked before: an engine is away, and the others go on.
             self._say(f"[red]{child.service} cannot start:[/red] {child.last_words()}", markup=True)
             return code
         deaths = self._deaths[child.service]

@@ -9,7 +9,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -91,7 +91,7 @@ class ServiceApp:
         self.service = service
         self.instance = f"{service}@{socket.gethostname()}"
         self.records = records or record_store(settings.records_url)
-        self.images = images or image_store(settings.images_url)
+        self.images = images or image_store(settings.images_url, settings.s3_options)
         self.metrics = Metrics(service)
         self.condition = Condition()
         self.info: dict[str, Any] = {}
@@ -182,8 +182,8 @@ class ServiceApp:
         A stop that is requested while things are being opened ends the opening; the body sees `stopping` set.
 
         Raises:
-            ConfigurationError: A setting is wrong, a port is taken.
-            TransientError: A store or the broker did not answer within its bound.
+            ConfigurationError: A setting is wrong, a port is taken, or a store or the broker did not answer at all.
+            TransientError: Something that a hook asked did not answer within its bound.
         """
         configure_logs(self.settings, service=self.service, instance=self.instance)
         taken = self._bind()
@@ -240,7 +240,8 @@ class ServiceApp:
         self._upkeep.start()
         if self._bus is not None:
             shutdown.then("bus", self._bus.stop)
-            await self._bus.connect()
+            with _at_start(unless=self.stopping):
+                await self._bus.connect()
         for name, hook in self._on_stop:
             shutdown.then(name, hook)
         for _, hook in self._on_start:
@@ -283,7 +284,8 @@ class ServiceApp:
         owner.start()
 
     async def _patiently(self, attempt: Hook) -> None:
-        await retry(attempt, patience=START_PATIENCE, stopping=self.stopping, on_failure=self._waits)
+        with _at_start(unless=self.stopping):
+            await retry(attempt, patience=START_PATIENCE, stopping=self.stopping, on_failure=self._waits)
         self.condition.well(_START)
 
     def _waits(self, error: TransientError) -> None:
@@ -316,6 +318,20 @@ class ServiceApp:
             self.fail(error)
         else:
             self.fail(AstroLensError(f"{self.service}: the task {name!r} died: {type(error).__name__}: {error}"))
+
+
+@contextlib.contextmanager
+def _at_start(*, unless: asyncio.Event) -> Iterator[None]:
+    """What did not answer with all the patience of a start is, first of all, an address to be looked at: exit code 2.
+
+    Once a service runs, the same failure is only a trouble, and it waits.
+    """
+    try:
+        yield
+    except TransientError as error:
+        if unless.is_set():
+            raise
+        raise ConfigurationError(str(error)) from error
 
 
 def run(build: Callable[[], ServiceApp]) -> int:

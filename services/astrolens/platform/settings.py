@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.stores.images import S3Options
 
 PACKAGED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "first-light"
 """The bundle that comes with the package."""
@@ -43,8 +44,28 @@ class Settings(BaseSettings):
     events_url: str = Field(
         default="embedded://", description="Event broker: `embedded://` or `kafka://host:port[,host:port]`."
     )
-    records_url: str = Field(default="", description="Record store: `sqlite:///file`; default inside the home folder.")
-    images_url: str = Field(default="", description="Image store: `file:///folder`; default inside the home folder.")
+    kafka_user: str = Field(default="", description="User name at Kafka (SASL); empty: no log-in.")
+    kafka_password: SecretStr | None = Field(default=None, description="Password of that user.")
+    kafka_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        default="SCRAM-SHA-512", description="How the user proves itself: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN."
+    )
+    kafka_tls: bool = Field(default=False, description="Speak TLS with Kafka.")
+    kafka_ca_file: Path | None = Field(
+        default=None, description="Certificates (PEM) that vouch for Kafka; default the system's."
+    )
+    records_url: str = Field(
+        default="",
+        description="Record store: `sqlite:///file` (default, in the home folder) or `mongodb://user:password@host/name`.",
+    )
+    images_url: str = Field(
+        default="",
+        description="Image store: `file:///folder` (default, in the home folder) or `s3+https://host:port/bucket`.",
+    )
+    s3_access_key: SecretStr | None = Field(default=None, description="User name at the S3 image store.")
+    s3_secret_key: SecretStr | None = Field(default=None, description="Password at the S3 image store.")
+    s3_expire_ordinary_days: int = Field(
+        default=0, ge=0, le=36_500, description="S3 deletes originals marked expendable at this age; 0: it keeps all."
+    )
     bundle: Path = Field(default=PACKAGED_BUNDLE, description="Folder of the model bundle.")
 
     host: str = Field(default="127.0.0.1", description="Address that console, REST and health listen on.")
@@ -114,7 +135,7 @@ class Settings(BaseSettings):
     def _split_spaces(cls, value: Any) -> Any:
         return tuple(value.split()) if isinstance(value, str) else value
 
-    @field_validator("home", "bundle", "folder_path", mode="after")
+    @field_validator("home", "bundle", "folder_path", "kafka_ca_file", mode="after")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
@@ -137,6 +158,15 @@ class Settings(BaseSettings):
             volatile = self.events_url.startswith("embedded:") or bool(os.environ.get("ASTROLENS_EMBEDDED_BROKER"))
             self.__dict__["redeliver_after_s"] = 20.0 if volatile else 3600.0
         return self
+
+    @property
+    def s3_options(self) -> S3Options:
+        """What an S3 image store needs beside its URL."""
+        return S3Options(
+            access_key=self.s3_access_key.get_secret_value() if self.s3_access_key else "",
+            secret_key=self.s3_secret_key.get_secret_value() if self.s3_secret_key else "",
+            expire_ordinary_days=self.s3_expire_ordinary_days,
+        )
 
     def as_environment(self) -> dict[str, str]:
         """The variables that give another process exactly these settings, secrets included."""

@@ -1,48 +1,121 @@
-"""Waiting for the broker, before a client is built that would have to be torn down again."""
+"""Waiting for the broker, before a client is built that would have to be torn down again.
+
+aiokafka's clients answer a wrong password, a foreign certificate and a missing topic alike: they time out. Asking
+first, on a connection of its own, turns each into its sentence.
+"""
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from time import monotonic
+from typing import Any
 
+import aiokafka.errors as kafka_errors
+from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
+
+from astrolens.platform.bus.access import KafkaAccess
 from astrolens.platform.errors import BusUnavailable, ConfigurationError
 
-_KAFKA_PORT = 9092
-_ONE_TRY_S = 2.0
+_ONE_TRY_S = 3.0
 _PAUSE_S = 0.25
+_REFUSED_FOR_S = 5.0
+"""A broker that has just started may not know its users yet: only a refusal that lasts is believed."""
+
+_REFUSALS = (
+    kafka_errors.SaslAuthenticationFailed,
+    kafka_errors.AuthenticationFailedError,
+    kafka_errors.UnsupportedSaslMechanismError,
+)
+_MISSING = frozenset({kafka_errors.UnknownTopicOrPartitionError.errno, kafka_errors.InvalidTopicError.errno})
+_FORBIDDEN = kafka_errors.TopicAuthorizationFailedError.errno
 
 
-async def await_broker(servers: Sequence[str], *, patience_s: float) -> None:
-    """Return as soon as one of `servers` accepts a connection.
+async def await_broker(access: KafkaAccess, *, patience_s: float, topics: Sequence[str] = ()) -> None:
+    """Return as soon as one server lets us in and knows `topics` (or makes them, where it does so by itself).
 
     Raises:
         BusUnavailable: None did within `patience_s`.
-        ConfigurationError: An address is no `host:port`.
+        ConfigurationError: An address is no `host:port`, the password or certificate is refused, or a topic is missing.
     """
-    addresses = [_address(server) for server in servers]
+    addresses = access.addresses
     deadline = monotonic() + patience_s
+    refused_since: float | None = None
     while True:
+        problem: ConfigurationError | None = None
         for host, port in addresses:
-            if await _accepts(host, port):
-                return
-        if monotonic() > deadline:
-            raise BusUnavailable(f"the event broker at {','.join(servers)} did not answer for {patience_s:g} s")
+            try:
+                async with asyncio.timeout(_ONE_TRY_S):
+                    problem = await _asked(access, host, port, topics)
+            except (OSError, TimeoutError, KafkaError) as error:
+                problem = _refusal(access, error)
+            else:
+                if problem is None:
+                    return
+        now = monotonic()
+        refused_since = (refused_since or now) if problem is not None else None
+        if problem is not None and (now - (refused_since or now) >= _REFUSED_FOR_S or now > deadline):
+            raise problem
+        if now > deadline:
+            raise BusUnavailable(
+                f"the event broker at {access.name} did not answer for {patience_s:g} s; is ASTROLENS_EVENTS_URL "
+                "right, and does it want TLS or a log-in (ASTROLENS_KAFKA_TLS, ASTROLENS_KAFKA_USER)?"
+            )
         await asyncio.sleep(_PAUSE_S)
 
 
-async def _accepts(host: str, port: int) -> bool:
+async def absent_topics(access: KafkaAccess, topics: Sequence[str]) -> str | None:
+    """One sentence about topics that cannot be used, None when all can or nobody can say."""
+    for host, port in access.addresses:
+        try:
+            async with asyncio.timeout(_ONE_TRY_S):
+                problem = await _asked(access, host, port, topics)
+        except (OSError, TimeoutError, KafkaError):
+            continue  # the caller has its own sentence about a broker that is away
+        return None if problem is None else str(problem)
+    return None
+
+
+async def _asked(access: KafkaAccess, host: str, port: int, topics: Sequence[str]) -> ConfigurationError | None:
+    options = access.client_options()
+    connection: AIOKafkaConnection = await create_conn(
+        host, port, client_id="astrolens", request_timeout_ms=int(_ONE_TRY_S * 1000), **options
+    )
     try:
-        async with asyncio.timeout(_ONE_TRY_S):
-            _, writer = await asyncio.open_connection(host, port)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
+        codes = await _topic_codes(connection, topics) if topics else {}
+        if topics and any(codes.get(topic) in _MISSING for topic in topics):
+            # Where the broker makes topics by itself, the first question does it and the second finds them.
+            await asyncio.sleep(_PAUSE_S)
+            codes = await _topic_codes(connection, topics)
+    finally:
+        connection.close()
+    if missing := sorted(topic for topic, code in codes.items() if code in _MISSING):
+        return ConfigurationError(
+            f"Kafka at {access.name} has no topic {', '.join(missing)}: `astrolens topics create` makes it"
+        )
+    if forbidden := sorted(topic for topic, code in codes.items() if code == _FORBIDDEN):
+        return ConfigurationError(
+            f"Kafka at {access.name} does not let this user see the topic {', '.join(forbidden)}: "
+            "it is missing, or an ACL is"
+        )
+    return None
 
 
-def _address(server: str) -> tuple[str, int]:
-    host, separator, port = server.rpartition(":")
-    if not separator:
-        return server, _KAFKA_PORT
-    if not port.isdigit() or not host:
-        raise ConfigurationError(f"ASTROLENS_EVENTS_URL: {server!r} is no host:port")
-    return host.strip("[]"), int(port)
+async def _topic_codes(connection: AIOKafkaConnection, topics: Sequence[str]) -> dict[str, int]:
+    answer: Any = await connection.send(MetadataRequest(list(topics)))
+    return {entry[1]: entry[0] for entry in answer.topics}
+
+
+def _refusal(access: KafkaAccess, error: Exception) -> ConfigurationError | None:
+    if isinstance(error, _REFUSALS):
+        return ConfigurationError(
+            f"Kafka at {access.name} refuses the log-in of ASTROLENS_KAFKA_USER (wrong name, password or mechanism)"
+        )
+    cause = error if isinstance(error, ssl.SSLError) else error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return ConfigurationError(
+            f"Kafka at {access.name} shows a certificate that ASTROLENS_KAFKA_CA_FILE does not vouch for "
+            f"({cause.verify_message})"
+        )
+    return None

@@ -25,7 +25,8 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 
 from astrolens.contracts.events import Event, producer
 from astrolens.contracts.records import PendingEvent
-from astrolens.platform.bus.connect import await_broker
+from astrolens.platform.bus.access import KafkaAccess, access_of
+from astrolens.platform.bus.connect import absent_topics, await_broker
 from astrolens.platform.bus.consumer import BATCH_PATIENCE, BatchConsumer, Handler, OnRefused
 from astrolens.platform.bus.middleware import UnreadableRecords
 from astrolens.platform.bus.payload import body_of, headers_of
@@ -67,7 +68,7 @@ class Bus:
         broker_of: Callable[["Bus"], KafkaBroker],
         *,
         service: str,
-        servers: Sequence[str],
+        access: KafkaAccess,
         records: RecordStore,
         metrics: Metrics,
         condition: Condition,
@@ -79,7 +80,7 @@ class Bus:
         self.consumers: list[BatchConsumer[Any]] = []
         self.on_failure: Callable[[AstroLensError], None] | None = None
         """Told once when consuming cannot go on: the service must stop."""
-        self._servers = servers
+        self._access = access
         self._metrics = metrics
         self._breaker = breaker
         self._patience = patience
@@ -130,7 +131,7 @@ class Bus:
         if group in {subscriber.group_id for subscriber in self._subscribers}:
             # Each topic has its own member, and two members in one group fail on the in-process broker.
             raise AstroLensError(f"{topic}: consumer group {group} is taken by another topic; give it its own")
-        session_ms = LOCAL_SESSION_MS if _all_local(self._servers) else SESSION_MS
+        session_ms = LOCAL_SESSION_MS if _all_local(self._access.servers) else SESSION_MS
         subscriber = self.broker.subscriber(
             # Topics belong to the deployment; the embedded broker makes them by itself and knows no admin calls.
             Topic(topic, declare=False),
@@ -183,12 +184,17 @@ class Bus:
 
         Raises:
             BusUnavailable: No broker answers.
+            ConfigurationError: It refuses the log-in, or a topic that is consumed here is missing.
         """
-        await await_broker(self._servers, patience_s=START_PATIENCE_S if patience_s is None else patience_s)
+        await await_broker(
+            self._access,
+            patience_s=START_PATIENCE_S if patience_s is None else patience_s,
+            topics=[consumer.topic for consumer in self.consumers],
+        )
         try:
             await self.broker.connect()
         except (KafkaError, OSError) as error:
-            raise BusUnavailable(f"the event broker at {','.join(self._servers)} does not answer: {error}") from error
+            raise BusUnavailable(f"the event broker at {self._access.name} does not answer: {error}") from error
 
     async def start(self) -> None:
         """Connect and begin to consume what was declared.
@@ -215,7 +221,7 @@ class Bus:
     async def ping(self) -> None:
         """Raise `BusUnavailable` unless the broker answers."""
         if not await self.broker.ping(timeout=2.0):
-            raise BusUnavailable(f"the event broker at {','.join(self._servers)} does not answer")
+            raise BusUnavailable(f"the event broker at {self._access.name} does not answer")
 
     async def lag(self) -> dict[str, int]:
         """Records that wait in each topic consumed here, as of the last fetch."""
@@ -285,7 +291,9 @@ class Bus:
             self._report_failure(failure)
             raise failure from error
         except (KafkaError, TimeoutError, OSError, IncorrectState) as error:
-            raise BusUnavailable(f"the event broker did not take {len(messages)} events: {error!r}") from error
+            absent = await absent_topics(self._access, sorted({topic for topic, *_ in messages}))
+            sentence = absent or f"the event broker did not take {len(messages)} events: {error!r}"
+            raise BusUnavailable(sentence) from error
         finally:
             for future in futures:
                 future.add_done_callback(_retrieve)
@@ -306,11 +314,12 @@ def create_bus(
     Raises:
         ConfigurationError: `events_url` names no broker.
     """
-    servers = settings.bootstrap_servers
+    access = access_of(settings)
 
     def broker_of(bus: Bus) -> KafkaBroker:
         return KafkaBroker(
-            servers,
+            list(access.servers),
+            security=access.security,
             client_id=f"astrolens-{service}",
             enable_idempotence=True,
             linger_ms=LINGER_MS,
@@ -327,7 +336,7 @@ def create_bus(
     return Bus(
         broker_of,
         service=service,
-        servers=servers,
+        access=access,
         records=records,
         metrics=metrics or Metrics(service),
         condition=condition or Condition(),

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from astrolens.platform.errors import ConfigurationError, ObjectMissing, PermanentError, StoreUnavailable
+from astrolens.platform.errors import ConfigurationError, ObjectMissing, StoreUnavailable
+from astrolens.platform.stores.images import checked_key
 
 
 class FolderImageStore:
@@ -97,10 +98,7 @@ class FolderImageStore:
         probe.unlink()
 
     def _path(self, key: str) -> Path:
-        parts = key.split("/")
-        if not key or any(part in {"", ".", ".."} or "\0" in part for part in parts):
-            raise PermanentError("bad-key", f"{key[:200]!r} is no image-store key")
-        return self._root.joinpath(*parts)
+        return self._root.joinpath(*checked_key(key).split("/"))
 
     def _put(self, key: str, data: bytes) -> bool:
         path = self._path(key)

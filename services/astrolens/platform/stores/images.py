@@ -1,7 +1,22 @@
 """The image-store port: immutable bytes under content-addressed keys."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from astrolens.platform.errors import PermanentError
+
+ORIGINALS = "originals/"
+CUTOUTS = "cutouts/"
+
+
+@dataclass(frozen=True)
+class S3Options:
+    """What an S3 store needs beside its URL. Keys given here win over those of the URL."""
+
+    access_key: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+    expire_ordinary_days: int = 0
 
 
 class ImageStore(Protocol):
@@ -41,9 +56,20 @@ class ImageStore(Protocol):
 
 def original_key(sha256: str) -> str:
     """Where the bytes as they came lie."""
-    return f"originals/{sha256[:2]}/{sha256}"
+    return f"{ORIGINALS}{sha256[:2]}/{sha256}"
 
 
 def cutout_key(image_id: str) -> str:
     """Where the canonical cutout of an image lies."""
-    return f"cutouts/{image_id[:2]}/{image_id}.jpg"
+    return f"{CUTOUTS}{image_id[:2]}/{image_id}.jpg"
+
+
+def checked_key(key: str) -> str:
+    """The key, when it is one.
+
+    Raises:
+        PermanentError: It is empty, has an empty or relative step, or a NUL: on some engine it would leave the store.
+    """
+    if not key or any(part in {"", ".", ".."} or "\0" in part for part in key.split("/")):
+        raise PermanentError("bad-key", f"{key[:200]!r} is no image-store key")
+    return key

@@ -1,0 +1,96 @@
+"""Documents as MongoDB keeps them: `_id` is the declared key, field names are escaped, private fields ride along.
+
+MongoDB reads a dot in a field name as a path and a leading `$` as an operator, and BSON cannot hold a NUL there. Column
+names of strangers' CSV files contain all of these, so such characters (and the escape itself) are written as `%xx`.
+"""
+
+import re
+from datetime import UTC, datetime
+from json import dumps
+from typing import Any
+from urllib.parse import unquote
+
+from astrolens.platform.errors import PermanentError
+from astrolens.platform.stores.collections import Declaration
+from astrolens.platform.stores.records import Document
+
+PENDING_SINCE = "_pending_since"
+"""Since when a document has unpublished events (ISO text); absent where it has none."""
+CHANGE = "_change"
+"""Token of the last call that changed a document: tells which guards of a bulk held."""
+BEFORE = "_before"
+"""Values of the tallied fields before that call."""
+PRIVATE = frozenset({PENDING_SINCE, CHANGE, BEFORE})
+
+_SPECIAL = re.compile(r"[%.$\0]")
+_INT64 = 2**63
+
+
+def escape(name: str) -> str:
+    """A field name that MongoDB takes as nothing but a name."""
+    return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02x}", name)
+
+
+def path_of(field: str, *, key: str) -> str:
+    """Where a dotted field of ours lies in MongoDB."""
+    return "_id" if field == key else ".".join(escape(step) for step in field.split("."))
+
+
+def encode(value: Any) -> Any:
+    """A JSON value as MongoDB keeps it.
+
+    Raises:
+        PermanentError: A number is too large for 64 bits, or a text is no Unicode.
+    """
+    if isinstance(value, dict):
+        return {escape(_text(name)): encode(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        raise PermanentError("document-refused", f"{value} is too large a number for the record store")
+    return value
+
+
+def decode(value: Any) -> Any:
+    """What `encode` was given."""
+    if isinstance(value, dict):
+        return {unquote(name) if "%" in name else name: decode(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    return value
+
+
+def to_mongo(declared: Declaration, document: Document) -> Document:
+    """A document as stored."""
+    stored: Document = {"_id": document[declared.key]}
+    stored.update((name, value) for name, value in encode(document).items() if name != declared.key)
+    if declared.has_pending and document.get("pending"):
+        stored[PENDING_SINCE] = now()
+    return stored
+
+
+def from_mongo(declared: Declaration, stored: Document) -> Document:
+    """The document that `to_mongo` was given."""
+    document = {declared.key: stored["_id"]}
+    document.update((name, decode(value)) for name, value in stored.items() if name != "_id" and name not in PRIVATE)
+    return {unquote(name) if "%" in name else name: value for name, value in document.items()}
+
+
+def now() -> str:
+    """This moment, as text that sorts."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def tally_key(values: list[Any]) -> str:
+    """The key a document is counted under; an absent value counts as the empty text."""
+    return dumps(["" if value is None else str(value) for value in values])
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PermanentError("document-refused", f"{text[:80]!r} is no Unicode text") from None
+    return text

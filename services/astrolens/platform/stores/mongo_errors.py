@@ -1,0 +1,95 @@
+"""What MongoDB's errors mean here: try again, never again, or mend the settings. No sentence carries a password."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bson.errors import BSONError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+
+from astrolens.platform.errors import ConfigurationError, PermanentError, StoreUnavailable
+
+_WRONG_PASSWORD = frozenset({18, 8000})
+_NOT_ALLOWED = 13
+_TOO_LARGE = frozenset({10334, 17280, 17419, 17420})
+_CONFLICTS = frozenset({112, 11000})
+"""Write conflict and duplicate key: both mean that another writer was there in the same moment."""
+
+
+@contextmanager
+def understood(address: str) -> Iterator[None]:
+    """Raise our errors in place of PyMongo's.
+
+    Raises:
+        StoreUnavailable: The server is away, busy, or refuses for now.
+        PermanentError: The document can never be stored.
+    """
+    try:
+        yield
+    except (BSONError, DocumentTooLarge, OverflowError) as error:
+        raise PermanentError("document-refused", f"the record store cannot keep this document: {error}") from error
+    except OperationFailure as error:
+        if error.code in _TOO_LARGE:
+            raise PermanentError("document-refused", "the document is larger than MongoDB's 16 MB") from error
+        raise StoreUnavailable(f"the record store {address} does not serve: {sentence(error)}") from error
+    except ServerSelectionTimeoutError as error:
+        raise StoreUnavailable(f"the record store {address} does not answer: no server could be reached") from error
+    except PyMongoError as error:
+        raise StoreUnavailable(f"the record store {address} does not answer: {type(error).__name__}") from error
+
+
+@contextmanager
+def understood_at_start(address: str) -> Iterator[None]:
+    """As `understood`, but what only another setting mends is told as such.
+
+    Raises:
+        ConfigurationError: Wrong password, missing right.
+        StoreUnavailable: The server is not there (yet).
+    """
+    try:
+        with understood(address):
+            yield
+    except StoreUnavailable as error:
+        cause = error.__cause__
+        code = cause.code if isinstance(cause, OperationFailure) else None
+        if code in _WRONG_PASSWORD:
+            raise ConfigurationError(
+                f"ASTROLENS_RECORDS_URL: MongoDB at {address} refuses the user name or password"
+            ) from None
+        if code == _NOT_ALLOWED:
+            raise ConfigurationError(
+                f"ASTROLENS_RECORDS_URL: MongoDB at {address} does not let this user read and write the database "
+                "(the role readWrite is needed)"
+            ) from None
+        raise
+
+
+def sentence(error: PyMongoError) -> str:
+    """An error in a few words."""
+    if isinstance(error, BulkWriteError):
+        details = error.details or {}
+        problems: list[dict[str, Any]] = [*details.get("writeErrors", []), *details.get("writeConcernErrors", [])]
+        return str(problems[0].get("errmsg", error) if problems else error)[:300]
+    if isinstance(error, OperationFailure) and error.details:
+        return str(error.details.get("errmsg", error))[:300]
+    return type(error).__name__ if isinstance(error, ConnectionFailure) else str(error)[:300]
+
+
+def met_another_writer(error: OperationFailure) -> bool:
+    """Whether a transaction failed because of another one, so that running it again helps."""
+    codes = {error.code}
+    if isinstance(error, BulkWriteError):
+        codes |= {problem.get("code") for problem in (error.details or {}).get("writeErrors", [])}
+    return not codes.isdisjoint(_CONFLICTS)
+
+
+def address_of(url: str) -> str:
+    """The hosts of a URL, without user and password."""
+    return url.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]

@@ -1,0 +1,121 @@
+"""Collections, indexes and tallies in MongoDB, made from the declarations."""
+
+from collections import Counter
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel, InsertOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import CollectionInvalid, OperationFailure
+
+from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.stores.collections import DECLARATIONS, Collection, Declaration
+from astrolens.platform.stores.mongo_codec import PENDING_SINCE, path_of, tally_key
+from astrolens.platform.stores.mongo_errors import sentence
+from astrolens.platform.stores.mongo_tallies import TALLIES
+from astrolens.platform.stores.records import Document
+
+Database = AsyncDatabase[dict[str, Any]]
+
+COUNTED = "counted"
+"""The MongoDB collection that says which tallies are kept."""
+
+_CANNOT_BE_BUILT = frozenset({67, 85, 86, 171, 11000})
+"""CannotCreateIndex, IndexOptionsConflict, IndexKeySpecsConflict, CannotIndexParallelArrays, DuplicateKey."""
+
+
+async def prepare(database: Database) -> None:
+    """Create the collections and indexes that are missing. Services start together: each finds or makes them.
+
+    Raises:
+        ConfigurationError: The server is no replica set, or an index cannot be built.
+    """
+    hello = await database.client.admin.command("hello")
+    if not hello.get("setName") and hello.get("msg") != "isdbgrid":
+        raise ConfigurationError(
+            "ASTROLENS_RECORDS_URL: this MongoDB is a standalone server, without transactions; start it as a replica "
+            "set (one member is enough: `--replSet rs0`, then `rs.initiate()`)"
+        )
+    present = set(await database.list_collection_names())
+    # A transaction can write only into collections that exist.
+    for name in {*(collection.value for collection in DECLARATIONS), TALLIES, COUNTED} - present:
+        try:
+            await database.create_collection(name)
+        except CollectionInvalid:
+            continue  # another service was faster
+    for collection, declared in DECLARATIONS.items():
+        await _index(database, collection.value, indexes(declared))
+    await _index(database, TALLIES, [IndexModel([("of", ASCENDING), ("key", ASCENDING), ("n", ASCENDING)], name="of")])
+
+
+def indexes(declared: Declaration) -> list[IndexModel]:
+    """The indexes of a collection; the id at the end makes keyset paging an index walk."""
+    led = {fields[0] for fields in declared.indexes}
+    wanted = [*declared.indexes, *((field,) for field in declared.fields if field not in led)]
+    models = [
+        IndexModel(
+            [*((path_of(field, key=declared.key), ASCENDING) for field in fields), ("_id", ASCENDING)],
+            name="astrolens_" + "__".join(fields),
+        )
+        for fields in wanted
+    ]
+    if declared.has_pending:
+        models.append(IndexModel([(PENDING_SINCE, ASCENDING)], name="astrolens_pending", sparse=True))
+    return models
+
+
+async def _index(database: Database, name: str, models: list[IndexModel]) -> None:
+    if not models:
+        return
+    try:
+        await database[name].create_indexes(models)
+    except OperationFailure as error:
+        if error.code not in _CANNOT_BE_BUILT:
+            raise
+        raise ConfigurationError(
+            f"the record store cannot build an index of {name}: {sentence(error)}; "
+            "drop the index or the documents in its way"
+        ) from error
+
+
+async def uncounted(database: Database) -> list[Collection]:
+    """Collections whose tallies were never counted as they are declared now."""
+    known = {row["_id"]: row["tallies"] async for row in database[COUNTED].find()}
+    return [
+        collection
+        for collection, declared in DECLARATIONS.items()
+        if declared.tallies and known.get(collection.value) != _told(declared)
+    ]
+
+
+async def recount(database: Database, collection: Collection, session: AsyncClientSession | None, _lane: int) -> None:
+    """Count a collection anew inside a transaction: on the first start, and when a tally was added.
+
+    A change of the declared tallies needs a start without older writers, which would not count them.
+    """
+    declared = DECLARATIONS[collection]
+    known = await database[COUNTED].find_one({"_id": collection.value}, session=session)
+    if known is not None and known["tallies"] == _told(declared):
+        return  # another service was faster
+    tallies = database[TALLIES]
+    await tallies.delete_many({"of": {"$gte": f"{collection}.", "$lt": f"{collection}/"}}, session=session)
+    rows: list[InsertOne[Document]] = []
+    for name, fields in declared.tallies.items():
+        paths = {f"v{index}": f"${path_of(field, key=declared.key)}" for index, field in enumerate(fields)}
+        counted: Counter[str] = Counter()
+        groups = await database[collection.value].aggregate(
+            [{"$group": {"_id": paths, "n": {"$sum": 1}}}], session=session
+        )
+        async for group in groups:
+            counted[tally_key([group["_id"].get(f"v{index}") for index in range(len(fields))])] += group["n"]
+        of = f"{collection}.{name}"
+        rows += [InsertOne({"_id": f"{of} {key} base", "of": of, "key": key, "n": n}) for key, n in counted.items()]
+    if rows:
+        await tallies.bulk_write(rows, session=session)
+    await database[COUNTED].replace_one(
+        {"_id": collection.value}, {"_id": collection.value, "tallies": _told(declared)}, upsert=True, session=session
+    )
+
+
+def _told(declared: Declaration) -> dict[str, list[str]]:
+    return {name: list(fields) for name, fields in declared.tallies.items()}
