@@ -84,6 +84,9 @@ DECLARATIONS: dict[Collection, Declaration] = {
         },
         indexes=(
             ("state", "offered_at"),
+            ("state", "ingested_at"),
+            ("verdict", "ingested_at"),
+            ("label", "ingested_at"),
             ("verdict", "p_value"),
             ("verdict", "analyzed_at"),
             ("observation.survey", "p_value"),
