@@ -9,7 +9,7 @@ import pytest
 from astrolens.commands.serve import SERVICES
 from astrolens.platform.metrics import Metrics
 from astrolens.platform.server import HEALTH_PATHS
-from deploy_files import ROOT, http_port, load, settings_of
+from deploy_files import ROOT, http_port, load, of_kind, render, settings_of
 from prometheus_client.samples import Sample
 
 RULES = load("deploy/prometheus/rules.yml")
@@ -23,7 +23,9 @@ def exported() -> set[str]:
         names |= {sample.name for sample in samples}
         names |= {family.name} if family.type == "gauge" else set()
         names |= {f"{family.name}_total"} if family.type == "counter" else set()
-        names |= {f"{family.name}{end}" for end in ("_bucket", "_sum", "_count")} if family.type == "histogram" else set()
+        names |= (
+            {f"{family.name}{end}" for end in ("_bucket", "_sum", "_count")} if family.type == "histogram" else set()
+        )
     return names
 
 
@@ -71,3 +73,26 @@ def test_rules_fire_when_they_should_and_only_then() -> None:
         ["promtool", "test", "rules", str(Path("rules_test.yml"))], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_operator_watches_every_service_once_under_the_names_of_compose() -> None:
+    resources = render("k8s/overlays/prod")
+    by_service = of_kind(resources, "ServiceMonitor")["astrolens"]["spec"]
+    by_pod = of_kind(resources, "PodMonitor")["astrolens"]["spec"]
+    watched = [
+        by_service["selector"]["matchExpressions"][0]["values"],
+        by_pod["selector"]["matchExpressions"][0]["values"],
+    ]
+    assert sorted(name for names in watched for name in names) == sorted(SERVICES)
+    for endpoint in (*by_service["endpoints"], *by_pod["podMetricsEndpoints"]):
+        assert endpoint["path"] in HEALTH_PATHS
+        assert {"targetLabel": "job", "replacement": "astrolens"} in endpoint["relabelings"]
+        assert "service" in {each["targetLabel"] for each in endpoint["relabelings"]}
+        assert endpoint["port"] == "http"
+    for name in watched[0]:
+        assert "http" in {port["name"] for port in of_kind(resources, "Service")[name]["spec"]["ports"]}
+
+
+def test_rules_on_kubernetes_are_the_rules_of_compose() -> None:
+    rule = of_kind(render("k8s/overlays/prod"), "PrometheusRule")["astrolens"]
+    assert rule["spec"] == RULES

@@ -63,9 +63,7 @@ def test_written_files_are_what_the_declarations_say(writer: ModuleType) -> None
     assert stale == [], "run `make manifests`"
 
 
-def test_script_creates_every_topic_with_its_partitions_and_retention(
-    declared: dict[str, Any], tmp_path: Path
-) -> None:
+def test_script_creates_every_topic_with_its_partitions_and_retention(declared: dict[str, Any], tmp_path: Path) -> None:
     tool = tmp_path / "kafka-topics.sh"
     tool.write_text('#!/bin/sh\necho "$@" >>"$CALLS"\n')
     tool.chmod(0o755)
