@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 from astrolens.commands.serve import SERVICES
 from astrolens.platform.server import HEALTH_PATHS
-from deploy_files import ROOT, http_port, load, settings_of
+
+from tests.deploy_files import ROOT, http_port, load, settings_of
 
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = load("docker-compose.yml")

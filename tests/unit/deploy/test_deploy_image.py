@@ -13,7 +13,8 @@ from types import ModuleType
 import pytest
 from astrolens.commands.serve import SERVICES
 from astrolens.platform.server import HEALTH_PATHS
-from deploy_files import HTTP_PORT, ROOT, http_port, settings_of
+
+from tests.deploy_files import HTTP_PORT, ROOT, http_port, settings_of
 
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 INSTRUCTIONS = re.sub(r"\\\n", " ", "\n".join(line for line in DOCKERFILE.splitlines() if not line.startswith("#")))

@@ -9,7 +9,8 @@ from astrolens.commands.serve import SERVICES
 from astrolens.platform.server import HEALTH_PATHS
 from astrolens.platform.settings import Settings
 from astrolens.rpc.v1 import inference_pb2
-from deploy_files import ROOT, http_port, load, of_kind, render, settings_of
+
+from tests.deploy_files import ROOT, http_port, load, of_kind, render, settings_of
 
 pytestmark = pytest.mark.timeout(900)  # kustomize may have to be built, once
 

@@ -8,7 +8,8 @@ from astrolens.inference import analyzer_main
 from astrolens.notifier.main import INPUT
 from astrolens.platform.bus import create_bus
 from astrolens.platform.stores.open import record_store
-from deploy_files import load, of_kind, render, settings_of
+
+from tests.deploy_files import load, of_kind, render, settings_of
 
 pytestmark = pytest.mark.timeout(900)  # kustomize may have to be built, once
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from astrolens.commands.serve import SERVICES
-from deploy_files import HTTP_PORT, http_port, of_kind, render, settings_of
+
+from tests.deploy_files import HTTP_PORT, http_port, of_kind, render, settings_of
 
 pytestmark = pytest.mark.timeout(900)  # kustomize may have to be built, once
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from astrolens.platform.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[1]
 KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"
 
 HTTP_PORT = {
