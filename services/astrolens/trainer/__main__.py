@@ -33,7 +33,7 @@ def main() -> None:
     data_digest = labels_digest(options.data)
     data = f"{data_digest} {options.simulated}"
     trained = _trained(pictures, spec, recipe, options.cache, data, resume=options.resume)
-    provenance = Provenance(name=options.name, version=options.version, data_digest=data_digest)
+    provenance = Provenance(name=options.name, version=options.version, data_digest=data_digest, note=options.note)
     bundle = build(trained, pictures, spec, recipe, provenance, options.out)
     log.info("%s", bundle.card)
     log.info("bundle %s written to %s", bundle.digest, options.out)
@@ -77,6 +77,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=home / "astrolens" / "trainer", help="folder of prepared arrays")
     parser.add_argument("--name", default="first-light")
     parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--note", default="", help="a sentence about the recipe for the model card")
     parser.add_argument("--epochs", type=int, default=Recipe.epochs, help="of 6,000 pictures; about half a minute each")
     parser.add_argument("--minutes", type=float, help="end by then, even if that means fewer epochs")
     parser.add_argument("--resume", type=Path, help="go on from the weights (.safetensors) that an earlier run kept")

@@ -44,6 +44,7 @@ class Provenance:
     name: str
     version: str
     data_digest: str
+    note: str = ""
 
 
 def build(
@@ -122,7 +123,7 @@ def build(
     for role in (Role.TEST, Role.DEVELOP):
         figures[str(role)] = _measure(scorer, ready, pictures[role], seed=recipe.seed)
     manifest = manifest.model_copy(update={"figures": figures})
-    write_bundle(out, manifest, {**contents, files.CARD: card.render(manifest, recipe).encode()})
+    write_bundle(out, manifest, {**contents, files.CARD: card.render(manifest, recipe, note=provenance.note).encode()})
     return Bundle.load(out)
 
 

@@ -30,13 +30,14 @@ The pictures are not part of the bundle. Objects that the catalogues call odd (m
 `backbone` trains the network. The detectors' means and covariances are fitted on `backbone` and `detector-fit`, the
 softmax temperature on `detector-fit`. `calibration` gives each detector its p-values, `combined-calibration` those
 of the combination; its accuracies were also watched while the recipe was chosen. `develop` holds odd objects outside
-the test split, used to choose among detectors. `test` was used for the figures below.
+the test split, used to choose among detectors. `test` gave the figures below, as it did for each earlier build, and
+decided nothing.
 
 ## Recipe
 - Input: {size} px views of {views} of the frame, stacked as channels; 8-bit, normalised inside the graph.
 - Convolutional stem, {architecture}; embedding = class token and mean patch token, {dim} numbers.
 - LogitNorm cross-entropy, τ = {tau}; AdamW, {rate} falling as a cosine; weights averaged over the last steps; one head
-  of four classes for all surveys; surveys and classes drawn by weight.
+  of four classes for all surveys. Surveys are drawn by fixed shares, a class of n pictures by n^{share:.1f}.{note}
 - Augmentation: rotation, mirror, zoom, shift, blur, noise, gain, colour, background, gamma.
 - Detectors: {detectors}. Mahalanobis has one mean for each class of each survey family and one Ledoit–Wolf covariance.
 - Combination: conformal p-values for each detector with an exponential tail beyond the 98 % quantile, Fisher's
@@ -67,7 +68,7 @@ AUROC (95 % bootstrap interval), AUPRC and FPR at 95 % recall of the combination
 """
 
 
-def render(manifest: Manifest, recipe: Recipe) -> str:
+def render(manifest: Manifest, recipe: Recipe, *, note: str = "") -> str:
     """The card as Markdown, all of it from the manifest."""
     test, develop = manifest.figures["test"], manifest.figures["develop"]
     odd = {name: own for name, own in test.items() if "auroc" in own["oddities"]}
@@ -90,6 +91,8 @@ def render(manifest: Manifest, recipe: Recipe) -> str:
         views=" and ".join(f"{fraction:g}" for fraction in manifest.preprocessing.views),
         dim=manifest.model.embedding_dim,
         tau=recipe.tau,
+        share=1.0 - recipe.balance,
+        note=f" {note}" if note else "",
         rate=recipe.rate,
         detectors=", ".join(f"{entry.title} (`{entry.name}`)" for entry in manifest.detectors),
         morphology=_table(

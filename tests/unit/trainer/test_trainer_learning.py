@@ -43,9 +43,12 @@ def test_without_changes_a_view_is_the_centre_of_its_source() -> None:
     source = torch.from_numpy(preprocess(picture, wide)).reshape(1, 2, 3, SOURCE_SIDE, SOURCE_SIDE)
     generator = torch.Generator().manual_seed(3)
     plain = preprocess(picture, SPEC).astype(float)
+    rows, columns = np.mgrid[-16:16, -16:16] + 0.5
+    inside = rows**2 + columns**2 < 15**2
     for _ in range(6):
         made = augment(source, SPEC.views, size=32, generator=generator, ranges=STILL)[0].numpy()
-        assert np.abs(made - plain).max() < 4.0
+        # The corners of a turned frame show its own reflection.
+        assert np.abs(made - plain)[:, inside].max() < 4.0
 
 
 def test_logit_norm_ignores_length() -> None:
@@ -103,7 +106,7 @@ def test_training_goes_on_from_earlier_weights() -> None:
     fresh = Backbone(SPEC, 4, TINY)
 
     def distance(one: Backbone, two: Backbone) -> float:
-        return sum(float((a - b).abs().sum()) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+        return sum(float((a - b).detach().abs().sum()) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
     assert 0 < distance(second.model, first.model) < distance(second.model, fresh)
 
