@@ -1,5 +1,6 @@
 """Prometheus and Grafana: they ask the right ports, for metrics that exist, and rules fire when they should."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -96,3 +97,19 @@ def test_operator_watches_every_service_once_under_the_names_of_compose() -> Non
 def test_rules_on_kubernetes_are_the_rules_of_compose() -> None:
     rule = of_kind(render("k8s/overlays/prod"), "PrometheusRule")["astrolens"]
     assert rule["spec"] == RULES
+
+
+def test_panels_ask_the_provisioned_source_for_metrics_that_exist() -> None:
+    (source,) = load("deploy/grafana/provisioning/datasources/prometheus.yaml")["datasources"]
+    dashboards = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+    assert dashboards
+    for path in dashboards:
+        panels = json.loads(path.read_text())["panels"]
+        assert panels
+        for panel in panels:
+            assert panel["description"].endswith(".")
+            for target in panel["targets"]:
+                assert target["datasource"] == {"type": "prometheus", "uid": source["uid"]}
+                asked = set(re.findall(r"\b(?:astrolens|process)_\w+", target["expr"]))
+                assert asked <= exported(), panel["title"]
+                assert asked or "up{" in target["expr"]
