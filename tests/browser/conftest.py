@@ -77,23 +77,23 @@ def _serve(home: Path, count: int, **environment: str) -> Iterator[Console]:
         process.wait(timeout=20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with chromium() as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def empty(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     yield from _serve(tmp_path_factory.mktemp("empty"), 0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def twenty(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     yield from _serve(tmp_path_factory.mktemp("twenty"), 20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def many(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     yield from _serve(tmp_path_factory.mktemp("many"), 3000)
 
@@ -101,7 +101,7 @@ def many(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 TOKEN = "a token for the tests only"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def locked(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     """A console that wants a login."""
     yield from _serve(tmp_path_factory.mktemp("locked"), 20, ASTROLENS_TOKEN=TOKEN)
