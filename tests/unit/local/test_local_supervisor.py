@@ -99,7 +99,7 @@ def test_a_service_that_keeps_dying_is_left_down_and_named(run: Any) -> None:
 
 
 def test_a_wrong_setting_stops_everything_with_code_2(run: Any) -> None:
-    code, children, said = run({"ingestor": [2]}, until=lambda _: False)
+    code, children, said = run({"ingestor": [2]}, until=lambda c: c["ingestor"].terminated)
     assert code == 2
     assert "ingestor cannot start: the last words" in said
     assert all(child.terminated for child in children.values())
