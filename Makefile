@@ -16,7 +16,7 @@ help:  ## list the commands
 
 $(UV):
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --require-hashes -r locks/uv.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/uv.txt
 
 $(STAMP): $(UV) $(LOCKS) pyproject.toml
 	$(UV) pip install -q --python $(BIN)/python --require-hashes $(addprefix -r ,$(LOCKS))

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     sources: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("simulated",), description="Comma-separated sources to fetch from, or `none`."
     )
-    simulated_rate_per_min: float = Field(default=60.0, gt=0, le=60_000, description="Simulated images a minute.")
+    simulated_rate_per_min: float = Field(default=120.0, gt=0, le=60_000, description="Simulated images a minute.")
     simulated_oddity_rate: float = Field(default=0.02, ge=0, le=1, description="Share of simulated oddities.")
     simulated_seed: int = Field(default=2026, ge=0, description="Seed of the simulated sky.")
     folder_path: Path | None = Field(default=None, description="Folder that the `folder` source watches.")

@@ -34,7 +34,7 @@ class Recipe:
     """All that decides what is learnt."""
 
     seed: int = 20
-    epochs: int = 40
+    epochs: int = 28
     draws: int = 6000
     """Pictures an epoch."""
     batch: int = 100
