@@ -9,7 +9,7 @@ DEV     := $(VENV)/.installed-dev
 UV      := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench train lock schemas proto manifests clean
+.PHONY: help setup run test check format bench train lock schemas proto manifests stack stack-down test-integration clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,16 @@ format: $(DEV)  ## format and mend what ruff can mend
 
 bench: $(DEV)  ## measure throughput and cost against the incumbent's way, in one run
 	$(BIN)/python -m tests.bench.main
+
+stack: $(DEV)  ## start Kafka, MinIO, a MongoDB-wire server and Prometheus without Docker (docs/engines.md)
+	$(BIN)/python -m deploy.stack up
+
+stack-down: $(DEV)  ## stop what `make stack` started
+	$(BIN)/python -m deploy.stack down
+
+STACK_ENV ?= $(or $(ASTROLENS_STACK_STATE),$(or $(XDG_STATE_HOME),$(HOME)/.local/state)/astrolens-stack)/stack.env
+test-integration: $(DEV)  ## run the tests of the real engines on the running stack
+	ASTROLENS_STACK_ENV=$(STACK_ENV) $(BIN)/python -m pytest tests/engines $(PYTEST_ARGS)
 
 train: setup  ## train and calibrate the bundle from ../shared/data/galaxies and the simulated sky
 	$(BIN)/python -m astrolens.trainer

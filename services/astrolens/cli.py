@@ -18,8 +18,10 @@ app = typer.Typer(
 )
 alerts_app = typer.Typer(help="Alerts as they are raised.", no_args_is_help=True)
 account_app = typer.Typer(help="Accounts of people, for a console that others can reach.", no_args_is_help=True)
+topics_app = typer.Typer(help="Topics of a real Kafka.", no_args_is_help=True)
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(account_app, name="account")
+app.add_typer(topics_app, name="topics")
 
 Url = Annotated[
     str | None,
@@ -165,6 +167,17 @@ def remove(name: Annotated[str, typer.Argument(help="Name of the account.")]) ->
     from astrolens.commands.accounts import remove as run
 
     raise typer.Exit(run(name))
+
+
+@topics_app.command()
+def create(
+    file: Annotated[Path, typer.Option(help="The file that declares them.")] = Path("deploy/kafka/topics.yaml"),
+    replicas: Annotated[int, typer.Option(min=1, max=32, help="Copies of each record; 3 in production.")] = 1,
+) -> None:
+    """Make the declared topics that are missing; those that are there stay as they are."""
+    from astrolens.commands.topics import create as run
+
+    run(file, replicas=replicas)
 
 
 @app.command()

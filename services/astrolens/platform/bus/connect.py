@@ -83,8 +83,9 @@ async def _asked(access: KafkaAccess, host: str, port: int, topics: Sequence[str
         host, port, client_id="astrolens", request_timeout_ms=int(_ONE_TRY_S * 1000), **options
     )
     try:
-        codes = await _topic_codes(connection, topics) if topics else {}
-        if topics and any(codes.get(topic) in _MISSING for topic in topics):
+        # Asked even about nothing: a server that wants a log-in hangs up at the first question, not before.
+        codes = await _topic_codes(connection, topics)
+        if any(codes.get(topic) in _MISSING for topic in topics):
             # Where the broker makes topics by itself, the first question does it and the second finds them.
             await asyncio.sleep(_PAUSE_S)
             codes = await _topic_codes(connection, topics)
@@ -104,7 +105,7 @@ async def _asked(access: KafkaAccess, host: str, port: int, topics: Sequence[str
 
 async def _topic_codes(connection: AIOKafkaConnection, topics: Sequence[str]) -> dict[str, int]:
     answer: Any = await connection.send(MetadataRequest(list(topics)))
-    return {entry[1]: entry[0] for entry in answer.topics}
+    return {entry[1]: entry[0] for entry in answer.topics if entry[1] in topics}
 
 
 def _refusal(access: KafkaAccess, error: Exception) -> ConfigurationError | None:

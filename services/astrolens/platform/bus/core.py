@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     InvalidTopicError,
     KafkaError,
     MessageSizeTooLargeError,
@@ -32,7 +33,7 @@ from astrolens.platform.bus.middleware import UnreadableRecords
 from astrolens.platform.bus.payload import body_of, headers_of
 from astrolens.platform.condition import Condition
 from astrolens.platform.dead_letters import Breaker, BreakerOpen, DeadLetters, RawRecord
-from astrolens.platform.errors import AstroLensError, BusUnavailable, PermanentError, TransientError
+from astrolens.platform.errors import AstroLensError, BusUnavailable, ConfigurationError, PermanentError, TransientError
 from astrolens.platform.metrics import Metrics
 from astrolens.platform.retry import Patience
 from astrolens.platform.settings import Settings
@@ -193,6 +194,10 @@ class Bus:
         )
         try:
             await self.broker.connect()
+        except ClusterAuthorizationFailedError as error:
+            raise ConfigurationError(
+                f"Kafka at {self._access.name} does not let this user publish: it has WRITE on no topic"
+            ) from error
         except (KafkaError, OSError) as error:
             raise BusUnavailable(f"the event broker at {self._access.name} does not answer: {error}") from error
 

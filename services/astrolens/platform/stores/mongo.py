@@ -1,8 +1,8 @@
 """The record store on MongoDB 7 or 8 (a replica set, or a sharded cluster).
 
-Every change is one atomic update of one document, whose guard is part of its filter. Where a write changes tallies, or
-where the ids that really changed must be known, the bulk runs in one transaction together with the counters; all other
-writes are one retryable bulk. A write is acknowledged when a majority has it in its journal.
+Every change is one atomic update of one document, whose guard is part of its filter. A bulk of changes runs in one
+transaction together with the tallies it changes; what no tally counts and needs no bulk is one retryable write. A write
+is acknowledged when a majority has it in its journal.
 """
 
 import uuid
@@ -262,14 +262,19 @@ class MongoRecordStore:
         return result.deleted_count
 
     async def _apply_plainly(self, collection: Collection, changes: Sequence[Change]) -> set[str]:
-        """Unguarded changes that no tally counts: one bulk; whoever exists is changed."""
+        """Unguarded changes that no tally counts; whoever exists is changed."""
         ids = {change.id for change in changes}
-        result = await self._of(collection).bulk_write(
-            self._updates(collection, changes, token=None, counted=[]), ordered=len(ids) < len(changes)
-        )
-        if result.matched_count == len(changes):
-            return ids
-        return {row["_id"] async for row in self._of(collection).find({"_id": {"$in": list(ids)}}, {"_id": 1})}
+        updates = self._updates(collection, changes, token=None, counted=[])
+
+        async def change(session: AsyncClientSession | None, _lane: int) -> set[str]:
+            result = await self._of(collection).bulk_write(updates, ordered=len(ids) < len(changes), session=session)
+            if result.matched_count == len(changes):
+                return ids
+            there = self._of(collection).find({"_id": {"$in": list(ids)}}, {"_id": 1}, session=session)
+            return {row["_id"] async for row in there}
+
+        # In a transaction a bulk costs one flush of the journal; alone, some servers flush for each document.
+        return await (self._transaction(change) if len(updates) > 1 else change(None, 0))
 
     async def _apply_counting(self, collection: Collection, changes: Sequence[Change], counted: list[str]) -> set[str]:
         """Changes in one transaction with the tallies; a mark tells which guards held."""
@@ -307,7 +312,6 @@ class MongoRecordStore:
                 update_of(declared, change, now=moment, token=token, counted=counted),
             )
             for change in changes
-            if token is not None or change.set or change.push or change.pull_pending
         ]
 
     async def _uncount(self, collection: Collection, ids: Sequence[str], session: AsyncClientSession | None) -> Delta:

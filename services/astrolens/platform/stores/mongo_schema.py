@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+import pymongo
 from pymongo import ASCENDING, IndexModel, InsertOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
@@ -20,6 +21,9 @@ Database = AsyncDatabase[dict[str, Any]]
 COUNTED = "counted"
 """The MongoDB collection that says which tallies are kept."""
 
+_ANSWER_S = 5.0
+"""Longest wait for a server at the start; whoever opens the store tries again."""
+
 _CANNOT_BE_BUILT = frozenset({67, 85, 86, 171, 11000})
 """CannotCreateIndex, IndexOptionsConflict, IndexKeySpecsConflict, CannotIndexParallelArrays, DuplicateKey."""
 
@@ -30,7 +34,8 @@ async def prepare(database: Database) -> None:
     Raises:
         ConfigurationError: The server is no replica set, or an index cannot be built.
     """
-    hello = await database.client.admin.command("hello")
+    with pymongo.timeout(_ANSWER_S):
+        hello = await database.client.admin.command("hello")
     if not hello.get("setName") and hello.get("msg") != "isdbgrid":
         raise ConfigurationError(
             "ASTROLENS_RECORDS_URL: this MongoDB is a standalone server, without transactions; start it as a replica "

@@ -43,8 +43,13 @@ def guard_filter(key: str, clauses: Iterable[Clause]) -> list[Filter]:
 
 
 def joined(conditions: list[Filter]) -> Filter:
-    """All conditions at once."""
-    return {"$and": conditions} if len(conditions) > 1 else conditions[0] if conditions else {}
+    """All conditions at once: side by side where each is about another field, which every planner understands."""
+    flat: Filter = {}
+    for condition in conditions:
+        if not flat.keys().isdisjoint(condition):
+            return {"$and": conditions}
+        flat.update(condition)
+    return flat
 
 
 def _operator(clause: Clause) -> Filter:

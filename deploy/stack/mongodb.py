@@ -1,0 +1,67 @@
+"""SecantusDB, a server that speaks MongoDB's wire protocol on disk: MongoDB itself comes in no package registry."""
+
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+
+from deploy.stack.install import secantus_program
+from deploy.stack.layout import Layout
+from deploy.stack.server import Server, stop
+
+USER = "astrolens"
+_ASK_MS = 2_000
+
+
+def server(layout: Layout) -> Server:
+    """The server, with its user made: that takes one start without log-in, at the first time."""
+    made = layout.data("mongodb") / ".user-made"
+    if not made.exists():
+        first = _server(layout, login=False)
+        first.start()
+        _make_user(layout)
+        stop(layout.state, first.name)
+        made.touch()
+    return _server(layout, login=True)
+
+
+def url(layout: Layout, database: str = "astrolens") -> str:
+    """What AstroLens connects to."""
+    return f"mongodb://{USER}:{layout.secrets['mongodb']}@127.0.0.1:{layout.mongodb_port}/{database}?authSource=admin"
+
+
+def _server(layout: Layout, *, login: bool) -> Server:
+    folder = layout.data("mongodb")
+    folder.mkdir(exist_ok=True, mode=0o700)
+    command = [str(secantus_program(layout)), "--host", "127.0.0.1", "--port", str(layout.mongodb_port)]
+    # Without syncing, a kill -9 loses acknowledged writes: a record store must not.
+    command += ["--storage-path", str(folder), "--sync-on-commit", "--log-level", "WARNING"]
+    address = url(layout) if login else f"mongodb://127.0.0.1:{layout.mongodb_port}/"
+    return Server(
+        name="mongodb",
+        command=[*command, "--auth"] if login else command,
+        state=layout.state,
+        healthy=lambda: _answers(address),
+        patience_s=30.0,
+    )
+
+
+def _answers(address: str) -> bool:
+    try:
+        client: MongoClient[dict[str, Any]] = MongoClient(address, serverSelectionTimeoutMS=_ASK_MS)
+        with client:
+            client.admin.command("ping")
+    except PyMongoError:
+        return False
+    return True
+
+
+def _make_user(layout: Layout) -> None:
+    address = f"mongodb://127.0.0.1:{layout.mongodb_port}/"
+    client: MongoClient[dict[str, Any]] = MongoClient(address, serverSelectionTimeoutMS=_ASK_MS)
+    with client:
+        try:
+            client.admin.command("createUser", USER, pwd=layout.secrets["mongodb"], roles=["root"])
+        except (DuplicateKeyError, OperationFailure) as error:
+            if getattr(error, "code", None) not in {51003, 11000}:  # it exists from an interrupted start
+                raise

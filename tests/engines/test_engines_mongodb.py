@@ -1,0 +1,161 @@
+"""The MongoDB record store on the wire: the behaviour suite, and what only a MongoDB meets."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from astrolens.platform.errors import ConfigurationError, PermanentError, StoreUnavailable
+from astrolens.platform.stores import collections
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.mongo import MongoRecordStore
+from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore
+from pymongo import MongoClient
+
+from tests.behaviour.record_store import IMAGES, RecordStoreBehaviour, event, image
+
+
+class TestMongoRecordStore(RecordStoreBehaviour):
+    @pytest.fixture
+    async def store(self, mongodb_url: str) -> AsyncIterator[RecordStore]:
+        store = MongoRecordStore(mongodb_url)
+        await store.open()
+        yield store
+        await store.close()
+
+    @pytest.fixture
+    def reopen(self, mongodb_url: str) -> Callable[[], RecordStore]:
+        return lambda: MongoRecordStore(mongodb_url)
+
+    async def test_strange_field_names_survive(self, store: RecordStore) -> None:
+        extra = {"a.b": "1", "$set": "2", "100%": "3", "%2e": "4", "é.$": "5", "": "6", "nul\0": "7", "_id": "8"}
+        document = image(1, observation={"survey": "sdss", "name": None, "extra": extra})
+        await store.insert(IMAGES, [document])
+        await store.apply(IMAGES, [Change(id="img0001", set={"analysis": {"$state": "$verdict", "x.y": ["$$NOW"]}})])
+        found = (await store.get(IMAGES, ["img0001"]))["img0001"]
+        assert found == {**document, "analysis": {"$state": "$verdict", "x.y": ["$$NOW"]}}
+
+    async def test_values_that_look_like_expressions_are_values(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1)])
+        await store.apply(
+            IMAGES, [Change(id="img0001", set={"label": "$state"}, push={"labels": [{"$add": [1, "$x"]}]})]
+        )
+        found = (await store.get(IMAGES, ["img0001"]))["img0001"]
+        assert (found["label"], found["labels"]) == ("$state", [{"$add": [1, "$x"]}])
+
+    async def test_what_bson_cannot_hold_is_refused_for_good(self, store: RecordStore) -> None:
+        for value in (2**63, "\ud800"):
+            with pytest.raises(PermanentError):
+                await store.insert(IMAGES, [image(1, analysis={"value": value})])
+
+    async def test_overlapping_paths_are_set_in_their_order(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1)])
+        await store.apply(IMAGES, [Change(id="img0001", set={"analysis": {"a": 1}, "analysis.b": 2})])
+        assert (await store.get(IMAGES, ["img0001"]))["img0001"]["analysis"] == {"a": 1, "b": 2}
+
+    async def test_the_oldest_pending_document_comes_first_and_keeps_its_place(self, store: RecordStore) -> None:
+        for number in (3, 1, 2):
+            await store.insert(IMAGES, [image(number, pending=[event(number)])])
+        await store.apply(IMAGES, [Change(id="img0003", push={"pending": [event(9)]})])
+        assert [key for key, _ in await store.pending(IMAGES, limit=2)] == ["img0003", "img0001"]
+
+    async def test_two_changes_of_one_document_are_counted_once(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1)])
+        steps = [Change(id="img0001", set={"state": state}) for state in ("analyzed", "ingested", "analyzed")]
+        assert await store.apply(IMAGES, steps) == {"img0001"}
+        assert await store.tally(IMAGES, "state") == {("analyzed",): 1}
+
+    async def test_a_new_tally_is_counted_at_the_next_start(
+        self, store: RecordStore, reopen: Callable[[], RecordStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.insert(IMAGES, [image(1, credit="a"), image(2, credit="b"), image(3)])
+        declared = collections.DECLARATIONS[Collection.IMAGES]
+        grown = replace(
+            declared, fields={**declared.fields, "credit": "text"}, tallies={"credit": ("credit",), "state": ("state",)}
+        )
+        monkeypatch.setitem(collections.DECLARATIONS, Collection.IMAGES, grown)
+        other = reopen()
+        await other.open()
+        await other.insert(IMAGES, [image(4, credit="b")])
+        assert await other.tally(IMAGES, "credit") == {("a",): 1, ("b",): 2, ("",): 1}
+        assert await other.tally(IMAGES, "state") == {("ingested",): 4}
+        page = await other.find(IMAGES, Query(where=(Clause("credit", "eq", "b"),), order=Order("credit")))
+        assert [document["image_id"] for document in page.documents] == ["img0002", "img0004"]
+        await other.close()
+
+    @pytest.mark.timeout(600)
+    async def test_the_books_balance_at_any_moment(self, store: RecordStore, reopen: Callable[[], RecordStore]) -> None:
+        """Four writers on the same documents, and a reader who looks all the time."""
+        count = 120
+        writers = [reopen() for _ in range(4)]
+        await asyncio.gather(*(writer.open() for writer in writers))
+        await store.insert(IMAGES, [image(n) for n in range(count)])
+        done = False
+        looks = 0
+
+        async def look() -> None:
+            nonlocal looks
+            while not done:
+                states, verdicts = await store.tallies([(IMAGES, "state"), (IMAGES, "survey_verdict")])
+                assert sum(states.values()) == sum(verdicts.values()) == count
+                looks += 1
+
+        async def write(writer: RecordStore, seed: int) -> int:
+            order = random.Random(seed).sample(range(count), count)
+            guard = (Clause("state", "eq", "ingested"),)
+            won = 0
+            for start in range(0, count, 8):
+                changes = [
+                    Change(id=f"img{n:04}", set={"state": "analyzed", "verdict": "anomaly"}, when=guard)
+                    for n in order[start : start + 8]
+                ]
+                won += len(await _patiently(writer, changes))
+            return won
+
+        looking = asyncio.create_task(look())
+        won = await asyncio.gather(*(write(writer, seed) for seed, writer in enumerate(writers)))
+        done = True
+        await looking
+        assert sum(won) == count  # each change was won by exactly one
+        assert await store.tally(IMAGES, "state") == {("analyzed",): count}
+        assert await store.tally(IMAGES, "survey_verdict") == {("sdss", "anomaly"): count}
+        assert looks > 3
+        await asyncio.gather(*(writer.close() for writer in writers))
+
+
+async def _patiently(writer: RecordStore, changes: list[Change]) -> set[str]:
+    """As the bus does: what is away for a moment is tried again."""
+    for _ in range(5):
+        try:
+            return await writer.apply(IMAGES, changes)
+        except StoreUnavailable:
+            await asyncio.sleep(0.2)
+    return await writer.apply(IMAGES, changes)
+
+
+async def test_a_wrong_password_is_one_sentence_without_it(stack: dict[str, str]) -> None:
+    host = urlsplit(stack["ASTROLENS_RECORDS_URL"]).netloc.rpartition("@")[2]
+    store = MongoRecordStore(f"mongodb://astrolens:not-the-password@{host}/astrolens?authSource=admin")
+    with pytest.raises(ConfigurationError, match="refuses the user name or password") as caught:
+        await store.open()
+    assert "not-the-password" not in str(caught.value)
+
+
+async def test_a_server_that_is_away_is_told_within_a_bound() -> None:
+    store = MongoRecordStore("mongodb://user:hidden@127.0.0.1:9/astrolens")
+    began = monotonic()
+    with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:9 does not answer") as caught:
+        await store.open()
+    assert monotonic() - began < 12
+    assert "hidden" not in str(caught.value)
+
+
+async def test_an_index_that_cannot_be_built_is_named(mongodb_url: str) -> None:
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        client.get_default_database()["images"].create_index([("verdict", 1)], name="astrolens_state__offered_at")
+    with pytest.raises(ConfigurationError, match="cannot build an index of images"):
+        await MongoRecordStore(mongodb_url).open()
