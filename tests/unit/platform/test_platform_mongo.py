@@ -1,0 +1,160 @@
+"""What of the MongoDB record store needs no server: names, filters, pipelines, lanes, sentences."""
+
+import asyncio
+
+import pytest
+from astrolens.platform.errors import PermanentError, StoreUnavailable, UndeclaredField
+from astrolens.platform.stores.collections import DECLARATIONS, Collection
+from astrolens.platform.stores.mongo import MongoRecordStore
+from astrolens.platform.stores.mongo_change import touches, update_of
+from astrolens.platform.stores.mongo_codec import decode, encode, escape, from_mongo, path_of, to_mongo
+from astrolens.platform.stores.mongo_errors import address_of, met_another_writer, understood
+from astrolens.platform.stores.mongo_schema import indexes
+from astrolens.platform.stores.mongo_tallies import LANES, Lanes, increments, summed
+from astrolens.platform.stores.mongo_where import guard_filter, joined, query_filter
+from astrolens.platform.stores.records import Change, Clause
+from hypothesis import given
+from hypothesis import strategies as st
+from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure
+
+IMAGES = Collection.IMAGES
+DECLARED = DECLARATIONS[IMAGES]
+
+names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | names,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(names, values, max_size=4))
+def test_documents_come_back_whatever_their_fields_are_called(document: dict[str, object]) -> None:
+    assert decode(encode(document)) == document
+
+
+@given(names)
+def test_an_escaped_name_is_only_a_name(name: str) -> None:
+    assert not set(escape(name)) & {".", "$", "\0"}
+
+
+def test_the_key_becomes_the_id_and_private_fields_stay_private() -> None:
+    stored = to_mongo(DECLARED, {"image_id": "a", "state": "ingested", "pending": [{"event_id": "e"}]})
+    assert stored["_id"] == "a"
+    assert "image_id" not in stored
+    back = from_mongo(DECLARED, {**stored, "_change": "token", "_before": []})
+    assert back == {"image_id": "a", "state": "ingested", "pending": [{"event_id": "e"}]}
+    assert path_of("image_id", key="image_id") == "_id"
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, "\ud800", {"deep": ["\udfff"]}])
+def test_what_bson_cannot_hold_is_refused_for_good(value: object) -> None:
+    with pytest.raises(PermanentError) as caught:
+        encode({"value": value})
+    assert caught.value.reason.code == "document-refused"
+
+
+def test_queries_name_declared_fields_and_guards_any() -> None:
+    with pytest.raises(UndeclaredField):
+        query_filter(IMAGES, [Clause("credit", "eq", 1)])
+    assert guard_filter("image_id", [Clause("credit", "eq", "$x")]) == [{"credit": {"$eq": "$x"}}]
+    (condition,) = query_filter(IMAGES, [Clause("observation.name", "contains", "M(3")])
+    assert condition == {"observation.name": {"$regex": r"M\(3", "$options": "i"}}
+
+
+def test_two_conditions_on_one_field_do_not_replace_each_other() -> None:
+    low, high = {"p_value": {"$gte": 0.1}}, {"p_value": {"$lt": 0.5}}
+    assert joined([low, high]) == {"$and": [low, high]}
+    assert joined([{"_id": "a"}, low]) == {"_id": "a", **low}
+    assert joined([]) == {}
+
+
+def test_every_value_of_a_change_is_a_literal() -> None:
+    change = Change(id="a", set={"label": "$state"}, push={"labels": ["$x"]}, pull_pending=["$e"])
+    text = str(update_of(DECLARED, change, now="$now", token="$token", counted=["label"]))
+    for value in ("'$state'", "['$x']", "['$e']", "'$now'", "'$token'"):
+        assert f"{{'$literal': {value}}}" in text
+
+
+def test_a_path_and_what_lies_below_it_are_set_one_after_the_other() -> None:
+    stages = update_of(DECLARED, Change(id="a", set={"x": {}, "x.y": 1, "z": 2}), now="", token=None, counted=[])
+    assert [list(stage["$set"]) for stage in stages] == [["x"], ["x.y"], ["z"]]
+    stages = update_of(DECLARED, Change(id="a", set={"x": 1, "xy": 2}), now="", token=None, counted=[])
+    assert [list(stage["$set"]) for stage in stages] == [["x", "xy"]]
+
+
+def test_a_change_touches_parents_and_children_of_what_it_sets() -> None:
+    assert touches(Change(id="a", set={"observation": {}}), "observation.survey")
+    assert touches(Change(id="a", pull_pending=["e"]), "pending")
+    assert not touches(Change(id="a", set={"states": 1}), "state")
+
+
+def test_every_index_ends_with_the_id_so_that_paging_is_a_walk() -> None:
+    models = {model.document["name"]: list(model.document["key"]) for model in indexes(DECLARED)}
+    assert models.pop("astrolens_pending") == ["_pending_since"]
+    assert models["astrolens_verdict__p_value"] == ["verdict", "p_value", "_id"]
+    assert "astrolens_verdict" not in models  # the compound one serves
+    assert all(keys[-1] == "_id" for keys in models.values())
+    assert len(models) < 60  # MongoDB takes 64 a collection
+
+
+def test_tallies_are_the_sum_of_their_lanes() -> None:
+    rows = [
+        {"of": "images.state", "key": '["ingested"]', "n": 5},
+        {"of": "images.state", "key": '["ingested"]', "n": -2},
+        {"of": "images.state", "key": '["analyzed"]', "n": 0},
+    ]
+    assert summed([(IMAGES, "state"), (Collection.RECEIPTS, "outcome")], rows) == [{("ingested",): 3}, {}]
+
+
+def test_only_what_changed_is_incremented() -> None:
+    from collections import Counter
+
+    delta: Counter[tuple[str, str]] = Counter({("state", '["a"]'): 2, ("state", '["b"]'): 0})
+    assert len(increments(IMAGES, delta, 3)) == 1
+
+
+async def test_a_lone_writer_stays_in_its_lane_and_a_crowded_lane_is_put_aside() -> None:
+    lanes = Lanes(seed=1)
+    async with lanes.one() as first:
+        first.tries = 1
+    async with lanes.one() as second:
+        assert second.number == first.number
+        second.tries = 2
+    async with lanes.one() as third:
+        assert third.number != first.number
+
+
+async def test_no_two_transactions_of_a_process_share_a_lane() -> None:
+    lanes, held, most = Lanes(), set[int](), 0
+
+    async def use() -> None:
+        nonlocal most
+        async with lanes.one() as lane:
+            assert lane.number not in held
+            held.add(lane.number)
+            most = max(most, len(held))
+            await asyncio.sleep(0)
+            held.remove(lane.number)
+
+    await asyncio.gather(*(use() for _ in range(100)))
+    assert most == LANES
+
+
+def test_sentences_hold_the_address_and_no_password() -> None:
+    assert address_of("mongodb://u:p%40ss@a:1,b:2/db?x=1") == "a:1,b:2"
+    with pytest.raises(StoreUnavailable, match="a:1 does not answer"), understood("a:1"):
+        raise AutoReconnect("mongodb://u:secret@a:1 went away")
+
+
+def test_conflicts_are_tried_again_and_too_large_is_for_good() -> None:
+    assert met_another_writer(OperationFailure("conflict", 112))
+    assert met_another_writer(BulkWriteError({"writeErrors": [{"code": 11000}]}))
+    assert not met_another_writer(OperationFailure("away", 91))
+    with pytest.raises(PermanentError, match="16 MB"), understood("a"):
+        raise OperationFailure("too large", 10334)
+
+
+async def test_a_store_that_is_not_open_says_so() -> None:
+    with pytest.raises(StoreUnavailable, match="is not open"):
+        await MongoRecordStore("mongodb://a/b").ping()
