@@ -5,10 +5,12 @@ transaction together with the tallies it changes; what no tally counts and needs
 is acknowledged when a majority has it in its journal.
 """
 
+import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any, TypeVar
 
 import pymongo
@@ -16,7 +18,7 @@ from pymongo import AsyncMongoClient, ReplaceOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConfigurationError as MongoConfigurationError
-from pymongo.errors import InvalidURI, OperationFailure, PyMongoError
+from pymongo.errors import InvalidURI, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
@@ -24,6 +26,7 @@ from pymongo.write_concern import WriteConcern
 from astrolens.contracts.base import Contract
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
+from astrolens.platform.retry import Patience
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.documents import get_path
 from astrolens.platform.stores.mongo_change import touches, update_of
@@ -58,6 +61,10 @@ _RECOUNT_S = 60.0
 """MongoDB ends a transaction after a minute by itself."""
 _BULK = 500
 """Documents a transaction: keeps it far below every limit of size and time."""
+
+_ABORT_S = 2.0
+_CONFLICT_PATIENCE = Patience(first_s=0.005, longest_s=0.5)
+"""Between attempts of a transaction that met another one."""
 
 _DURABLE = WriteConcern(w="majority", j=True)
 
@@ -265,16 +272,10 @@ class MongoRecordStore:
         """Unguarded changes that no tally counts; whoever exists is changed."""
         ids = {change.id for change in changes}
         updates = self._updates(collection, changes, token=None, counted=[])
-
-        async def change(session: AsyncClientSession | None, _lane: int) -> set[str]:
-            result = await self._of(collection).bulk_write(updates, ordered=len(ids) < len(changes), session=session)
-            if result.matched_count == len(changes):
-                return ids
-            there = self._of(collection).find({"_id": {"$in": list(ids)}}, {"_id": 1}, session=session)
-            return {row["_id"] async for row in there}
-
-        # In a transaction a bulk costs one flush of the journal; alone, some servers flush for each document.
-        return await (self._transaction(change) if len(updates) > 1 else change(None, 0))
+        result = await self._of(collection).bulk_write(updates, ordered=len(ids) < len(changes))
+        if result.matched_count == len(changes):
+            return ids
+        return {row["_id"] async for row in self._of(collection).find({"_id": {"$in": list(ids)}}, {"_id": 1})}
 
     async def _apply_counting(self, collection: Collection, changes: Sequence[Change], counted: list[str]) -> set[str]:
         """Changes in one transaction with the tallies; a mark tells which guards held."""
@@ -334,26 +335,31 @@ class MongoRecordStore:
         return await (self._transaction(attempt) if DECLARATIONS[collection].tallies else attempt(None, 0))
 
     async def _transaction(self, attempt: Attempt[T], *, timeout_s: float = _OPERATION_MS / 1000) -> T:
-        """Run `attempt` in a transaction, again when it met another one, within a bound."""
-        async with self._lanes.one() as lane, self._database.client.start_session() as session:
+        """Run `attempt` in a transaction, again when it met another one, within a bound.
 
-            async def run(session: AsyncClientSession) -> T:
+        PyMongo's own `with_transaction` aborts within the time that is left: when none is, the transaction stays open
+        on the server, and what it has touched stays locked for a minute. Here the abort has time of its own.
+        """
+        deadline = monotonic() + timeout_s
+        async with self._lanes.one() as lane, self._database.client.start_session() as session:
+            while True:
                 lane.tries += 1
                 try:
-                    return await attempt(session, lane.number)
-                except OperationFailure as error:
-                    if met_another_writer(error):
-                        # Also somebody who put the same document at this moment: the next attempt sees it.
-                        raise PyMongoError(str(error), {"TransientTransactionError"}) from error
-                    raise
-
-            with pymongo.timeout(timeout_s):
-                return await session.with_transaction(
-                    run,
-                    read_concern=ReadConcern("snapshot"),
-                    write_concern=_DURABLE,
-                    read_preference=ReadPreference.PRIMARY,
-                )
+                    with pymongo.timeout(max(deadline - monotonic(), 0.001)):
+                        await session.start_transaction(
+                            ReadConcern("snapshot"), write_concern=_DURABLE, read_preference=ReadPreference.PRIMARY
+                        )
+                        result = await attempt(session, lane.number)
+                        await session.commit_transaction()
+                        return result
+                except PyMongoError as error:
+                    if session.in_transaction:
+                        with pymongo.timeout(_ABORT_S):
+                            await session.abort_transaction()
+                    pause_s = _CONFLICT_PATIENCE.wait_s(lane.tries)
+                    if not met_another_writer(error) or monotonic() + pause_s > deadline:
+                        raise
+                await asyncio.sleep(pause_s)
 
     async def _count_the_uncounted(self, database: Database) -> None:
         for collection in await uncounted(database):

@@ -82,12 +82,12 @@ def sentence(error: PyMongoError) -> str:
     return type(error).__name__ if isinstance(error, ConnectionFailure) else str(error)[:300]
 
 
-def met_another_writer(error: OperationFailure) -> bool:
-    """Whether a transaction failed because of another one, so that running it again helps."""
-    codes = {error.code}
+def met_another_writer(error: PyMongoError) -> bool:
+    """Whether a transaction failed because of another one, or of a change of primary: running it again helps."""
+    codes = {error.code} if isinstance(error, OperationFailure) else set()
     if isinstance(error, BulkWriteError):
         codes |= {problem.get("code") for problem in (error.details or {}).get("writeErrors", [])}
-    return not codes.isdisjoint(_CONFLICTS)
+    return error.has_error_label("TransientTransactionError") or not codes.isdisjoint(_CONFLICTS)
 
 
 def address_of(url: str) -> str:
