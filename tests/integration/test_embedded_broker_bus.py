@@ -304,7 +304,7 @@ def test_a_service_without_its_broker_fails_with_one_sentence(
 ) -> None:
     monkeypatch.setattr("astrolens.platform.bus.core.START_PATIENCE_S", 0.2)
     code = run(lambda: ServiceApp(settings(tmp_path, "127.0.0.1:9"), service="notifier"))
-    assert code == 1
+    assert code == 2
     assert "did not answer" in capsys.readouterr().err.splitlines()[-1]
 
 
