@@ -28,7 +28,7 @@ async def test_in_flight_is_what_came_in_and_did_not_end(tmp_path: Path) -> None
 
 async def test_the_gate_closes_at_the_limit_and_opens_again(tmp_path: Path) -> None:
     async with ingest_at(tmp_path) as ingest:
-        gate = Gate(records=ingest.records, max_in_flight=2, look_every_s=0.01)
+        gate = Gate(records=ingest.records, max_in_flight=2, look_every_s=0.0)
         assert await gate.closed() is None
         arrivals = [arrival(f"sky {n}".encode(), f"{n}") for n in range(2)]
         assert await ingest.service.admit(arrivals) == {Outcome.ACCEPTED: 2}
