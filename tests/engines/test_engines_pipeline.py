@@ -63,24 +63,35 @@ def _cli(*arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("service", "settings", "said"),
     [
-        ({"kafka_password": "wrong-word"}, "ASTROLENS_KAFKA_USER"),
-        ({"s3_secret_key": "wrong-word"}, "ASTROLENS_S3_SECRET_KEY"),
-        ({"records_url": "mongodb://astrolens:wrong-word@{mongodb}/x?authSource=admin"}, "ASTROLENS_RECORDS_URL"),
-        ({"images_url": "s3+http://127.0.0.1:9/bucket"}, "127.0.0.1:9/bucket does not answer"),
-        ({"events_url": "kafka://127.0.0.1:9"}, "127.0.0.1:9 did not answer"),
+        ("notifier", {"kafka_password": "wrong-word"}, "ASTROLENS_KAFKA_USER"),
+        ("notifier", {"kafka_user": "alerts", "kafka_password": "{alerts}"}, "does not let this user see the topic"),
+        ("console", {"kafka_user": "alerts", "kafka_password": "{alerts}"}, "does not let this user publish"),
+        ("notifier", {"s3_secret_key": "wrong-word"}, "ASTROLENS_S3_SECRET_KEY"),
+        ("notifier", {"records_url": "mongodb://u:wrong-word@{mongodb}/x?authSource=admin"}, "ASTROLENS_RECORDS_URL"),
+        ("notifier", {"images_url": "s3+http://127.0.0.1:9/bucket"}, "127.0.0.1:9/bucket does not answer"),
+        ("notifier", {"events_url": "kafka://127.0.0.1:9"}, "127.0.0.1:9 did not answer"),
     ],
 )
 def test_what_cannot_work_ends_with_one_sentence_and_code_2(
-    tmp_path: Path, engine_settings: dict[str, str], settings: dict[str, str], said: str
+    tmp_path: Path,
+    stack: dict[str, str],
+    engine_settings: dict[str, str],
+    service: str,
+    settings: dict[str, str],
+    said: str,
 ) -> None:
-    mongodb = engine_settings["records_url"].rpartition("@")[2].partition("/")[0]
-    wrong = {name: value.replace("{mongodb}", mongodb) for name, value in settings.items()}
-    result = System(tmp_path / "home", **{**engine_settings, **wrong}).cli("serve", "notifier", timeout_s=90)
+    known = {
+        "mongodb": engine_settings["records_url"].rpartition("@")[2].partition("/")[0],
+        "alerts": stack["STACK_ALERTS_PASSWORD"],
+    }
+    wrong = {name: value.format(**known) for name, value in settings.items()}
+    result = System(tmp_path / "home", **{**engine_settings, **wrong}).cli("serve", service, timeout_s=90)
     words = result.stdout + result.stderr
-    last = words.strip().splitlines()[-1]
     assert result.returncode == 2, words
-    assert said in last
-    assert "Traceback" not in words
+    (sentence,) = [line for line in words.splitlines() if line.startswith("astrolens: ")]
+    assert said in sentence
+    assert "Traceback" not in sentence
     assert "wrong-word" not in words
+    assert known["alerts"] not in words

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 import aiokafka.errors as kafka_errors
-from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
@@ -78,11 +78,11 @@ async def absent_topics(access: KafkaAccess, topics: Sequence[str]) -> str | Non
 
 
 async def _asked(access: KafkaAccess, host: str, port: int, topics: Sequence[str]) -> ConfigurationError | None:
-    options = access.client_options()
-    connection: AIOKafkaConnection = await create_conn(
-        host, port, client_id="astrolens", request_timeout_ms=int(_ONE_TRY_S * 1000), **options
+    connection = AIOKafkaConnection(
+        host, port, client_id="astrolens", request_timeout_ms=int(_ONE_TRY_S * 1000), **access.client_options()
     )
     try:
+        await connection.connect()
         # Asked even about nothing: a server that wants a log-in hangs up at the first question, not before.
         codes = await _topic_codes(connection, topics)
         if any(codes.get(topic) in _MISSING for topic in topics):
