@@ -55,10 +55,12 @@ class Settings(BaseSettings):
     )
     records_url: str = Field(
         default="",
+        repr=False,
         description="Record store: `sqlite:///file` (default, in the home folder) or `mongodb://user:password@host/name`.",
     )
     images_url: str = Field(
         default="",
+        repr=False,
         description="Image store: `file:///folder` (default, in the home folder) or `s3+https://host:port/bucket`.",
     )
     s3_access_key: SecretStr | None = Field(default=None, description="User name at the S3 image store.")

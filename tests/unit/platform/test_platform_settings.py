@@ -97,3 +97,8 @@ def test_another_process_gets_exactly_the_same_settings(monkeypatch: pytest.Monk
     for name, value in settings.as_environment().items():
         monkeypatch.setenv(name, value)
     assert load_settings() == settings
+
+
+def test_a_password_in_a_store_url_is_not_shown(tmp_path: Path) -> None:
+    shown = repr(load_settings(home=tmp_path, records_url="mongodb://user:hunter2@host/x", token="hunter3"))
+    assert "hunter" not in shown
