@@ -36,9 +36,6 @@ INDEX: Final = "index.npz"
 CARD: Final = "model_card.md"
 REQUIRED: Final = (MODEL, DETECTORS, CALIBRATION, INDEX, CARD)
 
-FIRST_LIGHT: Final = Path(__file__).resolve().parents[1] / "bundles" / "first-light"
-"""The bundle that comes with the package."""
-
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 1 << 30
 """A ViT-B/16 in fp32 takes 350 MB; whatever is far above it is no bundle of ours."""

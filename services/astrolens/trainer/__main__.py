@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from astrolens.science.bundle import FIRST_LIGHT
+from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer.backbone import Backbone, BackboneConfig
 from astrolens.trainer.building import Provenance, build
@@ -73,7 +73,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m astrolens.trainer", description=__doc__)
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data/galaxies"), help="folder of labels.csv")
-    parser.add_argument("--out", type=Path, default=FIRST_LIGHT, help="folder of the bundle; what is in it is replaced")
+    parser.add_argument(
+        "--out", type=Path, default=PACKAGED_BUNDLE, help="folder of the bundle; what is in it is replaced"
+    )
     parser.add_argument("--cache", type=Path, default=home / "astrolens" / "trainer", help="folder of prepared arrays")
     parser.add_argument("--name", default="first-light")
     parser.add_argument("--version", default="0.1.0")

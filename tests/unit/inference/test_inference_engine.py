@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from astrolens.inference.backbone import Backbone
 from astrolens.inference.engine import Engine, Fault, Item, Refused, Scored
-from astrolens.science.bundle import FIRST_LIGHT, Bundle, BundleDamaged
+from astrolens.platform.settings import PACKAGED_BUNDLE
+from astrolens.science.bundle import Bundle, BundleDamaged
 from astrolens.science.scoring import Scorer
 from PIL import Image
 
@@ -15,7 +16,7 @@ from tests.unit.inference.tiny_bundle import CLASSES, DIMENSIONS, picture
 def engine(request: pytest.FixtureRequest) -> Engine:
     if request.param == "tiny":
         return request.getfixturevalue("tiny_engine")
-    bundle = Bundle.load(FIRST_LIGHT)
+    bundle = Bundle.load(PACKAGED_BUNDLE)
     return Engine(bundle=bundle, scorer=Scorer(bundle), backbone=Backbone(bundle))
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import onnxruntime
 import pytest
 from astrolens.contracts.verdicts import Verdict
+from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.science import bundle as files
-from astrolens.science.bundle import FIRST_LIGHT, Bundle, BundleDamaged, DetectorEntry, arrays_to_bytes, write_bundle
+from astrolens.science.bundle import Bundle, BundleDamaged, DetectorEntry, arrays_to_bytes, write_bundle
 from astrolens.science.cutouts import decode_cutout, make_cutout
 from astrolens.science.preprocessing import preprocess_many
 from astrolens.science.scoring import Scorer
@@ -23,7 +24,7 @@ GOLDEN_IMAGES = GOLDEN.with_name("first_light_images.json")
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return Bundle.load(FIRST_LIGHT)
+    return Bundle.load(PACKAGED_BUNDLE)
 
 
 @pytest.fixture(scope="module")
