@@ -78,7 +78,7 @@ lock:  ## resolve the locks again (add UPGRADE=--upgrade for newer versions)
 	$(COMPILE) -c locks/all.txt --extra all pyproject.toml -o locks/services.txt
 	$(COMPILE) -c locks/all.txt --extra trainer pyproject.toml -o locks/trainer.txt
 	$(COMPILE) -c locks/all.txt --extra all --extra dev pyproject.toml -o locks/dev.txt
-	for extra in $(IMAGES); do $(COMPILE) -c locks/all.txt --extra $$extra --extra engines pyproject.toml -o locks/images/$$extra.txt || exit 1; done
+	for extra in $(IMAGES); do $(COMPILE) -c locks/all.txt --extra $$extra --extra engines --extra tracing pyproject.toml -o locks/images/$$extra.txt || exit 1; done
 	printf "uv\nsetuptools\n" | $(COMPILE) - -o locks/uv.txt
 	rm locks/all.txt
 
