@@ -9,7 +9,7 @@ DEV     := $(VENV)/.installed-dev
 UV      := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench train lock schemas proto manifests stack stack-down test-integration clean
+.PHONY: help setup run test check format bench bench-scale train lock schemas proto manifests stack stack-down test-integration clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ format: $(DEV)  ## format and mend what ruff can mend
 
 bench: $(DEV)  ## measure throughput and cost against the incumbent's way, in one run
 	$(BIN)/python -m tests.bench.main
+
+bench-scale: $(DEV)  ## measure a steady night and a Rubin visit on the running stack with 1, 2 and 4 analyzers
+	$(BIN)/python -m tests.bench.scale --stack $(STACK_ENV) $(BENCH_ARGS)
 
 stack: $(DEV)  ## start Kafka, MinIO, a MongoDB-wire server and Prometheus without Docker (docs/engines.md)
 	$(BIN)/python -m deploy.stack up

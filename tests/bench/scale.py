@@ -1,0 +1,162 @@
+"""`make bench-scale`: a steady night and a Rubin visit on the real stack, with 1, 2 and 4 analyzers.
+
+A Rubin visit is a burst of 10,000 pictures in 39 s. What comes out, beside each other: backlog, drain time, percentiles
+of the latency end to end, CPU by process. `tests.bench.capacity` fits pods to these figures (docs/scaling.md).
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from deploy.stack.server import find
+from tests.bench.arrivals import Schedule, visit_folder
+from tests.bench.latency import journeys, summary
+from tests.bench.measure import Meter
+from tests.e2e.system import System, free_port_block, running, wait_until
+from tests.engines.conftest import ENGINE_SETTINGS
+
+SERVERS = ("kafka", "mongodb", "minio")
+_SAMPLE_S = 1.0
+_DRAIN_S = 1_800.0
+
+
+def main() -> None:
+    """Run every number of analyzers and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stack", type=Path, required=True, help="stack.env of the running stack")
+    parser.add_argument("--analyzers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--images", type=int, default=10_000, help="pictures of the visit")
+    parser.add_argument("--seconds", type=float, default=39.0, help="length of the visit")
+    parser.add_argument("--steady-rate", type=float, default=28.0, help="pictures a second of the steady stretch")
+    parser.add_argument("--steady-seconds", type=float, default=60.0)
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    told = parser.parse_args()
+    lines = told.stack.read_text().splitlines()
+    stack = dict(line.split("=", 1) for line in lines if "=" in line)
+    steady = Schedule(int(told.steady_rate * told.steady_seconds), told.steady_seconds)
+    visit = Schedule(told.images, told.seconds)
+    runs = []
+    with tempfile.TemporaryDirectory(prefix="astrolens-scale-") as scratch:
+        folders = {
+            "steady": (visit_folder(Path(scratch) / "steady", steady.count), steady),
+            "visit": (visit_folder(Path(scratch) / "visit", visit.count), visit),
+        }
+        for analyzers in told.analyzers:
+            with _pipeline(Path(scratch) / f"home-{analyzers}", stack, analyzers) as (system, meter):
+                for name, (folder, schedule) in folders.items():
+                    row = _stretch(system, meter, folder, schedule)
+                    runs.append({"analyzers": analyzers, "stretch": name, **row})
+                    _print(runs[-1])
+    if told.json:
+        told.json.write_text(json.dumps({"cores": len(os.sched_getaffinity(0)), "runs": runs}, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def _pipeline(home: Path, stack: dict[str, str], analyzers: int) -> Iterator[tuple[System, Meter]]:
+    """All services on a database and a bucket of their own, with further analyzers in the same group."""
+    settings = {name: stack[f"ASTROLENS_{name.upper()}"] for name in ENGINE_SETTINGS}
+    name = f"scale-{uuid.uuid4().hex[:12]}"
+    for store in ("records_url", "images_url"):
+        settings[store] = urlunsplit(urlsplit(settings[store])._replace(path=f"/{name}"))
+    # The whole visit may wait inside: what is measured is the backlog, not the back-pressure in front of it.
+    with running(home, **settings, max_in_flight="100000") as system, contextlib.ExitStack() as others:
+        pids = system.pids()
+        for number in range(2, analyzers + 1):
+            pids[f"analyzer-{number}"] = others.enter_context(_analyzer(system, number))
+        for server in SERVERS:
+            if (process := find(Path(stack["STACK_STATE"]), server)) is not None:
+                pids[server] = process.pid
+        yield system, Meter(pids)
+
+
+@contextlib.contextmanager
+def _analyzer(system: System, number: int) -> Iterator[int]:
+    port = free_port_block(1)
+    log = system.home.parent / f"{system.home.name}-analyzer-{number}.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "astrolens.cli", "serve", "analyzer"],
+            env={**system.environment, "ASTROLENS_ANALYZER_PORT": str(port)},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_until(
+            lambda: httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).is_success,
+            timeout_s=120,
+            what=f"analyzer {number} ready",
+        )
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _stretch(system: System, meter: Meter, folder: Path, schedule: Schedule) -> dict[str, Any]:
+    """Send one schedule, wait until nothing is in flight, and say what it took."""
+    before = system.status()["received"]
+    batch = f"scale-{uuid.uuid4().hex[:8]}"
+    command = [sys.executable, "-m", "tests.bench.arrivals", system.url, str(folder)]
+    backlog = 0
+    meter.start()
+    with subprocess.Popen(
+        [*command, str(schedule.count), str(schedule.seconds), batch], text=True, stdout=subprocess.PIPE
+    ) as sending:
+        began = time.monotonic()
+        while True:
+            status = system.status()
+            backlog = max(backlog, status["in_flight"])
+            everything_is_in = sending.poll() is not None and status["received"] >= before + schedule.count
+            if everything_is_in and status["in_flight"] == 0:
+                break
+            assert sending.poll() in {None, 0}, "the loader failed: its traceback stands above"
+            assert time.monotonic() - began < schedule.seconds + _DRAIN_S, f"not drained: {status}\n{system.logs()}"
+            time.sleep(_SAMPLE_S)
+        assert sending.stdout is not None
+        told = json.loads(sending.stdout.read())
+    cost = meter.stop(schedule.count)
+    travelled = journeys(system.environment["ASTROLENS_RECORDS_URL"], batch, began=told["began"], schedule=schedule)
+    assert len(travelled) == schedule.count, f"{len(travelled)} of {schedule.count} were analysed: {system.status()}"
+    last = max(each.analyzed for each in travelled)
+    return {
+        "images": schedule.count,
+        "seconds": schedule.seconds,
+        "wall_s": round(cost.wall_s, 2),
+        "images_per_s": round(schedule.count / (last - told["began"]), 1),
+        "backlog": backlog,
+        "drain_s": round(last - told["began"] - schedule.seconds, 1),
+        "door_late_s": round(told["late_s"], 2),
+        "loader_cpu_s": round(told["cpu_s"], 1),
+        "alerts": sum(each.alerted is not None for each in travelled),
+        "latency_s": summary(travelled),
+        "cpu_s": {name: round(spent, 2) for name, spent in cost.cpu_s.items()},
+        "peak_mib": {name: round(mib) for name, mib in cost.peak_mib.items()},
+    }
+
+
+def _print(run: dict[str, Any]) -> None:
+    print(
+        f"{run['analyzers']} analyzers, {run['stretch']}: {run['images']} pictures in {run['seconds']:g} s -> "
+        f"{run['images_per_s']} images/s, backlog {run['backlog']}, drained {run['drain_s']} s after the last arrival, "
+        f"{run['alerts']} alerts"
+    )
+    for step, shares in run["latency_s"].items():
+        print(f"    {step:16}" + "  ".join(f"{share} {seconds:8.2f} s" for share, seconds in shares.items()))
+    spent = {name: round(1e3 * seconds / run["images"], 2) for name, seconds in run["cpu_s"].items()}
+    print(f"    CPU-ms an image {sum(spent.values()):.1f}: {spent}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
