@@ -59,5 +59,11 @@ class ImageStoreBehaviour:
         with pytest.raises(PermanentError, match="no image-store key"):
             await store.put(key, b"x", media_type=JPEG)
 
+    async def test_a_store_without_a_public_address_gives_no_links(self, store: ImageStore) -> None:
+        await store.put("a/b", b"x", media_type=JPEG)
+        assert await store.link("a/b", media_type=JPEG, expires_s=60.0) is None
+        with pytest.raises(PermanentError, match="no image-store key"):
+            await store.link("../b", media_type=JPEG, expires_s=60.0)
+
     async def test_ping(self, store: ImageStore) -> None:
         await store.ping()

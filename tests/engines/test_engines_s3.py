@@ -1,14 +1,17 @@
 """The S3 image store on a real MinIO: the behaviour suite, credentials, buckets, links, the life-cycle rule."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from astrolens.platform.errors import ConfigurationError, ObjectMissing, StoreUnavailable
-from astrolens.platform.stores.images import ImageStore, S3Options, original_key
+from astrolens.platform.stores.images import Expiry, ImageStore, S3Options, original_key
 from astrolens.platform.stores.open import image_store
-from astrolens.platform.stores.s3 import S3ImageStore
+from astrolens.platform.stores.s3 import RULE, S3ImageStore
+from minio.commonconfig import Filter
+from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 
 from tests.behaviour.image_store import JPEG, ImageStoreBehaviour
 
@@ -31,8 +34,6 @@ class TestS3ImageStore(ImageStoreBehaviour):
         await store.close()
 
     async def test_exactly_one_of_many_concurrent_puts_is_new(self, store: ImageStore) -> None:
-        import asyncio
-
         news = await asyncio.gather(*(store.put("a/one", bytes([n]) * 9_000, media_type=JPEG) for n in range(12)))
         assert sum(news) == 1
 
@@ -42,41 +43,99 @@ class TestS3ImageStore(ImageStoreBehaviour):
         assert not await store.put(original_key("cd" * 32), b"other", media_type="image/fits")
         assert await store.get(original_key("cd" * 32)) == large
 
-    async def test_a_signed_link_serves_one_object_without_credentials(self, store: S3ImageStore) -> None:
-        await store.put("cutouts/ab/x.jpg", b"picture", media_type=JPEG)
-        link = await store.presigned_url("cutouts/ab/x.jpg", valid_s=60)
-        answer = httpx.get(link)
-        assert (answer.content, answer.headers["content-type"]) == (b"picture", JPEG)
-        assert httpx.get(link.partition("?")[0]).status_code == 403
-
     async def test_two_services_may_open_a_new_bucket_together(self, stack: dict[str, str], bucket_url: str) -> None:
-        import asyncio
-
         stores = [image_store(bucket_url, options(stack)) for _ in range(4)]
         await asyncio.gather(*(store.open() for store in stores))
         await asyncio.gather(*(store.close() for store in stores))
 
 
-async def test_the_life_cycle_takes_only_marked_originals(stack: dict[str, str], bucket_url: str) -> None:
-    store = image_store(bucket_url, options(stack, expire_ordinary_days=30))
-    assert isinstance(store, S3ImageStore)
+async def test_a_link_serves_one_object_without_credentials_and_as_it_says(
+    stack: dict[str, str], bucket_url: str
+) -> None:
+    server = urlsplit(stack["ASTROLENS_IMAGES_URL"]).netloc
+    store = image_store(bucket_url, options(stack, public_url=f"http://{server}"))
     await store.open()
-    key = original_key("ab" * 32)
-    await store.put(key, b"x", media_type=JPEG)
-    await store.mark_expendable([key])
+    await store.put("cutouts/ab/x.jpg", b"picture", media_type=JPEG)
+    await store.put("originals/ab/x", b"<script>alert(1)</script>", media_type="text/html")
+    cutout = await store.link("cutouts/ab/x.jpg", media_type=JPEG, expires_s=60.0)
+    original = await store.link(
+        "originals/ab/x", media_type="application/octet-stream", expires_s=60.0, filename="x.bin"
+    )
+    assert cutout is not None
+    assert original is not None
+    answer = httpx.get(cutout)
+    assert (answer.content, answer.headers["content-type"]) == (b"picture", JPEG)
+    assert answer.headers["cache-control"] == "private, max-age=60"
+    answer = httpx.get(original)
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"] == 'attachment; filename="x.bin"'
+    # How it is served is signed as well: nobody turns a download into a page.
+    assert httpx.get(original.replace("octet-stream", "xhtml%2Bxml")).status_code == 403
+    assert httpx.get(original.replace("originals/ab/x", "cutouts/ab/x.jpg")).status_code == 403
+    assert httpx.get(cutout.partition("?")[0]).status_code == 403
+    short = await store.link("cutouts/ab/x.jpg", media_type=JPEG, expires_s=1.0)
+    assert short is not None
+    await asyncio.sleep(2.1)
+    assert httpx.get(short).status_code == 403
+    await store.close()
+
+
+def rules_of(store: S3ImageStore, bucket: str) -> dict[str, int]:
+    configuration = store._client.get_bucket_lifecycle(bucket)
+    rules = [] if configuration is None else configuration.rules
+    return {str(rule.rule_id): int(rule.expiration.days or 0) for rule in rules if rule.expiration is not None}
+
+
+async def test_the_server_reports_the_rule_and_takes_only_marked_originals(
+    stack: dict[str, str], bucket_url: str
+) -> None:
+    store = image_store(bucket_url, options(stack))
+    assert isinstance(store, S3ImageStore)
+    assert isinstance(store, Expiry)
+    await store.open()
     client, bucket = store._client, urlsplit(bucket_url).path.strip("/")
+    assert rules_of(store, bucket) == {}
+    await store.expire_after(30)
     configuration = client.get_bucket_lifecycle(bucket)
     assert configuration is not None
     (rule,) = configuration.rules
+    assert (rule.rule_id, rule.status) == (RULE, "Enabled")
     assert rule.rule_filter is not None
     assert rule.rule_filter.and_operator is not None
     assert rule.rule_filter.and_operator.prefix == "originals/"
     assert dict(rule.rule_filter.and_operator.tags or {}) == {"astrolens": "expendable"}
     assert rule.expiration is not None
     assert rule.expiration.days == 30
-    assert dict(client.get_object_tags(bucket, key) or {}) == {"astrolens": "expendable"}
-    await store.keep([key])
+
+    key, gone = original_key("ab" * 32), original_key("cd" * 32)
+    await store.put(key, b"x", media_type=JPEG)
     assert not client.get_object_tags(bucket, key)
+    await store.mark_expendable([key, gone])
+    assert dict(client.get_object_tags(bucket, key) or {}) == {"astrolens": "expendable"}
+    await store.keep([key, gone])
+    assert not client.get_object_tags(bucket, key)
+    await store.keep([key])
+    await store.close()
+
+
+async def test_the_rules_of_others_stay_whatever_becomes_of_ours(stack: dict[str, str], bucket_url: str) -> None:
+    store = image_store(bucket_url, options(stack))
+    assert isinstance(store, S3ImageStore)
+    await store.open()
+    bucket = urlsplit(bucket_url).path.strip("/")
+    other = Rule("Enabled", rule_id="theirs", rule_filter=Filter(prefix="tmp/"), expiration=Expiration(days=2))
+    store._client.set_bucket_lifecycle(bucket, LifecycleConfig([other]))
+    await store.expire_after(0)
+    assert rules_of(store, bucket) == {"theirs": 2}
+    for days in (30, 60):
+        await store.expire_after(days)
+        assert rules_of(store, bucket) == {"theirs": 2, RULE: days}
+    await store.expire_after(0)
+    assert rules_of(store, bucket) == {"theirs": 2}
+    store._client.delete_bucket_lifecycle(bucket)
+    await store.expire_after(30)
+    await store.expire_after(0)
+    assert rules_of(store, bucket) == {}
     await store.close()
 
 

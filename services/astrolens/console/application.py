@@ -61,6 +61,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
         login_needed=context.login_needed,
         host=context.settings.host,
         port=context.settings.port,
+        picture_origin=context.settings.picture_origin,
     )
     return app
 

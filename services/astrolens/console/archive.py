@@ -24,6 +24,7 @@ from astrolens.console.views import (
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import Outcome
+from astrolens.platform.errors import ObjectMissing
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, cutout_key
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
@@ -38,11 +39,16 @@ SAFE_MEDIA_TYPES = {
 """What an original may be called when it is handed out; anything else goes as plain bytes."""
 
 
+LINK_S = 3600.0
+"""How long a link to a picture is good for: a leaked one opens one picture for an hour; a night's page is not fetched
+anew with every look."""
+
+
 @dataclass(frozen=True)
 class OriginalFile:
-    """The bytes as they came, and how to hand them out."""
+    """Where the bytes as they came lie, and how to hand them out."""
 
-    data: bytes
+    key: str
     media_type: str
     filename: str
     sha256: str
@@ -91,22 +97,46 @@ class Archive:
         """
         return await self._images.get(cutout_key(image))
 
+    async def cutout_link(self, image: str) -> str | None:
+        """Where a browser gets the canonical picture for `LINK_S`; None where it comes from here."""
+        return await self._images.link(cutout_key(image), media_type="image/jpeg", expires_s=LINK_S)
+
     async def original(self, image: str) -> OriginalFile:
-        """The bytes as they came.
+        """Where the bytes as they came lie.
 
         Raises:
             Problem: 404.
-            ObjectMissing: The record is there, the bytes are not.
         """
         document = await self._image(image)
         original = document["original"]
         known = original["media_type"] in SAFE_MEDIA_TYPES
         return OriginalFile(
-            data=await self._images.get(original["key"]),
+            key=original["key"],
             media_type=original["media_type"] if known else "application/octet-stream",
             filename=f"{image}{SAFE_MEDIA_TYPES[original['media_type']] if known else '.bin'}",
             sha256=original["sha256"],
         )
+
+    async def original_bytes(self, original: OriginalFile) -> bytes:
+        """The bytes as they came.
+
+        Raises:
+            ObjectMissing: The record is there, the bytes are not.
+        """
+        return await self._images.get(original.key)
+
+    async def original_link(self, original: OriginalFile) -> str | None:
+        """Where a browser downloads the bytes as they came for `LINK_S`; None where they come from here.
+
+        Raises:
+            ObjectMissing: The record is there, the bytes are not: they were let go, and the store would answer in XML.
+        """
+        link = await self._images.link(
+            original.key, media_type=original.media_type, filename=original.filename, expires_s=LINK_S
+        )
+        if link is not None and not await self._images.exists(original.key):
+            raise ObjectMissing(original.key)
+        return link
 
     async def similar(self, image: str, k: int) -> SimilarImages:
         """The images most like one.

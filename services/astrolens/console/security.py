@@ -22,22 +22,20 @@ OPEN_PATHS = ("/api/health", "/api/login", "/login", "/favicon.ico", "/_nicegui/
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-_PAGE_POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        # Vue compiles templates in the browser, and NiceGUI starts its client from inline scripts.
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "connect-src 'self'",
-        "worker-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
+_PAGE_POLICY = (
+    "default-src 'self'",
+    # Vue compiles templates in the browser, and NiceGUI starts its client from inline scripts.
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+    "style-src 'self' 'unsafe-inline'",
+    "font-src 'self' data:",
+    "connect-src 'self'",
+    "worker-src 'self' blob:",
+    "object-src 'none'",
+    "base-uri 'self'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
 )
+_PICTURES = "img-src 'self' data: blob:"
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 """For API answers: should one ever be opened as a page, it can do nothing."""
 
@@ -54,12 +52,32 @@ _HEADERS = {
 class Guard:
     """ASGI middleware; pure, so that uploads, streams and sockets pass through without a copy."""
 
-    def __init__(self, app: ASGIApp, *, credentials: Credentials, login_needed: bool, host: str, port: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        credentials: Credentials,
+        login_needed: bool,
+        host: str,
+        port: int,
+        picture_origin: str = "",
+    ) -> None:
+        """Make a guard.
+
+        Args:
+            app: What is guarded.
+            credentials: Knows tokens and sessions.
+            login_needed: Whether people must log in.
+            host: Address that is listened on.
+            port: Port that is listened on.
+            picture_origin: Where pages get pictures from beside the console itself; empty: from nowhere else.
+        """
         self._app = app
         self._credentials = credentials
         self._login_needed = login_needed
         self._hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower()})
         self._cookie = cookie_name(port)
+        self._page_policy = "; ".join((*_PAGE_POLICY, f"{_PICTURES} {picture_origin}".strip()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -81,7 +99,7 @@ class Guard:
             await self._refuse(_login_first(scope, headers), scope, receive, send)
             return
         scope.setdefault("state", {})["identity"] = identity
-        await self._app(scope, receive, _with_headers(send, scope["path"]))
+        await self._app(scope, receive, self._with_headers(send, scope["path"]))
 
     def _check_site(self, scope: Scope, headers: Headers) -> None:
         host = headers.get("host", "")
@@ -121,7 +139,19 @@ class Guard:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
             return
-        await response(scope, receive, _with_headers(send, scope["path"]))
+        await response(scope, receive, self._with_headers(send, scope["path"]))
+
+    def _with_headers(self, send: Send, path: str) -> Send:
+        policy = _DATA_POLICY if path.startswith("/api/") else self._page_policy
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _each_header(policy):
+                    headers.setdefault(name, value)
+            await send(message)
+
+        return sending
 
 
 def cookie_name(port: int) -> str:
@@ -150,19 +180,6 @@ def _login_first(scope: Scope, headers: Headers) -> Response:
 
 def _has_credentials(headers: Headers) -> bool:
     return "authorization" in headers or "astrolens_session_" in headers.get("cookie", "")
-
-
-def _with_headers(send: Send, path: str) -> Send:
-    policy = _DATA_POLICY if path.startswith("/api/") else _PAGE_POLICY
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in _each_header(policy):
-                headers.setdefault(name, value)
-        await send(message)
-
-    return sending
 
 
 def _each_header(policy: str) -> Iterable[tuple[str, str]]:

@@ -13,6 +13,8 @@ from astrolens.platform.settings import Settings
 
 _SECRET_NAMES = re.compile(r"token|secret|password|passwd|authorization|api_?key|cookie|notify_urls?", re.IGNORECASE)
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_SIGNATURES = re.compile(r"(?i)(?<=x-amz-)(signature|credential|security-token)=[^&\s\"'\\]+")
+"""What makes a presigned address good: with it anyone gets the picture."""
 _HIDDEN = "[hidden]"
 
 _QUIETER = {
@@ -22,6 +24,9 @@ _QUIETER = {
     "uvicorn.error": logging.WARNING,
     "uvicorn.access": logging.WARNING,
     "httpx": logging.WARNING,
+    "urllib3": logging.WARNING,
+    # It would tell of every attempt to reach a collector that is away; `tracing_otel` tells once.
+    "opentelemetry": logging.CRITICAL,
 }
 
 
@@ -78,4 +83,9 @@ def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 def hide_credentials(_logger: Any, _method: str, line: Any) -> Any:
     """Hide credentials inside URLs, wherever in the finished line they are: errors and traces quote them too."""
-    return _URL_CREDENTIALS.sub(f"{_HIDDEN}@", line) if isinstance(line, str) and "://" in line else line
+    if not isinstance(line, str):
+        return line
+    if "://" in line:
+        line = _URL_CREDENTIALS.sub(f"{_HIDDEN}@", line)
+    # A path with its query is told without a scheme, too.
+    return _SIGNATURES.sub(rf"\1={_HIDDEN}", line)

@@ -4,6 +4,7 @@ Which engine serves a port is told by its URL, nothing else.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -32,6 +33,7 @@ DerivedPort = Annotated[int, Field(ge=0, le=65535)]
 
 _PORT_OFFSETS = {"ingestor_port": 2, "analyzer_port": 3, "model_server_port": 4, "notifier_port": 5}
 _INFERENCE_OFFSET = 1
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?/?", re.IGNORECASE)
 
 
 class Settings(BaseSettings):
@@ -65,8 +67,12 @@ class Settings(BaseSettings):
     )
     s3_access_key: SecretStr | None = Field(default=None, description="User name at the S3 image store.")
     s3_secret_key: SecretStr | None = Field(default=None, description="Password at the S3 image store.")
+    s3_public_url: str = Field(
+        default="",
+        description="Where browsers reach the S3 store, `https://host[:port]`; empty: through the console.",
+    )
     s3_expire_ordinary_days: int = Field(
-        default=0, ge=0, le=36_500, description="S3 deletes originals marked expendable at this age; 0: it keeps all."
+        default=0, ge=0, le=36_500, description="S3 deletes originals of ordinary images at this age; 0: it keeps all."
     )
     bundle: Path = Field(default=PACKAGED_BUNDLE, description="Folder of the model bundle.")
 
@@ -117,6 +123,12 @@ class Settings(BaseSettings):
     )
     notify_per_min: int = Field(default=6, ge=1, description="Messages a minute and channel; more become one digest.")
 
+    traces_url: str = Field(
+        default="",
+        description="OTLP/gRPC address of a trace collector, such as `http://collector:4317`; empty: no traces.",
+    )
+    traces_ratio: float = Field(default=1.0, ge=0, le=1, description="Share of the images whose traces are recorded.")
+
     token: SecretStr | None = Field(default=None, description="Bearer token for scripts; needed off loopback.")
     open_browser: bool = Field(default=True, description="Open the console when a display is there.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least severe line.")
@@ -136,6 +148,14 @@ class Settings(BaseSettings):
     @classmethod
     def _split_spaces(cls, value: Any) -> Any:
         return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("s3_public_url", mode="after")
+    @classmethod
+    def _check_origin(cls, value: str) -> str:
+        # It becomes part of a header and of every signed address: an origin, and nothing else.
+        if value and not _ORIGIN.fullmatch(value):
+            raise ValueError("write it as https://host or https://host:port")
+        return value.rstrip("/").lower()
 
     @field_validator("home", "bundle", "folder_path", "kafka_ca_file", mode="after")
     @classmethod
@@ -167,8 +187,13 @@ class Settings(BaseSettings):
         return S3Options(
             access_key=self.s3_access_key.get_secret_value() if self.s3_access_key else "",
             secret_key=self.s3_secret_key.get_secret_value() if self.s3_secret_key else "",
-            expire_ordinary_days=self.s3_expire_ordinary_days,
+            public_url=self.s3_public_url,
         )
+
+    @property
+    def picture_origin(self) -> str:
+        """Where pages get pictures from beside the console itself; empty: from nowhere else."""
+        return self.s3_public_url if self.images_url.startswith("s3+") else ""
 
     def as_environment(self) -> dict[str, str]:
         """The variables that give another process exactly these settings, secrets included."""

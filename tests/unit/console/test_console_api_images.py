@@ -1,5 +1,7 @@
 """Lists, one image, its pictures and its neighbours, over REST."""
 
+import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -7,6 +9,9 @@ import pytest
 from astrolens.console.coordinates import Cone, parse_position
 from astrolens.console.model_client import Neighbour
 from astrolens.contracts.records import ImageState
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.images import S3Options
+from astrolens.platform.stores.open import image_store
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,6 +147,49 @@ async def test_an_original_is_a_download_whatever_it_calls_itself(world: Any, cl
     assert answer.headers["content-disposition"] == f'attachment; filename="{page}.bin"'
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert (await client.get(f"/api/images/{photo}/original")).headers["content-type"] == "image/png"
+
+
+@pytest.fixture
+async def linking(world: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """The world's store gives links, signed as S3 ones are."""
+    options = S3Options("key", "secret", public_url="https://pictures.example")
+    signing = image_store("s3+http://minio:9000/astrolens?region=eu", options)
+    monkeypatch.setattr(world.images, "link", signing.link)
+    yield
+    await signing.close()
+
+
+@pytest.mark.usefixtures("linking")
+async def test_a_cutout_comes_from_the_object_store_where_that_is_public(
+    client: httpx.AsyncClient, sky: dict[str, str]
+) -> None:
+    answer = await client.get(f"/api/images/{sky['odd']}/cutout")
+    assert (answer.status_code, answer.content) == (307, b"")
+    link = httpx.URL(answer.headers["location"])
+    assert link.host == "pictures.example"
+    assert link.path == f"/astrolens/cutouts/{sky['odd'][:2]}/{sky['odd']}.jpg"
+    assert link.params["response-content-type"] == "image/jpeg"
+    remembered = re.fullmatch(r"private, max-age=(\d+)", answer.headers["cache-control"])
+    assert remembered is not None
+    assert int(remembered[1]) < int(link.params["X-Amz-Expires"])
+    streamed = await client.get(f"/api/images/{sky['odd']}/cutout", params={"stream": True})
+    assert (streamed.status_code, streamed.headers["content-type"]) == (200, "image/jpeg")
+    known = {"if-none-match": streamed.headers["etag"]}
+    assert (await client.get(f"/api/images/{sky['odd']}/cutout", headers=known)).status_code == 304
+
+
+@pytest.mark.usefixtures("linking")
+async def test_an_original_from_the_object_store_is_a_download_too(world: Any, client: httpx.AsyncClient) -> None:
+    page = await world.add_image("page", media_type="text/html")
+    answer = await client.get(f"/api/images/{page}/original")
+    assert answer.status_code == 307
+    served_as = httpx.URL(answer.headers["location"]).params
+    assert served_as["response-content-type"] == "application/octet-stream"
+    assert served_as["response-content-disposition"] == f'attachment; filename="{page}.bin"'
+    record = (await world.records.get(Collection.IMAGES, [page]))[page]
+    await world.images.delete([record["original"]["key"]])
+    gone = await client.get(f"/api/images/{page}/original")
+    assert (gone.status_code, gone.json()["title"]) == (404, "No such picture")
 
 
 async def test_similar_images_come_with_their_records(

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from astrolens.console.security import Guard
 from astrolens.console.security_credentials import Accounts, Credentials, LoginLimiter
 from astrolens.platform.errors import ConfigurationError
+from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
 TOKEN = "a-long-secret-token"
@@ -230,3 +232,18 @@ async def test_large_bodies_are_refused_where_no_upload_is(world: Any) -> None:
     async with world.client() as client:
         answer = await client.post("/api/login", json={"name": "x" * (2 * 2**20)})
         assert answer.status_code == 413
+
+
+async def test_pages_may_show_pictures_of_the_object_store_and_of_nobody_else(world: Any) -> None:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("page")(scope, receive, send)
+
+    policies = []
+    for origin in ("", "https://pictures.example"):
+        options = {"host": "127.0.0.1", "port": 8080, "login_needed": False, "picture_origin": origin}
+        guard = Guard(answer, credentials=world.context.credentials, **options)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://localhost") as client:
+            policies.append((await client.get("/gallery")).headers["content-security-policy"].split("; "))
+            assert "pictures" not in (await client.get("/api/status")).headers["content-security-policy"]
+    assert "img-src 'self' data: blob:" in policies[0]
+    assert set(policies[1]) - set(policies[0]) == {"img-src 'self' data: blob: https://pictures.example"}

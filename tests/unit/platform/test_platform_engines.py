@@ -2,12 +2,13 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from astrolens.platform.bus.access import access_of
 from astrolens.platform.bus.topics import declared_topics
 from astrolens.platform.errors import ConfigurationError
-from astrolens.platform.settings import Settings
+from astrolens.platform.settings import Settings, load_settings
 from astrolens.platform.stores.images import S3Options
 from astrolens.platform.stores.mongo import MongoRecordStore
 from astrolens.platform.stores.open import image_store, record_store
@@ -49,6 +50,43 @@ def test_the_life_cycle_rule_asks_for_mark_and_prefix() -> None:
     assert rule.rule_filter.and_operator is not None
     assert rule.rule_filter.and_operator.prefix == "originals/"
     assert dict(rule.rule_filter.and_operator.tags or {}) == {"astrolens": "expendable"}
+
+
+def test_the_life_cycle_rule_stands_beside_the_rules_of_others() -> None:
+    other = lifecycle(3).rules[0]
+    assert [rule.expiration.days for rule in lifecycle(30, others=[other]).rules if rule.expiration] == [3, 30]
+
+
+async def test_a_link_names_the_public_host_and_asks_no_server() -> None:
+    store = image_store("s3+http://key:hidden@minio:1/bucket?region=eu", S3Options(public_url="https://s3.example:444"))
+    link = await store.link("originals/ab/cd", media_type="image/fits", expires_s=600.0, filename="cd.fits")
+    assert link is not None
+    parts = urlsplit(link)
+    asked = parse_qs(parts.query)
+    assert (parts.scheme, parts.netloc, parts.path) == ("https", "s3.example:444", "/bucket/originals/ab/cd")
+    assert asked["response-content-disposition"] == ['attachment; filename="cd.fits"']
+    assert asked["response-content-type"] == ["image/fits"]
+    assert asked["X-Amz-Expires"] == ["600"]
+    assert "/eu/s3/" in asked["X-Amz-Credential"][0]
+    assert "hidden" not in link
+    shown = await store.link("cutouts/ab/cd.jpg", media_type="image/jpeg", expires_s=600.0)
+    assert shown is not None
+    assert "content-disposition" not in shown
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "value", ["minio:9000", "https://u:p@h", "https://h/bucket", "https://h; script-src *", "ftp://h"]
+)
+def test_a_public_address_is_an_origin_and_nothing_else(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigurationError, match="ASTROLENS_S3_PUBLIC_URL"):
+        load_settings(home=tmp_path, s3_public_url=value)
+
+
+def test_pages_get_pictures_from_elsewhere_only_where_a_store_gives_links(tmp_path: Path) -> None:
+    public = {"s3_public_url": "https://S3.example/"}
+    assert settings(tmp_path, **public).picture_origin == ""
+    assert settings(tmp_path, images_url="s3+http://h/b", **public).picture_origin == "https://s3.example"
 
 
 def test_kafka_without_login_or_tls(tmp_path: Path) -> None:

@@ -319,6 +319,16 @@ def test_logs_for_people_hide_secrets_of_traces_too(tmp_path: Path) -> None:
     assert "in-a-local-variable" not in stream.getvalue()
 
 
+def test_logs_do_not_tell_what_makes_a_presigned_address_good(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    configure_logs(settings(tmp_path), service="console", instance="i", stream=stream)
+    query = "X-Amz-Credential=hunter2%2F2026&X-Amz-Expires=60&X-Amz-Signature=hunter2&x-amz-security-token=hunter2"
+    structlog.get_logger("test").info("moved", to=f"https://s3.example/b/k?{query}", path=f"/b/k?{query}")
+    logging.getLogger("urllib3.connectionpool").debug("GET /b/k?%s", query)
+    assert "hunter2" not in stream.getvalue()
+    assert stream.getvalue().count("X-Amz-Expires=60") == 2
+
+
 def test_names_that_tell_of_secrets_hide_their_values() -> None:
     hidden = hide_secrets(None, "info", {"event": "e", "api_key": "k", "Authorization": "Bearer x", "tokens_seen": 3})
     assert hidden == {"event": "e", "api_key": "[hidden]", "Authorization": "[hidden]", "tokens_seen": "[hidden]"}

@@ -1,11 +1,13 @@
 """Images: lists, one image, its pictures, what resembles it, and new ones."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response, status
+from starlette.responses import RedirectResponse
 
 from astrolens.console.api.parameters import After, Context, Filter, ImageId, Limit
+from astrolens.console.archive import LINK_S
 from astrolens.console.intake import Accepted, Room, UrlSubmission
 from astrolens.console.model_client import UnknownToModel
 from astrolens.console.problems import Problem, responses
@@ -16,6 +18,9 @@ from astrolens.console.views import ImageDetail, ImagePage, SimilarImages
 router = APIRouter(tags=["images"])
 
 _MISSING = responses(s404="No such image.")
+_ELSEWHERE: dict[int | str, dict[str, Any]] = {
+    307: {"description": "The object store serves it, at an address that is good for an hour and a secret."}
+}
 _MAX_JSON_BYTES = 1024 * 1024
 
 
@@ -81,15 +86,28 @@ async def get_image(context: Context, image_id: ImageId) -> ImageDetail:
 @router.get(
     "/images/{image_id}/cutout",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}, "description": "JPEG, at most 256 px a side."}, **_MISSING},
+    responses={
+        200: {"content": {"image/jpeg": {}}, "description": "JPEG, at most 256 px a side."},
+        **_ELSEWHERE,
+        **_MISSING,
+    },
 )
-async def get_cutout(context: Context, request: Request, image_id: ImageId) -> Response:
+async def get_cutout(
+    context: Context,
+    request: Request,
+    image_id: ImageId,
+    stream: Annotated[
+        bool, Query(description="From here, whatever the settings say: a page may read pixels of its own origin only.")
+    ] = False,
+) -> Response:
     """The canonical picture that model, console and alerts read. It never changes: cache it for ever."""
     etag = f'"{image_id}"'
     scope = "private" if context.login_needed else "public"
     headers = {"ETag": etag, "Cache-Control": f"{scope}, max-age=31536000, immutable"}
     if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
+    if not stream and (link := await context.archive.cutout_link(image_id)) is not None:
+        return _redirect(link)
     return Response(await context.archive.cutout(image_id), media_type="image/jpeg", headers=headers)
 
 
@@ -98,14 +116,17 @@ async def get_cutout(context: Context, request: Request, image_id: ImageId) -> R
     response_class=Response,
     responses={
         200: {"content": {"application/octet-stream": {}}, "description": "The bytes as they came."},
+        **_ELSEWHERE,
         **_MISSING,
     },
 )
 async def get_original(context: Context, image_id: ImageId) -> Response:
     """The bytes as they came, as a download and never shown inline: they are a stranger's."""
     original = await context.archive.original(image_id)
+    if (link := await context.archive.original_link(original)) is not None:
+        return _redirect(link)
     return Response(
-        original.data,
+        await context.archive.original_bytes(original),
         media_type=original.media_type,
         headers={
             "Content-Disposition": f'attachment; filename="{original.filename}"',
@@ -181,6 +202,12 @@ async def get_room(context: Context) -> Room:
 async def analyze_again(context: Context, image_id: ImageId) -> AnalyzeAgain:
     """Analyse an image again with the model in use; a dead-lettered one gets its second chance."""
     return await context.repair.analyze_again(image_id)
+
+
+def _redirect(link: str) -> Response:
+    # The redirect is remembered for less long than the link is good, so that nobody follows a dead one.
+    headers = {"Cache-Control": f"private, max-age={LINK_S * 0.8:.0f}"}
+    return RedirectResponse(link, status_code=status.HTTP_307_TEMPORARY_REDIRECT, headers=headers)
 
 
 async def _submission(request: Request) -> UrlSubmission:

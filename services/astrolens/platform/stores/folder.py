@@ -91,6 +91,18 @@ class FolderImageStore:
 
         await asyncio.get_running_loop().run_in_executor(self._threads, delete_all)
 
+    async def link(
+        self,
+        key: str,
+        *,
+        media_type: str,  # noqa: ARG002 - the port's
+        expires_s: float,  # noqa: ARG002 - the port's
+        filename: str | None = None,  # noqa: ARG002 - the port's
+    ) -> str | None:
+        """None: a folder serves nobody but its own processes."""
+        checked_key(key)
+        return None
+
     def _check_writable(self) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         probe = self._root / f".probe-{secrets.token_hex(8)}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from astrolens.platform.errors import PermanentError
 
@@ -16,7 +16,7 @@ class S3Options:
 
     access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
-    expire_ordinary_days: int = 0
+    public_url: str = ""
 
 
 class ImageStore(Protocol):
@@ -52,6 +52,40 @@ class ImageStore(Protocol):
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove; a missing key is no error."""
+
+    async def link(self, key: str, *, media_type: str, expires_s: float, filename: str | None = None) -> str | None:
+        """An address at which whoever knows it gets these bytes for a while; None where the store gives none.
+
+        It is a secret: it belongs into the answer to who asked, and into no log. Whether anything lies under the key
+        is not asked.
+
+        Args:
+            key: What to get.
+            media_type: What the bytes are served as, whatever they were put as.
+            expires_s: How long the address is good for, seconds.
+            filename: Serve them as a download of this name, never shown in a page: for what strangers sent.
+        """
+
+
+@runtime_checkable
+class Expiry(Protocol):
+    """What a store may have beside `ImageStore`: a rule by which it takes marked originals by itself.
+
+    A missing key is no error: what is gone needs no mark.
+    """
+
+    async def expire_after(self, days: int) -> None:
+        """Take marked originals at this age; 0 takes the rule away, and nothing goes any more.
+
+        Raises:
+            ConfigurationError: The credentials may not set the rule.
+        """
+
+    async def mark_expendable(self, keys: Sequence[str]) -> None:
+        """Let the rule take these originals once they are old enough."""
+
+    async def keep(self, keys: Sequence[str]) -> None:
+        """Take the mark back; where there is none, nothing happens."""
 
 
 def original_key(sha256: str) -> str:

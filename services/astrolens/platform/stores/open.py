@@ -73,7 +73,7 @@ def _s3(parts: SplitResult, options: S3Options) -> ImageStore:
         secret_key=secret_key,
         secure=parts.scheme == "s3+https",
         region=next(iter(parse_qs(parts.query).get("region", [])), None),
-        expire_ordinary_days=options.expire_ordinary_days,
+        public_url=options.public_url,
     )
 
 

@@ -9,9 +9,11 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import certifi
 import urllib3
@@ -39,6 +41,10 @@ _MISSING = frozenset({"NoSuchKey", "ResourceNotFound"})
 _ALREADY = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 _WRONG_KEYS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "AuthorizationHeaderMalformed"})
 
+_NO_RULES = frozenset({"AccessDenied", "NotImplemented", "MethodNotAllowed"})
+
+RULE = "astrolens-expendable-originals"
+"""Name of the one life-cycle rule."""
 EXPENDABLE = ("astrolens", "expendable")
 """The tag that lets the life-cycle rule take an original. Nothing has it unless `mark_expendable` gave it."""
 
@@ -64,7 +70,7 @@ class S3ImageStore:
         secret_key: str,
         secure: bool,
         region: str | None = None,
-        expire_ordinary_days: int = 0,
+        public_url: str = "",
     ) -> None:
         """Compose; nothing is opened.
 
@@ -75,14 +81,17 @@ class S3ImageStore:
             secret_key: Password.
             secure: Whether to speak TLS.
             region: Region, where the server has several.
-            expire_ordinary_days: Age at which originals marked expendable go; 0 keeps everything.
+            public_url: Address at which browsers reach the server, for `link`; empty: it gives no links.
 
         Raises:
             ConfigurationError: Endpoint or bucket is no valid name.
         """
         self._name = f"{endpoint}/{bucket}"
         self._bucket = bucket
-        self._expire_days = expire_ordinary_days
+        self._public_url = public_url
+        self._region = region
+        self._keys = access_key, secret_key
+        self._signer: Minio | None = None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="images")
         try:
             self._client, self._putter = (
@@ -100,7 +109,7 @@ class S3ImageStore:
             raise ConfigurationError(f"ASTROLENS_IMAGES_URL: {self._name}: {error}") from None
 
     async def open(self) -> None:
-        """Find or create the bucket, and set its life-cycle rule.
+        """Find or create the bucket.
 
         Raises:
             ConfigurationError: The keys are refused, or the bucket is missing and may not be created.
@@ -156,30 +165,92 @@ class S3ImageStore:
         """Remove; a missing key is no error."""
         await self._run(partial(self._delete, [checked_key(key) for key in keys]))
 
-    async def presigned_url(self, key: str, *, valid_s: float = 300.0) -> str:
-        """A URL under which anyone can get one object for a while, without credentials.
+    async def link(self, key: str, *, media_type: str, expires_s: float, filename: str | None = None) -> str | None:
+        """A presigned address at the public URL; None where there is no such URL.
 
-        It names this store's endpoint, which only helps who can reach that. Signing asks no server.
+        Signing asks no server, but for its region: once, and only where the store's URL does not name it.
         """
-        sign = partial(self._client.presigned_get_object, self._bucket, checked_key(key))
-        return await self._run(partial(sign, expires=timedelta(seconds=valid_s)))
+        checked_key(key)
+        if not self._public_url:
+            return None
+        if self._signer is None:
+            self._signer = await self._run(self._make_signer)
+        served_as = {"response-content-type": media_type, "response-cache-control": f"private, max-age={expires_s:.0f}"}
+        if filename is not None:
+            served_as["response-content-disposition"] = f'attachment; filename="{filename}"'
+        return self._signer.presigned_get_object(
+            self._bucket,
+            key,
+            expires=timedelta(seconds=expires_s),
+            response_headers=served_as,  # type: ignore[arg-type]  # a dict is invariant in what it holds
+        )
+
+    async def expire_after(self, days: int) -> None:
+        """Take marked originals at this age, by one life-cycle rule of the bucket; 0 takes the rule away.
+
+        Rules of others in the bucket stay.
+
+        Raises:
+            ConfigurationError: The credentials may not set the rule, or the server knows none.
+        """
+        await self._run(partial(self._expire_after, days))
 
     async def mark_expendable(self, keys: Sequence[str]) -> None:
         """Let the life-cycle rule take these originals once they are old enough."""
-        mark = (partial(self._client.set_object_tags, self._bucket, checked_key(key), _mark()) for key in keys)
-        await asyncio.gather(*(self._run(call) for call in mark))
+        await self._tag(keys, partial(self._client.set_object_tags, tags=_mark()))
 
     async def keep(self, keys: Sequence[str]) -> None:
-        """Take the mark back: labelled and anomalous images stay."""
-        unmark = (partial(self._client.delete_object_tags, self._bucket, checked_key(key)) for key in keys)
-        await asyncio.gather(*(self._run(call) for call in unmark))
+        """Take the mark back; where there is none, nothing happens."""
+        await self._tag(keys, self._client.delete_object_tags)
+
+    async def _tag(self, keys: Sequence[str], change: Callable[..., Any]) -> None:
+        async def change_one(key: str) -> None:
+            # The port's contract: what is gone needs no mark.
+            with suppress(ObjectMissing):
+                await self._run(partial(change, self._bucket, checked_key(key)))
+
+        await asyncio.gather(*map(change_one, keys))
+
+    def _make_signer(self) -> Minio:
+        public, (access_key, secret_key) = urlsplit(self._public_url), self._keys
+        return Minio(
+            public.netloc,
+            access_key=access_key,
+            secret_key=secret_key,
+            secure=public.scheme == "https",
+            region=self._region or self._told_region(),
+        )
+
+    def _told_region(self) -> str:
+        # A signature names the region. The client asks the server for it, but tells it only in what it signs.
+        signed = urlsplit(self._client.presigned_get_object(self._bucket, "any"))
+        return parse_qs(signed.query)["X-Amz-Credential"][0].split("/")[2]
+
+    def _expire_after(self, days: int) -> None:
+        try:
+            before = self._client.get_bucket_lifecycle(self._bucket)
+            rules = [] if before is None else before.rules
+            others = [rule for rule in rules if rule.rule_id != RULE]
+            if days:
+                self._client.set_bucket_lifecycle(self._bucket, lifecycle(days, others=others))
+            elif others and len(others) < len(rules):
+                self._client.set_bucket_lifecycle(self._bucket, LifecycleConfig(others))
+            elif rules and not others:
+                self._client.delete_bucket_lifecycle(self._bucket)
+        except S3Error as error:
+            if error.code not in _NO_RULES:
+                raise
+            if days:
+                raise ConfigurationError(
+                    f"ASTROLENS_S3_EXPIRE_ORDINARY_DAYS: {self._name} takes no life-cycle rule from these credentials "
+                    f"({error.code}); allow it, or set 0"
+                ) from None
+            # Who may not set a rule has set none: there is nothing to take away.
 
     def _open(self) -> None:
         try:
             if not self._client.bucket_exists(self._bucket):
                 self._create()
-            if self._expire_days:
-                self._client.set_bucket_lifecycle(self._bucket, lifecycle(self._expire_days))
         except S3Error as error:
             if error.code in _WRONG_KEYS:
                 raise ConfigurationError(
@@ -244,15 +315,15 @@ class S3ImageStore:
             raise StoreUnavailable(f"the image store {self._name} does not answer: {type(error).__name__}") from error
 
 
-def lifecycle(days: int) -> LifecycleConfig:
-    """The one life-cycle rule: originals that carry the mark go when they are `days` old; nothing else ever does."""
+def lifecycle(days: int, *, others: Sequence[Rule] = ()) -> LifecycleConfig:
+    """The rule beside the bucket's others: originals that carry the mark go at this age; nothing else ever does."""
     rule = Rule(
         status=ENABLED,
-        rule_id="astrolens-expendable-originals",
+        rule_id=RULE,
         rule_filter=Filter(and_operator=AndOperator(prefix=ORIGINALS, tags=_mark())),
         expiration=Expiration(days=days),
     )
-    return LifecycleConfig([rule])
+    return LifecycleConfig([*others, rule])
 
 
 def _pool(kind: type[urllib3.PoolManager]) -> urllib3.PoolManager:

@@ -16,6 +16,9 @@ export const url = (path) => `${route.base}/api${path}`;
 /** An address that the API gave, below the prefix that a proxy puts before every path. */
 export const local = (path) => (path.startsWith("/") ? `${route.base}${path}` : path);
 
+/** The address of a picture whose pixels are read: from the console itself, where pictures come from an object store. */
+export const readable = (picture) => `${picture}?stream=true`;
+
 function sentence(body, status) {
   const detail = body?.detail ?? body?.message ?? body?.error;
   if (typeof detail === "string") return detail;

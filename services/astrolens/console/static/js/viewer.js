@@ -1,6 +1,7 @@
 // The image on a canvas: zoom, pan, stretch, invert, scale bar, north and east where they are known.
 
 import { computed, onBeforeUnmount, onMounted, ref, watch } from "vue";
+import { readable } from "astrolens/js/api.js";
 import { DEFAULT_VIEW, lookup, niceArcsec, percentiles } from "astrolens/js/stretch.js";
 
 const MAX_ZOOM = 32;
@@ -85,7 +86,7 @@ export const ImageViewer = {
       const mine = ++loading;
       const image = new Image();
       image.decoding = "async";
-      image.src = props.src;
+      image.src = readable(props.src);
       try {
         await image.decode();
       } catch {

@@ -110,7 +110,7 @@ export default {
       for (const item of items) {
         if (warm.has(item.image_id)) continue;
         const image = new Image();
-        image.src = item.cutout;
+        image.src = api.readable(item.cutout);
         warm.set(item.image_id, image);
       }
       for (const id of [...warm.keys()].slice(0, -8)) warm.delete(id);
