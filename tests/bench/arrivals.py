@@ -2,7 +2,7 @@
 
 A loader that waits for its last answer before it sends the next picture would hide every delay it has caused
 (coordinated omission), so latency is counted from the moment a picture was due, not from when it could be sent.
-Run as a process of its own: `python -m tests.bench.arrivals URL FOLDER COUNT SECONDS BATCH`; it prints JSON.
+Run as a process of its own: `python -m tests.bench.arrivals URL FOLDER COUNT SECONDS PACKET BATCH`; it prints JSON.
 """
 
 import argparse
@@ -19,9 +19,6 @@ import httpx
 
 from tests.e2e.conftest import feed_folder
 
-PACKET = 64
-"""Pictures in one request."""
-
 _CONCURRENT = 8
 _JPEG_START = b"\xff\xd8"
 _DISTINCT = 5_000
@@ -35,14 +32,16 @@ class Schedule:
     Attributes:
         count: Pictures.
         seconds: Length of the visit, seconds; packets are spread evenly over it.
+        packet: Pictures in one request.
     """
 
     count: int
     seconds: float
+    packet: int = 64
 
     def due_s(self, index: int) -> float:
         """Seconds after the beginning at which picture `index` is due: with its packet, when the packet is complete."""
-        last_of_packet = min((index // PACKET + 1) * PACKET, self.count)
+        last_of_packet = min((index // self.packet + 1) * self.packet, self.count)
         return self.seconds * last_of_packet / self.count
 
 
@@ -52,7 +51,9 @@ def visit_folder(folder: Path, count: int) -> Path:
     originals = sorted(scratch.iterdir())
     folder.mkdir()
     for index, original in zip(range(count), itertools.cycle(originals), strict=False):
-        (folder / f"{index:06}.jpg").write_bytes(_commented(original.read_bytes(), f"{index:06}".encode()))
+        (folder / f"{index:06}.jpg").write_bytes(
+            _commented(original.read_bytes(), f"{folder.name} {index:06}".encode())
+        )
     shutil.rmtree(scratch)
     return folder
 
@@ -83,7 +84,7 @@ async def send(url: str, folder: Path, schedule: Schedule, batch: str) -> dict[s
         async def packet(start: int) -> None:
             nonlocal late_s
             await asyncio.sleep(max(0.0, schedule.due_s(start) - (time.perf_counter() - clock)))
-            group = paths[start : start + PACKET]
+            group = paths[start : start + schedule.packet]
             async with places:
                 late_s = max(late_s, time.perf_counter() - clock - schedule.due_s(start))
                 files = [("file", (path.name, path.read_bytes(), "image/jpeg")) for path in group]
@@ -91,7 +92,7 @@ async def send(url: str, folder: Path, schedule: Schedule, batch: str) -> dict[s
                 fields = {"batch": batch, "survey": "sdss", "observations": known}
                 (await client.post("/api/images", data=fields, files=files)).raise_for_status()
 
-        for start in range(0, schedule.count, PACKET):
+        for start in range(0, schedule.count, schedule.packet):
             tasks.create_task(packet(start))
     return {"began": began, "sent_s": time.perf_counter() - clock, "late_s": late_s, "cpu_s": time.process_time()}
 
@@ -103,9 +104,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("count", type=int)
     parser.add_argument("seconds", type=float)
+    parser.add_argument("packet", type=int)
     parser.add_argument("batch")
     told = parser.parse_args()
-    schedule = Schedule(told.count, told.seconds)
+    schedule = Schedule(told.count, told.seconds, told.packet)
     json.dump(asyncio.run(send(told.url, told.folder, schedule, told.batch)), sys.stdout)
 
 

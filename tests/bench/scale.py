@@ -45,7 +45,10 @@ def main() -> None:
     told = parser.parse_args()
     lines = told.stack.read_text().splitlines()
     stack = dict(line.split("=", 1) for line in lines if "=" in line)
-    steady = Schedule(int(told.steady_rate * told.steady_seconds), told.steady_seconds)
+    # Half a second of pictures a packet; a visit comes in larger ones.
+    steady = Schedule(
+        int(told.steady_rate * told.steady_seconds), told.steady_seconds, packet=max(1, int(told.steady_rate / 2))
+    )
     visit = Schedule(told.images, told.seconds)
     runs = []
     with tempfile.TemporaryDirectory(prefix="astrolens-scale-") as scratch:
@@ -108,12 +111,11 @@ def _stretch(system: System, meter: Meter, folder: Path, schedule: Schedule) -> 
     """Send one schedule, wait until nothing is in flight, and say what it took."""
     before = system.status()["received"]
     batch = f"scale-{uuid.uuid4().hex[:8]}"
-    command = [sys.executable, "-m", "tests.bench.arrivals", system.url, str(folder)]
+    told_when = [str(value) for value in (schedule.count, schedule.seconds, schedule.packet)]
+    command = [sys.executable, "-m", "tests.bench.arrivals", system.url, str(folder), *told_when, batch]
     backlog = 0
     meter.start()
-    with subprocess.Popen(
-        [*command, str(schedule.count), str(schedule.seconds), batch], text=True, stdout=subprocess.PIPE
-    ) as sending:
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as sending:
         began = time.monotonic()
         while True:
             status = system.status()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.bench.arrivals import PACKET, Schedule, visit_folder
+from tests.bench.arrivals import Schedule, visit_folder
 from tests.bench.capacity import CEILING, NIGHTS, Cost, fit, images_per_s, limits, pods
 from tests.bench.latency import Journey, summary
 
@@ -17,8 +17,8 @@ from tests.bench.latency import Journey, summary
 def test_a_schedule_ends_when_it_says_and_a_packet_is_due_when_it_is_complete() -> None:
     schedule = Schedule(count=10_000, seconds=39.0)
     assert schedule.due_s(9_999) == 39.0
-    assert schedule.due_s(0) == schedule.due_s(PACKET - 1) == pytest.approx(39.0 * PACKET / 10_000)
-    assert schedule.due_s(PACKET) == pytest.approx(2 * schedule.due_s(0))
+    assert schedule.due_s(0) == schedule.due_s(schedule.packet - 1) == pytest.approx(39.0 * schedule.packet / 10_000)
+    assert schedule.due_s(schedule.packet) == pytest.approx(2 * schedule.due_s(0))
 
 
 def test_the_pictures_of_a_visit_are_pictures_and_no_two_have_the_same_bytes(
