@@ -1,5 +1,6 @@
 """The REST API as commands call it: one address, one token, failures as one sentence."""
 
+import os
 from typing import Any
 
 import httpx
@@ -39,8 +40,9 @@ def address(url: str | None) -> str:
 
 
 def headers(token: str | None) -> dict[str, str]:
-    """The headers that say who calls."""
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    """The headers that say who calls, and in which trace where the environment names one (`TRACEPARENT`)."""
+    wanted = {"Authorization": f"Bearer {token}"} if token else {}
+    return wanted | ({"traceparent": trace} if (trace := os.environ.get("TRACEPARENT")) else {})
 
 
 def connect(url: str | None, token: str | None) -> httpx.Client:

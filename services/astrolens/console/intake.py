@@ -7,7 +7,7 @@ nobody refers to: sending it again finds them there.
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from astrolens.contracts.topics import IMAGES_SUBMITTED
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, original_key
 from astrolens.platform.stores.records import RecordStore
+from astrolens.platform.tracing import OFF, UPLOAD, Arrivals, Tracing
 
 SOURCE = "upload"
 """What receipts of this door name as their source."""
@@ -142,6 +143,7 @@ class Intake:
         books: Bookkeeper,
         max_in_flight: int,
         max_image_bytes: int,
+        tracing: Tracing = OFF,
     ) -> None:
         self._records = records
         self._images = images
@@ -149,6 +151,9 @@ class Intake:
         self._books = books
         self._max_in_flight = max_in_flight
         self._max_image_bytes = max_image_bytes
+        self._tracing = tracing
+        self.on_booked: Callable[[Sequence[Receipt]], None] | None = None
+        """Told of the receipts that are new in the books."""
         self._uploads = 0
         self._arriving = 0
 
@@ -157,17 +162,20 @@ class Intake:
         in_flight = await self._books.in_flight() + self._arriving
         return Room(in_flight=in_flight, max_in_flight=self._max_in_flight, room=self._max_in_flight - in_flight)
 
-    async def upload(self, content_type: str, chunks: AsyncIterator[bytes]) -> Accepted:
+    async def upload(
+        self, content_type: str, chunks: AsyncIterator[bytes], *, traceparent: str | None = None
+    ) -> Accepted:
         """Take a multipart body in.
 
         Args:
             content_type: The request's header.
             chunks: The body as it streams in.
+            traceparent: The caller's trace context, which the traces of its images continue.
 
         Raises:
             Problem: 429 where the pipeline is full, 422 where the body cannot be used.
         """
-        with self._admitted():
+        with self._admitted(), self._tracing.arriving(UPLOAD, traceparent=traceparent, source=SOURCE) as traces:
             await self._require_room()
             shelf = _Shelf(self._images)
             arrived = 0
@@ -181,20 +189,24 @@ class Intake:
             try:
                 fields = await read_multipart(content_type, chunks, max_file_bytes=self._max_image_bytes, take=take)
                 await shelf.store()
-                batch, receipts = self._of_files(shelf.files, fields)
+                batch, receipts = self._of_files(shelf.files, fields, traces)
                 return await self._book(batch, receipts)
             except MalformedBody as error:
                 raise Problem(422, "Unreadable upload", f"The body cannot be used: {error}.") from error
             finally:
                 self._arriving -= arrived
 
-    async def submit(self, submission: UrlSubmission) -> Accepted:
+    async def submit(self, submission: UrlSubmission, *, traceparent: str | None = None) -> Accepted:
         """Take addresses in; the ingestor fetches them.
+
+        Args:
+            submission: The addresses.
+            traceparent: The caller's trace context, which the traces of its images continue.
 
         Raises:
             Problem: 429 where the pipeline is full, 422 where an address cannot be fetched by anybody.
         """
-        with self._admitted():
+        with self._admitted(), self._tracing.arriving(UPLOAD, traceparent=traceparent, source=SOURCE) as traces:
             await self._require_room()
             batch = submission.batch or _new_batch()
             wanted = [each if isinstance(each, UrlToFetch) else UrlToFetch(url=each) for each in submission.urls]
@@ -207,7 +219,7 @@ class Intake:
                     )
                 name = parts.path.rsplit("/", 1)[-1] or parts.hostname
                 observation = each.observation(survey=submission.survey, name=name, url=each.url)
-                receipts.append(_receipt(batch, ref, observation))
+                receipts.append(_receipt(batch, ref, observation, traces))
             return await self._book(batch, receipts)
 
     @contextmanager
@@ -229,7 +241,9 @@ class Intake:
                 "nothing of this request was taken in; send it again shortly.",
             )
 
-    def _of_files(self, files: Sequence[UploadedFile], fields: dict[str, str]) -> tuple[str, list[Receipt]]:
+    def _of_files(
+        self, files: Sequence[UploadedFile], fields: dict[str, str], traces: Arrivals
+    ) -> tuple[str, list[Receipt]]:
         if not files:
             raise MalformedBody("it holds no file; give each a part with a filename")
         try:
@@ -247,7 +261,7 @@ class Intake:
         known = [each or Described() for each in described] + [Described()] * (len(files) - len(described))
         refs = _distinct(each.ref or file.filename or "unnamed" for each, file in zip(known, files, strict=True))
         receipts = [
-            _receipt(batch, ref, each.observation(survey=survey, name=ref.rsplit("/", 1)[-1]), file=file)
+            _receipt(batch, ref, each.observation(survey=survey, name=ref.rsplit("/", 1)[-1]), traces, file=file)
             for file, each, ref in zip(files, known, refs, strict=True)
         ]
         return batch, [self._refused(each) if files[n].data is None else each for n, each in enumerate(receipts)]
@@ -262,6 +276,8 @@ class Intake:
 
     async def _book(self, batch: str, receipts: Sequence[Receipt]) -> Accepted:
         new = await self._records.insert(Collection.RECEIPTS, receipts)
+        if self.on_booked is not None:
+            self.on_booked([each for each in receipts if each.receipt_id in new])
         self._outlet.release(
             Collection.RECEIPTS, [(each.receipt_id, each.pending) for each in receipts if each.receipt_id in new]
         )
@@ -303,9 +319,15 @@ class _Shelf:
             await asyncio.sleep(0)
 
 
-def _receipt(batch: str, ref: str, observation: Observation, *, file: UploadedFile | None = None) -> Receipt:
+def _receipt(
+    batch: str, ref: str, observation: Observation, traces: Arrivals, *, file: UploadedFile | None = None
+) -> Receipt:
     identity = receipt_id(SOURCE, batch, ref)
-    event: PendingEvent = ImageSubmitted.of(identity, service="console").pending(topic=IMAGES_SUBMITTED, key=identity)
+    event: PendingEvent = ImageSubmitted.of(identity, service="console").pending(
+        topic=IMAGES_SUBMITTED,
+        key=identity,
+        traceparent=traces.begin(identity, receipt_id=identity, survey=observation.survey, batch=batch),
+    )
     return Receipt(
         receipt_id=identity,
         source=SOURCE,

@@ -18,9 +18,11 @@ class Event(Contract):
     schema_version: Literal[1] = 1
     occurred_at: UtcTime
 
-    def pending(self, *, topic: str, key: str) -> PendingEvent:
-        """The event as it rides in the document that caused it."""
-        return PendingEvent(event_id=self.event_id, topic=topic, key=key, payload=self.model_dump_json())
+    def pending(self, *, topic: str, key: str, traceparent: str | None = None) -> PendingEvent:
+        """The event as it rides in the document that caused it, with the trace context of its cause, where traced."""
+        return PendingEvent(
+            event_id=self.event_id, topic=topic, key=key, payload=self.model_dump_json(), traceparent=traceparent
+        )
 
 
 def producer(service: str) -> str:

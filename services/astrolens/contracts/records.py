@@ -26,6 +26,7 @@ class PendingEvent(Contract):
     payload: str
     binary: bool = False
     content_type: str = "application/json"
+    traceparent: str | None = Field(default=None, description="W3C trace context of what caused it, where traced.")
 
 
 class Reason(Contract):
@@ -168,6 +169,7 @@ class ImageRecord(Contract):
     phash: str = Field(description="64-bit perceptual hash, 16 hexadecimal digits.")
     near_duplicates: tuple[NearDuplicate, ...] = ()
     state: ImageState = ImageState.INGESTED
+    received_at: UtcTime | None = Field(default=None, description="When the arrival that brought it was booked.")
     ingested_at: UtcTime
     offered_at: UtcTime = Field(description="When its pending analysis was last published.")
     reason: Reason | None = None

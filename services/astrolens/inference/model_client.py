@@ -16,6 +16,7 @@ from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
 from astrolens.inference.analyzer import Picture
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.retry import Patience, retry
+from astrolens.platform.tracing import ANALYZE_MANY, OFF, Tracing
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import InferenceStub
 
@@ -50,6 +51,7 @@ class GrpcModel:
         stopping: Ends every waiting between two attempts.
         clock: Gives the present time, UTC.
         patience: How long a call is tried again while the server is away or busy.
+        tracing: Carries the traces of the images to the server.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class GrpcModel:
         stopping: asyncio.Event,
         clock: Callable[[], datetime] = utc_now,
         patience: Patience = _PATIENCE,
+        tracing: Tracing = OFF,
     ) -> None:
         self._address = address
         self._stopping = stopping
         self._clock = clock
         self._patience = patience
+        self._tracing = tracing
         self._channel: grpc.aio.Channel | None = None
 
     async def open(self) -> None:
@@ -116,8 +120,10 @@ class GrpcModel:
         return answers
 
     async def _call(self, request: pb.AnalyzeManyRequest) -> pb.AnalyzeManyResponse:
+        images = [item.image_id for item in request.items]
         try:
-            return await InferenceStub(self._opened()).AnalyzeMany(request, timeout=_CALL_S)
+            with self._tracing.calling(ANALYZE_MANY, address=self._address, keys=images) as call:
+                return await InferenceStub(self._opened()).AnalyzeMany(request, timeout=_CALL_S, metadata=call.metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() in _OUR_FAULT:
                 raise

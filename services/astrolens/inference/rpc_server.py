@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 from astrolens.inference.handlers import InferenceHandlers
 from astrolens.inference.model_service import ModelService
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.tracing import OFF, Tracing
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import add_InferenceServicer_to_server
 
@@ -30,11 +31,12 @@ class RpcServer:
 
     Args:
         address: host:port; port 0 lets the system choose.
+        tracing: Continues the traces of callers.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, tracing: Tracing = OFF) -> None:
         self._address = address
-        self._handlers = InferenceHandlers()
+        self._handlers = InferenceHandlers(tracing)
         self._health = HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.port = 0

@@ -19,6 +19,7 @@ from astrolens.contracts.records import (
 )
 from astrolens.platform.stores.images import cutout_key, original_key
 from astrolens.platform.stores.records import Change, Clause
+from astrolens.platform.tracing import traceparent_of
 from astrolens.science.cutouts import Cutout
 
 SERVICE = "ingestor"
@@ -119,7 +120,10 @@ def image_record(arrival: Arrival, cutout: Cutout, links: tuple[NearDuplicate, .
         cutout=info,
         phash=cutout.phash,
         near_duplicates=links,
+        received_at=receipt.received_at,
         ingested_at=now,
         offered_at=now,
-        pending=(event.pending(topic=topics.IMAGES_INGESTED, key=image),),
+        pending=(
+            event.pending(topic=topics.IMAGES_INGESTED, key=image, traceparent=traceparent_of(receipt.receipt_id)),
+        ),
     )

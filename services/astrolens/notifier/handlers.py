@@ -6,6 +6,7 @@ from astrolens.contracts.events import ImageAnalyzed
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier.alerting import AlertService
 from astrolens.platform.bus import Refusal
+from astrolens.platform.tracing import note
 
 
 def image_analyzed(alerts: AlertService) -> Callable[[Sequence[ImageAnalyzed]], Awaitable[Sequence[Refusal]]]:
@@ -14,6 +15,8 @@ def image_analyzed(alerts: AlertService) -> Callable[[Sequence[ImageAnalyzed]], 
     async def handle(events: Sequence[ImageAnalyzed]) -> Sequence[Refusal]:
         suspects = [event.image_id for event in events if event.verdict is Verdict.ANOMALY]
         others = [event.image_id for event in events if event.verdict is not Verdict.ANOMALY]
+        for event in events:
+            note(event.image_id, image_id=event.image_id, survey=event.survey, verdict=event.verdict.value)
         refused = await alerts.reconcile(suspects, others)
         return [Refusal(event, refused[event.image_id]) for event in events if event.image_id in refused]
 

@@ -122,12 +122,13 @@ def next_record(
     )
 
 
-def messages(alert: Alert, topic: str) -> tuple[PendingEvent, PendingEvent]:
+def messages(alert: Alert, topic: str, *, traceparent: str | None = None) -> tuple[PendingEvent, PendingEvent]:
     """The Avro packet and its JSON twin; both are the same message and carry the same event id.
 
     Args:
         alert: What to tell.
         topic: The public topic of the alert's Avro packets.
+        traceparent: The trace context of the analysis it tells of; a header, never part of the alert.
     """
     return (
         PendingEvent(
@@ -137,9 +138,14 @@ def messages(alert: Alert, topic: str) -> tuple[PendingEvent, PendingEvent]:
             payload=base64.b64encode(packets.encode_packet(alert)).decode("ascii"),
             binary=True,
             content_type=packets.CONTENT_TYPE,
+            traceparent=traceparent,
         ),
         PendingEvent(
-            event_id=alert.event_id, topic=json_twin_topic(topic), key=alert.image_id, payload=packets.json_twin(alert)
+            event_id=alert.event_id,
+            topic=json_twin_topic(topic),
+            key=alert.image_id,
+            payload=packets.json_twin(alert),
+            traceparent=traceparent,
         ),
     )
 

@@ -136,8 +136,12 @@ def dead_letter(record: RawRecord, *, service: str, error_type: str, error: str,
 
 
 def origin_headers(letter: DeadLetter) -> dict[str, str]:
-    """Headers of the published dead letter: where it came from and why; its own headers exactly, in base64."""
-    return {
+    """Headers of the published dead letter: where it came from and why; its own headers exactly, in base64.
+
+    The trace context is repeated in the open, so that the trace goes on with whoever mends it.
+    """
+    traced = {name: _text(value) for name, value in letter.headers if name == "traceparent"}
+    return traced | {
         "content-type": "application/octet-stream",
         "dead_letter_id": letter.dead_letter_id,
         "origin_topic": letter.topic,
@@ -149,6 +153,10 @@ def origin_headers(letter: DeadLetter) -> dict[str, str]:
         "error": letter.error,
         "dead_lettered_at": letter.dead_lettered_at.isoformat(),
     }
+
+
+def _text(value: str) -> str:
+    return base64.b64decode(value).decode("ascii", errors="replace")
 
 
 def _base64(data: bytes) -> str:

@@ -14,6 +14,7 @@ from astrolens.console.problems import Problem, responses
 from astrolens.console.queries import Sort
 from astrolens.console.repair import AnalyzeAgain
 from astrolens.console.views import ImageDetail, ImagePage, SimilarImages
+from astrolens.platform.tracing import TRACEPARENT
 
 router = APIRouter(tags=["images"])
 
@@ -172,11 +173,12 @@ async def submit_images(context: Context, request: Request) -> Accepted:
     Nothing is decoded here. Follow what becomes of it at `progress_url`, or in `GET /api/receipts?batch=…`.
     """
     content_type = request.headers.get("content-type", "")
+    traceparent = request.headers.get(TRACEPARENT)
     match content_type.partition(";")[0].strip().lower():
         case "multipart/form-data":
-            return await context.intake.upload(content_type, request.stream())
+            return await context.intake.upload(content_type, request.stream(), traceparent=traceparent)
         case "application/json":
-            return await context.intake.submit(await _submission(request))
+            return await context.intake.submit(await _submission(request), traceparent=traceparent)
         case other:
             raise Problem(
                 415,
@@ -199,9 +201,9 @@ async def get_room(context: Context) -> Room:
     responses=_MISSING,
     tags=["images"],
 )
-async def analyze_again(context: Context, image_id: ImageId) -> AnalyzeAgain:
+async def analyze_again(context: Context, request: Request, image_id: ImageId) -> AnalyzeAgain:
     """Analyse an image again with the model in use; a dead-lettered one gets its second chance."""
-    return await context.repair.analyze_again(image_id)
+    return await context.repair.analyze_again(image_id, traceparent=request.headers.get(TRACEPARENT))
 
 
 def _redirect(link: str) -> Response:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import time_ns
 from typing import Any, Literal, Protocol
 
 from astrolens.contracts import ids
@@ -24,6 +25,7 @@ class Offer:
         data: The bytes as they came; None where it is refused without any.
         refusal: Why it is not worth decoding.
         position: Where the source goes on after this one.
+        began_ns: When fetching it began, nanoseconds since the epoch; its trace begins then.
     """
 
     ref: str
@@ -31,6 +33,7 @@ class Offer:
     data: bytes | None = None
     refusal: Reason | None = None
     position: Position | None = None
+    began_ns: int = field(default_factory=time_ns, compare=False)
 
     def arrival(self, *, source: str, batch: str, now: datetime) -> Arrival:
         """The offer as an arrival at `now`."""

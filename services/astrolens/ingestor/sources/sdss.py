@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime, timedelta
+from time import time_ns
 from typing import Final
 
 import structlog
@@ -81,6 +82,7 @@ class SdssSource:
         self._sleep = sleep
         self._first_pause_s = first_pause_s
         self._bad_in_a_row = 0
+        self._asked_ns = time_ns()
 
     @property
     def batch(self) -> str:
@@ -148,6 +150,7 @@ class SdssSource:
             data=data,
             refusal=refusal,
             position={"after_objid": str(galaxy.objid)},
+            began_ns=self._asked_ns,
         )
 
     def _refused(self, galaxy: Galaxy, code: str, detail: str) -> Offer:
@@ -164,6 +167,7 @@ class SdssSource:
         attempt = 0
         while True:
             await self._bucket.take()
+            self._asked_ns = time_ns()
             try:
                 return await self._fetcher.get(url)
             except FetchFailed as error:

@@ -5,6 +5,7 @@ import binascii
 
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import PermanentError
+from astrolens.platform.tracing import TRACEPARENT
 
 
 def body_of(event: PendingEvent) -> bytes:
@@ -19,4 +20,5 @@ def body_of(event: PendingEvent) -> bytes:
 
 def headers_of(event: PendingEvent, producer: str) -> dict[str, str]:
     """Headers that let a stranger sort events without reading them."""
-    return {"event_id": event.event_id, "content-type": event.content_type, "producer": producer}
+    headers = {"event_id": event.event_id, "content-type": event.content_type, "producer": producer}
+    return headers if event.traceparent is None else headers | {TRACEPARENT: event.traceparent}
