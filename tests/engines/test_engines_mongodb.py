@@ -19,10 +19,9 @@ from pymongo import MongoClient
 
 from tests.behaviour.record_store import IMAGES, RecordStoreBehaviour, event, image
 
-
-# PyMongo 4.20 forgets the socket of a monitor whose connecting is cancelled by `close` (`_async_create_connection` closes
-# it on errors, not on a cancellation). The garbage collector closes it; its warning must meet these tests, not others.
-# A connection that this project forgets is another warning: "unclosed transport".
+# PyMongo 4.20 forgets the socket of a monitor whose connecting is cancelled by `close`: its `_async_create_connection`
+# closes it on errors, not on a cancellation. The garbage collector closes it, and its warning must meet these tests and
+# no later ones. A connection that this project forgets is another warning: "unclosed transport".
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket.socket :pytest.PytestUnraisableExceptionWarning"
 )
