@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
+from astrolens.console.originals import Originals
 from astrolens.console.ports import EventOutlet
 from astrolens.console.problems import not_found
 from astrolens.console.views import ImageCard, LabelPage, LabelView, View
@@ -54,9 +55,10 @@ class LabelOutcomes(View):
 class Labelling:
     """Records answers."""
 
-    def __init__(self, *, records: RecordStore, outlet: EventOutlet) -> None:
+    def __init__(self, *, records: RecordStore, outlet: EventOutlet, originals: Originals) -> None:
         self._records = records
         self._outlet = outlet
+        self._originals = originals
 
     async def answer(self, request: LabelRequest, *, user: str) -> LabelOutcomes:
         """Record one answer on every image named.
@@ -110,8 +112,9 @@ class Labelling:
                 )
             )
             released.append((image, (event,)))
-        await self._records.apply(Collection.IMAGES, changes)
-        self._outlet.release(Collection.IMAGES, released)
+        async with self._originals.kept(documents.values()):
+            await self._records.apply(Collection.IMAGES, changes)
+            self._outlet.release(Collection.IMAGES, released)
         return LabelOutcomes(labels=outcomes)
 
     async def page(self, answers: Sequence[Answer], *, limit: int, after: str | None) -> LabelPage:

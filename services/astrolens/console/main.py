@@ -12,6 +12,7 @@ from astrolens.console.context import AppContext
 from astrolens.console.intake import Intake
 from astrolens.console.labelling import Labelling
 from astrolens.console.model_client import ModelClient
+from astrolens.console.originals import Originals
 from astrolens.console.ports import EventOutlet
 from astrolens.console.repair import Repair
 from astrolens.console.security_credentials import Credentials, LoginLimiter
@@ -55,6 +56,7 @@ def build_context(
 ) -> AppContext:
     """Everything that routes and pages share; opens nothing."""
     books = Bookkeeper(records=records, model=model)
+    originals = Originals(images, expiring=settings.s3_expire_ordinary_days > 0)
     return AppContext(
         settings=settings,
         records=records,
@@ -69,8 +71,8 @@ def build_context(
             max_in_flight=settings.max_in_flight,
             max_image_bytes=settings.max_image_bytes,
         ),
-        labelling=Labelling(records=records, outlet=outlet),
-        repair=Repair(records=records, outlet=outlet),
+        labelling=Labelling(records=records, outlet=outlet, originals=originals),
+        repair=Repair(records=records, outlet=outlet, originals=originals),
         model=model,
         stream=Broadcaster(books.status),
         credentials=Credentials(

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from astrolens.console.originals import Originals
 from astrolens.console.ports import EventOutlet
 from astrolens.console.problems import Problem, not_found
 from astrolens.console.views import DeadLetterView, View
@@ -36,9 +37,10 @@ class AnalyzeAgain(View):
 class Repair:
     """Puts what is stuck back into the flow, guarded so that doing it twice is doing it once."""
 
-    def __init__(self, *, records: RecordStore, outlet: EventOutlet) -> None:
+    def __init__(self, *, records: RecordStore, outlet: EventOutlet, originals: Originals) -> None:
         self._records = records
         self._outlet = outlet
+        self._originals = originals
 
     async def analyze_again(self, image: str) -> AnalyzeAgain:
         """Offer an image to the analyzer again; the books show it in flight until the verdict is there.
@@ -65,8 +67,10 @@ class Repair:
             push={"pending": [event.model_dump(mode="json")]},
             when=(Clause("state", "ne", ImageState.INGESTED.value),),
         )
-        if image in await self._records.apply(Collection.IMAGES, [change]):
-            self._outlet.release(Collection.IMAGES, [(image, (event,))])
+        # Its verdict is open again: it may become a candidate, whose original stays.
+        async with self._originals.kept([document]):
+            if image in await self._records.apply(Collection.IMAGES, [change]):
+                self._outlet.release(Collection.IMAGES, [(image, (event,))])
         return AnalyzeAgain(image_id=image, state=ImageState.INGESTED, progress_url=f"/api/images/{image}")
 
     async def resend(self, letter: str) -> DeadLetterView:

@@ -19,6 +19,7 @@ from astrolens.ingestor.gate import Gate, images_to_analyze
 from astrolens.ingestor.handlers import SubmittedImages
 from astrolens.ingestor.near_duplicates import NearDuplicateIndex
 from astrolens.ingestor.recovery import Sweeper, restore_index
+from astrolens.ingestor.retention import Retention
 from astrolens.ingestor.sandbox import DecodingSandbox, SandboxLimits
 from astrolens.ingestor.service import IngestService
 from astrolens.ingestor.sources.base import Source
@@ -30,7 +31,7 @@ from astrolens.platform.metrics import Metrics
 from astrolens.platform.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.images import ImageStore
+from astrolens.platform.stores.images import Expiry, ImageStore
 from astrolens.platform.stores.records import RecordStore
 from astrolens.science.rejection import DecodeLimits
 from astrolens.science.simulation import simulate
@@ -86,6 +87,7 @@ def create_app(
         condition=app.condition,
     )
     app.spawn("sweep", lambda: sweeper.run(app.stopping))
+    _let_go(app)
     _feed(app, service)
     return app
 
@@ -100,6 +102,19 @@ def _start_and_stop(app: ServiceApp, index: NearDuplicateIndex, sandbox: Decodin
     app.on_start("sandbox", sandbox.start)
     app.on_stop("fetcher", fetcher.close)
     app.on_start("fetcher", fetcher.open)
+
+
+def _let_go(app: ServiceApp) -> None:
+    """Mark originals that may go, where the store can let them go."""
+    if not isinstance(app.images, Expiry):
+        return
+    retention = Retention(
+        records=app.records,
+        originals=app.images,
+        days=app.settings.s3_expire_ordinary_days,
+        condition=app.condition,
+    )
+    app.spawn("retention", lambda: retention.run(app.stopping))
 
 
 def _feed(app: ServiceApp, service: IngestService) -> None:
