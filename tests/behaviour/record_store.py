@@ -214,6 +214,42 @@ class RecordStoreBehaviour:
         waiting = dict(await store.pending(IMAGES, limit=10))
         assert {key: [e.event_id for e in events] for key, events in waiting.items()} == {"img0002": ["event3"]}
 
+    async def test_a_document_carries_its_pending_events_in_their_order(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1, pending=[event(2), event(1)]), image(2)])
+        await store.apply(IMAGES, [Change(id="img0001", set={"state": "analyzed"}, push={"pending": [event(3)]})])
+        whole = (await store.get(IMAGES, ["img0001"]))["img0001"]
+        assert whole["pending"] == [event(2), event(1), event(3)]
+        page = await store.find(IMAGES, Query(where=(Clause("state", "eq", "analyzed"),)))
+        assert page.documents == [whole]
+        pull = Change(id="img0001", pull_pending=["event2", "event1"], when=(Clause("state", "eq", "analyzed"),))
+        assert await store.apply(IMAGES, [pull]) == {"img0001"}
+        left = await store.get(IMAGES, ["img0001", "img0002"])
+        assert {key: found["pending"] for key, found in left.items()} == {"img0001": [event(3)], "img0002": []}
+
+    async def test_a_change_that_does_not_happen_leaves_no_event(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1, pending=[event(1)])])
+        guard = (Clause("state", "eq", "analyzed"),)
+        changes = [
+            Change(id="img0001", push={"pending": [event(2)]}, pull_pending=["event1"], when=guard),
+            Change(id="absent", push={"pending": [event(3)]}),
+        ]
+        assert await store.apply(IMAGES, changes) == set()
+        ((key, waiting),) = await store.pending(IMAGES, limit=10)
+        assert (key, [one.event_id for one in waiting]) == ("img0001", ["event1"])
+
+    async def test_clearing_events_tells_which_documents_exist(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1, pending=[event(1)]), image(2)])
+        changes = [Change(id=key, pull_pending=["event1"]) for key in ("img0001", "img0002", "absent")]
+        assert await store.apply(IMAGES, changes) == {"img0001", "img0002"}
+        assert await store.pending(IMAGES, limit=10) == []
+
+    async def test_a_deleted_document_takes_its_events_along(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1, pending=[event(1)]), image(2, pending=[event(1)])])
+        await store.delete(IMAGES, ["img0001"])
+        assert [key for key, _ in await store.pending(IMAGES, limit=10)] == ["img0002"]
+        await store.insert(IMAGES, [image(1)])
+        assert (await store.get(IMAGES, ["img0001"]))["img0001"]["pending"] == []
+
     async def test_what_was_written_is_there_for_another_handle(
         self, store: RecordStore, reopen: Callable[[], RecordStore]
     ) -> None:

@@ -6,12 +6,13 @@ import pytest
 from astrolens.platform.errors import PermanentError, StoreUnavailable, UndeclaredField
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.mongo import MongoRecordStore
-from astrolens.platform.stores.mongo_change import touches, update_of
+from astrolens.platform.stores.mongo_change import fields_to_know, projection, touches, update_of
 from astrolens.platform.stores.mongo_codec import decode, encode, escape, from_mongo, path_of, to_mongo
 from astrolens.platform.stores.mongo_errors import address_of, met_another_writer, understood
+from astrolens.platform.stores.mongo_outbox import pulled_keys
 from astrolens.platform.stores.mongo_schema import indexes
 from astrolens.platform.stores.mongo_tallies import LANES, Lanes, increments, summed
-from astrolens.platform.stores.mongo_where import guard_filter, joined, query_filter
+from astrolens.platform.stores.mongo_where import joined, query_filter
 from astrolens.platform.stores.records import Change, Clause
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,13 +39,13 @@ def test_an_escaped_name_is_only_a_name(name: str) -> None:
     assert not set(escape(name)) & {".", "$", "\0"}
 
 
-def test_the_key_becomes_the_id_and_private_fields_stay_private() -> None:
+def test_the_key_becomes_the_id_and_pending_events_lie_apart() -> None:
     stored = to_mongo(DECLARED, {"image_id": "a", "state": "ingested", "pending": [{"event_id": "e"}]})
-    assert stored["_id"] == "a"
-    assert "image_id" not in stored
-    back = from_mongo(DECLARED, {**stored, "_change": "token", "_before": []})
-    assert back == {"image_id": "a", "state": "ingested", "pending": [{"event_id": "e"}]}
+    assert stored == {"_id": "a", "state": "ingested"}
+    assert from_mongo(DECLARED, stored) == {"image_id": "a", "state": "ingested"}
     assert path_of("image_id", key="image_id") == "_id"
+    plain = DECLARATIONS[Collection.META]
+    assert to_mongo(plain, {"name": "a", "pending": 1}) == {"_id": "a", "pending": 1}
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, "\ud800", {"deep": ["\udfff"]}])
@@ -54,10 +55,9 @@ def test_what_bson_cannot_hold_is_refused_for_good(value: object) -> None:
     assert caught.value.reason.code == "document-refused"
 
 
-def test_queries_name_declared_fields_and_guards_any() -> None:
+def test_queries_name_declared_fields() -> None:
     with pytest.raises(UndeclaredField):
         query_filter(IMAGES, [Clause("credit", "eq", 1)])
-    assert guard_filter("image_id", [Clause("credit", "eq", "$x")]) == [{"credit": {"$eq": "$x"}}]
     (condition,) = query_filter(IMAGES, [Clause("observation.name", "contains", "M(3")])
     assert condition == {"observation.name": {"$regex": r"M\(3", "$options": "i"}}
 
@@ -69,18 +69,39 @@ def test_two_conditions_on_one_field_do_not_replace_each_other() -> None:
     assert joined([]) == {}
 
 
-def test_every_value_of_a_change_is_a_literal() -> None:
-    change = Change(id="a", set={"label": "$state"}, push={"labels": ["$x"]}, pull_pending=["$e"])
-    text = str(update_of(DECLARED, change, now="$now", token="$token", counted=["label"]))
-    for value in ("'$state'", "['$x']", "['$e']", "'$now'", "'$token'"):
+def test_every_value_of_a_pipeline_is_a_literal() -> None:
+    change = Change(id="a", set={"label": "$state", "analysis.x": 1}, push={"labels": ["$x"]}, pull_pending=["$e"])
+    text = str(update_of(DECLARED, change))
+    for value in ("'$state'", "['$x']"):
         assert f"{{'$literal': {value}}}" in text
 
 
+def test_plain_fields_need_no_pipeline_and_events_no_update() -> None:
+    change = Change(id="a", set={"label": "$state", "image_id": "a"}, push={"pending": [{"event_id": "e"}]})
+    assert update_of(DECLARED, change) == {"$set": {"label": "$state", "_id": "a"}}
+    assert update_of(DECLARED, Change(id="a", push={"pending": [{"event_id": "e"}]}, pull_pending=["f"])) is None
+    with pytest.raises(ValueError, match="never set"):
+        update_of(DECLARED, Change(id="a", set={"pending": []}))
+
+
 def test_a_path_and_what_lies_below_it_are_set_one_after_the_other() -> None:
-    stages = update_of(DECLARED, Change(id="a", set={"x": {}, "x.y": 1, "z": 2}), now="", token=None, counted=[])
+    stages = update_of(DECLARED, Change(id="a", set={"x": {}, "x.y": 1, "z": 2}))
+    assert isinstance(stages, list)
     assert [list(stage["$set"]) for stage in stages] == [["x"], ["x.y"], ["z"]]
-    stages = update_of(DECLARED, Change(id="a", set={"x": 1, "xy": 2}), now="", token=None, counted=[])
-    assert [list(stage["$set"]) for stage in stages] == [["x", "xy"]]
+    stages = update_of(DECLARED, Change(id="a", set={"x": 1, "xy.z": 2}))
+    assert isinstance(stages, list)
+    assert [list(stage["$set"]) for stage in stages] == [["x", "xy.z"]]
+
+
+def test_what_guards_and_tallies_look_at_is_read_and_nothing_twice() -> None:
+    changes = [Change(id="a", when=(Clause("state", "eq", "x"), Clause("observation", "exists", True)))]
+    fields = fields_to_know(changes, ["observation.survey", "image_id"])
+    assert projection(DECLARED, fields) == {"_id": 1, "observation": 1, "state": 1}
+
+
+def test_an_event_has_one_place_beside_its_document() -> None:
+    changes = [Change(id="a", pull_pending=["e", "f"]), Change(id="b", pull_pending=["e"]), Change(id="c")]
+    assert pulled_keys(changes) == {"a/e", "a/f", "b/e"}
 
 
 def test_a_change_touches_parents_and_children_of_what_it_sets() -> None:
@@ -91,7 +112,6 @@ def test_a_change_touches_parents_and_children_of_what_it_sets() -> None:
 
 def test_every_index_ends_with_the_id_so_that_paging_is_a_walk() -> None:
     models = {model.document["name"]: list(model.document["key"]) for model in indexes(DECLARED)}
-    assert models.pop("astrolens_pending") == ["_pending_since"]
     assert models["astrolens_verdict__p_value"] == ["verdict", "p_value", "_id"]
     assert "astrolens_verdict" not in models  # the compound one serves
     assert all(keys[-1] == "_id" for keys in models.values())

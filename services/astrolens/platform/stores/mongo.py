@@ -1,16 +1,13 @@
 """The record store on MongoDB 7 or 8 (a replica set, or a sharded cluster).
 
-Every change is one atomic update of one document, whose guard is part of its filter. A bulk of changes runs in one
-transaction together with the tallies it changes; what no tally counts and needs no bulk is one retryable write. A write
-is acknowledged when a majority has it in its journal.
+A bulk of changes runs in one transaction together with the tallies that it changes and the events that it causes: what
+guards and tallies need is read, then written, and whoever meets another writer begins again. What needs none of this is
+one retryable write. A write is acknowledged when a majority has it in its journal.
 """
 
-import asyncio
-import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from time import monotonic
 from typing import Any, TypeVar
 
 import pymongo
@@ -18,38 +15,35 @@ from pymongo import AsyncMongoClient, ReplaceOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConfigurationError as MongoConfigurationError
-from pymongo.errors import InvalidURI, PyMongoError
+from pymongo.errors import InvalidURI
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
-from pymongo.write_concern import WriteConcern
 
 from astrolens.contracts.base import Contract
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
-from astrolens.platform.retry import Patience
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
-from astrolens.platform.stores.documents import get_path
-from astrolens.platform.stores.mongo_change import touches, update_of
-from astrolens.platform.stores.mongo_codec import BEFORE, CHANGE, PENDING_SINCE, from_mongo, now, path_of, to_mongo
-from astrolens.platform.stores.mongo_errors import address_of, met_another_writer, understood, understood_at_start
+from astrolens.platform.stores.documents import changed, fits, get_path
+from astrolens.platform.stores.mongo_change import fields_to_know, projection, touches, update_of
+from astrolens.platform.stores.mongo_codec import from_mongo, path_of, to_mongo
+from astrolens.platform.stores.mongo_errors import address_of, understood, understood_at_start
+from astrolens.platform.stores.mongo_outbox import MongoOutbox, outboxes, pulled_keys
 from astrolens.platform.stores.mongo_schema import Database, prepare, recount, uncounted
 from astrolens.platform.stores.mongo_tallies import (
     TALLIES,
     Delta,
-    Lanes,
     count,
     count_values,
     counted_fields,
     increments,
     summed,
 )
-from astrolens.platform.stores.mongo_where import declared_path, guard_filter, joined, present, query_filter
+from astrolens.platform.stores.mongo_transactions import DURABLE, Attempt, Transactions
+from astrolens.platform.stores.mongo_where import declared_path, joined, present, query_filter
+from astrolens.platform.stores.mongo_write import put_absent
 from astrolens.platform.stores.records import Change, Document, Page, Query, decode_cursor, encode_cursor, to_document
 
 T = TypeVar("T")
-Attempt = Callable[[AsyncClientSession | None, int], Awaitable[T]]
-"""One attempt of a write, in a session (None: no transaction) and a lane; it may run more than once."""
-
 DATABASE = "astrolens"
 """The database where the URL names none."""
 
@@ -62,21 +56,16 @@ _RECOUNT_S = 60.0
 _BULK = 500
 """Documents a transaction: keeps it far below every limit of size and time."""
 
-_ABORT_S = 2.0
-_CONFLICT_PATIENCE = Patience(first_s=0.005, longest_s=0.5)
-"""Between attempts of a transaction that met another one."""
-
-_DURABLE = WriteConcern(w="majority", j=True)
-
 
 class MongoRecordStore:
     """`RecordStore` on MongoDB."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._lanes = Lanes()
+        self._transactions = Transactions()
         self._client: AsyncMongoClient[Document] | None = None
         self._opened: Database | None = None
+        self._outboxes: dict[Collection, MongoOutbox] = {}
         self._address = address_of(url)
 
     async def open(self) -> None:
@@ -99,7 +88,7 @@ class MongoRecordStore:
                 tz_aware=True,
             )
             database = self._client.get_default_database(DATABASE).with_options(
-                write_concern=_DURABLE, read_concern=ReadConcern("majority"), read_preference=ReadPreference.PRIMARY
+                write_concern=DURABLE, read_concern=ReadConcern("majority"), read_preference=ReadPreference.PRIMARY
             )
         except (InvalidURI, MongoConfigurationError, ValueError):
             raise ConfigurationError(
@@ -110,6 +99,7 @@ class MongoRecordStore:
             with understood_at_start(self._address):
                 await prepare(database)
                 self._opened = database
+                self._outboxes = outboxes(database)
                 await self._count_the_uncounted(database)
         except BaseException:
             self._opened = None
@@ -154,20 +144,23 @@ class MongoRecordStore:
         applied: set[str] = set()
         for chunk in _chunks(changes):
             with understood(self._address):
-                if not counted and not any(change.when for change in chunk):
-                    applied |= await self._apply_plainly(collection, chunk)
+                if declared.has_pending and all(_only_pulls(change) for change in chunk):
+                    applied |= await self._clear(collection, chunk)
+                elif counted or any(change.when or touches(change, "pending") for change in chunk):
+                    attempt = partial(self._change, collection, chunk, counted_fields(declared) if counted else [])
+                    applied |= await self._transaction(attempt)
                 else:
-                    applied |= await self._apply_counting(collection, chunk, counted)
+                    applied |= await self._change_plainly(collection, chunk)
         return applied
 
     async def get(self, collection: Collection, ids: Sequence[str]) -> dict[str, Document]:
         """Documents by id; absent ones are left out."""
-        declared = DECLARATIONS[collection]
+        key = DECLARATIONS[collection].key
         found: dict[str, Document] = {}
         with understood(self._address):
             for chunk in _chunks(list(ids)):
-                async for stored in self._of(collection).find({"_id": {"$in": chunk}}):
-                    found[stored["_id"]] = from_mongo(declared, stored)
+                rows = await self._of(collection).find({"_id": {"$in": chunk}}).to_list()
+                found.update((document[key], document) for document in await self._whole(collection, rows))
         return found
 
     async def find(self, collection: Collection, query: Query) -> Page:
@@ -193,7 +186,7 @@ class MongoRecordStore:
                 if (room := query.limit + 1 - len(rows)) > 0:
                     cursor = self._of(collection).find(joined(walk)).sort(sorting).limit(room)
                     rows += await cursor.to_list(room)
-        documents = [from_mongo(declared, stored) for stored in rows[: query.limit]]
+            documents = await self._whole(collection, rows[: query.limit])
         if len(rows) <= query.limit or not documents:
             return Page(documents, None)
         last = documents[-1]
@@ -225,29 +218,41 @@ class MongoRecordStore:
     async def pending(self, collection: Collection, *, limit: int) -> list[tuple[str, list[PendingEvent]]]:
         """Documents with unpublished events, oldest first."""
         with understood(self._address):
-            cursor = self._of(collection).find({PENDING_SINCE: {"$gte": ""}}, {"pending": 1})
-            rows = await cursor.sort(PENDING_SINCE, pymongo.ASCENDING).limit(limit).to_list(limit)
+            self._database  # noqa: B018 - says so where the store is not open
+            return await self._outboxes[collection].oldest(limit)
+
+    async def _whole(self, collection: Collection, rows: Sequence[Document]) -> list[Document]:
+        """Documents as they were given, with the events that still wait."""
         declared = DECLARATIONS[collection]
-        return [
-            (row["_id"], [PendingEvent.model_validate(event) for event in from_mongo(declared, row)["pending"]])
-            for row in rows
-        ]
+        documents = [from_mongo(declared, stored) for stored in rows]
+        if declared.has_pending:
+            events = await self._outboxes[collection].of([document[declared.key] for document in documents])
+            for document in documents:
+                document["pending"] = events.get(document[declared.key], [])
+        return documents
 
     async def _put_absent(
         self, collection: Collection, rows: Sequence[Document], session: AsyncClientSession | None, lane: int
     ) -> set[str]:
         declared = DECLARATIONS[collection]
-        puts = []
-        for row in rows:
-            stored = to_mongo(declared, row)
-            puts.append(UpdateOne({"_id": stored.pop("_id")}, {"$setOnInsert": stored}, upsert=True))
-        result = await self._of(collection).bulk_write(puts, ordered=False, session=session)
-        new = [rows[index] for index in result.upserted_ids or {}]
+        put = await put_absent(self._of(collection), [to_mongo(declared, row) for row in rows], session)
+        ids = {row["_id"] for row in put}
+        new = [row for row in rows if row[declared.key] in ids]
         delta: Delta = Counter()
         for row in new:
             count(delta, declared, row, +1)
         await self._tell(collection, delta, session, lane)
-        return {row[declared.key] for row in new}
+        await self._announce(collection, new, session)
+        return ids
+
+    async def _announce(
+        self, collection: Collection, documents: Sequence[Document], session: AsyncClientSession | None
+    ) -> None:
+        """Keep the pending events of documents that are written whole."""
+        declared = DECLARATIONS[collection]
+        if declared.has_pending:
+            events = [(row[declared.key], event) for row in documents for event in row.get("pending") or ()]
+            await self._outboxes[collection].put(events, session)
 
     async def _replace(
         self, collection: Collection, rows: Sequence[Document], session: AsyncClientSession | None, lane: int
@@ -259,6 +264,9 @@ class MongoRecordStore:
         for row in rows:
             count(delta, declared, row, +1)
         await self._tell(collection, delta, session, lane)
+        if declared.has_pending:
+            await self._outboxes[collection].drop([row[declared.key] for row in rows], session)
+        await self._announce(collection, rows, session)
 
     async def _remove(
         self, collection: Collection, ids: Sequence[str], session: AsyncClientSession | None, lane: int
@@ -266,54 +274,67 @@ class MongoRecordStore:
         delta = await self._uncount(collection, ids, session)
         result = await self._of(collection).delete_many({"_id": {"$in": list(ids)}}, session=session)
         await self._tell(collection, delta, session, lane)
+        if DECLARATIONS[collection].has_pending:
+            await self._outboxes[collection].drop(ids, session)
         return result.deleted_count
 
-    async def _apply_plainly(self, collection: Collection, changes: Sequence[Change]) -> set[str]:
+    async def _clear(self, collection: Collection, changes: Sequence[Change]) -> set[str]:
+        """Changes that only take published events away: no document is touched."""
+        keys = pulled_keys(changes)
+        ids = {change.id for change in changes}
+        if await self._outboxes[collection].clear(keys, None) == len(keys):
+            return ids  # an event waits only beside its document
+        return await self._existing(collection, ids)
+
+    async def _change_plainly(self, collection: Collection, changes: Sequence[Change]) -> set[str]:
         """Unguarded changes that no tally counts; whoever exists is changed."""
         ids = {change.id for change in changes}
-        updates = self._updates(collection, changes, token=None, counted=[])
+        updates = _updates(collection, changes)
+        if not updates:
+            return await self._existing(collection, ids)
         result = await self._of(collection).bulk_write(updates, ordered=len(ids) < len(changes))
-        if result.matched_count == len(changes):
-            return ids
-        return {row["_id"] async for row in self._of(collection).find({"_id": {"$in": list(ids)}}, {"_id": 1})}
+        return ids if result.matched_count == len(changes) else await self._existing(collection, ids)
 
-    async def _apply_counting(self, collection: Collection, changes: Sequence[Change], counted: list[str]) -> set[str]:
-        """Changes in one transaction with the tallies; a mark tells which guards held."""
+    async def _change(
+        self,
+        collection: Collection,
+        changes: Sequence[Change],
+        counted: Sequence[str],
+        session: AsyncClientSession | None,
+        lane: int,
+    ) -> set[str]:
+        """Changes in one transaction with tallies and events.
+
+        What was read is of the transaction's snapshot: if anybody changes such a document meanwhile, writing it
+        conflicts and everything begins again, so that a guard that held when it was read holds when it is written.
+        """
         declared = DECLARATIONS[collection]
+        fields = projection(declared, fields_to_know(changes, counted))
         ids = list({change.id for change in changes})
-        token = uuid.uuid4().hex
-        updates = self._updates(collection, changes, token=token, counted=counted)
-        # Tallies by several fields need them all, changed or not.
-        fields = [path_of(field, key=declared.key) for field in counted_fields(declared)] if counted else []
-        projection = dict.fromkeys(("_id", *fields, *([BEFORE] if counted else [])), 1)
-
-        async def change(session: AsyncClientSession | None, lane: int) -> set[str]:
-            await self._of(collection).bulk_write(updates, ordered=len(ids) < len(changes), session=session)
-            marked = self._of(collection).find({"_id": {"$in": ids}, CHANGE: token}, projection, session=session)
-            rows = await marked.to_list()
+        rows = self._of(collection).find({"_id": {"$in": ids}}, fields, session=session)
+        before = {row["_id"]: from_mongo(declared, row) async for row in rows}
+        after = dict(before)
+        held: list[Change] = []
+        for change in changes:
+            document = after.get(change.id)
+            if document is not None and all(fits(document, clause) for clause in change.when):
+                after[change.id] = changed(document, change)
+                held.append(change)
+        applied = {change.id for change in held}
+        if updates := _updates(collection, held):
+            await self._of(collection).bulk_write(updates, ordered=len(applied) < len(held), session=session)
+        if counted:
             delta: Delta = Counter()
-            if counted:
-                for row in rows:
-                    after = _values(row, declared.key, counted_fields(declared))
-                    count_values(delta, declared, {**after, **dict(zip(counted, row[BEFORE], strict=True))}, -1)
-                    count_values(delta, declared, after, +1)
+            for document_id in applied:
+                count(delta, declared, before[document_id], -1)
+                count(delta, declared, after[document_id], +1)
             await self._tell(collection, delta, session, lane)
-            return {row["_id"] for row in rows}
+        if declared.has_pending:
+            await self._outboxes[collection].change(held, session)
+        return applied
 
-        return await self._transaction(change)
-
-    def _updates(
-        self, collection: Collection, changes: Sequence[Change], *, token: str | None, counted: list[str]
-    ) -> list[UpdateOne]:
-        declared = DECLARATIONS[collection]
-        moment = now()
-        return [
-            UpdateOne(
-                joined([{"_id": change.id}, *guard_filter(declared.key, change.when)]),
-                update_of(declared, change, now=moment, token=token, counted=counted),
-            )
-            for change in changes
-        ]
+    async def _existing(self, collection: Collection, ids: set[str]) -> set[str]:
+        return {row["_id"] async for row in self._of(collection).find({"_id": {"$in": list(ids)}}, {"_id": 1})}
 
     async def _uncount(self, collection: Collection, ids: Sequence[str], session: AsyncClientSession | None) -> Delta:
         """What the tallies lose when these documents go."""
@@ -331,35 +352,13 @@ class MongoRecordStore:
             await self._database[TALLIES].bulk_write(updates, ordered=False, session=session)
 
     async def _counted(self, collection: Collection, attempt: Attempt[T]) -> T:
-        """Run a write together with the tallies; where there are none, it needs no transaction."""
-        return await (self._transaction(attempt) if DECLARATIONS[collection].tallies else attempt(None, 0))
+        """Run a write together with its tallies and events; where there are none, it needs no transaction."""
+        declared = DECLARATIONS[collection]
+        together = declared.tallies or declared.has_pending
+        return await (self._transaction(attempt) if together else attempt(None, 0))
 
     async def _transaction(self, attempt: Attempt[T], *, timeout_s: float = _OPERATION_MS / 1000) -> T:
-        """Run `attempt` in a transaction, again when it met another one, within a bound.
-
-        PyMongo's own `with_transaction` aborts within the time that is left: when none is, the transaction stays open
-        on the server, and what it has touched stays locked for a minute. Here the abort has time of its own.
-        """
-        deadline = monotonic() + timeout_s
-        async with self._lanes.one() as lane, self._database.client.start_session() as session:
-            while True:
-                lane.tries += 1
-                try:
-                    with pymongo.timeout(max(deadline - monotonic(), 0.001)):
-                        await session.start_transaction(
-                            ReadConcern("snapshot"), write_concern=_DURABLE, read_preference=ReadPreference.PRIMARY
-                        )
-                        result = await attempt(session, lane.number)
-                        await session.commit_transaction()
-                        return result
-                except PyMongoError as error:
-                    if session.in_transaction:
-                        with pymongo.timeout(_ABORT_S):
-                            await session.abort_transaction()
-                    pause_s = _CONFLICT_PATIENCE.wait_s(lane.tries)
-                    if not met_another_writer(error) or monotonic() + pause_s > deadline:
-                        raise
-                await asyncio.sleep(pause_s)
+        return await self._transactions.run(self._database.client, attempt, timeout_s=timeout_s)
 
     async def _count_the_uncounted(self, database: Database) -> None:
         for collection in await uncounted(database):
@@ -378,6 +377,16 @@ class MongoRecordStore:
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), _BULK):
         yield items[start : start + _BULK]
+
+
+def _updates(collection: Collection, changes: Sequence[Change]) -> list[UpdateOne]:
+    declared = DECLARATIONS[collection]
+    updates = ((change.id, update_of(declared, change)) for change in changes)
+    return [UpdateOne({"_id": document_id}, update) for document_id, update in updates if update is not None]
+
+
+def _only_pulls(change: Change) -> bool:
+    return not (change.set or change.push or change.when)
 
 
 def _values(row: Document, key: str, fields: Sequence[str]) -> dict[str, Any]:

@@ -1,40 +1,34 @@
-"""A `Change` as one atomic update of one document: an update pipeline, every value a literal."""
+"""A `Change` as one atomic update of one document, and what has to be read to know whether it may happen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from astrolens.platform.stores.collections import Declaration
-from astrolens.platform.stores.mongo_codec import BEFORE, CHANGE, PENDING_SINCE, encode, path_of
+from astrolens.platform.stores.mongo_codec import encode, path_of
 from astrolens.platform.stores.records import Change
 
 Stage = dict[str, dict[str, Any]]
+Update = Stage | list[Stage]
 
 
-def update_of(declared: Declaration, change: Change, *, now: str, token: str | None, counted: list[str]) -> list[Stage]:
-    """The pipeline of a change.
+def update_of(declared: Declaration, change: Change) -> Update | None:
+    """The update of a change; None where only its pending events change, which lie in a collection of their own.
 
-    Args:
-        declared: The collection's declaration.
-        change: What to change.
-        now: Since when events that it adds are pending.
-        token: Marks the documents that are really changed; None marks nothing.
-        counted: Tallied fields whose values before the change are kept beside the mark.
+    Raises:
+        ValueError: It sets `pending` as a whole: events are only pushed and pulled.
     """
-    stages: list[Stage] = []
-    if token is not None:
-        stages.append({"$set": _mark(declared, token, counted)})
-    stages += [{"$set": assignments} for assignments in _assignments(declared, change)]
+    if declared.has_pending and "pending" in change.set:
+        raise ValueError("pending events are pushed and pulled, never set")
+    pushes = {field: values for field, values in change.push.items() if not _is_pending(declared, field)}
+    paths = {path_of(field, key=declared.key): value for field, value in change.set.items()}
+    if not pushes and not any("." in path for path in paths):
+        # Plain fields need no pipeline, whose every value costs the server an expression.
+        return {"$set": {path: encode(value) for path, value in paths.items()}} if paths else None
+    stages: list[Stage] = [{"$set": assignments} for assignments in _assignments(paths)]
     stages += [
         {"$set": {(path := path_of(field, key=declared.key)): {"$concatArrays": [_list(path), _literal(list(values))]}}}
-        for field, values in change.push.items()
+        for field, values in pushes.items()
     ]
-    if change.pull_pending:
-        kept = {"$not": [{"$in": ["$$event.event_id", _literal(list(change.pull_pending))]}]}
-        stages.append({"$set": {"pending": {"$filter": {"input": _list("pending"), "as": "event", "cond": kept}}}})
-    if declared.has_pending and touches(change, "pending"):
-        waits = {"$gt": [{"$size": _list("pending")}, 0]}
-        since = {"$ifNull": [f"${PENDING_SINCE}", _literal(now)]}
-        stages.append({"$set": {PENDING_SINCE: {"$cond": [waits, since, "$$REMOVE"]}}})
     return stages
 
 
@@ -45,19 +39,23 @@ def touches(change: Change, field: str) -> bool:
     return any(_overlap(path, field) for path in (*change.set, *change.push))
 
 
-def _mark(declared: Declaration, token: str, counted: list[str]) -> dict[str, Any]:
-    values = [{"$ifNull": [f"${path_of(field, key=declared.key)}", None]} for field in counted]
-    # Several changes of one document in one call: what counts is how it was before the first.
-    before = {"$cond": [{"$eq": [f"${CHANGE}", _literal(token)]}, f"${BEFORE}", values]}
-    return {CHANGE: _literal(token), BEFORE: before}
+def projection(declared: Declaration, fields: Iterable[str]) -> dict[str, int]:
+    """What to read to know some fields: a path below another one is part of it, and MongoDB takes only one of them."""
+    paths = sorted({path_of(field, key=declared.key) for field in fields} | {"_id"})
+    return {path: 1 for path in paths if not any(path.startswith(f"{other}.") for other in paths)}
 
 
-def _assignments(declared: Declaration, change: Change) -> Iterator[dict[str, Any]]:
-    if not change.set:
+def fields_to_know(changes: Sequence[Change], counted: Sequence[str]) -> set[str]:
+    """The fields that guards look at, and those that are counted."""
+    return {clause.field for change in changes for clause in change.when} | set(counted)
+
+
+def _assignments(paths: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if not paths:
         return
-    values = {path_of(field, key=declared.key): _literal(value) for field, value in change.set.items()}
-    paths = list(values)
-    if any(_overlap(one, other) for index, one in enumerate(paths) for other in paths[:index]):
+    values = {path: _literal(value) for path, value in paths.items()}
+    names = list(values)
+    if any(_overlap(one, other) for index, one in enumerate(names) for other in names[:index]):
         # One stage must not set a path and what lies below it; stages follow each other.
         yield from ({path: value} for path, value in values.items())
     else:
@@ -66,6 +64,10 @@ def _assignments(declared: Declaration, change: Change) -> Iterator[dict[str, An
 
 def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
+def _is_pending(declared: Declaration, field: str) -> bool:
+    return declared.has_pending and field == "pending"
 
 
 def _list(path: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Documents as MongoDB keeps them: `_id` is the declared key, field names are escaped, private fields ride along.
+"""Documents as MongoDB keeps them: `_id` is the declared key, field names are escaped, pending events lie elsewhere.
 
 MongoDB reads a dot in a field name as a path and a leading `$` as an operator, and BSON cannot hold a NUL there. Column
 names of strangers' CSV files contain all of these, so such characters (and the escape itself) are written as `%xx`.
@@ -13,14 +13,6 @@ from urllib.parse import unquote
 from astrolens.platform.errors import PermanentError
 from astrolens.platform.stores.collections import Declaration
 from astrolens.platform.stores.records import Document
-
-PENDING_SINCE = "_pending_since"
-"""Since when a document has unpublished events (ISO text); absent where it has none."""
-CHANGE = "_change"
-"""Token of the last call that changed a document: tells which guards of a bulk held."""
-BEFORE = "_before"
-"""Values of the tallied fields before that call."""
-PRIVATE = frozenset({PENDING_SINCE, CHANGE, BEFORE})
 
 _SPECIAL = re.compile(r"[%.$\0]")
 _INT64 = 2**63
@@ -63,19 +55,20 @@ def decode(value: Any) -> Any:
 
 
 def to_mongo(declared: Declaration, document: Document) -> Document:
-    """A document as stored."""
+    """A document as stored, without its pending events: `mongo_outbox` keeps them beside it."""
     stored: Document = {"_id": document[declared.key]}
-    stored.update((name, value) for name, value in encode(document).items() if name != declared.key)
-    if declared.has_pending and document.get("pending"):
-        stored[PENDING_SINCE] = now()
+    apart = {declared.key, "pending"} if declared.has_pending else {declared.key}
+    stored.update((escape(_text(name)), encode(value)) for name, value in document.items() if name not in apart)
     return stored
 
 
 def from_mongo(declared: Declaration, stored: Document) -> Document:
-    """The document that `to_mongo` was given."""
+    """The document that `to_mongo` was given, without its pending events."""
     document = {declared.key: stored["_id"]}
-    document.update((name, decode(value)) for name, value in stored.items() if name != "_id" and name not in PRIVATE)
-    return {unquote(name) if "%" in name else name: value for name, value in document.items()}
+    for name, value in stored.items():
+        if name != "_id":
+            document[unquote(name) if "%" in name else name] = decode(value)
+    return document
 
 
 def now() -> str:

@@ -11,8 +11,9 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.stores.collections import DECLARATIONS, Collection, Declaration
-from astrolens.platform.stores.mongo_codec import PENDING_SINCE, path_of, tally_key
+from astrolens.platform.stores.mongo_codec import path_of, tally_key
 from astrolens.platform.stores.mongo_errors import sentence
+from astrolens.platform.stores.mongo_outbox import INDEXES, outbox_name
 from astrolens.platform.stores.mongo_tallies import TALLIES
 from astrolens.platform.stores.records import Document
 
@@ -43,13 +44,17 @@ async def prepare(database: Database) -> None:
         )
     present = set(await database.list_collection_names())
     # A transaction can write only into collections that exist.
-    for name in {*(collection.value for collection in DECLARATIONS), TALLIES, COUNTED} - present:
+    announcing = [collection for collection, declared in DECLARATIONS.items() if declared.has_pending]
+    needed = {*(collection.value for collection in DECLARATIONS), *map(outbox_name, announcing), TALLIES, COUNTED}
+    for name in needed - present:
         try:
             await database.create_collection(name)
         except CollectionInvalid:
             continue  # another service was faster
     for collection, declared in DECLARATIONS.items():
         await _index(database, collection.value, indexes(declared))
+    for collection in announcing:
+        await _index(database, outbox_name(collection), list(INDEXES))
     await _index(database, TALLIES, [IndexModel([("of", ASCENDING), ("key", ASCENDING), ("n", ASCENDING)], name="of")])
 
 
@@ -57,16 +62,13 @@ def indexes(declared: Declaration) -> list[IndexModel]:
     """The indexes of a collection; the id at the end makes keyset paging an index walk."""
     led = {fields[0] for fields in declared.indexes}
     wanted = [*declared.indexes, *((field,) for field in declared.fields if field not in led)]
-    models = [
+    return [
         IndexModel(
             [*((path_of(field, key=declared.key), ASCENDING) for field in fields), ("_id", ASCENDING)],
             name="astrolens_" + "__".join(fields),
         )
         for fields in wanted
     ]
-    if declared.has_pending:
-        models.append(IndexModel([(PENDING_SINCE, ASCENDING)], name="astrolens_pending", sparse=True))
-    return models
 
 
 async def _index(database: Database, name: str, models: list[IndexModel]) -> None:

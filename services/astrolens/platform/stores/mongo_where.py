@@ -37,11 +37,6 @@ def query_filter(collection: Collection, clauses: Iterable[Clause]) -> list[Filt
     return [{declared_path(collection, clause.field): _operator(clause)} for clause in clauses]
 
 
-def guard_filter(key: str, clauses: Iterable[Clause]) -> list[Filter]:
-    """Conditions of a guard: its document is found by id, so that any field will do."""
-    return [{path_of(clause.field, key=key): _operator(clause)} for clause in clauses]
-
-
 def joined(conditions: list[Filter]) -> Filter:
     """All conditions at once: side by side where each is about another field, which every planner understands."""
     flat: Filter = {}
