@@ -21,7 +21,7 @@ from astrolens.inference.rpc_server import RpcServer
 from astrolens.inference.similarity.memory import SimilarityMemory
 from astrolens.platform.condition import Condition
 from astrolens.platform.errors import ConfigurationError, ModelUnavailable
-from astrolens.platform.metrics import Metrics
+from astrolens.platform.metrics import Metrics, ModelMetrics
 from astrolens.platform.retry import Patience
 from astrolens.platform.settings import Settings, load_settings
 from astrolens.rpc.v1 import inference_pb2 as pb
@@ -67,7 +67,7 @@ def service(bundle: Bundle, tmp_path: Path) -> ModelService:
         memory=SimilarityMemory(bundle=bundle, folder=tmp_path),
         description=describe(bundle, scorer, backbone.provider),
         workers=2,
-        metrics=Metrics("model-server"),
+        metrics=ModelMetrics(Metrics("model-server")),
         condition=Condition(),
         on_done=lambda _: None,
     )

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from fastapi import FastAPI
 
 from astrolens.console.application import create_application
 from astrolens.console.archive import Archive
+from astrolens.console.bookkeeping import Bookkeeping
 from astrolens.console.books import Bookkeeper
 from astrolens.console.context import AppContext
 from astrolens.console.intake import Intake
@@ -17,7 +19,8 @@ from astrolens.console.ports import EventOutlet
 from astrolens.console.repair import Repair
 from astrolens.console.security_credentials import Credentials, LoginLimiter
 from astrolens.console.stream import Broadcaster
-from astrolens.contracts.records import PendingEvent
+from astrolens.contracts.records import Outcome, PendingEvent, Receipt
+from astrolens.platform.metrics import BooksMetrics, Metrics, Stage
 from astrolens.platform.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
@@ -116,6 +119,9 @@ def create_app(settings: Settings) -> ServiceApp:
 
 
 def _mount_pages(context: AppContext, web: FastAPI) -> None:
+    context.intake.on_booked = partial(_count, service.metrics)
+    bookkeeping = Bookkeeping(records=records, metrics=BooksMetrics(service.metrics))
+    service.spawn("bookkeeping", lambda: bookkeeping.run(service.stopping), graceful=True)
     # NiceGUI reads this when it is imported, and would keep its files in the working folder.
     os.environ.setdefault("NICEGUI_STORAGE_PATH", str(context.settings.home / "console"))
     # Imported here, for only a console that serves needs NiceGUI: scripts and tests of the API do without.
@@ -125,3 +131,11 @@ def _mount_pages(context: AppContext, web: FastAPI) -> None:
 
     mount(context)
     ui.run_with(web, **RUN_OPTIONS)
+def _count(metrics: Metrics, receipts: Sequence[Receipt]) -> None:
+    """Count arrivals as the ingestor counts those of its sources; the ingestor settles them."""
+    metrics.received.labels(Stage.INGEST).inc(len(receipts))
+    for receipt in receipts:
+        if receipt.outcome is not Outcome.RECEIVED:
+            metrics.settled.labels(Stage.INGEST, receipt.outcome.value).inc()
+
+

@@ -28,6 +28,9 @@ _PAGE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
+OnWritten = Callable[[Sequence[tuple[Document, Analysis]], datetime], None]
+
+
 class Picture:
     """What the model is asked about."""
 
@@ -63,6 +66,7 @@ class Analyzer:
         model: The model server.
         outbox: Publishes what the writes caused.
         clock: Gives the present time, UTC.
+        on_written: Told the images whose analysis was written, as they were before, and when.
     """
 
     def __init__(
@@ -73,12 +77,14 @@ class Analyzer:
         model: Model,
         outbox: Releases,
         clock: Callable[[], datetime] = utc_now,
+        on_written: OnWritten | None = None,
     ) -> None:
         self._records = records
         self._images = images
         self._model = model
         self._outbox = outbox
         self._clock = clock
+        self._on_written = on_written
 
     async def handle(self, events: Sequence[ImageIngested]) -> list[Refusal]:
         """Analyse a batch; return what can never be analysed.
@@ -173,6 +179,8 @@ class Analyzer:
         # What is not written was analysed by somebody else meanwhile, who also publishes it.
         await self._outbox.release(
             Collection.IMAGES, [(image, [events[image]]) for image in events if image in written]
+        if self._on_written is not None:
+            self._on_written([(waiting[image], analyses[image]) for image in analyses if image in written], now)
         )
 
     async def _offer(self, documents: Sequence[Document]) -> int:

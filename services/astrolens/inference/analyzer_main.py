@@ -10,7 +10,9 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import ImageIngested
 from astrolens.inference.analyzer import SERVICE, Analyzer
 from astrolens.inference.model_client import GrpcModel
+from astrolens.inference.stream_health import StreamHealth
 from astrolens.platform.errors import TransientError
+from astrolens.platform.metrics import AnalysisMetrics
 from astrolens.platform.retry import sleep_unless
 from astrolens.platform.service import ServiceApp
 from astrolens.platform.settings import Settings
@@ -27,8 +29,9 @@ logger = structlog.get_logger(__name__)
 def create_app(settings: Settings) -> ServiceApp:
     """The analyzer, not yet running."""
     app = ServiceApp(settings, service=SERVICE, port=settings.analyzer_port, outbox=(Collection.IMAGES,))
-    model = GrpcModel(settings.inference_address, stopping=app.stopping)
-    analyzer = Analyzer(records=app.records, images=app.images, model=model, outbox=app.outbox)
+    model = GrpcModel(settings.inference_address, stopping=app.stopping, tracing=app.tracing)
+    health = StreamHealth(AnalysisMetrics(app.metrics))
+    analyzer = Analyzer(records=app.records, images=app.images, model=model, outbox=app.outbox, on_written=health.note)
     app.bus.consume(
         topics.IMAGES_INGESTED,
         ImageIngested,

@@ -1,7 +1,8 @@
 """From the bytes of cutouts to what the bundle says of them: decoding, backbone, scores."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -65,26 +66,39 @@ class Refused:
 Outcome = Scored | Refused
 
 
-class Engine:
-    """A pure function of cutout, bundle and budget; threads may share it."""
+Timed = Callable[[str], AbstractContextManager[object]]
+"""Times a step: decode, backbone or score."""
 
-    def __init__(self, *, bundle: Bundle, scorer: Scorer, backbone: Backbone) -> None:
+
+class Engine:
+    """A pure function of cutout, bundle and budget; threads may share it.
+
+    Args:
+        bundle: A checked bundle.
+        scorer: Of that bundle.
+        backbone: Of that bundle.
+        timed: Times the steps of a batch.
+    """
+
+    def __init__(self, *, bundle: Bundle, scorer: Scorer, backbone: Backbone, timed: Timed | None = None) -> None:
         self._spec = bundle.preprocessing
         self._scorer = scorer
         self._backbone = backbone
+        self._timed = timed or nullcontext
 
     def analyze(self, items: Sequence[Item]) -> list[Outcome]:
         """One outcome an item, in their order."""
         outcomes: list[Outcome | None] = [None] * len(items)
         rows: list[int] = []
         pixels = np.empty((len(items), self._spec.channels, self._spec.size, self._spec.size), dtype=np.uint8)
-        for position, item in enumerate(items):
-            read = self._read(item)
-            if isinstance(read, Refused):
-                outcomes[position] = read
-            else:
-                pixels[len(rows)] = read
-                rows.append(position)
+        with self._timed("decode"):
+            for position, item in enumerate(items):
+                read = self._read(item)
+                if isinstance(read, Refused):
+                    outcomes[position] = read
+                else:
+                    pixels[len(rows)] = read
+                    rows.append(position)
         if rows:
             scored = self._score(pixels[: len(rows)], [items[row].survey for row in rows])
             for row, outcome in zip(rows, scored, strict=True):
@@ -108,13 +122,15 @@ class Engine:
             return Refused(Fault.UNDECODABLE, f"{type(error).__name__}: {error}"[:200])
 
     def _score(self, pixels: NDArray[np.uint8], surveys: list[str]) -> list[Outcome]:
-        logits, embeddings = self._backbone.run(pixels)
+        with self._timed("backbone"):
+            logits, embeddings = self._backbone.run(pixels)
         with np.errstate(over="ignore"):
             halves = embeddings.astype("<f2")
         finite = np.isfinite(logits).all(axis=1) & np.isfinite(halves).all(axis=1)
         # Sums over a single row may go in another order than over many, as in the backbone.
         named = surveys if len(surveys) > 1 else surveys * 2
-        scores = self._scorer.score(padded(logits, 2), padded(embeddings, 2), named)
+        with self._timed("score"):
+            scores = self._scorer.score(padded(logits, 2), padded(embeddings, 2), named)
         return [
             Scored(scores[row], halves[row].tobytes())
             if finite[row]

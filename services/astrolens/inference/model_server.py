@@ -16,6 +16,7 @@ from astrolens.inference.similarity.log import LogInUse
 from astrolens.inference.similarity.memory import SimilarityMemory
 from astrolens.inference.similarity.reconciling import Reconciler
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.metrics import ModelMetrics
 from astrolens.platform.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.science.bundle import Bundle, BundleDamaged
@@ -103,12 +104,18 @@ def load(app: ServiceApp) -> ModelService:
         ) from error
     except OSError as error:
         raise ConfigurationError(f"ASTROLENS_HOME: cannot write {folder} ({error.strerror})") from error
+    metrics = ModelMetrics(app.metrics)
     return ModelService(
-        engine=Engine(bundle=bundle, scorer=scorer, backbone=backbone),
+        engine=Engine(
+            bundle=bundle,
+            scorer=scorer,
+            backbone=backbone,
+            timed=lambda step: metrics.engine_seconds.labels(step).time(),
+        ),
         memory=memory,
         description=describe(bundle, scorer, backbone.provider),
         workers=workers,
-        metrics=app.metrics,
+        metrics=metrics,
         condition=app.condition,
         on_done=partial(_count, app),
     )

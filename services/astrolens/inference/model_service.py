@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import structlog
 
-from astrolens.inference.batcher import MicroBatcher
+from astrolens.inference.batcher import MicroBatcher, QueueFull
 from astrolens.inference.engine import Engine, Item, Outcome, Scored
 from astrolens.inference.similarity.memory import SimilarityMemory
 from astrolens.platform.condition import Condition
-from astrolens.platform.metrics import Metrics
+from astrolens.platform.metrics import ModelMetrics
 from astrolens.science.bundle import Bundle
 from astrolens.science.calibration import COMBINED
 from astrolens.science.scoring import Scorer
@@ -99,6 +99,16 @@ def describe(bundle: Bundle, scorer: Scorer, execution_provider: str) -> ModelDe
     )
 
 
+def _labels(identity: ModelIdentity) -> dict[str, str]:
+    return {
+        "name": identity.name,
+        "version": identity.version,
+        "digest": identity.digest[:16],
+        "calibration": identity.calibration_id,
+        "provider": identity.execution_provider,
+    }
+
+
 def _strip(scorer: Scorer, detector: str, survey: str) -> Strip:
     scores = scorer.strip(detector, survey)
     last = len(scores) - 1
@@ -125,17 +135,21 @@ class ModelService:
         memory: SimilarityMemory,
         description: ModelDescription,
         workers: int,
-        metrics: Metrics,
+        metrics: ModelMetrics,
         condition: Condition,
         on_done: Callable[[int], None],
     ) -> None:
         self.description = description
         self.memory = memory
         self._engine = engine
-        self._metrics = metrics
+        self._metrics = metrics.shared
+        self._refusals = metrics.queue_refusals
         self._condition = condition
         self._on_done = on_done
         self._batcher: MicroBatcher[Item, Outcome] = MicroBatcher(self._work, workers=workers)
+        metrics.queued.set_function(lambda: self._batcher.queued)
+        metrics.indexed.set_function(lambda: len(memory))
+        metrics.model.info(_labels(description.identity))
 
     @property
     def queued(self) -> int:
@@ -159,7 +173,11 @@ class ModelService:
             Stopped: The service ends.
         """
         self._metrics.received.labels(_STAGE).inc(len(items))
-        outcomes = await self._batcher.submit(items)
+        try:
+            outcomes = await self._batcher.submit(items)
+        except QueueFull:
+            self._refusals.inc()
+            raise
         self._on_done(len(outcomes))
         done = sum(isinstance(outcome, Scored) for outcome in outcomes)
         self._metrics.settled.labels(_STAGE, "done").inc(done)

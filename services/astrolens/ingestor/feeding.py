@@ -44,6 +44,7 @@ class Feeder:
         gate: Gate,
         on_admitted: Callable[[int], None] | None = None,
         clock: Callable[[], datetime] = utc_now,
+        on_status: Callable[[SourceStatus], None] | None = None,
         patience: Patience = _PATIENCE,
         report_every_s: float = _REPORT_EVERY_S,
     ) -> None:
@@ -54,6 +55,7 @@ class Feeder:
         self._on_admitted = on_admitted
         self._clock = clock
         self._patience = patience
+        self._on_status = on_status
         self._report_every_s = report_every_s
         self._paused: str | None = None
         self._held_bytes = 0
@@ -202,6 +204,8 @@ def _size(offer: Offer) -> int:
     return len(offer.data or b"")
 
 
+        if self._on_status is not None:
+            self._on_status(status)
 async def mark_off(records: RecordStore, names: Sequence[str], *, now: datetime) -> None:
     """Show sources as off that ran once and are not chosen any more."""
     found = await records.get(Collection.SOURCES, names)

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from time import monotonic
 from typing import Final
 
 import aiohttp
@@ -33,6 +34,7 @@ _LONGEST_RETRY_AFTER_S: Final = 3600.0
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+OnRequest = Callable[[str, str, float], None]
 
 
 class FetchRefused(PermanentError):
@@ -99,6 +101,7 @@ class SafeFetcher:
         connect_s: float = 5.0,
         read_s: float = 10.0,
         allow_loopback: bool = False,
+        on_request: OnRequest | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
         """Make a fetcher; `open` it before use.
@@ -110,6 +113,7 @@ class SafeFetcher:
             connect_s: Longest wait for a connection, seconds.
             read_s: Longest silence of a server, seconds.
             allow_loopback: For tests: addresses of this machine are permitted too.
+            on_request: Told of every request to a permitted host: the host, `ok` or the code of what failed, seconds.
             resolver: For tests: who resolves names.
         """
         self._hosts = frozenset(host.lower() for host in hosts)
@@ -117,6 +121,7 @@ class SafeFetcher:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, connect=total_s, sock_read=read_s)
         self._total_s = total_s
         self._allow_loopback = allow_loopback
+        self._on_request = on_request
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
@@ -150,6 +155,25 @@ class SafeFetcher:
             target = URL(url)
         except ValueError as error:
             raise FetchRefused("bad-url", f"This is no URL: {error}") from error
+        self._check(target)
+        start, outcome = monotonic(), "cut-off"
+        try:
+            fetched = await self._follow(target)
+        except FetchFailed as error:
+            outcome = error.code
+            raise
+        except FetchRefused as error:
+            outcome = error.reason.code
+            raise
+        else:
+            outcome = "ok"
+            return fetched
+        finally:
+            if self._on_request is not None:
+                self._on_request(self._name(target), outcome, monotonic() - start)
+
+    async def _follow(self, target: URL) -> Fetched:
+        url = target
         try:
             async with asyncio.timeout(self._total_s):
                 for _ in range(MAX_REDIRECTS + 1):
@@ -161,7 +185,7 @@ class SafeFetcher:
             raise FetchFailed("timeout", f"{target.host} did not answer within {self._total_s:g} s.") from error
         except aiohttp.ClientError as error:
             raise _as_ours(target, error) from error
-        raise FetchRefused("too-many-redirects", f"{URL(url).host} redirects more than {MAX_REDIRECTS} times.")
+        raise FetchRefused("too-many-redirects", f"{url.host} redirects more than {MAX_REDIRECTS} times.")
 
     async def _one(self, url: URL) -> Fetched | URL:
         """One request: what came, or where it leads."""
@@ -195,9 +219,8 @@ class SafeFetcher:
             raise FetchRefused("bad-url", f"Only http and https URLs can be fetched, not {url.scheme or 'this one'!r}.")
         if url.user is not None or url.password is not None:
             raise FetchRefused("bad-url", "URLs with a user name or password are not fetched.")
-        host = url.host.lower().rstrip(".")
-        named_port = f"{host}:{url.port}" in self._hosts
-        if not named_port and not (host in self._hosts and url.is_default_port()):
+        host = _host(url)
+        if not self._name(url):
             raise FetchRefused(
                 "host-not-allowed", f"{host}:{url.port} is not among the hosts that may be fetched from (fetch_hosts)."
             )
@@ -208,8 +231,19 @@ class SafeFetcher:
             return
         _check_address(host, host, self._is_permitted)
 
+    def _name(self, url: URL) -> str:
+        """How the settings name the host of a URL; empty where they do not."""
+        host = _host(url)
+        if (with_port := f"{host}:{url.port}") in self._hosts:
+            return with_port
+        return host if host in self._hosts and url.is_default_port() else ""
+
     def _is_permitted(self, address: Address) -> bool:
         return is_public(address) or (self._allow_loopback and address.is_loopback)
+
+
+def _host(url: URL) -> str:
+    return (url.host or "").lower().rstrip(".")
 
 
 def _check_address(host: str, text: str, is_permitted: Callable[[Address], bool]) -> None:

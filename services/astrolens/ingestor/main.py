@@ -1,8 +1,7 @@
 """The ingestor's composition root: stores, bus, sandbox, fetchers and sources in, one service out."""
 
 import shutil
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import structlog
 from astrolens.contracts import topics
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import ImageSubmitted
-from astrolens.ingestor.arrivals import SERVICE, Settlement
+from astrolens.ingestor.arrivals import SERVICE
 from astrolens.ingestor.downloads import Downloads
 from astrolens.ingestor.feeding import Feeder, mark_off
 from astrolens.ingestor.fetching import SafeFetcher
@@ -25,9 +24,11 @@ from astrolens.ingestor.service import IngestService
 from astrolens.ingestor.sources.base import Source
 from astrolens.ingestor.sources.choosing import choose, skyserver
 from astrolens.ingestor.sources.folder import FolderSource
+from astrolens.ingestor.sources.pacing import Circuit, TokenBucket
 from astrolens.ingestor.sources.sdss import MAX_PICTURE_BYTES, SdssSource
 from astrolens.ingestor.sources.simulated import SimulatedSource
-from astrolens.platform.metrics import Metrics
+from astrolens.ingestor.telling import Telling
+from astrolens.platform.metrics import ArchiveMetrics, IngestMetrics
 from astrolens.platform.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
@@ -37,8 +38,6 @@ from astrolens.science.rejection import DecodeLimits
 from astrolens.science.simulation import simulate
 
 _log = structlog.get_logger(__name__)
-
-_STAGE = "ingest"
 
 
 def create_app(
@@ -63,8 +62,19 @@ def create_app(
         images=images,
     )
     index = NearDuplicateIndex(radius=settings.near_duplicate_radius)
-    sandbox = DecodingSandbox(settings.decoders, _limits(settings))
-    fetcher = SafeFetcher(hosts=settings.fetch_hosts, max_bytes=settings.max_image_bytes)
+    metrics = IngestMetrics(app.metrics)
+    telling = Telling(metrics)
+    sandbox = DecodingSandbox(
+        settings.decoders,
+        _limits(settings),
+        on_death=lambda cause: metrics.sandbox_deaths.labels(cause).inc(),
+        on_decoded=metrics.sandbox_seconds.observe,
+    )
+    metrics.sandbox_children.set_function(lambda: sandbox.children)
+    metrics.sandbox_waiting.set_function(lambda: sandbox.waiting)
+    fetcher = SafeFetcher(
+        hosts=settings.fetch_hosts, max_bytes=settings.max_image_bytes, on_request=metrics.archives.note
+    )
     service = IngestService(
         records=app.records,
         images=app.images,
@@ -72,7 +82,7 @@ def create_app(
         outbox=app.outbox,
         downloads=Downloads(fetcher),
         index=index,
-        on_settled=partial(_count, app.metrics),
+        observer=telling,
     )
     _start_and_stop(app, index, sandbox, fetcher)
 
@@ -88,7 +98,7 @@ def create_app(
     )
     app.spawn("sweep", lambda: sweeper.run(app.stopping))
     _let_go(app)
-    _feed(app, service)
+    _feed(app, service, telling, metrics.archives)
     return app
 
 
@@ -117,12 +127,14 @@ def _let_go(app: ServiceApp) -> None:
     app.spawn("retention", lambda: retention.run(app.stopping))
 
 
-def _feed(app: ServiceApp, service: IngestService) -> None:
+def _feed(app: ServiceApp, service: IngestService, telling: Telling, archives: ArchiveMetrics) -> None:
     """Give every source its feeder."""
     settings = app.settings
     server = skyserver(settings.sdss_base_url)
     # A fetcher of its own: it may speak to SkyServer and to nobody else.
-    fetcher = SafeFetcher(hosts=(server.host,), max_bytes=MAX_PICTURE_BYTES, total_s=60.0, read_s=30.0)
+    fetcher = SafeFetcher(
+        hosts=(server.host,), max_bytes=MAX_PICTURE_BYTES, total_s=60.0, read_s=30.0, on_request=archives.note
+    )
     known: dict[str, Callable[[], Source]] = {
         "simulated": lambda: SimulatedSource(
             render=lambda number: simulate(settings.simulated_seed, number, oddity_rate=settings.simulated_oddity_rate),
@@ -141,6 +153,8 @@ def _feed(app: ServiceApp, service: IngestService) -> None:
             server=server,
             rate_per_min=settings.sdss_rate_per_min,
             query_limit=settings.sdss_query_limit,
+            bucket=TokenBucket(settings.sdss_rate_per_min, on_wait=archives.paced_seconds.labels(server.host).inc),
+            circuit=Circuit(on_change=archives.left_alone.labels(server.host).set),
         ),
     }
     sources = choose(settings.sources, known)
@@ -158,7 +172,15 @@ def _feed(app: ServiceApp, service: IngestService) -> None:
     app.info["sources"] = [source.name for source in sources]
     for source in sources:
         app.on_start(f"check {source.name}", partial(_check, source))
-        feeder = Feeder(source=source, service=service, records=app.records, gate=gate, on_admitted=partial(_add, app))
+        feeder = Feeder(
+            source=source,
+            service=service,
+            records=app.records,
+            gate=gate,
+            on_admitted=partial(_add, app),
+            on_status=telling.source,
+            tracing=app.tracing,
+        )
         app.spawn(f"source {source.name}", partial(feeder.run, app.stopping), graceful=True)
 
 
@@ -179,9 +201,3 @@ def _free_mib(folder: Path) -> float:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free / 2**20
-
-
-def _count(metrics: Metrics, settlements: Sequence[Settlement], now: datetime) -> None:
-    for one in settlements:
-        metrics.settled.labels(_STAGE, one.outcome.value).inc()
-        metrics.stage_seconds.labels(_STAGE).observe((now - one.arrival.receipt.received_at).total_seconds())

@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -85,6 +86,7 @@ class DecodingSandbox:
         *,
         waiting: int | None = None,
         on_death: Callable[[str], None] | None = None,
+        on_decoded: Callable[[float], None] | None = None,
     ) -> None:
         """Nothing is started yet.
 
@@ -93,6 +95,7 @@ class DecodingSandbox:
             limits: What each may take.
             waiting: Images that may wait for a child; further callers wait for a place. By default two batches a child.
             on_death: Told the cause of each child that died or was killed: `timeout`, `died`, `malformed`.
+            on_decoded: Told for each answer how many seconds the child took for it.
         """
         self._limits = limits or SandboxLimits()
         self._workers = workers
@@ -101,7 +104,19 @@ class DecodingSandbox:
         self._work = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._on_death = on_death
+        self._on_decoded = on_decoded or (lambda _: None)
+        self._living: set[_Child] = set()
         self._closed = False
+
+    @property
+    def children(self) -> int:
+        """Children that are up."""
+        return len(self._living)
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait for a child."""
+        return len(self._jobs)
 
     async def start(self) -> None:
         """Start the children; they come up beside what the caller does next."""
@@ -187,25 +202,32 @@ class DecodingSandbox:
                     self._bury(jobs.popleft(), lost)
                     # Nothing may be awaited before: a cancellation would leave their callers waiting for ever.
                     self._give_back(jobs)
-                    if child is not None:
-                        await child.kill()
+                    await self._end(child)
                     child = None
         finally:
-            if child is not None:
-                await child.kill()
+            await self._end(child)
 
     async def _ready(self, child: "_Child | None") -> "_Child":
         if child is not None and child.retired:
-            await child.kill()
+            await self._end(child)
             child = None
         if child is None:
             child = await _Child.start(self._limits)
+            self._living.add(child)
         return child
+
+    async def _end(self, child: "_Child | None") -> None:
+        if child is not None:
+            self._living.discard(child)
+            await child.kill()
 
     async def _collect(self, child: "_Child", jobs: deque[_Job]) -> None:
         """Settle the jobs in their order; those that remain when the child is lost are still in `jobs`."""
         while jobs:
+            # The child works while it is listened to: what it takes for an image is the time until its answer.
+            start = monotonic()
             answer = await child.receive()
+            self._on_decoded(monotonic() - start)
             jobs.popleft().settle(answer)
             if child.retired and jobs:
                 # It is sound, but asked to be replaced: what is in its pipe goes to the next one.

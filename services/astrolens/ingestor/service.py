@@ -21,10 +21,12 @@ from astrolens.ingestor.arrivals import UNSETTLED, Arrival, Settlement, image_re
 from astrolens.ingestor.downloads import AT_ONCE, Downloads
 from astrolens.ingestor.near_duplicates import NearDuplicateIndex, nearest
 from astrolens.ingestor.ports import Decoder, Releaser
+from astrolens.ingestor.telling import Observer, Unobserved
 from astrolens.platform.errors import PermanentError, TransientError
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, cutout_key, original_key
 from astrolens.platform.stores.records import Change, Document, RecordStore
+from astrolens.platform.tracing import DECODE, note, part_of
 from astrolens.science.cutouts import Cutout
 from astrolens.science.phash import hamming_distance
 from astrolens.science.rejection import ImageRejected
@@ -36,8 +38,6 @@ _MAX_BATCH_BYTES: Final = 64 * 2**20
 
 Settled = dict[Outcome, int]
 """How many receipts were settled, by outcome."""
-OnSettled = Callable[[Sequence[Settlement], datetime], None]
-"""Told of what was settled, and when."""
 
 
 class IngestService:
@@ -52,7 +52,7 @@ class IngestService:
         outbox: Releaser,
         downloads: Downloads,
         index: NearDuplicateIndex,
-        on_settled: OnSettled | None = None,
+        observer: Observer | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._records = records
@@ -61,7 +61,7 @@ class IngestService:
         self._outbox = outbox
         self._downloads = downloads
         self._index = index
-        self._on_settled = on_settled
+        self._observer = observer or Unobserved()
         self._clock = clock
         self._in_hand: set[str] = set()
         # Linking, inserting and indexing are one step: of two batches at once, the later sees the earlier.
@@ -79,6 +79,7 @@ class IngestService:
         ]
         await self._images.put_many(originals)
         new = await self._records.insert(Collection.RECEIPTS, [arrival.receipt for arrival in arrivals])
+        self._observer.received([arrival.receipt for arrival in arrivals if arrival.receipt.receipt_id in new])
         known = [arrival for arrival in arrivals if arrival.receipt.receipt_id not in new]
         unsettled = await self.unsettled([arrival.receipt.receipt_id for arrival in known])
         again = {receipt.receipt_id for receipt in unsettled}
@@ -131,6 +132,7 @@ class IngestService:
         await self._images.put_many(
             [(original_key(one.receipt.sha256 or ""), one.data or b"", "application/octet-stream") for one in fetched]
         )
+        self._observer.fetched(fetched, self._clock())
         # The digest is written before anything depends on it: a server that answers differently the second time must
         # not make two images of one receipt.
         digests = [
@@ -151,7 +153,7 @@ class IngestService:
         known = await self._records.get(Collection.IMAGES, list(groups))
         owners = {image: str(document["receipt_id"]) for image, document in known.items()}
         fresh = {image: group[0] for image, group in groups.items() if image not in owners}
-        cutouts, failures = await self._decode(await self._with_data(fresh))
+        cutouts, failures = await self._decode(await self._with_data(fresh), fresh)
         inserted = await self._insert({image: (fresh[image], cutout) for image, cutout in cutouts.items()}, owners)
 
         settlements = [
@@ -166,8 +168,16 @@ class IngestService:
         changed = await self._records.apply(Collection.RECEIPTS, [one.change(now) for one in settlements])
         await self._outbox.release(Collection.IMAGES, [(record.image_id, record.pending) for record in inserted])
         done = [one for one in settlements if one.arrival.receipt.receipt_id in changed]
-        if self._on_settled is not None:
-            self._on_settled(done, now)
+        for one in done:
+            receipt = one.arrival.receipt
+            note(
+                receipt.receipt_id,
+                image_id=one.image_id,
+                survey=receipt.observation.survey,
+                outcome=one.outcome.value,
+                reason=None if one.reason is None else one.reason.code,
+            )
+        self._observer.settled(done, now)
         return dict(Counter(one.outcome for one in done))
 
     async def _with_data(self, fresh: dict[str, Arrival]) -> dict[str, bytes | None]:
@@ -180,7 +190,13 @@ class IngestService:
         data = {image: arrival.data for image, arrival in fresh.items()}
         return data | {absent[key]: content for key, content in stored.items()}
 
-    async def _decode(self, originals: dict[str, bytes | None]) -> tuple[dict[str, Cutout], dict[str, "_Failure"]]:
+    async def _decode(
+        self, originals: dict[str, bytes | None], arrivals: Mapping[str, Arrival]
+    ) -> tuple[dict[str, Cutout], dict[str, "_Failure"]]:
+        async def decoded(image: str, data: bytes) -> Cutout:
+            with part_of(arrivals[image].receipt.receipt_id, DECODE):
+                return await self._decoder.decode(data)
+
         failures: dict[str, _Failure] = {
             image: (Outcome.DEAD_LETTERED, Reason(code="original-missing", detail="Its bytes are not in the store."))
             for image, data in originals.items()
@@ -188,7 +204,7 @@ class IngestService:
         }
         wanted = {image: data for image, data in originals.items() if data is not None}
         results = await asyncio.gather(
-            *(self._decoder.decode(data) for data in wanted.values()), return_exceptions=True
+            *(decoded(image, data) for image, data in wanted.items()), return_exceptions=True
         )
         cutouts: dict[str, Cutout] = {}
         for image, result in zip(wanted, results, strict=True):

@@ -14,12 +14,12 @@ from astrolens.contracts.records import AlertRecord, ImageRecord, PendingEvent, 
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import lifecycle
 from astrolens.notifier.ports import Releaser
-from astrolens.platform.metrics import Metrics
+from astrolens.platform.metrics import AlertMetrics, Few, Stage
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, RecordStore, to_document
+from astrolens.platform.tracing import log_fields, note, traceparent_of
 
-_STAGE = "alerts"
 _log = structlog.get_logger(__name__)
 
 
@@ -42,7 +42,7 @@ class AlertService:
         records: RecordStore,
         images: ImageStore,
         outbox: Releaser,
-        metrics: Metrics,
+        metrics: AlertMetrics,
         channels: tuple[str, ...],
         on_news: Callable[[], None],
         clock: Callable[[], datetime] = utc_now,
@@ -51,6 +51,7 @@ class AlertService:
         self._images = images
         self._outbox = outbox
         self._metrics = metrics
+        self._survey = Few()
         self._channels = channels
         self._on_news = on_news
         self._clock = clock
@@ -145,14 +146,16 @@ class AlertService:
             Collection.ALERTS,
             [(record.alert_id, [*waiting.get(record.alert_id, ()), *record.pending]) for record in told],
         )
-        self._note(told, steps, now)
+        self._note(told, steps)
 
-    def _note(self, told: Sequence[AlertRecord], steps: Sequence[_Step], now: datetime) -> None:
-        analyzed_at = {step.image.image_id: step.analysis.analyzed_at for step in steps}
+    def _note(self, told: Sequence[AlertRecord], steps: Sequence[_Step]) -> None:
+        now = self._clock()
+        by_image = {step.image.image_id: step for step in steps}
         for record in told:
-            self._metrics.settled.labels(stage=_STAGE, outcome=record.alert_type).inc()
-            waited_s = (now - analyzed_at[record.image_id]).total_seconds()
-            self._metrics.stage_seconds.labels(stage=_STAGE).observe(max(waited_s, 0.0))
+            labels = self._survey(record.survey), record.alert_type, record.alert_tense
+            self._metrics.alerts.labels(*labels).inc()
+            self._note_time(by_image[record.image_id], now)
+            note(record.image_id, alert_id=record.alert_id, alert_type=record.alert_type)
             _log.info(
                 "alert",
                 alert_id=record.alert_id,
@@ -160,16 +163,26 @@ class AlertService:
                 alert_tense=record.alert_tense,
                 topic=record.topic,
                 p_value=record.p_value,
+                **log_fields(record.image_id),
             )
         if any(record.undelivered for record in told):
             self._on_news()
+
+    def _note_time(self, step: _Step, now: datetime) -> None:
+        shared = self._metrics.shared
+        waited_s = (now - step.analysis.analyzed_at).total_seconds()
+        shared.stage_seconds.labels(Stage.ALERT).observe(max(waited_s, 0.0))
+        # An update tells of an image that was told of before: it says nothing of how fast alerts are.
+        if step.alert_type == "initial" and step.image.received_at is not None:
+            latency_s = (now - step.image.received_at).total_seconds()
+            shared.latency.labels(Stage.ALERT).observe(max(latency_s, 0.0))
 
 
 def _messages(step: _Step, record: AlertRecord, cutout: bytes | None, now: datetime) -> tuple[PendingEvent, ...]:
     if record.topic is None:
         return ()
     alert = lifecycle.public_alert(step.image, step.analysis, record, cutout=cutout, published_at=now)
-    return lifecycle.messages(alert, record.topic)
+    return lifecycle.messages(alert, record.topic, traceparent=traceparent_of(record.image_id))
 
 
 def _change(standing: AlertRecord, record: AlertRecord) -> Change:

@@ -22,7 +22,7 @@ from astrolens.notifier.ports import Channel
 from astrolens.notifier.texts import Notice
 from astrolens.platform.condition import Condition
 from astrolens.platform.errors import TransientError
-from astrolens.platform.metrics import Metrics
+from astrolens.platform.metrics import AlertMetrics
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore, to_document
@@ -37,7 +37,6 @@ LOOK_EVERY_S: Final = 5.0
 _AT_ONCE: Final = 500
 """Alerts read and told at once; of a longer burst the oldest first."""
 _WINDOW_S: Final = 60.0
-_STAGE: Final = "deliveries"
 _log = structlog.get_logger(__name__)
 
 
@@ -168,7 +167,7 @@ class Courier:
         per_min: int,
         console: str,
         condition: Condition,
-        metrics: Metrics,
+        metrics: AlertMetrics,
         timer: Callable[[], float] = monotonic,
     ) -> None:
         self._channel = channel
@@ -182,6 +181,11 @@ class Courier:
         self._failures = 0
         self._not_before = 0.0
         self._news = asyncio.Event()
+        self._waiting: dict[str, datetime] = {}
+        # Asked when they are scraped: while a channel is left alone nobody looks, and its alerts grow older.
+        metrics.deliveries_waiting.labels(channel.name).set_function(lambda: len(self._waiting))
+        metrics.delivery_oldest.labels(channel.name).set_function(self._oldest_s)
+        metrics.deliveries.labels(channel.name, "delivered")
 
     def wake(self) -> None:
         """There is something to deliver."""
@@ -206,7 +210,9 @@ class Courier:
         """
         if self._timer() < self._not_before or (budget := self._budget()) < 1:
             return
-        for message in plan(await self._book.waiting(self._channel.name), budget=budget, probing=self._failures > 0):
+        notices = await self._book.waiting(self._channel.name)
+        self._waiting = {notice.alert.alert_id: notice.alert.raised_at for notice in notices}
+        for message in plan(notices, budget=budget, probing=self._failures > 0):
             if not await self._send(message):
                 return
 
@@ -226,8 +232,15 @@ class Courier:
         self._note_health(error)
         for delivery in await self._book.settle(message.notices, self._channel.name, error=error):
             if delivery.state != "waiting":
-                self._metrics.settled.labels(stage=_STAGE, outcome=delivery.state).inc()
+                self._metrics.deliveries.labels(self._channel.name, delivery.state).inc()
+        if error is None:
+            for notice in message.notices:
+                self._waiting.pop(notice.alert.alert_id, None)
         return error is None
+
+    def _oldest_s(self) -> float:
+        oldest = min(self._waiting.values(), default=None)
+        return 0.0 if oldest is None else max(0.0, (utc_now() - oldest).total_seconds())
 
     def _note_health(self, error: str | None) -> None:
         name, key = self._channel.name, f"channel {self._channel.name}"

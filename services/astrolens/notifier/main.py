@@ -16,6 +16,7 @@ from astrolens.notifier.heartbeat import PublicHeartbeat
 from astrolens.notifier.ports import Channel
 from astrolens.notifier.sweep import Sweep
 from astrolens.platform.errors import TransientError
+from astrolens.platform.metrics import AlertMetrics
 from astrolens.platform.retry import Patience, retry
 from astrolens.platform.service import ServiceApp
 from astrolens.platform.settings import Settings
@@ -40,6 +41,7 @@ def create_app(settings: Settings) -> ServiceApp:
     app.info["channels"] = list(names)
     # The embedded broker's port differs at every start; listeners find it in `astrolens status --json`.
     app.info["broker"] = ",".join(settings.bootstrap_servers)
+    metrics = AlertMetrics(app.metrics)
     book = DeliveryBook(records=app.records, images=app.images)
     couriers = [
         Courier(
@@ -48,7 +50,7 @@ def create_app(settings: Settings) -> ServiceApp:
             per_min=settings.notify_per_min,
             console=_console(settings),
             condition=app.condition,
-            metrics=app.metrics,
+            metrics=metrics,
         )
         for channel in channels
     ]
@@ -61,7 +63,7 @@ def create_app(settings: Settings) -> ServiceApp:
         records=app.records,
         images=app.images,
         outbox=app.outbox,
-        metrics=app.metrics,
+        metrics=metrics,
         channels=names,
         on_news=wake,
     )

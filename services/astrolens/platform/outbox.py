@@ -5,7 +5,8 @@ a process died or the broker was away between write and publication, it publishe
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 
 import structlog
 
@@ -41,6 +42,7 @@ class Outbox:
         condition: Condition | None = None,
         metrics: Metrics | None = None,
         every_s: float = RELAY_EVERY_S,
+        timer: Callable[[], float] = monotonic,
     ) -> None:
         self._bus = bus
         self._records = records
@@ -48,8 +50,9 @@ class Outbox:
         self._condition = condition or bus.condition
         self._metrics = metrics
         self._every_s = every_s
+        self._timer = timer
         self._releasing: set[tuple[Collection, str]] = set()
-        self._seen: dict[Collection, set[str]] = {}
+        self._seen: dict[Collection, dict[str, float]] = {}
         self._behind = True
 
     async def release(self, collection: Collection, documents: Documents) -> None:
@@ -85,8 +88,9 @@ class Outbox:
         for collection in self._collections:
             while True:
                 found = await self._records.pending(collection, limit=RELAY_BATCH)
-                before = self._seen.get(collection, set())
-                self._seen[collection] = {event.event_id for _, events in found for event in events}
+                before = self._seen.get(collection, {})
+                self._seen[collection] = self._since(found, before)
+                self._show(collection, len(found))
                 stayed = [
                     (key, events)
                     for key, events in found
@@ -141,6 +145,17 @@ class Outbox:
             collection,
             [Change(id=key, pull_pending=[event.event_id for event in events]) for key, events in documents],
         )
+
+    def _since(self, found: Documents, before: Mapping[str, float]) -> dict[str, float]:
+        now = self._timer()
+        return {event.event_id: before.get(event.event_id, now) for _, events in found for event in events}
+
+    def _show(self, collection: Collection, documents: int) -> None:
+        if self._metrics is not None:
+            now = self._timer()
+            oldest = min(self._seen[collection].values(), default=now)
+            self._metrics.outbox_pending.labels(collection).set(documents)
+            self._metrics.outbox_oldest.labels(collection).set(now - oldest)
 
     def _count(self, documents: Documents) -> None:
         if self._metrics is not None:

@@ -31,6 +31,7 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.shutdown import Shutdown
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
+from astrolens.platform.stores.measured import measure
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.tasks import Tasks
@@ -97,6 +98,7 @@ class ServiceApp:
         self.info: dict[str, Any] = {}
         self.processed = 0
         self.stopping = asyncio.Event()
+        measure(records=self.records, images=self.images, metrics=self.metrics.stores)
         self._exit: tuple[int, str | None] = (EXIT_OK, None)
         self._port = port
         self._web = web
@@ -109,7 +111,12 @@ class ServiceApp:
         self._outbox: Outbox | None = None
         if with_bus:
             self._bus = create_bus(
-                settings, service=service, records=self.records, metrics=self.metrics, condition=self.condition
+                settings,
+                service=service,
+                records=self.records,
+                metrics=self.metrics,
+                condition=self.condition,
+                tracing=self.tracing,
             )
             self._bus.on_failure = self.fail
             self._outbox = Outbox(

@@ -5,7 +5,7 @@ from astrolens.inference.engine import Engine, Item, Refused, Scored
 from astrolens.inference.model_service import ModelService, describe
 from astrolens.inference.similarity.memory import SimilarityMemory
 from astrolens.platform.condition import Condition
-from astrolens.platform.metrics import Metrics
+from astrolens.platform.metrics import Metrics, ModelMetrics
 from astrolens.science.bundle import Bundle
 from astrolens.science.scoring import Scorer
 
@@ -24,7 +24,7 @@ class World:
             memory=self.memory,
             description=describe(bundle, Scorer(bundle), "CPUExecutionProvider"),
             workers=2,
-            metrics=self.metrics,
+            metrics=ModelMetrics(self.metrics),
             condition=self.condition,
             on_done=self.count,
         )

@@ -19,7 +19,7 @@ from astrolens.notifier.alerting import AlertService
 from astrolens.notifier.channels import DeliveryFailed
 from astrolens.notifier.packets import decode_packet
 from astrolens.platform.errors import BusUnavailable
-from astrolens.platform.metrics import Metrics
+from astrolens.platform.metrics import AlertMetrics, Metrics
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.folder import FolderImageStore
 from astrolens.platform.stores.images import cutout_key
@@ -157,7 +157,7 @@ class World:
     records: SqliteRecordStore
     images: FolderImageStore
     outbox: FakeOutbox
-    metrics: Metrics
+    metrics: AlertMetrics
     clock: Clock
     news: int = 0
 
@@ -182,6 +182,10 @@ class World:
         found = await self.records.get(Collection.ALERTS, [alert_id(picture.image_id)])
         return AlertRecord.model_validate(next(iter(found.values()))) if found else None
 
+    def told(self, metric: str, **labels: str) -> float | None:
+        """What Prometheus would read."""
+        return self.metrics.shared.registry.get_sample_value(metric, labels)
+
     def _on_news(self) -> None:
         self.news += 1
 
@@ -193,7 +197,7 @@ async def opened(folder: Path) -> AsyncIterator[World]:
     await records.open()
     await images.open()
     try:
-        yield World(records, images, FakeOutbox(records), Metrics("notifier"), Clock())
+        yield World(records, images, FakeOutbox(records), AlertMetrics(Metrics("notifier")), Clock())
     finally:
         await images.close()
         await records.close()

@@ -70,9 +70,21 @@ async def test_an_alert_reaches_people_once_with_its_picture(world: World) -> No
     assert attached == JPEG
     delivery = await bench.delivery(picture)
     assert (delivery.state, delivery.attempts, delivery.error) == ("delivered", 1, None)
-    assert world.metrics.registry.get_sample_value(
-        "astrolens_settled_total", {"stage": "deliveries", "outcome": "delivered"}
-    )
+    assert world.told("astrolens_deliveries_total", channel="mailto #1", outcome="delivered") == 1
+
+
+async def test_what_waits_for_a_channel_is_told_and_grows_older(world: World) -> None:
+    bench = Bench(world, FakeChannel(error="refused or unreachable"))
+    await raised(world, image(1), image(2))
+    await bench.deliver()
+    assert world.told("astrolens_deliveries_waiting", channel="mailto #1") == 2
+    age_s = world.told("astrolens_delivery_oldest_seconds", channel="mailto #1")
+    assert age_s is not None
+    assert age_s > 3600, "they were raised at the epoch of the tests"
+    bench.channel.error = None
+    await bench.deliver(after_s=3600.0)
+    assert world.told("astrolens_deliveries_waiting", channel="mailto #1") == 0
+    assert world.told("astrolens_delivery_oldest_seconds", channel="mailto #1") == 0
 
 
 async def test_a_retraction_is_told_and_a_test_is_marked(world: World) -> None:

@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 import structlog
 from pydantic import ValidationError
 
-from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import Event
 from astrolens.contracts.records import Reason
 from astrolens.platform.condition import Condition
@@ -111,6 +110,7 @@ class BatchConsumer(Generic[E]):
         self._stopping = stopping
         self._patience = patience
         self._handler_timeout_s = handler_timeout_s
+        metrics.retries.labels(stage=topic)  # there from the start, so that the first retry is an increase
 
     async def consume(self, records: Sequence[RawRecord]) -> None:
         """Settle every record.
@@ -240,10 +240,6 @@ class BatchConsumer(Generic[E]):
     def _count_done(self, group: Sequence[_Delivery[E]], *, refused: int) -> None:
         self._breaker.note_used(len(group) - refused)
         self._metrics.settled.labels(stage=self.topic, outcome="done").inc(len(group) - refused)
-        latency = self._metrics.stage_seconds.labels(stage=self.topic)
-        now = utc_now()
-        for delivery in group:
-            latency.observe((now - delivery.event.occurred_at).total_seconds())
 
     def _report(self, error: TransientError) -> None:
         self.progress.tick()

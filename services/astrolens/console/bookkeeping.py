@@ -1,0 +1,120 @@
+"""Tells Prometheus the books, which survive every restart, and how many of the simulated sky's oddities were found."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from astrolens.contracts.records import Answer, ImageState, Outcome
+from astrolens.contracts.verdicts import Verdict
+from astrolens.platform.errors import TransientError
+from astrolens.platform.metrics import BooksMetrics, Few
+from astrolens.platform.retry import sleep_unless
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Clause, Query, RecordStore
+
+EVERY_S: Final = 5.0
+"""As often as anybody scrapes; reading the tallies costs the same at any size of the archive."""
+_PAGE: Final = 256
+_MOST_WAITING: Final = 5000
+"""Oddities remembered while nobody analyses; of more the oldest are not counted."""
+_NONE: Final = ""
+"""A tally counts documents without the field under the empty text."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Bookkeeping:
+    """Looks at the tallies and at the truths regularly."""
+
+    def __init__(self, *, records: RecordStore, metrics: BooksMetrics) -> None:
+        self._records = records
+        self._metrics = metrics
+        self._survey = Few()
+        self._oddities = OddityCount(records)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Tell until `stopping`; while the store is away the last figures stand, and the service's trouble is told."""
+        while True:
+            try:
+                await self.tell()
+            except TransientError as error:
+                _log.debug("the books cannot be told", error=str(error))
+            if await sleep_unless(stopping, EVERY_S):
+                return
+
+    async def tell(self) -> None:
+        """Tell the state of this moment.
+
+        Raises:
+            TransientError: The store is away.
+        """
+        outcomes, states, verdicts, labels, letters = await self._records.tallies(
+            [
+                (Collection.RECEIPTS, "outcome"),
+                (Collection.IMAGES, "state"),
+                (Collection.IMAGES, "survey_verdict"),
+                (Collection.IMAGES, "label"),
+                (Collection.DEAD_LETTERS, "state"),
+            ]
+        )
+        for outcome in Outcome:
+            self._metrics.receipts.labels(outcome.value).set(outcomes.get((outcome.value,), 0))
+        for state in ImageState:
+            self._metrics.images.labels(state.value).set(states.get((state.value,), 0))
+        for answer in Answer:
+            self._metrics.labels.labels(answer.value).set(labels.get((answer.value,), 0))
+        self._metrics.dead_letters_open.set(letters.get(("open",), 0))
+        for (survey, verdict), count in self._by_survey(verdicts).items():
+            self._metrics.verdicts.labels(survey, verdict).set(count)
+        for (oddity, verdict), count in (await self._oddities.counted()).items():
+            self._metrics.oddities.labels(oddity, verdict).set(count)
+
+    def _by_survey(self, tally: Mapping[tuple[str, ...], int]) -> Counter[tuple[str, str]]:
+        counts: Counter[tuple[str, str]] = Counter()
+        for survey, verdict in tally:
+            if verdict != _NONE:
+                counts[self._survey(survey), verdict] += tally[survey, verdict]
+        return counts
+
+
+class OddityCount:
+    """How the simulated sky's oddities were judged, each counted once, when it is analysed. A page a look."""
+
+    def __init__(self, records: RecordStore) -> None:
+        self._records = records
+        self._after = ""
+        self._waiting: dict[str, str] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    async def counted(self) -> Counter[tuple[str, str]]:
+        """Analysed images that hold an oddity, by kind and verdict, after one more look.
+
+        Raises:
+            TransientError: The store is away.
+        """
+        await self._find_more()
+        asked = list(self._waiting)[:_PAGE]
+        documents = await self._records.get(Collection.IMAGES, asked) if asked else {}
+        for image in asked:
+            oddity = self._waiting.pop(image)
+            judged = documents.get(image, {}).get("verdict")
+            if judged is None:
+                self._waiting[image] = oddity  # to the end of the queue
+                continue
+            # All verdicts of a kind are there as soon as one is: a share needs the zeros as well.
+            for verdict in Verdict:
+                self._counts[oddity, verdict.value] += verdict.value == judged
+        return self._counts
+
+    async def _find_more(self) -> None:
+        # A truth's key is its sky and its number in it, written so that they sort: what is new comes behind.
+        where = (Clause("oddity", "exists", value=True), Clause("ref", "gt", self._after))
+        page = await self._records.find(Collection.TRUTHS, Query(where=where, limit=_PAGE))
+        for truth in page.documents:
+            self._after = truth["ref"]
+            self._waiting[truth["image_id"]] = truth["oddity"]
+        while len(self._waiting) > _MOST_WAITING:
+            self._waiting.pop(next(iter(self._waiting)))

@@ -1,0 +1,75 @@
+"""What the stream of analyses says of itself: how fast, how strange, by which model, and whether it drifts."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from time import monotonic
+from typing import Final
+
+from astrolens.contracts.verdicts import Analysis
+from astrolens.platform.metrics import AnalysisMetrics, Few, Stage
+from astrolens.platform.stores.records import Document
+from astrolens.science.calibration import COMBINED
+from astrolens.science.drift import DriftMonitor
+
+_MEASURE_EVERY_S: Final = 5.0
+"""Sorting every window takes some milliseconds: nothing at this pace, more than the analyses if done at each batch."""
+
+
+class StreamHealth:
+    """Notes each analysis once, when it is written.
+
+    Args:
+        metrics: Where it is told.
+        timer: A clock, seconds.
+    """
+
+    def __init__(self, metrics: AnalysisMetrics, *, timer: Callable[[], float] = monotonic) -> None:
+        self._metrics = metrics
+        self._timer = timer
+        self._survey = Few()
+        self._drift = DriftMonitor()
+        self._model = ""
+        self._measured_at = -float("inf")
+
+    def note(self, written: Sequence[tuple[Document, Analysis]], now: datetime) -> None:
+        """Note images, as they were before, with the analyses that were written `now`."""
+        for document, analysis in written:
+            self._note_model(analysis)
+            self._note_verdict(document["observation"]["survey"], analysis)
+            # An image that is analysed again has waited for a person, not for the pipeline.
+            if document.get("analyzed_at") is None:
+                self._note_time(document, now)
+        if self._timer() - self._measured_at >= _MEASURE_EVERY_S:
+            self._measured_at = self._timer()
+            self._show_drift()
+
+    def _note_model(self, analysis: Analysis) -> None:
+        if analysis.model_digest != self._model:
+            self._model = analysis.model_digest
+            self._drift.clear()
+            # What the model before told must not stand beside what this one tells.
+            self._metrics.drift.clear()
+            self._metrics.drift_images.clear()
+        self._metrics.by_model.labels(analysis.model_digest[:16], analysis.calibration_id).inc()
+
+    def _note_verdict(self, survey: str, analysis: Analysis) -> None:
+        labels = self._survey(survey), analysis.predicted_class, analysis.verdict.value
+        self._metrics.analyzed.labels(*labels).inc()
+        self._metrics.p_value.labels(analysis.calibration_survey).observe(analysis.p_value)
+        p_values = {name: result.p_value for name, result in analysis.detectors.items()}
+        self._drift.add(analysis.calibration_survey, p_values | {COMBINED: analysis.p_value})
+
+    def _note_time(self, document: Document, now: datetime) -> None:
+        shared = self._metrics.shared
+        shared.stage_seconds.labels(Stage.ANALYSIS).observe(_seconds(document["ingested_at"], now))
+        if received_at := document.get("received_at"):
+            shared.latency.labels(Stage.ANALYSIS).observe(_seconds(received_at, now))
+
+    def _show_drift(self) -> None:
+        for drift in self._drift.measure():
+            self._metrics.drift.labels(drift.calibration, drift.detector).set(drift.distance)
+            self._metrics.drift_images.labels(drift.calibration).set(drift.images)
+
+
+def _seconds(then: str, now: datetime) -> float:
+    return max(0.0, (now - datetime.fromisoformat(then)).total_seconds())

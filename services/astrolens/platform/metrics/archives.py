@@ -1,0 +1,44 @@
+"""Requests to archives and catalogues on the net."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_ARCHIVE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+"""Seconds, from a mirror next door to the longest request that a fetcher allows."""
+
+
+class ArchiveMetrics:
+    """By host: whoever asks archives has these. Only hosts of the settings are ever spoken to."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "astrolens_archive_requests",
+            "Requests to an archive, by outcome: ok, or the code of what failed (timeout, http-503, ...).",
+            ["host", "outcome"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "astrolens_archive_seconds",
+            "Seconds a request to an archive takes with its redirects, failed ones included.",
+            ["host"],
+            buckets=_ARCHIVE_BUCKETS,
+            registry=registry,
+        )
+        self.left_alone = Gauge(
+            "astrolens_archive_left_alone",
+            "1 while an archive in trouble is left alone (its circuit is open), else 0.",
+            ["host"],
+            registry=registry,
+        )
+        self.paced_seconds = Counter(
+            "astrolens_archive_paced_seconds",
+            "Seconds that requests waited for their turn under our own rate limit.",
+            ["host"],
+            registry=registry,
+        )
+
+    def note(self, host: str, outcome: str, seconds: float) -> None:
+        """A request to an archive ended."""
+        self.requests.labels(host, outcome).inc()
+        self.seconds.labels(host).observe(seconds)
