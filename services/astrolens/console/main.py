@@ -27,6 +27,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
+from astrolens.platform.tracing import OFF, Tracing, create_tracing
 
 
 class ServiceOutlet:
@@ -55,7 +56,13 @@ class ServiceOutlet:
 
 
 def build_context(
-    settings: Settings, *, records: RecordStore, images: ImageStore, outlet: EventOutlet, model: ModelClient
+    settings: Settings,
+    *,
+    records: RecordStore,
+    images: ImageStore,
+    outlet: EventOutlet,
+    model: ModelClient,
+    tracing: Tracing = OFF,
 ) -> AppContext:
     """Everything that routes and pages share; opens nothing."""
     books = Bookkeeper(records=records, model=model)
@@ -73,9 +80,10 @@ def build_context(
             books=books,
             max_in_flight=settings.max_in_flight,
             max_image_bytes=settings.max_image_bytes,
+            tracing=tracing,
         ),
         labelling=Labelling(records=records, outlet=outlet, originals=originals),
-        repair=Repair(records=records, outlet=outlet, originals=originals),
+        repair=Repair(records=records, outlet=outlet, originals=originals, tracing=tracing),
         model=model,
         stream=Broadcaster(books.status),
         credentials=Credentials(
@@ -89,8 +97,14 @@ def create_app(settings: Settings) -> ServiceApp:
     """The console service: REST and pages on `settings.port`."""
     records, images = record_store(settings.records_url), image_store(settings.images_url, settings.s3_options)
     outlet = ServiceOutlet()
+    tracing = create_tracing(settings, service="console")
     context = build_context(
-        settings, records=records, images=images, outlet=outlet, model=ModelClient(settings.inference_address)
+        settings,
+        records=records,
+        images=images,
+        outlet=outlet,
+        model=ModelClient(settings.inference_address),
+        tracing=tracing,
     )
     web = create_application(context)
     _mount_pages(context, web)
@@ -102,8 +116,12 @@ def create_app(settings: Settings) -> ServiceApp:
         web=web,
         records=records,
         images=images,
+        tracing=tracing,
     )
     outlet.attach(service)
+    context.intake.on_booked = partial(_count, service.metrics)
+    bookkeeping = Bookkeeping(records=records, metrics=BooksMetrics(service.metrics))
+    service.spawn("bookkeeping", lambda: bookkeeping.run(service.stopping), graceful=True)
 
     async def check_credentials() -> None:
         await context.credentials.start(host=settings.host, needed=not settings.is_loopback)
@@ -118,10 +136,15 @@ def create_app(settings: Settings) -> ServiceApp:
     return service
 
 
+def _count(metrics: Metrics, receipts: Sequence[Receipt]) -> None:
+    """Count arrivals as the ingestor counts those of its sources; the ingestor settles them."""
+    metrics.received.labels(Stage.INGEST).inc(len(receipts))
+    for receipt in receipts:
+        if receipt.outcome is not Outcome.RECEIVED:
+            metrics.settled.labels(Stage.INGEST, receipt.outcome.value).inc()
+
+
 def _mount_pages(context: AppContext, web: FastAPI) -> None:
-    context.intake.on_booked = partial(_count, service.metrics)
-    bookkeeping = Bookkeeping(records=records, metrics=BooksMetrics(service.metrics))
-    service.spawn("bookkeeping", lambda: bookkeeping.run(service.stopping), graceful=True)
     # NiceGUI reads this when it is imported, and would keep its files in the working folder.
     os.environ.setdefault("NICEGUI_STORAGE_PATH", str(context.settings.home / "console"))
     # Imported here, for only a console that serves needs NiceGUI: scripts and tests of the API do without.
@@ -131,11 +154,3 @@ def _mount_pages(context: AppContext, web: FastAPI) -> None:
 
     mount(context)
     ui.run_with(web, **RUN_OPTIONS)
-def _count(metrics: Metrics, receipts: Sequence[Receipt]) -> None:
-    """Count arrivals as the ingestor counts those of its sources; the ingestor settles them."""
-    metrics.received.labels(Stage.INGEST).inc(len(receipts))
-    for receipt in receipts:
-        if receipt.outcome is not Outcome.RECEIVED:
-            metrics.settled.labels(Stage.INGEST, receipt.outcome.value).inc()
-
-

@@ -18,6 +18,7 @@ from astrolens.contracts.records import ImageState, Outcome, PendingEvent
 from astrolens.contracts.topics import IMAGES_INGESTED, IMAGES_SUBMITTED
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
+from astrolens.platform.tracing import ANALYZE_AGAIN, OFF, TRACEPARENT, Tracing
 
 
 class DropRequest(BaseModel):
@@ -37,13 +38,20 @@ class AnalyzeAgain(View):
 class Repair:
     """Puts what is stuck back into the flow, guarded so that doing it twice is doing it once."""
 
-    def __init__(self, *, records: RecordStore, outlet: EventOutlet, originals: Originals) -> None:
+    def __init__(
+        self, *, records: RecordStore, outlet: EventOutlet, originals: Originals, tracing: Tracing = OFF
+    ) -> None:
         self._records = records
         self._outlet = outlet
         self._originals = originals
+        self._tracing = tracing
 
-    async def analyze_again(self, image: str) -> AnalyzeAgain:
+    async def analyze_again(self, image: str, *, traceparent: str | None = None) -> AnalyzeAgain:
         """Offer an image to the analyzer again; the books show it in flight until the verdict is there.
+
+        Args:
+            image: Its id.
+            traceparent: The caller's trace context, where it gave one.
 
         Raises:
             Problem: 404 where there is no such image.
@@ -51,26 +59,27 @@ class Repair:
         document = (await self._records.get(Collection.IMAGES, [image])).get(image)
         if document is None:
             raise not_found("image", image, "/api/images?q=…")
-        now = utc_now()
-        event = ImageIngested(
-            event_id=event_id(IMAGES_INGESTED, image, utc_text(now)),
-            producer=producer("console"),
-            occurred_at=now,
-            image_id=image,
-            survey=document["observation"]["survey"],
-            cutout_key=document["cutout"]["key"],
-            cutout_sha256=document["cutout"]["sha256"],
-        ).pending(topic=IMAGES_INGESTED, key=image)
-        change = Change(
-            id=image,
-            set={"state": ImageState.INGESTED.value, "offered_at": utc_text(now), "reason": None},
-            push={"pending": [event.model_dump(mode="json")]},
-            when=(Clause("state", "ne", ImageState.INGESTED.value),),
-        )
-        # Its verdict is open again: it may become a candidate, whose original stays.
-        async with self._originals.kept([document]):
-            if image in await self._records.apply(Collection.IMAGES, [change]):
-                self._outlet.release(Collection.IMAGES, [(image, (event,))])
+        with self._tracing.arriving(ANALYZE_AGAIN, traceparent=traceparent) as traces:
+            now = utc_now()
+            event = ImageIngested(
+                event_id=event_id(IMAGES_INGESTED, image, utc_text(now)),
+                producer=producer("console"),
+                occurred_at=now,
+                image_id=image,
+                survey=document["observation"]["survey"],
+                cutout_key=document["cutout"]["key"],
+                cutout_sha256=document["cutout"]["sha256"],
+            ).pending(topic=IMAGES_INGESTED, key=image, traceparent=traces.begin(image, image_id=image))
+            change = Change(
+                id=image,
+                set={"state": ImageState.INGESTED.value, "offered_at": utc_text(now), "reason": None},
+                push={"pending": [event.model_dump(mode="json")]},
+                when=(Clause("state", "ne", ImageState.INGESTED.value),),
+            )
+            # Its verdict is open again: it may become a candidate, whose original stays.
+            async with self._originals.kept([document]):
+                if image in await self._records.apply(Collection.IMAGES, [change]):
+                    self._outlet.release(Collection.IMAGES, [(image, (event,))])
         return AnalyzeAgain(image_id=image, state=ImageState.INGESTED, progress_url=f"/api/images/{image}")
 
     async def resend(self, letter: str) -> DeadLetterView:
@@ -86,6 +95,7 @@ class Repair:
             key=_key_text(document),
             payload=document["body"],
             binary=True,
+            traceparent=_traceparent(document),
         )
         await self._revive(document)
         await self._outlet.publish([event])
@@ -142,6 +152,12 @@ def _payload(letter: Document) -> dict[str, Any]:
     except (ValueError, binascii.Error):
         return {}
     return payload if isinstance(payload, dict) else {}
+
+
+def _traceparent(letter: Document) -> str | None:
+    """The trace context that the dead record carried: its second chance goes on in the same trace."""
+    found = next((value for name, value in letter.get("headers") or () if name == TRACEPARENT), None)
+    return None if found is None else base64.b64decode(found).decode("ascii", "replace")
 
 
 def _key_text(letter: Document) -> str:

@@ -21,16 +21,17 @@ from astrolens.platform.outbox import Documents
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
+from astrolens.platform.tracing import note, traceparent_of
 
 SERVICE: Final = "analyzer"
 _STILL_INGESTED: Final = Clause("state", "eq", ImageState.INGESTED.value)
 _PAGE: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
 OnWritten = Callable[[Sequence[tuple[Document, Analysis]], datetime], None]
 
 
+@dataclass(frozen=True, slots=True)
 class Picture:
     """What the model is asked about."""
 
@@ -65,8 +66,8 @@ class Analyzer:
         images: The image store.
         model: The model server.
         outbox: Publishes what the writes caused.
-        clock: Gives the present time, UTC.
         on_written: Told the images whose analysis was written, as they were before, and when.
+        clock: Gives the present time, UTC.
     """
 
     def __init__(
@@ -76,15 +77,15 @@ class Analyzer:
         images: ImageStore,
         model: Model,
         outbox: Releases,
-        clock: Callable[[], datetime] = utc_now,
         on_written: OnWritten | None = None,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._records = records
         self._images = images
         self._model = model
         self._outbox = outbox
-        self._clock = clock
         self._on_written = on_written
+        self._clock = clock
 
     async def handle(self, events: Sequence[ImageIngested]) -> list[Refusal]:
         """Analyse a batch; return what can never be analysed.
@@ -100,10 +101,12 @@ class Analyzer:
         answers = await self._model.analyze(pictures) if pictures else []
         analyses: dict[str, Analysis] = {}
         for picture, answer in zip(pictures, answers, strict=True):
+            note(picture.image_id, image_id=picture.image_id, survey=picture.survey)
             if isinstance(answer, Reason):
                 reasons[picture.image_id] = answer
             else:
                 analyses[picture.image_id] = answer
+                note(picture.image_id, verdict=answer.verdict.value, p_value=answer.p_value)
         await self._write(waiting, analyses)
         for key in by_image.keys() - documents.keys():
             reasons[key] = Reason(code="unknown-image", detail="the record store knows no image of this id")
@@ -176,11 +179,11 @@ class Analyzer:
         written = await self._records.apply(
             Collection.IMAGES, [_change(image, analysis, events[image], now) for image, analysis in analyses.items()]
         )
+        if self._on_written is not None:
+            self._on_written([(waiting[image], analyses[image]) for image in analyses if image in written], now)
         # What is not written was analysed by somebody else meanwhile, who also publishes it.
         await self._outbox.release(
             Collection.IMAGES, [(image, [events[image]]) for image in events if image in written]
-        if self._on_written is not None:
-            self._on_written([(waiting[image], analyses[image]) for image in analyses if image in written], now)
         )
 
     async def _offer(self, documents: Sequence[Document]) -> int:
@@ -228,7 +231,7 @@ def _fact(document: Document, analysis: Analysis, now: datetime) -> PendingEvent
         predicted_class=analysis.predicted_class,
         p_value=analysis.p_value,
         verdict=analysis.verdict,
-    ).pending(topic=topics.IMAGES_ANALYZED, key=image)
+    ).pending(topic=topics.IMAGES_ANALYZED, key=image, traceparent=traceparent_of(image))
 
 
 def _change(image: str, analysis: Analysis, event: PendingEvent, now: datetime) -> Change:

@@ -43,7 +43,7 @@ class ModelServer:
 
     def __init__(self, app: ServiceApp) -> None:
         self._app = app
-        self._rpc = RpcServer(app.settings.inference_address)
+        self._rpc = RpcServer(app.settings.inference_address, tracing=app.tracing)
         self._service: ModelService | None = None
 
     async def start(self) -> None:

@@ -18,6 +18,7 @@ from astrolens.platform.errors import ConfigurationError, TransientError
 from astrolens.platform.retry import Patience, sleep_unless
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
+from astrolens.platform.tracing import FETCH, OFF, Tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -43,20 +44,22 @@ class Feeder:
         records: RecordStore,
         gate: Gate,
         on_admitted: Callable[[int], None] | None = None,
-        clock: Callable[[], datetime] = utc_now,
         on_status: Callable[[SourceStatus], None] | None = None,
+        clock: Callable[[], datetime] = utc_now,
         patience: Patience = _PATIENCE,
         report_every_s: float = _REPORT_EVERY_S,
+        tracing: Tracing = OFF,
     ) -> None:
         self._source = source
         self._service = service
         self._records = records
         self._gate = gate
         self._on_admitted = on_admitted
+        self._on_status = on_status
         self._clock = clock
         self._patience = patience
-        self._on_status = on_status
         self._report_every_s = report_every_s
+        self._tracing = tracing
         self._paused: str | None = None
         self._held_bytes = 0
         self._has_room = asyncio.Event()
@@ -150,7 +153,11 @@ class Feeder:
     async def _admit(self, batch: list[Offer]) -> None:
         now = self._clock()
         arrivals = [offer.arrival(source=self._source.name, batch=self._source.batch, now=now) for offer in batch]
-        await self._service.admit(arrivals)
+        with self._tracing.arriving(f"{FETCH} {self._source.name}", source=self._source.name) as traces:
+            for offer, arrival in zip(batch, arrivals, strict=True):
+                receipt = arrival.receipt.receipt_id
+                traces.begin(receipt, began_ns=offer.began_ns, receipt_id=receipt)
+            await self._service.admit(arrivals)
         # After the receipts: a crash in between offers the same again, and they are the same arrivals.
         last = next((offer.position for offer in reversed(batch) if offer.position is not None), None)
         if last is not None:
@@ -197,6 +204,8 @@ class Feeder:
             next_try_at=report.next_try_at,
             updated_at=now,
         )
+        if self._on_status is not None:
+            self._on_status(status)
         await self._records.upsert(Collection.SOURCES, [status])
 
 
@@ -204,8 +213,6 @@ def _size(offer: Offer) -> int:
     return len(offer.data or b"")
 
 
-        if self._on_status is not None:
-            self._on_status(status)
 async def mark_off(records: RecordStore, names: Sequence[str], *, now: datetime) -> None:
     """Show sources as off that ran once and are not chosen any more."""
     found = await records.get(Collection.SOURCES, names)

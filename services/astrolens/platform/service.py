@@ -35,6 +35,7 @@ from astrolens.platform.stores.measured import measure
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.tasks import Tasks
+from astrolens.platform.tracing import Tracing, create_tracing
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -72,6 +73,7 @@ class ServiceApp:
         web: ASGIApp | None = None,
         records: RecordStore | None = None,
         images: ImageStore | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """Compose; nothing is opened.
 
@@ -84,6 +86,7 @@ class ServiceApp:
             web: An application served on `port` beside the health endpoints.
             records: A record store other than the settings' (tests).
             images: An image store other than the settings' (tests).
+            tracing: Traces that were made already (`create_tracing`).
 
         Raises:
             ConfigurationError: A URL names no adapter.
@@ -93,12 +96,13 @@ class ServiceApp:
         self.instance = f"{service}@{socket.gethostname()}"
         self.records = records or record_store(settings.records_url)
         self.images = images or image_store(settings.images_url, settings.s3_options)
+        self.tracing = tracing or create_tracing(settings, service=service)
         self.metrics = Metrics(service)
+        measure(records=self.records, images=self.images, metrics=self.metrics.stores)
         self.condition = Condition()
         self.info: dict[str, Any] = {}
         self.processed = 0
         self.stopping = asyncio.Event()
-        measure(records=self.records, images=self.images, metrics=self.metrics.stores)
         self._exit: tuple[int, str | None] = (EXIT_OK, None)
         self._port = port
         self._web = web
@@ -195,6 +199,8 @@ class ServiceApp:
         configure_logs(self.settings, service=self.service, instance=self.instance)
         taken = self._bind()
         shutdown = Shutdown(self.settings.shutdown_grace_s)
+        shutdown.then("traces", self._close_traces)
+        self.tracing.open()
         try:
             if await self._opened(shutdown, taken):
                 self.condition.phase = "running"
@@ -298,6 +304,10 @@ class ServiceApp:
     def _waits(self, error: TransientError) -> None:
         if self.condition.trouble(_START, str(error)):
             _log.warning("waits to start", error=str(error))
+
+    async def _close_traces(self) -> None:
+        # Last of all, so that the spans of the others' ends are there; a collector that is away costs a moment only.
+        await asyncio.to_thread(self.tracing.close, min(2.0, self.settings.shutdown_grace_s * 0.15))
 
     async def _last_heartbeat(self) -> None:
         self.condition.phase = "stopped"

@@ -17,6 +17,7 @@ from astrolens.platform.dead_letters import Breaker, DeadLetters, RawRecord
 from astrolens.platform.errors import PermanentError, TransientError
 from astrolens.platform.metrics import Metrics
 from astrolens.platform.retry import Patience, retry
+from astrolens.platform.tracing import OFF, Tracing, failed, key_of, log_fields
 
 E = TypeVar("E", bound=Event)
 
@@ -97,6 +98,8 @@ class BatchConsumer(Generic[E]):
         patience: Patience = BATCH_PATIENCE,
         handler_timeout_s: float = HANDLER_TIMEOUT_S,
         progress: Progress | None = None,
+        tracing: Tracing = OFF,
+        group: str = "",
     ) -> None:
         self.topic = topic
         self.progress = progress or Progress()
@@ -107,10 +110,12 @@ class BatchConsumer(Generic[E]):
         self._breaker = breaker
         self._condition = condition
         self._metrics = metrics
+        metrics.retries.labels(stage=topic)  # there from the start, so that the first retry is an increase
         self._stopping = stopping
         self._patience = patience
         self._handler_timeout_s = handler_timeout_s
-        metrics.retries.labels(stage=topic)  # there from the start, so that the first retry is an increase
+        self._tracing = tracing
+        self._group = group
 
     async def consume(self, records: Sequence[RawRecord]) -> None:
         """Settle every record.
@@ -125,12 +130,13 @@ class BatchConsumer(Generic[E]):
         self._metrics.batch_size.labels(stage=self.topic).observe(len(records))
         work = self._read(records)
         try:
-            await retry(
-                lambda: self._settle(work),
-                patience=self._patience,
-                stopping=self._stopping,
-                on_failure=self._report,
-            )
+            with self._tracing.consuming(self.topic, self._group, records):
+                await retry(
+                    lambda: self._settle(work),
+                    patience=self._patience,
+                    stopping=self._stopping,
+                    on_failure=self._report,
+                )
         finally:
             self.progress.in_hand = 0
             self.progress.tick()
@@ -217,6 +223,8 @@ class BatchConsumer(Generic[E]):
         self.progress.tick()
         self._metrics.settled.labels(stage=self.topic, outcome="dead_lettered").inc()
         self._condition.error(f"dead-lettered a record of {self.topic}: {burial.error}")
+        key = key_of(burial.record)
+        failed(key, burial.error_type)
         _log.warning(
             "dead-lettered a record",
             topic=burial.record.topic,
@@ -224,6 +232,7 @@ class BatchConsumer(Generic[E]):
             offset=burial.record.offset,
             error_type=burial.error_type,
             error=burial.error,
+            **log_fields(key),
         )
 
     async def _settle_refused(self, refusal: Refusal) -> None:

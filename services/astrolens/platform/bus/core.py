@@ -38,6 +38,7 @@ from astrolens.platform.metrics import Metrics
 from astrolens.platform.retry import Patience
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.records import RecordStore
+from astrolens.platform.tracing import OFF, Tracing
 
 E = TypeVar("E", bound=Event)
 
@@ -75,6 +76,7 @@ class Bus:
         condition: Condition,
         breaker: Breaker,
         patience: Patience,
+        tracing: Tracing = OFF,
     ) -> None:
         self.service = service
         self.condition = condition
@@ -85,6 +87,7 @@ class Bus:
         self._metrics = metrics
         self._breaker = breaker
         self._patience = patience
+        self._tracing = tracing
         self._stopping = asyncio.Event()
         self._subscribers: list[BatchSubscriber] = []
         self.dead_letters = DeadLetters(
@@ -116,6 +119,7 @@ class Bus:
         Raises:
             AstroLensError: Another topic of this service has the same group.
         """
+        group = group or f"astrolens-{self.service}"
         consumer = BatchConsumer(
             topic=topic,
             event=event,
@@ -127,8 +131,9 @@ class Bus:
             metrics=self._metrics,
             stopping=self._stopping,
             patience=self._patience,
+            tracing=self._tracing,
+            group=group,
         )
-        group = group or f"astrolens-{self.service}"
         if group in {subscriber.group_id for subscriber in self._subscribers}:
             # Each topic has its own member, and two members in one group fail on the in-process broker.
             raise AstroLensError(f"{topic}: consumer group {group} is taken by another topic; give it its own")
@@ -177,7 +182,8 @@ class Bus:
             PermanentError: An event is larger than the broker takes.
         """
         name = producer(self.service)
-        await self._send([(e.topic, e.key.encode(), body_of(e), headers_of(e, name)) for e in events])
+        with self._tracing.sending(events):
+            await self._send([(e.topic, e.key.encode(), body_of(e), headers_of(e, name)) for e in events])
         self._metrics.published.inc(len(events))
 
     async def connect(self, *, patience_s: float | None = None) -> None:
@@ -313,6 +319,7 @@ def create_bus(
     condition: Condition | None = None,
     breaker: Breaker | None = None,
     patience: Patience = BATCH_PATIENCE,
+    tracing: Tracing = OFF,
 ) -> Bus:
     """The bus of a service; opens nothing yet.
 
@@ -347,6 +354,7 @@ def create_bus(
         condition=condition or Condition(),
         breaker=breaker or Breaker(service=service),
         patience=patience,
+        tracing=tracing,
     )
 
 
