@@ -70,8 +70,8 @@ proto: $(DEV)  ## generate the gRPC code from proto/
 schemas: $(DEV)  ## generate schemas/ from contracts/
 	$(BIN)/python -m pytest tests/contract --update-golden -q
 
-manifests: $(DEV)  ## write the topics and alert rules of k8s/ and compose from their declarations
-	$(BIN)/python deploy/render.py
+manifests: $(DEV)  ## write the topics, rules and dashboards of k8s/ and compose from their declarations
+	$(BIN)/python -m deploy.render
 
 # What each container image installs: one lock an extra, so that no image carries another service's packages.
 IMAGES  := ingestor inference inference-gpu notifier console

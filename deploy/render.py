@@ -1,4 +1,4 @@
-"""Writes the files that follow from a declaration: topics for Kubernetes and compose, alert rules for the operator.
+"""Writes the files that follow from a declaration: topics, rules and dashboards, for compose and for Kubernetes.
 
 Run by `make manifests`. A test renders again and compares, so that nobody edits the results.
 """
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
+from deploy.grafana.boards import BOARDS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 TOPICS: Final = ROOT / "deploy/kafka/topics.yaml"
@@ -84,6 +86,25 @@ def prometheus_rule(rules: dict[str, Any]) -> str:
 
 
 def rendered() -> dict[Path, str]:
+def dashboard_maps() -> str:
+    """The dashboards as Grafana's sidecar finds them: a ConfigMap each, told by its label."""
+    documents = [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": f"astrolens-dashboard-{board.name}",
+                "labels": {"app.kubernetes.io/part-of": "astrolens", "grafana_dashboard": "1"},
+                "annotations": {"grafana_folder": "AstroLens"},
+            },
+            "data": {f"astrolens-{board.name}.json": board.compact_json()},
+        }
+        for board in BOARDS
+    ]
+    body: str = yaml.safe_dump_all(documents, sort_keys=False, width=1_000_000)
+    return _GENERATED.format(source="deploy/grafana/*.py") + body
+
+
     """Every written file and its content."""
     topics = load(TOPICS)
     return {
@@ -91,6 +112,8 @@ def rendered() -> dict[Path, str]:
         ROOT / "deploy/kafka/create-topics.sh": create_script(topics),
         ROOT / "k8s/components/monitoring/rules.yaml": prometheus_rule(load(RULES)),
     }
+        ROOT / "k8s/components/monitoring/dashboards.yaml": dashboard_maps(),
+        **{ROOT / f"deploy/grafana/dashboards/{board.name}.json": board.json() for board in BOARDS},
 
 
 def main() -> None:

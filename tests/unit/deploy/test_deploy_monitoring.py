@@ -7,19 +7,40 @@ import subprocess
 
 import pytest
 from astrolens.commands.serve import SERVICES
-from astrolens.platform.metrics import Metrics
+from astrolens.platform.metrics import (
+    AlertMetrics,
+    AnalysisMetrics,
+    BooksMetrics,
+    IngestMetrics,
+    Metrics,
+    ModelMetrics,
+)
 from astrolens.platform.server import HEALTH_PATHS
+from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample
 
 from tests.deploy_files import ROOT, http_port, load, of_kind, render, settings_of
+from tests.promql import DASHBOARDS, all_queries, panels, selectors
 
 RULES = load("deploy/prometheus/rules.yml")
+RECORDED = {rule["record"] for group in RULES["groups"] for rule in group["rules"] if "record" in rule}
+ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule]
+
+
+def registry() -> CollectorRegistry:
+    """The metrics of all services in one registry, which would refuse two of one name."""
+    shared = Metrics("any")
+    for room in (AlertMetrics, AnalysisMetrics, BooksMetrics, IngestMetrics):
+        room(shared)
+    # An Info metric has no samples before it is told.
+    ModelMetrics(shared).model.info({"name": "any"})
+    return shared.registry
 
 
 def exported() -> set[str]:
-    """Every series name that a service can have, `_total` and `_bucket` included."""
+    """Every series name that a service can have, `_total` and `_bucket` included, and what rules record."""
     names: set[str] = set()
-    for family in Metrics("any").registry.collect():
+    for family in registry().collect():
         samples: list[Sample] = list(family.samples)
         names |= {sample.name for sample in samples}
         names |= {family.name} if family.type == "gauge" else set()
@@ -27,7 +48,7 @@ def exported() -> set[str]:
         names |= (
             {f"{family.name}{end}" for end in ("_bucket", "_sum", "_count")} if family.type == "histogram" else set()
         )
-    return names
+    return names | RECORDED
 
 
 def test_every_service_is_scraped_on_its_port() -> None:
@@ -43,11 +64,47 @@ def test_rules_ask_for_metrics_that_exist() -> None:
     names = exported()
     for group in RULES["groups"]:
         for rule in group["rules"]:
-            asked = set(re.findall(r"\bastrolens_\w+", rule["expr"]))
-            assert asked <= names, rule["alert"]
-            assert asked or "up{" in rule["expr"]
-            assert rule["labels"]["severity"] in {"warning", "critical"}
-            assert rule["annotations"]["summary"].endswith(".")
+            asked = {selector.metric for selector in selectors(rule["expr"])}
+            assert asked <= names | {"up"}, rule
+            assert asked
+
+
+def test_selectors_are_found_in_a_query_and_nowhere_else() -> None:
+    query = (
+        'sum by (stage, le) (rate(astrolens_lag{topic=~"a{2}|up", stage!=""}[5m] offset 1h)) / on (up_to) group_left ()'
+        ' label_replace(up, "to", "$1", "astrolens_no", "(astrolens_no)") > astrolens:in_flight'
+    )
+    assert [str(each) for each in selectors(query)] == [
+        'astrolens_lag{topic=~"a{2}|up", stage!=""}',
+        "up",
+        "astrolens:in_flight",
+    ]
+
+
+def test_alerts_say_how_bad_it_is_and_the_runbook_says_what_to_do() -> None:
+    runbook = (ROOT / "docs/runbook.md").read_text()
+    for rule in ALERTS:
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert rule["annotations"]["summary"].endswith(".")
+        assert f"`{rule['alert']}`" in runbook, rule["alert"]
+
+
+def test_every_alert_is_proven_to_fire() -> None:
+    tested = {
+        case["alertname"]
+        for test in load("deploy/prometheus/rules_test.yml")["tests"]
+        for case in test["alert_rule_test"]
+        if case["exp_alerts"]
+    }
+    assert tested == {rule["alert"] for rule in ALERTS}
+
+
+def test_metrics_that_nobody_asks_for_are_not_kept() -> None:
+    """A metric is there for a panel or a rule; the interpreter's own collectors come as they are."""
+    asked = {selector.metric for query in all_queries() for selector in selectors(query)}
+    stems = {re.sub(r"_(total|bucket|sum|count|info|created)$", "", name) for name in asked}
+    own = {family.name for family in registry().collect() if family.name.startswith("astrolens_")}
+    assert own - stems - {name for name in own if f"{name}_total" in asked} == {"astrolens_service"}
 
 
 def test_rule_of_a_missing_metric_would_be_found() -> None:
@@ -99,17 +156,47 @@ def test_rules_on_kubernetes_are_the_rules_of_compose() -> None:
     assert rule["spec"] == RULES
 
 
-def test_panels_ask_the_provisioned_source_for_metrics_that_exist() -> None:
-    (source,) = load("deploy/grafana/provisioning/datasources/prometheus.yaml")["datasources"]
-    dashboards = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
-    assert dashboards
-    for path in dashboards:
-        panels = json.loads(path.read_text())["panels"]
-        assert panels
-        for panel in panels:
+def test_dashboards_on_kubernetes_are_those_of_compose_and_carry_the_label_of_the_sidecar() -> None:
+    maps = of_kind(render("k8s/overlays/prod"), "ConfigMap")
+    found = {name: each for name, each in maps.items() if name.startswith("astrolens-dashboard-")}
+    assert set(found) == {f"astrolens-dashboard-{path.stem}" for path in DASHBOARDS}
+    for path in DASHBOARDS:
+        each = found[f"astrolens-dashboard-{path.stem}"]
+        assert each["metadata"]["labels"]["grafana_dashboard"] == "1"
+        (text,) = each["data"].values()
+        assert json.loads(text) == json.loads(path.read_text())
+
+
+def test_there_are_four_dashboards_that_lead_to_each_other() -> None:
+    assert [path.stem for path in DASHBOARDS] == ["catalogues", "model", "pipeline", "science"]
+    for path in DASHBOARDS:
+        board = json.loads(path.read_text())
+        assert board["uid"] == f"astrolens-{path.stem}"
+        assert board["links"][0]["tags"] == ["astrolens"] == board["tags"]
+        assert board["templating"]["list"][0]["query"] == "prometheus"
+        ids = [panel["id"] for panel in board["panels"]]
+        assert len(ids) == len(set(ids))
+
+
+def test_panels_fill_their_rows_and_do_not_overlap() -> None:
+    for path in DASHBOARDS:
+        taken: set[tuple[int, int]] = set()
+        for panel in json.loads(path.read_text())["panels"]:
+            at = panel["gridPos"]
+            cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+            assert max(x for x, _ in cells) < 24
+            assert not cells & taken, panel["title"]
+            taken |= cells
+
+
+def test_panels_ask_the_chosen_source_for_metrics_that_exist() -> None:
+    names = exported()
+    for path in DASHBOARDS:
+        for panel in panels(path):
             assert panel["description"].endswith(".")
+            assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
             for target in panel["targets"]:
-                assert target["datasource"] == {"type": "prometheus", "uid": source["uid"]}
-                asked = set(re.findall(r"\b(?:astrolens|process)_\w+", target["expr"]))
-                assert asked <= exported(), panel["title"]
-                assert asked or "up{" in target["expr"]
+                assert target["datasource"] == panel["datasource"]
+                asked = {selector.metric for selector in selectors(target["expr"])}
+                assert asked, panel["title"]
+                assert asked <= names | {"up"}, panel["title"]

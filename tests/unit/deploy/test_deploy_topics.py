@@ -59,7 +59,7 @@ def test_labels_are_kept_for_ever(declared: dict[str, Any]) -> None:
 
 def test_written_files_are_what_the_declarations_say(writer: ModuleType) -> None:
     written = writer.rendered()
-    assert len(written) == 3
+    assert len(written) == 8
     stale = [str(path) for path, text in written.items() if path.read_text() != text]
     assert stale == [], "run `make manifests`"
 
