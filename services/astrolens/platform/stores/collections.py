@@ -27,13 +27,16 @@ class Collection(StrEnum):
 class Declaration:
     """What an engine must know to serve a collection.
 
-    `indexes` are compound indexes; a single-field index of every field in `fields` comes by itself.
+    `fields` are what queries may name. `indexes` serve the queries that the services make (a test asks the planner):
+    each costs every write, and ends with the id, so that paging is a walk. An index led by a field of `rare` holds only
+    the documents that have it.
     `tallies` count documents by the values of some fields; an absent value counts as the empty text.
     """
 
     key: str
     fields: dict[str, FieldType] = field(default_factory=dict)
     indexes: tuple[tuple[str, ...], ...] = ()
+    rare: frozenset[str] = frozenset()
     tallies: dict[str, tuple[str, ...]] = field(default_factory=dict)
     has_pending: bool = False
 
@@ -49,7 +52,15 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "image_id": "text",
             "reason.code": "text",
         },
-        indexes=(("outcome", "received_at"), ("batch", "outcome")),
+        indexes=(
+            ("outcome", "received_at"),
+            ("received_at",),
+            ("batch", "received_at"),
+            ("source", "received_at"),
+            ("image_id",),
+            ("reason.code", "received_at"),
+        ),
+        rare=frozenset({"reason.code"}),
         tallies={
             "outcome": ("outcome",),
             "source_outcome": ("source", "outcome"),
@@ -72,7 +83,6 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "labeled_at": "text",
             "source": "text",
             "batch": "text",
-            "phash": "text",
             "analysis.model_digest": "text",
             "observation.survey": "text",
             "observation.name": "text",
@@ -83,17 +93,25 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "observation.position.z": "real",
         },
         indexes=(
-            ("state", "offered_at"),
+            ("state", "offered_at"),  # what waits for its analysis
             ("state", "ingested_at"),
-            ("verdict", "ingested_at"),
-            ("label", "ingested_at"),
+            ("ingested_at",),
+            ("analyzed_at",),
+            ("p_value",),
             ("verdict", "p_value"),
+            ("verdict", "ingested_at"),
             ("verdict", "analyzed_at"),
+            ("label", "labeled_at"),
+            ("labeled_at",),
             ("observation.survey", "p_value"),
             ("observation.survey", "ingested_at"),
-            ("label", "labeled_at"),
-            ("label", "p_value"),  # the triage queue: unanswered, strangest first
+            ("predicted_class", "ingested_at"),
+            ("source", "ingested_at"),
+            ("batch", "ingested_at"),
+            ("observation.name",),
+            ("observation.position.x", "observation.position.y", "observation.position.z"),
         ),
+        rare=frozenset({"label", "labeled_at"}),
         tallies={
             "state": ("state",),
             "verdict": ("verdict",),
@@ -109,24 +127,29 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "raised_at": "text",
             "survey": "text",
             "predicted_class": "text",
-            "verdict": "text",
             "undelivered": "bool",
-            "image_id": "text",
-            "alert_type": "text",
-            "alert_tense": "text",
         },
+        indexes=(
+            ("raised_at",),
+            ("undelivered", "raised_at"),
+            ("survey", "raised_at"),
+            ("predicted_class", "raised_at"),
+        ),
         tallies={"survey": ("survey",), "kind": ("alert_type", "alert_tense")},
         has_pending=True,
     ),
     Collection.DEAD_LETTERS: Declaration(
         key="dead_letter_id",
-        fields={"dead_lettered_at": "text", "state": "text", "topic": "text", "service": "text"},
+        fields={"dead_lettered_at": "text", "state": "text"},
+        indexes=(("dead_lettered_at",), ("state", "dead_lettered_at")),
         tallies={"state": ("state",)},
     ),
-    Collection.SERVICES: Declaration(key="instance", fields={"service": "text", "seen_at": "text"}),
-    Collection.SOURCES: Declaration(key="source", fields={"updated_at": "text"}),
+    Collection.SERVICES: Declaration(key="instance"),
+    Collection.SOURCES: Declaration(key="source"),
     Collection.ACCOUNTS: Declaration(key="name"),
-    Collection.TRUTHS: Declaration(key="ref", fields={"oddity": "text"}),
+    Collection.TRUTHS: Declaration(
+        key="ref", fields={"oddity": "text"}, rare=frozenset({"oddity"}), indexes=(("oddity",),)
+    ),
     Collection.META: Declaration(key="name"),
 }
 """What each collection needs."""

@@ -15,6 +15,7 @@ from astrolens.platform.stores.mongo_codec import path_of, tally_key
 from astrolens.platform.stores.mongo_errors import sentence
 from astrolens.platform.stores.mongo_outbox import INDEXES, outbox_name
 from astrolens.platform.stores.mongo_tallies import TALLIES
+from astrolens.platform.stores.mongo_where import PRESENT
 from astrolens.platform.stores.records import Document
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -60,15 +61,13 @@ async def prepare(database: Database) -> None:
 
 def indexes(declared: Declaration) -> list[IndexModel]:
     """The indexes of a collection; the id at the end makes keyset paging an index walk."""
-    led = {fields[0] for fields in declared.indexes}
-    wanted = [*declared.indexes, *((field,) for field in declared.fields if field not in led)]
-    return [
-        IndexModel(
-            [*((path_of(field, key=declared.key), ASCENDING) for field in fields), ("_id", ASCENDING)],
-            name="astrolens_" + "__".join(fields),
-        )
-        for fields in wanted
-    ]
+    models = []
+    for fields in declared.indexes:
+        keys = [(path_of(field, key=declared.key), ASCENDING) for field in fields]
+        rare = declared.rare.intersection(fields[:1])
+        options = {"partialFilterExpression": {keys[0][0]: PRESENT[declared.fields[fields[0]]]}} if rare else {}
+        models.append(IndexModel([*keys, ("_id", ASCENDING)], name="astrolens_" + "__".join(fields), **options))
+    return models
 
 
 async def _index(database: Database, name: str, models: list[IndexModel]) -> None:

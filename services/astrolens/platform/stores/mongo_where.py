@@ -11,7 +11,7 @@ from astrolens.platform.stores.records import Clause
 
 Filter = dict[str, Any]
 
-_PRESENT: dict[str, Filter] = {"text": {"$gte": ""}, "real": {"$gte": float("-inf")}, "bool": {"$gte": False}}
+PRESENT: dict[str, Filter] = {"text": {"$gte": ""}, "real": {"$gte": float("-inf")}, "bool": {"$gte": False}}
 """Everything of a type: a range walks an index where `$ne: null` may not; it leaves out null and absent values."""
 
 
@@ -29,7 +29,7 @@ def declared_path(collection: Collection, field: str) -> str:
 
 def present(collection: Collection, field: str) -> Filter:
     """Documents that have a value in a declared field."""
-    return {declared_path(collection, field): _PRESENT[DECLARATIONS[collection].fields.get(field, "text")]}
+    return {declared_path(collection, field): PRESENT[DECLARATIONS[collection].fields.get(field, "text")]}
 
 
 def query_filter(collection: Collection, clauses: Iterable[Clause]) -> list[Filter]:

@@ -1,7 +1,7 @@
 """The record-store port: documents with deterministic ids, changed one at a time and atomically.
 
 The verbs are what SQLite and MongoDB both do well, so that an adapter is small. A query may only name fields that
-`collections.py` declares: then every engine has an index for it, and no page grows slower with the archive.
+`collections.py` declares, beside the indexes that serve it, so that no page grows slower with the archive.
 """
 
 import base64
@@ -59,7 +59,8 @@ class Page:
 class Change:
     """One atomic change of one document: nothing happens unless every clause of `when` holds.
 
-    Keys of `set` and `push` are dotted paths; values are JSON-ready. `pull_pending` removes events by id.
+    Keys of `set` and `push` are dotted paths; values are JSON-ready. Pending events are pushed as `pending`, never set;
+    `pull_pending` removes them by id.
     """
 
     id: str

@@ -58,11 +58,12 @@ def _build(db: sqlite3.Connection, collection: Collection, declared: Declaration
     if declared.has_pending:
         columns.append("pending_since TEXT")
     db.execute(f"CREATE TABLE {collection} ({', '.join(['id TEXT PRIMARY KEY', 'doc TEXT NOT NULL', *columns])})")
-    led = {fields[0] for fields in declared.indexes}
-    for fields in (*declared.indexes, *((name,) for name in declared.fields if name not in led)):
+    for fields in declared.indexes:
         names = [column(name) for name in fields]
         # The id at the end makes keyset paging an index walk.
-        db.execute(f"CREATE INDEX {collection}_{'_'.join(names)} ON {collection} ({', '.join([*names, 'id'])})")
+        listed = ", ".join([*names, "id"])
+        condition = f" WHERE {names[0]} IS NOT NULL" if fields[0] in declared.rare else ""
+        db.execute(f"CREATE INDEX {collection}_{'_'.join(names)} ON {collection} ({listed}){condition}")
     if declared.has_pending:
         db.execute(f"CREATE INDEX {collection}_pending ON {collection} (pending_since) WHERE pending_since IS NOT NULL")
     if exists:

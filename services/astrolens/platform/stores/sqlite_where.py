@@ -34,8 +34,11 @@ def where_sql(collection: Collection, clauses: Sequence["Clause"]) -> tuple[list
     for clause in clauses:
         name = column_of(collection, clause.field)
         match clause.op:
+            case "eq" if clause.value is None:
+                conditions.append(f"{name} IS NULL")
             case "eq":
-                conditions.append(f"{name} IS ?")
+                # `=` and not `IS`: it tells SQLite that the value is there, as an index of rare fields asks for.
+                conditions.append(f"{name} = ?")
                 values.append(clause.value)
             case "ne":
                 conditions.append(f"{name} IS NOT ?")
