@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,64 +25,8 @@ from astrolens.platform.stores.collections import Collection
 from PIL import Image, ImageDraw
 
 from tests.shared_data import shared_data
+from tests.skyserver import FIRST_OBJID, JPEG, Handler, Sky, row
 from tests.unit.ingestor.ingestor_fakes import ingest_at
-
-JPEG = b"\xff\xd8\xff\xe0" + b"sky " * 1000
-FIRST_OBJID = 1237645941824356443
-"""Beyond 2^53: a float would name another galaxy."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def _row(number: int) -> dict[str, Any]:
-    return {
-        "objID": FIRST_OBJID + number,
-        "ra": 40.1 + number / 100,
-        "dec": -0.2,
-        "petroRad_r": 8.5,
-        "petroMag_r": 16.4,
-        "run": 109,
-        "camcol": 1,
-        "field": 52,
-    }
-
-
-class Sky:
-    """SkyServer as the source knows it. `query` and `picture` may be replaced by troubles, used up one by one."""
-
-    def __init__(self, galaxies: int = 5) -> None:
-        self.rows = [_row(number) for number in range(galaxies)]
-        self.query_troubles: list[Handler] = []
-        self.picture_troubles: list[Handler] = []
-        self.queries: list[str] = []
-        self.pictures: list[dict[str, str]] = []
-
-    def app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_get("/dr17/SkyServerWS/SearchTools/SqlSearch", self._query)
-        app.router.add_get("/dr17/SkyServerWS/ImgCutout/getjpeg", self._picture)
-        app.router.add_get("/{path:.*}", self._elsewhere)
-        return app
-
-    async def _query(self, request: web.Request) -> web.StreamResponse:
-        self.queries.append(request.query["cmd"])
-        if self.query_troubles:
-            return await self.query_troubles.pop(0)(request)
-        assert request.query["format"] == "json"
-        words = request.query["cmd"].split()
-        limit, after = int(words[2]), int(words[words.index(">") + 1])
-        rows = [row for row in self.rows if row["objID"] > after][:limit]
-        # SkyServer sends its JSON as text/plain in some releases; the type must not matter.
-        return web.Response(text=json.dumps([{"TableName": "Table1", "Rows": rows}]), content_type="text/plain")
-
-    async def _picture(self, request: web.Request) -> web.StreamResponse:
-        self.pictures.append(dict(request.query))
-        if self.picture_troubles:
-            return await self.picture_troubles.pop(0)(request)
-        return web.Response(body=JPEG + request.query["ra"].encode(), content_type="image/jpeg")
-
-    async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(text="elsewhere")
 
 
 def _answers(status: int = 200, body: bytes = b"", **headers: str) -> Handler:
@@ -177,13 +121,13 @@ async def test_a_restart_goes_on_behind_the_last_galaxy() -> None:
         (b"null", "no table"),
         (b'[{"TableName": "Table1"}]', "no table"),
         (b'[{"ErrorCode": 400, "ErrorMessage": "Incorrect syntax near FROM"}]', "Incorrect syntax near FROM"),
-        (json.dumps([{"Rows": [{**_row(0), "petroRad_r": None}]}]).encode(), "no column petrorad_r"),
+        (json.dumps([{"Rows": [{**row(0), "petroRad_r": None}]}]).encode(), "no column petrorad_r"),
         (json.dumps([{"Rows": [{"objID": 1, "right_ascension": 2.0, "dec": 3.0}]}]).encode(), "no column ra"),
-        (json.dumps([{"Rows": [{**_row(0), "ra": "here"}]}]).encode(), "column of another kind"),
-        (json.dumps([{"Rows": [{**_row(0), "objID": 1.2376e18}]}]).encode(), "makes no sense"),
-        (json.dumps([{"Rows": [{**_row(0), "dec": -91.0}]}]).encode(), "makes no sense"),
+        (json.dumps([{"Rows": [{**row(0), "ra": "here"}]}]).encode(), "column of another kind"),
+        (json.dumps([{"Rows": [{**row(0), "objID": 1.2376e18}]}]).encode(), "makes no sense"),
+        (json.dumps([{"Rows": [{**row(0), "dec": -91.0}]}]).encode(), "makes no sense"),
         (json.dumps([{"Rows": [7]}]).encode(), "no columns"),
-        (json.dumps([{"Rows": [_row(-5)]}]).encode(), "repeats galaxies"),
+        (json.dumps([{"Rows": [row(-5)]}]).encode(), "repeats galaxies"),
     ],
 )
 async def test_an_answer_that_is_no_result_is_an_outage_and_never_an_empty_sky(body: bytes, sentence: str) -> None:
