@@ -33,8 +33,10 @@ def free_port_block(size: int = 6) -> int:
     raise RuntimeError("no free block of ports")
 
 
-def wait_until(condition: Callable[[], Any], *, timeout_s: float, what: str, every_s: float = 0.2) -> Any:
-    """Wait for a truthy answer, bounded; the last error is told."""
+def wait_until(
+    condition: Callable[[], Any], *, timeout_s: float, what: str | Callable[[], str], every_s: float = 0.2
+) -> Any:
+    """Wait for a truthy answer, bounded; the last error is told, and `what` says what did not come."""
     deadline = time.monotonic() + timeout_s
     trouble: Exception | None = None
     while time.monotonic() < deadline:
@@ -44,7 +46,8 @@ def wait_until(condition: Callable[[], Any], *, timeout_s: float, what: str, eve
         except (httpx.HTTPError, OSError, KeyError) as error:
             trouble = error
         time.sleep(every_s)
-    raise AssertionError(f"waited {timeout_s:.0f} s in vain: {what} (last trouble: {trouble})")
+    sentence = what if isinstance(what, str) else what()
+    raise AssertionError(f"waited {timeout_s:.0f} s in vain: {sentence} (last trouble: {trouble})")
 
 
 class System:
@@ -75,7 +78,7 @@ class System:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_until(self.all_ready, timeout_s=START_TIMEOUT_S, what=f"all services ready\n{self.logs()}")
+        wait_until(self.all_ready, timeout_s=START_TIMEOUT_S, what=lambda: f"all services ready\n{self.logs()}")
 
     def all_ready(self) -> bool:
         """Whether every service says it is running."""
@@ -143,7 +146,7 @@ class System:
             status = self.status()
             return status if status["received"] >= received and status["in_flight"] == 0 else None
 
-        status = wait_until(settled, timeout_s=timeout_s, what=f"{received} arrivals settled\n{self.logs()}")
+        status = wait_until(settled, timeout_s=timeout_s, what=lambda: f"{received} arrivals settled\n{self.logs()}")
         assert isinstance(status, dict)
         return status
 

@@ -2,12 +2,19 @@
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from astrolens.platform.settings import Settings
+
+from tests.chaos.kills import SETTINGS, Launch, feed
+from tests.e2e.conftest import feed_folder
+from tests.e2e.system import System, running
+from tests.engines.stack_control import Stack
 
 ENGINE_SETTINGS = (
     "events_url",
@@ -18,6 +25,13 @@ ENGINE_SETTINGS = (
     "s3_access_key",
     "s3_secret_key",
 )
+
+IMAGES = int(os.environ.get("ASTROLENS_ACCEPTANCE_IMAGES", "300"))
+"""Images that flow while something is disturbed; `make acceptance` takes 5,000."""
+AWAY_S = float(os.environ.get("ASTROLENS_ACCEPTANCE_AWAY_S", "12"))
+"""Seconds that a server is away; `make acceptance` takes 60."""
+TIMEOUT_S = 900 + IMAGES + 6 * AWAY_S
+"""Longest acceptance test."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,15 +63,54 @@ def mongodb_url(stack: dict[str, str]) -> str:
     It is left behind: SecantusDB takes minutes to drop one and serves nobody meanwhile. `make stack-down` keeps the
     data, `python -m deploy.stack wipe` removes everything.
     """
-    parts = urlsplit(stack["ASTROLENS_RECORDS_URL"])
-    return urlunsplit(parts._replace(path=f"/test_{uuid.uuid4().hex[:12]}"))
+    return _own(stack["ASTROLENS_RECORDS_URL"])
 
 
 @pytest.fixture
 def bucket_url(stack: dict[str, str]) -> str:
     """A bucket of the test's own."""
-    parts = urlsplit(stack["ASTROLENS_IMAGES_URL"])
-    return urlunsplit(parts._replace(path=f"/test-{uuid.uuid4().hex[:12]}"))
+    return _own(stack["ASTROLENS_IMAGES_URL"])
+
+
+def _own(url: str) -> str:
+    """The same server, another database or bucket."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/test-{uuid.uuid4().hex[:12]}"))
+
+
+@pytest.fixture(scope="session")
+def servers(stack: dict[str, str]) -> Stack:
+    """Stops and starts the stack's servers."""
+    return Stack(stack)
+
+
+@pytest.fixture(scope="session")
+def launch(servers: Stack, engine_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Launch:
+    """Starts a system on the stack: empty topics, a database and a bucket of its own."""
+
+    @contextmanager
+    def launched() -> Iterator[System]:
+        servers.purge()
+        own = {name: _own(engine_settings[name]) for name in ("records_url", "images_url")}
+        with running(tmp_path_factory.mktemp("engines") / "home", **{**engine_settings, **own, **SETTINGS}) as system:
+            yield system
+
+    return launched
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is fed while something is disturbed."""
+    return feed_folder(tmp_path_factory.mktemp("engines-feed") / "pictures", IMAGES)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(launch: Launch, folder: Path) -> dict[str, Any]:
+    """What comes out of the folder when nothing happens; its alerts stay in their topics until the next launch."""
+    with launch() as system:
+        state = feed(system, folder)
+    assert state["books"]["analyzed"] == IMAGES
+    assert state["alerts"]
+    return state
 
 
 def kafka_settings(engine_settings: dict[str, str], home: Path, **overrides: Any) -> Settings:

@@ -1,0 +1,111 @@
+"""Kafka, MinIO and the MongoDB server go away, one after the other, while images flow: nothing is lost or given up."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.chaos.kills import Launch, feed, progressed
+from tests.e2e.system import System, wait_until
+from tests.engines.conftest import AWAY_S, TIMEOUT_S
+from tests.engines.stack_control import Stack
+
+pytestmark = [pytest.mark.chaos, pytest.mark.acceptance, pytest.mark.timeout(TIMEOUT_S)]
+
+HEALTH = {"console": 0, "ingestor": 2, "analyzer": 3, "model-server": 4, "notifier": 5}
+"""Where each service tells its health, after the console's port."""
+USERS = {
+    "kafka": set(HEALTH) - {"model-server"},
+    "minio": set(HEALTH),
+    "mongodb": set(HEALTH),
+}
+"""Who cannot work without a server."""
+
+TOLD_WITHIN_S = 20.0
+WELL_WITHIN_S = 90.0
+
+
+def readiness(system: System) -> dict[str, dict[str, Any] | None]:
+    """What `/readyz` of each service says; None where it is ready.
+
+    Raises:
+        httpx.HTTPError: One does not answer at all.
+    """
+
+    def ask(offset: int) -> dict[str, Any] | None:
+        answer = httpx.get(f"http://127.0.0.1:{system.port + offset}/readyz", timeout=20)
+        return None if answer.status_code == 200 else answer.json()
+
+    # All at once: each answers as late as its own question to a server that is away.
+    with ThreadPoolExecutor(len(HEALTH)) as threads:
+        return dict(zip(HEALTH, threads.map(ask, HEALTH.values()), strict=True))
+
+
+def sentences(told: Mapping[str, dict[str, Any] | None], service: str) -> str:
+    """All that an unready service says."""
+    body = told[service]
+    return "" if body is None else " ".join([*body["problems"].values(), body["detail"] or ""])
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+def test_each_server_goes_away_and_comes_back(
+    launch: Launch, servers: Stack, folder: Path, undisturbed: dict[str, Any], kill: bool
+) -> None:
+    def disturb(system: System) -> None:
+        for share, server in zip((0.02, 0.2, 0.4), USERS, strict=True):
+            progressed(system, folder, share)
+            before = system.pids()
+            take_away(system, server)
+            assert system.pids() == before, system.logs()
+
+    def take_away(system: System, server: str) -> None:
+        began = time.monotonic()
+        servers.stop(server, kill=kill)
+        gone = time.monotonic()
+        try:
+            wait_until(
+                lambda: everybody_tells(system, server),
+                timeout_s=TOLD_WITHIN_S,
+                what=lambda: f"{server} missed by all: {readiness(system)}",
+            )
+            told_s = time.monotonic() - gone
+            time.sleep(max(0.0, AWAY_S - told_s))
+            assert everybody_tells(system, server), readiness(system)
+        finally:
+            servers.start(server)
+        back = time.monotonic()
+        analyzed = system.status()["analyzed"]
+        wait_until(
+            lambda: not any(readiness(system).values()),
+            timeout_s=WELL_WITHIN_S,
+            what=lambda: f"well after {server}: {readiness(system)}\n{system.logs()}",
+        )
+        well_s = time.monotonic() - back
+        wait_until(lambda: flows(system, analyzed), timeout_s=WELL_WITHIN_S, what=lambda: f"a flow\n{system.logs()}")
+        print(
+            f"{server}: stopping took {gone - began:.1f} s, all told it {told_s:.1f} s later, it was away for "
+            f"{back - gone:.0f} s; {analyzed} analysed; all well {well_s:.1f} s after it was back, "
+            f"images flowed {time.monotonic() - back:.1f} s after"
+        )
+
+    def flows(system: System, analyzed: int) -> bool:
+        status = system.status()
+        return bool(status["analyzed"] > analyzed or status["in_flight"] == 0)
+
+    def everybody_tells(system: System, server: str) -> bool:
+        told = readiness(system)
+        for service in USERS[server]:
+            words = sentences(told, service)
+            if servers.address(server) not in words:
+                return False
+            assert "Traceback" not in words
+        return True
+
+    with launch() as system:
+        began = time.monotonic()
+        assert feed(system, folder, disturb) == undisturbed
+        print(f"all settled {time.monotonic() - began:.0f} s after the start, three outages included")
