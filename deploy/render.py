@@ -59,13 +59,15 @@ def create_script(declared: dict[str, Any]) -> str:
     )
     return f"""#!/usr/bin/env bash
 {_GENERATED.format(source="deploy/kafka/topics.yaml")}# Usage: KAFKA_SERVERS=host:port KAFKA_REPLICAS=1 create-topics.sh
+# Where the broker wants a login: KAFKA_COMMAND_CONFIG=client.properties as well.
 set -euo pipefail
 PATH="$PATH:/opt/kafka/bin"
 
 topic() {{
     kafka-topics.sh --bootstrap-server "${{KAFKA_SERVERS:?host:port of a broker}}" --create --if-not-exists \\
         --topic "$1" --partitions "$2" --replication-factor "${{KAFKA_REPLICAS:?copies of each record}}" \\
-        --config cleanup.policy=delete --config "retention.ms=$3"
+        --config cleanup.policy=delete --config "retention.ms=$3" \\
+        ${{KAFKA_COMMAND_CONFIG:+--command-config "$KAFKA_COMMAND_CONFIG"}}
 }}
 
 {calls}
@@ -85,7 +87,6 @@ def prometheus_rule(rules: dict[str, Any]) -> str:
     )
 
 
-def rendered() -> dict[Path, str]:
 def dashboard_maps() -> str:
     """The dashboards as Grafana's sidecar finds them: a ConfigMap each, told by its label."""
     documents = [
@@ -105,15 +106,16 @@ def dashboard_maps() -> str:
     return _GENERATED.format(source="deploy/grafana/*.py") + body
 
 
+def rendered() -> dict[Path, str]:
     """Every written file and its content."""
     topics = load(TOPICS)
     return {
         ROOT / "k8s/components/kafka/topics.yaml": kafka_topics(topics),
         ROOT / "deploy/kafka/create-topics.sh": create_script(topics),
         ROOT / "k8s/components/monitoring/rules.yaml": prometheus_rule(load(RULES)),
-    }
         ROOT / "k8s/components/monitoring/dashboards.yaml": dashboard_maps(),
         **{ROOT / f"deploy/grafana/dashboards/{board.name}.json": board.json() for board in BOARDS},
+    }
 
 
 def main() -> None:

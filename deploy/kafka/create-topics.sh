@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Written by `make manifests` from deploy/kafka/topics.yaml. Do not edit.
 # Usage: KAFKA_SERVERS=host:port KAFKA_REPLICAS=1 create-topics.sh
+# Where the broker wants a login: KAFKA_COMMAND_CONFIG=client.properties as well.
 set -euo pipefail
 PATH="$PATH:/opt/kafka/bin"
 
 topic() {
     kafka-topics.sh --bootstrap-server "${KAFKA_SERVERS:?host:port of a broker}" --create --if-not-exists \
         --topic "$1" --partitions "$2" --replication-factor "${KAFKA_REPLICAS:?copies of each record}" \
-        --config cleanup.policy=delete --config "retention.ms=$3"
+        --config cleanup.policy=delete --config "retention.ms=$3" \
+        ${KAFKA_COMMAND_CONFIG:+--command-config "$KAFKA_COMMAND_CONFIG"}
 }
 
 topic astrolens.images.submitted.v1 6 604800000

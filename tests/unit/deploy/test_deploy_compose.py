@@ -12,14 +12,14 @@ import pytest
 from astrolens.commands.serve import SERVICES
 from astrolens.platform.server import HEALTH_PATHS
 
+from deploy.stack import layout
 from tests.deploy_files import ROOT, http_port, load, settings_of
 
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = load("docker-compose.yml")
 ALL: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: service for name, service in ALL.items() if "build" in service}
-ENGINES = {name: service for name, service in ALL.items() if "build" not in service}
-ONE_SHOT = {"kafka-topics", "mongodb-initiate", "minio-initiate"}
+OURS = {name: service for name, service in ALL.items() if "SERVICE" in service.get("build", {}).get("args", {})}
+ONE_SHOT = {"kafka-initiate", "mongodb-initiate", "minio-initiate"}
 
 
 def environment(service: dict[str, Any]) -> dict[str, str]:
@@ -59,6 +59,8 @@ def test_variables_are_settings_and_lead_to_the_engines(name: str) -> None:
     assert (records.scheme, records.hostname, records.port) == ("mongodb", "mongodb", 27017)
     assert (images.scheme, images.hostname, images.port, images.path) == ("s3+http", "minio", 9000, "/astrolens")
     assert images.username is None, "the keys have settings of their own"
+    assert (settings.kafka_user, settings.kafka_mechanism, settings.kafka_tls) == ("astrolens", "SCRAM-SHA-512", False)
+    assert settings.kafka_password is not None
     host, _, port = settings.inference_address.rpartition(":")
     assert host == ("0.0.0.0" if service_of(name) == "model-server" else "model-server")
     assert port == "8081"
@@ -109,7 +111,7 @@ def test_one_shots_give_up_and_their_engine_is_healthy_first() -> None:
     for name in ONE_SHOT:
         assert ALL[name]["restart"] == "on-failure:5"
         (engine,) = ALL[name]["depends_on"]
-        assert engine == name.removesuffix("-topics").removesuffix("-initiate")
+        assert engine == name.removesuffix("-initiate")
         assert ALL[name]["depends_on"][engine] == {"condition": "service_healthy"}
         assert ALL[name]["image"] == ALL[engine]["image"]
     for service in OURS.values():
@@ -185,7 +187,8 @@ def test_no_secret_has_a_default_and_all_are_made_by_the_script(tmp_path: Path) 
 def test_scripts_read_only_variables_that_they_are_given() -> None:
     given = {name: set(service.get("environment", {})) for name, service in ALL.items()}
     asks = {
-        "kafka-topics": (ROOT / "deploy/kafka/create-topics.sh", r"\$\{(\w+):\?"),
+        "kafka": (ROOT / "deploy/kafka/start.sh", r"\$\{(\w+):\?"),
+        "kafka-initiate": (ROOT / "deploy/kafka/initiate.sh", r"\$\{(\w+):\?"),
         "mongodb": (ROOT / "deploy/mongodb/start.sh", r"\$\{(\w+):\?"),
         "mongodb-initiate": (ROOT / "deploy/mongodb/initiate.js", r"process\.env\.(\w+)"),
         "minio-initiate": (ROOT / "deploy/minio/initiate.sh", r"\$\{(\w+):\?"),
@@ -213,17 +216,85 @@ def test_user_database_and_bucket_are_the_same_on_both_sides() -> None:
     assert f"mc admin user add local {settings.s3_access_key.get_secret_value()} " in minio
 
 
+def broker_properties() -> dict[str, str]:
+    lines = (ROOT / "deploy/kafka/server.properties").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
 def test_broker_is_kraft_and_makes_alert_topics_as_declared() -> None:
-    kafka = environment(ALL["kafka"])
-    assert kafka["KAFKA_PROCESS_ROLES"] == "broker,controller"
-    assert not any("ZOOKEEPER" in name for name in kafka)
+    kafka = broker_properties()
+    assert kafka["process.roles"] == "broker,controller"
     declared = load("deploy/kafka/topics.yaml")
     families = {(family["partitions"], family["retention_days"]) for family in declared["families"]}
-    assert families == {(int(kafka["KAFKA_NUM_PARTITIONS"]), int(kafka["KAFKA_LOG_RETENTION_MS"]) // 86_400_000)}
-    assert kafka["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "true"
+    assert families == {(int(kafka["num.partitions"]), int(kafka["log.retention.ms"]) // 86_400_000)}
+    assert kafka["auto.create.topics.enable"] == "true"
     longest = max(topic["retention_days"] for topic in declared["topics"] if topic["retention_days"] != "forever")
-    assert int(kafka["KAFKA_OFFSETS_RETENTION_MINUTES"]) >= longest * 24 * 60
-    assert "SERVICES://kafka:9092" in kafka["KAFKA_ADVERTISED_LISTENERS"]
+    assert int(kafka["offsets.retention.minutes"]) >= longest * 24 * 60
+    assert kafka["log.dirs"] in {volume.split(":")[1] for volume in ALL["kafka"]["volumes"]}
+
+
+def test_nobody_speaks_to_the_broker_without_a_login() -> None:
+    kafka = broker_properties()
+    protocols = dict(pair.split(":") for pair in kafka["listener.security.protocol.map"].split(","))
+    listeners = dict(each.split("://") for each in kafka["listeners"].split(","))
+    assert set(protocols) == set(listeners)
+    for name, protocol in protocols.items():
+        # Only the controller asks for no name; it is reached from within the container alone.
+        assert protocol == "SASL_PLAINTEXT" or listeners[name] == "127.0.0.1:9093"
+    assert kafka["controller.listener.names"] == "CONTROLLER"
+    assert kafka["controller.quorum.voters"] == f"1@{listeners['CONTROLLER']}"
+    assert kafka["authorizer.class.name"].endswith("StandardAuthorizer")
+    assert "allow.everyone.if.no.acl.found" not in kafka
+    assert kafka["sasl.enabled.mechanisms"] == "SCRAM-SHA-512"
+    advertised = dict(each.split("://") for each in kafka["advertised.listeners"].split(","))
+    assert advertised == {"SERVICES": "kafka:9092", "HOST": "localhost:29092"}
+    assert ALL["kafka"]["ports"] == ["127.0.0.1:29092:29092"]
+    start = (ROOT / "deploy/kafka/start.sh").read_text()
+    logged_in = re.findall(r"for listener in (.+); do", start)[0].split()
+    assert {name.upper() for name in logged_in} == {name for name, kind in protocols.items() if kind != "PLAINTEXT"}
+
+
+def test_users_of_kafka_are_made_and_have_the_rights_that_the_stack_gives_them() -> None:
+    start = (ROOT / "deploy/kafka/start.sh").read_text()
+    users = dict(re.findall(r"\[name=(\w+),password=\$(\w+)\]", start))
+    assert users == {"admin": "KAFKA_ADMIN_PASSWORD", "astrolens": "KAFKA_PASSWORD", "alerts": "KAFKA_ALERTS_PASSWORD"}
+    assert broker_properties()["super.users"] == "User:admin;User:ANONYMOUS"
+    script = (ROOT / "deploy/kafka/initiate.sh").read_text().replace("\\\n", " ")
+    given = set()
+    for call in re.findall(r"^allow (.+)$", script, re.MULTILINE):
+        user, *words = call.split()
+        options = list(zip(words[0::2], words[1::2], strict=True))
+        operations = [value for option, value in options if option == "--operation"]
+        places = [(option, value) for option, value in options if option in {"--topic", "--group"}]
+        assert len(operations) + len(places) == len(options)
+        given |= {(user, kind, name, right) for kind, name in places for right in operations}
+    public = ("astrolens.alerts.", "astrolens.alerts-json.", "astrolens.heartbeat.")
+    assert given == {
+        ("astrolens", "--topic", "astrolens.", "All"),
+        ("astrolens", "--group", "astrolens-", "All"),
+        ("alerts", "--group", "alerts-", "Read"),
+        *(("alerts", "--topic", prefix, right) for prefix in public for right in ("Read", "Describe")),
+    }
+    assert "--resource-pattern-type prefixed" in script
+
+
+def test_health_of_kafka_is_a_login() -> None:
+    kind, command = ALL["kafka"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    assert "--bootstrap-server localhost:9092" in command
+    (path,) = re.findall(r"--command-config (\S+)", command)
+    assert f"cat >{path} <<" in (ROOT / "deploy/kafka/start.sh").read_text()
+
+
+def test_minio_is_built_from_the_sources_that_the_stack_runs() -> None:
+    dockerfile = (ROOT / "deploy/minio/Dockerfile").read_text()
+    assert re.findall(r"^ARG MINIO_VERSION=(\S+)$", dockerfile, re.MULTILINE) == [layout.MINIO_VERSION]
+    assert all(re.search(r":\d+\.\d+\.\d+", base) for base in re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE))
+    assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["${UID}:${UID}"]
+    (volume,) = re.findall(r'^VOLUME \["(.+)"\]$', dockerfile, re.MULTILINE)
+    assert f"minio:{volume}" in ALL["minio"]["volumes"]
+    assert ALL["minio"]["command"][:2] == ["server", volume]
+    assert (ROOT / ALL["minio"]["build"]["context"] / "Dockerfile").is_file()
 
 
 def test_a_wrong_variable_would_be_found() -> None:
