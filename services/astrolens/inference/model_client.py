@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -27,6 +28,31 @@ _CALL_S: Final = 60.0
 """Deadline of one call: 128 images of a large backbone on one core."""
 _PATIENCE: Final = Patience(first_s=0.1, longest_s=2.0, total_s=20.0)
 """Long enough for a restart of the server; what takes longer is retried by the bus, which says so."""
+_SERVICE: Final = "astrolens.rpc.v1.Inference"
+_BALANCING: Final = json.dumps(
+    {
+        # Calls take turns among all servers behind the name that say SERVING: one that loads or ends gets none.
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": _SERVICE},
+    }
+)
+_OPTIONS: Final = (
+    ("grpc.service_config", _BALANCING),
+    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    # A model server that was restarted is found again within a second, not after two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # The name is asked again whenever a connection ends, as all do after a while; half a minute would be the default.
+    ("grpc.dns_min_time_between_resolutions_ms", 5000),
+    # A server that vanished without a word (a pulled cable) must not hold a batch until its deadline.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+_NOT_SERVING: Final = "backend unhealthy"
+"""gRPC's words where servers are there and none of them says SERVING."""
+_SCHEMES: Final = ("dns:", "ipv4:", "ipv6:", "unix:")
 _OUR_FAULT: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 """Codes that a cutout may have provoked: the bus looks for it in ever smaller batches. With any other code the server
 is away, busy, loading or not the right one, and no image may be given up for that."""
@@ -47,7 +73,8 @@ class GrpcModel:
     """The model server over gRPC; `open` before use.
 
     Args:
-        address: host:port of the model server.
+        address: host:port of the model server, or of many: every address that the name leads to gets its share. Or a
+            gRPC target, such as `ipv4:10.0.0.1:8081,10.0.0.2:8081`.
         stopping: Ends every waiting between two attempts.
         clock: Gives the present time, UTC.
         patience: How long a call is tried again while the server is away or busy.
@@ -72,19 +99,8 @@ class GrpcModel:
 
     async def open(self) -> None:
         """Make the channel; it connects when it is used."""
-        self._channel = grpc.aio.insecure_channel(
-            self._address,
-            options=(
-                ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-                ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-                # A model server that was restarted is found again within a second, not after two minutes.
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 1000),
-                # A server that vanished without a word (a pulled cable) must not hold a batch until its deadline.
-                ("grpc.keepalive_time_ms", 20_000),
-                ("grpc.keepalive_timeout_ms", 10_000),
-            ),
-        )
+        target = self._address if self._address.startswith(_SCHEMES) else f"dns:///{self._address}"
+        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
 
     async def close(self) -> None:
         """Let go of the channel."""
@@ -96,7 +112,7 @@ class GrpcModel:
         """Raise `ModelUnavailable` unless the server has a model loaded."""
         try:
             answer = await health_pb2_grpc.HealthStub(self._opened()).Check(
-                health_pb2.HealthCheckRequest(service="astrolens.rpc.v1.Inference"), timeout=2.0
+                health_pb2.HealthCheckRequest(service=_SERVICE), timeout=2.0
             )
         except grpc.aio.AioRpcError as error:
             raise self._unavailable(error) from error
@@ -135,6 +151,8 @@ class GrpcModel:
         return self._channel
 
     def _unavailable(self, error: "grpc.aio.AioRpcError") -> ModelUnavailable:
+        if _NOT_SERVING in (error.details() or ""):
+            return ModelUnavailable(f"no model server at {self._address} has a model loaded yet")
         return ModelUnavailable(
             f"the model server at {self._address} does not answer: {error.code().name} {error.details() or ''}".strip()
         )

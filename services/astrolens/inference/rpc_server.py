@@ -17,12 +17,20 @@ from astrolens.rpc.v1.inference_pb2_grpc import add_InferenceServicer_to_server
 MAX_MESSAGE_BYTES: Final = 64 << 20
 """64 cutouts of the largest size allowed; 256 of the usual size."""
 _MAX_CONCURRENT_RPCS: Final = 128
+_CONNECTION_AGE_MS: Final = 60_000
+"""How long a connection lasts, a tenth more or less: after that long at most a new model server gets its share."""
 _SERVICE: Final = pb.DESCRIPTOR.services_by_name["Inference"].full_name
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     # With it two servers would share the port without a word, and half of the calls go to the wrong one.
     ("grpc.so_reuseport", 0),
+    # A caller whose connection ends asks its name again: so it hears of new model servers. Calls under way may finish.
+    ("grpc.max_connection_age_ms", _CONNECTION_AGE_MS),
+    ("grpc.max_connection_age_grace_ms", 70_000),
+    # Callers ask every 20 s whether the line is alive; by default that counts as an attack.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
 )
 
 

@@ -82,7 +82,10 @@ class Settings(BaseSettings):
     analyzer_port: DerivedPort = Field(default=0, description="Health and metrics of the analyzer; 0: port + 3.")
     model_server_port: DerivedPort = Field(default=0, description="Health of the model server; 0: port + 4.")
     notifier_port: DerivedPort = Field(default=0, description="Health and metrics of the notifier; 0: port + 5.")
-    inference_address: str = Field(default="", description="host:port of the gRPC model server; default port + 1.")
+    inference_address: str = Field(
+        default="",
+        description="host:port of the gRPC model servers; every address of the name gets a share. Default port + 1.",
+    )
 
     sources: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("simulated",), description="Comma-separated sources to fetch from, or `none`."
@@ -177,9 +180,13 @@ class Settings(BaseSettings):
         if self.port + max(_PORT_OFFSETS.values()) > 65535:
             raise ValueError(f"port {self.port} leaves no room for the ports that follow it; take one below 65530")
         if self.redeliver_after_s == 0:
-            volatile = self.events_url.startswith("embedded:") or bool(os.environ.get("ASTROLENS_EMBEDDED_BROKER"))
-            self.__dict__["redeliver_after_s"] = 20.0 if volatile else 3600.0
+            self.__dict__["redeliver_after_s"] = 20.0 if self.embedded_broker else 3600.0
         return self
+
+    @property
+    def embedded_broker(self) -> bool:
+        """Whether events go through the supervisor's in-process broker, which forgets them when it ends."""
+        return self.events_url.startswith("embedded:") or bool(os.environ.get("ASTROLENS_EMBEDDED_BROKER"))
 
     @property
     def s3_options(self) -> S3Options:
