@@ -124,6 +124,7 @@ def test_profiles() -> None:
         "model-server-gpu": ["gpu"],
         "prometheus": ["observability"],
         "grafana": ["observability"],
+        "jaeger": ["observability"],
     }
     device = ALL["model-server-gpu"]["deploy"]["resources"]["reservations"]["devices"][0]
     assert device["capabilities"] == ["gpu"]
@@ -146,7 +147,7 @@ def test_every_mounted_file_is_there_and_read_only_and_every_volume_declared() -
 
 def test_only_this_machine_reaches_published_ports_and_stores_are_not_published() -> None:
     published = {name: service["ports"] for name, service in ALL.items() if "ports" in service}
-    assert set(published) == {"console", "kafka", "prometheus", "grafana"}
+    assert set(published) == {"console", "kafka", "prometheus", "grafana", "jaeger"}
     for ports in published.values():
         assert all(port.startswith("127.0.0.1:") for port in ports)
     assert COMPOSE["networks"]["internal"] == {"internal": True}
@@ -158,6 +159,14 @@ def test_only_this_machine_reaches_published_ports_and_stores_are_not_published(
     console = settings_of(environment(ALL["console"]))
     assert ALL["console"]["ports"] == [f"127.0.0.1:8080:{http_port('console', console)}"]
     assert "ASTROLENS_TOKEN" in ALL["console"]["environment"], "off loopback the console wants one"
+
+
+def test_traces_are_off_unless_asked_for_and_then_everyone_reaches_the_collector() -> None:
+    for service in OURS.values():
+        assert settings_of(environment(service)).traces_url == ""
+        assert "internal" in service["networks"]
+    assert "internal" in ALL["jaeger"]["networks"]
+    assert "http://jaeger:4317 with the profile observability" in TEXT
 
 
 def test_no_secret_has_a_default_and_all_are_made_by_the_script(tmp_path: Path) -> None:

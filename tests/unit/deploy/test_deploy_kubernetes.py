@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.timeout(900)  # kustomize may have to be built, once
 OVERLAYS = ["k8s/overlays/dev", "k8s/overlays/prod"]
 OPERATORS = {"kafka.strimzi.io", "keda.sh", "monitoring.coreos.com"}
 KUBERNETES = "1.37"
+NAMESPACE = "kubernetes.io/metadata.name"
 SECRETS = {
     # What docs/deployment.md has people make, with values of the right form.
     "astrolens-stores": {
@@ -42,15 +44,19 @@ def prod() -> list[dict[str, Any]]:
     return render("k8s/overlays/prod")
 
 
+def prod_with(component: str, folder: Path) -> list[dict[str, Any]]:
+    """The production overlay with one component more, as its comment tells to add it."""
+    up = "../" * len(folder.resolve().parts[1:])
+    relative = up + str(ROOT / "k8s").lstrip("/")
+    (folder / "kustomization.yaml").write_text(
+        f"resources: [{relative}/overlays/prod]\ncomponents: [{relative}/components/{component}]\n"
+    )
+    return render(folder.resolve())
+
+
 @pytest.fixture
 def with_gpu(tmp_path: Path) -> list[dict[str, Any]]:
-    """The production overlay with the GPU component, as its comment tells to add it."""
-    up = "../" * len(tmp_path.resolve().parts[1:])
-    relative = up + str(ROOT / "k8s").lstrip("/")
-    (tmp_path / "kustomization.yaml").write_text(
-        f"resources: [{relative}/overlays/prod]\ncomponents: [{relative}/components/gpu]\n"
-    )
-    return render(tmp_path.resolve())
+    return prod_with("gpu", tmp_path)
 
 
 def pod(deployment: dict[str, Any]) -> dict[str, Any]:
@@ -267,6 +273,17 @@ def test_services_lead_to_ports_that_exist(resources: list[dict[str, Any]]) -> N
             assert ports[port["targetPort"]] == port["port"]
 
 
+def test_the_model_servers_name_leads_to_every_pod_that_is_ready(resources: list[dict[str, Any]]) -> None:
+    spec = of_kind(resources, "Service")["model-server"]["spec"]
+    assert spec["clusterIP"] == "None"
+    assert not spec.get("publishNotReadyAddresses")
+    assert [name for name, each in of_kind(resources, "Service").items() if each["spec"].get("clusterIP")] == [
+        "model-server"
+    ]
+    address = settings(of_kind(resources, "Deployment")["analyzer"], resources).inference_address
+    assert address == "model-server:8081", "a name without a scheme is asked for all of its addresses"
+
+
 def test_a_browser_stays_with_its_pod(resources: list[dict[str, Any]]) -> None:
     ingress = of_kind(resources, "Ingress")["console"]
     annotations = ingress["metadata"]["annotations"]
@@ -284,6 +301,26 @@ def test_a_browser_stays_with_its_pod(resources: list[dict[str, Any]]) -> None:
 def test_production_speaks_tls_to_browsers(prod: list[dict[str, Any]]) -> None:
     spec = of_kind(prod, "Ingress")["console"]["spec"]
     assert [host for entry in spec["tls"] for host in entry["hosts"]] == [rule["host"] for rule in spec["rules"]]
+
+
+def test_tracing_component_names_the_collector_and_lets_everyone_reach_it(tmp_path: Path) -> None:
+    traced = prod_with("tracing", tmp_path)
+    policy = of_kind(traced, "NetworkPolicy")["traces"]
+    kubernetes_validate.validate(policy, KUBERNETES, strict=True)
+    (rule,) = policy["spec"]["egress"]
+    for deployment in of_kind(traced, "Deployment").values():
+        read = settings(deployment, traced)
+        url = urlsplit(read.traces_url)
+        assert str(url.hostname).split(".")[1] == rule["to"][0]["namespaceSelector"]["matchLabels"][NAMESPACE]
+        assert [url.port] == [port["port"] for port in rule["ports"]]
+        assert read.traces_ratio == 0.01
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_traces_are_off_where_nobody_asks(resources: list[dict[str, Any]]) -> None:
+    for deployment in of_kind(resources, "Deployment").values():
+        assert settings(deployment, resources).traces_url == ""
 
 
 def test_gpu_component_gives_the_model_server_a_gpu(with_gpu: list[dict[str, Any]]) -> None:
