@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,9 @@ class Console:
             time.sleep(0.1)
 
 
-def _serve(home: Path, count: int, **environment: str) -> Iterator[Console]:
+@contextmanager
+def serve(home: Path, count: int, **environment: str) -> Iterator[Console]:
+    """A console of its own process over a made-up archive."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -85,17 +88,20 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def empty(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    yield from _serve(tmp_path_factory.mktemp("empty"), 0)
+    with serve(tmp_path_factory.mktemp("empty"), 0) as console:
+        yield console
 
 
 @pytest.fixture(scope="package")
 def twenty(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    yield from _serve(tmp_path_factory.mktemp("twenty"), 20)
+    with serve(tmp_path_factory.mktemp("twenty"), 20) as console:
+        yield console
 
 
 @pytest.fixture(scope="package")
 def many(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    yield from _serve(tmp_path_factory.mktemp("many"), 3000)
+    with serve(tmp_path_factory.mktemp("many"), 3000) as console:
+        yield console
 
 
 TOKEN = "a token for the tests only"
@@ -104,7 +110,8 @@ TOKEN = "a token for the tests only"
 @pytest.fixture(scope="package")
 def locked(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     """A console that wants a login."""
-    yield from _serve(tmp_path_factory.mktemp("locked"), 20, ASTROLENS_TOKEN=TOKEN)
+    with serve(tmp_path_factory.mktemp("locked"), 20, ASTROLENS_TOKEN=TOKEN) as console:
+        yield console
 
 
 class Visitor:

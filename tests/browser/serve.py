@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import uvicorn
 from astrolens.console.application import create_application
@@ -100,13 +101,21 @@ class PooledImages:
 
     async def get(self, key: str) -> bytes:
         """The picture of a key."""
-        return await self._inner.get(f"pool/{int(Path(key).stem[:8], 16) % sky.POOL}.jpg")
+        return await self._inner.get(_pooled(key))
+
+    async def link(self, key: str, **how: Any) -> str | None:
+        """Where the picture of a key is served."""
+        return await self._inner.link(_pooled(key), **how)
+
+
+def _pooled(key: str) -> str:
+    return f"pool/{int(Path(key).stem[:8], 16) % sky.POOL}.jpg"
 
 
 def application(home: Path, port: int, count: int) -> FastAPI:
     """The console as `main` builds it, with its stores opened by the application's own life."""
     settings = Settings(home=home, port=port, log_level="WARNING")
-    records, files = record_store(settings.records_url), image_store(settings.images_url)
+    records, files = record_store(settings.records_url), image_store(settings.images_url, settings.s3_options)
     context = build_context(
         settings,
         records=records,
