@@ -238,3 +238,13 @@ def test_a_running_system_is_read_from_its_stores(monkeypatch: pytest.MonkeyPatc
     assert any("analyzer has never reported" in sentence for sentence in wrong)
     assert any("no model answers" in sentence for sentence in wrong)
     assert not any("balance" in sentence for sentence in wrong)
+
+
+def test_calls_continue_the_trace_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+    assert client_module.headers(None) == {}
+    monkeypatch.setenv("TRACEPARENT", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    assert client_module.headers("secret") == {
+        "Authorization": "Bearer secret",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    }

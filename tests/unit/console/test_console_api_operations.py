@@ -210,6 +210,15 @@ async def test_a_dead_letter_is_sent_again_and_its_image_is_in_flight_again(
     assert (again.status_code, len(world.outlet.published)) == (409, 1)
 
 
+async def test_a_dead_letters_second_chance_goes_on_in_the_same_trace(world: Any, client: httpx.AsyncClient) -> None:
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    carried = {"headers": (("traceparent", base64.b64encode(traceparent.encode()).decode()),)}
+    dead = letter("traced", IMAGES_INGESTED, {"image_id": "x"}).model_copy(update=carried)
+    await world.records.insert(Collection.DEAD_LETTERS, [dead])
+    assert (await client.post("/api/dead-letters/traced/resend")).status_code == 200
+    assert [event.traceparent for event in world.outlet.published] == [traceparent]
+
+
 async def test_a_dead_receipt_is_received_again(world: Any, client: httpx.AsyncClient) -> None:
     await world.records.insert(Collection.RECEIPTS, [receipt("r1", Outcome.DEAD_LETTERED, reason="gone")])
     await world.records.insert(Collection.DEAD_LETTERS, [letter("two", IMAGES_SUBMITTED, {"receipt_id": "r1"})])
