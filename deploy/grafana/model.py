@@ -96,14 +96,14 @@ BOARD: Final = Board(
                     "what verdicts use; one detector alone tells what changed.",
                     Query("max by (detector) (astrolens_drift_ks)", "{{detector}}"),
                     most=1,
-                    steps={0.15: "orange", 0.25: "red"},
+                    steps={0.12: "orange", 0.2: "red"},
                 ),
                 lines(
                     "Drift, by calibration",
                     "The same, of the combined p-value, by the calibration that judged.",
                     Query('max by (calibration) (astrolens_drift_ks{detector="combined"})', "{{calibration}}"),
                     most=1,
-                    steps={0.15: "orange", 0.25: "red"},
+                    steps={0.12: "orange", 0.2: "red"},
                 ),
                 lines(
                     "Images behind the drift",

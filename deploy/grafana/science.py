@@ -5,7 +5,7 @@ from typing import Final
 from deploy.grafana.panels import BASE, Board, Query, Row, choice, heat, lines, number
 
 _RECALL: Final = {BASE: "red", 0.2: "orange", 0.4: "green"}
-_DRIFTED: Final = {0.15: "orange", 0.25: "red"}
+_DRIFTED: Final = {0.12: "orange", 0.2: "red"}
 _NEAR_MISSES: Final = 'astrolens_analyzed_total{survey=~"$survey", verdict="near_miss"}'
 _SIMULATED: Final = '{survey=~"simulated-.*"}'
 _ODDITIES: Final = "max by (oddity, verdict) (astrolens_simulated_oddities)"

@@ -80,6 +80,30 @@ async def _all(source: SdssSource, position: dict[str, Any] | None = None) -> li
         return [offer async for offer in source.offers(position)]
 
 
+async def test_every_request_to_a_permitted_host_is_told() -> None:
+    sky = Sky()
+    sky.picture_troubles = [_answers(503), _answers(404)]
+    told: list[tuple[str, str]] = []
+
+    def tell(host: str, outcome: str, seconds: float) -> None:
+        assert 0.0 < seconds < 5.0
+        told.append((host, outcome))
+
+    async with (
+        TestServer(sky.app()) as server,
+        _fetcher(server, on_request=tell) as fetcher,
+    ):
+        picture = f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg?ra=1"
+        for expected in (FetchFailed, FetchRefused):
+            with pytest.raises(expected):
+                await fetcher.get(picture)
+        await fetcher.get(picture)
+        with pytest.raises(FetchRefused):
+            await fetcher.get("https://elsewhere.example/x")
+        host = f"{server.host}:{server.port}"
+    assert told == [(host, "http-503"), (host, "http-404"), (host, "ok")]
+
+
 async def test_every_galaxy_is_offered_once_in_order() -> None:
     sky = Sky(5)
     async with _source(sky) as (source, waits):

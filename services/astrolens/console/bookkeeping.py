@@ -75,8 +75,11 @@ class Bookkeeping:
     def _by_survey(self, tally: Mapping[tuple[str, ...], int]) -> Counter[tuple[str, str]]:
         counts: Counter[tuple[str, str]] = Counter()
         for survey, verdict in tally:
-            if verdict != _NONE:
-                counts[self._survey(survey), verdict] += tally[survey, verdict]
+            if verdict == _NONE:
+                continue
+            # All verdicts of a survey are there as soon as one is: a share needs the zeros as well.
+            for each in Verdict:
+                counts[self._survey(survey), each.value] += tally[survey, verdict] * (each.value == verdict)
         return counts
 
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from astrolens.inference.batcher import QueueFull
 from astrolens.inference.engine import Engine, Item, Refused, Scored
 from astrolens.inference.model_service import ModelService, describe
 from astrolens.inference.similarity.memory import SimilarityMemory
@@ -58,6 +59,19 @@ async def test_what_is_answered_is_remembered_and_counted(world: World) -> None:
     assert world.value("astrolens_settled_total", stage="model", outcome="done") == 3
     assert world.value("astrolens_settled_total", stage="model", outcome="rejected") == 1
     assert world.value("astrolens_batch_size_sum", stage="model") == 4
+
+
+async def test_the_model_its_queue_and_its_refusals_are_told(world: World) -> None:
+    digest = world.service.description.identity.digest[:16]
+    collected = {family.name: family.samples for family in world.metrics.registry.collect()}
+    (model,) = collected["astrolens_model"]
+    assert model.labels["digest"] == digest
+    assert world.value("astrolens_model_queued") == 0
+    with pytest.raises(QueueFull):
+        await world.service.analyze(items(*range(1025)))
+    assert world.value("astrolens_model_queue_refusals_total") == 1
+    await world.service.analyze(items(1, 2))
+    assert world.value("astrolens_model_indexed") == 2
 
 
 async def test_a_full_disk_costs_no_verdict_and_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

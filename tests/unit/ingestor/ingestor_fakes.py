@@ -16,6 +16,7 @@ from astrolens.ingestor.downloads import Downloads
 from astrolens.ingestor.near_duplicates import NearDuplicateIndex
 from astrolens.ingestor.ports import Fetched
 from astrolens.ingestor.service import IngestService
+from astrolens.ingestor.telling import Observer
 from astrolens.platform.errors import PermanentError, StoreUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.folder import FolderImageStore
@@ -173,7 +174,12 @@ class Ingest:
 
 @asynccontextmanager
 async def ingest_at(
-    home: Path, *, fuse: Fuse | None = None, radius: int = 6, wrap: Callable[[Any], Any] | None = None
+    home: Path,
+    *,
+    fuse: Fuse | None = None,
+    radius: int = 6,
+    wrap: Callable[[Any], Any] | None = None,
+    observer: Observer | None = None,
 ) -> Any:
     """A service on real embedded stores; a second one on the same home is what a restart is."""
     records: Any = SqliteRecordStore(home / "records.sqlite")
@@ -192,6 +198,7 @@ async def ingest_at(
         outbox=watched[2],
         downloads=Downloads(fetcher, first_pause_s=0.0, deadline_s=5.0),
         index=index,
+        observer=observer,
         clock=Clock(),
     )
     try:

@@ -127,8 +127,12 @@ async def test_a_child_that_always_dies_is_the_images_fault(monkeypatch: pytest.
 
 async def test_a_child_that_hangs_is_killed_in_time_and_its_image_refused() -> None:
     causes: list[str] = []
-    async with DecodingSandbox(1, SandboxLimits(wall_s=4.0), on_death=causes.append) as pool:
+    seconds: list[float] = []
+    limits = SandboxLimits(wall_s=4.0)
+    async with DecodingSandbox(1, limits, on_death=causes.append, on_decoded=seconds.append) as pool:
+        assert pool.children == 0
         await pool.decode(JPEG)
+        assert pool.children == 1
         hanging = children()[0]
         os.kill(hanging, signal.SIGSTOP)
         behind = [asyncio.ensure_future(pool.decode(JPEG)) for _ in range(4)]
@@ -137,6 +141,9 @@ async def test_a_child_that_hangs_is_killed_in_time_and_its_image_refused() -> N
         assert isinstance(outcomes[0], ImageRejected)
         assert outcomes[0].code == "timeout"
         assert causes == ["timeout"]
+        assert len(seconds) == 4
+        assert max(seconds) < 4.0
+        assert (pool.children, pool.waiting) == (1, 0)
         assert not Path(f"/proc/{hanging}").exists()
 
 

@@ -31,6 +31,19 @@ async def test_an_anomaly_raises_an_alert_on_both_topics(world: World) -> None:
     assert world.outbox.published[0].content_type == "application/avro"
 
 
+async def test_how_long_an_alert_took_is_told_of_the_first_message_only(world: World) -> None:
+    arrived = {"received_at": image(1).analyzed_at}
+    await world.put(image(1).model_copy(update=arrived))
+    await world.service().reconcile([image(1).image_id])
+    await world.put(image(1, model="b").model_copy(update=arrived))
+    await world.service().reconcile([image(1).image_id])
+    labels = {"survey": "sdss", "alert_tense": "current"}
+    assert world.told("astrolens_alerts_total", alert_type="initial", **labels) == 1
+    assert world.told("astrolens_alerts_total", alert_type="update", **labels) == 1
+    assert world.told("astrolens_stage_seconds_count", stage="alert") == 2
+    assert world.told("astrolens_latency_seconds_count", stage="alert") == 1
+
+
 async def test_the_packet_tells_all_that_is_known(world: World) -> None:
     picture = image(1)
     await world.put(picture)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from astrolens.platform.bus import Bus
 from astrolens.platform.condition import Condition
-from astrolens.platform.errors import PermanentError
+from astrolens.platform.errors import BusUnavailable, PermanentError
 from astrolens.platform.metrics import Metrics
 from astrolens.platform.outbox import Outbox
 from astrolens.platform.stores.collections import Collection
@@ -131,6 +131,32 @@ async def test_the_relay_leaves_alone_what_is_being_released(
     bus.hold.set()
     await releasing
     assert bus.published == ["event1"]
+
+
+async def test_how_much_waits_and_since_when_is_told(bus: FakeBus, records: FlakyRecords, condition: Condition) -> None:
+    metrics, now_s = Metrics("test"), 100.0
+    outbox = Outbox(
+        cast("Bus", bus), records, collections=(IMAGES,), condition=condition, metrics=metrics, timer=lambda: now_s
+    )
+
+    def told() -> tuple[float | None, float | None]:
+        value = metrics.registry.get_sample_value
+        labels = {"collection": "images"}
+        return value("astrolens_outbox_pending", labels), value("astrolens_outbox_oldest_seconds", labels)
+
+    await outbox.relay_once()
+    assert told() == (0, 0)
+    await write(records, 1, 2)
+    assert await outbox.relay_once() == 0, "they are left to whoever wrote them"
+    bus.away = True
+    now_s += 100.0
+    with pytest.raises(BusUnavailable):
+        await outbox.relay_once()
+    assert told() == (2, 100)
+    bus.away = False
+    assert await outbox.relay_once() == 2
+    await outbox.relay_once()
+    assert told() == (0, 0)
 
 
 async def test_many_are_relayed_in_bounded_batches(
