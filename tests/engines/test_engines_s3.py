@@ -10,7 +10,9 @@ from astrolens.platform.errors import ConfigurationError, ObjectMissing, StoreUn
 from astrolens.platform.stores.images import Expiry, ImageStore, S3Options, original_key
 from astrolens.platform.stores.open import image_store
 from astrolens.platform.stores.s3 import RULE, S3ImageStore
+from minio import MinioAdmin
 from minio.commonconfig import Filter
+from minio.credentials import StaticProvider
 from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 
 from tests.behaviour.image_store import JPEG, ImageStoreBehaviour
@@ -137,6 +139,35 @@ async def test_the_rules_of_others_stay_whatever_becomes_of_ours(stack: dict[str
     await store.expire_after(0)
     assert rules_of(store, bucket) == {}
     await store.close()
+
+
+async def test_who_may_not_set_the_rule_is_told_and_without_an_age_asks_for_none(
+    stack: dict[str, str], bucket_url: str
+) -> None:
+    owner = image_store(bucket_url, options(stack))
+    await owner.open()
+    await owner.close()
+    parts = urlsplit(bucket_url)
+    bucket = user = parts.path.strip("/")
+    credentials = StaticProvider(stack["ASTROLENS_S3_ACCESS_KEY"], stack["ASTROLENS_S3_SECRET_KEY"])
+    admin = MinioAdmin(endpoint=parts.netloc, credentials=credentials, secure=False)
+    places = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    actions = ["s3:ListBucket", "s3:GetBucketLocation", "s3:GetObject", "s3:PutObject"]
+    statement = {"Effect": "Allow", "Action": actions, "Resource": places}
+    admin.user_add(user, "only-objects")
+    admin.policy_add(user, policy={"Version": "2012-10-17", "Statement": [statement]})
+    admin.attach_policy([user], user=user)
+    try:
+        store = image_store(bucket_url, S3Options(user, "only-objects"))
+        assert isinstance(store, S3ImageStore)
+        await store.open()
+        await store.expire_after(0)
+        with pytest.raises(ConfigurationError, match=r"ASTROLENS_S3_EXPIRE_ORDINARY_DAYS.*AccessDenied.*or set 0"):
+            await store.expire_after(30)
+        await store.close()
+    finally:
+        admin.user_remove(user)
+        admin.policy_remove(user)
 
 
 async def test_wrong_keys_are_one_sentence_without_them(stack: dict[str, str], bucket_url: str) -> None:

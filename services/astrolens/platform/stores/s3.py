@@ -41,7 +41,8 @@ _MISSING = frozenset({"NoSuchKey", "ResourceNotFound"})
 _ALREADY = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 _WRONG_KEYS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "AuthorizationHeaderMalformed"})
 
-_NO_RULES = frozenset({"AccessDenied", "NotImplemented", "MethodNotAllowed"})
+_LATER = frozenset({408, 429})
+"""Refusals that ask for patience."""
 
 RULE = "astrolens-expendable-originals"
 """Name of the one life-cycle rule."""
@@ -238,7 +239,7 @@ class S3ImageStore:
             elif rules and not others:
                 self._client.delete_bucket_lifecycle(self._bucket)
         except S3Error as error:
-            if error.code not in _NO_RULES:
+            if not _is_final(error):
                 raise
             if days:
                 raise ConfigurationError(
@@ -324,6 +325,12 @@ def lifecycle(days: int, *, others: Sequence[Rule] = ()) -> LifecycleConfig:
         expiration=Expiration(days=days),
     )
     return LifecycleConfig([*others, rule])
+
+
+def _is_final(error: S3Error) -> bool:
+    """Whether asking again gives the same answer: it is not allowed, or this server knows no such thing."""
+    status = error.response.status
+    return (400 <= status < 500 and status not in _LATER) or status == 501
 
 
 def _pool(kind: type[urllib3.PoolManager]) -> urllib3.PoolManager:
