@@ -1,21 +1,23 @@
-"""Prometheus from the system's packages, where it is; it scrapes an AstroLens on its default ports."""
+"""Prometheus from the system's packages, where it is; it scrapes an AstroLens on its default ports.
+
+Its configuration and rules are those of `deploy/prometheus`, on other targets.
+"""
 
 import shutil
+from pathlib import Path
+from typing import Any, Final
 from urllib.error import URLError
 from urllib.request import urlopen
+
+import yaml
 
 from deploy.stack.layout import Layout
 from deploy.stack.server import Server
 
-_CONFIGURATION = """global:
-  scrape_interval: 5s
-scrape_configs:
-  - job_name: astrolens
-    static_configs:
-      - targets: [{targets}]
-"""
-_OFFSETS = (0, 2, 3, 4, 5)
-"""Console, ingestor, analyzer, model server and notifier, after the console's port (settings.py)."""
+_DECLARED: Final = Path(__file__).resolve().parents[1] / "prometheus"
+_OFFSETS: Final = {"console": 0, "ingestor": 2, "analyzer": 3, "model-server": 4, "notifier": 5}
+"""Of each service's HTTP port, after the console's (settings.py)."""
+_EVERY: Final = "5s"
 
 
 def server(layout: Layout, *, console_port: int = 8080) -> Server | None:
@@ -25,15 +27,14 @@ def server(layout: Layout, *, console_port: int = 8080) -> Server | None:
         return None
     folder = layout.data("prometheus")
     folder.mkdir(exist_ok=True, mode=0o700)
-    targets = ", ".join(f"'127.0.0.1:{console_port + offset}'" for offset in _OFFSETS)
-    configuration = folder / "prometheus.yml"
-    configuration.write_text(_CONFIGURATION.format(targets=targets))
+    path = folder / "prometheus.yml"
+    path.write_text(yaml.safe_dump(configuration(console_port)))
     address = f"127.0.0.1:{layout.prometheus_port}"
     return Server(
         name="prometheus",
         command=[
             program,
-            f"--config.file={configuration}",
+            f"--config.file={path}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address={address}",
         ],
@@ -41,6 +42,21 @@ def server(layout: Layout, *, console_port: int = 8080) -> Server | None:
         healthy=lambda: _answers(f"http://{address}/-/ready"),
         patience_s=30.0,
     )
+
+
+def configuration(console_port: int, *, every: str = _EVERY) -> dict[str, Any]:
+    """The deployment's configuration for services on this machine.
+
+    Args:
+        console_port: The console's port; the others follow it.
+        every: How often it scrapes and evaluates rules, as Prometheus writes it.
+    """
+    declared: dict[str, Any] = yaml.safe_load((_DECLARED / "prometheus.yml").read_text(encoding="utf-8"))
+    declared["global"] = {"scrape_interval": every, "evaluation_interval": every}
+    declared["rule_files"] = [str(_DECLARED / "rules.yml")]
+    for config in declared["scrape_configs"][0]["static_configs"]:
+        config["targets"] = [f"127.0.0.1:{console_port + _OFFSETS[config['labels']['service']]}"]
+    return declared
 
 
 def _answers(address: str) -> bool:
