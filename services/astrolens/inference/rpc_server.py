@@ -16,7 +16,8 @@ from astrolens.rpc.v1.inference_pb2_grpc import add_InferenceServicer_to_server
 
 MAX_MESSAGE_BYTES: Final = 64 << 20
 """64 cutouts of the largest size allowed; 256 of the usual size."""
-_MAX_CONCURRENT_RPCS: Final = 128
+_MAX_CONCURRENT_RPCS: Final = 512
+"""Each caller has one call open all the time, to hear whether this server is healthy; beside that it has one or two."""
 _CONNECTION_AGE_MS: Final = 60_000
 """How long a connection lasts, a tenth more or less: after that long at most a new model server gets its share."""
 _SERVICE: Final = pb.DESCRIPTOR.services_by_name["Inference"].full_name

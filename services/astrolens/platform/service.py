@@ -200,8 +200,8 @@ class ServiceApp:
         taken = self._bind()
         shutdown = Shutdown(self.settings.shutdown_grace_s)
         shutdown.then("traces", self._close_traces)
-        self.tracing.open()
         try:
+            self.tracing.open()
             if await self._opened(shutdown, taken):
                 self.condition.phase = "running"
                 _log.info("runs", port=self._port)

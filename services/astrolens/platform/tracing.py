@@ -165,7 +165,11 @@ class Tracing:
     """The traces of one service; this one is off."""
 
     def open(self) -> None:
-        """Begin to export."""
+        """Begin to export.
+
+        Raises:
+            ConfigurationError: It cannot be done like this.
+        """
 
     def close(self, within_s: float) -> None:
         """Export what is left, within a bound; it blocks."""

@@ -33,6 +33,7 @@ from opentelemetry.util.types import Attributes
 from astrolens import __version__
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.dead_letters import RawRecord
+from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.tracing import (
     OWN,
     PROCESS,
@@ -98,10 +99,17 @@ class OtelTracing(Tracing):
         self._tracer = self._provider.get_tracer("astrolens", __version__)
 
     def open(self) -> None:
-        """Begin to export."""
-        inner = self._exporter or OTLPSpanExporter(
-            endpoint=self._endpoint, insecure=self._endpoint.startswith("http:"), timeout=_EXPORT_S
-        )
+        """Begin to export.
+
+        Raises:
+            ConfigurationError: A variable of OpenTelemetry's own (`OTEL_...`) is wrong.
+        """
+        try:
+            inner = self._exporter or OTLPSpanExporter(
+                endpoint=self._endpoint, insecure=self._endpoint.startswith("http:"), timeout=_EXPORT_S
+            )
+        except Exception as error:
+            raise ConfigurationError(f"traces cannot be exported, is a variable OTEL_... wrong? {error}") from error
         self._processor = BatchSpanProcessor(
             PatientExporter(inner, self._endpoint), max_queue_size=_QUEUE, schedule_delay_millis=_EXPORT_EVERY_MS
         )
@@ -226,8 +234,12 @@ class OtelTracing(Tracing):
         span = self.start(method, SpanKind.SERVER, _under(parent), _grpc(method))
         traced = self.traced(span)
         with _ending([span]), structlog.contextvars.bound_contextvars(trace_id=traced.trace_id):
-            with working({method: traced}, traced):
-                yield
+            try:
+                with working({method: traced}, traced):
+                    yield
+            except Exception:
+                _status(span, context.code)
+                raise
             span.set_attribute("rpc.response.status_code", "OK")
 
     def start(

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import pytest
 import structlog
 from astrolens.contracts import topics
@@ -282,6 +283,26 @@ def test_a_server_continues_the_callers_trace_only() -> None:
     assert (trace(span), parent(span), span.kind.name) == (7, "00f067aa0ba902b7", "SERVER")
     assert span.attributes is not None
     assert span.attributes["astrolens.batch_size"] == 3
+
+
+def test_a_server_that_refuses_says_with_which_code() -> None:
+    traces = Traces()
+    context = SimpleNamespace(
+        invocation_metadata=lambda: (("traceparent", RECORDED.format(7)),), code=lambda: grpc.StatusCode.UNAVAILABLE
+    )
+    with pytest.raises(ValueError, match="aborted"), traces.tracing.serving(tracing.ANALYZE_MANY, context):
+        raise ValueError("aborted")
+    (span,) = traces.spans()
+    assert span.attributes is not None
+    assert span.attributes["rpc.response.status_code"] == "UNAVAILABLE"
+    assert not span.status.is_ok
+
+
+def test_a_wrong_variable_of_opentelemetry_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "zip")
+    traced = OtelTracing(service="s", instance="i", endpoint="http://nowhere:1", ratio=1.0)
+    with pytest.raises(ConfigurationError, match="OTEL_EXPORTER_OTLP_COMPRESSION"):
+        traced.open()
 
 
 class Broken(SpanExporter):
