@@ -46,8 +46,10 @@ MAX_POLL_INTERVAL_MS = 300_000
 """Kafka's default; a handler and its retries stay below it (`consumer.py`), or the group would loop for ever."""
 POLL_MS = 50
 """How long one poll waits. FastStream sleeps as long again after an empty poll, so this bounds the added delay."""
-FETCH_WAIT_MS = 100
-"""How long the broker may hold an empty fetch; the in-process broker does not cut it short when a record comes."""
+FETCH_WAIT_MS, EMBEDDED_FETCH_WAIT_MS = 250, 100
+"""How long the broker may hold an empty fetch. The in-process broker does not cut it short when a record comes; Kafka
+does, and each fetch that finds nothing costs it as much as ten records. Not longer: a partition whose records are still
+being read is left out of a fetch, and waits for its end."""
 SESSION_MS, LOCAL_SESSION_MS = 10_000, 6_000
 """When a member that is gone loses its partitions. The in-process broker also lets every returning member wait so
 long, less a second; on one machine there is no network to forgive, so Kafka's smallest default bound will do."""
@@ -76,6 +78,7 @@ class Bus:
         condition: Condition,
         breaker: Breaker,
         patience: Patience,
+        fetch_wait_ms: int = EMBEDDED_FETCH_WAIT_MS,
         tracing: Tracing = OFF,
     ) -> None:
         self.service = service
@@ -87,6 +90,7 @@ class Bus:
         self._metrics = metrics
         self._breaker = breaker
         self._patience = patience
+        self._fetch_wait_ms = fetch_wait_ms
         self._tracing = tracing
         self._stopping = asyncio.Event()
         self._subscribers: list[BatchSubscriber] = []
@@ -147,7 +151,7 @@ class Bus:
             auto_offset_reset="earliest",
             max_records=max_batch,
             batch_timeout_ms=POLL_MS,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_max_wait_ms=self._fetch_wait_ms,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=session_ms // 3,
@@ -354,6 +358,7 @@ def create_bus(
         condition=condition or Condition(),
         breaker=breaker or Breaker(service=service),
         patience=patience,
+        fetch_wait_ms=EMBEDDED_FETCH_WAIT_MS if settings.embedded_broker else FETCH_WAIT_MS,
         tracing=tracing,
     )
 
