@@ -96,6 +96,7 @@ def test_every_query_of_every_panel_and_rule_has_something_to_show(world: World)
     wanted = {f"{name} {each}": str(each) for name, expr in rule_queries() for each in selectors(expr)}
     wanted |= {name: without_variables(expr, interval=INTERVAL) for name, expr in panel_queries()}
     assert len(wanted) > 100
+    assert not world.has_values('up{job="nobody"}')
 
     poison(world)
 
