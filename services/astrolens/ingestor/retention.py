@@ -124,9 +124,10 @@ class Retention:
         return marked
 
     async def _keep_since(self, since: str | None) -> None:
-        candidates = Clause("verdict", "in", _CANDIDATES)
-        async for page in self._pages(candidates, field="analyzed_at", since=since):
-            await self._originals.keep(_keys(page))
+        # One verdict at a time: then an index gives them in order.
+        for verdict in _CANDIDATES:
+            async for page in self._pages(Clause("verdict", "eq", verdict), field="analyzed_at", since=since):
+                await self._originals.keep(_keys(page))
         async for page in self._pages(field="labeled_at", since=since):
             await self._originals.keep(_keys(page))
 

@@ -18,6 +18,12 @@ WALKED: list[tuple[Collection, Where, str]] = [
     (IMAGES, (("state", "eq", "ingested"), ("offered_at", "lt", "2026")), "offered_at"),
     (IMAGES, (("analysis.model_digest", "eq", "d"), ("analyzed_at", "gte", "2026")), "analyzed_at"),
     (IMAGES, (("verdict", "eq", "anomaly"), ("analyzed_at", "gte", "2026")), "analyzed_at"),
+    (
+        IMAGES,
+        (("verdict", "eq", "ordinary"), ("analyzed_at", "gte", "2025"), ("analyzed_at", "lte", "2026")),
+        "analyzed_at",
+    ),
+    (IMAGES, (("labeled_at", "gte", "2026"),), "labeled_at"),
     (RECEIPTS, (("outcome", "eq", "received"), ("received_at", "lt", "2026")), "received_at"),
     (ALERTS, (("undelivered", "eq", True),), "raised_at"),
     # The console's lists and their filters.
