@@ -1,5 +1,6 @@
 """What tests do to the running stack: stop, kill and start its servers, and empty its topics."""
 
+import json
 import os
 import subprocess
 import sys
@@ -60,6 +61,11 @@ class Stack:
     def alerts_options(self) -> dict[str, Any]:
         """The same for the user who may only read alerts."""
         return self.client_options(self._variables["STACK_ALERTS_USER"], self._variables["STACK_ALERTS_PASSWORD"])
+
+    def admin_options(self) -> dict[str, Any]:
+        """The same for the user who may do everything."""
+        secrets = json.loads((Path(self._variables["STACK_STATE"]) / "secrets.json").read_text())
+        return self.client_options("admin", secrets["admin"])
 
     def _call(self, verb: str, server: str) -> None:
         environment = {

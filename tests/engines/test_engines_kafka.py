@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import confluent_kafka
 import pytest
 from astrolens.contracts import topics
 from astrolens.contracts.events import ImageIngested
@@ -149,42 +148,3 @@ async def test_declared_topics_are_there_and_making_them_again_changes_nothing(s
     declared = declared_topics(ROOT / "deploy/kafka/topics.yaml")
     assert {topic.name for topic in declared} >= set(topics.INTERNAL)
     assert await create_topics(access_of(settings), declared) == []
-
-
-async def test_the_alerts_user_reads_alerts_over_scram_and_nothing_else(
-    stack: dict[str, str], settings: Settings, records: SqliteRecordStore
-) -> None:
-    """A plain Kafka client, as a partner would use."""
-    alerts = topics.alert_topic(f"test-{uuid.uuid4().hex[:8]}", "smooth")
-    bus = create_bus(settings, service="notifier", records=records)
-    await bus.connect()
-    await publish(bus, alerts, [7])
-    await bus.stop()
-    options = {
-        "bootstrap.servers": settings.bootstrap_servers[0],
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": stack["STACK_ALERTS_USER"],
-        "sasl.password": stack["STACK_ALERTS_PASSWORD"],
-        "group.id": f"alerts-{uuid.uuid4().hex[:8]}",
-        "auto.offset.reset": "earliest",
-        "log_level": 0,
-    }
-
-    def read(name: str) -> confluent_kafka.Message | None:
-        consumer = confluent_kafka.Consumer(options)
-        consumer.subscribe([name])
-        try:
-            return next((message for message in (consumer.poll(1.0) for _ in range(30)) if message is not None), None)
-        finally:
-            consumer.close()
-
-    message = await asyncio.to_thread(read, alerts)
-    assert message is not None
-    assert message.error() is None
-    assert b"image7" in (message.value() or b"")
-    refused = await asyncio.to_thread(read, topics.IMAGES_ANALYZED)
-    assert refused is not None
-    error = refused.error()
-    assert error is not None
-    assert error.code() == confluent_kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED

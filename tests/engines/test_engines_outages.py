@@ -1,23 +1,19 @@
 """Kafka, MinIO and the MongoDB server go away, one after the other, while images flow: nothing is lost or given up."""
 
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.chaos.kills import Launch, feed, progressed
 from tests.e2e.system import System, wait_until
 from tests.engines.conftest import AWAY_S, TIMEOUT_S
+from tests.engines.health import HEALTH, readiness, sentences
 from tests.engines.stack_control import Stack
 
 pytestmark = [pytest.mark.chaos, pytest.mark.acceptance, pytest.mark.timeout(TIMEOUT_S)]
 
-HEALTH = {"console": 0, "ingestor": 2, "analyzer": 3, "model-server": 4, "notifier": 5}
-"""Where each service tells its health, after the console's port."""
 USERS = {
     "kafka": set(HEALTH) - {"model-server"},
     "minio": set(HEALTH),
@@ -27,28 +23,6 @@ USERS = {
 
 TOLD_WITHIN_S = 20.0
 WELL_WITHIN_S = 90.0
-
-
-def readiness(system: System) -> dict[str, dict[str, Any] | None]:
-    """What `/readyz` of each service says; None where it is ready.
-
-    Raises:
-        httpx.HTTPError: One does not answer at all.
-    """
-
-    def ask(offset: int) -> dict[str, Any] | None:
-        answer = httpx.get(f"http://127.0.0.1:{system.port + offset}/readyz", timeout=20)
-        return None if answer.status_code == 200 else answer.json()
-
-    # All at once: each answers as late as its own question to a server that is away.
-    with ThreadPoolExecutor(len(HEALTH)) as threads:
-        return dict(zip(HEALTH, threads.map(ask, HEALTH.values()), strict=True))
-
-
-def sentences(told: Mapping[str, dict[str, Any] | None], service: str) -> str:
-    """All that an unready service says."""
-    body = told[service]
-    return "" if body is None else " ".join([*body["problems"].values(), body["detail"] or ""])
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])

@@ -9,20 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.kills import Launch
 from tests.e2e.bad_files import write_bad_files
 from tests.e2e.conftest import feed_folder
-from tests.e2e.system import BOOKS, System, running, wait_until
+from tests.e2e.system import BOOKS, System, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-PICTURES = 150
+PICTURES = 120
 
 
 @pytest.fixture
-def system(tmp_path: Path, engine_settings: dict[str, str], mongodb_url: str, bucket_url: str) -> Iterator[System]:
-    """A system on the stack, with a database and a bucket of its own."""
-    chosen = {**engine_settings, "records_url": mongodb_url, "images_url": bucket_url}
-    with running(tmp_path / "home", **chosen, false_alarms_per_1000="50") as system:
+def system(launch: Launch) -> Iterator[System]:
+    with launch() as system:
         yield system
 
 
@@ -60,38 +59,3 @@ def test_images_in_verdicts_out_and_a_kill_on_the_way(system: System, tmp_path: 
 
 def _cli(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "astrolens.cli", *arguments]
-
-
-@pytest.mark.parametrize(
-    ("service", "settings", "said"),
-    [
-        ("notifier", {"kafka_password": "wrong-word"}, "ASTROLENS_KAFKA_USER"),
-        ("notifier", {"kafka_user": "alerts", "kafka_password": "{alerts}"}, "does not let this user see the topic"),
-        ("console", {"kafka_user": "alerts", "kafka_password": "{alerts}"}, "does not let this user publish"),
-        ("notifier", {"s3_secret_key": "wrong-word"}, "ASTROLENS_S3_SECRET_KEY"),
-        ("notifier", {"records_url": "mongodb://u:wrong-word@{mongodb}/x?authSource=admin"}, "ASTROLENS_RECORDS_URL"),
-        ("notifier", {"images_url": "s3+http://127.0.0.1:9/bucket"}, "127.0.0.1:9/bucket does not answer"),
-        ("notifier", {"events_url": "kafka://127.0.0.1:9"}, "127.0.0.1:9 did not answer"),
-    ],
-)
-def test_what_cannot_work_ends_with_one_sentence_and_code_2(
-    tmp_path: Path,
-    stack: dict[str, str],
-    engine_settings: dict[str, str],
-    service: str,
-    settings: dict[str, str],
-    said: str,
-) -> None:
-    known = {
-        "mongodb": engine_settings["records_url"].rpartition("@")[2].partition("/")[0],
-        "alerts": stack["STACK_ALERTS_PASSWORD"],
-    }
-    wrong = {name: value.format(**known) for name, value in settings.items()}
-    result = System(tmp_path / "home", **{**engine_settings, **wrong}).cli("serve", service, timeout_s=90)
-    words = result.stdout + result.stderr
-    assert result.returncode == 2, words
-    (sentence,) = [line for line in words.splitlines() if line.startswith("astrolens: ")]
-    assert said in sentence
-    assert "Traceback" not in sentence
-    assert "wrong-word" not in words
-    assert known["alerts"] not in words
