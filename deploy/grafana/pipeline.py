@@ -155,13 +155,13 @@ BOARD: Final = Board(
             [
                 lines(
                     "Refused",
-                    "Arrivals rejected or dead-lettered in the last hour, by reason.",
-                    Query("sum by (reason) (increase(astrolens_refused_total[1h]))", "{{reason}}"),
+                    "Arrivals rejected or dead-lettered since the ingestor started, by reason.",
+                    Query("sum by (reason) (astrolens_refused_total)", "{{reason}}"),
                 ),
                 lines(
                     "Dead letters",
-                    "Records diverted in the last hour, by topic and error.",
-                    Query("sum by (stage, error) (increase(astrolens_dead_letters_total[1h]))", "{{stage}} {{error}}"),
+                    "Records diverted since their reader started, by topic and error.",
+                    Query("sum by (stage, error) (astrolens_dead_letters_total)", "{{stage}} {{error}}"),
                 ),
                 lines(
                     "Tried again",

@@ -1,11 +1,11 @@
 """What the stream of analyses says of itself: how fast, how strange, by which model, and whether it drifts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Final
 
-from astrolens.contracts.verdicts import Analysis
+from astrolens.contracts.verdicts import Analysis, Verdict
 from astrolens.platform.metrics import AnalysisMetrics, Few, Stage
 from astrolens.platform.stores.records import Document
 from astrolens.science.calibration import COMBINED
@@ -27,6 +27,7 @@ class StreamHealth:
         self._metrics = metrics
         self._timer = timer
         self._survey = Few()
+        self._expected: set[str] = set()
         self._drift = DriftMonitor()
         self._model = ""
         self._measured_at = -float("inf")
@@ -53,11 +54,20 @@ class StreamHealth:
         self._metrics.by_model.labels(analysis.model_digest[:16], analysis.calibration_id).inc()
 
     def _note_verdict(self, survey: str, analysis: Analysis) -> None:
-        labels = self._survey(survey), analysis.predicted_class, analysis.verdict.value
-        self._metrics.analyzed.labels(*labels).inc()
+        survey = self._survey(survey)
+        if survey not in self._expected:
+            self._expect(survey, analysis.class_probabilities)
+        self._metrics.analyzed.labels(survey, analysis.predicted_class, analysis.verdict.value).inc()
         self._metrics.p_value.labels(analysis.calibration_survey).observe(analysis.p_value)
         p_values = {name: result.p_value for name, result in analysis.detectors.items()}
         self._drift.add(analysis.calibration_survey, p_values | {COMBINED: analysis.p_value})
+
+    def _expect(self, survey: str, classes: Iterable[str]) -> None:
+        # There before its first anomaly: of a series that begins at one, Prometheus sees no increase.
+        self._expected.add(survey)
+        for predicted_class in classes:
+            for verdict in Verdict:
+                self._metrics.analyzed.labels(survey, predicted_class, verdict.value)
 
     def _note_time(self, document: Document, now: datetime) -> None:
         shared = self._metrics.shared

@@ -1,6 +1,6 @@
 """Brings the alerts of some images in line with their analyses: at most one alert an image, each message once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from astrolens.contracts.records import AlertRecord, ImageRecord, PendingEvent, 
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import lifecycle
 from astrolens.notifier.ports import Releaser
-from astrolens.platform.metrics import AlertMetrics, Few, Stage
+from astrolens.platform.metrics import AlertMetrics, Stage
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, RecordStore, to_document
@@ -51,10 +51,14 @@ class AlertService:
         self._images = images
         self._outbox = outbox
         self._metrics = metrics
-        self._survey = Few()
         self._channels = channels
         self._on_news = on_news
         self._clock = clock
+
+    def expect(self, surveys: Iterable[str]) -> None:
+        """Images of these surveys are analysed, and may deserve an alert."""
+        for survey in surveys:
+            self._metrics.expect(survey)
 
     async def reconcile(self, suspects: Sequence[str], others: Sequence[str] = ()) -> dict[str, Reason]:
         """Bring the alerts of some images in line. Doing it twice is doing it once.
@@ -152,8 +156,7 @@ class AlertService:
         now = self._clock()
         by_image = {step.image.image_id: step for step in steps}
         for record in told:
-            labels = self._survey(record.survey), record.alert_type, record.alert_tense
-            self._metrics.alerts.labels(*labels).inc()
+            self._metrics.told(record.survey, record.alert_type, record.alert_tense)
             self._note_time(by_image[record.image_id], now)
             note(record.image_id, alert_id=record.alert_id, alert_type=record.alert_type)
             _log.info(

@@ -185,7 +185,8 @@ class Courier:
         # Asked when they are scraped: while a channel is left alone nobody looks, and its alerts grow older.
         metrics.deliveries_waiting.labels(channel.name).set_function(lambda: len(self._waiting))
         metrics.delivery_oldest.labels(channel.name).set_function(self._oldest_s)
-        metrics.deliveries.labels(channel.name, "delivered")
+        for outcome in ("delivered", "failed"):
+            metrics.deliveries.labels(channel.name, outcome)
 
     def wake(self) -> None:
         """There is something to deliver."""

@@ -13,6 +13,7 @@ def image_analyzed(alerts: AlertService) -> Callable[[Sequence[ImageAnalyzed]], 
     """The handler of analyses."""
 
     async def handle(events: Sequence[ImageAnalyzed]) -> Sequence[Refusal]:
+        alerts.expect({event.survey for event in events})
         suspects = [event.image_id for event in events if event.verdict is Verdict.ANOMALY]
         others = [event.image_id for event in events if event.verdict is not Verdict.ANOMALY]
         for event in events:

@@ -51,6 +51,13 @@ def test_verdict_class_p_value_and_time_are_told(world: World) -> None:
     assert world.told("astrolens_stage_seconds_sum", stage="analysis") == 8
 
 
+def test_the_first_anomaly_of_a_survey_is_an_increase(world: World) -> None:
+    labels = {"survey": "sdss", "predicted_class": "spiral", "verdict": "anomaly"}
+    assert world.told("astrolens_analyzed_total", **labels) is None
+    world.health.note([(document(), analysis())], NOW)
+    assert world.told("astrolens_analyzed_total", **labels) == 0
+
+
 def test_a_second_analysis_counts_but_its_wait_was_no_latency(world: World) -> None:
     world.health.note([(document(analyzed_at=utc_text(NOW)), analysis())], NOW)
     assert world.told("astrolens_analyzed_total", survey="sdss", predicted_class="spiral", verdict="ordinary") == 1

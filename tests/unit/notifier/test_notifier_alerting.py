@@ -31,6 +31,18 @@ async def test_an_anomaly_raises_an_alert_on_both_topics(world: World) -> None:
     assert world.outbox.published[0].content_type == "application/avro"
 
 
+async def test_the_first_alert_of_a_survey_is_an_increase(world: World) -> None:
+    labels = {"survey": "sdss", "alert_type": "initial", "alert_tense": "current"}
+    ordinary = image(2, verdict=Verdict.ORDINARY)
+    await world.put(ordinary)
+    handle = handlers.image_analyzed(world.service())
+    await handle([analyzed(ordinary)])
+    assert world.told("astrolens_alerts_total", **labels) == 0
+    await world.put(image(1))
+    await handle([analyzed(image(1))])
+    assert world.told("astrolens_alerts_total", **labels) == 1
+
+
 async def test_how_long_an_alert_took_is_told_of_the_first_message_only(world: World) -> None:
     arrived = {"received_at": image(1).analyzed_at}
     await world.put(image(1).model_copy(update=arrived))

@@ -110,7 +110,9 @@ class BatchConsumer(Generic[E]):
         self._breaker = breaker
         self._condition = condition
         self._metrics = metrics
-        metrics.retries.labels(stage=topic)  # there from the start, so that the first retry is an increase
+        # There from the start: of a series that begins at one, Prometheus sees no increase.
+        metrics.retries.labels(stage=topic)
+        metrics.settled.labels(stage=topic, outcome="dead_lettered")
         self._stopping = stopping
         self._patience = patience
         self._handler_timeout_s = handler_timeout_s

@@ -1,8 +1,15 @@
 """What the notifier counts."""
 
+from typing import Final, get_args
+
 from prometheus_client import Counter, Gauge
 
+from astrolens.contracts.records import AlertRecord
+from astrolens.platform.metrics.labels import Few
 from astrolens.platform.metrics.shared import Metrics
+
+TYPES: Final[tuple[str, ...]] = get_args(AlertRecord.model_fields["alert_type"].annotation)
+TENSES: Final[tuple[str, ...]] = get_args(AlertRecord.model_fields["alert_tense"].annotation)
 
 
 class AlertMetrics:
@@ -11,6 +18,8 @@ class AlertMetrics:
     def __init__(self, shared: Metrics) -> None:
         self.shared = shared
         registry = shared.registry
+        self._survey = Few()
+        self._expected: set[str] = set()
         self.alerts = Counter(
             "astrolens_alerts",
             "Alerts raised, updated and retracted, by survey, type and tense (current, test, injection).",
@@ -35,3 +44,15 @@ class AlertMetrics:
             ["channel"],
             registry=registry,
         )
+
+    def expect(self, survey: str) -> None:
+        """Alerts of a survey may come: of a series that begins with its first alert, Prometheus sees no increase."""
+        if (survey := self._survey(survey)) not in self._expected:
+            self._expected.add(survey)
+            for alert_type in TYPES:
+                for alert_tense in TENSES:
+                    self.alerts.labels(survey, alert_type, alert_tense)
+
+    def told(self, survey: str, alert_type: str, alert_tense: str) -> None:
+        """An alert was raised, updated or retracted."""
+        self.alerts.labels(self._survey(survey), alert_type, alert_tense).inc()
