@@ -65,16 +65,21 @@ async def await_broker(access: KafkaAccess, *, patience_s: float, topics: Sequen
         await asyncio.sleep(_PAUSE_S)
 
 
-async def absent_topics(access: KafkaAccess, topics: Sequence[str]) -> str | None:
-    """One sentence about topics that cannot be used, None when all can or nobody can say."""
+async def diagnosis(access: KafkaAccess, topics: Sequence[str]) -> str | None:
+    """One sentence about a refused log-in or certificate, or about topics that cannot be used.
+
+    None when all is well, and when nobody can say: the caller has its own sentence about a broker that is away.
+    """
+    refusal: ConfigurationError | None = None
     for host, port in access.addresses:
         try:
             async with asyncio.timeout(_ONE_TRY_S):
-                problem = await _asked(access, host, port, topics)
-        except (OSError, TimeoutError, KafkaError):
-            continue  # the caller has its own sentence about a broker that is away
-        return None if problem is None else str(problem)
-    return None
+                refusal = await _asked(access, host, port, topics)
+        except (OSError, TimeoutError, KafkaError) as error:
+            refusal = refusal or _refusal(access, error)
+        else:
+            break
+    return None if refusal is None else str(refusal)
 
 
 async def _asked(access: KafkaAccess, host: str, port: int, topics: Sequence[str]) -> ConfigurationError | None:

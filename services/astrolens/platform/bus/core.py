@@ -27,7 +27,7 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 from astrolens.contracts.events import Event, producer
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.bus.access import KafkaAccess, access_of
-from astrolens.platform.bus.connect import absent_topics, await_broker
+from astrolens.platform.bus.connect import await_broker, diagnosis
 from astrolens.platform.bus.consumer import BATCH_PATIENCE, BatchConsumer, Handler, OnRefused
 from astrolens.platform.bus.middleware import UnreadableRecords
 from astrolens.platform.bus.payload import body_of, headers_of
@@ -234,8 +234,13 @@ class Bus:
         await self.broker.stop()
 
     async def ping(self) -> None:
-        """Raise `BusUnavailable` unless the broker answers."""
-        if not await self.broker.ping(timeout=2.0):
+        """Raise `BusUnavailable` unless the broker answers, lets us in, and has the topics that are consumed here."""
+        answers = await self.broker.ping(timeout=2.0)
+        # A client that is connected hears neither of a password that was changed nor of a topic that was deleted.
+        problem = await diagnosis(self._access, [consumer.topic for consumer in self.consumers])
+        if problem is not None:
+            raise BusUnavailable(problem)
+        if not answers:
             raise BusUnavailable(f"the event broker at {self._access.name} does not answer")
 
     async def lag(self) -> dict[str, int]:
@@ -306,8 +311,8 @@ class Bus:
             self._report_failure(failure)
             raise failure from error
         except (KafkaError, TimeoutError, OSError, IncorrectState) as error:
-            absent = await absent_topics(self._access, sorted({topic for topic, *_ in messages}))
-            sentence = absent or f"the event broker did not take {len(messages)} events: {error!r}"
+            told = await diagnosis(self._access, sorted({topic for topic, *_ in messages}))
+            sentence = told or f"the event broker did not take {len(messages)} events: {error!r}"
             raise BusUnavailable(sentence) from error
         finally:
             for future in futures:
