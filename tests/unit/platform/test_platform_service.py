@@ -123,7 +123,11 @@ async def test_a_task_that_ends_by_itself_is_no_failure(tmp_path: Path) -> None:
 
 async def test_an_open_breaker_has_its_own_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app = build(tmp_path)
-    asyncio.get_running_loop().call_later(0.1, app.fail, BreakerOpen("analyzer stopped: too many dead letters"))
+
+    async def breaks() -> None:
+        app.fail(BreakerOpen("analyzer stopped: too many dead letters"))
+
+    app.spawn("breaker", breaks)
     assert await app.serve() == 3
     assert "astrolens: analyzer stopped: too many dead letters" in capsys.readouterr().err
     assert (await status(tmp_path))["last_errors"] == ["analyzer stopped: too many dead letters"]
@@ -132,8 +136,12 @@ async def test_an_open_breaker_has_its_own_exit_code(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_stops_it_gracefully(tmp_path: Path, number: signal.Signals) -> None:
     app = build(tmp_path)
-    asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), number)
-    assert await asyncio.wait_for(app.serve(), 5) == 0
+
+    async def signals() -> None:
+        os.kill(os.getpid(), number)
+
+    app.spawn("somebody", signals)
+    assert await asyncio.wait_for(app.serve(), 30) == 0
     assert (await status(tmp_path))["state"] == "stopped"
 
 
