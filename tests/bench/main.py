@@ -1,5 +1,6 @@
 """`make bench`: throughput and cost of the model server and of the whole pipeline, beside the incumbent's way.
 
+Where `make stack` runs, the pipeline is measured on it too, in the same run, with what its servers cost.
 Absolute figures belong to a machine on a day; the ratios of one run are what to compare. Nothing here passes or fails.
 """
 
@@ -10,21 +11,20 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
-import psutil
 from astrolens.contracts.ids import derived_id
 from astrolens.rpc.v1 import inference_pb2, inference_pb2_grpc
 from astrolens.science.cutouts import make_cutout
 
 from tests.bench.measure import Meter
+from tests.bench.pipeline import measured, runs
 from tests.e2e.conftest import feed_folder
-from tests.e2e.system import System, running, wait_until
+from tests.e2e.system import System, wait_until
 
 _CALL = 64
 """Images a call: what the analyzer sends."""
@@ -37,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1500, help="pictures through the pipeline")
     parser.add_argument("--incumbent-images", type=int, default=24, help="pictures through ViT-B/16")
+    parser.add_argument("--stack", type=Path, help="stack.env of a running stack, to measure the pipeline on it too")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="astrolens-bench-") as scratch:
@@ -45,8 +46,11 @@ def main() -> None:
             "cores": len(os.sched_getaffinity(0)),
             "incumbent": _incumbent(pictures, arguments.incumbent_images),
             "model_server": _model_server(Path(scratch) / "model", pictures),
-            "pipeline": _pipeline(Path(scratch) / "home", pictures, arguments.images),
+            "pipeline": measured(Path(scratch) / "home", pictures, arguments.images),
         }
+        if arguments.stack and runs(arguments.stack):
+            home = Path(scratch) / "on-stack"
+            figures["pipeline_on_stack"] = measured(home, pictures, arguments.images, stack=arguments.stack)
     _report(figures)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
@@ -120,49 +124,19 @@ async def _call_all(address: str, cutouts: list[bytes], prefix: str) -> None:
         await asyncio.gather(*(call(start) for start in range(0, len(cutouts), _CALL)))
 
 
-def _pipeline(home: Path, pictures: Path, count: int) -> dict[str, Any]:
-    with running(home, max_in_flight="2048") as system:
-        assert system.process is not None
-        meter = Meter({**system.pids(), "supervisor and broker": system.process.pid})
-        meter.start()
-        with subprocess.Popen(
-            [sys.executable, "-m", "astrolens.cli", "ingest", str(pictures), "--survey", "sdss"],
-            env=system.environment,
-            stdout=subprocess.DEVNULL,
-        ) as client:
-            client_cpu = 0.0
-            while True:
-                try:
-                    times = psutil.Process(client.pid).cpu_times()
-                    client_cpu = times.user + times.system
-                except psutil.NoSuchProcess:
-                    break
-                if client.poll() is not None:
-                    break
-                time.sleep(0.05)
-        system.wait_settled(count, timeout_s=900)
-        cost = meter.stop(count)
-        # The supervisor's children are measured by name; what is left is itself with the broker.
-        others = sum(spent for name, spent in cost.cpu_s.items() if name != "supervisor and broker")
-        cost.cpu_s["supervisor and broker"] -= others
-        memory = sum(mib for name, mib in cost.peak_mib.items() if name != "supervisor and broker")
-        cost.peak_mib["supervisor and broker"] -= memory
-        cost.cpu_s["ingest client"] = client_cpu
-        return cost.as_row()
-
-
 def _report(figures: dict[str, Any]) -> None:
     base = figures["incumbent"]
     print(f"{figures['cores']} cores")
-    print(f"{'':16}{'images/s':>10}{'CPU-ms/image':>14}{'x incumbent':>13}{'CPU saved x':>13}")
-    for name in ("incumbent", "model_server", "pipeline"):
+    print(f"{'':18}{'images/s':>10}{'CPU-ms/image':>14}{'x incumbent':>13}{'CPU saved x':>13}")
+    rows = [name for name in ("incumbent", "model_server", "pipeline", "pipeline_on_stack") if name in figures]
+    for name in rows:
         row = figures[name]
         speed = row["images_per_s"] / base["images_per_s"]
         saved = base["cpu_ms_per_image"] / row["cpu_ms_per_image"]
-        print(f"{name:16}{row['images_per_s']:10.1f}{row['cpu_ms_per_image']:14.2f}{speed:13.1f}{saved:13.1f}")
-    for name in ("model_server", "pipeline"):
+        print(f"{name:18}{row['images_per_s']:10.1f}{row['cpu_ms_per_image']:14.2f}{speed:13.1f}{saved:13.1f}")
+    for name in rows[1:]:
         print(f"{name}: CPU-ms an image by process {figures[name]['cpu_ms_by_process']}")
-    for name in ("incumbent", "model_server", "pipeline"):
+    for name in rows:
         print(f"{name}: peak MiB by process {figures[name]['peak_mib']}")
 
 

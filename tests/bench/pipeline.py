@@ -1,0 +1,89 @@
+"""The whole pipeline under the meter: embedded, or on the real engines with their servers' own cost."""
+
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psutil
+
+from deploy.stack.server import find
+from tests.bench.measure import Meter
+from tests.e2e.system import System, running
+from tests.engines.conftest import ENGINE_SETTINGS
+
+SERVERS = ("kafka", "mongodb", "minio")
+_LONGEST_S = 900
+_LOCAL = "supervisor and broker"
+
+
+def variables(stack: Path) -> dict[str, str]:
+    """What the stack's file says."""
+    return dict(line.split("=", 1) for line in stack.read_text().splitlines() if "=" in line)
+
+
+def runs(stack: Path) -> bool:
+    """Whether every server of a stack runs."""
+    return stack.exists() and len(_servers(variables(stack))) == len(SERVERS)
+
+
+def measured(home: Path, pictures: Path, count: int, *, stack: Path | None = None) -> dict[str, Any]:
+    """Feed pictures to all services and wait until each is analysed; figures an image.
+
+    Args:
+        home: A folder for the services.
+        pictures: The pictures.
+        count: How many there are.
+        stack: The file of a running stack; None measures the embedded default.
+    """
+    engines = _engines(variables(stack)) if stack else {}
+    with running(home, max_in_flight="2048", **engines) as system:
+        assert system.process is not None
+        servers = _servers(variables(stack)) if stack else {}
+        meter = Meter({**system.pids(), **servers, _LOCAL: system.process.pid})
+        meter.start()
+        client_cpu = _feed(system, pictures)
+        system.wait_settled(count, timeout_s=_LONGEST_S)
+        cost = meter.stop(count)
+    # The supervisor's children are measured by name; what is left is itself with the embedded broker.
+    apart = {*servers, _LOCAL}
+    cost.cpu_s[_LOCAL] -= sum(spent for name, spent in cost.cpu_s.items() if name not in apart)
+    cost.peak_mib[_LOCAL] -= sum(mib for name, mib in cost.peak_mib.items() if name not in apart)
+    cost.cpu_s["ingest client"] = client_cpu
+    return cost.as_row()
+
+
+def _engines(stack: Mapping[str, str]) -> dict[str, str]:
+    """Settings for the stack, with a database and a bucket of this run's own."""
+    settings = {name: stack[f"ASTROLENS_{name.upper()}"] for name in ENGINE_SETTINGS}
+    own = f"bench-{uuid.uuid4().hex[:12]}"
+    for store in ("records_url", "images_url"):
+        settings[store] = urlunsplit(urlsplit(settings[store])._replace(path=f"/{own}"))
+    return settings
+
+
+def _servers(stack: Mapping[str, str]) -> dict[str, int]:
+    found = {name: find(Path(stack["STACK_STATE"]), name) for name in SERVERS}
+    return {name: process.pid for name, process in found.items() if process is not None}
+
+
+def _feed(system: System, pictures: Path) -> float:
+    """Hand everything in; the CPU seconds that the client took."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "astrolens.cli", "ingest", str(pictures), "--survey", "sdss"],
+        env=system.environment,
+        stdout=subprocess.DEVNULL,
+    ) as client:
+        spent = 0.0
+        while client.poll() is None:
+            try:
+                times = psutil.Process(client.pid).cpu_times()
+            except psutil.NoSuchProcess:
+                break
+            spent = times.user + times.system
+            time.sleep(0.05)
+    return spent
