@@ -45,8 +45,8 @@ format: $(DEV)  ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(DEV)  ## measure throughput and cost against the incumbent's way, in one run
-	$(BIN)/python -m tests.bench.main
+bench: $(DEV)  ## measure throughput and cost against the incumbent's way, embedded and on a running stack, in one run
+	$(BIN)/python -m tests.bench.main $(if $(wildcard $(STACK_ENV)),--stack $(STACK_ENV))
 
 bench-scale: $(DEV)  ## measure a steady night and a Rubin visit on the running stack with 1, 2 and 4 analyzers
 	$(BIN)/python -m tests.bench.scale --stack $(STACK_ENV) $(BENCH_ARGS)
