@@ -1,6 +1,8 @@
 """What of the MongoDB record store needs no server: names, filters, pipelines, lanes, sentences."""
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from astrolens.platform.errors import PermanentError, StoreUnavailable, UndeclaredField
@@ -9,7 +11,7 @@ from astrolens.platform.stores.mongo import MongoRecordStore
 from astrolens.platform.stores.mongo_change import fields_to_know, projection, touches, update_of
 from astrolens.platform.stores.mongo_codec import decode, encode, escape, from_mongo, path_of, to_mongo
 from astrolens.platform.stores.mongo_errors import address_of, met_another_writer, understood
-from astrolens.platform.stores.mongo_outbox import pulled_keys
+from astrolens.platform.stores.mongo_outbox import MongoOutbox, pulled_keys
 from astrolens.platform.stores.mongo_schema import indexes
 from astrolens.platform.stores.mongo_tallies import LANES, Lanes, increments, summed
 from astrolens.platform.stores.mongo_where import joined, query_filter
@@ -108,6 +110,33 @@ def test_a_change_touches_parents_and_children_of_what_it_sets() -> None:
     assert touches(Change(id="a", set={"observation": {}}), "observation.survey")
     assert touches(Change(id="a", pull_pending=["e"]), "pending")
     assert not touches(Change(id="a", set={"states": 1}), "state")
+
+
+class LosesTheFirstAnswer:
+    """A collection whose first delete happens, though nobody hears of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    async def delete_many(self, wanted: dict[str, Any], session: object = None) -> Any:
+        self.asked.append(wanted["_id"]["$in"])
+        if len(self.asked) == 1:
+            raise AutoReconnect("the primary went away")
+        return SimpleNamespace(deleted_count=0)
+
+
+async def test_clearing_is_tried_again_where_the_answer_was_lost() -> None:
+    rows = LosesTheFirstAnswer()
+    outbox = MongoOutbox(cast("Any", {"images_outbox": rows}), IMAGES)
+    assert await outbox.clear(["a/e"], None) == 0
+    assert rows.asked == [["a/e"], ["a/e"]]
+
+
+async def test_in_a_transaction_clearing_is_tried_again_with_everything_else() -> None:
+    rows = LosesTheFirstAnswer()
+    with pytest.raises(AutoReconnect):
+        await MongoOutbox(cast("Any", {"images_outbox": rows}), IMAGES).clear(["a/e"], cast("Any", object()))
+    assert len(rows.asked) == 1
 
 
 def test_every_index_ends_with_the_id_so_that_paging_is_a_walk() -> None:

@@ -12,6 +12,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import AutoReconnect
 
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
@@ -50,9 +51,17 @@ class MongoOutbox:
             await put_absent(self._rows, list(rows.values()), session)
 
     async def clear(self, keys: Iterable[str], session: Session) -> int:
-        """Forget events by their keys; return how many there were."""
-        wanted = list(keys)
-        return (await self._rows.delete_many({"_id": {"$in": wanted}}, session=session)).deleted_count if wanted else 0
+        """Forget events by their keys; return how many there were, fewer where the answer to a first try was lost."""
+        wanted = {"_id": {"$in": list(keys)}}
+        if not wanted["_id"]["$in"]:
+            return 0
+        try:
+            return (await self._rows.delete_many(wanted, session=session)).deleted_count
+        except AutoReconnect:
+            if session is not None:  # the transaction is tried again as a whole
+                raise
+            # MongoDB's drivers do not try to delete many again by themselves; forgetting twice does no harm.
+            return (await self._rows.delete_many(wanted)).deleted_count
 
     async def drop(self, document_ids: Sequence[str], session: Session) -> None:
         """Forget every event of documents that go."""
