@@ -53,6 +53,8 @@ being read is left out of a fetch, and waits for its end."""
 SESSION_MS, LOCAL_SESSION_MS = 10_000, 6_000
 """When a member that is gone loses its partitions. The in-process broker also lets every returning member wait so
 long, less a second; on one machine there is no network to forgive, so Kafka's smallest default bound will do."""
+METADATA_MS = 30_000
+"""How soon a consumer hears that its topic is there again, or has more partitions; the default is five minutes."""
 LINGER_MS = 5
 """Gathers the events of a batch of documents into one request; nobody sees five milliseconds."""
 MAX_BATCH_BYTES = 256 * 1024
@@ -343,6 +345,7 @@ def create_bus(
             security=access.security,
             client_id=f"astrolens-{service}",
             enable_idempotence=True,
+            metadata_max_age_ms=METADATA_MS,
             linger_ms=LINGER_MS,
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
