@@ -52,6 +52,7 @@ class KillBehaviour:
 def feed(system: System, folder: Path, disturb: Callable[[System], None] | None = None) -> dict[str, Any]:
     """Feed the folder, disturb in the middle, wait until all is settled; everything that came out."""
     patience_s = 300 + count_of(folder) / SLOWEST_PER_S
+    began = time.monotonic()
     command = ["ingest", str(folder), "--survey", "sdss", "--wait"]
     with subprocess.Popen(
         [sys.executable, "-m", "astrolens.cli", *command],
@@ -69,6 +70,7 @@ def feed(system: System, folder: Path, disturb: Callable[[System], None] | None 
             raise
     assert ingest.returncode == 0, f"{output}\n{system.logs()}"
     system.wait_settled(count_of(folder), timeout_s=patience_s)
+    print(f"{count_of(folder)} images settled {time.monotonic() - began:.0f} s after the first was fed")
     return final_state(system)
 
 

@@ -108,7 +108,8 @@ def undisturbed(launch: Launch, folder: Path) -> dict[str, Any]:
     """What comes out of the folder when nothing happens; its alerts stay in their topics until the next launch."""
     with launch() as system:
         state = feed(system, folder)
-    assert state["books"]["analyzed"] == IMAGES
+    books = state["books"]
+    assert books["received"] == IMAGES == books["analyzed"] + books["duplicates"]  # some galaxies are there twice
     assert state["alerts"]
     return state
 
