@@ -18,6 +18,7 @@ from tests.engines.conftest import ENGINE_SETTINGS
 
 SERVERS = ("kafka", "mongodb", "minio")
 _LONGEST_S = 900
+_LOOK_EVERY_S = 1.0
 _LOCAL = "supervisor and broker"
 
 
@@ -28,7 +29,7 @@ def variables(stack: Path) -> dict[str, str]:
 
 def runs(stack: Path) -> bool:
     """Whether every server of a stack runs."""
-    return stack.exists() and len(_servers(variables(stack))) == len(SERVERS)
+    return stack.exists() and len(servers_of(variables(stack))) == len(SERVERS)
 
 
 def measured(home: Path, pictures: Path, count: int, *, stack: Path | None = None) -> dict[str, Any]:
@@ -40,14 +41,15 @@ def measured(home: Path, pictures: Path, count: int, *, stack: Path | None = Non
         count: How many there are.
         stack: The file of a running stack; None measures the embedded default.
     """
-    engines = _engines(variables(stack)) if stack else {}
+    engines = engines_of(variables(stack)) if stack else {}
     with running(home, max_in_flight="2048", **engines) as system:
         assert system.process is not None
-        servers = _servers(variables(stack)) if stack else {}
+        servers = servers_of(variables(stack)) if stack else {}
         meter = Meter({**system.pids(), **servers, _LOCAL: system.process.pid})
         meter.start()
         client_cpu = _feed(system, pictures)
-        system.wait_settled(count, timeout_s=_LONGEST_S)
+        # Asking for the books costs the record store a little each time: ask as seldom as a person would.
+        system.wait_settled(count, timeout_s=_LONGEST_S, every_s=_LOOK_EVERY_S)
         cost = meter.stop(count)
     # The supervisor's children are measured by name; what is left is itself with the embedded broker.
     apart = {*servers, _LOCAL}
@@ -57,7 +59,7 @@ def measured(home: Path, pictures: Path, count: int, *, stack: Path | None = Non
     return cost.as_row()
 
 
-def _engines(stack: Mapping[str, str]) -> dict[str, str]:
+def engines_of(stack: Mapping[str, str]) -> dict[str, str]:
     """Settings for the stack, with a database and a bucket of this run's own."""
     settings = {name: stack[f"ASTROLENS_{name.upper()}"] for name in ENGINE_SETTINGS}
     own = f"bench-{uuid.uuid4().hex[:12]}"
@@ -66,7 +68,8 @@ def _engines(stack: Mapping[str, str]) -> dict[str, str]:
     return settings
 
 
-def _servers(stack: Mapping[str, str]) -> dict[str, int]:
+def servers_of(stack: Mapping[str, str]) -> dict[str, int]:
+    """Process ids of the stack's servers that run."""
     found = {name: find(Path(stack["STACK_STATE"]), name) for name in SERVERS}
     return {name: process.pid for name, process in found.items() if process is not None}
 

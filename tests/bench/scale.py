@@ -16,18 +16,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from deploy.stack.server import find
 from tests.bench.arrivals import Schedule, visit_folder
 from tests.bench.latency import journeys, summary
 from tests.bench.measure import Meter
+from tests.bench.pipeline import engines_of, servers_of, variables
 from tests.e2e.system import System, free_port_block, running, wait_until
-from tests.engines.conftest import ENGINE_SETTINGS
 
-SERVERS = ("kafka", "mongodb", "minio")
 _SAMPLE_S = 1.0
 _DRAIN_S = 1_800.0
 
@@ -43,8 +40,7 @@ def main() -> None:
     parser.add_argument("--steady-seconds", type=float, default=60.0)
     parser.add_argument("--json", type=Path, help="write the figures here too")
     told = parser.parse_args()
-    lines = told.stack.read_text().splitlines()
-    stack = dict(line.split("=", 1) for line in lines if "=" in line)
+    stack = variables(told.stack)
     # Half a second of pictures a packet; a visit comes in larger ones.
     steady = Schedule(
         int(told.steady_rate * told.steady_seconds), told.steady_seconds, packet=max(1, int(told.steady_rate / 2))
@@ -69,19 +65,12 @@ def main() -> None:
 @contextlib.contextmanager
 def _pipeline(home: Path, stack: dict[str, str], analyzers: int) -> Iterator[tuple[System, Meter]]:
     """All services on a database and a bucket of their own, with further analyzers in the same group."""
-    settings = {name: stack[f"ASTROLENS_{name.upper()}"] for name in ENGINE_SETTINGS}
-    name = f"scale-{uuid.uuid4().hex[:12]}"
-    for store in ("records_url", "images_url"):
-        settings[store] = urlunsplit(urlsplit(settings[store])._replace(path=f"/{name}"))
     # The whole visit may wait inside: what is measured is the backlog, not the back-pressure in front of it.
-    with running(home, **settings, max_in_flight="100000") as system, contextlib.ExitStack() as others:
+    with running(home, **engines_of(stack), max_in_flight="100000") as system, contextlib.ExitStack() as others:
         pids = system.pids()
         for number in range(2, analyzers + 1):
             pids[f"analyzer-{number}"] = others.enter_context(_analyzer(system, number))
-        for server in SERVERS:
-            if (process := find(Path(stack["STACK_STATE"]), server)) is not None:
-                pids[server] = process.pid
-        yield system, Meter(pids)
+        yield system, Meter({**pids, **servers_of(stack)})
 
 
 @contextlib.contextmanager

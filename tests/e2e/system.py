@@ -139,14 +139,19 @@ class System:
                 victim.kill()
         self.process.wait(30)
 
-    def wait_settled(self, received: int, *, timeout_s: float = SETTLE_TIMEOUT_S) -> dict[str, Any]:
+    def wait_settled(
+        self, received: int, *, timeout_s: float = SETTLE_TIMEOUT_S, every_s: float = 0.2
+    ) -> dict[str, Any]:
         """Wait until `received` arrivals are all settled."""
 
         def settled() -> dict[str, Any] | None:
             status = self.status()
             return status if status["received"] >= received and status["in_flight"] == 0 else None
 
-        status = wait_until(settled, timeout_s=timeout_s, what=lambda: f"{received} arrivals settled\n{self.logs()}")
+        def what() -> str:
+            return f"{received} arrivals settled\n{self.logs()}"
+
+        status = wait_until(settled, timeout_s=timeout_s, what=what, every_s=every_s)
         assert isinstance(status, dict)
         return status
 
