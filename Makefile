@@ -9,7 +9,7 @@ DEV     := $(VENV)/.installed-dev
 UV      := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench bench-scale train lock schemas proto manifests stack stack-down test-integration clean
+.PHONY: help setup run test check format bench bench-scale train lock schemas proto manifests stack stack-down test-integration acceptance clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ stack-down: $(DEV)  ## stop what `make stack` started
 STACK_ENV ?= $(or $(ASTROLENS_STACK_STATE),$(or $(XDG_STATE_HOME),$(HOME)/.local/state)/astrolens-stack)/stack.env
 test-integration: $(DEV)  ## run the tests of the real engines on the running stack
 	ASTROLENS_STACK_ENV=$(STACK_ENV) $(BIN)/python -m pytest tests/engines $(PYTEST_ARGS)
+
+acceptance: $(DEV)  ## outages and kills on the running stack with 5,000 images and servers away for a minute (an hour)
+	ASTROLENS_ACCEPTANCE_IMAGES=5000 ASTROLENS_ACCEPTANCE_AWAY_S=60 ASTROLENS_STACK_ENV=$(STACK_ENV) $(BIN)/python -m pytest tests/engines -m acceptance -rP $(PYTEST_ARGS)
 
 train: setup  ## train and calibrate the bundle from ../shared/data/galaxies and the simulated sky
 	$(BIN)/python -m astrolens.trainer

@@ -36,6 +36,7 @@ PICTURES = 20
 TOLD_WITHIN_S = 60.0
 WELL_WITHIN_S = 120.0
 _ASK_S = 20.0
+WORD, ANOTHER_WORD = "the-right-word", "another-word"
 
 
 class Grants:
@@ -94,9 +95,6 @@ class Grants:
 def _done(answers: dict[Any, Any]) -> None:
     for answer in answers.values():
         answer.result(_ASK_S)
-
-
-WORD = "the-right-word"
 
 
 @pytest.fixture
@@ -177,14 +175,14 @@ def test_what_goes_wrong_later_is_told_and_waited_for(
     minio.make_bucket(bucket)
     comes_right()
 
-    grants.kafka_password("another-word")
+    grants.kafka_password(ANOTHER_WORD)
     servers.stop("kafka")  # connections that are open stay logged in
     servers.start("kafka")
     goes_wrong("refuses the log-in of ASTROLENS_KAFKA_USER", "console", "ingestor", "analyzer", "notifier")
     grants.kafka_password(WORD)
     comes_right()
 
-    grants.mongodb_password("another-word")
+    grants.mongodb_password(ANOTHER_WORD)
     servers.stop("mongodb")
     servers.start("mongodb")
     goes_wrong("does not serve: authentication failed", "console", "ingestor", "analyzer", "notifier")
