@@ -16,10 +16,10 @@ pytestmark = [pytest.mark.chaos, pytest.mark.acceptance, pytest.mark.timeout(TIM
 
 USERS = {
     "kafka": set(HEALTH) - {"model-server"},
-    "minio": set(HEALTH),
     "mongodb": set(HEALTH),
+    "minio": set(HEALTH),
 }
-"""Who cannot work without a server."""
+"""Who cannot work without a server. MinIO is missed last: until its return is noticed, most images flow by."""
 
 TOLD_WITHIN_S = 20.0
 WELL_WITHIN_S = 90.0
@@ -38,6 +38,7 @@ def test_each_server_goes_away_and_comes_back(
 
     def take_away(system: System, server: str) -> None:
         began = time.monotonic()
+        in_flight = system.status()["in_flight"]
         servers.stop(server, kill=kill)
         gone = time.monotonic()
         try:
@@ -61,8 +62,8 @@ def test_each_server_goes_away_and_comes_back(
         well_s = time.monotonic() - back
         wait_until(lambda: flows(system, analyzed), timeout_s=WELL_WITHIN_S, what=lambda: f"a flow\n{system.logs()}")
         print(
-            f"{server}: stopping took {gone - began:.1f} s, all told it {told_s:.1f} s later, it was away for "
-            f"{back - gone:.0f} s; {analyzed} analysed; all well {well_s:.1f} s after it was back, "
+            f"{server}: stopping took {gone - began:.1f} s, told by all after {told_s:.1f} s, away {back - gone:.0f} s; "
+            f"{in_flight} in flight before, {analyzed} analysed after; all well {well_s:.1f} s after its return, "
             f"images flowed {time.monotonic() - back:.1f} s after"
         )
 
