@@ -62,7 +62,7 @@ def test_each_server_goes_away_and_comes_back(
         well_s = time.monotonic() - back
         wait_until(lambda: flows(system, analyzed), timeout_s=WELL_WITHIN_S, what=lambda: f"a flow\n{system.logs()}")
         print(
-            f"{server}: stopping took {gone - began:.1f} s, told by all after {told_s:.1f} s, away {back - gone:.0f} s; "
+            f"{server}: stop took {gone - began:.1f} s, told by all after {told_s:.1f} s, away {back - gone:.0f} s; "
             f"{in_flight} in flight before, {analyzed} analysed after; all well {well_s:.1f} s after its return, "
             f"images flowed {time.monotonic() - back:.1f} s after"
         )
