@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import record_store
-from astrolens.platform.stores.records import Clause, Document, Query
+from astrolens.platform.stores.records import Clause, Document, Order, Query
 
 from tests.bench.arrivals import Schedule
 
@@ -56,12 +56,12 @@ async def _documents(url: str, batch: str) -> tuple[list[Document], list[Documen
     store = record_store(url)
     await store.open()
     try:
-
-        async def everything(collection: Collection, *where: Clause) -> list[Document]:
+        # In the order of an index: without one, each page would sort the whole batch again.
+        async def everything(collection: Collection, order: str, *where: Clause) -> list[Document]:
             found: list[Document] = []
             after = None
             while True:
-                page = await store.find(collection, Query(where=where, limit=_PAGE, after=after))
+                page = await store.find(collection, Query(where=where, order=Order(order), limit=_PAGE, after=after))
                 found += page.documents
                 after = page.next
                 if after is None:
@@ -69,9 +69,9 @@ async def _documents(url: str, batch: str) -> tuple[list[Document], list[Documen
 
         of_batch = Clause("batch", "eq", batch)
         return (
-            await everything(Collection.RECEIPTS, of_batch),
-            await everything(Collection.IMAGES, of_batch),
-            await everything(Collection.ALERTS),
+            await everything(Collection.RECEIPTS, "received_at", of_batch),
+            await everything(Collection.IMAGES, "ingested_at", of_batch),
+            await everything(Collection.ALERTS, "raised_at"),
         )
     finally:
         await store.close()
