@@ -170,6 +170,27 @@ async def test_a_server_that_is_away_is_told_within_a_bound() -> None:
 
 async def test_an_index_that_cannot_be_built_is_named(mongodb_url: str) -> None:
     with MongoClient[dict[str, Any]](mongodb_url) as client:
-        client.get_default_database()["images"].create_index([("verdict", 1)], name="astrolens_state__offered_at")
+        # Somebody's own, with the keys of one of ours.
+        client.get_default_database()["images"].create_index(
+            [("state", 1), ("offered_at", 1), ("_id", 1)], name="somebody's"
+        )
     with pytest.raises(ConfigurationError, match="cannot build an index of images"):
         await MongoRecordStore(mongodb_url).open()
+
+
+async def test_indexes_of_an_earlier_version_give_way_and_others_stay(mongodb_url: str) -> None:
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        images = client.get_default_database()["images"]
+        images.create_index(
+            [("state", 1), ("offered_at", 1), ("_id", 1)], name="astrolens_state__offered_at", sparse=True
+        )
+        images.create_index([("phash", 1)], name="astrolens_phash")
+        images.create_index([("observation.credit", 1)], name="somebody's")
+        for _ in range(2):  # the second start finds everything as it should be
+            store = MongoRecordStore(mongodb_url)
+            await store.open()
+            await store.close()
+            found = images.index_information()
+            assert "sparse" not in found["astrolens_state__offered_at"]
+            assert "astrolens_phash" not in found
+            assert "somebody's" in found

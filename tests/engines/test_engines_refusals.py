@@ -88,8 +88,9 @@ def known(stack: dict[str, str], engine_settings: dict[str, str], servers: Stack
     records, images = (urlsplit(engine_settings[each]) for each in ("records_url", "images_url"))
     clashing = urlunsplit(records._replace(path=f"/{name}"))
     with MongoClient[dict[str, Any]](clashing) as client:
-        # The name of one of the store's own indexes, over another field.
-        client[name]["images"].create_index([("verdict", 1)], name="astrolens_state__offered_at")
+        # Somebody's own index, with the keys of one of the store's.
+        keys = [("state", 1), ("offered_at", 1), ("_id", 1)]
+        client[name]["images"].create_index(keys, name="somebody's")
     credentials = StaticProvider(stack["ASTROLENS_S3_ACCESS_KEY"], stack["ASTROLENS_S3_SECRET_KEY"])
     admin = MinioAdmin(endpoint=servers.address("minio"), credentials=credentials, secure=False)
     admin.user_add(name, f"{name}-key")

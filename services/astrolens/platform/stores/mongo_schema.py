@@ -1,6 +1,7 @@
 """Collections, indexes and tallies in MongoDB, made from the declarations."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pymongo
@@ -26,6 +27,10 @@ COUNTED = "counted"
 _ANSWER_S = 5.0
 """Longest wait for a server at the start; whoever opens the store tries again."""
 
+_OWN = "astrolens_"
+"""Prefix of our indexes; what others made is theirs."""
+
+_INDEX_NOT_FOUND = 27
 _CANNOT_BE_BUILT = frozenset({67, 85, 86, 171, 11000})
 """CannotCreateIndex, IndexOptionsConflict, IndexKeySpecsConflict, CannotIndexParallelArrays, DuplicateKey."""
 
@@ -66,15 +71,25 @@ def indexes(declared: Declaration) -> list[IndexModel]:
         keys = [(path_of(field, key=declared.key), ASCENDING) for field in fields]
         rare = declared.rare.intersection(fields[:1])
         options = {"partialFilterExpression": {keys[0][0]: PRESENT[declared.fields[fields[0]]]}} if rare else {}
-        models.append(IndexModel([*keys, ("_id", ASCENDING)], name="astrolens_" + "__".join(fields), **options))
+        models.append(IndexModel([*keys, ("_id", ASCENDING)], name=_OWN + "__".join(fields), **options))
     return models
 
 
 async def _index(database: Database, name: str, models: list[IndexModel]) -> None:
+    """Build the indexes of a collection, and drop those of ours that are declared otherwise by now, or not at all."""
     if not models:
         return
+    collection = database[name]
+    wanted = {model.document["name"]: _definition(model.document) for model in models}
+    async for found in await collection.list_indexes():
+        if found["name"].startswith(_OWN) and _definition(found) != wanted.get(found["name"]):
+            try:
+                await collection.drop_index(found["name"])
+            except OperationFailure as error:
+                if error.code != _INDEX_NOT_FOUND:  # another service was faster
+                    raise
     try:
-        await database[name].create_indexes(models)
+        await collection.create_indexes(models)
     except OperationFailure as error:
         if error.code not in _CANNOT_BE_BUILT:
             raise
@@ -82,6 +97,10 @@ async def _index(database: Database, name: str, models: list[IndexModel]) -> Non
             f"the record store cannot build an index of {name}: {sentence(error)}; "
             "drop the index or the documents in its way"
         ) from error
+
+
+def _definition(index: Mapping[str, Any]) -> tuple[Any, ...]:
+    return list(index["key"].items()), index.get("partialFilterExpression"), bool(index.get("sparse"))
 
 
 async def uncounted(database: Database) -> list[Collection]:
