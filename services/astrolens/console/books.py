@@ -1,6 +1,7 @@
 """The books and everything else that `astrolens status --json` prints, all from tallies: O(1) at any archive size."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import Books, ServiceStatus, SourceStatus
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Query, RecordStore
+from astrolens.platform.stores.records import Document, Query, RecordStore
 
 Tally = Mapping[tuple[str, ...], int]
 
@@ -20,7 +21,7 @@ SILENT_AFTER_S = 10.0
 """Seconds without a heartbeat (one every 2 s) after which a service counts as silent."""
 
 FORGOTTEN_AFTER_S = 24 * 3600.0
-"""Seconds after which an instance that no longer reports is left out: pods come and go under new names."""
+"""Seconds after which an instance that no longer reports is forgotten: pods come and go under new names."""
 
 
 class ServiceView(View):
@@ -147,23 +148,30 @@ class Bookkeeper:
 
     async def services(self) -> dict[str, ServiceView]:
         """Every service by name, its freshest instance; a silent one says so."""
-        page = await self._records.find(Collection.SERVICES, Query(limit=200))
         now = datetime.now(UTC)
-        views: dict[str, ServiceView] = {}
-        for document in page.documents:
-            heard = ServiceStatus.model_validate(document)
-            silent_s = max(0.0, (now - heard.seen_at).total_seconds())
+        heard: defaultdict[str, list[ServiceView]] = defaultdict(list)
+        forgotten: list[str] = []
+        async for document in self._service_statuses():
+            status = ServiceStatus.model_validate(document)
+            silent_s = max(0.0, (now - status.seen_at).total_seconds())
             if silent_s > FORGOTTEN_AFTER_S:
-                continue
-            view = _service_view(heard, silent_s)
-            other = views.get(heard.service)
-            if other is None:
-                views[heard.service] = view
+                forgotten.append(status.instance)
             else:
-                newer = view if view.seen_at >= other.seen_at else other
-                alive = sum(1 for each in (view, other) if each.state not in {"silent", "stopped"})
-                views[heard.service] = newer.model_copy(update={"instances": max(alive, 1)})
-        return dict(sorted(views.items()))
+                heard[status.service].append(_service_view(status, silent_s))
+        if forgotten:
+            # Each pod has a name of its own: without this, every restart would leave one behind.
+            await self._records.delete(Collection.SERVICES, forgotten)
+        return {service: _freshest(views) for service, views in sorted(heard.items())}
+
+    async def _service_statuses(self) -> AsyncIterator[Document]:
+        after: str | None = None
+        while True:
+            page = await self._records.find(Collection.SERVICES, Query(limit=200, after=after))
+            for document in page.documents:
+                yield document
+            after = page.next
+            if after is None:
+                return
 
     async def sources(self, outcomes: Tally | None = None) -> dict[str, SourceView]:
         """Every source by name: those that report, and those that arrivals name."""
@@ -197,3 +205,8 @@ def _service_view(heard: ServiceStatus, silent_s: float) -> ServiceView:
         silent_s=round(silent_s, 1),
         last_errors=list(heard.last_errors),
     )
+
+
+def _freshest(views: Sequence[ServiceView]) -> ServiceView:
+    alive = sum(view.state not in {"silent", "stopped"} for view in views)
+    return max(views, key=lambda view: view.seen_at).model_copy(update={"instances": max(alive, 1)})

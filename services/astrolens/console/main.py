@@ -20,6 +20,7 @@ from astrolens.console.repair import Repair
 from astrolens.console.security_credentials import Credentials, LoginLimiter
 from astrolens.console.stream import Broadcaster
 from astrolens.contracts.records import Outcome, PendingEvent, Receipt
+from astrolens.platform.heartbeat import instance_name
 from astrolens.platform.metrics import BooksMetrics, Metrics, Stage
 from astrolens.platform.service import ServiceApp
 from astrolens.platform.settings import Settings
@@ -97,7 +98,7 @@ def create_app(settings: Settings) -> ServiceApp:
     """The console service: REST and pages on `settings.port`."""
     records, images = record_store(settings.records_url), image_store(settings.images_url, settings.s3_options)
     outlet = ServiceOutlet()
-    tracing = create_tracing(settings, service="console")
+    tracing = create_tracing(settings, service="console", instance=instance_name("console", settings.port))
     context = build_context(
         settings,
         records=records,

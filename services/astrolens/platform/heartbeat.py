@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,6 +23,11 @@ _log = structlog.get_logger(__name__)
 
 Measure = Callable[[], Awaitable[tuple[int, int | None]]]
 """Gives (records processed, records waiting or None)."""
+
+
+def instance_name(service: str, port: int | None) -> str:
+    """What one process of a service is called, also after a restart: several may share a host, not a port."""
+    return f"{service}@{socket.gethostname()}{f':{port}' if port else ''}"
 
 
 class Heartbeat:

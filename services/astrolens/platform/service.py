@@ -20,7 +20,7 @@ from astrolens.platform.bus.consumer import Progress
 from astrolens.platform.condition import Condition
 from astrolens.platform.errors import AstroLensError, ConfigurationError, TransientError
 from astrolens.platform.health import Check, Liveness, health_app
-from astrolens.platform.heartbeat import Heartbeat
+from astrolens.platform.heartbeat import Heartbeat, instance_name
 from astrolens.platform.logs import configure_logs
 from astrolens.platform.metrics import Metrics
 from astrolens.platform.outbox import Outbox
@@ -93,10 +93,10 @@ class ServiceApp:
         """
         self.settings = settings
         self.service = service
-        self.instance = f"{service}@{socket.gethostname()}"
+        self.instance = instance_name(service, port)
         self.records = records or record_store(settings.records_url)
         self.images = images or image_store(settings.images_url, settings.s3_options)
-        self.tracing = tracing or create_tracing(settings, service=service)
+        self.tracing = tracing or create_tracing(settings, service=service, instance=self.instance)
         self.metrics = Metrics(service)
         measure(records=self.records, images=self.images, metrics=self.metrics.stores)
         self.condition = Condition()

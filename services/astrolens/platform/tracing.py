@@ -25,7 +25,6 @@ Where only one record of a batch is traced, the batch's work is simply in that t
 
 # ruff: noqa: ARG002 - what is off takes arguments and does nothing with them
 
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -228,7 +227,7 @@ def working(by_key: Mapping[str, Traced], current: Traced | None) -> Iterator[No
         WORK.reset(token)
 
 
-def create_tracing(settings: Settings, *, service: str) -> Tracing:
+def create_tracing(settings: Settings, *, service: str, instance: str) -> Tracing:
     """Traces as the settings say; opens nothing.
 
     Raises:
@@ -256,7 +255,7 @@ def create_tracing(settings: Settings, *, service: str) -> Tracing:
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return OtelTracing(
         service=service,
-        instance=f"{service}@{socket.gethostname()}",
+        instance=instance,
         endpoint=f"{parts.scheme}://{host}:{port}",
         ratio=settings.traces_ratio,
     )

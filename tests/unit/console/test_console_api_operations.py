@@ -25,6 +25,7 @@ from astrolens.contracts.records import (
 from astrolens.contracts.topics import IMAGES_INGESTED, IMAGES_SUBMITTED
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Query
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,6 +134,20 @@ async def test_a_service_without_heartbeat_is_silent(world: Any, client: httpx.A
     }
     assert services["notifier"]["ready"] is False
     assert "60 s" in services["notifier"]["detail"]
+
+
+async def test_every_instance_counts_and_those_long_gone_are_forgotten(world: Any, client: httpx.AsyncClient) -> None:
+    reporting = [(0, "running"), (1, "running"), (2, "degraded"), (60, "running"), (30, "stopped")]
+    long_gone = [(2 * 86_400, "running")] * 400
+    pods = [
+        service("analyzer", age_s=age_s, state=state).model_copy(update={"instance": f"analyzer@pod-{number:03}"})
+        for number, (age_s, state) in enumerate([*reporting, *long_gone])
+    ]
+    await world.records.upsert(Collection.SERVICES, pods)
+    services = (await client.get("/api/services")).json()
+    assert (services["analyzer"]["instance"], services["analyzer"]["instances"]) == ("analyzer@pod-000", 3)
+    left = (await world.records.find(Collection.SERVICES, Query(limit=1000))).documents
+    assert len(left) == 5
 
 
 async def test_a_source_that_is_down_is_shown_with_its_reason(world: Any, client: httpx.AsyncClient) -> None:

@@ -387,10 +387,12 @@ def test_without_a_collector_nothing_of_opentelemetry_is_imported() -> None:
 )
 def test_a_wrong_address_is_one_sentence(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigurationError, match="ASTROLENS_TRACES_URL"):
-        tracing.create_tracing(settings(tmp_path, traces_url=url), service="analyzer")
+        tracing.create_tracing(settings(tmp_path, traces_url=url), service="analyzer", instance="analyzer@here")
 
 
 def test_an_absent_package_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "astrolens.platform.tracing_otel", None)
     with pytest.raises(ConfigurationError, match=r"astrolens\[tracing\]"):
-        tracing.create_tracing(settings(tmp_path, traces_url="https://collector"), service="analyzer")
+        tracing.create_tracing(
+            settings(tmp_path, traces_url="https://collector"), service="analyzer", instance="analyzer@here"
+        )
