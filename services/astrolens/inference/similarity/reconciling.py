@@ -42,7 +42,7 @@ class Reconciler:
         memory: SimilarityMemory,
         model_digest: str,
         cursor_file: Path,
-        page_size: int = 200,
+        page_size: int = 1_000,
         every_s: float = 30.0,
     ) -> None:
         self._records = records
