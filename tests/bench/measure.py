@@ -52,7 +52,12 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def _cpu_s(pid: int) -> float:
-    return sum(times.user + times.system for times in (member.cpu_times() for member in _family(pid)))
+    """CPU of a process, of its children, and of those that have ended: decoding children are replaced now and then."""
+    spent = 0.0
+    for member in _family(pid):
+        times = member.cpu_times()
+        spent += times.user + times.system + times.children_user + times.children_system
+    return spent
 
 
 def _peak_mib(pid: int) -> float:
