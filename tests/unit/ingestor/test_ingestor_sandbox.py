@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import resource
 import signal
@@ -7,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 from astrolens.ingestor import sandbox as sandbox_module
 from astrolens.ingestor.sandbox import DecodingSandbox, SandboxLimits, SandboxUnavailable
@@ -39,8 +41,13 @@ async def code_of(sandbox: DecodingSandbox, data: bytes) -> str:
 
 def children() -> list[int]:
     """Decoding children of this process."""
-    listed = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
-    return [int(pid) for pid in listed if b"sandbox_child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = []
+    for child in psutil.Process().children():
+        # One that has just ended has no command line any more.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("sandbox_child" in argument for argument in child.cmdline()):
+                found.append(child.pid)
+    return found
 
 
 def body_of(reply: bytes) -> tuple[bytes, bytes]:
