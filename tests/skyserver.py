@@ -1,10 +1,13 @@
 """A local server that keeps SkyServer's contract, troubles included."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+from aiohttp.test_utils import TestServer
+from astrolens.ingestor.fetching import SafeFetcher
 
 JPEG = b"\xff\xd8\xff\xe0" + b"sky " * 1000
 FIRST_OBJID = 1237645941824356443
@@ -69,3 +72,25 @@ class Sky:
 
     async def _elsewhere(self, request: web.Request) -> web.StreamResponse:
         return web.Response(text="elsewhere")
+
+
+def answers(status: int = 200, body: bytes = b"", **headers: str) -> Handler:
+    """A server that answers this."""
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(status=status, body=body, headers=names)
+
+    return handle
+
+
+@asynccontextmanager
+async def fetching(server: TestServer, **limits: Any) -> AsyncGenerator[SafeFetcher, None]:
+    """A fetcher that may ask this server and nobody else."""
+    settings: dict[str, Any] = {"max_bytes": 100_000, "total_s": 5.0, "read_s": 2.0} | limits
+    fetcher = SafeFetcher(hosts=[f"{server.host}:{server.port}"], allow_loopback=True, **settings)
+    await fetcher.open()
+    try:
+        yield fetcher
+    finally:
+        await fetcher.close()

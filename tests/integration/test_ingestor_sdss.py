@@ -7,14 +7,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import TestServer
 from astrolens.contracts.records import Observation
 from astrolens.ingestor.feeding import Feeder
-from astrolens.ingestor.fetching import FetchFailed, FetchRefused, SafeFetcher
 from astrolens.ingestor.gate import Gate
 from astrolens.ingestor.sandbox import DecodingSandbox
 from astrolens.ingestor.sources.base import Offer
@@ -25,16 +22,8 @@ from astrolens.platform.stores.collections import Collection
 from PIL import Image, ImageDraw
 
 from tests.shared_data import shared_data
-from tests.skyserver import FIRST_OBJID, JPEG, Handler, Sky, row
+from tests.skyserver import FIRST_OBJID, Sky, answers, fetching, row
 from tests.unit.ingestor.ingestor_fakes import ingest_at
-
-
-def _answers(status: int = 200, body: bytes = b"", **headers: str) -> Handler:
-    async def handle(_: web.Request) -> web.StreamResponse:
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        return web.Response(status=status, body=body, headers=names)
-
-    return handle
 
 
 class Waits:
@@ -49,19 +38,8 @@ class Waits:
 
 
 @asynccontextmanager
-async def _fetcher(server: TestServer, **limits: Any) -> AsyncGenerator[SafeFetcher, None]:
-    settings: dict[str, Any] = {"max_bytes": 100_000, "total_s": 5.0, "read_s": 2.0} | limits
-    fetcher = SafeFetcher(hosts=[f"{server.host}:{server.port}"], allow_loopback=True, **settings)
-    await fetcher.open()
-    try:
-        yield fetcher
-    finally:
-        await fetcher.close()
-
-
-@asynccontextmanager
 async def _source(sky: Sky, **limits: Any) -> AsyncGenerator[tuple[SdssSource, Waits], None]:
-    async with TestServer(sky.app()) as server, _fetcher(server, **limits) as fetcher:
+    async with TestServer(sky.app()) as server, fetching(server, **limits) as fetcher:
         waits = Waits()
         source = SdssSource(
             fetcher=fetcher,
@@ -78,30 +56,6 @@ async def _source(sky: Sky, **limits: Any) -> AsyncGenerator[tuple[SdssSource, W
 async def _all(source: SdssSource, position: dict[str, Any] | None = None) -> list[Offer]:
     async with asyncio.timeout(20):
         return [offer async for offer in source.offers(position)]
-
-
-async def test_every_request_to_a_permitted_host_is_told() -> None:
-    sky = Sky()
-    sky.picture_troubles = [_answers(503), _answers(404)]
-    told: list[tuple[str, str]] = []
-
-    def tell(host: str, outcome: str, seconds: float) -> None:
-        assert 0.0 < seconds < 5.0
-        told.append((host, outcome))
-
-    async with (
-        TestServer(sky.app()) as server,
-        _fetcher(server, on_request=tell) as fetcher,
-    ):
-        picture = f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg?ra=1"
-        for expected in (FetchFailed, FetchRefused):
-            with pytest.raises(expected):
-                await fetcher.get(picture)
-        await fetcher.get(picture)
-        with pytest.raises(FetchRefused):
-            await fetcher.get("https://elsewhere.example/x")
-        host = f"{server.host}:{server.port}"
-    assert told == [(host, "http-503"), (host, "http-404"), (host, "ok")]
 
 
 async def test_every_galaxy_is_offered_once_in_order() -> None:
@@ -156,7 +110,7 @@ async def test_a_restart_goes_on_behind_the_last_galaxy() -> None:
 )
 async def test_an_answer_that_is_no_result_is_an_outage_and_never_an_empty_sky(body: bytes, sentence: str) -> None:
     sky = Sky(1)
-    sky.query_troubles = [_answers(body=body)]
+    sky.query_troubles = [answers(body=body)]
     async with _source(sky) as (source, waits):
         seen = _watch(source)
         offers = await _all(source, {"after_objid": str(FIRST_OBJID - 1)})
@@ -182,8 +136,8 @@ def _watch(source: SdssSource) -> list[tuple[str, str | None]]:
 
 async def test_a_short_outage_is_bridged_by_a_few_attempts() -> None:
     sky = Sky(1)
-    sky.query_troubles = [_answers(500), _answers(503, Retry_After="4")]
-    sky.picture_troubles = [_answers(429, Retry_After="7")]
+    sky.query_troubles = [answers(500), answers(503, Retry_After="4")]
+    sky.picture_troubles = [answers(429, Retry_After="7")]
     async with _source(sky) as (source, waits):
         offers = await _all(source)
     assert offers[0].data is not None
@@ -194,7 +148,7 @@ async def test_a_short_outage_is_bridged_by_a_few_attempts() -> None:
 
 async def test_a_long_wait_that_the_server_asks_for_opens_the_circuit() -> None:
     sky = Sky(1)
-    sky.query_troubles = [_answers(503, Retry_After="600")]
+    sky.query_troubles = [answers(503, Retry_After="600")]
     async with _source(sky) as (source, waits):
         await _all(source)
     assert waits.seconds == [600.0]
@@ -203,7 +157,7 @@ async def test_a_long_wait_that_the_server_asks_for_opens_the_circuit() -> None:
 
 async def test_a_long_outage_is_shown_and_nothing_is_skipped() -> None:
     sky = Sky(2)
-    sky.picture_troubles = [_answers(500)] * 5
+    sky.picture_troubles = [answers(500)] * 5
     async with _source(sky) as (source, waits):
         seen = _watch(source)
         offers = await _all(source)
@@ -216,7 +170,7 @@ async def test_a_long_outage_is_shown_and_nothing_is_skipped() -> None:
 
 async def test_one_broken_object_does_not_block_the_survey() -> None:
     sky = Sky(2)
-    sky.picture_troubles = [_answers(500)] * 9
+    sky.picture_troubles = [answers(500)] * 9
     async with _source(sky) as (source, _):
         offers = await _all(source)
     assert offers[0].refusal is not None
@@ -234,7 +188,7 @@ async def test_one_broken_object_does_not_block_the_survey() -> None:
 )
 async def test_unusable_pictures_are_refused_with_their_reason(body: bytes, code: str) -> None:
     sky = Sky(2)
-    sky.picture_troubles = [_answers(body=body)]
+    sky.picture_troubles = [answers(body=body)]
     async with _source(sky) as (source, waits):
         offers = await _all(source)
     assert [offer.refusal.code if offer.refusal else None for offer in offers] == [code, None]
@@ -243,7 +197,7 @@ async def test_unusable_pictures_are_refused_with_their_reason(body: bytes, code
 
 async def test_nothing_but_blank_pictures_is_an_outage() -> None:
     sky = Sky(15)
-    sky.picture_troubles = [_answers(body=b"\xff\xd8 blank")] * 11
+    sky.picture_troubles = [answers(body=b"\xff\xd8 blank")] * 11
     async with _source(sky) as (source, waits):
         seen = _watch(source)
         offers = await _all(source)
@@ -254,7 +208,7 @@ async def test_nothing_but_blank_pictures_is_an_outage() -> None:
 
 async def test_a_redirect_is_followed_only_to_where_it_may_go() -> None:
     sky = Sky(1)
-    sky.picture_troubles = [_answers(302, Location="http://127.0.0.1:1/inside")] * 3
+    sky.picture_troubles = [answers(302, Location="http://127.0.0.1:1/inside")] * 3
     async with _source(sky) as (source, _):
         [offer] = await _all(source)
     assert offer.refusal is not None
@@ -262,129 +216,9 @@ async def test_a_redirect_is_followed_only_to_where_it_may_go() -> None:
     assert "127.0.0.1:1" in offer.refusal.detail
 
 
-@pytest.mark.parametrize(
-    "location", ["http://169.254.169.254/latest/meta-data", "http://localhost/", "file:///etc/passwd"]
-)
-async def test_redirects_start_the_checks_over(location: str) -> None:
-    sky = Sky()
-    sky.picture_troubles = [_answers(301, Location=location)]
-    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
-        with pytest.raises(FetchRefused):
-            await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg?ra=1&dec=1")
-
-
-async def test_redirects_within_the_host_are_followed_up_to_three_times() -> None:
-    sky = Sky()
-    url = "/dr17/SkyServerWS/ImgCutout/getjpeg?ra=1&dec=1"
-    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
-        start = f"http://{server.host}:{server.port}{url}"
-        sky.picture_troubles = [_answers(302, Location=url)] * 2 + [_answers(302, Location="/landed")]
-        landed = await fetcher.get(start)
-        assert (landed.data, urlsplit(landed.url).path) == (b"elsewhere", "/landed")
-        sky.picture_troubles = [_answers(302, Location=url)] * 4
-        with pytest.raises(FetchRefused, match="more than 3 times"):
-            await fetcher.get(start)
-        sky.picture_troubles = [_answers(302)]
-        with pytest.raises(FetchRefused, match="to nowhere"):
-            await fetcher.get(start)
-
-
-async def test_bodies_are_counted_while_they_arrive() -> None:
-    sent = 0
-
-    async def endless(request: web.Request) -> web.StreamResponse:
-        nonlocal sent
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for _ in range(10_000):
-            await response.write(b"x" * 10_000)
-            sent += 10_000
-        return response
-
-    sky = Sky()
-    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
-        url = f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg"
-        sky.picture_troubles = [endless, _answers(body=b"x" * 100_001), _answers(body=b"x" * 100_000)]
-        for _ in range(2):
-            with pytest.raises(FetchRefused) as refused:
-                await fetcher.get(url)
-            assert refused.value.reason.code == "too-large"
-        assert len((await fetcher.get(url)).data) == 100_000
-    assert sent < 50_000_000
-
-
-async def test_a_slow_server_is_given_up() -> None:
-    async def slow(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for _ in range(100):
-            await response.write(b"x")
-            await asyncio.sleep(0.05)
-        return response
-
-    async def silent(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(5)
-        return web.Response()
-
-    sky = Sky()
-    async with TestServer(sky.app()) as server, _fetcher(server, total_s=0.4, read_s=0.2) as fetcher:
-        url = f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg"
-        for trouble in (slow, silent):
-            sky.picture_troubles = [trouble]
-            with pytest.raises(FetchFailed) as failed:
-                await fetcher.get(url)
-            assert failed.value.code == "timeout"
-
-
-async def test_a_connection_that_breaks_is_a_failure_and_no_short_picture() -> None:
-    async def cut(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Length": "5000"})
-        await response.prepare(request)
-        await response.write(JPEG[:1000])
-        assert request.transport is not None
-        request.transport.abort()
-        return response
-
-    sky = Sky()
-    sky.picture_troubles = [cut]
-    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
-        with pytest.raises(FetchFailed) as failed:
-            await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg")
-    assert failed.value.code in {"cut-off", "no-connection"}
-
-
-async def test_a_server_that_is_not_there_is_a_failure(unused_tcp_port: int) -> None:
-    fetcher = SafeFetcher(hosts=[f"127.0.0.1:{unused_tcp_port}"], max_bytes=10, allow_loopback=True)
-    await fetcher.open()
-    try:
-        with pytest.raises(FetchFailed) as failed:
-            await fetcher.get(f"http://127.0.0.1:{unused_tcp_port}/")
-        assert failed.value.code == "no-connection"
-    finally:
-        await fetcher.close()
-
-
-async def test_compressed_bodies_are_not_inflated() -> None:
-    sky = Sky()
-    sky.picture_troubles = [_answers(body=b"\x1f\x8b bomb", Content_Encoding="gzip")]
-    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
-        with pytest.raises(FetchRefused, match="compressed"):
-            await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg")
-
-
-@pytest.mark.parametrize("status", [401, 403, 404, 410])
-async def test_a_refusal_of_the_server_is_one_of_ours(status: int) -> None:
-    sky = Sky()
-    sky.picture_troubles = [_answers(status)]
-    async with TestServer(sky.app()) as server, _fetcher(server) as fetcher:
-        with pytest.raises(FetchRefused) as refused:
-            await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg")
-    assert refused.value.reason.code == f"http-{status}"
-
-
 async def test_from_skyserver_to_image_records(tmp_path: Path) -> None:
     sky = Sky(4)
-    sky.picture_troubles = [_answers(body=b"\xff\xd8" + b"\0" * 100)]
+    sky.picture_troubles = [answers(body=b"\xff\xd8" + b"\0" * 100)]
     async with _source(sky) as (source, _), ingest_at(tmp_path) as ingest:
         feeder = Feeder(
             source=source,
@@ -412,7 +246,7 @@ async def test_an_error_text_as_a_picture_is_refused_by_the_sandbox(tmp_path: Pa
     page.save(buffer, "JPEG", quality=95)
     assert len(buffer.getvalue()) > 3000
     sky = Sky(1)
-    sky.picture_troubles = [_answers(body=buffer.getvalue())]
+    sky.picture_troubles = [answers(body=buffer.getvalue())]
     async with (
         DecodingSandbox(1) as sandbox,
         _source(sky, max_bytes=10**6) as (source, _),

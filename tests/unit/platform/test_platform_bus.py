@@ -1,93 +1,35 @@
 """The bus without a broker: FastStream's own path from a batch of raw records to commit or seek."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 from astrolens.contracts import topics
 from astrolens.contracts.events import Event, ImageAnalyzed, ImageIngested, LabelRecorded
-from astrolens.contracts.records import DeadLetter, PendingEvent, Reason
+from astrolens.contracts.records import Reason
 from astrolens.platform.bus import BreakerOpen, Bus, Refusal, create_bus
 from astrolens.platform.bus.consumer import BATCH_PATIENCE, HANDLER_TIMEOUT_S
 from astrolens.platform.bus.core import MAX_POLL_INTERVAL_MS
 from astrolens.platform.dead_letters import Breaker
-from astrolens.platform.errors import AstroLensError, BusUnavailable, ConfigurationError, PermanentError, TransientError
-from astrolens.platform.metrics import Metrics
+from astrolens.platform.errors import AstroLensError, ConfigurationError, PermanentError, TransientError
 from astrolens.platform.retry import Patience
-from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Query
 from faststream import AckPolicy
 from prometheus_client.exposition import generate_latest
 
+from tests.unit.platform.bus_harness import DLQ, Harness
 from tests.unit.platform.platform_fakes import (
     TOPIC,
-    Consumer,
     FlakyRecords,
-    Published,
-    attach,
     body,
-    ingested,
     original_headers,
-    pending,
     record,
     settings,
     unbase64,
 )
-
-HASTY = Patience(first_s=0.001, longest_s=0.002, total_s=0.05)
-DLQ = topics.dead_letter_topic(TOPIC)
-
-
-class Harness:
-    """One bus with one consumer, and everything around it that a test looks at."""
-
-    def __init__(self, home: Path, records: FlakyRecords, **options: Any) -> None:
-        self.metrics = Metrics("analyzer")
-        self.bus = create_bus(
-            settings(home),
-            service="analyzer",
-            records=records,
-            metrics=self.metrics,
-            patience=options.pop("patience", HASTY),
-            breaker=options.pop("breaker", None),
-        )
-        self.records = records
-        self.published = Published(self.bus)
-        self.kafka = Consumer()
-        self.failure: list[AstroLensError] = []
-        self.bus.on_failure = self.failure.append
-        self.batches: list[list[str]] = []
-        self.settled: list[Refusal] = []
-        self.behaviour: Callable[[Sequence[ImageIngested]], Sequence[Refusal]] = lambda _: ()
-        self.consumer = self.bus.consume(
-            TOPIC, ImageIngested, self._handle, on_refused=options.pop("on_refused", self._settle), **options
-        )
-        self.subscriber = attach(self.bus, self.kafka)
-
-    async def _handle(self, events: Sequence[ImageIngested]) -> Sequence[Refusal]:
-        self.batches.append([event.event_id for event in events])
-        return self.behaviour(events)
-
-    async def _settle(self, refusal: Refusal) -> None:
-        self.settled.append(refusal)
-
-    async def feed(self, *records: Any) -> None:
-        await self.subscriber.consume(records)
-
-    async def letters(self) -> list[DeadLetter]:
-        page = await self.records.find(Collection.DEAD_LETTERS, Query())
-        found = [DeadLetter.model_validate(document) for document in page.documents]
-        return sorted(found, key=lambda letter: letter.offset)
-
-    @property
-    def acknowledged(self) -> bool:
-        assert (self.kafka.commits > 0) != bool(self.kafka.seeks), "either committed or rewound"
-        return self.kafka.commits > 0
 
 
 @pytest.fixture(autouse=True)
@@ -95,14 +37,6 @@ def logged() -> Iterator[list[Any]]:
     # Unconfigured, structlog draws every trace with its local variables, which takes a second each.
     with structlog.testing.capture_logs() as lines:
         yield lines
-
-
-@pytest.fixture
-async def records(tmp_path: Path) -> AsyncIterator[FlakyRecords]:
-    store = FlakyRecords(tmp_path / "records.sqlite")
-    await store.open()
-    yield store
-    await store.close()
 
 
 @pytest.fixture
@@ -377,78 +311,6 @@ async def test_a_stop_ends_the_waiting_and_gives_the_batch_back(tmp_path: Path, 
     await asyncio.wait_for(harness.bus.stop_consuming(), 2)
     await asyncio.wait_for(feeding, 2)
     assert not harness.acknowledged
-
-
-async def test_publish_sends_text_and_binary_with_headers(harness: Harness) -> None:
-    avro = PendingEvent(event_id="a", topic="t", key="k", payload="AAH/", binary=True, content_type="avro/binary")
-    await harness.bus.publish([pending(1), avro])
-    first, second = harness.published.messages
-    assert first["body"] == ingested(1).model_dump_json().encode()
-    assert first["key"] == b"image1"
-    assert first["headers"]["event_id"] == "event1"
-    assert first["headers"]["content-type"] == "application/json"
-    assert first["headers"]["producer"].startswith("astrolens-analyzer/")
-    assert second["body"] == b"\x00\x01\xff"
-    assert second["headers"]["content-type"] == "avro/binary"
-
-
-async def test_an_event_that_is_no_base64_is_refused(harness: Harness) -> None:
-    with pytest.raises(PermanentError, match="no base64"):
-        await harness.bus.publish([PendingEvent(event_id="a", topic="t", key="k", payload="!", binary=True)])
-
-
-async def test_publishing_reports_a_broker_that_is_away(harness: Harness) -> None:
-    harness.published.failures = 1
-    with pytest.raises(BusUnavailable, match="did not take 1 events"):
-        await harness.bus.publish([pending(1)])
-
-
-async def _raise_from_broker(harness: Harness, error: Exception) -> None:
-    async def publish(*_: Any, **__: Any) -> None:
-        raise error
-
-    harness.bus.broker.publish = publish  # type: ignore[method-assign, assignment]
-    await harness.bus.publish([pending(1)])
-
-
-async def test_an_event_too_large_is_refused_for_good(harness: Harness) -> None:
-    with pytest.raises(PermanentError) as caught:
-        await _raise_from_broker(harness, MessageSizeTooLargeError("2 MB"))
-    assert caught.value.reason.code == "event-refused"
-    assert harness.failure == []
-
-
-async def test_a_broken_producer_stops_the_service(harness: Harness) -> None:
-    with pytest.raises(BusUnavailable, match="failed for good"):
-        await _raise_from_broker(harness, OutOfOrderSequenceNumber())
-    assert len(harness.failure) == 1
-
-
-async def test_publishing_is_bounded(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(*_: Any, **__: Any) -> "asyncio.Future[None]":
-        return asyncio.get_running_loop().create_future()
-
-    harness.bus.broker.publish = never  # type: ignore[method-assign]
-    monkeypatch.setattr("astrolens.platform.bus.core.PUBLISH_TIMEOUT_S", 0.01)
-    with pytest.raises(BusUnavailable):
-        await harness.bus.publish([pending(1)])
-
-
-async def test_an_oversized_record_is_dead_lettered_without_its_body(harness: Harness) -> None:
-    sent = harness.published
-
-    async def publish(message: bytes, topic: str, **options: Any) -> Any:
-        if len(message) > 1000:
-            raise MessageSizeTooLargeError("too large")
-        return await sent._publish(message, topic, **options)
-
-    harness.bus.broker.publish = publish  # type: ignore[method-assign, assignment]
-    await harness.feed(record(b"x" * 2000, 0))
-    assert harness.acknowledged
-    (message,) = sent.on(DLQ)
-    assert message["headers"]["body"] == "in the record store"
-    (letter,) = await harness.letters()
-    assert unbase64(letter.body) == b"x" * 2000
 
 
 async def test_lag_counts_what_waits(harness: Harness) -> None:

@@ -1,8 +1,7 @@
 """Liveness, readiness, metrics, condition and heartbeat, without a socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -50,14 +49,6 @@ class Pipeline:
 @pytest.fixture
 def pipeline() -> Pipeline:
     return Pipeline()
-
-
-@pytest.fixture
-async def records(tmp_path: Path) -> AsyncIterator[FlakyRecords]:
-    store = FlakyRecords(tmp_path / "records.sqlite")
-    await store.open()
-    yield store
-    await store.close()
 
 
 async def test_idle_is_alive_for_ever(pipeline: Pipeline) -> None:

@@ -1,8 +1,6 @@
 """The outbox: what was written is published, sooner or later, and cleared."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -16,14 +14,6 @@ from astrolens.platform.stores.collections import Collection
 from tests.unit.platform.platform_fakes import FakeBus, FlakyRecords, image_with_pending, pending
 
 IMAGES = Collection.IMAGES
-
-
-@pytest.fixture
-async def records(tmp_path: Path) -> AsyncIterator[FlakyRecords]:
-    store = FlakyRecords(tmp_path / "records.sqlite")
-    await store.open()
-    yield store
-    await store.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -102,14 +102,6 @@ class Harness:
 def logged() -> Iterator[list[Any]]:
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         yield lines
-
-
-@pytest.fixture
-async def records(tmp_path: Path) -> AsyncIterator[FlakyRecords]:
-    store = FlakyRecords(tmp_path / "records.sqlite")
-    await store.open()
-    yield store
-    await store.close()
 
 
 @pytest.fixture
