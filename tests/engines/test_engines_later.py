@@ -185,7 +185,7 @@ def test_what_goes_wrong_later_is_told_and_waited_for(
     grants.mongodb_password(ANOTHER_WORD)
     servers.stop("mongodb")
     servers.start("mongodb")
-    goes_wrong("does not serve: authentication failed", "console", "ingestor", "analyzer", "notifier")
+    goes_wrong("refuses the user name or password", "console", "ingestor", "analyzer", "notifier")
     grants.mongodb_password(WORD)
     comes_right()
 

@@ -38,7 +38,8 @@ def understood(address: str) -> Iterator[None]:
     except OperationFailure as error:
         if error.code in _TOO_LARGE:
             raise PermanentError("document-refused", "the document is larger than MongoDB's 16 MB") from error
-        raise StoreUnavailable(f"the record store {address} does not serve: {sentence(error)}") from error
+        told = _refusal(error, address) or f"the record store {address} does not serve: {sentence(error)}"
+        raise StoreUnavailable(told) from error
     except ServerSelectionTimeoutError as error:
         raise StoreUnavailable(f"the record store {address} does not answer: no server could be reached") from error
     except PyMongoError as error:
@@ -58,16 +59,8 @@ def understood_at_start(address: str) -> Iterator[None]:
             yield
     except StoreUnavailable as error:
         cause = error.__cause__
-        code = cause.code if isinstance(cause, OperationFailure) else None
-        if code in _WRONG_PASSWORD:
-            raise ConfigurationError(
-                f"ASTROLENS_RECORDS_URL: MongoDB at {address} refuses the user name or password"
-            ) from None
-        if code == _NOT_ALLOWED:
-            raise ConfigurationError(
-                f"ASTROLENS_RECORDS_URL: MongoDB at {address} does not let this user read and write the database "
-                "(the role readWrite is needed)"
-            ) from None
+        if isinstance(cause, OperationFailure) and (refusal := _refusal(cause, address)):
+            raise ConfigurationError(refusal) from None
         raise
 
 
@@ -80,6 +73,18 @@ def sentence(error: PyMongoError) -> str:
     if isinstance(error, OperationFailure) and error.details:
         return str(error.details.get("errmsg", error))[:300]
     return type(error).__name__ if isinstance(error, ConnectionFailure) else str(error)[:300]
+
+
+def _refusal(error: OperationFailure, address: str) -> str | None:
+    """What only another setting mends; None for everything else."""
+    if error.code in _WRONG_PASSWORD:
+        return f"ASTROLENS_RECORDS_URL: MongoDB at {address} refuses the user name or password"
+    if error.code == _NOT_ALLOWED:
+        return (
+            f"ASTROLENS_RECORDS_URL: MongoDB at {address} does not let this user read and write the database "
+            "(the role readWrite is needed)"
+        )
+    return None
 
 
 def met_another_writer(error: PyMongoError) -> bool:
