@@ -73,7 +73,7 @@ def start(place: Layout, names: list[str]) -> None:
             say(f"{name}: not installed (Debian: apt-get install {name}), left out")
             continue
         word = "started" if server.start() else "runs already"
-        say(f"{name}: {word} ({time.monotonic() - began:.1f} s)")
+        say(f"{name}: {word} ({Path(server.command[0]).name}, {time.monotonic() - began:.1f} s)")
 
 
 def down(place: Layout, names: list[str], *, kill: bool = False) -> None:

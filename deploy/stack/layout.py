@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-KAFKA_VERSION = "4.1.0"
+KAFKA_VERSION = "4.2.1"
 SLF4J_VERSION = "1.7.36"
 """The binding must be of the API's version that Kafka brings, or Kafka logs nothing."""
 MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 """The last of the community server, which comes as source only."""
-SECANTUS_VERSION = "0.7.0b3"
+SECANTUS_RUST_VERSION = "0.5.3-beta.196"
+SECANTUS_PYTHON_VERSION = "0.7.0b3"
+"""One server twice: the one in Rust takes a sixth of the CPU, the one in Python no compiler."""
 
 DEFAULT_PORT = 21700
 """First of six ports, below the range that outgoing connections are given."""

@@ -1,5 +1,6 @@
 """SecantusDB, a server that speaks MongoDB's wire protocol on disk: MongoDB itself comes in no package registry."""
 
+from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
@@ -15,14 +16,17 @@ _ASK_MS = 2_000
 
 def server(layout: Layout) -> Server:
     """The server, with its user made: that takes one start without log-in, at the first time."""
-    made = layout.data("mongodb") / ".user-made"
+    program = secantus_program(layout)
+    # Each program has data of its own: what the one in Rust wrote, the one in Python does not see.
+    folder = layout.data(program.name)
+    made = folder / ".user-made"
     if not made.exists():
-        first = _server(layout, login=False)
+        first = _server(layout, program, folder, login=False)
         first.start()
         _make_user(layout)
         stop(layout.state, first.name)
         made.touch()
-    return _server(layout, login=True)
+    return _server(layout, program, folder, login=True)
 
 
 def url(layout: Layout, database: str = "astrolens") -> str:
@@ -30,12 +34,11 @@ def url(layout: Layout, database: str = "astrolens") -> str:
     return f"mongodb://{USER}:{layout.secrets['mongodb']}@127.0.0.1:{layout.mongodb_port}/{database}?authSource=admin"
 
 
-def _server(layout: Layout, *, login: bool) -> Server:
-    folder = layout.data("mongodb")
+def _server(layout: Layout, program: Path, folder: Path, *, login: bool) -> Server:
     folder.mkdir(exist_ok=True, mode=0o700)
-    command = [str(secantus_program(layout)), "--host", "127.0.0.1", "--port", str(layout.mongodb_port)]
+    command = [str(program), "--host", "127.0.0.1", "--port", str(layout.mongodb_port)]
     # Without syncing, a kill -9 loses acknowledged writes: a record store must not.
-    command += ["--storage-path", str(folder), "--sync-on-commit", "--log-level", "WARNING"]
+    command += ["--storage-path", str(folder), "--sync-on-commit", "--cache-size", "512M", "--log-level", "WARNING"]
     address = url(layout) if login else f"mongodb://127.0.0.1:{layout.mongodb_port}/"
     return Server(
         name="mongodb",
