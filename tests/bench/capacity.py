@@ -3,14 +3,14 @@
 The model is linear: over a stretch of `wall_s` seconds, `n` processes of a service spend
 `idle * n * wall_s + work * images` seconds of CPU. `idle` (cores a process) and `work` (seconds an image) are fitted to
 all stretches by least squares that keeps both at zero or more. A pod then carries `(CEILING * cores - idle) / work`
-images a second, where `cores` is its limit in k8s/base.
+images a second, where `cores` is its limit in production.
 """
 
 import argparse
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ CEILING = 0.6
 REPLICATED = ("analyzer", "console", "model-server")
 """Services that may have several pods; the others are one pod each, which must carry the night."""
 
-BASE = Path(__file__).parents[2] / "k8s" / "base"
+K8S = Path(__file__).parents[2] / "k8s"
+PRODUCTION = (K8S / "base", K8S / "overlays" / "prod")
+"""Where the manifests lie; what comes later is a patch of what came before."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ def fit(runs: Iterable[Mapping[str, Any]]) -> dict[str, Cost]:
     return costs
 
 
-def limits(base: Path = BASE) -> dict[str, float]:
+def limits(folders: Sequence[Path] = PRODUCTION) -> dict[str, float]:
     """Cores that a pod of each service may use, from the manifests."""
     found = {}
-    for path in sorted(base.glob("*.yaml")):
+    for path in (path for folder in folders for path in sorted(folder.glob("*.yaml"))):
         for document in yaml.safe_load_all(path.read_text()):
             if document and document.get("kind") == "Deployment":
                 (container,) = document["spec"]["template"]["spec"]["containers"]

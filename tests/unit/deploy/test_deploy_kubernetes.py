@@ -11,6 +11,7 @@ from astrolens.platform.server import HEALTH_PATHS
 from astrolens.platform.settings import Settings
 from astrolens.rpc.v1 import inference_pb2
 
+from tests.bench.capacity import NIGHTS, Cost, images_per_s
 from tests.deploy_files import ROOT, http_port, load, of_kind, render, settings_of
 
 pytestmark = pytest.mark.timeout(900)  # kustomize may have to be built, once
@@ -19,6 +20,8 @@ OVERLAYS = ["k8s/overlays/dev", "k8s/overlays/prod"]
 OPERATORS = {"kafka.strimzi.io", "keda.sh", "monitoring.coreos.com"}
 KUBERNETES = "1.37"
 NAMESPACE = "kubernetes.io/metadata.name"
+MEASURED_INGESTOR = Cost(idle_cores=0.081, work_s=0.0062)
+"""See docs/scaling.md."""
 SECRETS = {
     # What docs/deployment.md has people make, with values of the right form.
     "astrolens-stores": {
@@ -251,6 +254,14 @@ def test_what_must_be_alone_is_alone_also_during_a_rollout(resources: list[dict[
     for name in ("ingestor", "notifier"):
         assert deployments[name]["spec"]["replicas"] == 1
         assert deployments[name]["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_one_ingestor_of_production_has_the_cores_for_rubin(prod: list[dict[str, Any]]) -> None:
+    ingestor = of_kind(prod, "Deployment")["ingestor"]
+    cores = float(container(ingestor)["resources"]["limits"]["cpu"])
+    rubin = next(night for night in NIGHTS if night.name == "Rubin")
+    assert images_per_s(MEASURED_INGESTOR, cores) > rubin.per_s
+    assert settings(ingestor, prod).decoders == cores
 
 
 def test_what_may_be_many_is_spread_over_nodes(prod: list[dict[str, Any]]) -> None:
