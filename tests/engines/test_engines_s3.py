@@ -1,7 +1,8 @@
 """The S3 image store on a real MinIO: the behaviour suite, credentials, buckets, links, the life-cycle rule."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import httpx
@@ -141,33 +142,56 @@ async def test_the_rules_of_others_stay_whatever_becomes_of_ours(stack: dict[str
     await store.close()
 
 
-async def test_who_may_not_set_the_rule_is_told_and_without_an_age_asks_for_none(
-    stack: dict[str, str], bucket_url: str
-) -> None:
-    owner = image_store(bucket_url, options(stack))
-    await owner.open()
-    await owner.close()
+@contextmanager
+def user_who_may(stack: dict[str, str], bucket_url: str, *actions: str) -> Iterator[S3Options]:
+    """The credentials of a user of the test's own, who may do this to the bucket and nothing else."""
     parts = urlsplit(bucket_url)
     bucket = user = parts.path.strip("/")
     credentials = StaticProvider(stack["ASTROLENS_S3_ACCESS_KEY"], stack["ASTROLENS_S3_SECRET_KEY"])
     admin = MinioAdmin(endpoint=parts.netloc, credentials=credentials, secure=False)
     places = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-    actions = ["s3:ListBucket", "s3:GetBucketLocation", "s3:GetObject", "s3:PutObject"]
-    statement = {"Effect": "Allow", "Action": actions, "Resource": places}
-    admin.user_add(user, "only-objects")
+    statement = {"Effect": "Allow", "Action": [f"s3:{action}" for action in actions], "Resource": places}
+    admin.user_add(user, "a-few-rights")
     admin.policy_add(user, policy={"Version": "2012-10-17", "Statement": [statement]})
     admin.attach_policy([user], user=user)
     try:
-        store = image_store(bucket_url, S3Options(user, "only-objects"))
+        yield S3Options(user, "a-few-rights")
+    finally:
+        admin.user_remove(user)
+        admin.policy_remove(user)
+
+
+async def make_bucket(stack: dict[str, str], bucket_url: str) -> None:
+    owner = image_store(bucket_url, options(stack))
+    await owner.open()
+    await owner.close()
+
+
+async def test_who_may_not_set_the_rule_is_told_and_without_an_age_asks_for_none(
+    stack: dict[str, str], bucket_url: str
+) -> None:
+    await make_bucket(stack, bucket_url)
+    with user_who_may(stack, bucket_url, "ListBucket", "GetBucketLocation", "GetObject", "PutObject") as user:
+        store = image_store(bucket_url, user)
         assert isinstance(store, S3ImageStore)
         await store.open()
         await store.expire_after(0)
         with pytest.raises(ConfigurationError, match=r"ASTROLENS_S3_EXPIRE_ORDINARY_DAYS.*AccessDenied.*or set 0"):
             await store.expire_after(30)
         await store.close()
-    finally:
-        admin.user_remove(user)
-        admin.policy_remove(user)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+async def test_who_may_not_see_the_bucket_is_told_what_is_needed(
+    stack: dict[str, str], bucket_url: str, *, exists: bool
+) -> None:
+    if exists:
+        await make_bucket(stack, bucket_url)
+    with user_who_may(stack, bucket_url, "GetObject", "PutObject") as user:
+        store = image_store(bucket_url, user)
+        with pytest.raises(ConfigurationError, match=r"may not see the bucket .*s3:GetBucketLocation"):
+            await store.open()
+        await store.close()
 
 
 async def test_wrong_keys_are_one_sentence_without_them(stack: dict[str, str], bucket_url: str) -> None:

@@ -194,7 +194,8 @@ class Supervisor:
             )
             return code
         deaths.append(now)
-        pause_s = min(0.5 * 2 ** (len(deaths) - 1), 8.0)
+        lately = sum(now - death < _RESTART_WINDOW_S for death in deaths)
+        pause_s = min(0.5 * 2 ** (lately - 1), 8.0)
         self._restart_at[child.service] = now + pause_s
         self._say(f"{child.service} ended with {code} and is started again; {child.last_words()}", markup=False)
         return code

@@ -103,3 +103,24 @@ def test_a_wrong_setting_stops_everything_with_code_2(run: Any) -> None:
     assert code == 2
     assert "ingestor cannot start: the last words" in said
     assert all(child.terminated for child in children.values())
+
+
+def test_quiet_hours_earn_a_short_pause_again(tmp_path: Path) -> None:
+    now = 0.0
+    watcher = Supervisor(
+        load_settings(home=tmp_path),
+        environment={},
+        open_browser=False,
+        make_child=lambda service, **_: FakeChild(service, [1]),
+        clock=lambda: now,
+    )
+    child = watcher._children[0]
+    child.start()
+    pauses: list[float] = []
+    for quiet_s in (0.0, 0.0, 3_600.0, 0.0):
+        watcher._check(child)
+        pauses.append(watcher._restart_at[child.service] - now)
+        now = watcher._restart_at[child.service]
+        watcher._check(child)
+        now += quiet_s
+    assert pauses == [0.5, 1.0, 2.0, 0.5]

@@ -39,7 +39,7 @@ _PART_BYTES = 5 * 2**20
 
 _MISSING = frozenset({"NoSuchKey", "ResourceNotFound"})
 _ALREADY = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
-_WRONG_KEYS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "AuthorizationHeaderMalformed"})
+_WRONG_KEYS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"})
 
 _LATER = frozenset({408, 429})
 """Refusals that ask for patience."""
@@ -257,6 +257,13 @@ class S3ImageStore:
                 raise ConfigurationError(
                     f"ASTROLENS_IMAGES_URL: the server of {self._name} refuses these credentials ({error.code}); "
                     "see ASTROLENS_S3_ACCESS_KEY and ASTROLENS_S3_SECRET_KEY"
+                ) from None
+            if error.code == "AccessDenied":
+                # A server may say so for keys that it does not know, too.
+                raise ConfigurationError(
+                    f"ASTROLENS_IMAGES_URL: these credentials may not see the bucket {self._name} (AccessDenied), or "
+                    "there is none; allow them s3:GetBucketLocation, s3:ListBucket, s3:GetObject and s3:PutObject "
+                    "there, and see ASTROLENS_S3_ACCESS_KEY and ASTROLENS_S3_SECRET_KEY"
                 ) from None
             if error.code in {"InvalidBucketName", "RequestTimeTooSkewed"}:
                 raise ConfigurationError(f"ASTROLENS_IMAGES_URL: {self._name}: {error.message}") from None
