@@ -205,15 +205,16 @@ class MongoRecordStore:
         return (await self.tallies([(collection, name)]))[0]
 
     async def tallies(self, wanted: Sequence[tuple[Collection, str]]) -> list[dict[tuple[str, ...], int]]:
-        """Several tallies, of one moment: a snapshot, so that the books balance while others write."""
-        names = [f"{collection}.{name}" for collection, name in wanted]
+        """Several tallies, of one moment: a transaction's snapshot, so that the books balance while others write."""
         with understood(self._address):
-            async with self._database.client.start_session(snapshot=True) as session:
-                # A snapshot session brings its own read concern; the collection's must not contradict it.
-                tallies = self._database.get_collection(TALLIES, read_concern=ReadConcern())
-                cursor = tallies.find({"of": {"$in": names}}, {"_id": 0, "of": 1, "key": 1, "n": 1}, session=session)
-                rows = await cursor.to_list()
+            rows = await self._transaction(
+                partial(self._lanes_of, [f"{collection}.{name}" for collection, name in wanted])
+            )
         return summed(wanted, rows)
+
+    async def _lanes_of(self, names: Sequence[str], session: AsyncClientSession | None, _lane: int) -> list[Document]:
+        fields = {"_id": 0, "of": 1, "key": 1, "n": 1}
+        return await self._database[TALLIES].find({"of": {"$in": list(names)}}, fields, session=session).to_list()
 
     async def pending(self, collection: Collection, *, limit: int) -> list[tuple[str, list[PendingEvent]]]:
         """Documents with unpublished events, oldest first."""
