@@ -1,10 +1,13 @@
 """What the tests of the platform share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
+from tests.unit.platform.bus_harness import Harness
 from tests.unit.platform.platform_fakes import FlakyRecords
 
 
@@ -14,3 +17,15 @@ async def records(tmp_path: Path) -> AsyncIterator[FlakyRecords]:
     await store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    # Unconfigured, structlog draws every trace with its local variables, which takes a second each.
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture
+def harness(tmp_path: Path, records: FlakyRecords) -> Harness:
+    return Harness(tmp_path, records)

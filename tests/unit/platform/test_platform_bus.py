@@ -1,12 +1,11 @@
 """The bus without a broker: FastStream's own path from a batch of raw records to commit or seek."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from aiokafka import TopicPartition
 from astrolens.contracts import topics
 from astrolens.contracts.events import Event, ImageAnalyzed, ImageIngested, LabelRecorded
@@ -31,17 +30,7 @@ from tests.unit.platform.platform_fakes import (
     unbase64,
 )
 
-
-@pytest.fixture(autouse=True)
-def logged() -> Iterator[list[Any]]:
-    # Unconfigured, structlog draws every trace with its local variables, which takes a second each.
-    with structlog.testing.capture_logs() as lines:
-        yield lines
-
-
-@pytest.fixture
-def harness(tmp_path: Path, records: FlakyRecords) -> Harness:
-    return Harness(tmp_path, records)
+pytestmark = pytest.mark.usefixtures("logged")
 
 
 def fail_on(*poison: str, error: Exception) -> Callable[[Sequence[ImageIngested]], Sequence[Refusal]]:

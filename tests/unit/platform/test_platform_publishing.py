@@ -1,30 +1,17 @@
 """Publishing without a broker: what is sent, and what a broker's refusals mean."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from aiokafka.errors import MessageSizeTooLargeError, OutOfOrderSequenceNumber
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import BusUnavailable, PermanentError
 
 from tests.unit.platform.bus_harness import DLQ, Harness
-from tests.unit.platform.platform_fakes import FlakyRecords, ingested, pending, record, unbase64
+from tests.unit.platform.platform_fakes import ingested, pending, record, unbase64
 
-
-@pytest.fixture(autouse=True)
-def logged() -> Iterator[list[Any]]:
-    # Unconfigured, structlog draws every trace with its local variables, which takes a second each.
-    with structlog.testing.capture_logs() as lines:
-        yield lines
-
-
-@pytest.fixture
-def harness(tmp_path: Path, records: FlakyRecords) -> Harness:
-    return Harness(tmp_path, records)
+pytestmark = pytest.mark.usefixtures("logged")
 
 
 async def test_publish_sends_text_and_binary_with_headers(harness: Harness) -> None:
