@@ -81,7 +81,7 @@ def _can_compile_rust() -> bool:
 
 
 def _secantus_in_rust(layout: Layout) -> Path:
-    """Compiled here with the WiredTiger that it brings: three to six minutes on two cores, once."""
+    """Compiled here with the WiredTiger that it brings: five and a half minutes on two cores, once."""
 
     def build(folder: Path) -> None:
         cargo = _program("cargo", "Rust")
