@@ -78,8 +78,9 @@ manifests: $(DEV)  ## write the topics, rules and dashboards of k8s/ and compose
 
 # What each container image installs: one lock an extra, so that no image carries another service's packages.
 IMAGES  := ingestor inference inference-gpu notifier console
-COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
-lock:  ## resolve the locks again (add UPGRADE=--upgrade for newer versions)
+COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+lock: $(UV)  ## resolve the locks again (add UPGRADE=--upgrade for newer versions)
+	@cat locks/dev.txt locks/trainer.txt > locks/all.txt  # what is pinned stays, unless UPGRADE says otherwise
 	$(COMPILE) $(UPGRADE) --extra all --extra trainer --extra dev pyproject.toml -o locks/all.txt
 	$(COMPILE) -c locks/all.txt --extra all pyproject.toml -o locks/services.txt
 	$(COMPILE) -c locks/all.txt --extra trainer pyproject.toml -o locks/trainer.txt

@@ -3,7 +3,7 @@
 import sys
 from functools import partial
 
-from astrolens.commands.serve import serve
+from astrolens.cli.serve import serve
 from astrolens.ingestor import main
 from astrolens.ingestor.fetching import SafeFetcher
 

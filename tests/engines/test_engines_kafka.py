@@ -14,7 +14,7 @@ from astrolens.platform.bus.access import access_of
 from astrolens.platform.bus.topics import TopicDeclaration, create_topics, declared_topics
 from astrolens.platform.errors import BusUnavailable, ConfigurationError
 from astrolens.platform.settings import Settings
-from astrolens.platform.stores.sqlite import SqliteRecordStore
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
 from tests.engines.conftest import kafka_settings
 from tests.unit.platform.platform_fakes import ingested

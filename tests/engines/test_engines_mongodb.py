@@ -13,7 +13,7 @@ import pytest
 from astrolens.platform.errors import ConfigurationError, PermanentError, StoreUnavailable
 from astrolens.platform.stores import collections
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.mongo import MongoRecordStore
+from astrolens.platform.stores.mongo.store import MongoRecordStore
 from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore
 from pymongo import MongoClient
 
@@ -127,7 +127,7 @@ class TestMongoRecordStore(RecordStoreBehaviour):
                     Change(id=f"img{n:04}", set={"state": "analyzed", "verdict": "anomaly"}, when=guard)
                     for n in order[start : start + 8]
                 ]
-                won += len(await _patiently(writer, changes))
+                won += len(await _retry_at_start(writer, changes))
             return won
 
         looking = asyncio.create_task(look())
@@ -141,7 +141,7 @@ class TestMongoRecordStore(RecordStoreBehaviour):
         await asyncio.gather(*(writer.close() for writer in writers))
 
 
-async def _patiently(writer: RecordStore, changes: list[Change]) -> set[str]:
+async def _retry_at_start(writer: RecordStore, changes: list[Change]) -> set[str]:
     """As the bus does: what is away for a moment is tried again."""
     for _ in range(5):
         try:

@@ -14,7 +14,7 @@ from astrolens.ingestor.retention import GRACE, Retention
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import image_store, record_store
-from astrolens.platform.stores.s3 import RULE, S3ImageStore
+from astrolens.platform.stores.s3.store import RULE, S3ImageStore
 
 from tests.behaviour.image_store import JPEG
 

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from astrolens.platform.errors import ConfigurationError, ObjectMissing, StoreUnavailable
-from astrolens.platform.stores.images import Expiry, ImageStore, S3Options, original_key
+from astrolens.platform.settings import S3Options
+from astrolens.platform.stores.images import Expiry, ImageStore, original_key
 from astrolens.platform.stores.open import image_store
-from astrolens.platform.stores.s3 import RULE, S3ImageStore
+from astrolens.platform.stores.s3.store import RULE, S3ImageStore
 from minio import MinioAdmin
 from minio.commonconfig import Filter
 from minio.credentials import StaticProvider
@@ -115,9 +116,9 @@ async def test_the_server_reports_the_rule_and_takes_only_marked_originals(
     assert not client.get_object_tags(bucket, key)
     await store.mark_expendable([key, gone])
     assert dict(client.get_object_tags(bucket, key) or {}) == {"astrolens": "expendable"}
-    await store.keep([key, gone])
+    await store.unmark_expendable([key, gone])
     assert not client.get_object_tags(bucket, key)
-    await store.keep([key])
+    await store.unmark_expendable([key])
     await store.close()
 
 

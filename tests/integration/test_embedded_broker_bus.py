@@ -14,18 +14,18 @@ from astrolens.contracts import topics
 from astrolens.contracts.events import ImageIngested
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.bus import Bus, Refusal, create_bus
+from astrolens.platform.bus.outbox import Outbox
 from astrolens.platform.errors import BusUnavailable, ConfigurationError, TransientError
-from astrolens.platform.outbox import Outbox
-from astrolens.platform.retry import Patience
-from astrolens.platform.service import ServiceApp, run
+from astrolens.platform.retry import RetryPolicy
+from astrolens.platform.runtime.service import ServiceApp, run
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.sqlite import SqliteRecordStore
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
 from tests.unit.platform.platform_fakes import body, image_with_pending, ingested
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
-HASTY = Patience(first_s=0.01, longest_s=0.02, total_s=0.05)
+HASTY = RetryPolicy(initial_wait_s=0.01, max_wait_s=0.02, timeout_s=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ async def test_what_is_not_acknowledged_is_seen_again(servers: str, tmp_path: Pa
             raise TransientError("store away")
 
     seen = Seen(behaviour)
-    bus = create_bus(settings(tmp_path, servers), service="nacked", records=records, patience=HASTY)
+    bus = create_bus(settings(tmp_path, servers), service="nacked", records=records, retry_policy=HASTY)
     await started(bus, topic, seen)
     await bus.publish(events(topic, *range(20)))
     while seen.calls < 30:
@@ -302,7 +302,7 @@ def test_a_taken_port_is_one_sentence_and_exit_code_2(
 def test_a_service_without_its_broker_fails_with_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("astrolens.platform.bus.core.START_PATIENCE_S", 0.2)
+    monkeypatch.setattr("astrolens.platform.bus.bus.START_TIMEOUT_S", 0.2)
     code = run(lambda: ServiceApp(settings(tmp_path, "127.0.0.1:9"), service="notifier"))
     assert code == 2
     assert "did not answer" in capsys.readouterr().err.splitlines()[-1]

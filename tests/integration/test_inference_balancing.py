@@ -22,10 +22,10 @@ from astrolens.inference.model_client import GrpcModel
 from astrolens.inference.model_service import ModelIdentity
 from astrolens.inference.rpc_server import RpcServer
 from astrolens.platform.errors import ModelUnavailable
-from astrolens.platform.retry import Patience
+from astrolens.platform.retry import RetryPolicy
 
 IMAGE = "0" * 32
-HASTY = Patience(first_s=0.02, longest_s=0.1, total_s=3.0)
+HASTY = RetryPolicy(initial_wait_s=0.02, max_wait_s=0.1, timeout_s=3.0)
 
 
 class NamedModel:
@@ -66,8 +66,8 @@ async def load(server: RpcServer, name: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def client(target: str, patience: Patience = HASTY) -> AsyncIterator[GrpcModel]:
-    model = GrpcModel(target, stopping=asyncio.Event(), patience=patience)
+async def client(target: str, retry_policy: RetryPolicy = HASTY) -> AsyncIterator[GrpcModel]:
+    model = GrpcModel(target, stopping=asyncio.Event(), retry_policy=retry_policy)
     await model.open()
     try:
         yield model
@@ -111,7 +111,7 @@ async def test_each_gets_its_share(pair: tuple[RpcServer, RpcServer, str]) -> No
 
 async def test_one_that_loads_or_ends_gets_nothing() -> None:
     ready, loading = await serve("ready"), await serve("loading", loaded=False)
-    nobody = Patience(first_s=0.01, longest_s=0.01, total_s=0.01)
+    nobody = RetryPolicy(initial_wait_s=0.01, max_wait_s=0.01, timeout_s=0.01)
     async with client(f"ipv4:127.0.0.1:{ready.port},127.0.0.1:{loading.port}", nobody) as model:
         assert set(await shares(model)) == {"ready"}  # with hardly a retry: it was never asked
         await load(loading, "loading")
@@ -127,7 +127,7 @@ async def test_one_that_loads_or_ends_gets_nothing() -> None:
 
 async def test_servers_without_a_model_are_one_sentence() -> None:
     loading = await serve("loading", loaded=False)
-    async with client(f"127.0.0.1:{loading.port}", Patience(total_s=0.3)) as model:
+    async with client(f"127.0.0.1:{loading.port}", RetryPolicy(timeout_s=0.3)) as model:
         with pytest.raises(ModelUnavailable, match="has a model loaded yet"):
             await ask(model)
         with pytest.raises(ModelUnavailable, match="has a model loaded yet"):
@@ -162,7 +162,7 @@ async def test_a_server_that_is_new_behind_the_name_gets_its_share_soon(monkeypa
     async with names() as dns:
         first = await serve("first")
         dns.addresses = ["127.0.0.1"]
-        nobody = Patience(first_s=0.01, longest_s=0.01, total_s=0.01)
+        nobody = RetryPolicy(initial_wait_s=0.01, max_wait_s=0.01, timeout_s=0.01)
         async with client(f"dns://127.0.0.1:{dns.port}/model-server.test:{first.port}", nobody) as model:
             assert set(await shares(model)) == {"first"}
             await serve("second", f"127.0.0.2:{first.port}")

@@ -14,7 +14,7 @@ from astrolens.contracts.ids import content_digest, event_id
 from astrolens.contracts.records import CutoutInfo, ImageRecord, Observation, Original
 from astrolens.inference import analyzer_main, model_server
 from astrolens.local.broker import EmbeddedBroker
-from astrolens.platform.service import ServiceApp
+from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings, load_settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import cutout_key

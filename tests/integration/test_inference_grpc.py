@@ -15,15 +15,16 @@ from astrolens.inference.analyzer import Picture
 from astrolens.inference.backbone import Backbone
 from astrolens.inference.engine import Engine, Item, Outcome
 from astrolens.inference.model_client import GrpcModel
+from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.model_server import create_app
 from astrolens.inference.model_service import ModelService, describe
 from astrolens.inference.rpc_server import RpcServer
 from astrolens.inference.similarity.memory import SimilarityMemory
-from astrolens.platform.condition import Condition
 from astrolens.platform.errors import ConfigurationError, ModelUnavailable
-from astrolens.platform.metrics import Metrics, ModelMetrics
-from astrolens.platform.retry import Patience
+from astrolens.platform.retry import RetryPolicy
+from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.settings import Settings, load_settings
+from astrolens.platform.telemetry.metrics import Metrics
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import InferenceStub
 from astrolens.science.bundle import Bundle
@@ -34,7 +35,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.unit.inference.tiny_bundle import CLASSES, DIMENSIONS, image_id, picture, write_tiny_bundle
 
 SERVICE = "astrolens.rpc.v1.Inference"
-IMPATIENT = Patience(first_s=0.02, longest_s=0.05, total_s=0.3)
+IMPATIENT = RetryPolicy(initial_wait_s=0.02, max_wait_s=0.05, timeout_s=0.3)
 
 
 class GatedEngine(Engine):
@@ -250,7 +251,7 @@ async def test_the_analyzers_client_gives_analyses_and_reasons(server: RpcServer
 
 async def test_the_analyzers_client_is_patient_but_not_for_ever(bundle: Bundle, service: ModelService) -> None:
     address = f"127.0.0.1:{free_port()}"
-    model = GrpcModel(address, stopping=asyncio.Event(), patience=IMPATIENT)
+    model = GrpcModel(address, stopping=asyncio.Event(), retry_policy=IMPATIENT)
     await model.open()
     asked = [Picture(image_id(1), "sdss", picture(1))]
     with pytest.raises(ModelUnavailable, match="does not answer: UNAVAILABLE"):
@@ -277,7 +278,7 @@ async def test_a_wrong_server_costs_no_image() -> None:
     other = grpc.aio.server()
     port = other.add_insecure_port("127.0.0.1:0")
     await other.start()
-    model = GrpcModel(f"127.0.0.1:{port}", stopping=asyncio.Event(), patience=IMPATIENT)
+    model = GrpcModel(f"127.0.0.1:{port}", stopping=asyncio.Event(), retry_policy=IMPATIENT)
     await model.open()
     with pytest.raises(ModelUnavailable, match="UNIMPLEMENTED"):
         await model.analyze([Picture(image_id(1), "sdss", picture(1))])
@@ -286,7 +287,7 @@ async def test_a_wrong_server_costs_no_image() -> None:
 
 
 async def test_what_a_cutout_may_have_provoked_is_not_called_away(server: RpcServer, stub: InferenceStub) -> None:
-    model = GrpcModel(f"127.0.0.1:{server.port}", stopping=asyncio.Event(), patience=IMPATIENT)
+    model = GrpcModel(f"127.0.0.1:{server.port}", stopping=asyncio.Event(), retry_policy=IMPATIENT)
     await model.open()
     with pytest.raises(grpc.aio.AioRpcError, match="is not 32 lower-case"):
         await model.analyze([Picture("no id", "sdss", picture(1))])

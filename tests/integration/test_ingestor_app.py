@@ -13,7 +13,7 @@ from astrolens.contracts.events import ImageIngested, ImageSubmitted
 from astrolens.contracts.records import ImageRecord, Observation, Receipt
 from astrolens.ingestor.main import create_app
 from astrolens.platform.errors import ConfigurationError
-from astrolens.platform.service import ServiceApp
+from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import original_key

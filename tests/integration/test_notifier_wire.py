@@ -18,7 +18,7 @@ from astrolens.contracts import topics
 from astrolens.contracts.records import AlertRecord
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier.main import create_app
-from astrolens.platform.service import ServiceApp
+from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import load_settings
 from astrolens.platform.stores.collections import Collection
 from confluent_kafka import Consumer, Message, Producer

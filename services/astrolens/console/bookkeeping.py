@@ -7,13 +7,14 @@ from typing import Final
 
 import structlog
 
+from astrolens.console.metrics import BooksMetrics
 from astrolens.contracts.records import Answer, ImageState, Outcome
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.errors import TransientError
-from astrolens.platform.metrics import BooksMetrics, Few
 from astrolens.platform.retry import sleep_unless
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Query, RecordStore
+from astrolens.platform.telemetry.label_limiter import LabelLimiter
 
 EVERY_S: Final = 5.0
 """As often as anybody scrapes; reading the tallies costs the same at any size of the archive."""
@@ -32,7 +33,7 @@ class Bookkeeping:
     def __init__(self, *, records: RecordStore, metrics: BooksMetrics) -> None:
         self._records = records
         self._metrics = metrics
-        self._survey = Few()
+        self._survey = LabelLimiter()
         self._oddities = OddityCount(records)
 
     async def run(self, stopping: asyncio.Event) -> None:

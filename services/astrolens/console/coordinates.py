@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from math import asin, cos, degrees, radians, sin, sqrt
+from math import asin, degrees, radians, sin, sqrt
+
+from astrolens.contracts.sky import unit_vector
 
 ARCSEC_PER_DEGREE = 3600.0
 
@@ -46,12 +48,6 @@ class Cone:
         cx, cy, cz = self.vector
         half = sqrt((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2) / 2.0
         return degrees(2.0 * asin(min(1.0, half))) * ARCSEC_PER_DEGREE
-
-
-def unit_vector(ra_deg: float, dec_deg: float) -> tuple[float, float, float]:
-    """The unit vector of an ICRS position in degrees, as `contracts.Position` keeps it."""
-    ra, dec = radians(ra_deg), radians(dec_deg)
-    return cos(dec) * cos(ra), cos(dec) * sin(ra), sin(dec)
 
 
 def parse_position(text: str) -> tuple[float, float] | None:

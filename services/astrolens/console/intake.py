@@ -27,7 +27,7 @@ from astrolens.contracts.topics import IMAGES_SUBMITTED
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, original_key
 from astrolens.platform.stores.records import RecordStore
-from astrolens.platform.tracing import OFF, UPLOAD, Arrivals, Tracing
+from astrolens.platform.telemetry.tracing import OFF, UPLOAD, Arrivals, Tracing
 
 SOURCE = "upload"
 """What receipts of this door name as their source."""
@@ -177,7 +177,7 @@ class Intake:
         """
         with self._admitted(), self._tracing.arriving(UPLOAD, traceparent=traceparent, source=SOURCE) as traces:
             await self._require_room()
-            shelf = _Shelf(self._images)
+            shelf = OriginalsBuffer(self._images)
             arrived = 0
 
             async def take(files: list[UploadedFile]) -> None:
@@ -290,7 +290,7 @@ class Intake:
         )
 
 
-class _Shelf:
+class OriginalsBuffer:
     """Puts originals into the image store in bulk and keeps what receipts need of them."""
 
     def __init__(self, images: ImageStore) -> None:
@@ -300,6 +300,7 @@ class _Shelf:
         self.files: list[UploadedFile] = []
 
     async def add(self, files: Sequence[UploadedFile]) -> None:
+        """Take finished files; their bytes are stored and let go as soon as there are enough of them."""
         for file in files:
             if file.data is not None:
                 self._waiting.append((original_key(file.sha256), file.data, "application/octet-stream"))
@@ -312,6 +313,7 @@ class _Shelf:
             await self.store()
 
     async def store(self) -> None:
+        """Put what is buffered into the image store."""
         if self._waiting:
             waiting, self._waiting, self._bytes = self._waiting, [], 0
             await self._images.put_many(waiting)

@@ -112,7 +112,7 @@ class Labelling:
                 )
             )
             released.append((image, (event,)))
-        async with self._originals.kept(documents.values()):
+        async with self._originals.protect_from_expiry(documents.values()):
             await self._records.apply(Collection.IMAGES, changes)
             self._outlet.release(Collection.IMAGES, released)
         return LabelOutcomes(labels=outcomes)

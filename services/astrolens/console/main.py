@@ -13,6 +13,7 @@ from astrolens.console.books import Bookkeeper
 from astrolens.console.context import AppContext
 from astrolens.console.intake import Intake
 from astrolens.console.labelling import Labelling
+from astrolens.console.metrics import BooksMetrics
 from astrolens.console.model_client import ModelClient
 from astrolens.console.originals import Originals
 from astrolens.console.ports import EventOutlet
@@ -20,15 +21,15 @@ from astrolens.console.repair import Repair
 from astrolens.console.security_credentials import Credentials, LoginLimiter
 from astrolens.console.stream import Broadcaster
 from astrolens.contracts.records import Outcome, PendingEvent, Receipt
-from astrolens.platform.heartbeat import instance_name
-from astrolens.platform.metrics import BooksMetrics, Metrics, Stage
-from astrolens.platform.service import ServiceApp
+from astrolens.platform.runtime.heartbeat import instance_name
+from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
-from astrolens.platform.tracing import OFF, Tracing, create_tracing
+from astrolens.platform.telemetry.metrics import Metrics, Stage
+from astrolens.platform.telemetry.tracing import OFF, Tracing, create_tracing
 
 
 class ServiceOutlet:

@@ -19,7 +19,7 @@ class Originals:
         self._store = images if expiring and isinstance(images, Expiry) else None
 
     @asynccontextmanager
-    async def kept(self, documents: Iterable[Document]) -> AsyncIterator[None]:
+    async def protect_from_expiry(self, documents: Iterable[Document]) -> AsyncIterator[None]:
         """Write inside of this: no original is marked before, and none after.
 
         The mark goes first, so that a store that is away refuses the write and a crash leaves no marked original with
@@ -32,6 +32,6 @@ class Originals:
         if self._store is None:
             yield
             return
-        await self._store.keep(keys)
+        await self._store.unmark_expendable(keys)
         yield
-        await self._store.keep(keys)
+        await self._store.unmark_expendable(keys)

@@ -12,13 +12,13 @@ from astrolens.console.ports import EventOutlet
 from astrolens.console.problems import Problem, not_found
 from astrolens.console.views import DeadLetterView, View
 from astrolens.contracts.base import utc_now, utc_text
-from astrolens.contracts.events import ImageIngested, producer
-from astrolens.contracts.ids import derived_id, event_id
+from astrolens.contracts.events import ImageIngested
+from astrolens.contracts.ids import derived_id
 from astrolens.contracts.records import ImageState, Outcome, PendingEvent
 from astrolens.contracts.topics import IMAGES_INGESTED, IMAGES_SUBMITTED
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
-from astrolens.platform.tracing import ANALYZE_AGAIN, OFF, TRACEPARENT, Tracing
+from astrolens.platform.telemetry.tracing import ANALYZE_AGAIN, OFF, TRACEPARENT, Tracing
 
 
 class DropRequest(BaseModel):
@@ -61,14 +61,14 @@ class Repair:
             raise not_found("image", image, "/api/images?q=…")
         with self._tracing.arriving(ANALYZE_AGAIN, traceparent=traceparent) as traces:
             now = utc_now()
-            event = ImageIngested(
-                event_id=event_id(IMAGES_INGESTED, image, utc_text(now)),
-                producer=producer("console"),
-                occurred_at=now,
-                image_id=image,
+            event = ImageIngested.of(
+                image,
                 survey=document["observation"]["survey"],
                 cutout_key=document["cutout"]["key"],
                 cutout_sha256=document["cutout"]["sha256"],
+                service="console",
+                at=now,
+                again=True,
             ).pending(topic=IMAGES_INGESTED, key=image, traceparent=traces.begin(image, image_id=image))
             change = Change(
                 id=image,
@@ -77,7 +77,7 @@ class Repair:
                 when=(Clause("state", "ne", ImageState.INGESTED.value),),
             )
             # Its verdict is open again: it may become a candidate, whose original stays.
-            async with self._originals.kept([document]):
+            async with self._originals.protect_from_expiry([document]):
                 if image in await self._records.apply(Collection.IMAGES, [change]):
                     self._outlet.release(Collection.IMAGES, [(image, (event,))])
         return AnalyzeAgain(image_id=image, state=ImageState.INGESTED, progress_url=f"/api/images/{image}")

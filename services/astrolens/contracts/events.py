@@ -1,10 +1,11 @@
 """Facts on the bus: frozen, in the past tense, with an id that is a function of what happened."""
 
+from datetime import datetime
 from typing import Literal, Self
 
 from astrolens import __version__
 from astrolens.contracts import topics
-from astrolens.contracts.base import Contract, PValue, UtcTime, utc_now
+from astrolens.contracts.base import Contract, PValue, UtcTime, utc_now, utc_text
 from astrolens.contracts.ids import event_id
 from astrolens.contracts.records import Answer, PendingEvent
 from astrolens.contracts.verdicts import Verdict
@@ -53,6 +54,39 @@ class ImageIngested(Event):
     survey: str
     cutout_key: str
     cutout_sha256: str
+
+    @classmethod
+    def of(
+        cls,
+        image_id: str,
+        *,
+        survey: str,
+        cutout_key: str,
+        cutout_sha256: str,
+        service: str,
+        at: datetime,
+        again: bool = False,
+    ) -> Self:
+        """The event of one image.
+
+        Args:
+            image_id: Its id.
+            survey: Its survey.
+            cutout_key: Where its cutout lies.
+            cutout_sha256: Digest of the cutout.
+            service: Who makes the event.
+            at: When it was ingested, or asked to be analysed again.
+            again: An analysis of its own is asked for: the event gets an id of its own, from the time.
+        """
+        return cls(
+            event_id=event_id(topics.IMAGES_INGESTED, image_id, *([utc_text(at)] if again else [])),
+            producer=producer(service),
+            occurred_at=at,
+            image_id=image_id,
+            survey=survey,
+            cutout_key=cutout_key,
+            cutout_sha256=cutout_sha256,
+        )
 
 
 class ImageAnalyzed(Event):

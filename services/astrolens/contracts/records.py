@@ -5,12 +5,12 @@ Every document has `pending`: events that its last writes caused and that nobody
 
 from collections.abc import Mapping
 from enum import StrEnum
-from math import cos, radians, sin
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from astrolens.contracts.base import Contract, DecDeg, PValue, RaDeg, Slug, UtcTime
+from astrolens.contracts.sky import unit_vector
 from astrolens.contracts.verdicts import Analysis, Verdict
 
 
@@ -78,8 +78,8 @@ class Position(Contract):
     @classmethod
     def _derive_vector(cls, value: Any) -> Any:
         if isinstance(value, dict) and "x" not in value:
-            ra, dec = radians(float(value["ra_deg"])), radians(float(value["dec_deg"]))
-            return {**value, "x": cos(dec) * cos(ra), "y": cos(dec) * sin(ra), "z": sin(dec)}
+            x, y, z = unit_vector(float(value["ra_deg"]), float(value["dec_deg"]))
+            return {**value, "x": x, "y": y, "z": z}
         return value
 
 

@@ -17,11 +17,11 @@ from astrolens.contracts.ids import event_id
 from astrolens.contracts.records import ImageState, PendingEvent, Reason
 from astrolens.contracts.verdicts import Analysis
 from astrolens.platform.bus import Refusal
-from astrolens.platform.outbox import Documents
+from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
-from astrolens.platform.tracing import note, traceparent_of
+from astrolens.platform.telemetry.tracing import note, traceparent_of
 
 SERVICE: Final = "analyzer"
 _STILL_INGESTED: Final = Clause("state", "eq", ImageState.INGESTED.value)
@@ -51,13 +51,6 @@ class Model(Protocol):
         """
 
 
-class Releases(Protocol):
-    """The outbox, as the analyzer needs it."""
-
-    async def release(self, collection: Collection, documents: Documents) -> None:
-        """Publish pending events of documents just written, then clear them."""
-
-
 class Analyzer:
     """The handler of `images.ingested`.
 
@@ -76,7 +69,7 @@ class Analyzer:
         records: RecordStore,
         images: ImageStore,
         model: Model,
-        outbox: Releases,
+        outbox: EventReleaser,
         on_written: OnWritten | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -121,7 +114,7 @@ class Analyzer:
         change = Change(id=event.image_id, set=values, when=(_STILL_INGESTED,))
         await self._records.apply(Collection.IMAGES, [change])
 
-    async def offer_again(self, *, older_than: datetime, limit: int = 8 * _PAGE) -> int:
+    async def redeliver_stale(self, *, older_than: datetime, limit: int = 8 * _PAGE) -> int:
         """Publish `images.ingested` once more for images that wait since `older_than`, the oldest first.
 
         Their events were lost with a volatile broker, or still lie in a long queue: then the second one finds the
@@ -147,7 +140,7 @@ class Analyzer:
             if not page.documents:
                 break
             # No cursor: what was claimed is no longer old, so that the first page is always the next one.
-            claimed = await self._offer(page.documents)
+            claimed = await self._redeliver(page.documents)
             offered += claimed
             if page.next is None or not claimed:
                 break
@@ -175,7 +168,7 @@ class Analyzer:
         if not analyses:
             return
         now = self._clock()
-        events = {image: _fact(waiting[image], analysis, now) for image, analysis in analyses.items()}
+        events = {image: _analyzed_event(waiting[image], analysis, now) for image, analysis in analyses.items()}
         written = await self._records.apply(
             Collection.IMAGES, [_change(image, analysis, events[image], now) for image, analysis in analyses.items()]
         )
@@ -186,7 +179,7 @@ class Analyzer:
             Collection.IMAGES, [(image, [events[image]]) for image in events if image in written]
         )
 
-    async def _offer(self, documents: Sequence[Document]) -> int:
+    async def _redeliver(self, documents: Sequence[Document]) -> int:
         now = utc_text(self._clock())
         changes: list[Change] = []
         events: dict[str, PendingEvent] = {}
@@ -195,7 +188,7 @@ class Analyzer:
             push = {}
             # One that is pending is published by the relay; a second would only lie beside it.
             if not any(event["topic"] == topics.IMAGES_INGESTED for event in document.get("pending", ())):
-                events[image] = _offer_event(document)
+                events[image] = _ingested_event(document)
                 push = {"pending": [events[image].model_dump(mode="json")]}
             guard = (_STILL_INGESTED, Clause("offered_at", "eq", document["offered_at"]))
             changes.append(Change(id=image, set={"offered_at": now}, push=push, when=guard))
@@ -218,7 +211,7 @@ def _unpublished(documents: Mapping[str, Document]) -> list[tuple[str, list[Pend
     return found
 
 
-def _fact(document: Document, analysis: Analysis, now: datetime) -> PendingEvent:
+def _analyzed_event(document: Document, analysis: Analysis, now: datetime) -> PendingEvent:
     image = document["image_id"]
     return ImageAnalyzed(
         event_id=event_id(topics.IMAGES_ANALYZED, image, analysis.model_digest, analysis.calibration_id),
@@ -247,14 +240,13 @@ def _change(image: str, analysis: Analysis, event: PendingEvent, now: datetime) 
     return Change(id=image, set=values, push={"pending": [event.model_dump(mode="json")]}, when=(_STILL_INGESTED,))
 
 
-def _offer_event(document: Document) -> PendingEvent:
+def _ingested_event(document: Document) -> PendingEvent:
     image = document["image_id"]
-    return ImageIngested(
-        event_id=event_id(topics.IMAGES_INGESTED, image),
-        producer=producer(SERVICE),
-        occurred_at=document["ingested_at"],
-        image_id=image,
+    return ImageIngested.of(
+        image,
         survey=document["observation"]["survey"],
         cutout_key=document["cutout"]["key"],
         cutout_sha256=document["cutout"]["sha256"],
+        service=SERVICE,
+        at=datetime.fromisoformat(document["ingested_at"]),
     ).pending(topic=topics.IMAGES_INGESTED, key=image)

@@ -9,12 +9,12 @@ from astrolens.contracts import topics
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import ImageIngested
 from astrolens.inference.analyzer import SERVICE, Analyzer
+from astrolens.inference.analyzer_metrics import AnalysisMetrics
 from astrolens.inference.model_client import GrpcModel
 from astrolens.inference.stream_health import StreamHealth
 from astrolens.platform.errors import TransientError
-from astrolens.platform.metrics import AnalysisMetrics
 from astrolens.platform.retry import sleep_unless
-from astrolens.platform.service import ServiceApp
+from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 
@@ -52,12 +52,12 @@ async def _offer_stale(app: ServiceApp, analyzer: Analyzer) -> None:
     patience = timedelta(seconds=0.0 if after_s < _VOLATILE_BELOW_S else after_s)
     while True:
         try:
-            offered = await analyzer.offer_again(older_than=utc_now() - patience)
+            offered = await analyzer.redeliver_stale(older_than=utc_now() - patience)
             if offered:
                 logger.info("offered waiting images again", images=offered)
             patience = timedelta(seconds=after_s)
-            app.condition.well("stale offers")
+            app.condition.clear_issue("stale offers")
         except TransientError as error:
-            app.condition.trouble("stale offers", f"waiting images cannot be offered again: {error}")
+            app.condition.set_issue("stale offers", f"waiting images cannot be offered again: {error}")
         if await sleep_unless(app.stopping, after_s / 2):
             return

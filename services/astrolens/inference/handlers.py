@@ -18,7 +18,7 @@ from astrolens.inference.conversion import (
 from astrolens.inference.engine import MAX_CUTOUT_BYTES, Item, Outcome, Refused
 from astrolens.inference.model_service import MAX_SIMILAR, ModelService
 from astrolens.inference.similarity.memory import NoEmbedding, UnknownImage, is_image_id
-from astrolens.platform.tracing import ANALYZE_MANY, OFF, Tracing, note
+from astrolens.platform.telemetry.tracing import ANALYZE_MANY, OFF, Tracing, note
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import InferenceServicer
 

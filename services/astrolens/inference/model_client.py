@@ -16,8 +16,8 @@ from astrolens.contracts.records import Reason
 from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
 from astrolens.inference.analyzer import Picture
 from astrolens.platform.errors import ModelUnavailable
-from astrolens.platform.retry import Patience, retry
-from astrolens.platform.tracing import ANALYZE_MANY, OFF, Tracing
+from astrolens.platform.retry import RetryPolicy, retry
+from astrolens.platform.telemetry.tracing import ANALYZE_MANY, OFF, Tracing
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import InferenceStub
 
@@ -26,7 +26,7 @@ _CHUNK_BYTES: Final = 32 << 20
 _CHUNK_ITEMS: Final = 128
 _CALL_S: Final = 60.0
 """Deadline of one call: 128 images of a large backbone on one core."""
-_PATIENCE: Final = Patience(first_s=0.1, longest_s=2.0, total_s=20.0)
+_RETRY: Final = RetryPolicy(initial_wait_s=0.1, max_wait_s=2.0, timeout_s=20.0)
 """Long enough for a restart of the server; what takes longer is retried by the bus, which says so."""
 _SERVICE: Final = "astrolens.rpc.v1.Inference"
 _BALANCING: Final = json.dumps(
@@ -87,13 +87,13 @@ class GrpcModel:
         *,
         stopping: asyncio.Event,
         clock: Callable[[], datetime] = utc_now,
-        patience: Patience = _PATIENCE,
+        retry_policy: RetryPolicy = _RETRY,
         tracing: Tracing = OFF,
     ) -> None:
         self._address = address
         self._stopping = stopping
         self._clock = clock
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._tracing = tracing
         self._channel: grpc.aio.Channel | None = None
 
@@ -130,7 +130,9 @@ class GrpcModel:
             request = pb.AnalyzeManyRequest(
                 items=[pb.Item(image_id=item.image_id, survey=item.survey, cutout=item.jpeg) for item in chunk]
             )
-            response = await retry(partial(self._call, request), patience=self._patience, stopping=self._stopping)
+            response = await retry(
+                partial(self._call, request), retry_policy=self._retry_policy, stopping=self._stopping
+            )
             now = self._clock()
             answers += [_answer(outcome, response.model, now) for outcome in response.outcomes]
         return answers

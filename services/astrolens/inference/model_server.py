@@ -10,14 +10,14 @@ import structlog
 
 from astrolens.inference.backbone import Backbone
 from astrolens.inference.engine import Engine
+from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.model_service import ModelService, describe
 from astrolens.inference.rpc_server import RpcServer
 from astrolens.inference.similarity.log import LogInUse
 from astrolens.inference.similarity.memory import SimilarityMemory
 from astrolens.inference.similarity.reconciling import Reconciler
 from astrolens.platform.errors import ConfigurationError
-from astrolens.platform.metrics import ModelMetrics
-from astrolens.platform.service import ServiceApp
+from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.science.bundle import Bundle, BundleDamaged
 from astrolens.science.scoring import Scorer

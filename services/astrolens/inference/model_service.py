@@ -11,9 +11,9 @@ import structlog
 
 from astrolens.inference.batcher import MicroBatcher, QueueFull
 from astrolens.inference.engine import Engine, Item, Outcome, Scored
+from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.similarity.memory import SimilarityMemory
-from astrolens.platform.condition import Condition
-from astrolens.platform.metrics import ModelMetrics
+from astrolens.platform.runtime.condition import Condition
 from astrolens.science.bundle import Bundle
 from astrolens.science.calibration import COMBINED
 from astrolens.science.scoring import Scorer
@@ -209,8 +209,8 @@ class ModelService:
         ]
         try:
             self.memory.remember(found)
-            self._condition.well("similarity")
+            self._condition.clear_issue("similarity")
         except OSError as error:
             # The verdict matters more: what is not remembered now is added from the record store later.
-            if self._condition.trouble("similarity", f"the similarity index cannot be written: {error}"):
+            if self._condition.set_issue("similarity", f"the similarity index cannot be written: {error}"):
                 logger.exception("similarity log cannot be written")

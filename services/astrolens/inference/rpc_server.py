@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection
 from astrolens.inference.handlers import InferenceHandlers
 from astrolens.inference.model_service import ModelService
 from astrolens.platform.errors import ConfigurationError
-from astrolens.platform.tracing import OFF, Tracing
+from astrolens.platform.telemetry.tracing import OFF, Tracing
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import add_InferenceServicer_to_server
 

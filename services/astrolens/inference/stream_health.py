@@ -6,8 +6,10 @@ from time import monotonic
 from typing import Final
 
 from astrolens.contracts.verdicts import Analysis, Verdict
-from astrolens.platform.metrics import AnalysisMetrics, Few, Stage
+from astrolens.inference.analyzer_metrics import AnalysisMetrics
 from astrolens.platform.stores.records import Document
+from astrolens.platform.telemetry.label_limiter import LabelLimiter
+from astrolens.platform.telemetry.metrics import Stage
 from astrolens.science.calibration import COMBINED
 from astrolens.science.drift import DriftMonitor
 
@@ -26,7 +28,7 @@ class StreamHealth:
     def __init__(self, metrics: AnalysisMetrics, *, timer: Callable[[], float] = monotonic) -> None:
         self._metrics = metrics
         self._timer = timer
-        self._survey = Few()
+        self._survey = LabelLimiter()
         self._expected: set[str] = set()
         self._drift = DriftMonitor()
         self._model = ""

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from astrolens.contracts import ids, topics
 from astrolens.contracts.base import utc_text
-from astrolens.contracts.events import ImageIngested, producer
+from astrolens.contracts.events import ImageIngested
 from astrolens.contracts.records import (
     CutoutInfo,
     ImageRecord,
@@ -19,7 +19,7 @@ from astrolens.contracts.records import (
 )
 from astrolens.platform.stores.images import cutout_key, original_key
 from astrolens.platform.stores.records import Change, Clause
-from astrolens.platform.tracing import traceparent_of
+from astrolens.platform.telemetry.tracing import traceparent_of
 from astrolens.science.cutouts import Cutout
 
 SERVICE = "ingestor"
@@ -94,14 +94,13 @@ def image_record(arrival: Arrival, cutout: Cutout, links: tuple[NearDuplicate, .
         scale=cutout.scale,
         stretch=cutout.stretch,
     )
-    event = ImageIngested(
-        event_id=ids.event_id(topics.IMAGES_INGESTED, image),
-        producer=producer(SERVICE),
-        occurred_at=now,
-        image_id=image,
+    event = ImageIngested.of(
+        image,
         survey=receipt.observation.survey,
         cutout_key=info.key,
         cutout_sha256=info.sha256,
+        service=SERVICE,
+        at=now,
     )
     return ImageRecord(
         image_id=image,

@@ -10,7 +10,7 @@ from astrolens.contracts.records import Outcome, Reason
 from astrolens.ingestor.arrivals import Arrival, Settlement
 from astrolens.ingestor.ports import Fetcher
 from astrolens.platform.errors import PermanentError, TransientError
-from astrolens.platform.tracing import FETCH, part_of
+from astrolens.platform.telemetry.tracing import FETCH, part_of
 
 _log = structlog.get_logger(__name__)
 

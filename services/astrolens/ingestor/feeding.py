@@ -15,10 +15,10 @@ from astrolens.ingestor.gate import Gate
 from astrolens.ingestor.service import IngestService
 from astrolens.ingestor.sources.base import Offer, Position, Source, State
 from astrolens.platform.errors import ConfigurationError, TransientError
-from astrolens.platform.retry import Patience, sleep_unless
+from astrolens.platform.retry import RetryPolicy, sleep_unless
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
-from astrolens.platform.tracing import FETCH, OFF, Tracing
+from astrolens.platform.telemetry.tracing import FETCH, OFF, Tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ _AHEAD_BYTES: Final = 64 * 2**20
 
 _REPORT_EVERY_S: Final = 2.0
 _RATE_WINDOW: Final = timedelta(minutes=1)
-_PATIENCE: Final = Patience(first_s=1.0, longest_s=60.0)
+_RETRY: Final = RetryPolicy(initial_wait_s=1.0, max_wait_s=60.0)
 
 
 class Feeder:
@@ -46,7 +46,7 @@ class Feeder:
         on_admitted: Callable[[int], None] | None = None,
         on_status: Callable[[SourceStatus], None] | None = None,
         clock: Callable[[], datetime] = utc_now,
-        patience: Patience = _PATIENCE,
+        retry_policy: RetryPolicy = _RETRY,
         report_every_s: float = _REPORT_EVERY_S,
         tracing: Tracing = OFF,
     ) -> None:
@@ -57,7 +57,7 @@ class Feeder:
         self._on_admitted = on_admitted
         self._on_status = on_status
         self._clock = clock
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._report_every_s = report_every_s
         self._tracing = tracing
         self._paused: str | None = None
@@ -100,7 +100,7 @@ class Feeder:
                 return
             # A session that went well for a while has earned a short wait again.
             failures = 0 if self._clock() - started > _RATE_WINDOW else failures
-            wait_s = self._patience.wait_s(failures)
+            wait_s = self._retry_policy.wait_s(failures)
             failures += 1
             next_try_at = self._clock() + timedelta(seconds=wait_s)
             self._source.report.set(state, detail, next_try_at=next_try_at)

@@ -16,7 +16,9 @@ from astrolens.ingestor.feeding import Feeder, mark_off
 from astrolens.ingestor.fetching import SafeFetcher
 from astrolens.ingestor.gate import Gate, images_to_analyze
 from astrolens.ingestor.handlers import SubmittedImages
+from astrolens.ingestor.metrics import IngestMetrics
 from astrolens.ingestor.near_duplicates import NearDuplicateIndex
+from astrolens.ingestor.observer import PrometheusObserver
 from astrolens.ingestor.recovery import Sweeper, restore_index
 from astrolens.ingestor.retention import Retention
 from astrolens.ingestor.sandbox import DecodingSandbox, SandboxLimits
@@ -27,13 +29,12 @@ from astrolens.ingestor.sources.folder import FolderSource
 from astrolens.ingestor.sources.pacing import Circuit, TokenBucket
 from astrolens.ingestor.sources.sdss import MAX_PICTURE_BYTES, SdssSource
 from astrolens.ingestor.sources.simulated import SimulatedSource
-from astrolens.ingestor.telling import Telling
-from astrolens.platform.metrics import ArchiveMetrics, IngestMetrics
-from astrolens.platform.service import ServiceApp
+from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import Expiry, ImageStore
 from astrolens.platform.stores.records import RecordStore
+from astrolens.platform.telemetry.archive_metrics import ArchiveMetrics
 from astrolens.science.rejection import DecodeLimits
 from astrolens.science.simulation import simulate
 
@@ -63,7 +64,7 @@ def create_app(
     )
     index = NearDuplicateIndex(radius=settings.near_duplicate_radius)
     metrics = IngestMetrics(app.metrics)
-    telling = Telling(metrics)
+    telling = PrometheusObserver(metrics)
     sandbox = DecodingSandbox(
         settings.decoders,
         _limits(settings),
@@ -97,7 +98,7 @@ def create_app(
         condition=app.condition,
     )
     app.spawn("sweep", lambda: sweeper.run(app.stopping))
-    _let_go(app)
+    _schedule_retention(app)
     _feed(app, service, telling, metrics.archives)
     return app
 
@@ -114,7 +115,7 @@ def _start_and_stop(app: ServiceApp, index: NearDuplicateIndex, sandbox: Decodin
     app.on_start("fetcher", fetcher.open)
 
 
-def _let_go(app: ServiceApp) -> None:
+def _schedule_retention(app: ServiceApp) -> None:
     """Mark originals that may go, where the store can let them go."""
     if not isinstance(app.images, Expiry):
         return
@@ -127,7 +128,7 @@ def _let_go(app: ServiceApp) -> None:
     app.spawn("retention", lambda: retention.run(app.stopping))
 
 
-def _feed(app: ServiceApp, service: IngestService, telling: Telling, archives: ArchiveMetrics) -> None:
+def _feed(app: ServiceApp, service: IngestService, telling: PrometheusObserver, archives: ArchiveMetrics) -> None:
     """Give every source its feeder."""
     settings = app.settings
     server = skyserver(settings.sdss_base_url)

@@ -1,11 +1,8 @@
 """What the ingestor needs of the world, as small as it needs it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from astrolens.contracts.records import PendingEvent
-from astrolens.platform.stores.collections import Collection
 from astrolens.science.cutouts import Cutout
 
 
@@ -40,10 +37,3 @@ class Fetcher(Protocol):
             PermanentError: It will never be had: a forbidden host, a missing page, too many bytes.
             TransientError: It could not be had now.
         """
-
-
-class Releaser(Protocol):
-    """Publishes the events that documents carry, then clears them."""
-
-    async def release(self, collection: Collection, documents: Sequence[tuple[str, Sequence[PendingEvent]]]) -> None:
-        """Publish the events of (document id, events), then clear them in bulk."""

@@ -13,9 +13,9 @@ from astrolens.ingestor.arrivals import UNSETTLED, Arrival
 from astrolens.ingestor.gate import Gate
 from astrolens.ingestor.near_duplicates import NearDuplicateIndex
 from astrolens.ingestor.service import IngestService
-from astrolens.platform.condition import Condition
 from astrolens.platform.errors import TransientError
 from astrolens.platform.retry import sleep_unless
+from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Order, Query, RecordStore
 
@@ -27,7 +27,7 @@ _SWEEP_PAGE: Final = 64
 _GATE_WAIT_S: Final = 20.0
 """While nobody analyses, arrivals trickle instead of standing still."""
 _RETRY_S: Final = 5.0
-_TROUBLE: Final = "sweep"
+_ISSUE: Final = "sweep"
 
 
 async def restore_index(records: RecordStore, index: NearDuplicateIndex) -> int:
@@ -79,11 +79,11 @@ class Sweeper:
             try:
                 await sweep()
             except TransientError as error:
-                if self._condition.trouble(_TROUBLE, f"arrivals wait to be processed again: {error}"):
+                if self._condition.set_issue(_ISSUE, f"arrivals wait to be processed again: {error}"):
                     _log.warning("arrivals wait to be processed again", error=str(error))
                 wait_s = min(_RETRY_S, self._after.total_seconds())
             else:
-                self._condition.well(_TROUBLE)
+                self._condition.clear_issue(_ISSUE)
                 sweep = self.again
                 wait_s = self._after.total_seconds()
             if await sleep_unless(stopping, wait_s):

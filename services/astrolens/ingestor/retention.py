@@ -19,9 +19,9 @@ from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import ImageState
 from astrolens.contracts.verdicts import Verdict
-from astrolens.platform.condition import Condition
 from astrolens.platform.errors import TransientError
 from astrolens.platform.retry import sleep_unless
+from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import Expiry
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
@@ -35,7 +35,7 @@ MARGIN: Final = timedelta(minutes=10)
 _PAGE: Final = 250
 _META: Final = "ingestor.retention"
 _RETRY_S: Final = 30.0
-_TROUBLE: Final = "retention"
+_ISSUE: Final = "retention"
 _CANDIDATES: Final = [verdict.value for verdict in Verdict if verdict is not Verdict.ORDINARY]
 _log = structlog.get_logger(__name__)
 
@@ -80,10 +80,10 @@ class Retention:
                 marked = await self.once(stopping)
             except TransientError as error:
                 wait_s = _RETRY_S
-                if self._condition.trouble(_TROUBLE, f"originals wait to be marked or kept: {error}"):
+                if self._condition.set_issue(_ISSUE, f"originals wait to be marked or kept: {error}"):
                     _log.warning("originals wait to be marked or kept", error=str(error))
             else:
-                self._condition.well(_TROUBLE)
+                self._condition.clear_issue(_ISSUE)
                 if marked:
                     _log.info("marked originals of ordinary images as expendable", originals=marked)
                 if not self._days:
@@ -127,15 +127,15 @@ class Retention:
         # One verdict at a time: then an index gives them in order.
         for verdict in _CANDIDATES:
             async for page in self._pages(Clause("verdict", "eq", verdict), field="analyzed_at", since=since):
-                await self._originals.keep(_keys(page))
+                await self._originals.unmark_expendable(_keys(page))
         async for page in self._pages(field="labeled_at", since=since):
-            await self._originals.keep(_keys(page))
+            await self._originals.unmark_expendable(_keys(page))
 
     async def _mark(self, page: Sequence[Document]) -> int:
         told = await self._with_alert(page)
         expendable = [image for image in page if _is_expendable(image) and image["image_id"] not in told]
         # What is none now may have been marked by a pass that a crash cut off.
-        await self._originals.keep(_keys([image for image in page if image not in expendable]))
+        await self._originals.unmark_expendable(_keys([image for image in page if image not in expendable]))
         await self._originals.mark_expendable(_keys(expendable))
         after = await self._records.get(Collection.IMAGES, [image["image_id"] for image in expendable])
         told = await self._with_alert(expendable)
@@ -144,7 +144,7 @@ class Retention:
             for image in expendable
             if image["image_id"] in told or not _is_expendable(after.get(image["image_id"], {}))
         ]
-        await self._originals.keep(_keys(changed))
+        await self._originals.unmark_expendable(_keys(changed))
         return len(expendable) - len(changed)
 
     async def _with_alert(self, images: Sequence[Document]) -> set[str]:

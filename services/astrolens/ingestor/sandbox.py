@@ -199,7 +199,7 @@ class DecodingSandbox:
                     for job in jobs:
                         job.settle(error)
                 except _ChildLost as lost:
-                    self._bury(jobs.popleft(), lost)
+                    self._dead_letter(jobs.popleft(), lost)
                     # Nothing may be awaited before: a cancellation would leave their callers waiting for ever.
                     self._give_back(jobs)
                     await self._end(child)
@@ -233,7 +233,7 @@ class DecodingSandbox:
                 # It is sound, but asked to be replaced: what is in its pipe goes to the next one.
                 self._give_back(jobs)
 
-    def _bury(self, job: _Job, lost: "_ChildLost") -> None:
+    def _dead_letter(self, job: _Job, lost: "_ChildLost") -> None:
         """Decide about the image in whose decoding a child was lost."""
         _log.warning("sandbox_child_lost", cause=lost.cause, detail=str(lost), size_bytes=len(job.data))
         if self._on_death is not None:

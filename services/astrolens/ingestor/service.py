@@ -20,13 +20,14 @@ from astrolens.contracts.records import ImageRecord, NearDuplicate, Outcome, Rea
 from astrolens.ingestor.arrivals import UNSETTLED, Arrival, Settlement, image_record
 from astrolens.ingestor.downloads import AT_ONCE, Downloads
 from astrolens.ingestor.near_duplicates import NearDuplicateIndex, nearest
-from astrolens.ingestor.ports import Decoder, Releaser
-from astrolens.ingestor.telling import Observer, Unobserved
+from astrolens.ingestor.observer import NullObserver, Observer
+from astrolens.ingestor.ports import Decoder
+from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.errors import PermanentError, TransientError
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, cutout_key, original_key
 from astrolens.platform.stores.records import Change, Document, RecordStore
-from astrolens.platform.tracing import DECODE, note, part_of
+from astrolens.platform.telemetry.tracing import DECODE, note, part_of
 from astrolens.science.cutouts import Cutout
 from astrolens.science.phash import hamming_distance
 from astrolens.science.rejection import ImageRejected
@@ -49,7 +50,7 @@ class IngestService:
         records: RecordStore,
         images: ImageStore,
         decoder: Decoder,
-        outbox: Releaser,
+        outbox: EventReleaser,
         downloads: Downloads,
         index: NearDuplicateIndex,
         observer: Observer | None = None,
@@ -61,7 +62,7 @@ class IngestService:
         self._outbox = outbox
         self._downloads = downloads
         self._index = index
-        self._observer = observer or Unobserved()
+        self._observer = observer or NullObserver()
         self._clock = clock
         self._in_hand: set[str] = set()
         # Linking, inserting and indexing are one step: of two batches at once, the later sees the earlier.

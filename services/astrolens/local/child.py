@@ -50,7 +50,7 @@ class Child:
         """Exit code, None while it runs (or never ran)."""
         return self._process.poll() if self._process else None
 
-    def last_words(self) -> str:
+    def last_output_line(self) -> str:
         """The last line it wrote: for a configuration error, the sentence that says what is wrong."""
         if self._pump is not None:
             self._pump.join(timeout=1.0)

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.runtime.services import SERVICES
 from astrolens.platform.settings import Settings
 from astrolens.science.bundle import Bundle, BundleDamaged
 
@@ -28,12 +29,11 @@ def ports(settings: Settings) -> list[tuple[str, str, int]]:
     if not host or not port.isdigit():
         raise ConfigurationError(f"ASTROLENS_INFERENCE_ADDRESS: {settings.inference_address!r} is not host:port")
     return [
-        ("ASTROLENS_PORT", settings.host, settings.port),
         ("ASTROLENS_INFERENCE_ADDRESS", host, int(port)),
-        ("ASTROLENS_INGESTOR_PORT", settings.host, settings.ingestor_port),
-        ("ASTROLENS_ANALYZER_PORT", settings.host, settings.analyzer_port),
-        ("ASTROLENS_MODEL_SERVER_PORT", settings.host, settings.model_server_port),
-        ("ASTROLENS_NOTIFIER_PORT", settings.host, settings.notifier_port),
+        *(
+            (f"ASTROLENS_{service.port_setting.upper()}", settings.host, int(getattr(settings, service.port_setting)))
+            for service in SERVICES
+        ),
     ]
 
 

@@ -19,10 +19,8 @@ from astrolens.local import preflight
 from astrolens.local.broker import EmbeddedBroker
 from astrolens.local.child import Child
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.runtime.services import SERVICE_NAMES
 from astrolens.platform.settings import Settings
-
-SERVICES = ("model-server", "analyzer", "ingestor", "notifier", "console")
-"""In starting order; they wait for each other anyway."""
 
 _MAX_RESTARTS = 5
 _RESTART_WINDOW_S = 60.0
@@ -130,9 +128,9 @@ class Supervisor:
         self._say = Console(highlight=False).print
         self._stopping = False
         self._children = [
-            make_child(service, environment=environment, logs=settings.home / "logs") for service in SERVICES
+            make_child(service, environment=environment, logs=settings.home / "logs") for service in SERVICE_NAMES
         ]
-        self._deaths: dict[str, deque[float]] = {service: deque(maxlen=_MAX_RESTARTS) for service in SERVICES}
+        self._deaths: dict[str, deque[float]] = {service: deque(maxlen=_MAX_RESTARTS) for service in SERVICE_NAMES}
         self._given_up: set[str] = set()
         self._restart_at: dict[str, float] = {}
 
@@ -181,14 +179,14 @@ class Supervisor:
             return None
         if code == _CONFIGURATION_EXIT and not self._deaths[child.service]:
             # At a restart the settings are those that worked before: an engine is away, and the others go on.
-            self._say(f"[red]{child.service} cannot start:[/red] {child.last_words()}", markup=True)
+            self._say(f"[red]{child.service} cannot start:[/red] {child.last_output_line()}", markup=True)
             return code
         deaths = self._deaths[child.service]
         if len(deaths) == _MAX_RESTARTS and now - deaths[0] < _RESTART_WINDOW_S:
             self._given_up.add(child.service)
             self._say(
                 f"{child.service} died {_MAX_RESTARTS + 1} times within a minute and stays down; its last words: "
-                f"{child.last_words()} (more in {self._settings.home / 'logs' / child.service}.log). "
+                f"{child.last_output_line()} (more in {self._settings.home / 'logs' / child.service}.log). "
                 "Everything else goes on; `astrolens down` and `astrolens up` try again.",
                 markup=False,
             )
@@ -197,7 +195,7 @@ class Supervisor:
         lately = sum(now - death < _RESTART_WINDOW_S for death in deaths)
         pause_s = min(0.5 * 2 ** (lately - 1), 8.0)
         self._restart_at[child.service] = now + pause_s
-        self._say(f"{child.service} ended with {code} and is started again; {child.last_words()}", markup=False)
+        self._say(f"{child.service} ended with {code} and is started again; {child.last_output_line()}", markup=False)
         return code
 
     def _announce(self, deadline: float) -> bool:

@@ -13,12 +13,13 @@ from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import AlertRecord, ImageRecord, PendingEvent, Reason
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import lifecycle
-from astrolens.notifier.ports import Releaser
-from astrolens.platform.metrics import AlertMetrics, Stage
+from astrolens.notifier.metrics import AlertMetrics
+from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, RecordStore, to_document
-from astrolens.platform.tracing import log_fields, note, traceparent_of
+from astrolens.platform.telemetry.metrics import Stage
+from astrolens.platform.telemetry.tracing import log_fields, note, traceparent_of
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +42,7 @@ class AlertService:
         *,
         records: RecordStore,
         images: ImageStore,
-        outbox: Releaser,
+        outbox: EventReleaser,
         metrics: AlertMetrics,
         channels: tuple[str, ...],
         on_news: Callable[[], None],

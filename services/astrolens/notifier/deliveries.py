@@ -18,11 +18,11 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import AlertRecord, Delivery, ImageRecord
 from astrolens.notifier import texts
 from astrolens.notifier.channels import DeliveryFailed
+from astrolens.notifier.metrics import AlertMetrics
 from astrolens.notifier.ports import Channel
 from astrolens.notifier.texts import Notice
-from astrolens.platform.condition import Condition
 from astrolens.platform.errors import TransientError
-from astrolens.platform.metrics import AlertMetrics
+from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore, to_document
@@ -247,13 +247,13 @@ class Courier:
         name, key = self._channel.name, f"channel {self._channel.name}"
         if error is None:
             self._failures, self._not_before = 0, 0.0
-            if self._condition.well(key):
+            if self._condition.clear_issue(key):
                 _log.info("a channel works again", channel=name)
             return
         wait_s = min(FIRST_WAIT_S * 3.0**self._failures, LONGEST_WAIT_S)
         self._failures += 1
         self._not_before = self._timer() + wait_s
-        if self._condition.trouble(key, f"the channel {name} does not take messages: {error}"):
+        if self._condition.set_issue(key, f"the channel {name} does not take messages: {error}"):
             _log.warning("a channel does not take messages", channel=name, error=error)
 
     def _budget(self) -> int:

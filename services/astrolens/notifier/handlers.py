@@ -6,7 +6,7 @@ from astrolens.contracts.events import ImageAnalyzed
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier.alerting import AlertService
 from astrolens.platform.bus import Refusal
-from astrolens.platform.tracing import note
+from astrolens.platform.telemetry.tracing import note
 
 
 def image_analyzed(alerts: AlertService) -> Callable[[Sequence[ImageAnalyzed]], Awaitable[Sequence[Refusal]]]:

@@ -13,15 +13,15 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import producer
 from astrolens.contracts.ids import event_id
 from astrolens.contracts.records import Books
-from astrolens.notifier.ports import Publisher
-from astrolens.platform.condition import Condition
+from astrolens.platform.bus.ports import EventPublisher
 from astrolens.platform.errors import PermanentError, TransientError
 from astrolens.platform.retry import sleep_unless
+from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 
 _PRODUCER: Final = producer("notifier")
-_TROUBLE: Final = "public heartbeat"
+_ISSUE: Final = "public heartbeat"
 _log = structlog.get_logger(__name__)
 
 
@@ -32,7 +32,7 @@ class PublicHeartbeat:
         self,
         *,
         records: RecordStore,
-        publisher: Publisher,
+        publisher: EventPublisher,
         condition: Condition,
         instance: str,
         every_s: float = HEARTBEAT_INTERVAL_S,
@@ -55,10 +55,10 @@ class PublicHeartbeat:
             try:
                 await self.beat()
             except (TransientError, PermanentError) as error:
-                if self._condition.trouble(_TROUBLE, f"no heartbeat for listeners: {error}"):
+                if self._condition.set_issue(_ISSUE, f"no heartbeat for listeners: {error}"):
                     _log.warning("no heartbeat for listeners", error=str(error))
             else:
-                self._condition.well(_TROUBLE)
+                self._condition.clear_issue(_ISSUE)
             # Measured from the start, so that the rate does not drift with the time a beat takes.
             due = max(due + self._every_s, loop.time())
             if await sleep_unless(stopping, due - loop.time()):

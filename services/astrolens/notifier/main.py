@@ -13,12 +13,12 @@ from astrolens.notifier.alerting import AlertService
 from astrolens.notifier.channels import open_channels
 from astrolens.notifier.deliveries import Courier, DeliveryBook
 from astrolens.notifier.heartbeat import PublicHeartbeat
+from astrolens.notifier.metrics import AlertMetrics
 from astrolens.notifier.ports import Channel
 from astrolens.notifier.sweep import Sweep
 from astrolens.platform.errors import TransientError
-from astrolens.platform.metrics import AlertMetrics
-from astrolens.platform.retry import Patience, retry
-from astrolens.platform.service import ServiceApp
+from astrolens.platform.retry import RetryPolicy, retry
+from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 
@@ -80,7 +80,9 @@ def create_app(settings: Settings) -> ServiceApp:
 
 async def _end_orphans(book: DeliveryBook, channels: tuple[str, ...], stopping: asyncio.Event) -> None:
     try:
-        ended = await retry(lambda: book.end_orphans(channels), patience=Patience(total_s=600.0), stopping=stopping)
+        ended = await retry(
+            lambda: book.end_orphans(channels), retry_policy=RetryPolicy(timeout_s=600.0), stopping=stopping
+        )
     except TransientError as error:
         _log.warning("deliveries to removed channels stay open until the next start", error=str(error))
         return

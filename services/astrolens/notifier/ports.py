@@ -1,28 +1,6 @@
 """What the notifier needs of others, as it uses it."""
 
-from collections.abc import Sequence
 from typing import Protocol
-
-from astrolens.contracts.records import PendingEvent
-from astrolens.platform.stores.collections import Collection
-
-
-class Releaser(Protocol):
-    """Publishes the pending events of documents just written, and clears them."""
-
-    async def release(self, collection: Collection, documents: Sequence[tuple[str, Sequence[PendingEvent]]]) -> None:
-        """Publish and clear; what could not be published stays pending."""
-
-
-class Publisher(Protocol):
-    """Publishes events that no document carries."""
-
-    async def publish(self, events: Sequence[PendingEvent]) -> None:
-        """Publish and wait for the acknowledgement.
-
-        Raises:
-            BusUnavailable: Not acknowledged in time.
-        """
 
 
 class Channel(Protocol):

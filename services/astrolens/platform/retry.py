@@ -13,19 +13,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long and how often to try again.
 
     Full jitter (a random share of the exponential wait) keeps several services from knocking at the same moment.
     """
 
-    first_s: float = 0.25
-    longest_s: float = 15.0
-    total_s: float = 240.0
+    initial_wait_s: float = 0.25
+    max_wait_s: float = 15.0
+    timeout_s: float = 240.0
 
     def wait_s(self, attempt: int) -> float:
         """Seconds to wait after attempt number `attempt` (from 0)."""
-        ceiling: float = min(self.longest_s, self.first_s * 2.0 ** min(attempt, 16))
+        ceiling: float = min(self.max_wait_s, self.initial_wait_s * 2.0 ** min(attempt, 16))
         return random.uniform(ceiling / 4, ceiling)  # noqa: S311 - jitter is no secret
 
 
@@ -42,22 +42,22 @@ async def sleep_unless(stopping: asyncio.Event, seconds: float) -> bool:
 async def retry(
     attempt: Callable[[], Awaitable[T]],
     *,
-    patience: Patience,
+    retry_policy: RetryPolicy,
     stopping: asyncio.Event,
     on_failure: Callable[[TransientError], None] | None = None,
 ) -> T:
-    """Call `attempt` until it succeeds or patience ends.
+    """Call `attempt` until it succeeds or the policy gives up.
 
     Args:
         attempt: What to do; only a `TransientError` is tried again.
-        patience: The bounds.
+        retry_policy: The bounds.
         stopping: Ends the waiting at once.
         on_failure: Told of every failure, before the wait.
 
     Raises:
-        TransientError: The last one, when patience or the service ended.
+        TransientError: The last one, when the policy gave up or the service ended.
     """
-    deadline = monotonic() + patience.total_s
+    deadline = monotonic() + retry_policy.timeout_s
     failures = 0
     while True:
         try:
@@ -65,7 +65,7 @@ async def retry(
         except TransientError as error:
             if on_failure is not None:
                 on_failure(error)
-            wait_s = patience.wait_s(failures)
+            wait_s = retry_policy.wait_s(failures)
             failures += 1
             if monotonic() + wait_s > deadline or await sleep_unless(stopping, wait_s):
                 raise

@@ -6,6 +6,7 @@ Which engine serves a port is told by its URL, nothing else.
 import os
 import re
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -14,7 +15,6 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from astrolens.platform.errors import ConfigurationError
-from astrolens.platform.stores.images import S3Options
 
 PACKAGED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "first-light"
 """The bundle that comes with the package."""
@@ -34,6 +34,15 @@ DerivedPort = Annotated[int, Field(ge=0, le=65535)]
 _PORT_OFFSETS = {"ingestor_port": 2, "analyzer_port": 3, "model_server_port": 4, "notifier_port": 5}
 _INFERENCE_OFFSET = 1
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?/?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class S3Options:
+    """What an S3 store needs beside its URL. Keys given here win over those of the URL."""
+
+    access_key: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+    public_url: str = ""
 
 
 class Settings(BaseSettings):

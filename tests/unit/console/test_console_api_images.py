@@ -9,8 +9,8 @@ import pytest
 from astrolens.console.coordinates import Cone, parse_position
 from astrolens.console.model_client import Neighbour
 from astrolens.contracts.records import ImageState
+from astrolens.platform.settings import S3Options
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.images import S3Options
 from astrolens.platform.stores.open import image_store
 from hypothesis import given
 from hypothesis import strategies as st
@@ -249,7 +249,7 @@ async def test_analysing_again_puts_an_image_back_in_flight_once(
 
 @given(ra=st.floats(0, 359.999), dec=st.floats(-90, 90), other=st.floats(0, 359.999), radius=st.floats(0.1, 3600))
 def test_whatever_lies_in_a_cone_lies_in_its_box(ra: float, dec: float, other: float, radius: float) -> None:
-    from astrolens.console.coordinates import unit_vector
+    from astrolens.contracts.sky import unit_vector
 
     cone = Cone(ra_deg=ra, dec_deg=dec, radius_arcsec=radius)
     point = unit_vector(other, max(-90.0, min(90.0, dec + radius / 7200)))

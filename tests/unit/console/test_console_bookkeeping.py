@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 from astrolens.console.bookkeeping import Bookkeeping
+from astrolens.console.metrics import BooksMetrics
 from astrolens.contracts import examples
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.ids import derived_id
 from astrolens.contracts.records import Answer, ImageState, Observation, Outcome, Receipt
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.errors import StoreUnavailable
-from astrolens.platform.metrics import BooksMetrics, Metrics
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.sqlite import SqliteRecordStore
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
+from astrolens.platform.telemetry.metrics import Metrics
 
 
 class World:

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from astrolens.commands.serve import SERVICES
-from astrolens.platform.server import HEALTH_PATHS
+from astrolens.platform.runtime.http_server import HEALTH_PATHS
+from astrolens.platform.runtime.services import SERVICE_NAMES
 
 from deploy.stack import layout
 from tests.deploy_files import ROOT, http_port, load, settings_of
@@ -37,8 +37,8 @@ def service_of(name: str) -> str:
 
 
 def test_every_service_runs_and_the_gpu_model_server_stands_in_for_the_other() -> None:
-    assert {service_of(name) for name in OURS} == set(SERVICES)
-    assert set(OURS) == {*SERVICES, "model-server-gpu"}
+    assert {service_of(name) for name in OURS} == set(SERVICE_NAMES)
+    assert set(OURS) == {*SERVICE_NAMES, "model-server-gpu"}
     assert OURS["model-server-gpu"]["networks"]["internal"]["aliases"] == ["model-server"]
 
 

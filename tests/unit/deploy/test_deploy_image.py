@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import ModuleType
 
 import pytest
-from astrolens.commands.serve import SERVICES
-from astrolens.platform.server import HEALTH_PATHS
+from astrolens.platform.runtime.http_server import HEALTH_PATHS
+from astrolens.platform.runtime.services import SERVICE_NAMES
 
 from tests.deploy_files import HTTP_PORT, ROOT, http_port, settings_of
 
@@ -32,7 +32,7 @@ def healthcheck() -> ModuleType:
 
 
 def test_table_of_arguments_names_every_service_and_a_lock_that_exists() -> None:
-    assert set(TABLE) == set(SERVICES)
+    assert set(TABLE) == set(SERVICE_NAMES)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for extra in {*TABLE.values(), "inference-gpu"}:
         assert extra in extras
@@ -119,7 +119,7 @@ def test_variables_are_settings_and_the_command_is_one() -> None:
 
 
 def test_health_command_asks_the_port_and_path_of_the_service(healthcheck: ModuleType) -> None:
-    assert set(healthcheck.PORTS) == set(SERVICES)
+    assert set(healthcheck.PORTS) == set(SERVICE_NAMES)
     settings = settings_of({})
     for service, (variable, default) in healthcheck.PORTS.items():
         assert variable == f"ASTROLENS_{HTTP_PORT[service].upper()}"

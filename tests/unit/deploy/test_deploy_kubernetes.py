@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
-from astrolens.commands.serve import SERVICES
-from astrolens.platform.server import HEALTH_PATHS
+from astrolens.platform.runtime.http_server import HEALTH_PATHS
+from astrolens.platform.runtime.services import SERVICE_NAMES
 from astrolens.platform.settings import Settings
 from astrolens.rpc.v1 import inference_pb2
 
@@ -137,7 +137,7 @@ def test_no_secret_is_in_the_manifests(resources: list[dict[str, Any]]) -> None:
 
 def test_every_service_has_its_deployment(resources: list[dict[str, Any]]) -> None:
     deployments = of_kind(resources, "Deployment")
-    assert set(deployments) == set(SERVICES)
+    assert set(deployments) == set(SERVICE_NAMES)
     for name, deployment in deployments.items():
         assert container(deployment)["image"] == f"astrolens/{name}:0.1.0"
         labels = deployment["spec"]["template"]["metadata"]["labels"]
@@ -145,7 +145,7 @@ def test_every_service_has_its_deployment(resources: list[dict[str, Any]]) -> No
         assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
 
 
-@pytest.mark.parametrize("service", sorted(SERVICES))
+@pytest.mark.parametrize("service", sorted(SERVICE_NAMES))
 def test_pods_are_restricted(resources: list[dict[str, Any]], service: str) -> None:
     deployment = of_kind(resources, "Deployment")[service]
     security = pod(deployment)["securityContext"]
@@ -162,7 +162,7 @@ def test_pods_are_restricted(resources: list[dict[str, Any]], service: str) -> N
     assert not [volume for volume in pod(deployment)["volumes"] if "hostPath" in volume]
 
 
-@pytest.mark.parametrize("service", sorted(SERVICES))
+@pytest.mark.parametrize("service", sorted(SERVICE_NAMES))
 def test_pods_do_not_see_the_cluster(resources: list[dict[str, Any]], service: str) -> None:
     deployment = of_kind(resources, "Deployment")[service]
     assert pod(deployment)["automountServiceAccountToken"] is False
@@ -172,7 +172,7 @@ def test_pods_do_not_see_the_cluster(resources: list[dict[str, Any]], service: s
     assert of_kind(resources, "ServiceAccount")[account]["automountServiceAccountToken"] is False
 
 
-@pytest.mark.parametrize("service", sorted(SERVICES))
+@pytest.mark.parametrize("service", sorted(SERVICE_NAMES))
 def test_pods_are_bounded(resources: list[dict[str, Any]], service: str) -> None:
     deployment = of_kind(resources, "Deployment")[service]
     resource_bounds = container(deployment)["resources"]
@@ -182,7 +182,7 @@ def test_pods_are_bounded(resources: list[dict[str, Any]], service: str) -> None
         assert "emptyDir" not in volume or volume["emptyDir"]["sizeLimit"]
 
 
-@pytest.mark.parametrize("service", sorted(SERVICES))
+@pytest.mark.parametrize("service", sorted(SERVICE_NAMES))
 def test_variables_are_settings_and_lead_to_what_is_there(resources: list[dict[str, Any]], service: str) -> None:
     deployment = of_kind(resources, "Deployment")[service]
     read = settings(deployment, resources)
@@ -201,7 +201,7 @@ def test_variables_are_settings_and_lead_to_what_is_there(resources: list[dict[s
         assert read.token is not None, "off loopback the console wants one"
 
 
-@pytest.mark.parametrize("service", sorted(SERVICES))
+@pytest.mark.parametrize("service", sorted(SERVICE_NAMES))
 def test_kafka_knows_each_service_by_its_name(resources: list[dict[str, Any]], service: str) -> None:
     deployment = of_kind(resources, "Deployment")[service]
     read = settings(deployment, resources)
@@ -220,7 +220,7 @@ def test_kafka_knows_each_service_by_its_name(resources: list[dict[str, Any]], s
     assert read.kafka_password is not None
 
 
-@pytest.mark.parametrize("service", sorted(SERVICES))
+@pytest.mark.parametrize("service", sorted(SERVICE_NAMES))
 def test_probes_ask_the_service_where_it_listens(resources: list[dict[str, Any]], service: str) -> None:
     deployment = of_kind(resources, "Deployment")[service]
     read = settings(deployment, resources)
@@ -243,7 +243,7 @@ def test_probes_ask_the_service_where_it_listens(resources: list[dict[str, Any]]
 
 def test_disruptions_take_one_pod_at_a_time_and_never_block_a_drain(resources: list[dict[str, Any]]) -> None:
     budgets = of_kind(resources, "PodDisruptionBudget")
-    assert set(budgets) == set(SERVICES)
+    assert set(budgets) == set(SERVICE_NAMES)
     for name, budget in budgets.items():
         assert budget["spec"]["maxUnavailable"] == 1
         assert budget["spec"]["selector"]["matchLabels"] == {"app.kubernetes.io/component": name}

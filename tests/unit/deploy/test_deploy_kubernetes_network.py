@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
-from astrolens.commands.serve import SERVICES
+from astrolens.platform.runtime.services import SERVICE_NAMES
 
 from tests.deploy_files import HTTP_PORT, http_port, of_kind, render, settings_of
 
@@ -91,7 +91,7 @@ def test_default_is_no(policies: list[dict[str, Any]]) -> None:
     assert [each["policyTypes"] for each in deny] == [["Ingress", "Egress"]]
 
 
-@pytest.mark.parametrize("service", sorted(SERVICES))
+@pytest.mark.parametrize("service", sorted(SERVICE_NAMES))
 def test_everyone_resolves_names_and_reaches_the_stores(policies: list[dict[str, Any]], service: str) -> None:
     assert lets(policies, "Egress", ours(service), DNS, 53, "UDP")
     for port in (27017, 9000):
@@ -99,14 +99,14 @@ def test_everyone_resolves_names_and_reaches_the_stores(policies: list[dict[str,
     assert not lets(policies, "Egress", ours(service), MONGO, 22)
 
 
-@pytest.mark.parametrize("service", sorted(SERVICES))
+@pytest.mark.parametrize("service", sorted(SERVICE_NAMES))
 def test_kafka_is_for_those_who_read_or_write_events(policies: list[dict[str, Any]], service: str) -> None:
     assert connects(policies, ours(service), ("astrolens", KAFKA), 9093) is (service != "model-server")
     assert not connects(policies, ours(service), ("astrolens", KAFKA), 9090)
 
 
 def test_model_server_answers_analyzer_and_console_only(policies: list[dict[str, Any]]) -> None:
-    callers = {service for service in SERVICES if connects(policies, ours(service), ours("model-server"), 8081)}
+    callers = {service for service in SERVICE_NAMES if connects(policies, ours(service), ours("model-server"), 8081)}
     assert callers == {"analyzer", "console"}
     assert not connects(policies, STRANGER, ours("model-server"), 8081)
     assert not connects(policies, INGRESS, ours("model-server"), 8081)
@@ -115,7 +115,7 @@ def test_model_server_answers_analyzer_and_console_only(policies: list[dict[str,
 def test_console_answers_the_ingress_controller_only(policies: list[dict[str, Any]]) -> None:
     assert connects(policies, INGRESS, ours("console"), 8080)
     assert not connects(policies, STRANGER, ours("console"), 8080)
-    assert not [service for service in SERVICES if connects(policies, ours(service), ours("console"), 8080)]
+    assert not [service for service in SERVICE_NAMES if connects(policies, ours(service), ours("console"), 8080)]
 
 
 @pytest.mark.parametrize("service", sorted(HTTP_PORT))
@@ -127,7 +127,7 @@ def test_prometheus_reaches_everyones_metrics_and_strangers_nobody(
     assert not connects(policies, STRANGER, ours(service), port)
 
 
-@pytest.mark.parametrize("service", sorted(SERVICES))
+@pytest.mark.parametrize("service", sorted(SERVICE_NAMES))
 def test_only_ingestor_and_notifier_reach_the_internet(policies: list[dict[str, Any]], service: str) -> None:
     may = service in {"ingestor", "notifier"}
     assert lets(policies, "Egress", ours(service), "8.8.8.8", 443) is may

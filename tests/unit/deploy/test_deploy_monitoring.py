@@ -6,16 +6,14 @@ import shutil
 import subprocess
 
 import pytest
-from astrolens.commands.serve import SERVICES
-from astrolens.platform.metrics import (
-    AlertMetrics,
-    AnalysisMetrics,
-    BooksMetrics,
-    IngestMetrics,
-    Metrics,
-    ModelMetrics,
-)
-from astrolens.platform.server import HEALTH_PATHS
+from astrolens.console.metrics import BooksMetrics
+from astrolens.inference.analyzer_metrics import AnalysisMetrics
+from astrolens.inference.model_metrics import ModelMetrics
+from astrolens.ingestor.metrics import IngestMetrics
+from astrolens.notifier.metrics import AlertMetrics
+from astrolens.platform.runtime.http_server import HEALTH_PATHS
+from astrolens.platform.runtime.services import SERVICE_NAMES
+from astrolens.platform.telemetry.metrics import Metrics
 from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample
 
@@ -57,7 +55,7 @@ def test_every_service_is_scraped_on_its_port() -> None:
     assert job.get("metrics_path", "/metrics") in HEALTH_PATHS
     settings = settings_of({})
     targets = {config["labels"]["service"]: config["targets"] for config in job["static_configs"]}
-    assert targets == {service: [f"{service}:{http_port(service, settings)}"] for service in SERVICES}
+    assert targets == {service: [f"{service}:{http_port(service, settings)}"] for service in SERVICE_NAMES}
 
 
 def test_rules_ask_for_metrics_that_exist() -> None:
@@ -141,7 +139,7 @@ def test_operator_watches_every_service_once_under_the_names_of_compose() -> Non
         by_service["selector"]["matchExpressions"][0]["values"],
         by_pod["selector"]["matchExpressions"][0]["values"],
     ]
-    assert sorted(name for names in watched for name in names) == sorted(SERVICES)
+    assert sorted(name for names in watched for name in names) == sorted(SERVICE_NAMES)
     for endpoint in (*by_service["endpoints"], *by_pod["podMetricsEndpoints"]):
         assert endpoint["path"] in HEALTH_PATHS
         assert {"targetLabel": "job", "replacement": "astrolens"} in endpoint["relabelings"]

@@ -12,10 +12,10 @@ from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
 from astrolens.inference.analyzer import Analyzer, Picture
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.folder import FolderImageStore
+from astrolens.platform.stores.folder.store import FolderImageStore
 from astrolens.platform.stores.images import cutout_key
 from astrolens.platform.stores.records import Change, Clause
-from astrolens.platform.stores.sqlite import SqliteRecordStore
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
 from tests.unit.inference.tiny_bundle import image_id
 
@@ -256,9 +256,9 @@ async def test_waiting_images_are_offered_again_once(world: World) -> None:
     await world.ingest(800, ago_s=90)
     await world.analyzer.handle([event(800)])
     world.outbox.published.clear()
-    assert await world.analyzer.offer_again(older_than=NOW - timedelta(seconds=20)) == 600
+    assert await world.analyzer.redeliver_stale(older_than=NOW - timedelta(seconds=20)) == 600
     assert {fact.key for fact in world.outbox.published} == {image_id(seed) for seed in range(1, 601)}
-    assert await world.analyzer.offer_again(older_than=NOW - timedelta(seconds=20)) == 0
+    assert await world.analyzer.redeliver_stale(older_than=NOW - timedelta(seconds=20)) == 0
     document = await world.document(7)
     assert (document["offered_at"], document["pending"]) == ("2026-05-01T12:00:00.000250Z", [])
     offered = ImageIngested.model_validate_json(world.outbox.published[0].payload)
@@ -271,7 +271,7 @@ async def test_an_offer_that_is_pending_is_left_to_the_relay(world: World) -> No
     pending = event(1).pending(topic=topics.IMAGES_INGESTED, key=image_id(1))
     push = {"pending": [pending.model_dump(mode="json")]}
     await world.records.apply(Collection.IMAGES, [Change(id=image_id(1), push=push)])
-    assert await world.analyzer.offer_again(older_than=NOW) == 1
+    assert await world.analyzer.redeliver_stale(older_than=NOW) == 1
     assert world.outbox.published == []
     assert len((await world.document(1))["pending"]) == 1
 
@@ -280,7 +280,7 @@ async def test_an_offer_lost_before_its_publication_stays_pending(world: World) 
     await world.ingest(1, ago_s=60)
     world.outbox.dies = True
     with pytest.raises(RuntimeError, match="killed"):
-        await world.analyzer.offer_again(older_than=NOW)
+        await world.analyzer.redeliver_stale(older_than=NOW)
     assert [fact["topic"] for fact in (await world.document(1))["pending"]] == [topics.IMAGES_INGESTED]
 
 
@@ -288,5 +288,5 @@ async def test_the_limit_of_an_offer_is_kept_and_the_oldest_come_first(world: Wo
     await world.ingest(1, ago_s=60)
     await world.ingest(2, ago_s=90)
     await world.ingest(3, ago_s=30)
-    assert await world.analyzer.offer_again(older_than=NOW, limit=2) == 2
+    assert await world.analyzer.redeliver_stale(older_than=NOW, limit=2) == 2
     assert [fact.key for fact in world.outbox.published] == [image_id(2), image_id(1)]

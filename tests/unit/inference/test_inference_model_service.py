@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 from astrolens.inference.batcher import QueueFull
 from astrolens.inference.engine import Engine, Item, Refused, Scored
+from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.model_service import ModelService, describe
 from astrolens.inference.similarity.memory import SimilarityMemory
-from astrolens.platform.condition import Condition
-from astrolens.platform.metrics import Metrics, ModelMetrics
+from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.telemetry.metrics import Metrics
 from astrolens.science.bundle import Bundle
 from astrolens.science.scoring import Scorer
 

@@ -7,7 +7,7 @@ import pytest
 from astrolens.inference.similarity.memory import SimilarityMemory
 from astrolens.inference.similarity.reconciling import Reconciler
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.sqlite import SqliteRecordStore
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 from astrolens.science.bundle import Bundle
 
 from tests.unit.inference.tiny_bundle import DIMENSIONS, image_id

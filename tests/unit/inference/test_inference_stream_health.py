@@ -7,8 +7,9 @@ import pytest
 from astrolens.contracts import examples
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.verdicts import Analysis, Verdict
+from astrolens.inference.analyzer_metrics import AnalysisMetrics
 from astrolens.inference.stream_health import StreamHealth
-from astrolens.platform.metrics import AnalysisMetrics, Metrics
+from astrolens.platform.telemetry.metrics import Metrics
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -14,14 +14,14 @@ from astrolens.contracts.records import Observation, PendingEvent, Receipt
 from astrolens.ingestor.arrivals import Arrival
 from astrolens.ingestor.downloads import Downloads
 from astrolens.ingestor.near_duplicates import NearDuplicateIndex
+from astrolens.ingestor.observer import Observer
 from astrolens.ingestor.ports import Fetched
 from astrolens.ingestor.service import IngestService
-from astrolens.ingestor.telling import Observer
 from astrolens.platform.errors import PermanentError, StoreUnavailable
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.folder import FolderImageStore
+from astrolens.platform.stores.folder.store import FolderImageStore
 from astrolens.platform.stores.records import Change, Query
-from astrolens.platform.stores.sqlite import SqliteRecordStore
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 from astrolens.science.cutouts import Cutout
 from astrolens.science.rejection import ImageRejected
 

@@ -18,7 +18,7 @@ from astrolens.ingestor.sources.folder import FolderSource
 from astrolens.ingestor.sources.pacing import Circuit, TokenBucket
 from astrolens.ingestor.sources.simulated import SimulatedSource
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
-from astrolens.platform.retry import Patience
+from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change
 from astrolens.science.simulation import SimulatedImage, Truth
@@ -58,7 +58,7 @@ def _feeder(ingest: Ingest, source: Any, *, limit: int = 10_000) -> Feeder:
         service=ingest.service,
         records=ingest.records,
         gate=Gate(records=ingest.records, max_in_flight=limit, look_every_s=0.0),
-        patience=Patience(first_s=0.001, longest_s=0.001),
+        retry_policy=RetryPolicy(initial_wait_s=0.001, max_wait_s=0.001),
         report_every_s=0.01,
     )
 

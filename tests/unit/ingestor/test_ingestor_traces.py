@@ -12,8 +12,8 @@ from astrolens.ingestor.gate import Gate
 from astrolens.ingestor.handlers import SubmittedImages
 from astrolens.ingestor.sources.base import Offer, Position, Report
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.tracing import OFF, Tracing
-from astrolens.platform.tracing_otel import OtelTracing
+from astrolens.platform.telemetry.tracing import OFF, Tracing
+from astrolens.platform.telemetry.tracing_otel import OtelTracing
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 

@@ -26,7 +26,7 @@ class FakeChild:
     def exit_code(self) -> int | None:
         return self._lives[min(self.starts, len(self._lives)) - 1]
 
-    def last_words(self) -> str:
+    def last_output_line(self) -> str:
         return "the last words"
 
     def terminate(self) -> None:

@@ -17,14 +17,15 @@ from astrolens.contracts.records import AlertRecord, ImageRecord, PendingEvent
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier.alerting import AlertService
 from astrolens.notifier.channels import DeliveryFailed
+from astrolens.notifier.metrics import AlertMetrics
 from astrolens.notifier.packets import decode_packet
 from astrolens.platform.errors import BusUnavailable
-from astrolens.platform.metrics import AlertMetrics, Metrics
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.folder import FolderImageStore
+from astrolens.platform.stores.folder.store import FolderImageStore
 from astrolens.platform.stores.images import cutout_key
 from astrolens.platform.stores.records import Change
-from astrolens.platform.stores.sqlite import SqliteRecordStore
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
+from astrolens.platform.telemetry.metrics import Metrics
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 JPEG = examples.alert().cutout or b""

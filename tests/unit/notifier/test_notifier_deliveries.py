@@ -11,8 +11,8 @@ from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier import deliveries
 from astrolens.notifier.deliveries import Courier, DeliveryBook, plan
 from astrolens.notifier.texts import Notice
-from astrolens.platform.condition import Condition
 from astrolens.platform.errors import StoreUnavailable
+from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
 
 from tests.unit.notifier.notifier_fakes import JPEG, FakeChannel, World, image

@@ -8,8 +8,8 @@ from astrolens.contracts import topics
 from astrolens.contracts.alerts import HEARTBEAT_INTERVAL_S, Heartbeat
 from astrolens.contracts.records import Books, Outcome
 from astrolens.notifier.heartbeat import PublicHeartbeat
-from astrolens.platform.condition import Condition
 from astrolens.platform.errors import StoreUnavailable
+from astrolens.platform.runtime.condition import Condition
 
 from tests.unit.notifier.notifier_fakes import FakePublisher, World, image
 

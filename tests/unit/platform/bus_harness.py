@@ -9,14 +9,14 @@ from astrolens.contracts.events import ImageIngested
 from astrolens.contracts.records import DeadLetter
 from astrolens.platform.bus import Refusal, create_bus
 from astrolens.platform.errors import AstroLensError
-from astrolens.platform.metrics import Metrics
-from astrolens.platform.retry import Patience
+from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Query
+from astrolens.platform.telemetry.metrics import Metrics
 
 from tests.unit.platform.platform_fakes import TOPIC, Consumer, FlakyRecords, Published, attach, settings
 
-HASTY = Patience(first_s=0.001, longest_s=0.002, total_s=0.05)
+HASTY = RetryPolicy(initial_wait_s=0.001, max_wait_s=0.002, timeout_s=0.05)
 DLQ = topics.dead_letter_topic(TOPIC)
 
 
@@ -30,7 +30,7 @@ class Harness:
             service="analyzer",
             records=records,
             metrics=self.metrics,
-            patience=options.pop("patience", HASTY),
+            retry_policy=options.pop("retry_policy", HASTY),
             breaker=options.pop("breaker", None),
         )
         self.records = records

@@ -16,7 +16,7 @@ from astrolens.platform.bus import Bus
 from astrolens.platform.errors import BusUnavailable, StoreUnavailable
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.sqlite import SqliteRecordStore
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
 TOPIC = topics.IMAGES_INGESTED
 

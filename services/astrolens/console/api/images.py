@@ -14,7 +14,7 @@ from astrolens.console.problems import Problem, responses
 from astrolens.console.queries import Sort
 from astrolens.console.repair import AnalyzeAgain
 from astrolens.console.views import ImageDetail, ImagePage, SimilarImages
-from astrolens.platform.tracing import TRACEPARENT
+from astrolens.platform.telemetry.tracing import TRACEPARENT
 
 router = APIRouter(tags=["images"])
 

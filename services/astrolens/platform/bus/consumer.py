@@ -12,18 +12,19 @@ from pydantic import ValidationError
 
 from astrolens.contracts.events import Event
 from astrolens.contracts.records import Reason
-from astrolens.platform.condition import Condition
-from astrolens.platform.dead_letters import Breaker, DeadLetters, RawRecord
+from astrolens.platform.bus.dead_letters import CircuitBreaker, DeadLetters
 from astrolens.platform.errors import PermanentError, TransientError
-from astrolens.platform.metrics import Metrics
-from astrolens.platform.retry import Patience, retry
-from astrolens.platform.tracing import OFF, Tracing, failed, key_of, log_fields
+from astrolens.platform.kafka_record import KafkaRecord
+from astrolens.platform.retry import RetryPolicy, retry
+from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.telemetry.metrics import Metrics
+from astrolens.platform.telemetry.tracing import OFF, Tracing, failed, key_of, log_fields
 
 E = TypeVar("E", bound=Event)
 
 HANDLER_TIMEOUT_S = 180.0
 """Longest call of a handler; with the patience of a batch it stays below Kafka's poll interval of 300 s."""
-BATCH_PATIENCE = Patience(total_s=240.0)
+BATCH_RETRY = RetryPolicy(timeout_s=240.0)
 """A batch is tried again in place this long; then it is given back and comes again. Seeking back at once, without
 a pause, would read the same records thousands of times a second."""
 
@@ -60,13 +61,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class _Delivery(Generic[E]):
-    record: RawRecord
+    record: KafkaRecord
     event: E
 
 
 @dataclass(frozen=True)
-class _Burial:
-    record: RawRecord
+class _DeadLettered:
+    record: KafkaRecord
     error_type: str
     error: str
     refusal: Refusal | None = None
@@ -76,7 +77,7 @@ class _Burial:
 class _Work(Generic[E]):
     """What is left to do of a batch; it survives attempts, so that a retry goes on where the last one stopped."""
 
-    burials: deque[_Burial] = field(default_factory=deque)
+    unusable: deque[_DeadLettered] = field(default_factory=deque)
     groups: list[list[_Delivery[E]]] = field(default_factory=list)
 
 
@@ -91,11 +92,11 @@ class BatchConsumer(Generic[E]):
         handler: Handler[E],
         on_refused: OnRefused | None,
         dead_letters: DeadLetters,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         condition: Condition,
         metrics: Metrics,
         stopping: asyncio.Event,
-        patience: Patience = BATCH_PATIENCE,
+        retry_policy: RetryPolicy = BATCH_RETRY,
         handler_timeout_s: float = HANDLER_TIMEOUT_S,
         progress: Progress | None = None,
         tracing: Tracing = OFF,
@@ -114,17 +115,17 @@ class BatchConsumer(Generic[E]):
         metrics.retries.labels(stage=topic)
         metrics.settled.labels(stage=topic, outcome="dead_lettered")
         self._stopping = stopping
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._handler_timeout_s = handler_timeout_s
         self._tracing = tracing
         self._group = group
 
-    async def consume(self, records: Sequence[RawRecord]) -> None:
+    async def consume(self, records: Sequence[KafkaRecord]) -> None:
         """Settle every record.
 
         Raises:
-            TransientError: Patience or the service ended before something came back; nothing may be acknowledged.
-            BreakerOpen: Too many dead letters; nothing may be acknowledged and the service must stop.
+            TransientError: RetryPolicy or the service ended before something came back; nothing may be acknowledged.
+            TooManyDeadLetters: Too many dead letters; nothing may be acknowledged and the service must stop.
         """
         self.progress.in_hand = len(records)
         self.progress.tick()
@@ -135,7 +136,7 @@ class BatchConsumer(Generic[E]):
             with self._tracing.consuming(self.topic, self._group, records):
                 await retry(
                     lambda: self._settle(work),
-                    patience=self._patience,
+                    retry_policy=self._retry_policy,
                     stopping=self._stopping,
                     on_failure=self._report,
                 )
@@ -143,10 +144,10 @@ class BatchConsumer(Generic[E]):
             self.progress.in_hand = 0
             self.progress.tick()
         self.progress.processed += len(records)
-        if self._condition.well(self.topic):
+        if self._condition.clear_issue(self.topic):
             _log.info("works again", topic=self.topic)
 
-    def _read(self, records: Sequence[RawRecord]) -> _Work[E]:
+    def _read(self, records: Sequence[KafkaRecord]) -> _Work[E]:
         work: _Work[E] = _Work()
         readable: list[_Delivery[E]] = []
         for record in records:
@@ -156,9 +157,11 @@ class BatchConsumer(Generic[E]):
                         value.decode()
                 event = self._event.model_validate_json(record.value or b"")
             except UnicodeDecodeError as error:
-                work.burials.append(_Burial(record, "unreadable-header", f"a header is not UTF-8: {error.reason}"))
+                work.unusable.append(
+                    _DeadLettered(record, "unreadable-header", f"a header is not UTF-8: {error.reason}")
+                )
             except ValidationError as error:
-                work.burials.append(_Burial(record, *_explain(error)))
+                work.unusable.append(_DeadLettered(record, *_explain(error)))
             else:
                 readable.append(_Delivery(record, event))
         if readable:
@@ -166,10 +169,10 @@ class BatchConsumer(Generic[E]):
         return work
 
     async def _settle(self, work: _Work[E]) -> None:
-        while work.burials or work.groups:
-            while work.burials:
-                await self._bury(work.burials[0])
-                work.burials.popleft()
+        while work.unusable or work.groups:
+            while work.unusable:
+                await self._dead_letter(work.unusable[0])
+                work.unusable.popleft()
             if work.groups:
                 await self._handle(work)
 
@@ -186,7 +189,7 @@ class BatchConsumer(Generic[E]):
                 middle = len(group) // 2
                 work.groups += [group[middle:], group[:middle]]
             else:
-                work.burials.append(self._poisonous(group[0], error))
+                work.unusable.append(self._poisonous(group[0], error))
             return
         finally:
             self.progress.tick()
@@ -197,7 +200,9 @@ class BatchConsumer(Generic[E]):
         for delivery in group:
             refusal = refused.get(id(delivery.event)) or by_id.get(delivery.event.event_id)
             if refusal is not None:
-                work.burials.append(_Burial(delivery.record, refusal.reason.code, refusal.reason.detail, refusal))
+                work.unusable.append(
+                    _DeadLettered(delivery.record, refusal.reason.code, refusal.reason.detail, refusal)
+                )
         self._count_done(group, refused=len(refusals))
 
     async def _call(self, events: Sequence[E]) -> Sequence[Refusal]:
@@ -209,31 +214,31 @@ class BatchConsumer(Generic[E]):
             sentence = f"took longer than {self._handler_timeout_s:g} s" if bound.expired() else f"failed: {error!r}"
             raise TransientError(f"handling {self.topic} {sentence}") from error
 
-    def _poisonous(self, delivery: _Delivery[E], error: Exception) -> _Burial:
+    def _poisonous(self, delivery: _Delivery[E], error: Exception) -> _DeadLettered:
         if isinstance(error, PermanentError):
             reason = error.reason
         else:
             # Logged with its trace here and nowhere else: the dead letter keeps only the sentence.
             _log.error("a record cannot be handled", topic=self.topic, event_id=delivery.event.event_id, exc_info=error)
             reason = Reason(code="handler-failed", detail=f"{type(error).__name__}: {error}"[:500])
-        return _Burial(delivery.record, reason.code, reason.detail, Refusal(delivery.event, reason))
+        return _DeadLettered(delivery.record, reason.code, reason.detail, Refusal(delivery.event, reason))
 
-    async def _bury(self, burial: _Burial) -> None:
-        await self._dead_letters.bury(burial.record, error_type=burial.error_type, error=burial.error)
-        if burial.refusal is not None:
-            await self._settle_refused(burial.refusal)
+    async def _dead_letter(self, dead: _DeadLettered) -> None:
+        await self._dead_letters.put(dead.record, error_type=dead.error_type, error=dead.error)
+        if dead.refusal is not None:
+            await self._settle_refused(dead.refusal)
         self.progress.tick()
         self._metrics.settled.labels(stage=self.topic, outcome="dead_lettered").inc()
-        self._condition.error(f"dead-lettered a record of {self.topic}: {burial.error}")
-        key = key_of(burial.record)
-        failed(key, burial.error_type)
+        self._condition.record_error(f"dead-lettered a record of {self.topic}: {dead.error}")
+        key = key_of(dead.record)
+        failed(key, dead.error_type)
         _log.warning(
             "dead-lettered a record",
-            topic=burial.record.topic,
-            partition=burial.record.partition,
-            offset=burial.record.offset,
-            error_type=burial.error_type,
-            error=burial.error,
+            topic=dead.record.topic,
+            partition=dead.record.partition,
+            offset=dead.record.offset,
+            error_type=dead.error_type,
+            error=dead.error,
             **log_fields(key),
         )
 
@@ -246,7 +251,7 @@ class BatchConsumer(Generic[E]):
             raise
         except Exception as error:  # noqa: BLE001 - the dead letter is kept; one bad record must not block its topic
             _log.error("a dead-lettered event is not settled", event_id=refusal.event.event_id, exc_info=error)
-            self._condition.error(f"a dead-lettered event of {self.topic} is not settled: {error}")
+            self._condition.record_error(f"a dead-lettered event of {self.topic} is not settled: {error}")
 
     def _count_done(self, group: Sequence[_Delivery[E]], *, refused: int) -> None:
         self._breaker.note_used(len(group) - refused)
@@ -255,7 +260,7 @@ class BatchConsumer(Generic[E]):
     def _report(self, error: TransientError) -> None:
         self.progress.tick()
         self._metrics.retries.labels(stage=self.topic).inc()
-        if self._condition.trouble(self.topic, str(error)):
+        if self._condition.set_issue(self.topic, str(error)):
             _log.warning("waits for something that is away", topic=self.topic, error=str(error))
 
 

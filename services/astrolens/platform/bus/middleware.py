@@ -8,9 +8,9 @@ from typing import Any
 from faststream import BaseMiddleware
 from faststream.exceptions import IgnoredException
 
-from astrolens.platform.dead_letters import RawRecord
+from astrolens.platform.kafka_record import KafkaRecord
 
-Settle = Callable[[Sequence[RawRecord], Exception], Awaitable[None]]
+Settle = Callable[[Sequence[KafkaRecord], Exception], Awaitable[None]]
 """Settles records that never reached a handler, or raises so that they are seen again."""
 
 

@@ -5,7 +5,7 @@ import binascii
 
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import PermanentError
-from astrolens.platform.tracing import TRACEPARENT
+from astrolens.platform.telemetry.tracing import TRACEPARENT
 
 
 def body_of(event: PendingEvent) -> bytes:

@@ -40,7 +40,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def fits(document: "Document", clause: "Clause") -> bool:
+def matches(document: "Document", clause: "Clause") -> bool:
     """Whether a document fulfils a clause. An absent value fulfils only `ne`, `eq None` and `exists False`."""
     value = get_path(document, clause.field)
     match clause.op:
@@ -56,7 +56,7 @@ def fits(document: "Document", clause: "Clause") -> bool:
             return value is not None and bool(_COMPARISONS[comparison](value, clause.value))
 
 
-def changed(document: "Document", change: "Change") -> "Document":
+def apply_change(document: "Document", change: "Change") -> "Document":
     """The document after a change; the one given stays as it is."""
     result = dict(document)
     for path, value in change.set.items():

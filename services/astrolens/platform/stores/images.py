@@ -1,22 +1,12 @@
 """The image-store port: immutable bytes under content-addressed keys."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from astrolens.platform.errors import PermanentError
 
 ORIGINALS = "originals/"
 CUTOUTS = "cutouts/"
-
-
-@dataclass(frozen=True)
-class S3Options:
-    """What an S3 store needs beside its URL. Keys given here win over those of the URL."""
-
-    access_key: str = field(default="", repr=False)
-    secret_key: str = field(default="", repr=False)
-    public_url: str = ""
 
 
 class ImageStore(Protocol):
@@ -84,7 +74,7 @@ class Expiry(Protocol):
     async def mark_expendable(self, keys: Sequence[str]) -> None:
         """Let the rule take these originals once they are old enough."""
 
-    async def keep(self, keys: Sequence[str]) -> None:
+    async def unmark_expendable(self, keys: Sequence[str]) -> None:
         """Take the mark back; where there is none, nothing happens."""
 
 

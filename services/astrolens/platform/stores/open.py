@@ -6,10 +6,11 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from astrolens.platform.errors import ConfigurationError
-from astrolens.platform.stores.folder import FolderImageStore
-from astrolens.platform.stores.images import ImageStore, S3Options
+from astrolens.platform.settings import S3Options
+from astrolens.platform.stores.folder.store import FolderImageStore
+from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import RecordStore
-from astrolens.platform.stores.sqlite import SqliteRecordStore
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
 
 def record_store(url: str) -> RecordStore:
@@ -23,7 +24,7 @@ def record_store(url: str) -> RecordStore:
         return SqliteRecordStore(_local_path("ASTROLENS_RECORDS_URL", url, parts.netloc, parts.path))
     if parts.scheme in {"mongodb", "mongodb+srv"}:
         with _extra("ASTROLENS_RECORDS_URL"):
-            from astrolens.platform.stores.mongo import MongoRecordStore  # noqa: PLC0415 - an optional dependency
+            from astrolens.platform.stores.mongo.store import MongoRecordStore  # noqa: PLC0415 - an optional dependency
         return MongoRecordStore(url)
     raise ConfigurationError(
         f"ASTROLENS_RECORDS_URL: no record store serves {parts.scheme!r}://; use sqlite:///file or mongodb://host/name"
@@ -53,7 +54,7 @@ def image_store(url: str, options: S3Options | None = None) -> ImageStore:
 
 def _s3(parts: SplitResult, options: S3Options) -> ImageStore:
     with _extra("ASTROLENS_IMAGES_URL"):
-        from astrolens.platform.stores.s3 import S3ImageStore  # noqa: PLC0415 - an optional dependency
+        from astrolens.platform.stores.s3.store import S3ImageStore  # noqa: PLC0415 - an optional dependency
     user, _, endpoint = parts.netloc.rpartition("@")
     access_key, _, secret_key = (unquote(part) for part in user.partition(":"))
     bucket = parts.path.strip("/")

@@ -39,12 +39,16 @@ class Order:
 
 @dataclass(frozen=True)
 class Query:
-    """A page to find. `after` is the cursor that the page before gave."""
+    """A page to find. `after` is the cursor that the page before gave.
+
+    With `fields`, documents hold only these dotted paths and their key; without, all but the binary fields.
+    """
 
     where: tuple[Clause, ...] = ()
     order: Order | None = None
     limit: int = 100
     after: str | None = None
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,214 @@
+"""The command line: `astrolens COMMAND`. Its own errors are one sentence, never a traceback.
+
+Exit codes: 0 done, 1 something failed, 2 the configuration or the call is wrong.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="astrolens",
+    help="Watches the sky by itself: survey images in, calibrated verdicts and alerts out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+alerts_app = typer.Typer(help="Alerts as they are raised.", no_args_is_help=True)
+account_app = typer.Typer(help="Accounts of people, for a console that others can reach.", no_args_is_help=True)
+topics_app = typer.Typer(help="Topics of a real Kafka.", no_args_is_help=True)
+app.add_typer(alerts_app, name="alerts")
+app.add_typer(account_app, name="account")
+app.add_typer(topics_app, name="topics")
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", envvar="ASTROLENS_URL", help="The console to talk to; default the one of the settings."),
+]
+Token = Annotated[
+    str | None, typer.Option("--token", envvar="ASTROLENS_TOKEN", show_envvar=True, help="Needed off loopback.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people.")]
+
+
+@app.command()
+def up(
+    sources: Annotated[
+        str | None, typer.Option(help="Comma-separated sources (simulated, sdss, folder), or none.")
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the console in a browser.")] = False,
+) -> None:
+    """Start everything on this machine and keep it running until Ctrl-C."""
+    from astrolens.local.supervisor import up as start
+    from astrolens.platform.settings import load_settings
+
+    settings = load_settings(**_given(sources=sources))
+    raise typer.Exit(start(settings, open_browser=settings.open_browser and not no_browser))
+
+
+@app.command()
+def down() -> None:
+    """Stop what runs on this home (ASTROLENS_HOME)."""
+    from astrolens.local.supervisor import down as stop
+    from astrolens.platform.settings import load_settings
+
+    raise typer.Exit(stop(load_settings()))
+
+
+@app.command()
+def serve(
+    service: Annotated[str, typer.Argument(help="ingestor, model-server, analyzer, notifier or console.")],
+) -> None:
+    """Run one service: what a container does."""
+    from astrolens.cli.serve import serve as run
+
+    raise typer.Exit(run(service))
+
+
+@app.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="A folder (with all below it), an image, or a CSV that names files.")],
+    survey: Annotated[str | None, typer.Option(help="Survey of images whose CSV row names none, such as sdss.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when every file is settled.")] = False,
+    batch: Annotated[
+        str | None, typer.Option(help="Name of this batch: the same file offered twice under it arrives once.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=256, help="Files a request.")] = 64,
+    patience_s: Annotated[
+        float, typer.Option("--patience", min=1, help="Seconds to try again while the console does not answer.")
+    ] = 180.0,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Feed images into a running AstroLens; whatever is no image ends rejected, with its reason."""
+    from astrolens.cli.ingest import Options
+    from astrolens.cli.ingest import ingest as run
+
+    options = Options(
+        survey=survey, wait=wait, batch=batch, batch_size=batch_size, patience_s=patience_s, as_json=as_json
+    )
+    raise typer.Exit(run(path, options, url=url, token=token))
+
+
+@app.command()
+def status(as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
+    """The books, the services, the sources, the model."""
+    from astrolens.cli.show import status as run
+
+    run(as_json=as_json, url=url, token=token)
+
+
+@app.command()
+def candidates(
+    as_json: AsJson = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most candidates.")] = 20,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Images whose verdict is not ordinary, the strangest first."""
+    from astrolens.cli.show import candidates as run
+
+    run(as_json=as_json, limit=limit, url=url, token=token)
+
+
+@alerts_app.command()
+def tail(
+    as_json: AsJson = False,
+    since: Annotated[
+        str | None, typer.Option(help="From this time on: 2026-01-31T20:00, or 30m, 12h, 7d ago; default from now on.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Wait for more, or end after what is there.")
+    ] = True,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Alerts as they are raised, one a line, until Ctrl-C."""
+    from astrolens.cli.show import tail as run
+
+    run(as_json=as_json, since=since, follow=follow, url=url, token=token)
+
+
+@app.command()
+def doctor() -> None:
+    """Look for what is wrong on this machine, one sentence a finding."""
+    from astrolens.cli.doctor import doctor as run
+
+    raise typer.Exit(run())
+
+
+@account_app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Name to log in with.")],
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from a pipe.")] = False,
+) -> None:
+    """Add an account, or give one a new password."""
+    from astrolens.cli.accounts import add as run
+
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else _ask_password()
+    run(name, password)
+
+
+@account_app.command(name="list")
+def list_accounts() -> None:
+    """Name all accounts."""
+    from astrolens.cli.accounts import names
+
+    for name in names():
+        typer.echo(name)
+
+
+@account_app.command()
+def remove(name: Annotated[str, typer.Argument(help="Name of the account.")]) -> None:
+    """Remove an account; its sessions end."""
+    from astrolens.cli.accounts import remove as run
+
+    raise typer.Exit(run(name))
+
+
+@topics_app.command()
+def create(
+    file: Annotated[Path, typer.Option(help="The file that declares them.")] = Path("deploy/kafka/topics.yaml"),
+    replicas: Annotated[int, typer.Option(min=1, max=32, help="Copies of each record; 3 in production.")] = 1,
+) -> None:
+    """Make the declared topics that are missing; those that are there stay as they are."""
+    from astrolens.cli.topics import create as run
+
+    run(file, replicas=replicas)
+
+
+@app.command()
+def version() -> None:
+    """The version of this package."""
+    from astrolens import __version__
+
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        app()
+    except Exception as error:
+        from astrolens.platform.errors import AstroLensError, ConfigurationError
+
+        if not isinstance(error, AstroLensError):
+            raise
+        typer.echo(f"astrolens: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def _ask_password() -> str:
+    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""`astrolens doctor`: each check one sentence; what is wrong says what to do."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from astrolens.cli.console_client import ConsoleUnreachable, Refused, connect, get
+from astrolens.console.books import Bookkeeper
+from astrolens.console.model_client import ModelClient
+from astrolens.local import preflight
+from astrolens.local.supervisor import running_pid
+from astrolens.platform.errors import AstroLensError
+from astrolens.platform.runtime.services import SERVICE_NAMES
+from astrolens.platform.settings import Settings, load_settings
+from astrolens.platform.stores.open import image_store, record_store
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence, and whether it is well."""
+
+    well: bool
+    sentence: str
+
+
+def doctor() -> int:
+    """Print every finding; 1 where something is wrong."""
+    out = Console(highlight=False)
+    wrong = 0
+    for finding in examine(load_settings()):
+        wrong += not finding.well
+        mark = "[green]ok[/green]   " if finding.well else "[red]wrong[/red]"
+        out.print(mark, end=" ")
+        out.print(finding.sentence, markup=False, soft_wrap=True)
+    out.print(
+        "everything looks well" if not wrong else f"{wrong} things need a hand" if wrong > 1 else "1 thing needs a hand"
+    )
+    return 1 if wrong else 0
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every finding on this machine."""
+    home = settings.home
+    yield _tried(lambda: preflight.check_home(home), f"the home folder {home} can be written")
+    if home.is_dir():
+        room = f"the disk of {home} has more than {settings.min_free_disk_mib} MiB free"
+        yield _tried(lambda: preflight.check_disk(home, settings.min_free_disk_mib), room)
+    yield _tried(lambda: preflight.check_bundle(settings.bundle), f"the model bundle {settings.bundle.name} is whole")
+    pid = running_pid(home) if home.is_dir() else None
+    yield from _stores(settings)
+    if pid is None:
+        yield Finding(well=True, sentence=f"nothing runs on {home}; `astrolens up` starts it")
+        yield from _ports(settings)
+    else:
+        yield Finding(well=True, sentence=f"AstroLens runs on {home} (process {pid})")
+        yield from _running(settings)
+
+
+def _tried(check: Callable[[], None], sentence: str) -> Finding:
+    try:
+        check()
+    except AstroLensError as error:
+        return Finding(well=False, sentence=str(error))
+    return Finding(well=True, sentence=sentence)
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    try:
+        wanted = preflight.ports(settings)
+    except AstroLensError as error:
+        yield Finding(well=False, sentence=str(error))
+        return
+    faults = [
+        finding
+        for name, host, port in wanted
+        if not (finding := _tried(lambda n=name, h=host, p=port: preflight.check_port(n, h, p), "")).well  # type: ignore[misc]
+    ]
+    ports = ", ".join(str(port) for _, _, port in wanted)
+    yield from faults or [Finding(well=True, sentence=f"the ports {ports} are free")]
+
+
+def _stores(settings: Settings) -> Iterator[Finding]:
+    async def look() -> list[Finding]:
+        found = []
+        for name, build in (
+            ("record", lambda: record_store(settings.records_url)),
+            ("image", lambda: image_store(settings.images_url, settings.s3_options)),
+        ):
+            try:
+                store = build()
+                await store.open()
+                try:
+                    await store.ping()
+                finally:
+                    await store.close()
+            except AstroLensError as error:
+                found.append(Finding(well=False, sentence=f"the {name} store does not serve: {error}"))
+            else:
+                found.append(Finding(well=True, sentence=f"the {name} store serves"))
+        return found
+
+    yield from asyncio.run(look())
+
+
+def _running(settings: Settings) -> Iterator[Finding]:
+    logs = settings.home / "logs"
+    try:
+        with connect(None, None) as client:
+            get(client, "/api/health")
+    except (Refused, ConsoleUnreachable) as error:
+        yield Finding(well=False, sentence=f"the console does not serve: {error}; look into {logs / 'console.log'}")
+    try:
+        status = asyncio.run(_status(settings))
+    except AstroLensError as error:
+        yield Finding(well=False, sentence=f"the books cannot be read: {error}")
+    else:
+        yield from judge(status, logs=str(logs))
+
+
+async def _status(settings: Settings) -> dict[str, Any]:
+    """The status from the stores themselves: it needs neither the console nor a login."""
+    records, model = record_store(settings.records_url), ModelClient(settings.inference_address)
+    await records.open()
+    try:
+        return (await Bookkeeper(records=records, model=model).status()).model_dump(mode="json")
+    finally:
+        await model.close()
+        await records.close()
+
+
+def judge(status: dict[str, Any], *, logs: str) -> Iterator[Finding]:
+    """What the status of a running system says.
+
+    Args:
+        status: The object of `GET /api/status`.
+        logs: The folder to look into.
+    """
+    for service in sorted(SERVICE_NAMES):
+        view = status["services"].get(service)
+        if view is None:
+            yield Finding(well=False, sentence=f"{service} has never reported: look into {logs}/{service}.log")
+        elif view["state"] == "running":
+            yield Finding(well=True, sentence=f"{service} runs, last heard {view['silent_s']:.0f} s ago")
+        else:
+            why = view["detail"] or "it does not say why"
+            yield Finding(well=False, sentence=f"{service} is {view['state']} ({why}): look into {logs}/{service}.log")
+    model = status["model"]
+    if model["state"] == "ready":
+        yield Finding(well=True, sentence=f"the model {model['name']} is loaded")
+    else:
+        yield Finding(
+            well=False, sentence=f"no model answers: {model.get('detail')}; look into {logs}/model-server.log"
+        )
+    settled = sum(status[key] for key in ("analyzed", "duplicates", "rejected", "dead_lettered", "in_flight"))
+    balanced = settled == status["received"]
+    counts = f"{status['received']} received, {status['in_flight']} in flight"
+    yield Finding(
+        well=balanced,
+        sentence=f"the books balance: {counts}"
+        if balanced
+        else f"the books do not balance: {counts}, but {settled} accounted for; please report this with {logs}",
+    )
+    if letters := status["dead_letters_open"]:
+        yield Finding(well=False, sentence=f"{letters} dead letters wait for a decision: see the console's System page")
+    for name, source in status["sources"].items():
+        if source["state"] in {"unreachable", "misconfigured"}:
+            yield Finding(well=False, sentence=f"the source {name} is {source['state']}: {source['detail']}")

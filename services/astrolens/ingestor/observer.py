@@ -1,0 +1,85 @@
+"""What the ingestor tells Prometheus: arrivals, fetches, settlements, sources, archives and the decoding sandbox."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from astrolens.contracts.records import Outcome, Receipt, SourceStatus
+from astrolens.ingestor.arrivals import Arrival, Settlement
+from astrolens.ingestor.metrics import IngestMetrics
+from astrolens.platform.telemetry.label_limiter import LabelLimiter
+from astrolens.platform.telemetry.metrics import Stage
+
+
+class Observer(Protocol):
+    """Told what happens to arrivals."""
+
+    def received(self, receipts: Sequence[Receipt]) -> None:
+        """These receipts are new in the books."""
+
+    def fetched(self, arrivals: Sequence[Arrival], now: datetime) -> None:
+        """The bytes of these arrivals, which were only addresses, are here."""
+
+    def settled(self, settlements: Sequence[Settlement], now: datetime) -> None:
+        """These were settled."""
+
+
+class NullObserver:
+    """Nobody is told."""
+
+    def received(self, receipts: Sequence[Receipt]) -> None:
+        """See `Observer`."""
+
+    def fetched(self, arrivals: Sequence[Arrival], now: datetime) -> None:
+        """See `Observer`."""
+
+    def settled(self, settlements: Sequence[Settlement], now: datetime) -> None:
+        """See `Observer`."""
+
+
+class PrometheusObserver:
+    """Tells the metrics."""
+
+    def __init__(self, metrics: IngestMetrics) -> None:
+        self._metrics = metrics
+        self._reason = LabelLimiter(most=64)
+        for outcome in Outcome:
+            if outcome is not Outcome.RECEIVED:
+                metrics.shared.settled.labels(Stage.INGEST, outcome.value)
+
+    def received(self, receipts: Sequence[Receipt]) -> None:
+        """See `Observer`. What its source could not use comes settled."""
+        self._metrics.shared.received.labels(Stage.INGEST).inc(len(receipts))
+        for receipt in receipts:
+            if receipt.observation.observed_at is not None:
+                age_s = (receipt.received_at - receipt.observation.observed_at).total_seconds()
+                self._metrics.observation_age.labels(receipt.source).observe(max(age_s, 0.0))
+            if receipt.outcome is not Outcome.RECEIVED:
+                self._count(receipt.outcome, None if receipt.reason is None else receipt.reason.code)
+
+    def fetched(self, arrivals: Sequence[Arrival], now: datetime) -> None:
+        """See `Observer`."""
+        for arrival in arrivals:
+            self._metrics.shared.latency.labels(Stage.FETCH).observe(_since(arrival.receipt, now))
+
+    def settled(self, settlements: Sequence[Settlement], now: datetime) -> None:
+        """See `Observer`."""
+        shared = self._metrics.shared
+        for one in settlements:
+            self._count(one.outcome, None if one.reason is None else one.reason.code)
+            waited_s = _since(one.arrival.receipt, now)
+            shared.latency.labels(Stage.INGEST).observe(waited_s)
+            shared.stage_seconds.labels(Stage.INGEST).observe(waited_s)
+
+    def source(self, status: SourceStatus) -> None:
+        """How a source is."""
+        self._metrics.show_source(status.source, status.state)
+
+    def _count(self, outcome: Outcome, reason: str | None) -> None:
+        self._metrics.shared.settled.labels(Stage.INGEST, outcome.value).inc()
+        if reason is not None:
+            self._metrics.refused.labels(self._reason(reason)).inc()
+
+
+def _since(receipt: Receipt, now: datetime) -> float:
+    return max(0.0, (now - receipt.received_at).total_seconds())

@@ -1,0 +1,1 @@
+"""The life of a service: start, tasks, periodic work, health, heartbeat, condition, shutdown."""

@@ -1,0 +1,93 @@
+"""What an orchestrator asks: does it live (`/livez`), can it work (`/readyz`), what does it count (`/metrics`)."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import monotonic
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from astrolens.platform.bus.consumer import Progress
+from astrolens.platform.errors import AstroLensError
+from astrolens.platform.runtime.condition import Condition
+
+STUCK_AFTER_S = 120.0
+"""A consumer with waiting records that did nothing for so long is stuck. A store that is away is no reason: every
+retry counts as a sign of life, and a restart would not bring the store back."""
+
+Check = Callable[[], Awaitable[None]]
+"""Raises an `AstroLensError` when something is away."""
+
+
+class Liveness:
+    """Judges consumer progress. Idle is alive; waiting records without progress are not."""
+
+    def __init__(
+        self,
+        consumers: Callable[[], Sequence[tuple[str, Progress]]],
+        waiting: Callable[[], Awaitable[Mapping[str, int]]],
+        *,
+        stuck_after_s: float = STUCK_AFTER_S,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._consumers = consumers
+        self._waiting = waiting
+        self._stuck_after_s = stuck_after_s
+        self._clock = clock
+        self._waiting_since: dict[str, float] = {}
+
+    async def reason(self) -> str | None:
+        """One sentence when a consumer is stuck, else None. Call it regularly: it remembers since when records wait."""
+        now = self._clock()
+        lag = await self._waiting()
+        stuck: list[str] = []
+        for topic, progress in self._consumers():
+            waiting = progress.in_hand or lag.get(topic, 0)
+            if not waiting:
+                self._waiting_since.pop(topic, None)
+                continue
+            since = progress.last_s
+            if not progress.in_hand:
+                since = max(since, self._waiting_since.setdefault(topic, now))
+            if now - since > self._stuck_after_s:
+                stuck.append(f"{topic}: {waiting} records wait and nothing has happened for {now - since:.0f} s")
+        return "; ".join(stuck) or None
+
+
+def health_app(
+    *, registry: CollectorRegistry, condition: Condition, liveness: Liveness, checks: Mapping[str, Check]
+) -> Starlette:
+    """The health endpoints of one service.
+
+    Args:
+        registry: What `/metrics` shows.
+        condition: Troubles that `/readyz` tells.
+        liveness: The judge behind `/livez`.
+        checks: What must answer for the service to be ready, by name.
+    """
+
+    async def livez(_: Request) -> Response:
+        reason = await liveness.reason()
+        return JSONResponse({"alive": reason is None, "reason": reason}, status_code=503 if reason else 200)
+
+    async def readyz(_: Request) -> Response:
+        problems = {name: problem for name, check in checks.items() if (problem := await _problem(check))}
+        ready = not problems and condition.state == "running"
+        body = {"ready": ready, "state": condition.state, "detail": condition.detail, "problems": problems}
+        return JSONResponse(body, status_code=200 if ready else 503)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
+
+
+async def _problem(check: Check) -> str | None:
+    try:
+        await check()
+    except AstroLensError as error:
+        return str(error)
+    return None

@@ -1,0 +1,1 @@
+"""The image store in a folder, for a single machine."""

@@ -1,0 +1,1 @@
+"""The record store on MongoDB 7 or 8."""

@@ -1,0 +1,149 @@
+"""Collections, indexes and tallies in MongoDB, made from the declarations."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pymongo
+from pymongo import ASCENDING, IndexModel, InsertOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import CollectionInvalid, OperationFailure
+
+from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.stores.collections import DECLARATIONS, Collection, Declaration
+from astrolens.platform.stores.mongo.codec import path_of, tally_key
+from astrolens.platform.stores.mongo.counters import TALLIES
+from astrolens.platform.stores.mongo.errors import sentence
+from astrolens.platform.stores.mongo.filters import PRESENT
+from astrolens.platform.stores.mongo.outbox import INDEXES, outbox_name
+from astrolens.platform.stores.records import Document
+
+Database = AsyncDatabase[dict[str, Any]]
+
+COUNTED = "counted"
+"""The MongoDB collection that says which tallies are kept."""
+
+_ANSWER_S = 5.0
+"""Longest wait for a server at the start; whoever opens the store tries again."""
+
+_OWN = "astrolens_"
+"""Prefix of our indexes; what others made is theirs."""
+
+_INDEX_NOT_FOUND = 27
+_CANNOT_BE_BUILT = frozenset({67, 85, 86, 171, 11000})
+"""CannotCreateIndex, IndexOptionsConflict, IndexKeySpecsConflict, CannotIndexParallelArrays, DuplicateKey."""
+
+
+async def prepare(database: Database) -> None:
+    """Create the collections and indexes that are missing. Services start together: each finds or makes them.
+
+    Raises:
+        ConfigurationError: The server is no replica set, or an index cannot be built.
+    """
+    with pymongo.timeout(_ANSWER_S):
+        hello = await database.client.admin.command("hello")
+    if not hello.get("setName") and hello.get("msg") != "isdbgrid":
+        raise ConfigurationError(
+            "ASTROLENS_RECORDS_URL: this MongoDB is a standalone server, without transactions; start it as a replica "
+            "set (one member is enough: `--replSet rs0`, then `rs.initiate()`)"
+        )
+    present = set(await database.list_collection_names())
+    # A transaction can write only into collections that exist.
+    with_pending = [collection for collection, declared in DECLARATIONS.items() if declared.has_pending]
+    needed = {*(collection.value for collection in DECLARATIONS), *map(outbox_name, with_pending), TALLIES, COUNTED}
+    for name in needed - present:
+        try:
+            await database.create_collection(name)
+        except CollectionInvalid:
+            continue  # another service was faster
+    for collection, declared in DECLARATIONS.items():
+        await _index(database, collection.value, indexes(declared))
+    for collection in with_pending:
+        await _index(database, outbox_name(collection), list(INDEXES))
+    await _index(database, TALLIES, [IndexModel([("of", ASCENDING), ("key", ASCENDING), ("n", ASCENDING)], name="of")])
+
+
+def indexes(declared: Declaration) -> list[IndexModel]:
+    """The indexes of a collection; the id at the end makes keyset paging an index walk."""
+    models = []
+    for fields in declared.indexes:
+        keys = [(path_of(field, key=declared.key), ASCENDING) for field in fields]
+        rare = declared.rare.intersection(fields[:1])
+        options = {"partialFilterExpression": {keys[0][0]: PRESENT[declared.fields[fields[0]]]}} if rare else {}
+        models.append(IndexModel([*keys, ("_id", ASCENDING)], name=_OWN + "__".join(fields), **options))
+    return models
+
+
+async def _index(database: Database, name: str, models: list[IndexModel]) -> None:
+    """Build the indexes of a collection, and drop those of ours that are declared otherwise by now, or not at all."""
+    if not models:
+        return
+    collection = database[name]
+    wanted = {model.document["name"]: _definition(model.document) for model in models}
+    async for found in await collection.list_indexes():
+        if found["name"].startswith(_OWN) and _definition(found) != wanted.get(found["name"]):
+            try:
+                await collection.drop_index(found["name"])
+            except OperationFailure as error:
+                if error.code != _INDEX_NOT_FOUND:  # another service was faster
+                    raise
+    try:
+        await collection.create_indexes(models)
+    except OperationFailure as error:
+        if error.code not in _CANNOT_BE_BUILT:
+            raise
+        raise ConfigurationError(
+            f"the record store cannot build an index of {name}: {sentence(error)}; "
+            "drop the index or the documents in its way"
+        ) from error
+
+
+def _definition(index: Mapping[str, Any]) -> tuple[Any, ...]:
+    return list(index["key"].items()), index.get("partialFilterExpression"), bool(index.get("sparse"))
+
+
+async def uncounted(database: Database) -> list[Collection]:
+    """Collections whose tallies were never counted as they are declared now."""
+    known = {row["_id"]: row["tallies"] async for row in database[COUNTED].find()}
+    return [
+        collection
+        for collection, declared in DECLARATIONS.items()
+        if declared.tallies and known.get(collection.value) != _tally_definitions(declared)
+    ]
+
+
+async def recount(database: Database, collection: Collection, session: AsyncClientSession | None, _shard: int) -> None:
+    """Count a collection anew inside a transaction: on the first start, and when a tally was added.
+
+    A change of the declared tallies needs a start without older writers, which would not count them.
+    """
+    declared = DECLARATIONS[collection]
+    known = await database[COUNTED].find_one({"_id": collection.value}, session=session)
+    if known is not None and known["tallies"] == _tally_definitions(declared):
+        return  # another service was faster
+    tallies = database[TALLIES]
+    await tallies.delete_many({"of": {"$gte": f"{collection}.", "$lt": f"{collection}/"}}, session=session)
+    rows: list[InsertOne[Document]] = []
+    for name, fields in declared.tallies.items():
+        paths = {f"v{index}": f"${path_of(field, key=declared.key)}" for index, field in enumerate(fields)}
+        counted: Counter[str] = Counter()
+        groups = await database[collection.value].aggregate(
+            [{"$group": {"_id": paths, "n": {"$sum": 1}}}], session=session
+        )
+        async for group in groups:
+            counted[tally_key([group["_id"].get(f"v{index}") for index in range(len(fields))])] += group["n"]
+        of = f"{collection}.{name}"
+        rows += [InsertOne({"_id": f"{of} {key} base", "of": of, "key": key, "n": n}) for key, n in counted.items()]
+    if rows:
+        await tallies.bulk_write(rows, session=session)
+    await database[COUNTED].replace_one(
+        {"_id": collection.value},
+        {"_id": collection.value, "tallies": _tally_definitions(declared)},
+        upsert=True,
+        session=session,
+    )
+
+
+def _tally_definitions(declared: Declaration) -> dict[str, list[str]]:
+    return {name: list(fields) for name, fields in declared.tallies.items()}

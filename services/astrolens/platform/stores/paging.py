@@ -1,0 +1,24 @@
+"""Reading a query to its end, a page at a time: the one pager of all that goes through many documents."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Document, Query, RecordStore
+
+
+async def pages(records: RecordStore, collection: Collection, query: Query) -> AsyncIterator[list[Document]]:
+    """The pages of a query, none of them empty, each of at most `query.limit` documents.
+
+    A page is read when it is asked for; documents that come or go meanwhile are seen where the order puts them.
+
+    Raises:
+        StoreUnavailable: The store is away; whoever goes on later needs a condition of his own.
+    """
+    while True:
+        page = await records.find(collection, query)
+        if page.documents:
+            yield page.documents
+        if page.next is None:
+            return
+        query = replace(query, after=page.next)

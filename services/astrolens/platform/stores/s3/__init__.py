@@ -1,0 +1,1 @@
+"""The image store on MinIO or any server that speaks S3."""

@@ -1,0 +1,61 @@
+"""Clauses as SQL conditions over declared columns."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from astrolens.platform.errors import UndeclaredField
+from astrolens.platform.stores.collections import DECLARATIONS, Collection
+from astrolens.platform.stores.sqlite.schema import column
+
+if TYPE_CHECKING:
+    from astrolens.platform.stores.records import Clause
+
+_OPERATORS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+
+
+def column_of(collection: Collection, field: str) -> str:
+    """The column of a declared field.
+
+    Raises:
+        UndeclaredField: Nothing indexes it, so a query on it would read the whole archive.
+    """
+    declared = DECLARATIONS[collection]
+    if field == declared.key:
+        return "id"
+    if field not in declared.fields:
+        raise UndeclaredField(collection, field)
+    return column(field)
+
+
+def where_sql(collection: Collection, clauses: Sequence["Clause"]) -> tuple[list[str], list[Any]]:
+    """Conditions, to be joined by AND, and the values they bind."""
+    conditions: list[str] = []
+    values: list[Any] = []
+    for clause in clauses:
+        name = column_of(collection, clause.field)
+        match clause.op:
+            case "eq" if clause.value is None:
+                conditions.append(f"{name} IS NULL")
+            case "eq":
+                # `=` and not `IS`: it tells SQLite that the value is there, as an index of rare fields asks for.
+                conditions.append(f"{name} = ?")
+                values.append(clause.value)
+            case "ne":
+                conditions.append(f"{name} IS NOT ?")
+                values.append(clause.value)
+            case "in":
+                conditions.append(f"{name} IN ({', '.join('?' * len(clause.value))})")
+                values += list(clause.value)
+            case "exists":
+                conditions.append(f"{name} IS {'NOT ' if clause.value else ''}NULL")
+            case "prefix":
+                # A range uses the index; LIKE would not, and would read % and _ in the value as wildcards.
+                conditions.append(f"({name} >= ? AND {name} < ?)")
+                values += [clause.value, clause.value + "\U0010ffff"]
+            case "contains":
+                conditions.append(f"instr(lower({name}), ?)")
+                values.append(clause.value.lower())
+            case comparison:
+                conditions.append(f"{name} {_OPERATORS[comparison]} ?")
+                values.append(clause.value)
+    return conditions, values

@@ -1,0 +1,251 @@
+"""The command line itself: exit codes, sentences, tables."""
+
+import io
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from astrolens.cli import app as cli
+from astrolens.cli import console_client as client_module
+from astrolens.cli import show
+from astrolens.cli.doctor import examine, judge
+from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.runtime.services import SERVICE_NAMES, SERVICES
+from astrolens.platform.settings import Settings
+from typer.testing import CliRunner
+
+CARD = {
+    "image_id": "e" * 32,
+    "name": "NGC 1",
+    "survey": "sdss",
+    "verdict": "anomaly",
+    "p_value": 0.004,
+    "class": "spiral",
+    "ra_deg": 10.68,
+    "dec_deg": 41.27,
+    "label": None,
+}
+STATUS: dict[str, Any] = {
+    "received": 3,
+    "analyzed": 1,
+    "duplicates": 0,
+    "rejected": 1,
+    "dead_lettered": 0,
+    "in_flight": 1,
+    "verdicts": {"ordinary": 1, "near_miss": 0, "anomaly": 0},
+    "alerts": 0,
+    "reasons": {"not-an-image": 1},
+    "services": {
+        name: {"state": "running", "processed": 5, "lag": None, "detail": None, "silent_s": 1.0}
+        for name in SERVICE_NAMES
+    },
+    "sources": {"sdss": {"state": "unreachable", "delivered": 0, "rate_per_min": 0.0, "detail": "no network"}},
+    "model": {"state": "ready", "name": "first-light", "version": "1", "calibration_id": "c" * 64},
+    "dead_letters_open": 0,
+}
+
+
+def alert(n: int) -> dict[str, Any]:
+    return {
+        "alert_id": f"{n}",
+        "raised_at": f"2026-03-01T20:00:0{n}.000000Z",
+        "p_value": 0.001,
+        "survey": "sdss",
+        "class": "spiral",
+        "alert_type": "initial",
+        "image_url": f"/image/{n}",
+    }
+
+
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
+    """A console that answers from memory; the requests it got."""
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        match request.url.path:
+            case "/api/status":
+                return httpx.Response(200, json=STATUS)
+            case "/api/candidates":
+                first = "after" not in request.url.params
+                return httpx.Response(200, json={"items": [CARD], "next": "more" if first else None})
+            case "/api/alerts":
+                first = "after" not in request.url.params
+                page = [alert(1), alert(2)] if first else [alert(3)]
+                return httpx.Response(200, json={"items": page, "next": "more" if first else None})
+        return httpx.Response(404, json={"detail": "no such address"})
+
+    def connect(url: str | None, token: str | None) -> httpx.Client:
+        headers = client_module.headers(token)
+        return httpx.Client(transport=httpx.MockTransport(answer), base_url=url or "http://console", headers=headers)
+
+    monkeypatch.setattr(show, "connect", connect)
+    return asked
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli.app, list(arguments), env={"COLUMNS": "200"})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def test_status_for_programs_is_the_apis_own_object(console: Any) -> None:
+    code, output = run("status", "--json", "--token", "secret")
+    assert (code, json.loads(output)) == (0, STATUS)
+    assert console[0].headers["authorization"] == "Bearer secret"
+
+
+def test_status_for_people_names_every_number(console: Any) -> None:
+    code, output = run("status")
+    assert code == 0
+    for word in ("received", "in flight", "not-an-image 1", "analyzer", "unreachable", "no network", "first-light"):
+        assert word in output
+
+
+def test_candidates_follow_the_pages_up_to_the_limit(console: Any) -> None:
+    assert [each["name"] for each in json.loads(run("candidates", "--json")[1])] == ["NGC 1", "NGC 1"]
+    assert len(json.loads(run("candidates", "--json", "--limit", "1")[1])) == 1
+    assert "+41.27000" in run("candidates")[1]
+
+
+def test_alerts_are_one_a_line(console: Any) -> None:
+    code, output = run("alerts", "tail", "--json", "--no-follow", "--since", "1h")
+    assert code == 0
+    assert [json.loads(line)["alert_id"] for line in output.splitlines()] == ["1", "2", "3"]
+    assert "http://console/image/2" in run("alerts", "tail", "--no-follow", "--since", "2026-03-01")[1]
+
+
+def test_names_of_strangers_are_only_text() -> None:
+    assert show.plain("[red]x[/] \x1b[2J\n") == "\\[red]x\\[/] �[2J�"
+    assert show.plain(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("30m", datetime(2026, 3, 1, 19, 30, tzinfo=UTC)),
+        ("2d", datetime(2026, 2, 27, 20, 0, tzinfo=UTC)),
+        ("2026-01-31T20:00", datetime(2026, 1, 31, 20, 0, tzinfo=UTC)),
+        ("2026-01-31T20:00+02:00", datetime(2026, 1, 31, 18, 0, tzinfo=UTC)),
+    ],
+)
+def test_since(text: str, time: datetime) -> None:
+    assert show.parse_since(text, now=datetime(2026, 3, 1, 20, 0, tzinfo=UTC)) == time
+
+
+def test_since_that_is_no_time() -> None:
+    with pytest.raises(ConfigurationError, match="yesterday"):
+        show.parse_since("yesterday", now=datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["serve", "nothing"], 2, "model-server"),
+        (["status", "--url", "console:8080"], 2, "http://"),
+        (["status", "--url", "http://127.0.0.1:9"], 1, "astrolens up"),
+        (["ingest", "/no/such/folder"], 2, "does not exist"),
+        (["account", "add", "vera", "--password-stdin"], 2, "too short"),
+    ],
+)
+def test_errors_are_one_sentence_with_an_exit_code(
+    arguments: list[str],
+    code: int,
+    word: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("ASTROLENS_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["astrolens", *arguments])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    monkeypatch.setattr(httpx.Client, "get", _refuse)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == code
+    assert said.count("\n") == 1
+    assert said.startswith("astrolens: ")
+    assert word in said
+
+
+def _refuse(*_: Any, **__: Any) -> httpx.Response:
+    raise httpx.ConnectError("connection refused")
+
+
+def test_accounts_are_added_listed_and_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASTROLENS_HOME", str(tmp_path))
+    added = CliRunner().invoke(cli.app, ["account", "add", "vera", "--password-stdin"], input="a long password\n")
+    assert added.exit_code == 0, added.output
+    assert run("account", "list") == (0, "vera\n")
+    assert run("account", "remove", "vera")[0] == 0
+    assert run("account", "remove", "vera")[0] == 1
+    assert run("account", "list") == (0, "")
+
+
+def test_a_well_system_has_nothing_wrong_but_its_source() -> None:
+    findings = list(judge(STATUS, logs="/logs"))
+    assert [each.sentence for each in findings if not each.well] == ["the source sdss is unreachable: no network"]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"services": {}}, "has never reported"),
+        ({"received": 4}, "do not balance"),
+        ({"model": {"state": "unreachable", "detail": "loading"}}, "loading"),
+        ({"dead_letters_open": 2}, "2 dead letters"),
+        (
+            {"services": {**STATUS["services"], "analyzer": {"state": "silent", "detail": "no heartbeat for 60 s"}}},
+            "analyzer is silent (no heartbeat for 60 s): look into /logs/analyzer.log",
+        ),
+    ],
+)
+def test_what_is_wrong_says_where_to_look(change: dict[str, Any], word: str) -> None:
+    wrong = [each.sentence for each in judge({**STATUS, "sources": {}, **change}, logs="/logs") if not each.well]
+    assert any(word in sentence for sentence in wrong), wrong
+
+
+def test_a_damaged_bundle_and_an_unwritable_home_are_found(tmp_path: Path) -> None:
+    home = tmp_path / "file"
+    home.write_text("not a folder")
+    settings = Settings(home=home, bundle=tmp_path / "absent", _env_file=None)
+    wrong = [finding.sentence for finding in examine(settings) if not finding.well]
+    assert any("ASTROLENS_HOME" in sentence for sentence in wrong)
+    assert any("ASTROLENS_BUNDLE" in sentence for sentence in wrong)
+    assert any("record store" in sentence for sentence in wrong)
+
+
+def test_every_service_has_its_module() -> None:
+    import importlib.util
+
+    for service in SERVICES:
+        assert importlib.util.find_spec(service.module) is not None, f"{service.name}: there is no {service.module}"
+
+
+def test_a_running_system_is_read_from_its_stores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASTROLENS_HOME", str(tmp_path))
+    monkeypatch.setenv("ASTROLENS_INFERENCE_ADDRESS", "127.0.0.1:9")
+    monkeypatch.setattr("astrolens.cli.doctor.running_pid", lambda _: 4711)
+    monkeypatch.setattr(httpx.Client, "get", _refuse)
+    wrong = [finding.sentence for finding in examine(Settings(_env_file=None)) if not finding.well]
+    assert any("the console does not serve" in sentence for sentence in wrong)
+    assert any("analyzer has never reported" in sentence for sentence in wrong)
+    assert any("no model answers" in sentence for sentence in wrong)
+    assert not any("balance" in sentence for sentence in wrong)
+
+
+def test_calls_continue_the_trace_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+    assert client_module.headers(None) == {}
+    monkeypatch.setenv("TRACEPARENT", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    assert client_module.headers("secret") == {
+        "Authorization": "Bearer secret",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    }

@@ -1,0 +1,108 @@
+"""`astrolens ingest` from end to end, against the console's own application."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from astrolens.cli import ingest as ingest_module
+from astrolens.cli.ingest import Options
+from astrolens.cli.upload import Stalled
+
+BOOKS = {
+    "received": 3,
+    "analyzed": 1,
+    "duplicates": 1,
+    "rejected": 1,
+    "dead_lettered": 0,
+    "in_flight": 0,
+    "settled": True,
+}
+
+
+class Console:
+    """A console that settles a batch after a few looks, and is away for one of them."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.never = False
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if path == "/api/intake":
+            return httpx.Response(200, json={"room": 100})
+        if path == "/api/images":
+            await request.aread()
+            return httpx.Response(202, json={"new": 3})
+        if path.endswith("/progress"):
+            assert path == "/api/receipts/night-7/progress"
+            self.looks += 1
+            if self.looks == 2:
+                raise httpx.ConnectError("connection refused")
+            if self.looks == 3:
+                return httpx.Response(503, json={"detail": "a store is away"})
+            done = self.looks > 4 and not self.never
+            waiting = {**BOOKS, "analyzed": 0, "in_flight": 1, "settled": False}
+            return httpx.Response(200, json=BOOKS if done else waiting)
+        assert path == "/api/receipts"
+        more = "after" not in request.url.params
+        item = {"reason": {"code": "not-an-image" if more else "bomb"}}
+        return httpx.Response(200, json={"items": [item], "next": "more" if more else None})
+
+
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch) -> Console:
+    console = Console()
+    real = httpx.AsyncClient
+
+    def client(**options: Any) -> httpx.AsyncClient:
+        return real(**{**options, "transport": httpx.MockTransport(console), "limits": httpx.Limits()})
+
+    monkeypatch.setattr(ingest_module.httpx, "AsyncClient", client)
+    monkeypatch.setattr(ingest_module, "POLL_S", 0.001)
+    return console
+
+
+def run(folder: Path, **options: Any) -> int:
+    chosen = Options(**{"batch": "night-7", "wait": True, **options})
+    return ingest_module.ingest(folder, chosen, url="http://console", token=None)
+
+
+def test_it_waits_until_all_is_settled_and_says_what_became_of_it(
+    console: Console, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.jpg", "b.jpg", "c.txt"):
+        (tmp_path / name).write_bytes(name.encode())
+    assert run(tmp_path, as_json=True) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["outcomes"] == {key: value for key, value in BOOKS.items() if key != "settled"}
+    assert summary["reasons"] == {"not-an-image": 1, "bomb": 1}
+    assert (summary["batch"], summary["sent"], summary["new"]) == ("night-7", 3, 3)
+    assert console.looks >= 5
+
+
+def test_people_get_a_table(console: Console, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    (tmp_path / "table.csv").write_text("file\na.jpg\ngone.jpg\n")
+    assert run(tmp_path / "table.csv") == 1, "one of the files is not there"
+    said = capsys.readouterr().out
+    assert "not-an-image 1" in said
+    assert "gone.jpg cannot be read (No such file or directory)" in said
+
+
+def test_without_waiting_it_says_where_to_look(
+    console: Console, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    assert run(tmp_path, wait=False) == 0
+    assert "astrolens status" in capsys.readouterr().out
+    assert console.looks == 0
+
+
+def test_a_batch_that_does_not_move_is_said(console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    monkeypatch.setattr(ingest_module, "STALLED_S", 0.02)
+    console.never = True
+    with pytest.raises(Stalled, match="1 files of the batch night-7 are in flight"):
+        run(tmp_path)

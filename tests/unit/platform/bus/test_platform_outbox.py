@@ -1,0 +1,176 @@
+"""The outbox: what was written is published, sooner or later, and cleared."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from astrolens.platform.bus import Bus
+from astrolens.platform.bus.outbox import Outbox
+from astrolens.platform.errors import BusUnavailable, PermanentError
+from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.telemetry.metrics import Metrics
+
+from tests.unit.platform.platform_fakes import FakeBus, FlakyRecords, image_with_pending, pending
+
+IMAGES = Collection.IMAGES
+
+
+@pytest.fixture
+def bus() -> FakeBus:
+    return FakeBus()
+
+
+@pytest.fixture
+def condition() -> Condition:
+    return Condition()
+
+
+@pytest.fixture
+def outbox(bus: FakeBus, records: FlakyRecords, condition: Condition) -> Outbox:
+    return make(bus, records, condition)
+
+
+def make(bus: Any, records: FlakyRecords, condition: Condition) -> Outbox:
+    return Outbox(
+        cast("Bus", bus), records, collections=(IMAGES,), condition=condition, metrics=Metrics("test"), every_s=0.01
+    )
+
+
+async def write(records: FlakyRecords, *numbers: int) -> list[tuple[str, list[Any]]]:
+    await records.insert(IMAGES, [image_with_pending(number) for number in numbers])
+    return [(f"image{number}", [pending(number)]) for number in numbers]
+
+
+async def still_pending(records: FlakyRecords) -> list[str]:
+    return [key for key, _ in await records.pending(IMAGES, limit=100)]
+
+
+async def test_release_publishes_and_clears(outbox: Outbox, bus: FakeBus, records: FlakyRecords) -> None:
+    await outbox.release(IMAGES, [*await write(records, 1, 2), ("image3", [])])
+    assert bus.published == ["event1", "event2"]
+    assert await still_pending(records) == []
+
+
+async def test_a_crash_between_write_and_publication_is_made_good_at_the_next_start(
+    bus: FakeBus, records: FlakyRecords, condition: Condition
+) -> None:
+    await write(records, 1, 2)  # and then the process dies
+    assert await make(bus, records, condition).relay_once() == 2
+    assert sorted(bus.published) == ["event1", "event2"]
+    assert await still_pending(records) == []
+
+
+async def test_a_crash_between_publication_and_clearing_publishes_again(
+    bus: FakeBus, records: FlakyRecords, condition: Condition
+) -> None:
+    await write(records, 1)
+    bus.published.append("event1")  # published, and then the process dies
+    await make(bus, records, condition).relay_once()
+    assert bus.published == ["event1", "event1"]
+    assert await still_pending(records) == []
+
+
+async def test_a_broker_that_is_away_leaves_the_events_to_the_relay(
+    outbox: Outbox, bus: FakeBus, records: FlakyRecords, condition: Condition
+) -> None:
+    await outbox.relay_once()
+    bus.away = True
+    await outbox.release(IMAGES, await write(records, 1))
+    assert await still_pending(records) == ["image1"]
+    assert "broker away" in (condition.detail or "")
+    bus.away = False
+    stopping = asyncio.Event()
+    running = asyncio.create_task(outbox.run(stopping))
+    while await still_pending(records):
+        await asyncio.sleep(0.005)
+    stopping.set()
+    await asyncio.wait_for(running, 1)
+    assert bus.published == ["event1"]
+    assert condition.detail is None
+
+
+async def test_a_store_that_cannot_clear_is_tried_again(
+    outbox: Outbox, bus: FakeBus, records: FlakyRecords, condition: Condition
+) -> None:
+    documents = await write(records, 1)
+    records.failures = 1
+    await outbox.release(IMAGES, documents)
+    assert condition.detail is not None
+    assert await outbox.relay_once() == 1
+    assert await still_pending(records) == []
+
+
+async def test_the_relay_leaves_fresh_events_to_those_who_wrote_them(
+    outbox: Outbox, bus: FakeBus, records: FlakyRecords
+) -> None:
+    await outbox.relay_once()  # the pass at the start
+    await write(records, 1)  # by another service, which is about to publish it
+    assert await outbox.relay_once() == 0
+    assert await outbox.relay_once() == 1, "but not when it stays"
+    assert bus.published == ["event1"]
+
+
+async def test_the_relay_leaves_alone_what_is_being_released(
+    outbox: Outbox, bus: FakeBus, records: FlakyRecords
+) -> None:
+    bus.hold = asyncio.Event()
+    releasing = asyncio.create_task(outbox.release(IMAGES, await write(records, 1)))
+    await bus.entered.wait()
+    assert await outbox.relay_once() == 0
+    bus.hold.set()
+    await releasing
+    assert bus.published == ["event1"]
+
+
+async def test_how_much_waits_and_since_when_is_told(bus: FakeBus, records: FlakyRecords, condition: Condition) -> None:
+    metrics, now_s = Metrics("test"), 100.0
+    outbox = Outbox(
+        cast("Bus", bus), records, collections=(IMAGES,), condition=condition, metrics=metrics, timer=lambda: now_s
+    )
+
+    def told() -> tuple[float | None, float | None]:
+        value = metrics.registry.get_sample_value
+        labels = {"collection": "images"}
+        return value("astrolens_outbox_pending", labels), value("astrolens_outbox_oldest_seconds", labels)
+
+    await outbox.relay_once()
+    assert told() == (0, 0)
+    await write(records, 1, 2)
+    assert await outbox.relay_once() == 0, "they are left to whoever wrote them"
+    bus.away = True
+    now_s += 100.0
+    with pytest.raises(BusUnavailable):
+        await outbox.relay_once()
+    assert told() == (2, 100)
+    bus.away = False
+    assert await outbox.relay_once() == 2
+    await outbox.relay_once()
+    assert told() == (0, 0)
+
+
+async def test_many_are_relayed_in_bounded_batches(
+    outbox: Outbox, bus: FakeBus, records: FlakyRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astrolens.platform.bus.outbox.RELAY_BATCH", 4)
+    await write(records, *range(10))
+    assert await outbox.relay_once() == 10
+    assert sorted(bus.published) == sorted(f"event{number}" for number in range(10))
+
+
+async def test_an_event_that_is_never_taken_holds_back_no_other(
+    bus: FakeBus, records: FlakyRecords, condition: Condition
+) -> None:
+    class Choosy(FakeBus):
+        async def publish(self, events: Any) -> None:
+            if any(event.event_id == "event2" for event in events):
+                raise PermanentError("event-refused", "too large")
+            await super().publish(events)
+
+    choosy = Choosy()
+    outbox = make(choosy, records, condition)
+    await write(records, 1, 2, 3)
+    assert await outbox.relay_once() == 2
+    assert sorted(choosy.published) == ["event1", "event3"]
+    assert await still_pending(records) == ["image2"]
+    assert "too large" in (condition.detail or "")

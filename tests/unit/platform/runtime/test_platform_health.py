@@ -1,0 +1,232 @@
+"""Liveness, readiness, metrics, condition and heartbeat, without a socket."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+from astrolens.contracts.records import ServiceStatus
+from astrolens.platform.bus.consumer import Progress
+from astrolens.platform.errors import StoreUnavailable
+from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.runtime.health import Liveness, health_app
+from astrolens.platform.runtime.heartbeat import Heartbeat
+from astrolens.platform.runtime.http_server import with_health
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Query
+from astrolens.platform.telemetry.metrics import Metrics
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from tests.unit.platform.platform_fakes import FlakyRecords
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Pipeline:
+    """One consumer as liveness sees it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.progress = Progress(self.clock)
+        self.lag = 0
+        self.liveness = Liveness(self._consumers, self._waiting, clock=self.clock)
+
+    def _consumers(self) -> Sequence[tuple[str, Progress]]:
+        return [("images", self.progress)]
+
+    async def _waiting(self) -> dict[str, int]:
+        return {"images": self.lag, "busy elsewhere": 1000}
+
+
+@pytest.fixture
+def pipeline() -> Pipeline:
+    return Pipeline()
+
+
+async def test_idle_is_alive_for_ever(pipeline: Pipeline) -> None:
+    pipeline.clock.now += 100_000
+    assert await pipeline.liveness.reason() is None
+
+
+async def test_records_that_just_came_after_a_long_idle_time_are_no_alarm(pipeline: Pipeline) -> None:
+    await pipeline.liveness.reason()
+    pipeline.clock.now += 100_000
+    pipeline.lag = 5
+    assert await pipeline.liveness.reason() is None
+
+
+async def test_a_stuck_handler_with_waiting_records_is_dead(pipeline: Pipeline) -> None:
+    pipeline.progress.in_hand = 64
+    pipeline.progress.tick()
+    pipeline.clock.now += 119
+    assert await pipeline.liveness.reason() is None
+    pipeline.clock.now += 2
+    assert await pipeline.liveness.reason() == "images: 64 records wait and nothing has happened for 121 s"
+
+
+async def test_a_consumer_that_fetches_nothing_of_what_waits_is_dead(pipeline: Pipeline) -> None:
+    pipeline.lag = 3
+    await pipeline.liveness.reason()
+    pipeline.clock.now += 121
+    assert "3 records wait" in (await pipeline.liveness.reason() or "")
+    pipeline.lag = 0
+    assert await pipeline.liveness.reason() is None
+
+
+async def test_retries_count_as_signs_of_life(pipeline: Pipeline) -> None:
+    pipeline.progress.in_hand = 1
+    for _ in range(10):
+        pipeline.clock.now += 60
+        pipeline.progress.tick()
+        assert await pipeline.liveness.reason() is None
+
+
+async def get(app: Any, path: str) -> httpx.Response:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://service") as client:
+        return await client.get(path)
+
+
+async def test_the_endpoints(pipeline: Pipeline) -> None:
+    condition = Condition()
+    away = False
+
+    async def ping() -> None:
+        if away:
+            raise StoreUnavailable("disk full")
+
+    metrics = Metrics("analyzer")
+    app = health_app(
+        registry=metrics.registry, condition=condition, liveness=pipeline.liveness, checks={"records": ping}
+    )
+    assert (await get(app, "/readyz")).json()["state"] == "starting"
+    condition.phase = "running"
+    response = await get(app, "/readyz")
+    assert (response.status_code, response.json()["ready"]) == (200, True)
+
+    condition.set_issue("store", "waits for the record store")
+    response = await get(app, "/readyz")
+    assert response.status_code == 503
+    assert response.json()["detail"] == "waits for the record store"
+    condition.clear_issue("store")
+
+    away = True
+    response = await get(app, "/readyz")
+    assert response.status_code == 503
+    assert response.json()["problems"] == {"records": "disk full"}
+
+    assert (await get(app, "/livez")).status_code == 200
+    pipeline.progress.in_hand = 1
+    await get(app, "/livez")
+    pipeline.clock.now += 500
+    response = await get(app, "/livez")
+    assert response.status_code == 503
+    assert "1 records wait" in response.json()["reason"]
+
+    metrics.dead_letters.labels(stage="images", error="invalid-json").inc()
+    text = (await get(app, "/metrics")).text
+    assert 'astrolens_dead_letters_total{error="invalid-json",stage="images"} 1.0' in text
+    assert 'astrolens_service_info{service="analyzer"' in text
+
+
+async def test_health_beside_a_web_application(pipeline: Pipeline) -> None:
+    async def hello(_: Any) -> PlainTextResponse:
+        return PlainTextResponse("hello")
+
+    web = Starlette(routes=[Route("/", hello), Route("/livez", hello)])
+    health = health_app(
+        registry=Metrics("console").registry, condition=Condition(), liveness=pipeline.liveness, checks={}
+    )
+    app = with_health(web, health)
+    assert (await get(app, "/")).text == "hello"
+    assert (await get(app, "/livez")).json() == {"alive": True, "reason": None}
+
+
+def test_each_service_has_its_own_registry() -> None:
+    assert Metrics("a").registry is not Metrics("a").registry
+
+
+def test_a_condition_tells_each_trouble_once_and_remembers_errors() -> None:
+    condition = Condition()
+    condition.phase = "running"
+    states: list[str] = [condition.state]
+    assert condition.set_issue("a", "a is away")
+    assert not condition.set_issue("a", "a is still away")
+    condition.set_issue("b", "b is away")
+    states.append(condition.state)
+    assert condition.detail == "a is still away; b is away"
+    assert condition.clear_issue("a")
+    assert not condition.clear_issue("a")
+    condition.clear_issue("b")
+    states.append(condition.state)
+    assert states == ["running", "degraded", "running"]
+    for number in range(9):
+        condition.record_error(f"error {number}")
+    assert condition.last_errors == tuple(f"error {number}" for number in range(4, 9))
+
+
+async def test_the_heartbeat_tells_all(records: FlakyRecords) -> None:
+    condition = Condition()
+    condition.phase = "running"
+    condition.set_issue("model", "the model server is away")
+    info: dict[str, Any] = {}
+
+    async def measure() -> tuple[int, int | None]:
+        return 42, 7
+
+    heartbeat = Heartbeat(
+        records, condition, service="analyzer", instance="analyzer@here", info=info, measure=measure, every_s=0.001
+    )
+    info["model"] = "first-light"
+    stopping = asyncio.Event()
+    running = asyncio.create_task(heartbeat.run(stopping))
+    await asyncio.sleep(0.05)
+    stopping.set()
+    await running
+    (document,) = (await records.find(Collection.SERVICES, Query())).documents
+    status = ServiceStatus.model_validate(document)
+    assert (status.service, status.instance, status.processed, status.lag) == ("analyzer", "analyzer@here", 42, 7)
+    assert (status.state, status.ready, status.detail) == ("degraded", False, "the model server is away")
+    assert status.last_errors == ("the model server is away",)
+    assert status.info == {"model": "first-light"}
+
+
+async def test_a_heartbeat_that_cannot_be_written_is_a_trouble_and_not_the_end() -> None:
+    class Away:
+        calls = 0
+
+        async def upsert(self, *_: Any) -> None:
+            self.calls += 1
+            if self.calls < 3:
+                raise StoreUnavailable("locked")
+
+    async def measure() -> tuple[int, int | None]:
+        return 0, None
+
+    store, condition = Away(), Condition()
+    heartbeat = Heartbeat(
+        store,  # type: ignore[arg-type]
+        condition,
+        service="s",
+        instance="i",
+        info={},
+        measure=measure,
+        every_s=0.001,
+    )
+    stopping = asyncio.Event()
+    running = asyncio.create_task(heartbeat.run(stopping))
+    while store.calls < 2:
+        await asyncio.sleep(0.001)
+    assert condition.last_errors == ("the record store is away: locked",)
+    while store.calls < 4:
+        await asyncio.sleep(0.001)
+    assert condition.detail is None
+    stopping.set()
+    await running

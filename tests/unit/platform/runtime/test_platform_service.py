@@ -1,0 +1,346 @@
+"""The life of a service: order of opening and closing, exit codes, signals. No sockets: no bus, no port."""
+
+import asyncio
+import io
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from astrolens.platform.bus import TooManyDeadLetters
+from astrolens.platform.errors import AstroLensError, ConfigurationError, StoreUnavailable, TransientError
+from astrolens.platform.retry import RetryPolicy, retry, sleep_unless
+from astrolens.platform.runtime import parent_watch as parent
+from astrolens.platform.runtime.service import ServiceApp, run
+from astrolens.platform.runtime.shutdown import Shutdown
+from astrolens.platform.runtime.tasks import Tasks
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Query
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
+from astrolens.platform.telemetry.logs import configure_logs, hide_secrets
+
+from tests.unit.platform.platform_fakes import settings
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def build(home: Path, **options: Any) -> ServiceApp:
+    overrides = {name: options.pop(name) for name in ("shutdown_grace_s",) if name in options}
+    return ServiceApp(settings(home, **overrides), service="analyzer", with_bus=False, **options)
+
+
+async def status(home: Path) -> dict[str, Any]:
+    store = SqliteRecordStore(home / "records.sqlite")
+    await store.open()
+    try:
+        (document,) = (await store.find(Collection.SERVICES, Query())).documents
+        return document
+    finally:
+        await store.close()
+
+
+async def test_building_opens_nothing(tmp_path: Path) -> None:
+    build(tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+async def test_hooks_and_tasks_run_in_order_and_end_in_reverse(tmp_path: Path) -> None:
+    steps: list[str] = []
+    app = build(tmp_path)
+
+    def note(step: str) -> Callable[[], Any]:
+        async def hook() -> None:
+            steps.append(step)
+            await app.records.ping()  # still open
+
+        return hook
+
+    async def task() -> None:
+        steps.append("task begins")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            steps.append("task ends")
+
+    app.spawn("task", task)
+    for name in ("model", "index"):
+        app.on_start(name, note(f"{name} starts"))
+        app.on_stop(name, note(f"{name} stops"))
+    async with app.running():
+        await asyncio.sleep(0)
+        assert app.condition.state == "running"
+        assert app.stopping.is_set() is False
+    assert steps == ["model starts", "index starts", "task begins", "task ends", "index stops", "model stops"]
+    last = await status(tmp_path)
+    assert (last["state"], last["ready"], last["service"]) == ("stopped", False, "analyzer")
+
+
+async def test_the_heartbeat_shows_what_the_service_does(tmp_path: Path) -> None:
+    app = build(tmp_path)
+    app.info["model"] = "first-light"
+    async with app.running():
+        app.processed += 3
+    last = await status(tmp_path)
+    assert (last["processed"], last["lag"], last["info"]) == (3, None, {"model": "first-light"})
+
+
+async def test_a_task_that_dies_stops_the_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = build(tmp_path)
+
+    async def dies() -> None:
+        raise ZeroDivisionError("division by zero")
+
+    app.spawn("scheduler", dies)
+    assert await app.serve() == 1
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert sentence == "astrolens: analyzer: the task 'scheduler' died: ZeroDivisionError: division by zero"
+
+
+async def test_a_task_that_ends_by_itself_is_no_failure(tmp_path: Path) -> None:
+    app = build(tmp_path)
+
+    async def ends() -> None:
+        asyncio.get_running_loop().call_soon(app.request_stop)
+
+    app.spawn("once", ends)
+    assert await app.serve() == 0
+
+
+async def test_an_open_breaker_has_its_own_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = build(tmp_path)
+
+    async def breaks() -> None:
+        app.fail(TooManyDeadLetters("analyzer stopped: too many dead letters"))
+
+    app.spawn("breaker", breaks)
+    assert await app.serve() == 3
+    assert "astrolens: analyzer stopped: too many dead letters" in capsys.readouterr().err
+    assert (await status(tmp_path))["last_errors"] == ["analyzer stopped: too many dead letters"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_stops_it_gracefully(tmp_path: Path, number: signal.Signals) -> None:
+    app = build(tmp_path)
+
+    async def signals() -> None:
+        os.kill(os.getpid(), number)
+
+    app.spawn("somebody", signals)
+    assert await asyncio.wait_for(app.serve(), 30) == 0
+    assert (await status(tmp_path))["state"] == "stopped"
+
+
+async def test_a_stop_during_the_start_is_heeded(tmp_path: Path) -> None:
+    class Away(SqliteRecordStore):
+        async def open(self) -> None:
+            raise StoreUnavailable("no route to host")
+
+    app = build(tmp_path, records=Away(tmp_path / "records.sqlite"))
+    asyncio.get_running_loop().call_later(0.1, app.request_stop)
+    assert await asyncio.wait_for(app.serve(), 3) == 0
+    assert app.condition.detail == "no route to host"
+
+
+async def test_what_was_opened_is_closed_when_the_start_fails(tmp_path: Path) -> None:
+    closed: list[str] = []
+
+    class Watched(SqliteRecordStore):
+        async def close(self) -> None:
+            closed.append("records")
+            await super().close()
+
+    app = build(tmp_path, records=Watched(tmp_path / "records.sqlite"))
+
+    async def fails() -> None:
+        raise ConfigurationError("the bundle is damaged")
+
+    app.on_start("model", fails)
+    with pytest.raises(ConfigurationError, match="bundle is damaged"):
+        await app.serve()
+    assert closed == ["records"]
+
+
+def test_a_wrong_setting_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def create() -> ServiceApp:
+        raise ConfigurationError("ASTROLENS_RECORDS_URL: no record store serves 'http'://")
+
+    assert run(create) == 2
+    assert capsys.readouterr().err == "astrolens: ASTROLENS_RECORDS_URL: no record store serves 'http'://\n"
+
+
+def test_a_service_without_a_bus_says_so(tmp_path: Path) -> None:
+    app = build(tmp_path)
+    with pytest.raises(AstroLensError, match="without a bus"):
+        _ = app.bus
+    with pytest.raises(AstroLensError, match="without a bus"):
+        _ = app.outbox
+
+
+async def test_a_step_that_hangs_or_fails_does_not_keep_the_others_from_closing() -> None:
+    done: list[str] = []
+    shutdown = Shutdown(grace_s=0.05)
+
+    async def closes() -> None:
+        done.append("store")
+
+    async def hangs() -> None:
+        await asyncio.sleep(60)
+
+    async def fails() -> None:
+        raise OSError("broken")
+
+    shutdown.then("store", closes)
+    shutdown.then("hangs", hangs)
+    shutdown.then("fails", fails)
+    with structlog.testing.capture_logs() as lines:
+        await asyncio.wait_for(shutdown.run(), 3)
+    assert done == ["store"]
+    assert [line["step"] for line in lines] == ["fails", "hangs"]
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join(1)
+            assert not thread.is_alive(), "the last resort must not strike after a shutdown that went well"
+
+
+async def test_graceful_tasks_end_by_themselves_and_others_are_cancelled() -> None:
+    ends: list[str] = []
+    stopping = asyncio.Event()
+    tasks = Tasks(lambda name, _: ends.append(f"{name} died"))
+
+    async def graceful() -> None:
+        await stopping.wait()
+        ends.append("graceful")
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("cancelled")
+
+    tasks.spawn("graceful", graceful, graceful=True)
+    tasks.spawn("stubborn", stubborn)
+    tasks.spawn("stubborn too", stubborn, graceful=True)
+    tasks.start()
+    await asyncio.sleep(0)
+    stopping.set()
+    await tasks.stop(0.05)
+    assert sorted(ends) == ["cancelled", "cancelled", "graceful"]
+
+
+async def test_retry_is_bounded_and_stops_at_once() -> None:
+    stopping = asyncio.Event()
+    calls = 0
+
+    async def away() -> None:
+        nonlocal calls
+        calls += 1
+        raise TransientError("away")
+
+    with pytest.raises(TransientError):
+        await retry(
+            away, retry_policy=RetryPolicy(initial_wait_s=0.001, max_wait_s=0.002, timeout_s=0.02), stopping=stopping
+        )
+    assert calls > 3
+    stopping.set()
+    calls = 0
+    with pytest.raises(TransientError):
+        await retry(
+            away, retry_policy=RetryPolicy(initial_wait_s=100, max_wait_s=100, timeout_s=1000), stopping=stopping
+        )
+    assert calls == 1
+    assert await sleep_unless(asyncio.Event(), 0) is False
+
+
+def test_waits_grow_and_stay_below_their_bound() -> None:
+    patience = RetryPolicy(initial_wait_s=0.5, max_wait_s=10)
+    for attempt in range(50):
+        ceiling = min(10, 0.5 * 2**attempt)
+        assert ceiling / 4 <= patience.wait_s(attempt) <= ceiling
+
+
+def test_the_end_of_the_parents_pipe_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
+    reading, writing = os.pipe()
+    watching = threading.Thread(target=parent.end_with, args=(reading,))
+    watching.start()
+    os.write(writing, b"still here")
+    assert killed == []
+    os.close(writing)
+    watching.join(5)
+    os.close(reading)
+    assert killed == [(os.getpid(), signal.SIGTERM)]
+
+
+def test_nobody_watches_a_parent_that_did_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(parent.ENVIRONMENT_VARIABLE, raising=False)
+    assert parent.watch_parent() is None
+
+
+def fail_with_credentials() -> None:
+    password = "in-a-" + "local-variable"
+    raise ValueError("cannot reach smtp://me:hunter2@mail.example" if password else "")
+
+
+def test_logs_are_one_json_object_a_line_with_context_and_without_secrets(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    configure_logs(settings(tmp_path), service="analyzer", instance="analyzer@here", stream=stream)
+    log = structlog.get_logger("test")
+    log.info("connected", url="https://user:pass@host/path", token="abc", topic="images")
+    logging.getLogger("library").warning("from %s", "a library")
+    try:
+        fail_with_credentials()
+    except ValueError:
+        log.exception("failed")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["connected", "from a library", "failed"]
+    assert {line["service"] for line in lines} == {"analyzer"}
+    assert {line["instance"] for line in lines} == {"analyzer@here"}
+    assert lines[0]["url"] == "https://[hidden]@host/path"
+    assert lines[0]["token"] == "[hidden]"
+    assert lines[0]["topic"] == "images"
+    assert lines[1]["level"] == "warning"
+    assert "ValueError" in lines[2]["exception"]
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_logs_for_people_hide_secrets_of_traces_too(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    configure_logs(settings(tmp_path, log_format="console"), service="a", instance="i", stream=stream)
+    try:
+        fail_with_credentials()
+    except ValueError:
+        structlog.get_logger("test").exception("failed")
+    assert "ValueError" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
+    assert "in-a-local-variable" not in stream.getvalue()
+
+
+def test_logs_do_not_tell_what_makes_a_presigned_address_good(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    configure_logs(settings(tmp_path), service="console", instance="i", stream=stream)
+    query = "X-Amz-Credential=hunter2%2F2026&X-Amz-Expires=60&X-Amz-Signature=hunter2&x-amz-security-token=hunter2"
+    structlog.get_logger("test").info("moved", to=f"https://s3.example/b/k?{query}", path=f"/b/k?{query}")
+    logging.getLogger("urllib3.connectionpool").debug("GET /b/k?%s", query)
+    assert "hunter2" not in stream.getvalue()
+    assert stream.getvalue().count("X-Amz-Expires=60") == 2
+
+
+def test_names_that_tell_of_secrets_hide_their_values() -> None:
+    hidden = hide_secrets(None, "info", {"event": "e", "api_key": "k", "Authorization": "Bearer x", "tokens_seen": 3})
+    assert hidden == {"event": "e", "api_key": "[hidden]", "Authorization": "[hidden]", "tokens_seen": "[hidden]"}

@@ -1,0 +1,96 @@
+"""The SQLite record store: the behaviour suite, and what only a file can suffer."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.stores import collections
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Clause, Query, RecordStore
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
+
+from tests.behaviour.record_store import IMAGES, RecordStoreBehaviour, event, image
+
+
+class TestSqliteRecordStore(RecordStoreBehaviour):
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[RecordStore]:
+        store = SqliteRecordStore(tmp_path / "deep" / "records.sqlite")
+        await store.open()
+        yield store
+        await store.close()
+
+    @pytest.fixture
+    def reopen(self, tmp_path: Path) -> Callable[[], RecordStore]:
+        return lambda: SqliteRecordStore(tmp_path / "deep" / "records.sqlite")
+
+    async def test_a_new_declaration_rebuilds_columns_and_tallies(
+        self, store: RecordStore, reopen: Callable[[], RecordStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await store.insert(IMAGES, [image(1, credit="a", pending=[event(1)]), image(2, credit="b")])
+        declared = collections.DECLARATIONS[Collection.IMAGES]
+        grown = replace(declared, fields={**declared.fields, "credit": "text"}, tallies={"credit": ("credit",)})
+        monkeypatch.setitem(collections.DECLARATIONS, Collection.IMAGES, grown)
+        other = reopen()
+        await other.open()
+        page = await other.find(IMAGES, Query(where=(Clause("credit", "eq", "b"),)))
+        assert [document["image_id"] for document in page.documents] == ["img0002"]
+        assert await other.tally(IMAGES, "credit") == {("a",): 1, ("b",): 1}
+        assert len(await other.pending(IMAGES, limit=5)) == 1
+        await other.close()
+
+
+async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    path.write_text("this is no database, however long it gets" * 50)
+    with pytest.raises(ConfigurationError, match=r"records\.sqlite cannot be opened"):
+        await SqliteRecordStore(path).open()
+
+
+async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        await SqliteRecordStore(tmp_path / "file" / "records.sqlite").open()
+
+
+_WRITER = """
+import asyncio, sys
+from pathlib import Path
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
+from tests.behaviour.record_store import IMAGES, image
+
+async def main():
+    store = SqliteRecordStore(Path(sys.argv[1]))
+    await store.open()
+    for n in range(10_000):
+        await store.insert(IMAGES, [image(n)])
+        print(n, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "records.sqlite"
+    process = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    acknowledged = -1
+    for line in process.stdout:
+        acknowledged = int(line)
+        if acknowledged == 50:
+            os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    store = SqliteRecordStore(path)
+    await store.open()
+    found = await store.get(IMAGES, [f"img{n:04}" for n in range(acknowledged + 1)])
+    assert len(found) == acknowledged + 1
+    counted = (await store.tally(IMAGES, "state"))[("ingested",)]
+    assert counted in (acknowledged + 1, acknowledged + 2)  # one may have been written but not yet told
+    await store.close()
