@@ -15,12 +15,12 @@ from typing import Any
 import uvicorn
 from astrolens.console.application import create_application
 from astrolens.console.main import build_context
-from astrolens.console.model_client import Description, ModelClient, Neighbour, UnknownToModel
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import Collection, Query, RecordStore
+from astrolens.usecases.model_status import Description, ModelClient, Neighbour, UnknownToModel
 from fastapi import FastAPI
 
 from tests.browser import sky

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from astrolens.console.labelling import LabelRequest
 from astrolens.console.main import ServiceOutlet, build_context
-from astrolens.console.model_client import ModelClient
 from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.records import Answer
 from astrolens.ingestor.retention import GRACE, Retention
@@ -15,6 +14,7 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.s3.store import RULE, S3ImageStore
+from astrolens.usecases.model_status import ModelClient
 
 from tests.behaviour.image_store import JPEG
 

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from astrolens.console.security_credentials import Accounts
 from astrolens.platform.settings import load_settings
 from astrolens.platform.stores.open import record_store
+from astrolens.usecases.accounts import Accounts
 
 T = TypeVar("T")
 

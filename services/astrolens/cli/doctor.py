@@ -8,14 +8,14 @@ from typing import Any
 from rich.console import Console
 
 from astrolens.cli.console_client import ConsoleUnreachable, Refused, connect, get
-from astrolens.console.books import Bookkeeper
-from astrolens.console.model_client import ModelClient
 from astrolens.local import preflight
 from astrolens.local.supervisor import running_pid
 from astrolens.platform.errors import AstroLensError
 from astrolens.platform.runtime.services import SERVICE_NAMES
 from astrolens.platform.settings import Settings, load_settings
 from astrolens.platform.stores.open import image_store, record_store
+from astrolens.usecases.model_status import ModelClient
+from astrolens.usecases.status import StatusReader
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ async def _status(settings: Settings) -> dict[str, Any]:
     records, model = record_store(settings.records_url), ModelClient(settings.inference_address)
     await records.open()
     try:
-        return (await Bookkeeper(records=records, model=model).status()).model_dump(mode="json")
+        return (await StatusReader(records=records, model=model).read()).model_dump(mode="json")
     finally:
         await model.close()
         await records.close()

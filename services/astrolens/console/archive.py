@@ -5,10 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from astrolens.console.model_client import ModelClient
 from astrolens.console.problems import not_found
 from astrolens.console.queries import STRANGE, ImageFilter, Sort, find_images
-from astrolens.console.views import (
+from astrolens.contracts.base import utc_text
+from astrolens.contracts.ids import alert_id
+from astrolens.contracts.records import Outcome
+from astrolens.platform.errors import ObjectMissing
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.images import ImageStore, cutout_key
+from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
+from astrolens.usecases.model_status import ModelClient
+from astrolens.usecases.views import (
     AlertPage,
     AlertView,
     DeadLetterPage,
@@ -21,13 +28,6 @@ from astrolens.console.views import (
     SimilarImage,
     SimilarImages,
 )
-from astrolens.contracts.base import utc_text
-from astrolens.contracts.ids import alert_id
-from astrolens.contracts.records import Outcome
-from astrolens.platform.errors import ObjectMissing
-from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.images import ImageStore, cutout_key
-from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 
 SAFE_MEDIA_TYPES = {
     "image/jpeg": ".jpg",

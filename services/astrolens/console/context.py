@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from astrolens.console.archive import Archive
-from astrolens.console.books import Bookkeeper
 from astrolens.console.intake import Intake
 from astrolens.console.labelling import Labelling
-from astrolens.console.model_client import ModelClient
 from astrolens.console.repair import Repair
 from astrolens.console.security import identity_of
 from astrolens.console.security_credentials import Credentials, LoginLimiter
@@ -16,6 +14,8 @@ from astrolens.console.stream import Broadcaster
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import RecordStore
+from astrolens.usecases.model_status import ModelClient
+from astrolens.usecases.status import StatusReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class AppContext:
     records: RecordStore
     images: ImageStore
     archive: Archive
-    books: Bookkeeper
+    status: StatusReader
     intake: Intake
     labelling: Labelling
     repair: Repair

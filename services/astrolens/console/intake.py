@@ -14,11 +14,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
-from astrolens.console.books import Bookkeeper
 from astrolens.console.multipart import MalformedBody, UploadedFile, read_multipart
 from astrolens.console.ports import EventOutlet
 from astrolens.console.problems import Problem, too_many
-from astrolens.console.views import View
 from astrolens.contracts.base import DecDeg, RaDeg, Slug, UtcTime, utc_now
 from astrolens.contracts.events import ImageSubmitted
 from astrolens.contracts.ids import receipt_id
@@ -28,6 +26,8 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, original_key
 from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.telemetry.tracing import OFF, UPLOAD, Arrivals, Tracing
+from astrolens.usecases.status import StatusReader
+from astrolens.usecases.views import View
 
 SOURCE = "upload"
 """What receipts of this door name as their source."""
@@ -140,7 +140,7 @@ class Intake:
         records: RecordStore,
         images: ImageStore,
         outlet: EventOutlet,
-        books: Bookkeeper,
+        status: StatusReader,
         max_in_flight: int,
         max_image_bytes: int,
         tracing: Tracing = OFF,
@@ -148,7 +148,7 @@ class Intake:
         self._records = records
         self._images = images
         self._outlet = outlet
-        self._books = books
+        self._status = status
         self._max_in_flight = max_in_flight
         self._max_image_bytes = max_image_bytes
         self._tracing = tracing
@@ -159,7 +159,7 @@ class Intake:
 
     async def room(self) -> Room:
         """How much the pipeline takes now: cheap to ask, where an upload that is refused has cost its bytes."""
-        in_flight = await self._books.in_flight() + self._arriving
+        in_flight = await self._status.in_flight() + self._arriving
         return Room(in_flight=in_flight, max_in_flight=self._max_in_flight, room=self._max_in_flight - in_flight)
 
     async def upload(

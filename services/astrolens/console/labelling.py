@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 from astrolens.console.originals import Originals
 from astrolens.console.ports import EventOutlet
 from astrolens.console.problems import not_found
-from astrolens.console.views import ImageCard, LabelPage, LabelView, View
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import LabelRecorded, producer
 from astrolens.contracts.ids import derived_id, event_id
@@ -16,6 +15,7 @@ from astrolens.contracts.records import Answer, Label
 from astrolens.contracts.topics import LABELS_RECORDED
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
+from astrolens.usecases.views import ImageCard, LabelPage, LabelView, View
 
 MAX_ANSWERS = 500
 """Most images in one answer: more than a screen shows."""

@@ -9,12 +9,10 @@ from fastapi import FastAPI
 from astrolens.console.application import create_application
 from astrolens.console.archive import Archive
 from astrolens.console.bookkeeping import Bookkeeping
-from astrolens.console.books import Bookkeeper
 from astrolens.console.context import AppContext
 from astrolens.console.intake import Intake
 from astrolens.console.labelling import Labelling
 from astrolens.console.metrics import BooksMetrics
-from astrolens.console.model_client import ModelClient
 from astrolens.console.originals import Originals
 from astrolens.console.ports import EventOutlet
 from astrolens.console.repair import Repair
@@ -30,6 +28,8 @@ from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.telemetry.metrics import Metrics, Stage
 from astrolens.platform.telemetry.tracing import OFF, Tracing, create_tracing
+from astrolens.usecases.model_status import ModelClient
+from astrolens.usecases.status import StatusReader
 
 
 class ServiceOutlet:
@@ -67,19 +67,19 @@ def build_context(
     tracing: Tracing = OFF,
 ) -> AppContext:
     """Everything that routes and pages share; opens nothing."""
-    books = Bookkeeper(records=records, model=model)
+    status = StatusReader(records=records, model=model)
     originals = Originals(images, expiring=settings.s3_expire_ordinary_days > 0)
     return AppContext(
         settings=settings,
         records=records,
         images=images,
         archive=Archive(records=records, images=images, model=model),
-        books=books,
+        status=status,
         intake=Intake(
             records=records,
             images=images,
             outlet=outlet,
-            books=books,
+            status=status,
             max_in_flight=settings.max_in_flight,
             max_image_bytes=settings.max_image_bytes,
             tracing=tracing,
@@ -87,7 +87,7 @@ def build_context(
         labelling=Labelling(records=records, outlet=outlet, originals=originals),
         repair=Repair(records=records, outlet=outlet, originals=originals, tracing=tracing),
         model=model,
-        stream=Broadcaster(books.status),
+        stream=Broadcaster(status.read),
         credentials=Credentials(
             records=records, token=settings.token.get_secret_value() if settings.token is not None else None
         ),

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from astrolens.console.originals import Originals
 from astrolens.console.ports import EventOutlet
 from astrolens.console.problems import Problem, not_found
-from astrolens.console.views import DeadLetterView, View
 from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.events import ImageIngested
 from astrolens.contracts.ids import derived_id
@@ -19,6 +18,7 @@ from astrolens.contracts.topics import IMAGES_INGESTED, IMAGES_SUBMITTED
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
 from astrolens.platform.telemetry.tracing import ANALYZE_AGAIN, OFF, TRACEPARENT, Tracing
+from astrolens.usecases.views import DeadLetterView, View
 
 
 class DropRequest(BaseModel):

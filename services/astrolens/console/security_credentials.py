@@ -1,12 +1,10 @@
 """Who may come in: a token for scripts, accounts for people, signed sessions, and a limit on guessing."""
 
-import asyncio
 import base64
 import binascii
 import hashlib
 import hmac
 import json
-import re
 import secrets
 import time
 from collections import OrderedDict, deque
@@ -14,13 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-
-from astrolens.contracts.base import utc_now
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Query, RecordStore
+from astrolens.platform.stores.records import RecordStore
+from astrolens.usecases.accounts import Accounts
 
 SESSION_S = 7 * 24 * 3600
 """How long a session lasts: a run at the telescope, but not for ever."""
@@ -28,13 +23,8 @@ SESSION_S = 7 * 24 * 3600
 ACCOUNTS_FRESH_S = 5.0
 """How long accounts are remembered: a removed account is out after at most so many seconds."""
 
-MIN_PASSWORD_LENGTH = 10
-"""NIST SP 800-63B asks for eight; argon2 makes ten a long search."""
-
 SESSION_KEY = "console-session-key"
 """The document in META that holds the key which signs sessions, shared by all consoles of one record store."""
-
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
 
 
 @dataclass(frozen=True)
@@ -47,59 +37,6 @@ class Identity:
 
 LOCAL = Identity("local", "local")
 """Whoever sits at this machine, where the console listens on loopback only."""
-
-
-class Accounts:
-    """Names and argon2id hashes in the record store."""
-
-    def __init__(self, records: RecordStore) -> None:
-        self._records = records
-        self._hasher = PasswordHasher()
-        # One at a time: each verification takes 64 MiB of memory by design.
-        self._hashing = asyncio.Semaphore(1)
-        self._dummy = ""
-
-    async def hashes(self) -> dict[str, str]:
-        """Password hashes by name."""
-        page = await self._records.find(Collection.ACCOUNTS, Query(limit=1000))
-        return {document["name"]: document["password_hash"] for document in page.documents}
-
-    async def add(self, name: str, password: str) -> None:
-        """Add an account, or give an existing one a new password; its old sessions end.
-
-        Raises:
-            ConfigurationError: The name or the password cannot be used.
-        """
-        if not _NAME.match(name):
-            raise ConfigurationError(
-                f"the account name {name[:80]!r} cannot be used: take up to 64 letters, digits and . _ @ -"
-            )
-        if len(password) < MIN_PASSWORD_LENGTH:
-            raise ConfigurationError(f"the password is too short: take at least {MIN_PASSWORD_LENGTH} characters")
-        hashed = await self._hashed(password)
-        document = {"name": name, "password_hash": hashed, "created_at": utc_now().isoformat()}
-        await self._records.upsert(Collection.ACCOUNTS, [document])
-
-    async def remove(self, name: str) -> bool:
-        """Remove an account; its sessions end. Returns whether there was one."""
-        return bool(await self._records.delete(Collection.ACCOUNTS, [name]))
-
-    async def verify(self, name: str, password: str) -> bool:
-        """Whether the password is right; an unknown name takes as long as a wrong password."""
-        known = (await self._records.get(Collection.ACCOUNTS, [name])).get(name)
-        if known is None and not self._dummy:
-            self._dummy = await self._hashed(secrets.token_hex(16))
-        hashed = known["password_hash"] if known else self._dummy
-        async with self._hashing:
-            try:
-                await asyncio.to_thread(self._hasher.verify, hashed, password)
-            except (VerificationError, InvalidHashError):
-                return False
-        return known is not None
-
-    async def _hashed(self, password: str) -> str:
-        async with self._hashing:
-            return await asyncio.to_thread(self._hasher.hash, password)
 
 
 class Credentials:

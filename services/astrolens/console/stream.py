@@ -6,8 +6,8 @@ from typing import Any
 
 import structlog
 
-from astrolens.console.books import Status
 from astrolens.platform.errors import TransientError
+from astrolens.usecases.status import Status
 
 log = structlog.get_logger(__name__)
 

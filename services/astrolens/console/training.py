@@ -5,7 +5,7 @@ from typing import Final
 
 from pydantic import Field
 
-from astrolens.console.views import View
+from astrolens.usecases.views import View
 
 _NEEDED: Final = ("torch", "transformers", "onnx", "sklearn")
 

@@ -10,7 +10,6 @@ import pytest
 from astrolens.console.application import create_application
 from astrolens.console.context import AppContext
 from astrolens.console.main import build_context
-from astrolens.console.model_client import Description, Neighbour, UnknownToModel
 from astrolens.contracts.ids import content_digest, image_id, receipt_id
 from astrolens.contracts.records import (
     CutoutInfo,
@@ -29,6 +28,7 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import cutout_key, original_key
 from astrolens.platform.stores.open import image_store, record_store
+from astrolens.usecases.model_status import Description, Neighbour, UnknownToModel
 
 NIGHT = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
 

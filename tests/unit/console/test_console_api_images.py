@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 from astrolens.console.coordinates import Cone, parse_position
-from astrolens.console.model_client import Neighbour
 from astrolens.contracts.records import ImageState
 from astrolens.platform.settings import S3Options
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import image_store
+from astrolens.usecases.model_status import Neighbour
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import grpc
 import pytest
-from astrolens.console import model_client
-from astrolens.console.model_client import ModelClient, UnknownToModel
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.rpc.v1 import inference_pb2 as pb
+from astrolens.usecases import model_status
+from astrolens.usecases.model_status import ModelClient, UnknownToModel
 
 
 class Stub:
@@ -53,7 +53,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(model_client, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(model_status, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
@@ -68,7 +68,7 @@ async def test_a_description_is_asked_for_once_in_a_while(stub: Stub, clock: Any
     assert strip == {"probabilities": [0.0, 1.0], "scores": [-2.0, 3.0]}
     assert (await model.summary())["state"] == "ready"
     assert stub.calls == 1
-    clock.now += model_client.FRESH_S
+    clock.now += model_status.FRESH_S
     await model.describe()
     assert stub.calls == 2
 
@@ -84,7 +84,7 @@ async def test_a_server_that_is_away_slows_nothing_down_and_is_found_again(stub:
         await model.describe()
     assert stub.calls == 1
     stub.code = None
-    clock.now += model_client.FRESH_S
+    clock.now += model_status.FRESH_S
     assert (await model.summary())["name"] == "first-light"
 
 

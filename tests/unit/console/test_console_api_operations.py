@@ -257,7 +257,7 @@ async def test_a_stream_looks_only_while_somebody_listens_and_tells_only_news(wo
     async def look() -> Any:
         nonlocal looks
         looks += 1
-        return await world.context.books.status()
+        return await world.context.status.read()
 
     stream = Broadcaster(look, interval_s=0.01)
     await asyncio.sleep(0.03)
@@ -285,7 +285,7 @@ async def test_a_stream_looks_only_while_somebody_listens_and_tells_only_news(wo
 
 
 async def test_closing_ends_every_stream(world: Any) -> None:
-    stream = Broadcaster(world.context.books.status, interval_s=0.01)
+    stream = Broadcaster(world.context.status.read, interval_s=0.01)
     listening = stream.listen()
     await asyncio.wait_for(anext(listening), 5)
     ended = asyncio.ensure_future(anext(listening, "ended"))

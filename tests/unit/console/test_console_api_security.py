@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 from astrolens.console.security import Guard
-from astrolens.console.security_credentials import Accounts, Credentials, LoginLimiter
+from astrolens.console.security_credentials import Credentials, LoginLimiter
 from astrolens.platform.errors import ConfigurationError
+from astrolens.usecases.accounts import Accounts
 from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
@@ -21,7 +22,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from argon2 import PasswordHasher
 
     monkeypatch.setattr(
-        "astrolens.console.security_credentials.PasswordHasher",
+        "astrolens.usecases.accounts.PasswordHasher",
         lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
     )
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 
 from astrolens.console.api.parameters import After, Context, Limit, aware
 from astrolens.console.problems import responses
-from astrolens.console.views import AlertPage, AlertView
+from astrolens.usecases.views import AlertPage, AlertView
 
 router = APIRouter(tags=["alerts"])
 

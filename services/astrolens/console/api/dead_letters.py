@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 from astrolens.console.api.parameters import After, Context, Limit
 from astrolens.console.problems import responses
 from astrolens.console.repair import DropRequest
-from astrolens.console.views import DeadLetterPage, DeadLetterView
+from astrolens.usecases.views import DeadLetterPage, DeadLetterView
 
 router = APIRouter(tags=["dead letters"])
 

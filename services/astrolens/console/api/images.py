@@ -9,12 +9,12 @@ from starlette.responses import RedirectResponse
 from astrolens.console.api.parameters import After, Context, Filter, ImageId, Limit
 from astrolens.console.archive import LINK_S
 from astrolens.console.intake import Accepted, Room, UrlSubmission
-from astrolens.console.model_client import UnknownToModel
 from astrolens.console.problems import Problem, responses
 from astrolens.console.queries import Sort
 from astrolens.console.repair import AnalyzeAgain
-from astrolens.console.views import ImageDetail, ImagePage, SimilarImages
 from astrolens.platform.telemetry.tracing import TRACEPARENT
+from astrolens.usecases.model_status import UnknownToModel
+from astrolens.usecases.views import ImageDetail, ImagePage, SimilarImages
 
 router = APIRouter(tags=["images"])
 

@@ -8,8 +8,8 @@ from astrolens.console.api.parameters import After, Context, Limit
 from astrolens.console.context import user_of
 from astrolens.console.labelling import LabelOutcomes, LabelRequest
 from astrolens.console.problems import Problem, responses
-from astrolens.console.views import LabelPage
 from astrolens.contracts.records import Answer
+from astrolens.usecases.views import LabelPage
 
 router = APIRouter(tags=["labels"])
 

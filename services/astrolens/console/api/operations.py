@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field
 
 from astrolens import __version__
 from astrolens.console.api.parameters import Context
-from astrolens.console.books import ServiceView, SourceView, Status
 from astrolens.console.context import AppContext
 from astrolens.console.problems import responses, too_many
 from astrolens.console.training import training
+from astrolens.usecases.status import ServiceView, SourceView, Status
 
 router = APIRouter(tags=["operations"])
 
@@ -39,19 +39,19 @@ async def get_status(
     batch: Annotated[str | None, Query(max_length=200, description="Add the books of one batch.")] = None,
 ) -> Status:
     """The books and the state of everything, as `astrolens status --json` prints it; costs O(1) at any archive size."""
-    return await context.books.status(batch=batch)
+    return await context.status.read(batch=batch)
 
 
 @router.get("/services", response_model=dict[str, ServiceView])
 async def get_services(context: Context) -> dict[str, ServiceView]:
     """Every service with its last heartbeat; one without a fresh heartbeat is `silent`."""
-    return await context.books.services()
+    return await context.status.services()
 
 
 @router.get("/sources", response_model=dict[str, SourceView])
 async def get_sources(context: Context) -> dict[str, SourceView]:
     """Every source with state, reason, rate (images a minute), last success and next try."""
-    return await context.books.sources()
+    return await context.status.sources()
 
 
 @router.get("/model", responses=responses(s503="The model server is away; the detail says why."))

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from astrolens.console.api.parameters import After, Context, Limit
-from astrolens.console.books import BatchProgress
 from astrolens.console.problems import responses
-from astrolens.console.views import ReceiptPage
 from astrolens.contracts.records import Outcome
+from astrolens.usecases.status import BatchProgress
+from astrolens.usecases.views import ReceiptPage
 
 router = APIRouter(tags=["arrivals"])
 
@@ -54,4 +54,4 @@ async def get_progress(
     context: Context, batch: Annotated[str, Path(max_length=200, description="The batch of an upload.")]
 ) -> BatchProgress:
     """The books of one batch; `settled` once nothing of it is in flight."""
-    return await context.books.batch(batch)
+    return await context.status.batch_progress(batch)

@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic import Field
 
-from astrolens.console.model_client import ModelClient
-from astrolens.console.views import View
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import Books, ServiceStatus, SourceStatus
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Document, Query, RecordStore
+from astrolens.usecases.model_status import ModelClient
+from astrolens.usecases.views import View
 
 Tally = Mapping[tuple[str, ...], int]
 
@@ -85,7 +85,7 @@ class BatchProgress(View):
     settled: bool = Field(description="Whether nothing of the batch is in flight.")
 
 
-class Bookkeeper:
+class StatusReader:
     """Reads the state of everything."""
 
     def __init__(self, *, records: RecordStore, model: ModelClient) -> None:
@@ -101,7 +101,7 @@ class Bookkeeper:
         """Arrivals that are not settled yet."""
         return (await self.books()).in_flight
 
-    async def batch(self, batch: str) -> BatchProgress:
+    async def batch_progress(self, batch: str) -> BatchProgress:
         """The books of one batch."""
         outcomes, states = await self._records.tallies(
             [(Collection.RECEIPTS, "batch_outcome"), (Collection.IMAGES, "batch_state")]
@@ -112,7 +112,7 @@ class Bookkeeper:
         )
         return BatchProgress(batch=batch, settled=books.in_flight == 0, **books.model_dump())
 
-    async def status(self, *, batch: str | None = None) -> Status:
+    async def read(self, *, batch: str | None = None) -> Status:
         """The state of everything."""
         outcomes, states, verdicts, surveys, labels, reasons, sources, alerts, letters = await self._records.tallies(
             [
@@ -143,7 +143,7 @@ class Bookkeeper:
             surveys=by_survey,
             dead_letters_open=letters.get(("open",), 0),
             at=utc_now(),
-            batch=None if batch is None else await self.batch(batch),
+            batch=None if batch is None else await self.batch_progress(batch),
         )
 
     async def services(self) -> dict[str, ServiceView]:
