@@ -6,6 +6,8 @@ the rest. Building opens nothing.
 
 import asyncio
 import contextlib
+import os
+import secrets
 import signal
 import socket
 import sys
@@ -25,11 +27,13 @@ from astrolens.platform.runtime.health import Check, Liveness, health_app
 from astrolens.platform.runtime.heartbeat import Heartbeat, instance_name
 from astrolens.platform.runtime.http_server import bind, server_of, with_health
 from astrolens.platform.runtime.parent_watch import watch_parent
+from astrolens.platform.runtime.periodic import PeriodicTask, Work
 from astrolens.platform.runtime.shutdown import Shutdown
 from astrolens.platform.runtime.tasks import Tasks
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
+from astrolens.platform.stores.leases import LEASE_S, Lease
 from astrolens.platform.stores.metered import measure
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
@@ -55,6 +59,8 @@ class ServiceApp:
 
     Attributes:
         settings, service: As given.
+        instance: Name of this process, the same after a restart.
+        owner: Unique among all processes there ever were; it owns leases.
         records, images: The stores; open inside `running`.
         metrics, condition: What `/metrics` shows; what troubles the service.
         info: The service's own lines of its heartbeat, JSON-ready.
@@ -94,6 +100,7 @@ class ServiceApp:
         self.settings = settings
         self.service = service
         self.instance = instance_name(service, port)
+        self.owner = f"{self.instance}/{os.getpid()}/{secrets.token_hex(4)}"
         self.records = records or record_store(settings.records_url)
         self.images = images or image_store(settings.images_url, settings.s3_options)
         self.tracing = tracing or create_tracing(settings, service=service, instance=self.instance)
@@ -173,6 +180,47 @@ class ServiceApp:
         it had its share of the grace period to see `stopping`.
         """
         self._tasks.spawn(name, factory, graceful=graceful)
+
+    def every(
+        self,
+        name: str,
+        work: Work,
+        *,
+        interval_s: float,
+        issue: str | None = None,
+        lease: Lease | None = None,
+        wake: asyncio.Event | None = None,
+        fixed_rate: bool = False,
+        graceful: bool = True,
+    ) -> None:
+        """Do something at the start of the service and then again and again (see `PeriodicTask`).
+
+        Args:
+            name: Name of the task, key of its issue and name in logs.
+            work: One pass. A `ConfigurationError` ends the service; any other failure is an issue until one succeeds.
+            interval_s: Seconds from the end of a pass to the next; with `fixed_rate` from begin to begin.
+            issue: What a failed pass means, such as `events wait to be published`. The name by default.
+            lease: Of several instances only its holder works (see `lease`).
+            wake: Begins the next pass at once when it is set.
+            fixed_rate: Keep the rate constant however long a pass takes.
+            graceful: At the end of the service, let a pass finish within its share of the grace period; without, it is
+                cancelled at once.
+        """
+        task = PeriodicTask(
+            name,
+            work,
+            interval_s=interval_s,
+            condition=self.condition,
+            issue=issue,
+            lease=lease,
+            wake=wake,
+            fixed_rate=fixed_rate,
+        )
+        self.spawn(name, lambda: task.run(self.stopping), graceful=graceful)
+
+    def lease(self, name: str, *, lasts_s: float = LEASE_S) -> Lease:
+        """A lease of this process on something that several instances share, such as `source:sdss`."""
+        return Lease(self.records, name, owner=self.owner, lasts_s=lasts_s)
 
     def request_stop(self) -> None:
         """End the service gracefully."""

@@ -41,31 +41,42 @@ class Lease:
         self._records = records
         self._id = f"lease:{name}"
         self._owner = owner
-        self._lasts = timedelta(seconds=lasts_s)
+        self._lasts_s = lasts_s
         self._clock = clock
+
+    @property
+    def renew_every_s(self) -> float:
+        """How often its owner renews it: two renewals may fail before it ends."""
+        return self._lasts_s / 3
 
     async def acquire(self) -> bool:
         """Take the lease, or renew it; return whether this owner holds it now.
+
+        Whoever finds it held by another only reads.
 
         Raises:
             StoreUnavailable: Nobody can tell.
         """
         now = self._clock()
-        held = {"owner": self._owner, "expires_at": utc_text(now + self._lasts)}
-        if await self._records.insert(Collection.META, [{"name": self._id, **held}]):
-            return True
-        renew = Change(id=self._id, set=held, when=(Clause("owner", "eq", self._owner),))
-        if await self._records.apply(Collection.META, [renew]):
-            return True
-        take_over = Change(id=self._id, set=held, when=(Clause("expires_at", "lt", utc_text(now)),))
-        return bool(await self._records.apply(Collection.META, [take_over]))
+        held = {"owner": self._owner, "expires_at": utc_text(now + timedelta(seconds=self._lasts_s))}
+        found = (await self._records.get(Collection.META, [self._id])).get(self._id)
+        if found is None:
+            return bool(await self._records.insert(Collection.META, [{"name": self._id, **held}]))
+        if found["owner"] == self._owner:
+            unchanged = Clause("owner", "eq", self._owner)
+        elif found["expires_at"] < utc_text(now):
+            # Of several that take over, the first changes the time and with it the condition of the others.
+            unchanged = Clause("expires_at", "eq", found["expires_at"])
+        else:
+            return False
+        return bool(await self._records.apply(Collection.META, [Change(id=self._id, set=held, when=(unchanged,))]))
 
     async def release(self) -> None:
-        """Give the lease back, so that another instance need not wait for its end; no error where it is not held.
+        """End the lease, so that another instance need not wait for it; no error where it is not held.
 
         Raises:
             StoreUnavailable: It ends by itself.
         """
-        ended = {"expires_at": utc_text(self._clock() - self._lasts)}
-        change = Change(id=self._id, set={**ended, "owner": ""}, when=(Clause("owner", "eq", self._owner),))
+        ended = {"owner": "", "expires_at": utc_text(self._clock() - timedelta(seconds=self._lasts_s))}
+        change = Change(id=self._id, set=ended, when=(Clause("owner", "eq", self._owner),))
         await self._records.apply(Collection.META, [change])
