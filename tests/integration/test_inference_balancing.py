@@ -10,19 +10,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from astrolens.contracts.records import Reason
 from astrolens.inference import rpc_server
-from astrolens.inference.analyzer import Picture
 from astrolens.inference.engine import Fault, Item, Outcome, Refused
-from astrolens.inference.model_client import GrpcModel
-from astrolens.inference.model_service import ModelIdentity
+from astrolens.inference.model_service import ModelDescription, ModelIdentity
 from astrolens.inference.rpc_server import RpcServer
+from astrolens.inference.similarity.memory import UnknownImage
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.retry import RetryPolicy
+from astrolens.rpc.model_client import CutoutRequest, ModelClient, UnknownToModel
 
 IMAGE = "0" * 32
 HASTY = RetryPolicy(initial_wait_s=0.02, max_wait_s=0.1, timeout_s=3.0)
@@ -33,11 +32,18 @@ class NamedModel:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.description = SimpleNamespace(identity=ModelIdentity(name, "1", "d", "p", "c", "CPU"))
+        identity = ModelIdentity(name, "1", name, "p", "c", "CPU")
+        self.description = ModelDescription(identity, ("spiral",), 8, ("msp",), 0.01, (), "{}", "")
+        self.memory: list[str] = []
 
     async def analyze(self, items: Sequence[Item]) -> list[Outcome]:
         await asyncio.sleep(0.005)
         return [Refused(Fault.INVALID, self._name) for _ in items]
+
+    async def like_image(self, image_id: str, k: int) -> list[tuple[str, float]]:
+        if image_id != IMAGE:
+            raise UnknownImage(image_id)
+        return [("1" * 32, 0.9)][:k]
 
 
 _running: list[RpcServer] = []
@@ -66,27 +72,26 @@ async def load(server: RpcServer, name: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def client(target: str, retry_policy: RetryPolicy = HASTY) -> AsyncIterator[GrpcModel]:
-    model = GrpcModel(target, stopping=asyncio.Event(), retry_policy=retry_policy)
-    await model.open()
+async def client(target: str, retry_policy: RetryPolicy = HASTY) -> AsyncIterator[ModelClient]:
+    model = ModelClient(target, stopping=asyncio.Event(), retry_policy=retry_policy)
     try:
         yield model
     finally:
         await model.close()
 
 
-async def ask(model: GrpcModel) -> str:
+async def ask(model: ModelClient) -> str:
     """Who answers one call."""
-    (answer,) = await model.analyze([Picture(IMAGE, "sdss", b"")])
+    (answer,) = await model.analyze([CutoutRequest(IMAGE, "sdss", b"")])
     assert isinstance(answer, Reason)
     return answer.detail
 
 
-async def shares(model: GrpcModel, calls: int = 20) -> Counter[str]:
+async def shares(model: ModelClient, calls: int = 20) -> Counter[str]:
     return Counter([await ask(model) for _ in range(calls)])
 
 
-async def eventually(model: GrpcModel, names: set[str], *, within_s: float = 10.0) -> Counter[str]:
+async def eventually(model: ModelClient, names: set[str], *, within_s: float = 10.0) -> Counter[str]:
     """The shares once exactly these servers have one."""
     deadline = time.monotonic() + within_s
     while True:
@@ -107,6 +112,17 @@ async def test_each_gets_its_share(pair: tuple[RpcServer, RpcServer, str]) -> No
     async with client(pair[2]) as model:
         await eventually(model, {"first", "second"})
         assert min((await shares(model)).values()) >= 8
+
+
+async def test_descriptions_and_similar_images_are_shared_too(pair: tuple[RpcServer, RpcServer, str]) -> None:
+    async with client(pair[2]) as model:
+        await eventually(model, {"first", "second"})
+        described = Counter([(await model.describe()).summary["name"] for _ in range(20)])
+        similar = Counter([(await model.similar(IMAGE, 3))[0] for _ in range(20)])
+        assert set(described) == set(similar) == {"first", "second"}
+        assert min((*described.values(), *similar.values())) >= 8
+        with pytest.raises(UnknownToModel):
+            await model.similar("2" * 32, 3)
 
 
 async def test_one_that_loads_or_ends_gets_nothing() -> None:
@@ -130,8 +146,9 @@ async def test_servers_without_a_model_are_one_sentence() -> None:
     async with client(f"127.0.0.1:{loading.port}", RetryPolicy(timeout_s=0.3)) as model:
         with pytest.raises(ModelUnavailable, match="has a model loaded yet"):
             await ask(model)
-        with pytest.raises(ModelUnavailable, match="has a model loaded yet"):
-            await model.ping()
+        for query in (model.ping(), model.describe(), model.similar(IMAGE, 1)):
+            with pytest.raises(ModelUnavailable, match="has a model loaded yet"):
+                await query
 
 
 async def test_one_that_is_killed_loses_nothing_and_is_found_again() -> None:

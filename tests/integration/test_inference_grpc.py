@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 from astrolens.contracts.records import Reason
 from astrolens.contracts.verdicts import Analysis
-from astrolens.inference.analyzer import Picture
 from astrolens.inference.backbone import Backbone
 from astrolens.inference.engine import Engine, Item, Outcome
-from astrolens.inference.model_client import GrpcModel
 from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.model_server import create_app
 from astrolens.inference.model_service import ModelService, describe
@@ -25,6 +23,7 @@ from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.settings import Settings, load_settings
 from astrolens.platform.telemetry.metrics import Metrics
+from astrolens.rpc.model_client import CutoutRequest, ModelClient
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import InferenceStub
 from astrolens.science.bundle import Bundle
@@ -236,11 +235,10 @@ async def test_reflection_lists_the_services(server: RpcServer, channel: grpc.ai
 
 
 async def test_the_analyzers_client_gives_analyses_and_reasons(server: RpcServer, stub: InferenceStub) -> None:
-    model = GrpcModel(f"127.0.0.1:{server.port}", stopping=asyncio.Event())
-    await model.open()
+    model = ModelClient(f"127.0.0.1:{server.port}", stopping=asyncio.Event())
     await model.ping()
-    pictures = [Picture(image_id(seed), "sdss", picture(seed)) for seed in range(130)]
-    answers = await model.analyze([*pictures, Picture(image_id(999), "sdss", b"broken")])
+    pictures = [CutoutRequest(image_id(seed), "sdss", picture(seed)) for seed in range(130)]
+    answers = await model.analyze([*pictures, CutoutRequest(image_id(999), "sdss", b"broken")])
     await model.close()
     assert len(answers) == 131
     assert all(isinstance(answer, Analysis) for answer in answers[:-1])
@@ -251,9 +249,8 @@ async def test_the_analyzers_client_gives_analyses_and_reasons(server: RpcServer
 
 async def test_the_analyzers_client_is_patient_but_not_for_ever(bundle: Bundle, service: ModelService) -> None:
     address = f"127.0.0.1:{free_port()}"
-    model = GrpcModel(address, stopping=asyncio.Event(), retry_policy=IMPATIENT)
-    await model.open()
-    asked = [Picture(image_id(1), "sdss", picture(1))]
+    model = ModelClient(address, stopping=asyncio.Event(), retry_policy=IMPATIENT)
+    asked = [CutoutRequest(image_id(1), "sdss", picture(1))]
     with pytest.raises(ModelUnavailable, match="does not answer: UNAVAILABLE"):
         await model.analyze(asked)
     with pytest.raises(ModelUnavailable):
@@ -264,8 +261,7 @@ async def test_the_analyzers_client_is_patient_but_not_for_ever(bundle: Bundle, 
         await model.analyze(asked)
     service.start()
     loading = asyncio.create_task(_serve_soon(server, service))
-    patient = GrpcModel(address, stopping=asyncio.Event())
-    await patient.open()
+    patient = ModelClient(address, stopping=asyncio.Event())
     assert isinstance((await patient.analyze(asked))[0], Analysis)
     await loading
     await patient.close()
@@ -278,19 +274,17 @@ async def test_a_wrong_server_costs_no_image() -> None:
     other = grpc.aio.server()
     port = other.add_insecure_port("127.0.0.1:0")
     await other.start()
-    model = GrpcModel(f"127.0.0.1:{port}", stopping=asyncio.Event(), retry_policy=IMPATIENT)
-    await model.open()
+    model = ModelClient(f"127.0.0.1:{port}", stopping=asyncio.Event(), retry_policy=IMPATIENT)
     with pytest.raises(ModelUnavailable, match="UNIMPLEMENTED"):
-        await model.analyze([Picture(image_id(1), "sdss", picture(1))])
+        await model.analyze([CutoutRequest(image_id(1), "sdss", picture(1))])
     await model.close()
     await other.stop(None)
 
 
 async def test_what_a_cutout_may_have_provoked_is_not_called_away(server: RpcServer, stub: InferenceStub) -> None:
-    model = GrpcModel(f"127.0.0.1:{server.port}", stopping=asyncio.Event(), retry_policy=IMPATIENT)
-    await model.open()
+    model = ModelClient(f"127.0.0.1:{server.port}", stopping=asyncio.Event(), retry_policy=IMPATIENT)
     with pytest.raises(grpc.aio.AioRpcError, match="is not 32 lower-case"):
-        await model.analyze([Picture("no id", "sdss", picture(1))])
+        await model.analyze([CutoutRequest("no id", "sdss", picture(1))])
     await model.close()
 
 

@@ -6,7 +6,6 @@ it still is. So events may come twice, late or from another service, and nothing
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -22,6 +21,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
 from astrolens.platform.telemetry.tracing import note, traceparent_of
+from astrolens.rpc.model_client import CutoutRequest
 
 SERVICE: Final = "analyzer"
 _STILL_INGESTED: Final = Clause("state", "eq", ImageState.INGESTED.value)
@@ -31,20 +31,11 @@ _PAGE: Final = 256
 OnWritten = Callable[[Sequence[tuple[Document, Analysis]], datetime], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What the model is asked about."""
-
-    image_id: str
-    survey: str
-    jpeg: bytes
-
-
 class Model(Protocol):
     """The model server, as the analyzer needs it."""
 
-    async def analyze(self, pictures: Sequence[Picture]) -> list[Analysis | Reason]:
-        """One answer a picture, in their order; a reason where the picture cannot be analysed.
+    async def analyze(self, cutouts: Sequence[CutoutRequest]) -> list[Analysis | Reason]:
+        """One answer a cutout, in their order; a reason where it cannot be analysed.
 
         Raises:
             ModelUnavailable: It does not answer.
@@ -90,16 +81,16 @@ class Analyzer:
         documents = await self._records.get(Collection.IMAGES, list(by_image))
         await self._outbox.release(Collection.IMAGES, _unpublished(documents))
         waiting = {key: found for key, found in documents.items() if found["state"] == ImageState.INGESTED.value}
-        pictures, reasons = await self._pictures(waiting)
-        answers = await self._model.analyze(pictures) if pictures else []
+        cutouts, reasons = await self._cutouts(waiting)
+        answers = await self._model.analyze(cutouts) if cutouts else []
         analyses: dict[str, Analysis] = {}
-        for picture, answer in zip(pictures, answers, strict=True):
-            note(picture.image_id, image_id=picture.image_id, survey=picture.survey)
+        for cutout, answer in zip(cutouts, answers, strict=True):
+            note(cutout.image_id, image_id=cutout.image_id, survey=cutout.survey)
             if isinstance(answer, Reason):
-                reasons[picture.image_id] = answer
+                reasons[cutout.image_id] = answer
             else:
-                analyses[picture.image_id] = answer
-                note(picture.image_id, verdict=answer.verdict.value, p_value=answer.p_value)
+                analyses[cutout.image_id] = answer
+                note(cutout.image_id, verdict=answer.verdict.value, p_value=answer.p_value)
         await self._write(waiting, analyses)
         for key in by_image.keys() - documents.keys():
             reasons[key] = Reason(code="unknown-image", detail="the record store knows no image of this id")
@@ -146,11 +137,11 @@ class Analyzer:
                 break
         return offered
 
-    async def _pictures(self, waiting: Mapping[str, Document]) -> tuple[list[Picture], dict[str, Reason]]:
+    async def _cutouts(self, waiting: Mapping[str, Document]) -> tuple[list[CutoutRequest], dict[str, Reason]]:
         """The cutouts of images, and why some have none."""
         keys = {image: document["cutout"]["key"] for image, document in waiting.items()}
         found = await self._images.get_many(list(keys.values()))
-        pictures: list[Picture] = []
+        cutouts: list[CutoutRequest] = []
         reasons: dict[str, Reason] = {}
         for image, document in waiting.items():
             jpeg = found.get(keys[image])
@@ -161,8 +152,8 @@ class Analyzer:
                 detail = f"the cutout under {keys[image]!r} is not the one that was ingested: its digest differs"
                 reasons[image] = Reason(code="cutout-changed", detail=detail)
             else:
-                pictures.append(Picture(image_id=image, survey=document["observation"]["survey"], jpeg=jpeg))
-        return pictures, reasons
+                cutouts.append(CutoutRequest(image_id=image, survey=document["observation"]["survey"], jpeg=jpeg))
+        return cutouts, reasons
 
     async def _write(self, waiting: Mapping[str, Document], analyses: Mapping[str, Analysis]) -> None:
         if not analyses:

@@ -10,13 +10,13 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import ImageIngested
 from astrolens.inference.analyzer import SERVICE, Analyzer
 from astrolens.inference.analyzer_metrics import AnalysisMetrics
-from astrolens.inference.model_client import GrpcModel
 from astrolens.inference.stream_health import StreamHealth
 from astrolens.platform.errors import TransientError
 from astrolens.platform.retry import sleep_unless
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
+from astrolens.rpc.model_client import ModelClient
 
 _BATCH: Final = 128
 """Four batches of the model server: both cores stay busy while one of them is decoded."""
@@ -29,7 +29,7 @@ logger = structlog.get_logger(__name__)
 def create_app(settings: Settings) -> ServiceApp:
     """The analyzer, not yet running."""
     app = ServiceApp(settings, service=SERVICE, port=settings.analyzer_port, outbox=(Collection.IMAGES,))
-    model = GrpcModel(settings.inference_address, stopping=app.stopping, tracing=app.tracing)
+    model = ModelClient(settings.inference_address, stopping=app.stopping, tracing=app.tracing)
     health = StreamHealth(AnalysisMetrics(app.metrics))
     analyzer = Analyzer(records=app.records, images=app.images, model=model, outbox=app.outbox, on_written=health.note)
     app.bus.consume(
@@ -39,7 +39,6 @@ def create_app(settings: Settings) -> ServiceApp:
         on_refused=analyzer.settle_refused,
         max_batch=_BATCH,
     )
-    app.on_start("model client", model.open)
     app.on_stop("model client", model.close)
     app.check("model", model.ping)
     app.spawn("stale offers", lambda: _offer_stale(app, analyzer))

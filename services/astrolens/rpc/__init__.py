@@ -1,1 +1,1 @@
-"""The gRPC contract, generated from `proto/` by `make proto`; never edited."""
+"""The model server's gRPC contract: generated code (`v1`, by `make proto`, never edited) and its one client."""

@@ -79,7 +79,7 @@ async def test_a_server_that_is_away_slows_nothing_down_and_is_found_again(stub:
     for _ in range(3):
         summary = await model.summary()
         assert summary["state"] == "unreachable"
-        assert "127.0.0.1:8081 answered UNAVAILABLE: why not" in summary["detail"]
+        assert "127.0.0.1:8081 does not answer: UNAVAILABLE: why not" in summary["detail"]
     with pytest.raises(ModelUnavailable):
         await model.describe()
     assert stub.calls == 1

@@ -9,13 +9,14 @@ from astrolens.contracts.events import ImageAnalyzed, ImageIngested
 from astrolens.contracts.ids import content_digest, event_id
 from astrolens.contracts.records import CutoutInfo, ImageRecord, Observation, Original, PendingEvent, Reason
 from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
-from astrolens.inference.analyzer import Analyzer, Picture
+from astrolens.inference.analyzer import Analyzer
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.folder.store import FolderImageStore
 from astrolens.platform.stores.images import cutout_key
 from astrolens.platform.stores.records import Change, Clause
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
+from astrolens.rpc.model_client import CutoutRequest
 
 from tests.unit.inference.tiny_bundle import image_id
 
@@ -30,24 +31,24 @@ class FakeModel:
         self.away = False
         self.digest = "m1"
 
-    async def analyze(self, pictures: Sequence[Picture]) -> list[Analysis | Reason]:
-        self.asked.append([picture.image_id for picture in pictures])
+    async def analyze(self, cutouts: Sequence[CutoutRequest]) -> list[Analysis | Reason]:
+        self.asked.append([cutout.image_id for cutout in cutouts])
         if self.away:
             raise ModelUnavailable("away")
         return [
             Reason(code="cutout-undecodable", detail="broken")
-            if picture.jpeg.startswith(b"bad")
-            else self.analysis(picture)
-            for picture in pictures
+            if cutout.jpeg.startswith(b"bad")
+            else self.analysis(cutout)
+            for cutout in cutouts
         ]
 
-    def analysis(self, picture: Picture) -> Analysis:
+    def analysis(self, cutout: CutoutRequest) -> Analysis:
         return Analysis(
             model_name="tiny",
             model_digest=self.digest,
             preprocessing_digest="p",
             calibration_id="c",
-            calibration_survey=picture.survey,
+            calibration_survey=cutout.survey,
             execution_provider="CPU",
             class_probabilities={"spiral": 1.0},
             predicted_class="spiral",
@@ -192,11 +193,11 @@ async def test_whoever_writes_second_changes_and_publishes_nothing(world: World)
     await world.ingest(1)
     asked = world.model.analyze
 
-    async def meanwhile(pictures: Sequence[Picture]) -> list[Analysis | Reason]:
+    async def meanwhile(cutouts: Sequence[CutoutRequest]) -> list[Analysis | Reason]:
         world.model.analyze = asked
         await world.analyzer.handle([event(1)])
         world.model.digest = "m2"
-        return await asked(pictures)
+        return await asked(cutouts)
 
     world.model.analyze = meanwhile
     await world.analyzer.handle([event(1)])

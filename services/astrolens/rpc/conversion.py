@@ -1,0 +1,95 @@
+"""Conversion of the model server's messages to contracts and JSON-ready values."""
+
+import base64
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from astrolens.contracts.records import Reason
+from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
+from astrolens.rpc.v1 import inference_pb2 as pb
+
+_VERDICTS: Final = {
+    pb.VERDICT_ORDINARY: Verdict.ORDINARY,
+    pb.VERDICT_NEAR_MISS: Verdict.NEAR_MISS,
+    pb.VERDICT_ANOMALY: Verdict.ANOMALY,
+}
+_REASON_CODES: Final = {
+    pb.ItemError.CODE_UNDECODABLE: "cutout-undecodable",
+    pb.ItemError.CODE_TOO_LARGE: "cutout-too-large",
+    pb.ItemError.CODE_INVALID: "cutout-invalid",
+    pb.ItemError.CODE_NOT_FINITE: "answer-not-finite",
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What model and calibration are loaded, as JSON-ready values."""
+
+    summary: dict[str, Any]
+    """Name, digests and calibration: what the status shows."""
+    whole: dict[str, Any]
+    """The summary with figures, card and calibration strips: what the model page shows."""
+
+
+def analysis_or_reason(outcome: pb.Outcome, model: pb.ModelRef, analyzed_at: datetime) -> Analysis | Reason:
+    """The analysis of one image, or why it cannot be analysed."""
+    if outcome.WhichOneof("outcome") != "result":
+        code = _REASON_CODES.get(outcome.error.code, "analysis-failed")
+        return Reason(code=code, detail=outcome.error.detail or "the model server gave no reason")
+    result = outcome.result
+    return Analysis(
+        model_name=model.name,
+        model_digest=model.digest,
+        preprocessing_digest=model.preprocessing_digest,
+        calibration_id=model.calibration_id,
+        calibration_survey=result.calibration_survey,
+        execution_provider=model.execution_provider,
+        class_probabilities=dict(result.class_probabilities),
+        predicted_class=result.predicted_class,
+        detectors={
+            detector.name: DetectorResult(score=detector.score, p_value=detector.p_value)
+            for detector in result.detectors
+        },
+        p_value=result.p_value,
+        verdict=_VERDICTS[result.verdict],
+        embedding=base64.b64encode(result.embedding).decode(),
+        analyzed_at=analyzed_at,
+    )
+
+
+def description(response: pb.DescribeResponse) -> Description:
+    """The description of the loaded model."""
+    model, calibration = response.model, response.calibration
+    summary = {
+        "name": model.name,
+        "version": model.version,
+        "digest": model.digest,
+        "preprocessing_digest": model.preprocessing_digest,
+        "calibration_id": model.calibration_id,
+        "execution_provider": model.execution_provider,
+        "alpha": calibration.alpha,
+        "classes": list(response.classes),
+        "detectors": list(response.detectors),
+        "surveys": [survey.survey for survey in calibration.surveys],
+        "indexed_images": response.indexed_images,
+    }
+    strips = {
+        survey.survey: {
+            "images": survey.images,
+            "strips": {
+                strip.detector: {"probabilities": list(strip.probabilities), "scores": list(strip.scores)}
+                for strip in survey.strips
+            },
+        }
+        for survey in calibration.surveys
+    }
+    whole = {
+        **summary,
+        "embedding_dim": response.embedding_dim,
+        "figures": json.loads(response.figures_json) if response.figures_json else {},
+        "model_card": response.model_card,
+        "calibration": {"id": calibration.id, "alpha": calibration.alpha, "surveys": strips},
+    }
+    return Description(summary, whole)
