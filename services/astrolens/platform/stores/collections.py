@@ -31,6 +31,7 @@ class Declaration:
     each costs every write, and ends with the id, so that paging is a walk. An index led by a field of `rare` holds only
     the documents that have it.
     `tallies` count documents by the values of some fields; an absent value counts as the empty text.
+    `hash_field` holds a 64-bit hash as 16 hexadecimal digits, by which `near` finds documents.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Declaration:
     rare: frozenset[str] = frozenset()
     tallies: dict[str, tuple[str, ...]] = field(default_factory=dict)
     has_pending: bool = False
+    hash_field: str | None = None
 
 
 DECLARATIONS: dict[Collection, Declaration] = {
@@ -120,6 +122,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "label": ("label",),
         },
         has_pending=True,
+        hash_field="phash",
     ),
     Collection.ALERTS: Declaration(
         key="alert_id",

@@ -18,7 +18,19 @@ from astrolens.platform.telemetry.metrics import StoreMetrics
 P = ParamSpec("P")
 T = TypeVar("T")
 
-RECORD_CALLS: Final = ("insert", "upsert", "apply", "get", "find", "delete", "tally", "tallies", "pending", "ping")
+RECORD_CALLS: Final = (
+    "insert",
+    "upsert",
+    "apply",
+    "get",
+    "find",
+    "delete",
+    "tally",
+    "tallies",
+    "near",
+    "pending",
+    "ping",
+)
 IMAGE_CALLS: Final = ("put", "put_many", "get", "get_many", "exists", "delete", "ping")
 """Neither `open` nor `close`: at start a service waits for the engine itself."""
 

@@ -113,6 +113,16 @@ class RecordStore(Protocol):
     async def tallies(self, wanted: Sequence[tuple[Collection, str]]) -> list[dict[tuple[str, ...], int]]:
         """Several tallies, of one moment where the engine can."""
 
+    async def near(
+        self, collection: Collection, hashes: Sequence[str], *, radius: int, limit: int
+    ) -> list[list[tuple[str, int]]]:
+        """Documents whose hash differs from each of these in at most `radius` bits, 0 <= radius <= 8.
+
+        For each hash (16 hexadecimal digits) at most `limit` ids with their distances in bits: the nearest first, the
+        older first among equals. Exact as long as no more than `hash_index.KEY_LIMIT` documents share a key of the
+        index; beyond that only the newest of them are looked at.
+        """
+
     async def pending(self, collection: Collection, *, limit: int) -> list[tuple[str, list[PendingEvent]]]:
         """Documents with unpublished events, oldest first."""
 

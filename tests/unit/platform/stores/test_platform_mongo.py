@@ -7,8 +7,18 @@ from typing import Any, cast
 import pytest
 from astrolens.platform.errors import PermanentError, StoreUnavailable, UndeclaredField
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
+from astrolens.platform.stores.hash_index import stored_keys
 from astrolens.platform.stores.mongo.change import fields_to_know, projection, touches, update_of
-from astrolens.platform.stores.mongo.codec import decode, encode, escape, from_mongo, path_of, to_mongo
+from astrolens.platform.stores.mongo.codec import (
+    HASH_AGE,
+    HASH_KEYS,
+    decode,
+    encode,
+    escape,
+    from_mongo,
+    path_of,
+    to_mongo,
+)
 from astrolens.platform.stores.mongo.counters import SHARDS, CounterShards, increments, summed
 from astrolens.platform.stores.mongo.errors import address_of, met_another_writer, translate_mongo_errors
 from astrolens.platform.stores.mongo.filters import joined, query_filter
@@ -43,11 +53,22 @@ def test_an_escaped_name_is_only_a_name(name: str) -> None:
 
 def test_the_key_becomes_the_id_and_pending_events_lie_apart() -> None:
     stored = to_mongo(DECLARED, {"image_id": "a", "state": "ingested", "pending": [{"event_id": "e"}]})
-    assert stored == {"_id": "a", "state": "ingested"}
+    assert set(stored) == {"_id", "state", HASH_AGE}
+    assert (stored["_id"], stored["state"]) == ("a", "ingested")
     assert from_mongo(DECLARED, stored) == {"image_id": "a", "state": "ingested"}
     assert path_of("image_id", key="image_id") == "_id"
     plain = DECLARATIONS[Collection.META]
     assert to_mongo(plain, {"name": "a", "pending": 1}) == {"_id": "a", "pending": 1}
+
+
+def test_a_hash_is_stored_with_its_keys_and_an_age() -> None:
+    document = {"image_id": "a", "phash": "0" * 15 + "1"}
+    stored, later = to_mongo(DECLARED, document), to_mongo(DECLARED, document)
+    assert stored[HASH_KEYS] == stored_keys(1)
+    assert stored[HASH_AGE] < later[HASH_AGE]
+    assert from_mongo(DECLARED, stored) == document
+    change = update_of(DECLARED, Change(id="a", set={"phash": "0" * 16}))
+    assert change == {"$set": {"phash": "0" * 16, HASH_KEYS: stored_keys(0)}}
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, "\ud800", {"deep": ["\udfff"]}])
@@ -142,6 +163,7 @@ async def test_in_a_transaction_clearing_is_tried_again_with_everything_else() -
 def test_every_index_ends_with_the_id_so_that_paging_is_a_walk() -> None:
     models = {model.document["name"]: list(model.document["key"]) for model in indexes(DECLARED)}
     assert models["astrolens_verdict__p_value"] == ["verdict", "p_value", "_id"]
+    assert models.pop("astrolens_hash") == [HASH_KEYS, HASH_AGE]  # no query pages through it
     assert all(keys[-1] == "_id" for keys in models.values())
     assert len(models) < 60  # MongoDB takes 64 a collection
 

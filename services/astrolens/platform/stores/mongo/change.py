@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from astrolens.platform.stores.collections import Declaration
-from astrolens.platform.stores.mongo.codec import encode, path_of
+from astrolens.platform.stores.mongo.codec import HASH_KEYS, encode, hash_keys, path_of
 from astrolens.platform.stores.records import Change
 
 Stage = dict[str, dict[str, Any]]
@@ -21,6 +21,8 @@ def update_of(declared: Declaration, change: Change) -> Update | None:
         raise ValueError("pending events are pushed and pulled, never set")
     pushes = {field: values for field, values in change.push.items() if not _is_pending(declared, field)}
     paths = {path_of(field, key=declared.key): value for field, value in change.set.items()}
+    if declared.hash_field is not None and declared.hash_field in change.set:
+        paths[HASH_KEYS] = hash_keys(change.set[declared.hash_field])
     if not pushes and not any("." in path for path in paths):
         # Plain fields need no pipeline, whose every value costs the server an expression.
         return {"$set": {path: encode(value) for path, value in paths.items()}} if paths else None

@@ -7,12 +7,23 @@ names of strangers' CSV files contain all of these, so such characters (and the 
 import re
 from datetime import UTC, datetime
 from json import dumps
+from time import time_ns
 from typing import Any
 from urllib.parse import unquote
 
 from astrolens.platform.errors import PermanentError
 from astrolens.platform.stores.collections import Declaration
+from astrolens.platform.stores.documents import get_path
+from astrolens.platform.stores.hash_index import parse_hash, stored_keys
 from astrolens.platform.stores.records import Document
+
+HASH_KEYS = "_hash_keys"
+"""The hidden field with the keys of the hash index; absent where the document has no hash."""
+HASH_AGE = "_hash_age"
+"""The hidden field that orders the documents of a hash index: it grows from one new document to the next."""
+
+_HIDDEN = frozenset({"_id", HASH_KEYS, HASH_AGE})
+_last_age = 0
 
 _SPECIAL = re.compile(r"[%.$\0]")
 _INT64 = 2**63
@@ -59,6 +70,10 @@ def to_mongo(declared: Declaration, document: Document) -> Document:
     stored: Document = {"_id": document[declared.key]}
     apart = {declared.key, "pending"} if declared.has_pending else {declared.key}
     stored.update((escape(_text(name)), encode(value)) for name, value in document.items() if name not in apart)
+    if declared.hash_field is not None:
+        stored[HASH_AGE] = next_age()
+        if keys := hash_keys(get_path(document, declared.hash_field)):
+            stored[HASH_KEYS] = keys
     return stored
 
 
@@ -66,9 +81,22 @@ def from_mongo(declared: Declaration, stored: Document) -> Document:
     """The document that `to_mongo` was given, without its pending events."""
     document = {declared.key: stored["_id"]}
     for name, value in stored.items():
-        if name != "_id":
+        if name not in _HIDDEN:
             document[unquote(name) if "%" in name else name] = decode(value)
     return document
+
+
+def hash_keys(value: Any) -> list[int]:
+    """The keys of a hash, none for what is no hash."""
+    number = parse_hash(value)
+    return [] if number is None else stored_keys(number)
+
+
+def next_age() -> int:
+    """Microseconds since 1970, larger at every call of this process."""
+    global _last_age  # noqa: PLW0603 - one order for all stores of the process
+    _last_age = max(_last_age + 1, time_ns() // 1000)
+    return _last_age
 
 
 def now() -> str:

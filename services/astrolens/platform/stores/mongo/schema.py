@@ -16,6 +16,8 @@ from astrolens.platform.stores.mongo.codec import path_of, tally_key
 from astrolens.platform.stores.mongo.counters import TALLIES
 from astrolens.platform.stores.mongo.errors import sentence
 from astrolens.platform.stores.mongo.filters import PRESENT
+from astrolens.platform.stores.mongo.hashes import INDEX as HASH_INDEX
+from astrolens.platform.stores.mongo.hashes import index_hashes
 from astrolens.platform.stores.mongo.outbox import INDEXES, outbox_name
 from astrolens.platform.stores.records import Document
 
@@ -62,6 +64,18 @@ async def prepare(database: Database) -> None:
     for collection in with_pending:
         await _index(database, outbox_name(collection), list(INDEXES))
     await _index(database, TALLIES, [IndexModel([("of", ASCENDING), ("key", ASCENDING), ("n", ASCENDING)], name="of")])
+    await _index_hashes(database)
+
+
+async def _index_hashes(database: Database) -> None:
+    """Enter the documents of an earlier version into the hash index, once."""
+    for collection, declared in DECLARATIONS.items():
+        if declared.hash_field is None:
+            continue
+        done = {"_id": f"{collection}.hashes", "hash_field": declared.hash_field}
+        if await database[COUNTED].find_one(done) is None:
+            await index_hashes(database[collection.value], declared)
+            await database[COUNTED].replace_one({"_id": done["_id"]}, done, upsert=True)
 
 
 def indexes(declared: Declaration) -> list[IndexModel]:
@@ -72,6 +86,8 @@ def indexes(declared: Declaration) -> list[IndexModel]:
         rare = declared.rare.intersection(fields[:1])
         options = {"partialFilterExpression": {keys[0][0]: PRESENT[declared.fields[fields[0]]]}} if rare else {}
         models.append(IndexModel([*keys, ("_id", ASCENDING)], name=_OWN + "__".join(fields), **options))
+    if declared.hash_field is not None:
+        models.append(HASH_INDEX)
     return models
 
 
@@ -105,7 +121,7 @@ def _definition(index: Mapping[str, Any]) -> tuple[Any, ...]:
 
 async def uncounted(database: Database) -> list[Collection]:
     """Collections whose tallies were never counted as they are declared now."""
-    known = {row["_id"]: row["tallies"] async for row in database[COUNTED].find()}
+    known = {row["_id"]: row.get("tallies") async for row in database[COUNTED].find()}
     return [
         collection
         for collection, declared in DECLARATIONS.items()

@@ -21,7 +21,7 @@ from pymongo.read_preferences import ReadPreference
 
 from astrolens.contracts.base import Contract
 from astrolens.contracts.records import PendingEvent
-from astrolens.platform.errors import ConfigurationError, StoreUnavailable
+from astrolens.platform.errors import ConfigurationError, StoreUnavailable, UndeclaredField
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.documents import apply_change, get_path, matches
 from astrolens.platform.stores.mongo.change import fields_to_know, projection, touches, update_of
@@ -37,6 +37,7 @@ from astrolens.platform.stores.mongo.counters import (
 )
 from astrolens.platform.stores.mongo.errors import address_of, translate_mongo_errors, translate_mongo_errors_at_start
 from astrolens.platform.stores.mongo.filters import declared_path, joined, present, query_filter
+from astrolens.platform.stores.mongo.hashes import keep_ages, near
 from astrolens.platform.stores.mongo.insert import put_absent
 from astrolens.platform.stores.mongo.outbox import MongoOutbox, outboxes, pulled_keys
 from astrolens.platform.stores.mongo.schema import Database, prepare, recount, uncounted
@@ -218,6 +219,17 @@ class MongoRecordStore:
         fields = {"_id": 0, "of": 1, "key": 1, "n": 1}
         return await self._database[TALLIES].find({"of": {"$in": list(names)}}, fields, session=session).to_list()
 
+    async def near(
+        self, collection: Collection, hashes: Sequence[str], *, radius: int, limit: int
+    ) -> list[list[tuple[str, int]]]:
+        """For each hash the (id, distance) of the nearest documents."""
+        declared = DECLARATIONS[collection]
+        if declared.hash_field is None:
+            raise UndeclaredField(collection, "hash")
+        field = path_of(declared.hash_field, key=declared.key)
+        with translate_mongo_errors(self._address):
+            return await near(self._of(collection), field, hashes, radius=radius, limit=limit)
+
     async def pending(self, collection: Collection, *, limit: int) -> list[tuple[str, list[PendingEvent]]]:
         """Documents with unpublished events, oldest first."""
         with translate_mongo_errors(self._address):
@@ -262,7 +274,10 @@ class MongoRecordStore:
     ) -> None:
         declared = DECLARATIONS[collection]
         delta = await self._uncount(collection, [row[declared.key] for row in rows], session)
-        puts = [ReplaceOne({"_id": row[declared.key]}, to_mongo(declared, row), upsert=True) for row in rows]
+        documents = [to_mongo(declared, row) for row in rows]
+        if declared.hash_field is not None:
+            await keep_ages(self._of(collection), documents, session)
+        puts = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents]
         await self._of(collection).bulk_write(puts, ordered=False, session=session)
         for row in rows:
             count(delta, declared, row, +1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from astrolens.platform.stores.collections import DECLARATIONS, Collection, Declaration
 from astrolens.platform.stores.documents import get_path
+from astrolens.platform.stores.sqlite.hashes import add_hash, hash_of, table_name, table_sql
 
 if TYPE_CHECKING:
     from astrolens.platform.stores.records import Document
@@ -66,6 +67,9 @@ def _build(db: sqlite3.Connection, collection: Collection, declared: Declaration
         db.execute(f"CREATE INDEX {collection}_{'_'.join(names)} ON {collection} ({listed}){condition}")
     if declared.has_pending:
         db.execute(f"CREATE INDEX {collection}_pending ON {collection} (pending_since) WHERE pending_since IS NOT NULL")
+    if declared.hash_field is not None:
+        db.execute(f"DROP TABLE IF EXISTS {table_name(collection)}")
+        db.execute(table_sql(collection))
     if exists:
         _copy(db, collection, declared, old)
         db.execute(f"DROP TABLE {old}")
@@ -79,7 +83,10 @@ def _copy(db: sqlite3.Connection, collection: Collection, declared: Declaration,
     for (text,) in db.execute(f"SELECT doc FROM {old}").fetchall():  # noqa: S608
         document = loads(text)
         pending = [("rebuilt" if document.get("pending") else None)] if declared.has_pending else []
-        db.execute(insert, (document[declared.key], text, *(get_path(document, name) for name in fields), *pending))
+        values = (document[declared.key], text, *(get_path(document, name) for name in fields), *pending)
+        row = db.execute(insert, values).lastrowid
+        if (value := hash_of(declared, document)) is not None and row is not None:
+            add_hash(db, collection, row, value)
         for name, counted in declared.tallies.items():
             tally[name, tally_key(document, counted)] += 1
     db.execute("DELETE FROM tallies WHERE collection = ?", (collection.value,))

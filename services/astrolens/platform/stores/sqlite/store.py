@@ -23,6 +23,7 @@ from astrolens.platform.stores.collections import DECLARATIONS, Collection, Decl
 from astrolens.platform.stores.documents import apply_change, get_path, matches
 from astrolens.platform.stores.records import Change, Document, Page, Query, decode_cursor, encode_cursor, to_document
 from astrolens.platform.stores.sqlite.filters import column_of, where_sql
+from astrolens.platform.stores.sqlite.hashes import add_hash, hash_of, near, remove_hash
 from astrolens.platform.stores.sqlite.schema import column, prepare, tally_key
 
 T = TypeVar("T")
@@ -107,6 +108,12 @@ class SqliteRecordStore:
     async def tallies(self, wanted: Sequence[tuple[Collection, str]]) -> list[dict[tuple[str, ...], int]]:
         """Several tallies, of one moment."""
         return await self._read(lambda db: _tallies(db, wanted))
+
+    async def near(
+        self, collection: Collection, hashes: Sequence[str], *, radius: int, limit: int
+    ) -> list[list[tuple[str, int]]]:
+        """For each hash the (id, distance) of the nearest documents."""
+        return await self._read(lambda db: near(db, collection, hashes, radius, limit)) if hashes else []
 
     async def pending(self, collection: Collection, *, limit: int) -> list[tuple[str, list[PendingEvent]]]:
         """Documents with unpublished events, oldest first."""
@@ -196,6 +203,8 @@ def _insert(db: sqlite3.Connection, collection: Collection, documents: Sequence[
         if cursor.rowcount:
             new.add(document_id)
             _count(tally, declared, document, +1)
+            if (value := hash_of(declared, document)) is not None and cursor.lastrowid is not None:
+                add_hash(db, collection, cursor.lastrowid, value)
     _store_tally(db, collection, tally)
     return new
 
@@ -222,6 +231,21 @@ def _replace(
         )
         _count(tally, declared, old, -1)
         _count(tally, declared, new, +1)
+        _rehash(db, collection, old, new)
+
+
+def _rehash(db: sqlite3.Connection, collection: Collection, old: Document, new: Document | None) -> None:
+    """Bring the hash index from an old document to the new one, or to none; while the row is still there."""
+    declared = DECLARATIONS[collection]
+    before, after = hash_of(declared, old), hash_of(declared, new) if new is not None else None
+    if before == after:
+        return
+    query = f"SELECT rowid FROM {collection} WHERE id = ?"  # noqa: S608
+    (row,) = db.execute(query, (old[declared.key],)).fetchone()
+    if before is not None:
+        remove_hash(db, collection, row, before)
+    if after is not None:
+        add_hash(db, collection, row, after)
 
 
 def _upsert(db: sqlite3.Connection, collection: Collection, documents: Sequence[Document]) -> None:
@@ -294,6 +318,7 @@ def _delete(db: sqlite3.Connection, collection: Collection, ids: Sequence[str]) 
     existing = _get(db, collection, ids)
     tally: Counter[tuple[str, str]] = Counter()
     for document_id, document in existing.items():
+        _rehash(db, collection, document, None)
         db.execute(f"DELETE FROM {collection} WHERE id = ?", (document_id,))  # noqa: S608
         _count(tally, declared, document, -1)
     _store_tally(db, collection, tally)
