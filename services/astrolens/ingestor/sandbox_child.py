@@ -21,7 +21,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _OPEN_FILES = 32
-"""Enough to import astropy when the first tile-compressed FITS comes."""
+"""Enough to import astropy when the first FITS file comes."""
 
 
 def confine(*, parent: int, address_space: int) -> None:

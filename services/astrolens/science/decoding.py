@@ -1,4 +1,4 @@
-"""What a stranger sent, told by its first bytes and decoded by the one reader that fits."""
+"""Decode an image file from an untrusted source: its first bytes give the format, the format the decoder."""
 
 import io
 import warnings
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from astrolens.science.decoding_fits import check_first_header, read_fits
-from astrolens.science.inflating import inflate, inflate_head
+from astrolens.science.gunzip import gunzip, gunzip_head
 from astrolens.science.rejection import DecodeLimits, ImageRejected
 from astrolens.science.stretch import asinh_rgb, block_mean, percentile_grey
 
@@ -23,7 +22,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "application/gzip"),
 )
 _PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/tiff": "TIFF"}
-_STRANGERS: tuple[tuple[bytes, str], ...] = (
+_OTHER_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"<", "a web page or XML"),
     (b"{", "JSON text"),
     (b"PK\x03\x04", "a ZIP archive"),
@@ -33,12 +32,21 @@ _STRANGERS: tuple[tuple[bytes, str], ...] = (
     (b"BZh", "a bzip2 archive, which is not read"),
 )
 _HEAD_BYTES = 64 * 2**10
-_DEEP_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
+"""Of a gzipped FITS file: as a rule its whole first header."""
+_16_BIT_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture in 8-bit RGB or grey, still at (or, for big ones, somewhat below) its own size."""
+    """A decoded image file.
+
+    Attributes:
+        picture: 8-bit RGB or grey; large files are decoded at a reduced size, never below twice the cutout's.
+        width: Of the original, pixels.
+        height: Of the original, pixels.
+        stretch: How values became 8 bits: `none`, `asinh ...`, `percentile ...`.
+        media_type: Of the original.
+    """
 
     picture: Image.Image
     width: int
@@ -48,7 +56,7 @@ class Decoded:
 
 
 def media_type_of(data: bytes) -> str:
-    """The media type by magic bytes.
+    """The media type of a file by its first bytes.
 
     Raises:
         ImageRejected: `not-an-image`.
@@ -57,7 +65,7 @@ def media_type_of(data: bytes) -> str:
         if data.startswith(magic):
             return media_type
     head = data[:512].lstrip()
-    for magic, name in _STRANGERS:
+    for magic, name in _OTHER_SIGNATURES:
         if head.startswith(magic):
             raise ImageRejected("not-an-image", f"It is {name}, not a JPEG, PNG, TIFF or FITS image.")
     kind = "text" if head.isascii() and b"\x00" not in head else "of an unknown kind"
@@ -77,17 +85,20 @@ def decode(data: bytes, limits: DecodeLimits) -> Decoded:
     media_type = media_type_of(data)
     if media_type in _PILLOW_FORMATS:
         return _decode_raster(data, media_type, limits)
-    if media_type == "application/gzip":
-        head = inflate_head(data, _HEAD_BYTES)
+    return _decode_fits(data, limits, gzipped=media_type == "application/gzip")
+
+
+def _decode_fits(data: bytes, limits: DecodeLimits, *, gzipped: bool) -> Decoded:
+    from astrolens.science.decoding_fits import check_first_header, read_fits  # noqa: PLC0415 - it imports astropy
+
+    content: bytes | bytearray = data
+    if gzipped:
+        head = gunzip_head(data, _HEAD_BYTES)
         if not head.startswith(b"SIMPLE  ="):
             raise ImageRejected("not-an-image", "The gzip archive holds something other than a FITS image.")
         check_first_header(head, limits, file_bytes=len(data))
-        return _decode_fits(inflate(data, limits.max_inflated_bytes), limits, file_bytes=len(data))
-    return _decode_fits(data, limits, file_bytes=len(data))
-
-
-def _decode_fits(data: bytes | bytearray, limits: DecodeLimits, *, file_bytes: int) -> Decoded:
-    planes = read_fits(data, limits, file_bytes=file_bytes)
+        content = gunzip(data, limits.max_inflated_bytes)
+    planes = read_fits(content, limits, file_bytes=len(data))
     height, width = planes.shape[1:]
     reduced = block_mean(planes, max(1, max(height, width) // (2 * limits.cutout_side)))
     # FITS counts rows from the bottom, pictures from the top.
@@ -116,10 +127,10 @@ def _decode_raster(data: bytes, media_type: str, limits: DecodeLimits) -> Decode
 
 
 def _refusal(error: Exception, media_type: str) -> ImageRejected:
-    """Pillow's plug-ins raise whatever the broken file made of their parsing; its words tell the two kinds apart."""
-    words = str(error).lower()
-    cut_short = ("truncated", "eof", "unexpected end", "not enough", "broken data stream", "broken png")
-    if isinstance(error, EOFError) or any(sign in words for sign in cut_short):
+    """Tell `truncated` from `unreadable` by the message: Pillow's plug-ins raise errors of any class for both."""
+    message = str(error).lower()
+    signs = ("truncated", "eof", "unexpected end", "not enough", "broken data stream", "broken png")
+    if isinstance(error, EOFError) or any(sign in message for sign in signs):
         return ImageRejected("truncated", f"The {media_type} data end too early.")
     return ImageRejected(
         "unreadable", f"The {media_type} data are damaged: {str(error)[:120] or type(error).__name__}."
@@ -127,10 +138,10 @@ def _refusal(error: Exception, media_type: str) -> ImageRejected:
 
 
 def _to_8_bit(picture: Image.Image, limits: DecodeLimits) -> tuple[Image.Image, str]:
-    """An RGB or grey picture of whatever mode; deep data are stretched, transparency becomes black."""
+    """An 8-bit RGB or grey picture from any mode; more than 8 bits are stretched, transparent pixels become black."""
     if picture.mode in {"RGB", "L"}:
         return picture, "none"
-    if picture.mode == "F" or picture.mode in _DEEP_MODES:
+    if picture.mode == "F" or picture.mode in _16_BIT_MODES:
         values = np.asarray(picture)
         reduced = block_mean(values[None], max(1, max(picture.size) // (2 * limits.cutout_side)))
         if picture.mode == "F":

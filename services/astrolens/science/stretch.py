@@ -104,12 +104,12 @@ def block_mean(planes: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
     """
     channels, height, width = planes.shape
     if factor == 1:
-        return finite(planes)
+        return to_float32(planes)
     rows, columns = height // factor, width // factor
     reduced = np.empty((channels, rows, columns), dtype=np.float32)
     for channel in range(channels):
         for row in range(rows):
-            strip = finite(planes[channel, row * factor : (row + 1) * factor, : columns * factor])
+            strip = to_float32(planes[channel, row * factor : (row + 1) * factor, : columns * factor])
             blocks = strip.reshape(factor, columns, factor)
             known = np.isfinite(blocks)
             count = known.sum(axis=(0, 2))
@@ -118,7 +118,7 @@ def block_mean(planes: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
     return reduced
 
 
-def finite(values: NDArray[np.generic]) -> NDArray[np.float32]:
+def to_float32(values: NDArray[np.generic]) -> NDArray[np.float32]:
     """The values as float32, NaN where they are not finite (or overflow)."""
     with np.errstate(over="ignore", invalid="ignore"):
         result = values.astype(np.float32)

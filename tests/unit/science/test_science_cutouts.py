@@ -1,5 +1,7 @@
 import gzip
 import io
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from tests.made_images import (
     encoded,
     fits_bytes,
+    fits_header,
     gzipped_fits_bomb,
     png_bomb,
     rgb,
@@ -181,6 +184,45 @@ def test_a_cube_of_three_bands_is_coloured_red_last() -> None:
     cutout = make_cutout(fits_bytes(fits.PrimaryHDU(np.stack([blue, (blue + red) / 2, red]))))
     patch = decode_cutout(cutout.jpeg)[75:85, 35:45].mean(axis=(0, 1))
     assert patch[0] > patch[1] > patch[2]
+
+
+def test_headers_that_break_the_standard_are_read_where_the_image_is_clear() -> None:
+    plain = fits_bytes(fits.PrimaryHDU(sky(), fits.Header({"OBSERVER": "A. N. Other", "NOTE": 1})))
+    latin = plain.replace(b"A. N. Other", "A. N. Öther".encode("latin-1"))
+    no_value = plain.replace(b"NOTE    =                    1", b"NOTE    = not a value  at all!")
+    assert len({make_cutout(data).phash for data in (plain, latin, no_value)}) == 1
+
+
+def test_a_header_without_end_is_refused_without_reading_all_of_it() -> None:
+    card = b"HISTORY of no end".ljust(80)
+    assert refusal(fits_header(SIMPLE=True)[:80] + card * 800_000).code == "unreadable"
+
+
+def test_a_short_file_is_refused_where_astropy_would_only_warn() -> None:
+    table = fits.BinTableHDU(np.zeros(4000, dtype=[("flux", "f8")]))
+    for last in (fits.ImageHDU(sky()), fits.CompImageHDU(sky())):
+        whole = fits_bytes(fits.PrimaryHDU(), table, last)
+        assert refusal(whole[:-5760]).code == "truncated"
+
+
+@pytest.mark.parametrize("keyword", ["NAXIS1", "BITPIX", "NAXIS"])
+@pytest.mark.parametrize("value", ["", "1.5", "T", "-7", "'text'", "99999999999999999999"])
+def test_impossible_structural_keywords_are_refused(keyword: str, value: str) -> None:
+    data = fits_bytes(fits.PrimaryHDU(sky()))
+    at = data.index(keyword.encode().ljust(8) + b"=") + 10
+    assert refusal(data[:at] + value.rjust(20).encode() + data[at + 20 :]).code in {"unreadable", "bomb"}
+
+
+def test_only_fits_files_cost_the_import_of_astropy() -> None:
+    code = (
+        "import sys\n"
+        "from astrolens.science.cutouts import make_cutout\n"
+        "make_cutout(sys.stdin.buffer.read())\n"
+        "print('astropy' in sys.modules)\n"
+    )
+    for data, imported in ((encoded(rgb(), "JPEG"), "False"), (fits_bytes(fits.PrimaryHDU(sky())), "True")):
+        done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
+        assert done.stdout.decode().strip() == imported
 
 
 def test_a_spectral_cube_is_refused() -> None:
