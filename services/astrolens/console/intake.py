@@ -25,7 +25,7 @@ from astrolens.contracts.topics import IMAGES_SUBMITTED
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, original_key
 from astrolens.platform.stores.records import RecordStore
-from astrolens.platform.telemetry.tracing import OFF, UPLOAD, Arrivals, Tracing
+from astrolens.platform.telemetry.tracing import NO_TRACING, UPLOAD, Arrivals, Tracing
 from astrolens.usecases.status import StatusReader
 from astrolens.usecases.views import View
 
@@ -143,7 +143,7 @@ class Intake:
         status: StatusReader,
         max_in_flight: int,
         max_image_bytes: int,
-        tracing: Tracing = OFF,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._records = records
         self._images = images

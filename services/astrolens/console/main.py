@@ -26,8 +26,9 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
+from astrolens.platform.telemetry.create_tracing import create_tracing
 from astrolens.platform.telemetry.metrics import Metrics, Stage
-from astrolens.platform.telemetry.tracing import OFF, Tracing, create_tracing
+from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing
 from astrolens.usecases.model_status import ModelClient
 from astrolens.usecases.status import StatusReader
 
@@ -64,7 +65,7 @@ def build_context(
     images: ImageStore,
     outlet: EventOutlet,
     model: ModelClient,
-    tracing: Tracing = OFF,
+    tracing: Tracing = NO_TRACING,
 ) -> AppContext:
     """Everything that routes and pages share; opens nothing."""
     status = StatusReader(records=records, model=model)

@@ -17,7 +17,7 @@ from astrolens.contracts.records import ImageState, Outcome, PendingEvent
 from astrolens.contracts.topics import IMAGES_INGESTED, IMAGES_SUBMITTED
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
-from astrolens.platform.telemetry.tracing import ANALYZE_AGAIN, OFF, TRACEPARENT, Tracing
+from astrolens.platform.telemetry.tracing import ANALYZE_AGAIN, NO_TRACING, TRACEPARENT, Tracing
 from astrolens.usecases.views import DeadLetterView, View
 
 
@@ -39,7 +39,7 @@ class Repair:
     """Puts what is stuck back into the flow, guarded so that doing it twice is doing it once."""
 
     def __init__(
-        self, *, records: RecordStore, outlet: EventOutlet, originals: Originals, tracing: Tracing = OFF
+        self, *, records: RecordStore, outlet: EventOutlet, originals: Originals, tracing: Tracing = NO_TRACING
     ) -> None:
         self._records = records
         self._outlet = outlet

@@ -20,7 +20,7 @@ from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
-from astrolens.platform.telemetry.tracing import note, traceparent_of
+from astrolens.platform.telemetry.tracing import annotate_span, traceparent_of
 from astrolens.rpc.model_client import CutoutRequest
 
 SERVICE: Final = "analyzer"
@@ -85,12 +85,12 @@ class Analyzer:
         answers = await self._model.analyze(cutouts) if cutouts else []
         analyses: dict[str, Analysis] = {}
         for cutout, answer in zip(cutouts, answers, strict=True):
-            note(cutout.image_id, image_id=cutout.image_id, survey=cutout.survey)
+            annotate_span(cutout.image_id, image_id=cutout.image_id, survey=cutout.survey)
             if isinstance(answer, Reason):
                 reasons[cutout.image_id] = answer
             else:
                 analyses[cutout.image_id] = answer
-                note(cutout.image_id, verdict=answer.verdict.value, p_value=answer.p_value)
+                annotate_span(cutout.image_id, verdict=answer.verdict.value, p_value=answer.p_value)
         await self._write(waiting, analyses)
         for key in by_image.keys() - documents.keys():
             reasons[key] = Reason(code="unknown-image", detail="the record store knows no image of this id")

@@ -18,7 +18,7 @@ from astrolens.inference.conversion import (
 from astrolens.inference.engine import MAX_CUTOUT_BYTES, Item, Outcome, Refused
 from astrolens.inference.model_service import MAX_SIMILAR, ModelService
 from astrolens.inference.similarity.memory import NoEmbedding, UnknownImage, is_image_id
-from astrolens.platform.telemetry.tracing import ANALYZE_MANY, OFF, Tracing, note
+from astrolens.platform.telemetry.tracing import ANALYZE_MANY, NO_TRACING, Tracing, annotate_span
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import InferenceServicer
 
@@ -34,7 +34,7 @@ logger = structlog.get_logger(__name__)
 class InferenceHandlers(InferenceServicer):
     """Answers UNAVAILABLE until `serve` has given it a model."""
 
-    def __init__(self, tracing: Tracing = OFF) -> None:
+    def __init__(self, tracing: Tracing = NO_TRACING) -> None:
         self._tracing = tracing
         self._service: ModelService | None = None
 
@@ -59,7 +59,7 @@ class InferenceHandlers(InferenceServicer):
         with self._tracing.serving(ANALYZE_MANY, context):
             service = await self._loaded(context)
             items = await _valid(request.items, context)
-            note(ANALYZE_MANY, batch_size=len(items), model_digest=service.description.identity.digest)
+            annotate_span(ANALYZE_MANY, batch_size=len(items), model_digest=service.description.identity.digest)
             outcomes = await _analyzed(service, items, context)
         return pb.AnalyzeManyResponse(
             outcomes=[outcome_message(item.image_id, outcome) for item, outcome in zip(items, outcomes, strict=True)],

@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection
 from astrolens.inference.handlers import InferenceHandlers
 from astrolens.inference.model_service import ModelService
 from astrolens.platform.errors import ConfigurationError
-from astrolens.platform.telemetry.tracing import OFF, Tracing
+from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import add_InferenceServicer_to_server
 
@@ -43,7 +43,7 @@ class RpcServer:
         tracing: Continues the traces of callers.
     """
 
-    def __init__(self, address: str, *, tracing: Tracing = OFF) -> None:
+    def __init__(self, address: str, *, tracing: Tracing = NO_TRACING) -> None:
         self._address = address
         self._handlers = InferenceHandlers(tracing)
         self._health = HealthServicer()

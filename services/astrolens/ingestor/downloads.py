@@ -10,7 +10,7 @@ from astrolens.contracts.records import Outcome, Reason
 from astrolens.ingestor.arrivals import Arrival, Settlement
 from astrolens.ingestor.ports import Fetcher
 from astrolens.platform.errors import PermanentError, TransientError
-from astrolens.platform.telemetry.tracing import FETCH, part_of
+from astrolens.platform.telemetry.tracing import FETCH, child_span
 
 _log = structlog.get_logger(__name__)
 
@@ -78,7 +78,7 @@ class Downloads:
             if attempt:
                 await asyncio.sleep(self._first_pause_s * 2.0 ** (attempt - 1))
             try:
-                with part_of(receipt.receipt_id, FETCH):
+                with child_span(receipt.receipt_id, FETCH):
                     reply = await self._fetcher.get(url)
             except PermanentError as refusal:
                 return Settlement(arrival, Outcome.REJECTED, reason=refusal.reason)

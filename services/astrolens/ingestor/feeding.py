@@ -18,7 +18,7 @@ from astrolens.platform.errors import ConfigurationError, TransientError
 from astrolens.platform.retry import RetryPolicy, sleep_unless
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
-from astrolens.platform.telemetry.tracing import FETCH, OFF, Tracing
+from astrolens.platform.telemetry.tracing import FETCH, NO_TRACING, Tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Feeder:
         clock: Callable[[], datetime] = utc_now,
         retry_policy: RetryPolicy = _RETRY,
         report_every_s: float = _REPORT_EVERY_S,
-        tracing: Tracing = OFF,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._source = source
         self._service = service

@@ -27,7 +27,7 @@ from astrolens.platform.errors import PermanentError, TransientError
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, cutout_key, original_key
 from astrolens.platform.stores.records import Change, Document, RecordStore
-from astrolens.platform.telemetry.tracing import DECODE, note, part_of
+from astrolens.platform.telemetry.tracing import DECODE, annotate_span, child_span
 from astrolens.science.cutouts import Cutout
 from astrolens.science.phash import hamming_distance
 from astrolens.science.rejection import ImageRejected
@@ -171,7 +171,7 @@ class IngestService:
         done = [one for one in settlements if one.arrival.receipt.receipt_id in changed]
         for one in done:
             receipt = one.arrival.receipt
-            note(
+            annotate_span(
                 receipt.receipt_id,
                 image_id=one.image_id,
                 survey=receipt.observation.survey,
@@ -195,7 +195,7 @@ class IngestService:
         self, originals: dict[str, bytes | None], arrivals: Mapping[str, Arrival]
     ) -> tuple[dict[str, Cutout], dict[str, "_Failure"]]:
         async def decoded(image: str, data: bytes) -> Cutout:
-            with part_of(arrivals[image].receipt.receipt_id, DECODE):
+            with child_span(arrivals[image].receipt.receipt_id, DECODE):
                 return await self._decoder.decode(data)
 
         failures: dict[str, _Failure] = {

@@ -19,7 +19,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, RecordStore, to_document
 from astrolens.platform.telemetry.metrics import Stage
-from astrolens.platform.telemetry.tracing import log_fields, note, traceparent_of
+from astrolens.platform.telemetry.tracing import annotate_span, log_fields, traceparent_of
 
 _log = structlog.get_logger(__name__)
 
@@ -159,7 +159,7 @@ class AlertService:
         for record in told:
             self._metrics.told(record.survey, record.alert_type, record.alert_tense)
             self._note_time(by_image[record.image_id], now)
-            note(record.image_id, alert_id=record.alert_id, alert_type=record.alert_type)
+            annotate_span(record.image_id, alert_id=record.alert_id, alert_type=record.alert_type)
             _log.info(
                 "alert",
                 alert_id=record.alert_id,

@@ -6,7 +6,7 @@ from astrolens.contracts.events import ImageAnalyzed
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier.alerting import AlertService
 from astrolens.platform.bus import Refusal
-from astrolens.platform.telemetry.tracing import note
+from astrolens.platform.telemetry.tracing import annotate_span
 
 
 def image_analyzed(alerts: AlertService) -> Callable[[Sequence[ImageAnalyzed]], Awaitable[Sequence[Refusal]]]:
@@ -17,7 +17,7 @@ def image_analyzed(alerts: AlertService) -> Callable[[Sequence[ImageAnalyzed]], 
         suspects = [event.image_id for event in events if event.verdict is Verdict.ANOMALY]
         others = [event.image_id for event in events if event.verdict is not Verdict.ANOMALY]
         for event in events:
-            note(event.image_id, image_id=event.image_id, survey=event.survey, verdict=event.verdict.value)
+            annotate_span(event.image_id, image_id=event.image_id, survey=event.survey, verdict=event.verdict.value)
         refused = await alerts.reconcile(suspects, others)
         return [Refusal(event, refused[event.image_id]) for event in events if event.image_id in refused]
 

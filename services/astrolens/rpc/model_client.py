@@ -15,7 +15,7 @@ from astrolens.contracts.records import Reason
 from astrolens.contracts.verdicts import Analysis
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.retry import RetryPolicy, retry
-from astrolens.platform.telemetry.tracing import ANALYZE_MANY, OFF, Tracing
+from astrolens.platform.telemetry.tracing import ANALYZE_MANY, NO_TRACING, Tracing
 from astrolens.rpc.channel import SERVICE_NAME, balanced_channel
 from astrolens.rpc.conversion import Description, analysis_or_reason, description
 from astrolens.rpc.v1 import inference_pb2 as pb
@@ -80,7 +80,7 @@ class ModelClient:
         stopping: asyncio.Event | None = None,
         clock: Callable[[], datetime] = utc_now,
         retry_policy: RetryPolicy = _RETRY,
-        tracing: Tracing = OFF,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._address = address
         self._stopping = stopping or asyncio.Event()

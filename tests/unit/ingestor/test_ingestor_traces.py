@@ -12,7 +12,7 @@ from astrolens.ingestor.gate import Gate
 from astrolens.ingestor.handlers import SubmittedImages
 from astrolens.ingestor.sources.base import Offer, Position, Report
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.telemetry.tracing import OFF, Tracing
+from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing
 from astrolens.platform.telemetry.tracing_otel import OtelTracing
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -83,7 +83,7 @@ async def test_a_source_begins_a_trace_an_image(
 
 
 async def test_without_tracing_no_image_carries_anything(ingest: Ingest) -> None:
-    assert await feed(ingest, OFF) == [None, None]
+    assert await feed(ingest, NO_TRACING) == [None, None]
 
 
 async def test_what_was_handed_in_and_fetched_stays_in_its_trace(

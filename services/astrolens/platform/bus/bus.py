@@ -39,7 +39,7 @@ from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.telemetry.metrics import Metrics
-from astrolens.platform.telemetry.tracing import OFF, Tracing
+from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing
 
 E = TypeVar("E", bound=Event)
 
@@ -82,7 +82,7 @@ class Bus:
         breaker: CircuitBreaker,
         retry_policy: RetryPolicy,
         fetch_wait_ms: int = EMBEDDED_FETCH_WAIT_MS,
-        tracing: Tracing = OFF,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self.service = service
         self.condition = condition
@@ -331,7 +331,7 @@ def create_bus(
     condition: Condition | None = None,
     breaker: CircuitBreaker | None = None,
     retry_policy: RetryPolicy = BATCH_RETRY,
-    tracing: Tracing = OFF,
+    tracing: Tracing = NO_TRACING,
 ) -> Bus:
     """The bus of a service; opens nothing yet.
 

@@ -18,7 +18,7 @@ from astrolens.platform.kafka_record import KafkaRecord
 from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.telemetry.metrics import Metrics
-from astrolens.platform.telemetry.tracing import OFF, Tracing, failed, key_of, log_fields
+from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing, log_fields, record_failure, record_key
 
 E = TypeVar("E", bound=Event)
 
@@ -99,7 +99,7 @@ class BatchConsumer(Generic[E]):
         retry_policy: RetryPolicy = BATCH_RETRY,
         handler_timeout_s: float = HANDLER_TIMEOUT_S,
         progress: Progress | None = None,
-        tracing: Tracing = OFF,
+        tracing: Tracing = NO_TRACING,
         group: str = "",
     ) -> None:
         self.topic = topic
@@ -230,8 +230,8 @@ class BatchConsumer(Generic[E]):
         self.progress.tick()
         self._metrics.settled.labels(stage=self.topic, outcome="dead_lettered").inc()
         self._condition.record_error(f"dead-lettered a record of {self.topic}: {dead.error}")
-        key = key_of(dead.record)
-        failed(key, dead.error_type)
+        key = record_key(dead.record)
+        record_failure(key, dead.error_type)
         _log.warning(
             "dead-lettered a record",
             topic=dead.record.topic,

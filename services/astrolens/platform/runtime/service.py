@@ -37,9 +37,10 @@ from astrolens.platform.stores.leases import LEASE_S, Lease
 from astrolens.platform.stores.metered import measure
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
+from astrolens.platform.telemetry.create_tracing import create_tracing
 from astrolens.platform.telemetry.logs import configure_logs
 from astrolens.platform.telemetry.metrics import Metrics
-from astrolens.platform.telemetry.tracing import Tracing, create_tracing
+from astrolens.platform.telemetry.tracing import Tracing
 
 EXIT_OK = 0
 EXIT_FAILED = 1

@@ -14,18 +14,18 @@ from astrolens.platform.settings import Settings
 _SECRET_NAMES = re.compile(r"token|secret|password|passwd|authorization|api_?key|cookie|notify_urls?", re.IGNORECASE)
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _SIGNATURES = re.compile(r"(?i)(?<=x-amz-)(signature|credential|security-token)=[^&\s\"'\\]+")
-"""What makes a presigned address good: with it anyone gets the picture."""
+"""The secret part of a presigned URL: with it anyone can read the object."""
 _HIDDEN = "[hidden]"
 
 _QUIETER = {
-    # Their INFO tells of every rebalance and every request.
+    # Their INFO level reports every rebalance and every request.
     "aiokafka": logging.WARNING,
     "faststream": logging.WARNING,
     "uvicorn.error": logging.WARNING,
     "uvicorn.access": logging.WARNING,
     "httpx": logging.WARNING,
     "urllib3": logging.WARNING,
-    # It would tell of every attempt to reach a collector that is away; `tracing_otel` tells once.
+    # It logs every failed export; `OutageReportingExporter` logs an outage once.
     "opentelemetry": logging.CRITICAL,
 }
 
@@ -74,7 +74,7 @@ def configure_logs(settings: Settings, *, service: str, instance: str, stream: T
 
 
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Hide values under telling names."""
+    """Hide the values of fields whose names say that they are secret."""
     for name in event:
         if _SECRET_NAMES.search(name):
             event[name] = _HIDDEN
@@ -82,10 +82,10 @@ def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 
 def hide_credentials(_logger: Any, _method: str, line: Any) -> Any:
-    """Hide credentials inside URLs, wherever in the finished line they are: errors and traces quote them too."""
+    """Hide credentials inside URLs anywhere in the finished line: errors and traces quote them too."""
     if not isinstance(line, str):
         return line
     if "://" in line:
         line = _URL_CREDENTIALS.sub(f"{_HIDDEN}@", line)
-    # A path with its query is told without a scheme, too.
+    # Paths with their query are logged without a scheme, too.
     return _SIGNATURES.sub(rf"\1={_HIDDEN}", line)

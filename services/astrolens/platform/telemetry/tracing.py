@@ -1,8 +1,8 @@
 """Traces: one trace follows one image from its arrival to its alert. Off unless `ASTROLENS_TRACES_URL` is set.
 
-Here are the names of all spans and the face that the rest of AstroLens sees; `tracing_otel` does the work, and only it
-imports OpenTelemetry. With tracing off every call below is empty, and nothing of OpenTelemetry is imported. The spans
-of one image (topics shortened):
+This module is the interface that the rest of AstroLens uses, with the names of all spans; its classes do nothing.
+`tracing_otel` implements it with OpenTelemetry, and `create_tracing` chooses one of the two, so that nothing of
+OpenTelemetry is imported with tracing off. The spans of one image (topics shortened):
 
     POST /api/images | fetch <source>             console | ingestor     the trace begins, or continues the caller's
       send images.submitted                       console                uploads only
@@ -15,27 +15,25 @@ of one image (topics shortened):
       process images.analyzed                     notifier
       send astrolens.alerts...                    notifier               the Avro alert and its JSON twin
 
-Who causes an event writes the context of its own span into it (`PendingEvent.traceparent`, W3C). So the trace goes on
-whoever publishes the event, and whenever: the outbox at once, its relay after an outage, the console a dead letter.
+The producer of an event writes the context of its own span into it (`PendingEvent.traceparent`, W3C). The trace
+continues whoever publishes the event, and whenever: the outbox at once, its relay after an outage, the console a dead
+letter.
 
-A batch is work for many images. Each traced record has its `process` span in its own trace; what is done once for
-several of them (`process batch ...`, and the call of the model below it) is in a trace of its own, linked to each.
-Where only one record of a batch is traced, the batch's work is simply in that trace.
+Each traced record of a batch has its `process` span in its own trace. What is done once for several of them (`process
+batch ...`, and the call of the model below it) is in a trace of its own, linked to each. Where only one record of a
+batch is traced, the work for the batch is in that trace.
 """
 
-# ruff: noqa: ARG002 - what is off takes arguments and does nothing with them
+# ruff: noqa: ARG002 - the base classes take arguments and do nothing with them
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from astrolens.contracts.records import PendingEvent
-from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.kafka_record import KafkaRecord
-from astrolens.platform.settings import Settings
 
 UPLOAD: Final = "POST /api/images"
 ANALYZE_AGAIN: Final = "POST /api/analyze/{image_id}"
@@ -49,17 +47,17 @@ ANALYZE_MANY: Final = "astrolens.rpc.v1.Inference/AnalyzeMany"
 TRACEPARENT: Final = "traceparent"
 """Header of Kafka records, of gRPC calls and of HTTP requests (W3C Trace Context)."""
 
-OWN: Final = "astrolens."
+ATTRIBUTE_PREFIX: Final = "astrolens."
 """Prefix of our own attributes: `image_id`, `receipt_id`, `survey`, `outcome`, `verdict`, `alert_type`."""
 
-Value = str | int | float | bool | None
-_NOTHING: Final = nullcontext()
+AttributeValue = str | int | float | bool | None
+_NO_SPAN: Final = nullcontext()
 
 
-class Traced:
-    """How far the trace of one image (or other record) has come in this process.
+class ActiveSpan:
+    """The span of one image (or other record) that is processed now.
 
-    This one is not recorded (the sampling ratio decided so): it is only passed on.
+    This base class is a span that is not recorded (the sampling ratio decided so): its context is only passed on.
     """
 
     __slots__ = ("traceparent",)
@@ -69,99 +67,120 @@ class Traced:
 
     @property
     def trace_id(self) -> str | None:
-        """For logs; None where nobody could look it up, because it is not recorded."""
+        """For logs; None for a span that is not recorded, because nobody could look it up."""
         return None
 
-    def note(self, attributes: Mapping[str, Value]) -> None:
-        """Say something about the image."""
+    def annotate(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Set attributes of the span."""
 
-    def failed(self, error_type: str) -> None:
-        """Mark that it went wrong here."""
+    def record_failure(self, error_type: str) -> None:
+        """Mark the span as failed."""
 
-    def part(self, name: str) -> AbstractContextManager[None]:
-        """A step of its own inside."""
-        return _NOTHING
+    def child(self, name: str) -> AbstractContextManager[None]:
+        """A child span for one step of the work."""
+        return _NO_SPAN
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What is being worked on, for whoever is called meanwhile."""
+class TracedBatch:
+    """The records that are processed now, for the functions below.
 
-    by_key: Mapping[str, Traced]
-    current: Traced | None
+    Attributes:
+        spans: The span of each record, by key (a receipt id or an image id).
+        span: The span of the whole batch; None where no record of it is recorded.
+    """
+
+    spans: Mapping[str, ActiveSpan]
+    span: ActiveSpan | None
 
 
-WORK: Final[ContextVar[Work | None]] = ContextVar("astrolens_traced_work", default=None)
+_current_batch: Final[ContextVar[TracedBatch | None]] = ContextVar("astrolens_traced_batch", default=None)
+
+
+def current_batch() -> TracedBatch | None:
+    """The records that are processed now by this task; None where nothing is traced."""
+    return _current_batch.get()
+
+
+@contextmanager
+def use_batch(spans: Mapping[str, ActiveSpan], span: ActiveSpan | None) -> Iterator[None]:
+    """Make a batch the current one inside the context, also for the tasks that begin there."""
+    token = _current_batch.set(TracedBatch(spans, span))
+    try:
+        yield
+    finally:
+        _current_batch.reset(token)
 
 
 def traceparent_of(key: str) -> str | None:
-    """The context to write into an event that follows from a record now being worked on.
+    """The trace context to write into an event that follows from a record of the current batch.
 
     Args:
         key: The record's key on the bus: a receipt id or an image id.
     """
-    traced = _find(key)
-    return None if traced is None else traced.traceparent
+    span = _span_of(key)
+    return None if span is None else span.traceparent
 
 
-def note(key: str, **attributes: Value) -> None:
-    """Say something about what is being worked on, such as `image_id` or `verdict`."""
-    if (traced := _find(key)) is not None:
-        traced.note(attributes)
+def annotate_span(key: str, **attributes: AttributeValue) -> None:
+    """Set attributes of the span of a record of the current batch, such as `image_id` or `verdict`."""
+    if (span := _span_of(key)) is not None:
+        span.annotate(attributes)
 
 
-def failed(key: str, error_type: str) -> None:
-    """Mark that a record now being worked on went wrong."""
-    if (traced := _find(key)) is not None:
-        traced.failed(error_type)
+def record_failure(key: str, error_type: str) -> None:
+    """Mark the span of a record of the current batch as failed."""
+    if (span := _span_of(key)) is not None:
+        span.record_failure(error_type)
 
 
-def part_of(key: str, name: str) -> AbstractContextManager[None]:
-    """A step inside the work on one record, such as `decode`."""
-    traced = _find(key)
-    return _NOTHING if traced is None else traced.part(name)
+def child_span(key: str, name: str) -> AbstractContextManager[None]:
+    """A child span for one step of the work on a record of the current batch, such as `decode`."""
+    span = _span_of(key)
+    return _NO_SPAN if span is None else span.child(name)
 
 
 def log_fields(key: str) -> dict[str, str]:
-    """`trace_id` for a log line about one record of a batch, where it is traced."""
-    traced = _find(key)
-    return {"trace_id": traced.trace_id} if traced is not None and traced.trace_id is not None else {}
+    """`trace_id` for a log line about a record of the current batch, where it is recorded."""
+    span = _span_of(key)
+    return {"trace_id": span.trace_id} if span is not None and span.trace_id is not None else {}
 
 
-def key_of(record: KafkaRecord) -> str:
-    """What a record is found by while it is worked on."""
+def record_key(record: KafkaRecord) -> str:
+    """The key under which a record is found in the current batch."""
     if record.key is None:
         return f"{record.topic}-{record.partition}-{record.offset}"
     return record.key.decode(errors="replace")
 
 
-def _find(key: str) -> Traced | None:
-    work = WORK.get()
-    return None if work is None else work.by_key.get(key)
+def _span_of(key: str) -> ActiveSpan | None:
+    batch = _current_batch.get()
+    return None if batch is None else batch.spans.get(key)
 
 
 class Arrivals:
-    """Traces of images that arrive together; this one is off."""
+    """The traces of images that arrive together. This base class records nothing."""
 
-    def begin(self, key: str, *, began_ns: int | None = None, **attributes: Value) -> str | None:
+    def begin(self, key: str, *, began_ns: int | None = None, **attributes: AttributeValue) -> str | None:
         """Begin the trace of one image, and return the context for the event that announces it.
 
         Args:
-            key: What it will be found by while it is worked on.
+            key: Its receipt id or image id; `annotate_span` and the like find it by this.
             began_ns: When its arrival began, nanoseconds since the epoch, where that was before the others'.
             attributes: What is known of it.
         """
         return None
 
 
-class Call:
-    """An outgoing gRPC call; this one is off."""
+class OutgoingCall:
+    """A gRPC call to another service. This base class records nothing."""
 
     metadata: tuple[tuple[str, str], ...] = ()
+    """To be sent with the call."""
 
 
 class Tracing:
-    """The traces of one service; this one is off."""
+    """The traces of one service. This base class records nothing: it serves where tracing is off."""
 
     def open(self) -> None:
         """Begin to export.
@@ -171,91 +190,47 @@ class Tracing:
         """
 
     def close(self, within_s: float) -> None:
-        """Export what is left, within a bound; it blocks."""
+        """Export what is left, within `within_s` seconds; it blocks."""
 
     def arriving(
         self,
         name: str,
         *,
         traceparent: str | None = None,
-        **attributes: Value,
+        **attributes: AttributeValue,
     ) -> AbstractContextManager[Arrivals]:
-        """Images arrive: their spans begin with `begin` and end with the context.
+        """Trace the arrival of images: their spans begin with `Arrivals.begin` and end with the context.
 
         Args:
-            name: Of the spans.
+            name: Name of the spans.
             traceparent: The caller's context, where it gave one: the traces continue it.
             attributes: What is known of all of them.
         """
         return _NO_ARRIVALS
 
     def consuming(self, topic: str, group: str, records: Sequence[KafkaRecord]) -> AbstractContextManager[None]:
-        """A batch of records is worked on."""
-        return _NOTHING
+        """Trace the processing of a batch of records."""
+        return _NO_SPAN
 
     def sending(self, events: Sequence[PendingEvent]) -> AbstractContextManager[None]:
-        """Events are published, until the broker has acknowledged them."""
-        return _NOTHING
+        """Trace the publication of events, until the broker has acknowledged them."""
+        return _NO_SPAN
 
-    def calling(self, method: str, *, address: str, keys: Sequence[str] = ()) -> AbstractContextManager[Call]:
-        """A gRPC method is called.
+    def calling(self, method: str, *, address: str, keys: Sequence[str] = ()) -> AbstractContextManager[OutgoingCall]:
+        """Trace a call of a gRPC method.
 
         Args:
             method: Its full name.
             address: host:port of the server.
-            keys: What the call is about, of what is now being worked on.
+            keys: Which records of the current batch the call is about.
         """
         return _NO_CALL
 
     def serving(self, method: str, context: Any) -> AbstractContextManager[None]:
-        """A gRPC call is answered; traced only where the caller traces."""
-        return _NOTHING
+        """Trace the answer to a gRPC call, where the caller traces."""
+        return _NO_SPAN
 
 
-OFF: Final = Tracing()
+NO_TRACING: Final = Tracing()
 _NO_ARRIVALS: Final = nullcontext(Arrivals())
-_NO_CALL: Final = nullcontext(Call())
-
-
-@contextmanager
-def working(by_key: Mapping[str, Traced], current: Traced | None) -> Iterator[None]:
-    """Let whoever is called find the traces of what is being worked on."""
-    token = WORK.set(Work(by_key, current))
-    try:
-        yield
-    finally:
-        WORK.reset(token)
-
-
-def create_tracing(settings: Settings, *, service: str, instance: str) -> Tracing:
-    """Traces as the settings say; opens nothing.
-
-    Raises:
-        ConfigurationError: The URL is none of a collector, or OpenTelemetry is not installed.
-    """
-    if not settings.traces_url:
-        return OFF
-    parts = urlsplit(settings.traces_url)
-    try:
-        port = parts.port or 4317
-    except ValueError:
-        port = 0
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port or parts.path.strip("/"):
-        raise ConfigurationError(
-            f"ASTROLENS_TRACES_URL is {settings.traces_url!r}: it is the OTLP/gRPC address of a collector, "
-            "http://host:4317 or https://host:4317"
-        )
-    try:
-        # Imported here, for only who traces pays for it.
-        from astrolens.platform.telemetry.tracing_otel import OtelTracing  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigurationError(
-            f"ASTROLENS_TRACES_URL is set, but {error.name} is not installed: install astrolens[tracing], or unset it"
-        ) from error
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return OtelTracing(
-        service=service,
-        instance=instance,
-        endpoint=f"{parts.scheme}://{host}:{port}",
-        ratio=settings.traces_ratio,
-    )
+_NO_CALL: Final = nullcontext(OutgoingCall())

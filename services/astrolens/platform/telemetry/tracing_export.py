@@ -1,4 +1,4 @@
-"""Which spans are recorded, and how they leave: what surrounds `tracing_otel`."""
+"""Which traces are recorded, and how an outage of the collector is reported."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ from opentelemetry.util.types import Attributes
 _log = structlog.get_logger(__name__)
 
 
-class LinkedOr(Sampler):
-    """Records a span without a parent that is linked to recorded ones; another sampler decides about the rest."""
+class LinkedSpanSampler(Sampler):
+    """Records each root span that has links, because recorded spans link to it; another sampler decides on the rest."""
 
     def __init__(self, other: Sampler) -> None:
         self._other = other
@@ -29,18 +29,18 @@ class LinkedOr(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """The decision about a span that has no parent."""
+        """Decide on a root span."""
         if links:
             return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
         return self._other.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
-        """For people."""
-        return f"LinkedOr({self._other.get_description()})"
+        """The name of the sampler, for people."""
+        return f"LinkedSpanSampler({self._other.get_description()})"
 
 
-class PatientExporter(SpanExporter):
-    """Exports, and tells once that it cannot and once that it can again: no failure is the pipeline's business."""
+class OutageReportingExporter(SpanExporter):
+    """Exports through another exporter; logs the begin and the end of an outage once each. It never raises."""
 
     def __init__(self, inner: SpanExporter, endpoint: str) -> None:
         self._inner = inner
@@ -48,11 +48,11 @@ class PatientExporter(SpanExporter):
         self._lost = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export, and never fail."""
+        """Export; a failure is a result, never an exception."""
         try:
             result = self._inner.export(spans)
             why = "it does not answer"
-        except Exception as error:  # noqa: BLE001 - whatever an exporter does wrong ends here
+        except Exception as error:  # noqa: BLE001 - no failure of an exporter may reach the service
             result, why = SpanExportResult.FAILURE, repr(error)
         if result is SpanExportResult.SUCCESS:
             if self._lost:
@@ -65,5 +65,5 @@ class PatientExporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """Let go of the collector."""
+        """Close the connection to the collector."""
         self._inner.shutdown()

@@ -1,10 +1,9 @@
-"""Traces with OpenTelemetry: spans, links, and their export over OTLP/gRPC. See `tracing` for what a trace looks like.
+"""The traces of a service with OpenTelemetry, exported over OTLP/gRPC. `tracing` describes what a trace looks like.
 
-FastStream's own middleware is not used: for a batch it begins a new trace and links to the records' ones, so that no
-trace would reach beyond the first topic, and it knows neither the outbox nor records that are published again.
+FastStream's own middleware is not used: for a batch it begins a new trace and links to the traces of the records, so
+that no trace would reach beyond the first topic, and it knows neither the outbox nor records that are published again.
 """
 
-import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -18,16 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import (
-    Link,
-    NonRecordingSpan,
-    Span,
-    SpanContext,
-    SpanKind,
-    StatusCode,
-    TraceFlags,
-    set_span_in_context,
-)
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 from opentelemetry.util.types import Attributes
 
 from astrolens import __version__
@@ -35,33 +25,42 @@ from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.kafka_record import KafkaRecord
 from astrolens.platform.telemetry.tracing import (
-    OWN,
     PROCESS,
     PROCESS_BATCH,
     SEND,
     TRACEPARENT,
-    WORK,
+    ActiveSpan,
     Arrivals,
-    Call,
-    Traced,
+    AttributeValue,
+    OutgoingCall,
     Tracing,
-    Value,
-    key_of,
-    working,
+    current_batch,
+    record_key,
+    use_batch,
 )
-from astrolens.platform.telemetry.tracing_export import LinkedOr, PatientExporter
+from astrolens.platform.telemetry.tracing_attributes import (
+    grpc_attributes,
+    kafka_attributes,
+    own_attributes,
+    record_attributes,
+)
+from astrolens.platform.telemetry.tracing_export import LinkedSpanSampler, OutageReportingExporter
+from astrolens.platform.telemetry.tracing_propagation import (
+    child_context,
+    format_traceparent,
+    parse_traceparent,
+    traceparent_header,
+)
 
 _QUEUE: Final = 4096
-"""Spans that wait for the collector, about 10 MB; what comes beyond that is dropped, the oldest first."""
+"""Most spans that wait for the collector, about 10 MB; beyond it the oldest are dropped."""
 _EXPORT_EVERY_MS: Final = 1000
 _EXPORT_S: Final = 5.0
-"""Longest attempt to export, its retries included."""
-_LINKS: Final = 512
-_TRACEPARENT: Final = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
-)
-_NEW: Final = Context()
-"""No parent."""
+"""Longest export, seconds, its retries included."""
+_MAX_LINKS: Final = 512
+"""Links of a span: no batch has more records."""
+_ROOT: Final = Context()
+"""The parent of a span that begins a trace: none."""
 
 
 class OtelTracing(Tracing):
@@ -83,7 +82,7 @@ class OtelTracing(Tracing):
         self._exporter = exporter
         self._processor: BatchSpanProcessor | None = None
         self._provider = TracerProvider(
-            sampler=ParentBased(root=LinkedOr(TraceIdRatioBased(ratio))),
+            sampler=ParentBased(root=LinkedSpanSampler(TraceIdRatioBased(ratio))),
             resource=Resource.create(
                 {
                     "service.namespace": "astrolens",
@@ -92,8 +91,8 @@ class OtelTracing(Tracing):
                     "service.instance.id": instance,
                 }
             ),
-            span_limits=SpanLimits(max_links=_LINKS),
-            # Closed in order, and within the grace period; its own way at exit waits half a minute.
+            span_limits=SpanLimits(max_links=_MAX_LINKS),
+            # `close` does it within the grace period; the provider's own exit handler waits half a minute.
             shutdown_on_exit=False,
         )
         self._tracer = self._provider.get_tracer("astrolens", __version__)
@@ -111,134 +110,142 @@ class OtelTracing(Tracing):
         except Exception as error:
             raise ConfigurationError(f"traces cannot be exported, is a variable OTEL_... wrong? {error}") from error
         self._processor = BatchSpanProcessor(
-            PatientExporter(inner, self._endpoint), max_queue_size=_QUEUE, schedule_delay_millis=_EXPORT_EVERY_MS
+            OutageReportingExporter(inner, self._endpoint),
+            max_queue_size=_QUEUE,
+            schedule_delay_millis=_EXPORT_EVERY_MS,
         )
         self._provider.add_span_processor(self._processor)
 
     def close(self, within_s: float) -> None:
-        """Export what is left, within a bound; it blocks."""
+        """Export what is left, within `within_s` seconds; it blocks."""
         if self._processor is None:
             return
-        # The processor takes no bound: it would wait half a minute for a collector that is away.
-        ending = threading.Thread(target=self._processor.shutdown, name="traces-end", daemon=True)
-        ending.start()
-        ending.join(within_s)
+        # The processor takes no bound: it would wait half a minute for a collector that does not answer.
+        closing = threading.Thread(target=self._processor.shutdown, name="traces-close", daemon=True)
+        closing.start()
+        closing.join(within_s)
 
     @contextmanager
-    def arriving(self, name: str, *, traceparent: str | None = None, **attributes: Value) -> Iterator[Arrivals]:
-        """Images arrive: their spans begin with `begin` and end with the context."""
+    def arriving(
+        self, name: str, *, traceparent: str | None = None, **attributes: AttributeValue
+    ) -> Iterator[Arrivals]:
+        """Trace the arrival of images."""
         kind = SpanKind.SERVER if name.startswith("POST ") else SpanKind.CLIENT
         if kind is SpanKind.SERVER:
-            common = {"http.request.method": "POST", "http.route": name.removeprefix("POST "), **_own(attributes)}
+            common = {
+                "http.request.method": "POST",
+                "http.route": name.removeprefix("POST "),
+                **own_attributes(attributes),
+            }
         else:
-            common = _own(attributes)
-        parent = _parsed(traceparent)
-        arrivals = _Arrivals(self, name, kind, _NEW if parent is None else _under(parent), common)
-        with _ending(arrivals.spans), working(arrivals.by_key, None):
+            common = own_attributes(attributes)
+        parent = parse_traceparent(traceparent)
+        arrivals = _Arrivals(self, name, kind, _ROOT if parent is None else child_context(parent), common)
+        with _ended_with_context(arrivals.spans), use_batch(arrivals.by_key, None):
             yield arrivals
 
     @contextmanager
     def consuming(self, topic: str, group: str, records: Sequence[KafkaRecord]) -> Iterator[None]:
-        """A batch of records is worked on."""
-        by_key: dict[str, Traced] = {}
+        """Trace the processing of a batch: a span a record, and one of the batch where several are recorded."""
+        by_key: dict[str, ActiveSpan] = {}
         spans: list[Span] = []
-        common = _kafka(PROCESS, topic) | {"messaging.consumer.group.name": group}
+        common = kafka_attributes(PROCESS, topic) | {"messaging.consumer.group.name": group}
         for record in records:
-            text = _header(record)
-            parent = _parsed(text)
-            if text is not None and parent is not None and not parent.trace_flags.sampled:
-                by_key.setdefault(key_of(record), Traced(text))
+            header = traceparent_header(record)
+            parent = parse_traceparent(header)
+            if header is not None and parent is not None and not parent.trace_flags.sampled:
+                by_key.setdefault(record_key(record), ActiveSpan(header))
                 continue
             span = self.start(
                 f"{PROCESS} {topic}",
                 SpanKind.CONSUMER,
-                _NEW if parent is None else _under(parent),
-                common | _place(record),
+                _ROOT if parent is None else child_context(parent),
+                common | record_attributes(record),
             )
-            traced = self.traced(span)
-            by_key.setdefault(key_of(record), traced)
-            if isinstance(traced, _Recorded):
+            active = self.active_span(span)
+            by_key.setdefault(record_key(record), active)
+            if isinstance(active, _RecordedSpan):
                 spans.append(span)
         with ExitStack() as stack:
-            stack.enter_context(_ending(spans))
-            current: Traced | None = None
+            stack.enter_context(_ended_with_context(spans))
+            current: ActiveSpan | None = None
             if len(spans) == 1:
-                current = self.traced(spans[0])
+                current = self.active_span(spans[0])
                 spans[0].set_attribute("messaging.batch.message_count", len(records))
             elif spans:
                 batch = self.start(
                     f"{PROCESS_BATCH} {topic}",
                     SpanKind.CONSUMER,
-                    _NEW,
-                    _kafka(PROCESS_BATCH, topic)
+                    _ROOT,
+                    kafka_attributes(PROCESS_BATCH, topic)
                     | {"messaging.consumer.group.name": group, "messaging.batch.message_count": len(records)},
                     links=[Link(span.get_span_context()) for span in spans],
                 )
                 for span in spans:
                     span.add_link(batch.get_span_context())
-                stack.enter_context(_ending([batch]))
-                current = self.traced(batch)
+                stack.enter_context(_ended_with_context([batch]))
+                current = self.active_span(batch)
             if current is not None:
                 stack.enter_context(structlog.contextvars.bound_contextvars(trace_id=current.trace_id))
-            stack.enter_context(working(by_key, current))
+            stack.enter_context(use_batch(by_key, current))
             yield
 
     @contextmanager
     def sending(self, events: Sequence[PendingEvent]) -> Iterator[None]:
-        """Events are published, until the broker has acknowledged them."""
+        """Trace the publication of events whose cause is recorded."""
         spans = []
         for event in events:
-            parent = _parsed(event.traceparent)
+            parent = parse_traceparent(event.traceparent)
             if parent is not None and parent.trace_flags.sampled:
-                about = _kafka(SEND, event.topic) | {
+                attributes = kafka_attributes(SEND, event.topic) | {
                     "messaging.message.id": event.event_id,
                     "messaging.kafka.message.key": event.key,
                 }
-                spans.append(self.start(f"{SEND} {event.topic}", SpanKind.PRODUCER, _under(parent), about))
-        with _ending(spans):
+                spans.append(self.start(f"{SEND} {event.topic}", SpanKind.PRODUCER, child_context(parent), attributes))
+        with _ended_with_context(spans):
             yield
 
     @contextmanager
-    def calling(self, method: str, *, address: str, keys: Sequence[str] = ()) -> Iterator[Call]:
-        """A gRPC method is called; the server continues the trace."""
-        work = WORK.get()
-        if work is None or not isinstance(work.current, _Recorded):
-            yield Call()
+    def calling(self, method: str, *, address: str, keys: Sequence[str] = ()) -> Iterator[OutgoingCall]:
+        """Trace a call of a gRPC method; the server continues the trace."""
+        batch = current_batch()
+        if batch is None or not isinstance(batch.span, _RecordedSpan):
+            yield OutgoingCall()
             return
-        about = [found for key in keys if isinstance(found := work.by_key.get(key), _Recorded)]
+        records = [found for key in keys if isinstance(found := batch.spans.get(key), _RecordedSpan)]
         span = self.start(
             method,
             SpanKind.CLIENT,
-            _under(work.current.span.get_span_context()),
-            _grpc(method, address) | {"astrolens.batch_size": len(keys)},
-            # Alone it is the parent already.
-            links=[Link(one.span.get_span_context()) for one in about] if len(about) > 1 else [],
+            child_context(batch.span.span.get_span_context()),
+            grpc_attributes(method, address) | {"astrolens.batch_size": len(keys)},
+            # The span of a single record is the parent already.
+            links=[Link(record.span.get_span_context()) for record in records] if len(records) > 1 else [],
         )
-        call = Call()
-        call.metadata = ((TRACEPARENT, _text(span.get_span_context())),)
-        with _ending([span]):
+        call = OutgoingCall()
+        call.metadata = ((TRACEPARENT, format_traceparent(span.get_span_context())),)
+        with _ended_with_context([span]):
             try:
                 yield call
             except Exception as error:
-                _status(span, getattr(error, "code", None))
+                _record_status_code(span, getattr(error, "code", None))
                 raise
             span.set_attribute("rpc.response.status_code", "OK")
 
     @contextmanager
     def serving(self, method: str, context: Any) -> Iterator[None]:
-        """A gRPC call is answered; traced only where the caller traces."""
-        parent = _parsed(dict(context.invocation_metadata() or ()).get(TRACEPARENT))
+        """Trace the answer to a gRPC call, where the caller traces."""
+        parent = parse_traceparent(dict(context.invocation_metadata() or ()).get(TRACEPARENT))
         if parent is None or not parent.trace_flags.sampled:
             yield
             return
-        span = self.start(method, SpanKind.SERVER, _under(parent), _grpc(method))
-        traced = self.traced(span)
-        with _ending([span]), structlog.contextvars.bound_contextvars(trace_id=traced.trace_id):
+        span = self.start(method, SpanKind.SERVER, child_context(parent), grpc_attributes(method))
+        active = self.active_span(span)
+        with _ended_with_context([span]), structlog.contextvars.bound_contextvars(trace_id=active.trace_id):
             try:
-                with working({method: traced}, traced):
+                with use_batch({method: active}, active):
                     yield
             except Exception:
-                _status(span, context.code)
+                _record_status_code(span, context.code)
                 raise
             span.set_attribute("rpc.response.status_code", "OK")
 
@@ -252,22 +259,22 @@ class OtelTracing(Tracing):
         links: Sequence[Link] = (),
         began_ns: int | None = None,
     ) -> Span:
-        """A span; who starts it ends it."""
+        """Start a span; the caller ends it."""
         return self._tracer.start_span(
             name, parent, kind, attributes, links, began_ns, record_exception=False, set_status_on_exception=False
         )
 
-    def traced(self, span: Span) -> Traced:
-        """A span as others find it while its work goes on."""
+    def active_span(self, span: Span) -> ActiveSpan:
+        """A span as the functions of `tracing` find it."""
         context = span.get_span_context()
-        return _Recorded(self, span) if context.trace_flags.sampled else Traced(_text(context))
+        return _RecordedSpan(self, span) if context.trace_flags.sampled else ActiveSpan(format_traceparent(context))
 
 
-class _Recorded(Traced):
+class _RecordedSpan(ActiveSpan):
     __slots__ = ("_tracing", "span")
 
     def __init__(self, tracing: OtelTracing, span: Span) -> None:
-        super().__init__(_text(span.get_span_context()))
+        super().__init__(format_traceparent(span.get_span_context()))
         self._tracing = tracing
         self.span = span
 
@@ -275,15 +282,15 @@ class _Recorded(Traced):
     def trace_id(self) -> str | None:
         return f"{self.span.get_span_context().trace_id:032x}"
 
-    def note(self, attributes: Mapping[str, Value]) -> None:
-        self.span.set_attributes(_own(attributes))
+    def annotate(self, attributes: Mapping[str, AttributeValue]) -> None:
+        self.span.set_attributes(own_attributes(attributes))
 
-    def failed(self, error_type: str) -> None:
-        _fail(self.span, error_type)
+    def record_failure(self, error_type: str) -> None:
+        _mark_failed(self.span, error_type)
 
-    def part(self, name: str) -> AbstractContextManager[None]:
-        span = self._tracing.start(name, SpanKind.INTERNAL, _under(self.span.get_span_context()), None)
-        return _ending([span])
+    def child(self, name: str) -> AbstractContextManager[None]:
+        span = self._tracing.start(name, SpanKind.INTERNAL, child_context(self.span.get_span_context()), None)
+        return _ended_with_context([span])
 
 
 class _Arrivals(Arrivals):
@@ -296,93 +303,41 @@ class _Arrivals(Arrivals):
         self._parent = parent
         self._attributes = attributes
         self._began_ns = time_ns()
-        self.by_key: dict[str, Traced] = {}
+        self.by_key: dict[str, ActiveSpan] = {}
         self.spans: list[Span] = []
 
-    def begin(self, key: str, *, began_ns: int | None = None, **attributes: Value) -> str | None:
+    def begin(self, key: str, *, began_ns: int | None = None, **attributes: AttributeValue) -> str | None:
         span = self._tracing.start(
             self._name,
             self._kind,
             self._parent,
-            self._attributes | _own(attributes),
+            self._attributes | own_attributes(attributes),
             began_ns=began_ns or self._began_ns,
         )
         self.spans.append(span)
-        self.by_key[key] = traced = self._tracing.traced(span)
-        return traced.traceparent
+        self.by_key[key] = active = self._tracing.active_span(span)
+        return active.traceparent
 
 
 @contextmanager
-def _ending(spans: list[Span]) -> Iterator[None]:
-    """End spans with the work, marked where it failed."""
+def _ended_with_context(spans: list[Span]) -> Iterator[None]:
+    """End spans with the context; an exception marks them as failed."""
     try:
         yield
     except BaseException as error:
         for span in spans:
-            _fail(span, type(error).__name__)
+            _mark_failed(span, type(error).__name__)
         raise
     finally:
         for span in spans:
             span.end()
 
 
-def _fail(span: Span, error_type: str) -> None:
+def _mark_failed(span: Span, error_type: str) -> None:
     span.set_attribute("error.type", error_type)
     span.set_status(StatusCode.ERROR)
 
 
-def _status(span: Span, code: Any) -> None:
+def _record_status_code(span: Span, code: Any) -> None:
     if callable(code):
         span.set_attribute("rpc.response.status_code", getattr(code(), "name", "UNKNOWN"))
-
-
-def _parsed(traceparent: str | None) -> SpanContext | None:
-    """The context that a W3C `traceparent` names; None where it names none."""
-    if traceparent is None or (found := _TRACEPARENT.fullmatch(traceparent)) is None:
-        return None
-    trace_id, span_id, flags, _ = found.groups()
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
-
-
-def _text(context: SpanContext) -> str:
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-
-
-def _under(parent: SpanContext) -> Context:
-    return set_span_in_context(NonRecordingSpan(parent), _NEW)
-
-
-def _header(record: KafkaRecord) -> str | None:
-    value = next((value for name, value in record.headers if name == TRACEPARENT), None)
-    return None if value is None else value.decode("ascii", errors="replace")
-
-
-def _own(attributes: Mapping[str, Value]) -> dict[str, Any]:
-    return {OWN + name: value for name, value in attributes.items() if value is not None}
-
-
-def _kafka(operation: str, topic: str) -> dict[str, Any]:
-    return {
-        "messaging.system": "kafka",
-        "messaging.operation.name": operation,
-        "messaging.operation.type": "send" if operation == SEND else "process",
-        "messaging.destination.name": topic,
-    }
-
-
-def _place(record: KafkaRecord) -> dict[str, Any]:
-    return {
-        "messaging.destination.partition.id": str(record.partition),
-        "messaging.kafka.offset": record.offset,
-        "messaging.kafka.message.key": key_of(record),
-    }
-
-
-def _grpc(method: str, address: str | None = None) -> dict[str, Any]:
-    about: dict[str, Any] = {"rpc.system.name": "grpc", "rpc.method": method}
-    if address is not None:
-        host, _, port = address.rpartition(":")
-        about["server.address"] = host or address
-        if port.isdigit():
-            about["server.port"] = int(port)
-    return about

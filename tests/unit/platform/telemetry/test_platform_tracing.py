@@ -21,7 +21,9 @@ from astrolens.platform.errors import BusUnavailable, ConfigurationError
 from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.telemetry import tracing
+from astrolens.platform.telemetry.create_tracing import create_tracing
 from astrolens.platform.telemetry.tracing_otel import OtelTracing
+from astrolens.platform.telemetry.tracing_propagation import format_traceparent, parse_traceparent
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -130,7 +132,7 @@ async def test_a_record_alone_is_worked_on_in_its_own_trace(harness: Harness) ->
 
     def behaviour(events: Sequence[ImageIngested]) -> Sequence[Refusal]:
         seen.append(tracing.traceparent_of(events[0].image_id))
-        tracing.note(events[0].image_id, verdict="anomaly", nothing=None)
+        tracing.annotate_span(events[0].image_id, verdict="anomaly", nothing=None)
         with harness.traces.tracing.calling(tracing.ANALYZE_MANY, address="model:8081", keys=["image0"]) as call:
             seen.append(dict(call.metadata)["traceparent"])
         return ()
@@ -182,6 +184,28 @@ async def test_what_is_not_recorded_is_passed_on_and_costs_no_span(tmp_path: Pat
     assert passed[1] is not None
     assert int(passed[1][-2:], 16) & 1 == 0  # begun here, and the ratio left it out: nobody behind us decides again
     assert harness.traces.spans() == []
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "",
+        "00-what-is-this-01",
+        f"00-{0:032x}-00f067aa0ba902b7-01",
+        f"00-{7:032x}-{0:016x}-01",
+        f"ff-{7:032x}-00f067aa0ba902b7-01",
+        f"00-{7:032x}-00f067aa0ba902b7-01-more",
+    ],
+)
+def test_an_invalid_traceparent_is_no_parent(traceparent: str) -> None:
+    assert parse_traceparent(traceparent) is None
+
+
+@pytest.mark.parametrize("traceparent", [RECORDED.format(7), NOT_RECORDED.format(2**127)])
+def test_a_traceparent_is_written_as_it_was_read(traceparent: str) -> None:
+    parent = parse_traceparent(traceparent)
+    assert parent is not None
+    assert format_traceparent(parent) == traceparent
 
 
 async def test_a_damaged_context_begins_a_new_trace(harness: Harness) -> None:
@@ -270,7 +294,7 @@ def test_a_server_continues_the_callers_trace_only() -> None:
     traces = Traces()
     for metadata in ((), (("traceparent", NOT_RECORDED.format(6)),), (("traceparent", RECORDED.format(7)),)):
         with traces.tracing.serving(tracing.ANALYZE_MANY, SimpleNamespace(invocation_metadata=lambda m=metadata: m)):
-            tracing.note(tracing.ANALYZE_MANY, batch_size=3)
+            tracing.annotate_span(tracing.ANALYZE_MANY, batch_size=3)
     (span,) = traces.spans()
     assert (trace(span), parent(span), span.kind.name) == (7, "00f067aa0ba902b7", "SERVER")
     assert span.attributes is not None
@@ -312,10 +336,10 @@ class Broken(SpanExporter):
 
 
 def test_a_collector_that_is_away_is_told_once(logged: list[Any]) -> None:
-    from astrolens.platform.telemetry.tracing_export import PatientExporter
+    from astrolens.platform.telemetry.tracing_export import OutageReportingExporter
 
     inner = Broken()
-    exporter = PatientExporter(inner, "http://collector:4317")
+    exporter = OutageReportingExporter(inner, "http://collector:4317")
     span: Any = object()
     for _ in range(4):
         assert exporter.export([span] * 10) is SpanExportResult.FAILURE
@@ -379,12 +403,10 @@ def test_without_a_collector_nothing_of_opentelemetry_is_imported() -> None:
 )
 def test_a_wrong_address_is_one_sentence(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigurationError, match="ASTROLENS_TRACES_URL"):
-        tracing.create_tracing(settings(tmp_path, traces_url=url), service="analyzer", instance="analyzer@here")
+        create_tracing(settings(tmp_path, traces_url=url), service="analyzer", instance="analyzer@here")
 
 
 def test_an_absent_package_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "astrolens.platform.telemetry.tracing_otel", None)
     with pytest.raises(ConfigurationError, match=r"astrolens\[tracing\]"):
-        tracing.create_tracing(
-            settings(tmp_path, traces_url="https://collector"), service="analyzer", instance="analyzer@here"
-        )
+        create_tracing(settings(tmp_path, traces_url="https://collector"), service="analyzer", instance="analyzer@here")
