@@ -20,16 +20,18 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import Collection, Query, RecordStore
-from astrolens.usecases.model_status import Description, ModelClient, Neighbour, UnknownToModel
+from astrolens.rpc.conversion import Description
+from astrolens.rpc.model_client import ModelClient, Neighbour, UnknownToModel
+from astrolens.usecases.model_status import ModelStatus
 from fastapi import FastAPI
 
 from tests.browser import sky
 
 
-class SilentOutlet:
-    """No bus: labels stay pending, as while a broker is away."""
+class NoBus:
+    """Labels stay pending, as while a broker is unreachable."""
 
-    def release(self, collection: Collection, documents: Sequence[tuple[str, Sequence[PendingEvent]]]) -> None:
+    async def release(self, collection: Collection, documents: Sequence[tuple[str, Sequence[PendingEvent]]]) -> None:
         """Leave the events pending."""
 
     async def publish(self, events: Sequence[PendingEvent]) -> None:
@@ -116,12 +118,15 @@ def application(home: Path, port: int, count: int) -> FastAPI:
     """The console as `main` builds it, with its stores opened by the application's own life."""
     settings = Settings(home=home, port=port, log_level="WARNING")
     records, files = record_store(settings.records_url), image_store(settings.images_url, settings.s3_options)
+    bus, model = NoBus(), CannedModel(records)
     context = build_context(
         settings,
         records=records,
         images=PooledImages(files),  # type: ignore[arg-type]
-        outlet=SilentOutlet(),
-        model=CannedModel(records),
+        releaser=bus,
+        publisher=bus,
+        model_client=model,
+        model_status=ModelStatus(model),
     )
 
     @asynccontextmanager

@@ -5,8 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from astrolens.console.labelling import LabelRequest
-from astrolens.console.main import ServiceOutlet, build_context
+from astrolens.console.main import build_context
 from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.records import Answer
 from astrolens.ingestor.retention import GRACE, Retention
@@ -14,17 +13,22 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.s3.store import RULE, S3ImageStore
-from astrolens.usecases.model_status import ModelClient
+from astrolens.rpc.model_client import ModelClient
+from astrolens.usecases.labelling import LabelRequest
+from astrolens.usecases.model_status import ModelStatus
 
 from tests.behaviour.image_store import JPEG
 
 EXAMPLE = json.loads((Path(__file__).resolve().parents[2] / "schemas/examples/records/image.json").read_text())
 
 
-class Silent(ServiceOutlet):
+class NoBus:
     """Publishes nothing."""
 
-    def release(self, collection: object, documents: object) -> None:
+    async def release(self, collection: object, documents: object) -> None:
+        return None
+
+    async def publish(self, events: object) -> None:
         return None
 
 
@@ -43,8 +47,15 @@ async def test_a_labelled_original_loses_its_tag_and_the_server_reports_the_rule
     assert isinstance(images, S3ImageStore)
     await records.open()
     await images.open()
+    model_client = ModelClient(settings.inference_address)
     context = build_context(
-        settings, records=records, images=images, outlet=Silent(), model=ModelClient(settings.inference_address)
+        settings,
+        records=records,
+        images=images,
+        releaser=NoBus(),
+        publisher=NoBus(),
+        model_client=model_client,
+        model_status=ModelStatus(model_client),
     )
     keys = {}
     for name, verdict in (("a", "ordinary"), ("b", "ordinary"), ("c", "anomaly")):
@@ -77,10 +88,10 @@ async def test_a_labelled_original_loses_its_tag_and_the_server_reports_the_rule
 
     await context.labelling.answer(LabelRequest(image_id="a" * 32, answer=Answer.ORDINARY), user="ada")
     assert tagged() == {"b" * 32}
-    await context.repair.analyze_again("b" * 32)
+    await context.reanalysis.analyze_again("b" * 32)
     assert tagged() == set()
     assert await Retention(records=records, originals=images, days=30).once() == 0
     assert tagged() == set()
-    await context.model.close()
+    await model_client.close()
     await images.close()
     await records.close()

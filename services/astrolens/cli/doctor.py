@@ -14,7 +14,8 @@ from astrolens.platform.errors import AstroLensError
 from astrolens.platform.runtime.services import SERVICE_NAMES
 from astrolens.platform.settings import Settings, load_settings
 from astrolens.platform.stores.open import image_store, record_store
-from astrolens.usecases.model_status import ModelClient
+from astrolens.rpc.model_client import ModelClient
+from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.status import StatusReader
 
 
@@ -122,12 +123,12 @@ def _running(settings: Settings) -> Iterator[Finding]:
 
 async def _status(settings: Settings) -> dict[str, Any]:
     """The status from the stores themselves: it needs neither the console nor a login."""
-    records, model = record_store(settings.records_url), ModelClient(settings.inference_address)
+    records, client = record_store(settings.records_url), ModelClient(settings.inference_address)
     await records.open()
     try:
-        return (await StatusReader(records=records, model=model).read()).model_dump(mode="json")
+        return (await StatusReader(records=records, model=ModelStatus(client)).read()).model_dump(mode="json")
     finally:
-        await model.close()
+        await client.close()
         await records.close()
 
 

@@ -52,7 +52,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
     for module in (operations, images, receipts, alerts, labels, dead_letters, session):
         api.include_router(module.router)
     api.add_api_route(
-        "/{path:path}", _nowhere, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
+        "/{path:path}", _no_such_address, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
     )
     app.include_router(api)
     app.add_middleware(
@@ -66,7 +66,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
     return app
 
 
-async def _nowhere(request: Request) -> None:
+async def _no_such_address(request: Request) -> None:
     # Without this, pages mounted at the root would answer unknown API addresses with HTML.
     raise Problem(
         404, "No such address", f"{request.method} {request.url.path} is no part of the API: see GET /api/openapi.json."

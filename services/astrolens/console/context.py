@@ -4,17 +4,18 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from astrolens.console.archive import Archive
-from astrolens.console.intake import Intake
-from astrolens.console.labelling import Labelling
-from astrolens.console.repair import Repair
 from astrolens.console.security import identity_of
 from astrolens.console.security_credentials import Credentials, LoginLimiter
-from astrolens.console.stream import Broadcaster
+from astrolens.console.stream import StatusStream
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import RecordStore
-from astrolens.usecases.model_status import ModelClient
+from astrolens.usecases.archive import Archive
+from astrolens.usecases.dead_letters import DeadLetterActions
+from astrolens.usecases.intake import Intake
+from astrolens.usecases.labelling import Labelling
+from astrolens.usecases.model_status import ModelStatus
+from astrolens.usecases.reanalysis import Reanalysis
 from astrolens.usecases.status import StatusReader
 
 
@@ -29,9 +30,10 @@ class AppContext:
     status: StatusReader
     intake: Intake
     labelling: Labelling
-    repair: Repair
-    model: ModelClient
-    stream: Broadcaster
+    reanalysis: Reanalysis
+    dead_letters: DeadLetterActions
+    model: ModelStatus
+    stream: StatusStream
     credentials: Credentials
     limiter: LoginLimiter
 

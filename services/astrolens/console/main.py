@@ -1,61 +1,49 @@
 """The console's composition root: stores, bus and model client in, one web application out."""
 
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI
 
 from astrolens.console.application import create_application
-from astrolens.console.archive import Archive
-from astrolens.console.bookkeeping import Bookkeeping
+from astrolens.console.books_exporter import EXPORT_INTERVAL_S, BooksExporter
 from astrolens.console.context import AppContext
-from astrolens.console.intake import Intake
-from astrolens.console.labelling import Labelling
 from astrolens.console.metrics import BooksMetrics
-from astrolens.console.originals import Originals
-from astrolens.console.ports import EventOutlet
-from astrolens.console.repair import Repair
 from astrolens.console.security_credentials import Credentials, LoginLimiter
-from astrolens.console.stream import Broadcaster
-from astrolens.contracts.records import Outcome, PendingEvent, Receipt
-from astrolens.platform.runtime.heartbeat import instance_name
+from astrolens.console.stream import StatusStream
+from astrolens.contracts.records import Outcome, Receipt
+from astrolens.platform.bus.ports import EventPublisher, EventReleaser, PendingByDocument
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
-from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
-from astrolens.platform.telemetry.create_tracing import create_tracing
 from astrolens.platform.telemetry.metrics import Metrics, Stage
 from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing
-from astrolens.usecases.model_status import ModelClient
+from astrolens.rpc.model_client import ModelClient
+from astrolens.usecases.archive import Archive
+from astrolens.usecases.dead_letters import DeadLetterActions
+from astrolens.usecases.intake import Intake
+from astrolens.usecases.labelling import Labelling
+from astrolens.usecases.model_status import ModelStatus
+from astrolens.usecases.originals import OriginalsProtection
+from astrolens.usecases.reanalysis import Reanalysis
 from astrolens.usecases.status import StatusReader
 
 
-class ServiceOutlet:
-    """The outbox of the service that will serve the application; attached once that is built."""
+class BackgroundReleaser:
+    """Releases in a task of the service, so that an answer does not wait for the broker.
 
-    def __init__(self) -> None:
-        self._service: ServiceApp | None = None
+    A task that the service's end cuts short leaves its events pending, and the relay publishes them later.
+    """
 
-    def attach(self, service: ServiceApp) -> None:
-        """Publish through this service from now on."""
+    def __init__(self, service: ServiceApp) -> None:
         self._service = service
 
-    def release(self, collection: Collection, documents: Sequence[tuple[str, Sequence[PendingEvent]]]) -> None:
-        """Publish in the background."""
-        service = self._attached()
-        service.spawn("release", lambda: service.outbox.release(collection, documents), graceful=True)
-
-    async def publish(self, events: Sequence[PendingEvent]) -> None:
-        """Publish now."""
-        await self._attached().bus.publish(events)
-
-    def _attached(self) -> ServiceApp:
-        if self._service is None:
-            raise RuntimeError("the outlet is used before the service is built")
-        return self._service
+    async def release(self, collection: Collection, documents: PendingByDocument) -> None:
+        """Begin to release; returns at once."""
+        outbox = self._service.outbox
+        self._service.spawn("release", lambda: outbox.release(collection, documents), graceful=True)
 
 
 def build_context(
@@ -63,32 +51,37 @@ def build_context(
     *,
     records: RecordStore,
     images: ImageStore,
-    outlet: EventOutlet,
-    model: ModelClient,
+    releaser: EventReleaser,
+    publisher: EventPublisher,
+    model_client: ModelClient,
+    model_status: ModelStatus,
     tracing: Tracing = NO_TRACING,
+    on_received: Callable[[Sequence[Receipt]], None] = lambda _: None,
 ) -> AppContext:
     """Everything that routes and pages share; opens nothing."""
-    status = StatusReader(records=records, model=model)
-    originals = Originals(images, expiring=settings.s3_expire_ordinary_days > 0)
+    status = StatusReader(records=records, model=model_status)
+    originals = OriginalsProtection(images, expiring=settings.s3_expire_ordinary_days > 0)
     return AppContext(
         settings=settings,
         records=records,
         images=images,
-        archive=Archive(records=records, images=images, model=model),
+        archive=Archive(records=records, images=images, model=model_client),
         status=status,
         intake=Intake(
             records=records,
             images=images,
-            outlet=outlet,
+            releaser=releaser,
             status=status,
             max_in_flight=settings.max_in_flight,
             max_image_bytes=settings.max_image_bytes,
             tracing=tracing,
+            on_received=on_received,
         ),
-        labelling=Labelling(records=records, outlet=outlet, originals=originals),
-        repair=Repair(records=records, outlet=outlet, originals=originals, tracing=tracing),
-        model=model,
-        stream=Broadcaster(status.read),
+        labelling=Labelling(records=records, releaser=releaser, originals=originals),
+        reanalysis=Reanalysis(records=records, releaser=releaser, originals=originals, tracing=tracing),
+        dead_letters=DeadLetterActions(records=records, publisher=publisher),
+        model=model_status,
+        stream=StatusStream(status.read),
         credentials=Credentials(
             records=records, token=settings.token.get_secret_value() if settings.token is not None else None
         ),
@@ -98,33 +91,26 @@ def build_context(
 
 def create_app(settings: Settings) -> ServiceApp:
     """The console service: REST and pages on `settings.port`."""
-    records, images = record_store(settings.records_url), image_store(settings.images_url, settings.s3_options)
-    outlet = ServiceOutlet()
-    tracing = create_tracing(settings, service="console", instance=instance_name("console", settings.port))
+    service = ServiceApp(
+        settings, service="console", port=settings.port, outbox=(Collection.RECEIPTS, Collection.IMAGES)
+    )
+    model_client = ModelClient(settings.inference_address)
     context = build_context(
         settings,
-        records=records,
-        images=images,
-        outlet=outlet,
-        model=ModelClient(settings.inference_address),
-        tracing=tracing,
+        records=service.records,
+        images=service.images,
+        releaser=BackgroundReleaser(service),
+        publisher=service.bus,
+        model_client=model_client,
+        model_status=ModelStatus(model_client),
+        tracing=service.tracing,
+        on_received=lambda receipts: _count(service.metrics, receipts),
     )
     web = create_application(context)
     _mount_pages(context, web)
-    service = ServiceApp(
-        settings,
-        service="console",
-        port=settings.port,
-        outbox=(Collection.RECEIPTS, Collection.IMAGES),
-        web=web,
-        records=records,
-        images=images,
-        tracing=tracing,
-    )
-    outlet.attach(service)
-    context.intake.on_booked = partial(_count, service.metrics)
-    bookkeeping = Bookkeeping(records=records, metrics=BooksMetrics(service.metrics))
-    service.spawn("bookkeeping", lambda: bookkeeping.run(service.stopping), graceful=True)
+    service.serve_web(web)
+    exporter = BooksExporter(records=service.records, metrics=BooksMetrics(service.metrics))
+    service.every("books exporter", exporter.export, interval_s=EXPORT_INTERVAL_S)
 
     async def check_credentials() -> None:
         await context.credentials.start(host=settings.host, needed=not settings.is_loopback)
@@ -135,7 +121,7 @@ def create_app(settings: Settings) -> ServiceApp:
 
     service.on_start("credentials", check_credentials)
     service.spawn("streams", end_streams, graceful=True)
-    service.on_stop("model client", context.model.close)
+    service.on_stop("model client", model_client.close)
     return service
 
 

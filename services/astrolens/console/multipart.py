@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from astrolens.usecases.errors import MalformedUpload
+from astrolens.usecases.intake import UploadedFile
+
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
@@ -22,27 +25,6 @@ MAX_FIELD_BYTES = 1024 * 1024
 
 MAX_HEADER_BYTES = 16 * 1024
 """Longest headers of one part."""
-
-
-class MalformedBody(Exception):
-    """The body is not what its content type says; the message says why."""
-
-
-@dataclass
-class UploadedFile:
-    """One file of a request.
-
-    Attributes:
-        filename: As the client named it.
-        data: Its bytes, or None where it is larger than allowed (they were read and dropped).
-        size_bytes: All bytes that came.
-        sha256: Digest of all bytes that came.
-    """
-
-    filename: str
-    data: bytes | None
-    size_bytes: int
-    sha256: str
 
 
 @dataclass
@@ -97,7 +79,7 @@ class _Reader:
     def _bound_headers(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > MAX_HEADER_BYTES:
-            raise MalformedBody(f"the headers of a part are longer than {MAX_HEADER_BYTES} bytes")
+            raise MalformedUpload(f"the headers of a part are longer than {MAX_HEADER_BYTES} bytes")
 
     def _header(self) -> None:
         if self._header_name.lower() == b"content-disposition":
@@ -113,7 +95,7 @@ class _Reader:
             return
         self.count += 1
         if self.count > MAX_FILES:
-            raise MalformedBody(f"it holds more than {MAX_FILES} files: send them in several requests")
+            raise MalformedUpload(f"it holds more than {MAX_FILES} files: send them in several requests")
         self._part.filename = filename.decode("utf-8", "replace")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
@@ -122,7 +104,7 @@ class _Reader:
         part.size += len(chunk)
         if part.filename is None:
             if part.size > MAX_FIELD_BYTES:
-                raise MalformedBody(f"the field {part.name!r} is longer than {MAX_FIELD_BYTES} bytes")
+                raise MalformedUpload(f"the field {part.name!r} is longer than {MAX_FIELD_BYTES} bytes")
             part.chunks.append(chunk)
             return
         part.digest.update(chunk)
@@ -164,12 +146,12 @@ async def read_multipart(
         The text fields by name.
 
     Raises:
-        MalformedBody: The body cannot be read, or a bound is passed.
+        MalformedUpload: The body cannot be read, or a bound is passed.
     """
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary:
-        raise MalformedBody("its content type names no boundary")
+        raise MalformedUpload("its content type names no boundary")
     reader = _Reader(max_file_bytes=max_file_bytes)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
@@ -180,7 +162,7 @@ async def read_multipart(
                 await take(files)
         parser.finalize()
     except FormParserError as error:
-        raise MalformedBody(str(error)) from error
+        raise MalformedUpload(str(error)) from error
     if not reader.ended:
-        raise MalformedBody("it ends before its closing boundary")
+        raise MalformedUpload("it ends before its closing boundary")
     return reader.fields

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from astrolens.platform.errors import TransientError
+from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound, NotIndexed, Overloaded, UseCaseError
 
 log = structlog.get_logger(__name__)
 
@@ -48,13 +49,8 @@ class Problem(Exception):
         return _response(self.status, self.title, self.detail, self.headers)
 
 
-def not_found(what: str, identity: str, where: str) -> Problem:
-    """A 404 that says how to find the right one."""
-    return Problem(404, f"No such {what}", f"No {what} has the id {identity!r}: look it up with GET {where}.")
-
-
 def unavailable(title: str, detail: str) -> Problem:
-    """A 503: something this answer needs is away for now."""
+    """A 503: something that this answer needs is unreachable for now."""
     return Problem(503, title, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
@@ -63,13 +59,35 @@ def too_many(title: str, detail: str, *, retry_after_s: int = RETRY_AFTER_S) -> 
     return Problem(429, title, detail, headers={"Retry-After": str(retry_after_s)})
 
 
+_STATUSES: tuple[tuple[type[UseCaseError], int], ...] = (
+    (NotFound, 404),
+    (NotIndexed, 404),
+    (Conflict, 409),
+    (Overloaded, 429),
+    (InvalidRequest, 422),
+)
+"""The status of each kind of refusal."""
+
+_LISTS = {"image": "/api/images?q=…", "alert": "/api/alerts", "dead letter": "/api/dead-letters"}
+"""Where the right id of each kind is found."""
+
+
+def problem_of(error: UseCaseError) -> Problem:
+    """The problem that says what a use case refused."""
+    status = next(status for kind, status in _STATUSES if isinstance(error, kind))
+    if isinstance(error, NotFound):
+        return Problem(status, error.title, f"{error.detail}: look it up with GET {_LISTS[error.kind]}.")
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, Overloaded) else {}
+    return Problem(status, error.title, error.detail, headers=headers)
+
+
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "model": ProblemDocument, "content": {MEDIA_TYPE: {}}}
     for status, text in {
         401: "No valid token or session.",
         403: "The request comes from another site.",
         422: "A parameter or the body cannot be used.",
-        503: "A store or the model server is away for now; ask again.",
+        503: "A store or the model server is unreachable for now; ask again.",
     }.items()
 }
 """The problems that any route can answer, for the OpenAPI document."""
@@ -88,6 +106,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(UseCaseError, _on_use_case_error)
     app.add_exception_handler(TransientError, _on_transient)
     app.add_exception_handler(Exception, _on_fault)
 
@@ -95,6 +114,11 @@ def install(app: FastAPI) -> None:
 async def _on_problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)  # noqa: S101 - the registration says so
     return error.response()
+
+
+async def _on_use_case_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, UseCaseError)  # noqa: S101 - the registration says so
+    return problem_of(error).response()
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:

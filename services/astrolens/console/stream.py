@@ -24,8 +24,8 @@ _VOLATILE: Any = {"at": True, "services": {"__all__": {"silent_s", "seen_at"}}}
 """What changes without anything having happened."""
 
 
-class Broadcaster:
-    """Looks at the status for all listeners at once; a slow listener skips to the newest."""
+class StatusStream:
+    """Reads the status once for all listeners; a slow listener skips to the newest."""
 
     def __init__(self, look: Callable[[], Awaitable[Status]], *, interval_s: float = INTERVAL_S) -> None:
         self._look = look

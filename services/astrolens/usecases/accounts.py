@@ -10,13 +10,13 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from astrolens.contracts.base import utc_now
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Query, RecordStore
 
 MIN_PASSWORD_LENGTH = 10
 """NIST SP 800-63B asks for eight; argon2 makes ten a long search."""
 
-MAX_ACCOUNTS = 1000
-"""Accounts that are read at once; a console serves a group, not a public site."""
+_PAGE = 200
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
 
@@ -33,8 +33,11 @@ class Accounts:
 
     async def hashes(self) -> dict[str, str]:
         """Password hashes by name."""
-        page = await self._records.find(Collection.ACCOUNTS, Query(limit=MAX_ACCOUNTS))
-        return {document["name"]: document["password_hash"] for document in page.documents}
+        return {
+            document["name"]: document["password_hash"]
+            async for page in pages(self._records, Collection.ACCOUNTS, Query(limit=_PAGE))
+            for document in page
+        }
 
     async def add(self, name: str, password: str) -> None:
         """Add an account, or give an existing one a new password; its old sessions end.

@@ -1,25 +1,39 @@
-"""The model server as the console sees it: a description that is asked for once in a while, and never fails."""
+"""What model is in use: a description that is remembered for a moment, and a summary that never fails."""
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from astrolens.platform.errors import ModelUnavailable
-from astrolens.rpc import model_client
 from astrolens.rpc.conversion import Description
-from astrolens.rpc.model_client import Neighbour, UnknownToModel
-
-__all__ = ["FRESH_S", "Description", "ModelClient", "Neighbour", "UnknownToModel"]
 
 FRESH_S = 5.0
 """How long a description serves again: it changes only with a new bundle, but every status asks for it."""
 
 
-class ModelClient(model_client.ModelClient):
-    """The client of the model server with a cached description."""
+class ModelDescriber(Protocol):
+    """What is needed of the model server's client."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
+    async def describe(self) -> Description:
+        """What model is loaded.
+
+        Raises:
+            ModelUnavailable: The model server does not answer, or is still loading.
+        """
+
+
+class ModelStatus:
+    """Describes the model in use.
+
+    Args:
+        client: Asks the model server.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, client: ModelDescriber, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
         self._description: Description | None = None
         self._failure = ""
         self._asked_at = float("-inf")
@@ -32,8 +46,8 @@ class ModelClient(model_client.ModelClient):
             ModelUnavailable: The model server does not answer, or is still loading.
         """
         async with self._asking:
-            # Failures are remembered as long as answers: a dead server must not slow every status down.
-            if time.monotonic() - self._asked_at >= FRESH_S:
+            # Failures are remembered as long as answers: an unreachable server must not slow every status down.
+            if self._clock() - self._asked_at >= FRESH_S:
                 await self._ask()
         if self._description is None:
             raise ModelUnavailable(self._failure)
@@ -48,7 +62,7 @@ class ModelClient(model_client.ModelClient):
 
     async def _ask(self) -> None:
         try:
-            self._description, self._failure = await super().describe(), ""
+            self._description, self._failure = await self._client.describe(), ""
         except ModelUnavailable as error:
             self._description, self._failure = None, str(error)
-        self._asked_at = time.monotonic()
+        self._asked_at = self._clock()

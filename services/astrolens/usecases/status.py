@@ -1,7 +1,7 @@
 """The books and everything else that `astrolens status --json` prints, all from tallies: O(1) at any archive size."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,9 +11,12 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import Books, ServiceStatus, SourceStatus
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Document, Query, RecordStore
-from astrolens.usecases.model_status import ModelClient
+from astrolens.platform.stores.paging import pages
+from astrolens.platform.stores.records import Query, RecordStore
+from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.views import View
+
+_PAGE = 200
 
 Tally = Mapping[tuple[str, ...], int]
 
@@ -25,7 +28,7 @@ FORGOTTEN_AFTER_S = 24 * 3600.0
 
 
 class ServiceView(View):
-    """A service as its last heartbeat told, and whether that is fresh."""
+    """A service as its last heartbeat reported it, and whether that is fresh."""
 
     service: str
     instance: str
@@ -62,7 +65,7 @@ class Status(View):
     verdicts: dict[str, int] = Field(description="Images by verdict.")
     alerts: int
     services: dict[str, ServiceView]
-    model: dict[str, Any] = Field(description="The model in use, or `state` and `detail` where the server is away.")
+    model: dict[str, Any] = Field(description="The model in use; `state` and `detail` where its server is unreachable.")
     sources: dict[str, SourceView]
     reasons: dict[str, int] = Field(description="Rejected and dead-lettered arrivals by reason code.")
     labels: dict[str, int] = Field(description="Images by a person's answer; `none` for unanswered.")
@@ -88,7 +91,7 @@ class BatchProgress(View):
 class StatusReader:
     """Reads the state of everything."""
 
-    def __init__(self, *, records: RecordStore, model: ModelClient) -> None:
+    def __init__(self, *, records: RecordStore, model: ModelStatus) -> None:
         self._records = records
         self._model = model
 
@@ -149,29 +152,20 @@ class StatusReader:
     async def services(self) -> dict[str, ServiceView]:
         """Every service by name, its freshest instance; a silent one says so."""
         now = datetime.now(UTC)
-        heard: defaultdict[str, list[ServiceView]] = defaultdict(list)
+        reported: defaultdict[str, list[ServiceView]] = defaultdict(list)
         forgotten: list[str] = []
-        async for document in self._service_statuses():
-            status = ServiceStatus.model_validate(document)
-            silent_s = max(0.0, (now - status.seen_at).total_seconds())
-            if silent_s > FORGOTTEN_AFTER_S:
-                forgotten.append(status.instance)
-            else:
-                heard[status.service].append(_service_view(status, silent_s))
+        async for page in pages(self._records, Collection.SERVICES, Query(limit=_PAGE)):
+            for document in page:
+                status = ServiceStatus.model_validate(document)
+                silent_s = max(0.0, (now - status.seen_at).total_seconds())
+                if silent_s > FORGOTTEN_AFTER_S:
+                    forgotten.append(status.instance)
+                else:
+                    reported[status.service].append(_service_view(status, silent_s))
         if forgotten:
             # Each pod has a name of its own: without this, every restart would leave one behind.
             await self._records.delete(Collection.SERVICES, forgotten)
-        return {service: _freshest(views) for service, views in sorted(heard.items())}
-
-    async def _service_statuses(self) -> AsyncIterator[Document]:
-        after: str | None = None
-        while True:
-            page = await self._records.find(Collection.SERVICES, Query(limit=200, after=after))
-            for document in page.documents:
-                yield document
-            after = page.next
-            if after is None:
-                return
+        return {service: _freshest(views) for service, views in sorted(reported.items())}
 
     async def sources(self, outcomes: Tally | None = None) -> dict[str, SourceView]:
         """Every source by name: those that report, and those that arrivals name."""
@@ -181,10 +175,10 @@ class StatusReader:
         for (source, outcome), count in outcomes.items():
             if count:
                 by_source.setdefault(source, {})[outcome] = count
-        page = await self._records.find(Collection.SOURCES, Query(limit=200))
         views = {
             document["source"]: SourceView(**document | {"outcomes": by_source.get(document["source"], {})})
-            for document in page.documents
+            async for page in pages(self._records, Collection.SOURCES, Query(limit=_PAGE))
+            for document in page
         }
         for source, counts in by_source.items():
             if source not in views:
@@ -195,15 +189,15 @@ class StatusReader:
         return dict(sorted(views.items()))
 
 
-def _service_view(heard: ServiceStatus, silent_s: float) -> ServiceView:
-    silent = silent_s > SILENT_AFTER_S and heard.state != "stopped"
+def _service_view(reported: ServiceStatus, silent_s: float) -> ServiceView:
+    silent = silent_s > SILENT_AFTER_S and reported.state != "stopped"
     return ServiceView(
-        **heard.model_dump(exclude={"state", "ready", "detail", "last_errors"}),
-        state="silent" if silent else heard.state,
-        ready=heard.ready and not silent,
-        detail=f"no heartbeat for {silent_s:.0f} s" if silent else heard.detail,
+        **reported.model_dump(exclude={"state", "ready", "detail", "last_errors"}),
+        state="silent" if silent else reported.state,
+        ready=reported.ready and not silent,
+        detail=f"no heartbeat for {silent_s:.0f} s" if silent else reported.detail,
         silent_s=round(silent_s, 1),
-        last_errors=list(heard.last_errors),
+        last_errors=list(reported.last_errors),
     )
 
 

@@ -28,19 +28,20 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import cutout_key, original_key
 from astrolens.platform.stores.open import image_store, record_store
-from astrolens.usecases.model_status import Description, Neighbour, UnknownToModel
+from astrolens.rpc.conversion import Description
+from astrolens.rpc.model_client import Neighbour, UnknownToModel
 
 NIGHT = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
 
 
-class RecordingOutlet:
-    """Remembers what it should publish."""
+class RecordingBus:
+    """An event releaser and publisher that remembers what it should publish."""
 
     def __init__(self) -> None:
         self.released: list[tuple[Collection, str, tuple[PendingEvent, ...]]] = []
         self.published: list[PendingEvent] = []
 
-    def release(self, collection: Collection, documents: Sequence[tuple[str, Sequence[PendingEvent]]]) -> None:
+    async def release(self, collection: Collection, documents: Sequence[tuple[str, Sequence[PendingEvent]]]) -> None:
         self.released += [(collection, key, tuple(events)) for key, events in documents]
 
     async def publish(self, events: Sequence[PendingEvent]) -> None:
@@ -77,9 +78,9 @@ class FakeModel:
 class World:
     """The application with hands on everything behind it."""
 
-    def __init__(self, context: AppContext, outlet: RecordingOutlet, model: FakeModel) -> None:
+    def __init__(self, context: AppContext, bus: RecordingBus, model: FakeModel) -> None:
         self.context = context
-        self.outlet = outlet
+        self.bus = bus
         self.model = model
         self.records = context.records
         self.images = context.images
@@ -176,9 +177,11 @@ async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         records, images = record_store(chosen.records_url), image_store(chosen.images_url)
         await records.open()
         await images.open()
-        outlet, model = RecordingOutlet(), FakeModel()
-        context = build_context(chosen, records=records, images=images, outlet=outlet, model=model)  # type: ignore[arg-type]
-        world = World(context, outlet, model)
+        bus, model = RecordingBus(), FakeModel()
+        context = build_context(
+            chosen, records=records, images=images, releaser=bus, publisher=bus, model_client=model, model_status=model
+        )
+        world = World(context, bus, model)
         opened.append(world)
         await context.credentials.start(host=chosen.host, needed=not chosen.is_loopback)
         return world

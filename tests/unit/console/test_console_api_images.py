@@ -6,12 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
-from astrolens.console.coordinates import Cone, parse_position
 from astrolens.contracts.records import ImageState
 from astrolens.platform.settings import S3Options
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import image_store
-from astrolens.usecases.model_status import Neighbour
+from astrolens.rpc.model_client import Neighbour
+from astrolens.usecases.coordinates import Cone, parse_position
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -240,7 +240,7 @@ async def test_analysing_again_puts_an_image_back_in_flight_once(
         assert (await client.post(f"/api/analyze/{sky['odd']}")).status_code == 202
     record = (await client.get(f"/api/images/{sky['odd']}")).json()
     assert record["state"] == ImageState.INGESTED
-    ((collection, key, events),) = world.outlet.released
+    ((collection, key, events),) = world.bus.released
     assert (collection, key, events[0].topic) == ("images", sky["odd"], "astrolens.images.ingested.v1")
     status = (await client.get("/api/status")).json()
     assert status["in_flight"] == 2

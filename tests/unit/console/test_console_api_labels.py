@@ -28,7 +28,7 @@ async def test_an_answer_is_appended_with_its_event(world: Any, client: httpx.As
     assert (event["topic"], event["key"]) == ("astrolens.labels.recorded.v1", image)
     recorded = LabelRecorded.model_validate_json(event["payload"])
     assert (recorded.label_id, recorded.answer) == (given["label_id"], "interesting")
-    assert [(c, key) for c, key, _ in world.outlet.released] == [("images", image)]
+    assert [(c, key) for c, key, _ in world.bus.released] == [("images", image)]
 
 
 async def test_undo_sends_the_previous_answer(world: Any, client: httpx.AsyncClient) -> None:
@@ -52,7 +52,7 @@ async def test_the_same_request_twice_answers_once(world: Any, client: httpx.Asy
     again = await answer(client, image_id=image, answer="artefact", request_id="r1")
     assert again == first
     assert len((await client.get(f"/api/images/{image}")).json()["labels"]) == 2
-    assert len(world.outlet.released) == 2
+    assert len(world.bus.released) == 2
 
 
 async def test_many_images_are_answered_at_once_or_not_at_all(world: Any, client: httpx.AsyncClient) -> None:

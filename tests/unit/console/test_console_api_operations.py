@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from astrolens.console.stream import Broadcaster
+from astrolens.console.stream import StatusStream
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import (
     AlertRecord,
@@ -216,13 +216,13 @@ async def test_a_dead_letter_is_sent_again_and_its_image_is_in_flight_again(
     assert (await client.get("/api/status")).json()["dead_letters_open"] == 1
     answer = await client.post("/api/dead-letters/one/resend")
     assert answer.json()["state"] == "resent"
-    (event,) = world.outlet.published
+    (event,) = world.bus.published
     assert (event.topic, event.key, event.binary) == (IMAGES_INGESTED, "key", True)
     assert json.loads(base64.b64decode(event.payload)) == {"image_id": image}
     status = (await client.get("/api/status")).json()
     assert (status["dead_lettered"], status["in_flight"], status["dead_letters_open"]) == (0, 1, 0)
     again = await client.post("/api/dead-letters/one/resend")
-    assert (again.status_code, len(world.outlet.published)) == (409, 1)
+    assert (again.status_code, len(world.bus.published)) == (409, 1)
 
 
 async def test_a_dead_letters_second_chance_goes_on_in_the_same_trace(world: Any, client: httpx.AsyncClient) -> None:
@@ -231,7 +231,7 @@ async def test_a_dead_letters_second_chance_goes_on_in_the_same_trace(world: Any
     dead = letter("traced", IMAGES_INGESTED, {"image_id": "x"}).model_copy(update=carried)
     await world.records.insert(Collection.DEAD_LETTERS, [dead])
     assert (await client.post("/api/dead-letters/traced/resend")).status_code == 200
-    assert [event.traceparent for event in world.outlet.published] == [traceparent]
+    assert [event.traceparent for event in world.bus.published] == [traceparent]
 
 
 async def test_a_dead_receipt_is_received_again(world: Any, client: httpx.AsyncClient) -> None:
@@ -259,7 +259,7 @@ async def test_a_stream_looks_only_while_somebody_listens_and_tells_only_news(wo
         looks += 1
         return await world.context.status.read()
 
-    stream = Broadcaster(look, interval_s=0.01)
+    stream = StatusStream(look, interval_s=0.01)
     await asyncio.sleep(0.03)
     assert looks == 0
     listening = stream.listen()
@@ -285,7 +285,7 @@ async def test_a_stream_looks_only_while_somebody_listens_and_tells_only_news(wo
 
 
 async def test_closing_ends_every_stream(world: Any) -> None:
-    stream = Broadcaster(world.context.status.read, interval_s=0.01)
+    stream = StatusStream(world.context.status.read, interval_s=0.01)
     listening = stream.listen()
     await asyncio.wait_for(anext(listening), 5)
     ended = asyncio.ensure_future(anext(listening, "ended"))

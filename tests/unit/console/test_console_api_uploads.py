@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from astrolens.console import intake as intake_module
 from astrolens.contracts.ids import content_digest
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import original_key
+from astrolens.usecases import intake as intake_module
 
 
 async def post(client: httpx.AsyncClient, *files: tuple[str, bytes], **fields: str) -> httpx.Response:
@@ -43,7 +43,7 @@ async def test_files_become_originals_receipts_and_events(world: Any, client: ht
     assert first["observation"]["extra"] == {"seeing": "1.1"}
     assert (second["ref"], second["observation"]["survey"], second["size_bytes"]) == ("plain.png", "efigi", 0)
     assert await world.images.get(original_key(content_digest(b"\x00not decoded\r\n--"))) == b"\x00not decoded\r\n--"
-    assert [(c, key, events[0].topic) for c, key, events in world.outlet.released] == [
+    assert [(c, key, events[0].topic) for c, key, events in world.bus.released] == [
         ("receipts", identity, "astrolens.images.submitted.v1") for identity in body["receipts"]
     ]
 
@@ -55,7 +55,7 @@ async def test_the_same_batch_and_ref_arrive_once(world: Any, client: httpx.Asyn
     assert again["receipts"] == first["receipts"]
     assert (first["new"], again["new"], other["new"]) == (2, 0, 1)
     assert (await client.get("/api/status")).json()["received"] == 3
-    assert len(world.outlet.released) == 3
+    assert len(world.bus.released) == 3
 
 
 async def test_two_files_of_one_name_are_two_arrivals(client: httpx.AsyncClient) -> None:
@@ -133,7 +133,7 @@ async def test_bodies_that_cannot_be_used_leave_no_trace(
     assert answer.status_code == status, answer.text
     assert word in answer.json()["detail"]
     assert (await client.get("/api/status")).json()["received"] == 0
-    assert world.outlet.released == []
+    assert world.bus.released == []
 
 
 async def test_a_body_cut_short_is_refused_whole(world: Any, client: httpx.AsyncClient) -> None:

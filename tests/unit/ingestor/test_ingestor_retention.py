@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from astrolens.console.originals import Originals
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.ids import alert_id
 from astrolens.ingestor.retention import EVERY_S, GRACE, Retention
@@ -19,6 +18,7 @@ from astrolens.platform.stores.folder.store import FolderImageStore
 from astrolens.platform.stores.images import Expiry
 from astrolens.platform.stores.records import Change
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
+from astrolens.usecases.originals import OriginalsProtection
 
 EXAMPLE = json.loads((Path(__file__).resolve().parents[3] / "schemas/examples/records/image.json").read_text())
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -87,7 +87,7 @@ class Sky:
     async def label(self, image: str) -> None:
         """As the console does."""
         documents = await self.records.get(Collection.IMAGES, [image])
-        async with Originals(self.store, expiring=True).protect_from_expiry(documents.values()):
+        async with OriginalsProtection(self.store, expiring=True).protect_from_expiry(documents.values()):
             change = Change(id=image, set={"label": "interesting", "labeled_at": utc_text(self.now)})
             await self.records.apply(Collection.IMAGES, [change])
 
@@ -236,7 +236,7 @@ async def test_without_an_age_one_look_is_all(sky: Sky) -> None:
 
 async def test_a_console_where_nothing_expires_asks_nothing_of_the_store(sky: Sky, tmp_path: Path) -> None:
     documents = [{"original": {"key": "originals/a"}}]
-    async with Originals(sky.store, expiring=False).protect_from_expiry(documents):
+    async with OriginalsProtection(sky.store, expiring=False).protect_from_expiry(documents):
         assert sky.store.steps == 0
-    async with Originals(FolderImageStore(tmp_path / "plain"), expiring=True).protect_from_expiry(documents):
+    async with OriginalsProtection(FolderImageStore(tmp_path / "plain"), expiring=True).protect_from_expiry(documents):
         assert sky.store.steps == 0

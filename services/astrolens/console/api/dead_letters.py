@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query
 
 from astrolens.console.api.parameters import After, Context, Limit
 from astrolens.console.problems import responses
-from astrolens.console.repair import DropRequest
+from astrolens.usecases.dead_letters import DropRequest
 from astrolens.usecases.views import DeadLetterPage, DeadLetterView
 
 router = APIRouter(tags=["dead letters"])
@@ -29,10 +29,10 @@ async def list_dead_letters(
 @router.post("/dead-letters/{letter_id}/resend", response_model=DeadLetterView, responses=_PROBLEMS)
 async def resend(context: Context, letter_id: _LetterId) -> DeadLetterView:
     """Publish its original bytes on its topic again."""
-    return await context.repair.resend(letter_id)
+    return await context.dead_letters.resend(letter_id)
 
 
 @router.post("/dead-letters/{letter_id}/drop", response_model=DeadLetterView, responses=_PROBLEMS)
 async def drop(context: Context, letter_id: _LetterId, body: DropRequest) -> DeadLetterView:
     """Give it up, for a reason that stays with it."""
-    return await context.repair.drop(letter_id, body.reason)
+    return await context.dead_letters.drop(letter_id, body.reason)

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Query, Request, Response, status
 from starlette.responses import RedirectResponse
 
 from astrolens.console.api.parameters import After, Context, Filter, ImageId, Limit
-from astrolens.console.archive import LINK_S
-from astrolens.console.intake import Accepted, Room, UrlSubmission
+from astrolens.console.multipart import read_multipart
 from astrolens.console.problems import Problem, responses
-from astrolens.console.queries import Sort
-from astrolens.console.repair import AnalyzeAgain
 from astrolens.platform.telemetry.tracing import TRACEPARENT
-from astrolens.usecases.model_status import UnknownToModel
+from astrolens.usecases.archive import LINK_S
+from astrolens.usecases.image_queries import Sort
+from astrolens.usecases.reanalysis import AnalyzeAgain
+from astrolens.usecases.submissions import Accepted, IntakeCapacity, UrlSubmission
 from astrolens.usecases.views import ImageDetail, ImagePage, SimilarImages
 
 router = APIRouter(tags=["images"])
@@ -74,7 +74,7 @@ async def list_images(
 @router.get("/candidates", response_model=ImagePage)
 async def list_candidates(context: Context, wanted: Filter, limit: Limit = 60, after: After = None) -> ImagePage:
     """Images whose verdict is not `ordinary`, the strangest (smallest p-value) first."""
-    chosen = wanted if wanted.verdicts else wanted.strange()
+    chosen = wanted if wanted.verdicts else wanted.candidates()
     return await context.archive.candidates(chosen, limit=limit, after=after)
 
 
@@ -145,14 +145,7 @@ async def get_similar(
     k: Annotated[int, Query(ge=1, le=100, description="How many neighbours.")] = 12,
 ) -> SimilarImages:
     """The analysed images most like this one in the model's space, by cosine similarity of embeddings."""
-    try:
-        return await context.archive.similar(image_id, k)
-    except UnknownToModel:
-        raise Problem(
-            404,
-            "Not indexed",
-            f"The similarity index does not know the image {image_id!r} yet: it is added when the image is analysed.",
-        ) from None
+    return await context.archive.similar(image_id, k)
 
 
 @router.post(
@@ -176,9 +169,13 @@ async def submit_images(context: Context, request: Request) -> Accepted:
     traceparent = request.headers.get(TRACEPARENT)
     match content_type.partition(";")[0].strip().lower():
         case "multipart/form-data":
-            return await context.intake.upload(content_type, request.stream(), traceparent=traceparent)
+            async with context.intake.receive_files(traceparent=traceparent) as upload:
+                fields = await read_multipart(
+                    content_type, request.stream(), max_file_bytes=upload.max_file_bytes, take=upload.add
+                )
+                return await upload.finish(fields)
         case "application/json":
-            return await context.intake.submit(await _submission(request), traceparent=traceparent)
+            return await context.intake.submit_urls(await _submission(request), traceparent=traceparent)
         case other:
             raise Problem(
                 415,
@@ -188,10 +185,10 @@ async def submit_images(context: Context, request: Request) -> Accepted:
             )
 
 
-@router.get("/intake", response_model=Room)
-async def get_room(context: Context) -> Room:
+@router.get("/intake", response_model=IntakeCapacity)
+async def get_capacity(context: Context) -> IntakeCapacity:
     """How many more images the pipeline takes now: ask before sending much."""
-    return await context.intake.room()
+    return await context.intake.capacity()
 
 
 @router.post(
@@ -202,8 +199,8 @@ async def get_room(context: Context) -> Room:
     tags=["images"],
 )
 async def analyze_again(context: Context, request: Request, image_id: ImageId) -> AnalyzeAgain:
-    """Analyse an image again with the model in use; a dead-lettered one gets its second chance."""
-    return await context.repair.analyze_again(image_id, traceparent=request.headers.get(TRACEPARENT))
+    """Analyse an image again with the model in use; a dead-lettered one too."""
+    return await context.reanalysis.analyze_again(image_id, traceparent=request.headers.get(TRACEPARENT))
 
 
 def _redirect(link: str) -> Response:

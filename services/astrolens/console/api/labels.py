@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request
 
 from astrolens.console.api.parameters import After, Context, Limit
 from astrolens.console.context import user_of
-from astrolens.console.labelling import LabelOutcomes, LabelRequest
-from astrolens.console.problems import Problem, responses
+from astrolens.console.problems import responses
 from astrolens.contracts.records import Answer
+from astrolens.usecases.labelling import LabelOutcomes, LabelRequest
 from astrolens.usecases.views import LabelPage
 
 router = APIRouter(tags=["labels"])
@@ -17,8 +17,6 @@ router = APIRouter(tags=["labels"])
 @router.post("/labels", response_model=LabelOutcomes, responses=responses(s404="No such image; nothing is recorded."))
 async def record_labels(context: Context, request: Request, body: LabelRequest) -> LabelOutcomes:
     """Record one answer on one or several images; `previous` undoes it."""
-    if not body.images():
-        raise Problem(422, "No image", "The answer names no image: give image_id or image_ids.")
     return await context.labelling.answer(body, user=user_of(request))
 
 

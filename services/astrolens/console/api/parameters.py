@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import Depends, Path, Query
 
 from astrolens.console.context import AppContext, context_of
-from astrolens.console.coordinates import Cone
 from astrolens.console.problems import Problem
-from astrolens.console.queries import MAX_LIMIT, ImageFilter
 from astrolens.contracts.records import Answer, ImageState
 from astrolens.contracts.verdicts import Verdict
+from astrolens.usecases.coordinates import Cone
+from astrolens.usecases.image_queries import MAX_LIMIT, ImageFilter
 
 Context = Annotated[AppContext, Depends(context_of)]
 
@@ -72,7 +72,7 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         cone=cone,
         name=name,
     )
-    return wanted.searched(q) if q else wanted
+    return wanted.narrowed_by(q) if q else wanted
 
 
 Filter = Annotated[ImageFilter, Depends(image_filter)]

@@ -77,7 +77,6 @@ class ServiceApp:
         port: int | None = None,
         with_bus: bool = True,
         outbox: Sequence[Collection] = (),
-        web: ASGIApp | None = None,
         records: RecordStore | None = None,
         images: ImageStore | None = None,
         tracing: Tracing | None = None,
@@ -87,10 +86,9 @@ class ServiceApp:
         Args:
             settings: All settings.
             service: Name, as in `astrolens serve <service>`.
-            port: Port of health and metrics (and of `web`); None for no HTTP at all.
+            port: Port of health and metrics (and of `serve_web`); None for no HTTP at all.
             with_bus: Whether the service publishes or consumes events.
             outbox: Collections whose pending events this service relays.
-            web: An application served on `port` beside the health endpoints.
             records: A record store other than the settings' (tests).
             images: An image store other than the settings' (tests).
             tracing: Traces that were made already (`create_tracing`).
@@ -113,7 +111,7 @@ class ServiceApp:
         self.stopping = asyncio.Event()
         self._exit: tuple[int, str | None] = (EXIT_OK, None)
         self._port = port
-        self._web = web
+        self._web: ASGIApp | None = None
         self._checks: dict[str, Check] = {"records": self.records.ping, "images": self.images.ping}
         self._on_start: list[tuple[str, Hook]] = []
         self._on_stop: list[tuple[str, Hook]] = []
@@ -222,6 +220,10 @@ class ServiceApp:
     def lease(self, name: str, *, lasts_s: float = LEASE_S) -> Lease:
         """A lease of this process on something that several instances share, such as `source:sdss`."""
         return Lease(self.records, name, owner=self.owner, lasts_s=lasts_s)
+
+    def serve_web(self, web: ASGIApp) -> None:
+        """Serve an application on `port` beside the health endpoints; to be called before `running`."""
+        self._web = web
 
     def request_stop(self) -> None:
         """End the service gracefully."""

@@ -1,34 +1,29 @@
-"""Tells Prometheus the books, which survive every restart, and how many of the simulated sky's oddities were found."""
+"""Shows Prometheus the books, which survive every restart, and how many of the simulated sky's oddities were found."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-import structlog
-
 from astrolens.console.metrics import BooksMetrics
 from astrolens.contracts.records import Answer, ImageState, Outcome
 from astrolens.contracts.verdicts import Verdict
-from astrolens.platform.errors import TransientError
-from astrolens.platform.retry import sleep_unless
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Query, RecordStore
 from astrolens.platform.telemetry.label_limiter import LabelLimiter
 
-EVERY_S: Final = 5.0
+EXPORT_INTERVAL_S: Final = 5.0
 """As often as anybody scrapes; reading the tallies costs the same at any size of the archive."""
+
 _PAGE: Final = 256
-_MOST_WAITING: Final = 5000
+_MAX_UNANALYZED: Final = 5000
 """Oddities remembered while nobody analyses; of more the oldest are not counted."""
-_NONE: Final = ""
+
+_NO_VALUE: Final = ""
 """A tally counts documents without the field under the empty text."""
 
-_log = structlog.get_logger(__name__)
 
-
-class Bookkeeping:
-    """Looks at the tallies and at the truths regularly."""
+class BooksExporter:
+    """Copies tallies of the record store into gauges; what fails leaves the last figures standing."""
 
     def __init__(self, *, records: RecordStore, metrics: BooksMetrics) -> None:
         self._records = records
@@ -36,21 +31,11 @@ class Bookkeeping:
         self._survey = LabelLimiter()
         self._oddities = OddityCount(records)
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Tell until `stopping`; while the store is away the last figures stand, and the service's trouble is told."""
-        while True:
-            try:
-                await self.tell()
-            except TransientError as error:
-                _log.debug("the books cannot be told", error=str(error))
-            if await sleep_unless(stopping, EVERY_S):
-                return
-
-    async def tell(self) -> None:
-        """Tell the state of this moment.
+    async def export(self) -> None:
+        """Show the state of this moment.
 
         Raises:
-            TransientError: The store is away.
+            StoreUnavailable: The store does not answer.
         """
         outcomes, states, verdicts, labels, letters = await self._records.tallies(
             [
@@ -70,13 +55,13 @@ class Bookkeeping:
         self._metrics.dead_letters_open.set(letters.get(("open",), 0))
         for (survey, verdict), count in self._by_survey(verdicts).items():
             self._metrics.verdicts.labels(survey, verdict).set(count)
-        for (oddity, verdict), count in (await self._oddities.counted()).items():
+        for (oddity, verdict), count in (await self._oddities.update()).items():
             self._metrics.oddities.labels(oddity, verdict).set(count)
 
     def _by_survey(self, tally: Mapping[tuple[str, ...], int]) -> Counter[tuple[str, str]]:
         counts: Counter[tuple[str, str]] = Counter()
         for survey, verdict in tally:
-            if verdict == _NONE:
+            if verdict == _NO_VALUE:
                 continue
             # All verdicts of a survey are there as soon as one is: a share needs the zeros as well.
             for each in Verdict:
@@ -85,40 +70,40 @@ class Bookkeeping:
 
 
 class OddityCount:
-    """How the simulated sky's oddities were judged, each counted once, when it is analysed. A page a look."""
+    """Verdicts on the simulated sky's oddities, each counted once, when it is analysed. A page of them an update."""
 
     def __init__(self, records: RecordStore) -> None:
         self._records = records
         self._after = ""
-        self._waiting: dict[str, str] = {}
+        self._unanalyzed: dict[str, str] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
 
-    async def counted(self) -> Counter[tuple[str, str]]:
-        """Analysed images that hold an oddity, by kind and verdict, after one more look.
+    async def update(self) -> Counter[tuple[str, str]]:
+        """Read another page; return analysed images that hold an oddity, by kind and verdict.
 
         Raises:
-            TransientError: The store is away.
+            StoreUnavailable: The store does not answer.
         """
-        await self._find_more()
-        asked = list(self._waiting)[:_PAGE]
+        await self._read_truths()
+        asked = list(self._unanalyzed)[:_PAGE]
         documents = await self._records.get(Collection.IMAGES, asked) if asked else {}
         for image in asked:
-            oddity = self._waiting.pop(image)
-            judged = documents.get(image, {}).get("verdict")
-            if judged is None:
-                self._waiting[image] = oddity  # to the end of the queue
+            oddity = self._unanalyzed.pop(image)
+            given = documents.get(image, {}).get("verdict")
+            if given is None:
+                self._unanalyzed[image] = oddity  # to the end of the queue
                 continue
             # All verdicts of a kind are there as soon as one is: a share needs the zeros as well.
             for verdict in Verdict:
-                self._counts[oddity, verdict.value] += verdict.value == judged
+                self._counts[oddity, verdict.value] += verdict.value == given
         return self._counts
 
-    async def _find_more(self) -> None:
+    async def _read_truths(self) -> None:
         # A truth's key is its sky and its number in it, written so that they sort: what is new comes behind.
         where = (Clause("oddity", "exists", value=True), Clause("ref", "gt", self._after))
         page = await self._records.find(Collection.TRUTHS, Query(where=where, limit=_PAGE))
         for truth in page.documents:
             self._after = truth["ref"]
-            self._waiting[truth["image_id"]] = truth["oddity"]
-        while len(self._waiting) > _MOST_WAITING:
-            self._waiting.pop(next(iter(self._waiting)))
+            self._unanalyzed[truth["image_id"]] = truth["oddity"]
+        while len(self._unanalyzed) > _MAX_UNANALYZED:
+            self._unanalyzed.pop(next(iter(self._unanalyzed)))

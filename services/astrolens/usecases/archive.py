@@ -1,12 +1,10 @@
-"""Everything that has been kept, as lists and single records."""
+"""The archive: images, arrivals, alerts and dead letters, as pages and single records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from astrolens.console.problems import not_found
-from astrolens.console.queries import STRANGE, ImageFilter, Sort, find_images
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import Outcome
@@ -14,7 +12,9 @@ from astrolens.platform.errors import ObjectMissing
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, cutout_key
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
-from astrolens.usecases.model_status import ModelClient
+from astrolens.rpc.model_client import ModelClient, UnknownToModel
+from astrolens.usecases.errors import NotFound, NotIndexed
+from astrolens.usecases.image_queries import CANDIDATE_VERDICTS, ImageFilter, Sort, find_images
 from astrolens.usecases.views import (
     AlertPage,
     AlertView,
@@ -55,7 +55,7 @@ class OriginalFile:
 
 
 class Archive:
-    """Reads what is kept."""
+    """Reads pages and single records."""
 
     def __init__(self, *, records: RecordStore, images: ImageStore, model: ModelClient) -> None:
         self._records = records
@@ -75,15 +75,15 @@ class Archive:
         """Images whose verdict is not ordinary, the strangest first."""
         page = await self.images(wanted, sort=Sort.STRANGENESS, limit=limit, after=after)
         counts = await self._records.tally(Collection.IMAGES, "verdict")
-        plain = wanted == ImageFilter(verdicts=STRANGE)
-        total = sum(counts.get((verdict,), 0) for verdict in STRANGE) if plain else None
+        plain = wanted == ImageFilter(verdicts=CANDIDATE_VERDICTS)
+        total = sum(counts.get((verdict,), 0) for verdict in CANDIDATE_VERDICTS) if plain else None
         return page.model_copy(update={"total": total})
 
     async def image(self, image: str) -> ImageDetail:
         """All that is known of one image.
 
         Raises:
-            Problem: 404.
+            NotFound: There is none.
         """
         document = await self._image(image)
         alert = alert_id(image)
@@ -105,7 +105,7 @@ class Archive:
         """Where the bytes as they came lie.
 
         Raises:
-            Problem: 404.
+            NotFound: There is none.
         """
         document = await self._image(image)
         original = document["original"]
@@ -129,7 +129,7 @@ class Archive:
         """Where a browser downloads the bytes as they came for `LINK_S`; None where they come from here.
 
         Raises:
-            ObjectMissing: The record is there, the bytes are not: they were let go, and the store would answer in XML.
+            ObjectMissing: The record is there, the bytes are not: they expired, and the store would answer in XML.
         """
         link = await self._images.link(
             original.key, media_type=original.media_type, filename=original.filename, expires_s=LINK_S
@@ -142,12 +142,15 @@ class Archive:
         """The images most like one.
 
         Raises:
-            Problem: 404 where there is no such image.
-            UnknownToModel: The index does not know it yet.
-            ModelUnavailable: The model server is away.
+            NotFound: There is no such image.
+            NotIndexed: The index does not have it yet.
+            ModelUnavailable: The model server does not answer.
         """
         await self._image(image)
-        digest, found = await self._model.similar(image, k)
+        try:
+            digest, found = await self._model.similar(image, k)
+        except UnknownToModel:
+            raise NotIndexed(image) from None
         documents = await self._records.get(Collection.IMAGES, [each.image_id for each in found])
         neighbours = [
             SimilarImage(cosine_similarity=each.cosine_similarity, image=ImageCard.of(documents[each.image_id]))
@@ -204,11 +207,11 @@ class Archive:
         """One alert.
 
         Raises:
-            Problem: 404.
+            NotFound: There is none.
         """
         document = (await self._records.get(Collection.ALERTS, [identity])).get(identity)
         if document is None:
-            raise not_found("alert", identity, "/api/alerts")
+            raise NotFound("alert", identity)
         return AlertView.of(document)
 
     async def dead_letters(self, *, state: str | None, limit: int, after: str | None = None) -> DeadLetterPage:
@@ -223,5 +226,5 @@ class Archive:
     async def _image(self, image: str) -> Document:
         document = (await self._records.get(Collection.IMAGES, [image])).get(image)
         if document is None:
-            raise not_found("image", image, "/api/images?q=…")
+            raise NotFound("image", image)
         return document

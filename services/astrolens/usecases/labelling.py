@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from astrolens.console.originals import Originals
-from astrolens.console.ports import EventOutlet
-from astrolens.console.problems import not_found
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import LabelRecorded, producer
 from astrolens.contracts.ids import derived_id, event_id
 from astrolens.contracts.records import Answer, Label
 from astrolens.contracts.topics import LABELS_RECORDED
+from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
+from astrolens.usecases.errors import InvalidRequest, NotFound
+from astrolens.usecases.originals import OriginalsProtection
 from astrolens.usecases.views import ImageCard, LabelPage, LabelView, View
 
 MAX_ANSWERS = 500
@@ -55,9 +55,9 @@ class LabelOutcomes(View):
 class Labelling:
     """Records answers."""
 
-    def __init__(self, *, records: RecordStore, outlet: EventOutlet, originals: Originals) -> None:
+    def __init__(self, *, records: RecordStore, releaser: EventReleaser, originals: OriginalsProtection) -> None:
         self._records = records
-        self._outlet = outlet
+        self._releaser = releaser
         self._originals = originals
 
     async def answer(self, request: LabelRequest, *, user: str) -> LabelOutcomes:
@@ -68,13 +68,16 @@ class Labelling:
             user: Who answers.
 
         Raises:
-            Problem: 404 where an image does not exist; then nothing is recorded.
+            InvalidRequest: No image is named.
+            NotFound: An image does not exist; then nothing is recorded.
         """
         ids = request.images()
+        if not ids:
+            raise InvalidRequest("No image", "The answer names no image: give image_id or image_ids.")
         documents = await self._records.get(Collection.IMAGES, ids)
         for image in ids:
             if image not in documents:
-                raise not_found("image", image, "/api/images?q=…")
+                raise NotFound("image", image)
         nonce = request.request_id or secrets.token_hex(16)
         outcomes, changes, released = [], [], []
         now = utc_now()
@@ -114,7 +117,7 @@ class Labelling:
             released.append((image, (event,)))
         async with self._originals.protect_from_expiry(documents.values()):
             await self._records.apply(Collection.IMAGES, changes)
-            self._outlet.release(Collection.IMAGES, released)
+            await self._releaser.release(Collection.IMAGES, released)
         return LabelOutcomes(labels=outcomes)
 
     async def page(self, answers: Sequence[Answer], *, limit: int, after: str | None) -> LabelPage:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from astrolens.console.bookkeeping import Bookkeeping
+from astrolens.console.books_exporter import BooksExporter
 from astrolens.console.metrics import BooksMetrics
 from astrolens.contracts import examples
 from astrolens.contracts.base import utc_now
@@ -22,9 +22,9 @@ class World:
     def __init__(self, records: SqliteRecordStore) -> None:
         self.records = records
         self.metrics = BooksMetrics(Metrics("console"))
-        self.bookkeeping = Bookkeeping(records=records, metrics=self.metrics)
+        self.exporter = BooksExporter(records=records, metrics=self.metrics)
 
-    def told(self, name: str, **labels: str) -> float | None:
+    def shown(self, name: str, **labels: str) -> float | None:
         return self.metrics.shared.registry.get_sample_value(name, labels)
 
     async def image(self, number: int, verdict: Verdict | None, *, survey: str = "simulated-sdss", **more: Any) -> None:
@@ -54,12 +54,12 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_an_empty_archive_has_books_of_zeros(world: World) -> None:
-    await world.bookkeeping.tell()
+    await world.exporter.export()
     for outcome in Outcome:
-        assert world.told("astrolens_receipts", outcome=outcome.value) == 0
+        assert world.shown("astrolens_receipts", outcome=outcome.value) == 0
     for state in ImageState:
-        assert world.told("astrolens_images", state=state.value) == 0
-    assert world.told("astrolens_dead_letters_open") == 0
+        assert world.shown("astrolens_images", state=state.value) == 0
+    assert world.shown("astrolens_dead_letters_open") == 0
 
 
 async def test_the_books_are_those_of_the_store(world: World) -> None:
@@ -81,14 +81,14 @@ async def test_the_books_are_those_of_the_store(world: World) -> None:
     )
     await world.image(1, Verdict.ANOMALY, label=Answer.INTERESTING)
     await world.image(2, None, label=None)
-    await world.bookkeeping.tell()
-    assert world.told("astrolens_receipts", outcome="accepted") == 2
-    assert world.told("astrolens_receipts", outcome="rejected") == 1
-    assert world.told("astrolens_images", state="analyzed") == 1
-    assert world.told("astrolens_images", state="ingested") == 1
-    assert world.told("astrolens_labels", answer="interesting") == 1
-    assert world.told("astrolens_verdicts", survey="simulated-sdss", verdict="anomaly") == 1
-    assert world.told("astrolens_verdicts", survey="simulated-sdss", verdict="ordinary") == 0
+    await world.exporter.export()
+    assert world.shown("astrolens_receipts", outcome="accepted") == 2
+    assert world.shown("astrolens_receipts", outcome="rejected") == 1
+    assert world.shown("astrolens_images", state="analyzed") == 1
+    assert world.shown("astrolens_images", state="ingested") == 1
+    assert world.shown("astrolens_labels", answer="interesting") == 1
+    assert world.shown("astrolens_verdicts", survey="simulated-sdss", verdict="anomaly") == 1
+    assert world.shown("astrolens_verdicts", survey="simulated-sdss", verdict="ordinary") == 0
 
 
 async def test_an_oddity_counts_once_when_it_is_judged(world: World) -> None:
@@ -99,28 +99,28 @@ async def test_an_oddity_counts_once_when_it_is_judged(world: World) -> None:
     await world.image(2, Verdict.ANOMALY)
     await world.image(3, None)
     for _ in range(3):
-        await world.bookkeeping.tell()
-    assert world.told("astrolens_simulated_oddities", oddity="lens", verdict="anomaly") == 1
-    assert world.told("astrolens_simulated_oddities", oddity="lens", verdict="ordinary") == 0
+        await world.exporter.export()
+    assert world.shown("astrolens_simulated_oddities", oddity="lens", verdict="anomaly") == 1
+    assert world.shown("astrolens_simulated_oddities", oddity="lens", verdict="ordinary") == 0
     await world.image(3, Verdict.ORDINARY)
     await world.truth(4, "ring")
     await world.image(4, Verdict.NEAR_MISS)
-    await world.bookkeeping.tell()
-    assert world.told("astrolens_simulated_oddities", oddity="lens", verdict="ordinary") == 1
-    assert world.told("astrolens_simulated_oddities", oddity="ring", verdict="near_miss") == 1
+    await world.exporter.export()
+    assert world.shown("astrolens_simulated_oddities", oddity="lens", verdict="ordinary") == 1
+    assert world.shown("astrolens_simulated_oddities", oddity="ring", verdict="near_miss") == 1
 
 
 async def test_more_oddities_than_a_page_are_all_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("astrolens.console.bookkeeping._PAGE", 3)
+    monkeypatch.setattr("astrolens.console.books_exporter._PAGE", 3)
     for number in range(10):
         await world.truth(number, "lens")
         await world.image(number, Verdict.ANOMALY)
     for _ in range(4):
-        await world.bookkeeping.tell()
-    assert world.told("astrolens_simulated_oddities", oddity="lens", verdict="anomaly") == 10
+        await world.exporter.export()
+    assert world.shown("astrolens_simulated_oddities", oddity="lens", verdict="anomaly") == 10
 
 
-async def test_a_store_that_is_away_is_told_to_the_caller(world: World) -> None:
+async def test_an_unreachable_store_is_raised_for_the_periodic_task_to_report(world: World) -> None:
     await world.records.close()
     with pytest.raises(StoreUnavailable):
-        await world.bookkeeping.tell()
+        await world.exporter.export()

@@ -1,4 +1,4 @@
-"""From what people ask for to queries of the record store."""
+"""Lists of images: filters, sort orders and what people type, as queries of the record store."""
 
 import re
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from astrolens.console.coordinates import Cone, parse_position
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.records import Answer, ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Operator, Order, Query, RecordStore
+from astrolens.usecases.coordinates import Cone, parse_position
 
 Document = dict[str, Any]
 
@@ -25,7 +25,7 @@ SEARCH_RADIUS_ARCSEC = 60.0
 MAX_CONE_PAGES = 8
 """Store pages read for one page of a cone: the box holds little more than the cone, so more never helps."""
 
-STRANGE = (Verdict.ANOMALY, Verdict.NEAR_MISS)
+CANDIDATE_VERDICTS = (Verdict.ANOMALY, Verdict.NEAR_MISS)
 """The verdicts that make a candidate."""
 
 _ID_PREFIX = re.compile(r"^(?=.*[a-fA-F])[0-9a-fA-F]{8,31}$")
@@ -100,11 +100,11 @@ class ImageFilter:
                 found.append(Clause(f"observation.position.{axis}", "lte", centre + chord))
         return tuple(found)
 
-    def strange(self) -> "ImageFilter":
+    def candidates(self) -> "ImageFilter":
         """The filter narrowed to candidates: whatever is not ordinary."""
-        return replace(self, verdicts=STRANGE)
+        return replace(self, verdicts=CANDIDATE_VERDICTS)
 
-    def searched(self, text: str) -> "ImageFilter":
+    def narrowed_by(self, text: str) -> "ImageFilter":
         """The filter narrowed by what a person typed: an id, a position, or a part of a name."""
         text = text.strip()
         if _IMAGE_ID.match(text):
@@ -118,7 +118,7 @@ class ImageFilter:
 
 
 @dataclass(frozen=True)
-class Found:
+class ImagesFound:
     """Documents with their distance from the cone's centre (arcseconds) where a cone was asked for."""
 
     documents: list[Document]
@@ -128,7 +128,7 @@ class Found:
 
 async def find_images(
     records: RecordStore, wanted: ImageFilter, *, sort: Sort, limit: int, after: str | None = None
-) -> Found:
+) -> ImagesFound:
     """One page of images.
 
     Args:
@@ -140,15 +140,15 @@ async def find_images(
     """
     if wanted.image_id is not None:
         documents = list((await records.get(Collection.IMAGES, [wanted.image_id])).values())
-        return Found(documents, [None] * len(documents), None)
+        return ImagesFound(documents, [None] * len(documents), None)
     query = Query(where=wanted.clauses(), order=ORDERS[sort], limit=limit, after=after)
     if wanted.cone is None:
         page = await records.find(Collection.IMAGES, query)
-        return Found(page.documents, [None] * len(page.documents), page.next)
+        return ImagesFound(page.documents, [None] * len(page.documents), page.next)
     return await _find_in_cone(records, wanted.cone, query)
 
 
-async def _find_in_cone(records: RecordStore, cone: Cone, query: Query) -> Found:
+async def _find_in_cone(records: RecordStore, cone: Cone, query: Query) -> ImagesFound:
     documents: list[Document] = []
     distances: list[float | None] = []
     for _ in range(MAX_CONE_PAGES):
@@ -162,11 +162,11 @@ async def _find_in_cone(records: RecordStore, cone: Cone, query: Query) -> Found
         query = replace(query, after=page.next)
         if page.next is None or documents:
             break
-    return Found(documents, distances, query.after)
+    return ImagesFound(documents, distances, query.after)
 
 
 def _any_of(field: str, values: Sequence[str]) -> list[Clause]:
     if not values:
         return []
-    plain = [str(value) for value in values]
-    return [Clause(field, "eq", plain[0])] if len(plain) == 1 else [Clause(field, "in", plain)]
+    texts = [str(value) for value in values]
+    return [Clause(field, "eq", texts[0])] if len(texts) == 1 else [Clause(field, "in", texts)]

@@ -1,4 +1,4 @@
-"""Keeps originals that people look after, where the image store lets marked ones go by itself."""
+"""Protects originals that people care about from expiry, where the image store deletes marked ones by itself."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -7,12 +7,12 @@ from astrolens.platform.stores.images import Expiry, ImageStore
 from astrolens.platform.stores.records import Document
 
 
-class Originals:
-    """Takes the mark off originals whose record is about to say why they must stay.
+class OriginalsProtection:
+    """Takes the expiry mark off originals whose record is about to say why they must stay.
 
     Args:
         images: The image store.
-        expiring: Whether originals go at all; if not, nothing is asked of the store.
+        expiring: Whether originals expire at all; if not, nothing is asked of the store.
     """
 
     def __init__(self, images: ImageStore, *, expiring: bool) -> None:
@@ -20,10 +20,11 @@ class Originals:
 
     @asynccontextmanager
     async def protect_from_expiry(self, documents: Iterable[Document]) -> AsyncIterator[None]:
-        """Write inside of this: no original is marked before, and none after.
+        """Write the records inside of this block: no original is marked before the write, and none after.
 
-        The mark goes first, so that a store that is away refuses the write and a crash leaves no marked original with
-        a label. It goes again after: who marks may have looked just before the write.
+        The mark is taken off first, so that an unreachable store refuses the write and a crash leaves no marked
+        original with a label. It is taken off again after: the ingestor may have read the record just before the write
+        and marked its original just after.
 
         Raises:
             StoreUnavailable: The mark cannot be taken off; nothing is written then.

@@ -1,14 +1,10 @@
-"""The model server as the console sees it, without a socket."""
-
-from types import SimpleNamespace
-from typing import Any
+"""What the client makes of the model server's answers, without a socket."""
 
 import grpc
 import pytest
 from astrolens.platform.errors import ModelUnavailable
+from astrolens.rpc.model_client import ModelClient, UnknownToModel
 from astrolens.rpc.v1 import inference_pb2 as pb
-from astrolens.usecases import model_status
-from astrolens.usecases.model_status import ModelClient, UnknownToModel
 
 
 class Stub:
@@ -50,42 +46,20 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
     return stub
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
-    clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(model_status, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    return clock
-
-
-async def test_a_description_is_asked_for_once_in_a_while(stub: Stub, clock: Any) -> None:
-    model = ModelClient("127.0.0.1:8081")
-    described = await model.describe()
+async def test_a_description_is_json_ready(stub: Stub) -> None:
+    described = await ModelClient("127.0.0.1:8081").describe()
     assert described.summary["alpha"] == 0.01
     assert described.summary["surveys"] == ["sdss"]
     assert "model_card" not in described.summary
     assert described.whole["figures"] == {"accuracy": 0.9}
     strip = described.whole["calibration"]["surveys"]["sdss"]["strips"]["energy"]
     assert strip == {"probabilities": [0.0, 1.0], "scores": [-2.0, 3.0]}
-    assert (await model.summary())["state"] == "ready"
-    assert stub.calls == 1
-    clock.now += model_status.FRESH_S
-    await model.describe()
-    assert stub.calls == 2
 
 
-async def test_a_server_that_is_away_slows_nothing_down_and_is_found_again(stub: Stub, clock: Any) -> None:
-    model = ModelClient("127.0.0.1:8081")
+async def test_a_server_that_does_not_answer_is_named_with_its_reason(stub: Stub) -> None:
     stub.code = grpc.StatusCode.UNAVAILABLE
-    for _ in range(3):
-        summary = await model.summary()
-        assert summary["state"] == "unreachable"
-        assert "127.0.0.1:8081 does not answer: UNAVAILABLE: why not" in summary["detail"]
-    with pytest.raises(ModelUnavailable):
-        await model.describe()
-    assert stub.calls == 1
-    stub.code = None
-    clock.now += model_status.FRESH_S
-    assert (await model.summary())["name"] == "first-light"
+    with pytest.raises(ModelUnavailable, match=r"127\.0\.0\.1:8081 does not answer: UNAVAILABLE: why not"):
+        await ModelClient("127.0.0.1:8081").describe()
 
 
 async def test_neighbours_or_why_there_are_none(stub: Stub) -> None:

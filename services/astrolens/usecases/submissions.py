@@ -1,0 +1,114 @@
+"""Requests to take images in, and the answers to them."""
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from astrolens.contracts.base import DecDeg, RaDeg, Slug, UtcTime
+from astrolens.contracts.records import Observation, Position
+from astrolens.usecases.views import View
+
+MAX_URLS = 256
+"""Most addresses in one request, as many as files."""
+
+BATCH_PATTERN = r"^[A-Za-z0-9._:@+-]{1,120}$"
+"""A batch is part of addresses."""
+
+
+def lower_case(value: Any) -> Any:
+    """Text in lower case without surrounding blanks; any other value as it is."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+class ImageDescription(BaseModel):
+    """What is known of one image beside its pixels; every field may be left out."""
+
+    ref: str | None = Field(default=None, max_length=1000, description="Name within the batch; default the file name.")
+    survey: Annotated[Slug, BeforeValidator(lower_case)] | None = Field(default=None, examples=["sdss"])
+    name: str | None = Field(default=None, max_length=200, examples=["NGC 1068"])
+    ra_deg: RaDeg | None = None
+    dec_deg: DecDeg | None = None
+    pixel_scale_arcsec: float | None = Field(default=None, gt=0, description="Arcseconds a pixel of the original.")
+    observed_at: UtcTime | None = None
+    bands: tuple[str, ...] = ()
+    credit: str | None = Field(default=None, max_length=500)
+    url: str | None = Field(default=None, max_length=2000, description="Where the original can be seen again.")
+    simulated: bool = False
+    extra: dict[str, str] = Field(default_factory=dict, description="Anything else known.")
+
+    def observation(self, *, survey: str | None, name: str | None, url: str | None = None) -> Observation:
+        """The observation, with the request's own values where the description has none."""
+        position = None
+        if self.ra_deg is not None and self.dec_deg is not None:
+            position = Position.model_validate({"ra_deg": self.ra_deg, "dec_deg": self.dec_deg})
+        return Observation(
+            survey=self.survey or survey or "unknown",
+            name=self.name or (name[-200:] if name else None),
+            position=position,
+            pixel_scale_arcsec=self.pixel_scale_arcsec,
+            observed_at=self.observed_at,
+            bands=self.bands,
+            credit=self.credit,
+            url=url or self.url,
+            simulated=self.simulated,
+            extra=self.extra,
+        )
+
+
+class UrlToFetch(ImageDescription):
+    """An image that the ingestor shall fetch."""
+
+    url: str = Field(max_length=2000, description="http or https; the host must be on the allow-list.")
+
+
+class UrlSubmission(BaseModel):
+    """Images by address."""
+
+    urls: list[str | UrlToFetch] = Field(
+        min_length=1,
+        max_length=MAX_URLS,
+        examples=[
+            ["https://skyserver.sdss.org/dr17/SkyServerWS/ImgCutout/getjpeg?ra=40.67&dec=-0.01&width=128&height=128"]
+        ],
+    )
+    batch: str | None = Field(
+        default=None, pattern=BATCH_PATTERN, description="The same batch and address arrive once."
+    )
+    survey: Annotated[Slug, BeforeValidator(lower_case)] | None = None
+
+
+class IntakeCapacity(View):
+    """How many more images the pipeline takes now."""
+
+    in_flight: int
+    max_in_flight: int
+    room: int = Field(description="0 or less: an upload is answered with 429.")
+
+
+class Accepted(View):
+    """What a submission became: receipts in the order of the request."""
+
+    batch: str
+    receipts: list[str] = Field(description="Receipt ids, one a file or address, in their order.")
+    new: int = Field(description="How many had not arrived before under this batch and ref.")
+    rejected: int = Field(description="How many were rejected at once, such as a file that is too large.")
+    progress_url: str
+
+
+def number_repeated(refs: Iterable[str]) -> Iterator[str]:
+    """Refs made unique within one batch: the second `a.jpg` becomes `a.jpg (2)`, for it is an arrival of its own.
+
+    The same refs give the same names, so that sending a batch again adds nothing.
+    """
+    counts: dict[str, int] = {}
+    used: set[str] = set()
+    for ref in refs:
+        number = counts.get(ref, 0) + 1
+        name = ref if number == 1 else f"{ref} ({number})"
+        while name in used:
+            number += 1
+            name = f"{ref} ({number})"
+        counts[ref] = number
+        used.add(name)
+        yield name
