@@ -9,7 +9,7 @@ DEV     := $(VENV)/.installed-dev
 UV      := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench bench-scale train lock schemas proto manifests stack stack-down test-integration acceptance clean
+.PHONY: help setup run test check format bench bench-scale bench-growth train lock schemas proto manifests stack stack-down test-integration acceptance clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,10 +46,15 @@ format: $(DEV)  ## format and mend what ruff can mend
 	$(BIN)/ruff format .
 
 bench: $(DEV)  ## measure throughput and cost against the incumbent's way, embedded and on a running stack, in one run
-	$(BIN)/python -m tests.bench.main $(if $(wildcard $(STACK_ENV)),--stack $(STACK_ENV))
+	$(BIN)/python -m tests.bench.main $(if $(wildcard $(STACK_ENV)),--stack $(STACK_ENV) --ingestors 2) $(BENCH_ARGS)
 
 bench-scale: $(DEV)  ## measure a steady night and a Rubin visit on the running stack with 1, 2 and 4 analyzers
 	$(BIN)/python -m tests.bench.scale --stack $(STACK_ENV) $(BENCH_ARGS)
+
+# Where filled archives are kept: a million images take some gigabytes and minutes to make.
+BENCH_ARCHIVE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/astrolens-bench
+bench-growth: $(DEV)  ## measure start-up, throughput, calls and memory with 0, 100,000 and 1,000,000 images, embedded and on a running stack
+	$(BIN)/python -m tests.bench.growth --archive $(BENCH_ARCHIVE) $(if $(wildcard $(STACK_ENV)),--stack $(STACK_ENV)) $(BENCH_ARGS)
 
 stack: $(DEV)  ## start Kafka, MinIO, a MongoDB-wire server and Prometheus without Docker (docs/engines.md)
 	$(BIN)/python -m deploy.stack up

@@ -22,9 +22,10 @@ from astrolens.rpc.v1 import inference_pb2, inference_pb2_grpc
 from astrolens.science.cutouts import make_cutout
 
 from tests.bench.measure import Meter
-from tests.bench.pipeline import measured, runs
+from tests.bench.pipeline import measured, runs, variables
 from tests.e2e.conftest import feed_folder
 from tests.e2e.system import System, wait_until
+from tests.engines.stack_control import Stack
 
 _CALL = 64
 """Images a call: what the analyzer sends."""
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1500, help="pictures through the pipeline")
     parser.add_argument("--incumbent-images", type=int, default=24, help="pictures through ViT-B/16")
     parser.add_argument("--stack", type=Path, help="stack.env of a running stack, to measure the pipeline on it too")
+    parser.add_argument("--ingestors", type=int, default=1, help="measure the stack with 1 and with so many ingestors")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="astrolens-bench-") as scratch:
@@ -49,8 +51,12 @@ def main() -> None:
             "pipeline": measured(Path(scratch) / "home", pictures, arguments.images),
         }
         if arguments.stack and runs(arguments.stack):
-            home = Path(scratch) / "on-stack"
-            figures["pipeline_on_stack"] = measured(home, pictures, arguments.images, stack=arguments.stack)
+            for number in sorted({1, max(1, arguments.ingestors)}):
+                name = "pipeline_on_stack" if number == 1 else f"{number}_ingestors_on_stack"
+                home = Path(scratch) / name
+                # What an earlier run left in the topics would meet services that know none of it.
+                Stack(variables(arguments.stack)).purge()
+                figures[name] = measured(home, pictures, arguments.images, stack=arguments.stack, ingestors=number)
     _report(figures)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
@@ -77,20 +83,22 @@ def _serving(home: Path) -> Iterator[tuple[int, str]]:
     try:
         with grpc.insecure_channel(address) as channel:
             grpc.channel_ready_future(channel).result(timeout=60)
-        wait_until(lambda: _describes(address), timeout_s=60, what="the model server answers", every_s=0.2)
+        wait_until(lambda: describes(address), timeout_s=60, what="the model server answers", every_s=0.2)
         yield process.pid, address
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _describes(address: str) -> bool:
+def describes(address: str) -> inference_pb2.DescribeResponse | None:
+    """What a model server says of itself; None while it does not serve."""
     with grpc.insecure_channel(address) as channel:
         try:
-            inference_pb2_grpc.InferenceStub(channel).Describe(inference_pb2.DescribeRequest(), timeout=5)
+            answer = inference_pb2_grpc.InferenceStub(channel).Describe(inference_pb2.DescribeRequest(), timeout=5)
         except grpc.RpcError:
-            return False
-    return True
+            return None
+    assert isinstance(answer, inference_pb2.DescribeResponse)
+    return answer
 
 
 def _model_server(home: Path, pictures: Path) -> dict[str, Any]:
@@ -127,13 +135,13 @@ async def _call_all(address: str, cutouts: list[bytes], prefix: str) -> None:
 def _report(figures: dict[str, Any]) -> None:
     base = figures["incumbent"]
     print(f"{figures['cores']} cores")
-    print(f"{'':18}{'images/s':>10}{'CPU-ms/image':>14}{'x incumbent':>13}{'CPU saved x':>13}")
-    rows = [name for name in ("incumbent", "model_server", "pipeline", "pipeline_on_stack") if name in figures]
+    print(f"{'':22}{'images/s':>10}{'CPU-ms/image':>14}{'x incumbent':>13}{'CPU saved x':>13}")
+    rows = [name for name in figures if name != "cores"]
     for name in rows:
         row = figures[name]
         speed = row["images_per_s"] / base["images_per_s"]
         saved = base["cpu_ms_per_image"] / row["cpu_ms_per_image"]
-        print(f"{name:18}{row['images_per_s']:10.1f}{row['cpu_ms_per_image']:14.2f}{speed:13.1f}{saved:13.1f}")
+        print(f"{name:22}{row['images_per_s']:10.1f}{row['cpu_ms_per_image']:14.2f}{speed:13.1f}{saved:13.1f}")
     for name in rows[1:]:
         print(f"{name}: CPU-ms an image by process {figures[name]['cpu_ms_by_process']}")
     for name in rows:

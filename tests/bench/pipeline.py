@@ -1,5 +1,6 @@
 """The whole pipeline under the meter: embedded, or on the real engines with their servers' own cost."""
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import psutil
 
 from deploy.stack.server import find
 from tests.bench.measure import Meter
+from tests.bench.replicas import replica
 from tests.e2e.system import System, running
 from tests.engines.conftest import ENGINE_SETTINGS
 
@@ -32,7 +34,9 @@ def runs(stack: Path) -> bool:
     return stack.exists() and len(servers_of(variables(stack))) == len(SERVERS)
 
 
-def measured(home: Path, pictures: Path, count: int, *, stack: Path | None = None) -> dict[str, Any]:
+def measured(
+    home: Path, pictures: Path, count: int, *, stack: Path | None = None, ingestors: int = 1
+) -> dict[str, Any]:
     """Feed pictures to all services and wait until each is analysed; figures an image.
 
     Args:
@@ -40,19 +44,25 @@ def measured(home: Path, pictures: Path, count: int, *, stack: Path | None = Non
         pictures: The pictures.
         count: How many there are.
         stack: The file of a running stack; None measures the embedded default.
+        ingestors: Ingestors beside each other; more than one need a stack.
     """
     engines = engines_of(variables(stack)) if stack else {}
-    with running(home, max_in_flight="2048", **engines) as system:
+    with running(home, max_in_flight="2048", **engines) as system, contextlib.ExitStack() as others:
         assert system.process is not None
         servers = servers_of(variables(stack)) if stack else {}
-        meter = Meter({**system.pids(), **servers, _LOCAL: system.process.pid})
+        # Whatever the supervisor did not start itself.
+        further = {
+            f"ingestor-{number}": others.enter_context(replica(system, "ingestor", number))
+            for number in range(2, ingestors + 1)
+        }
+        meter = Meter({**system.pids(), **further, **servers, _LOCAL: system.process.pid})
         meter.start()
-        client_cpu = _feed(system, pictures)
+        client_cpu = feed(system, pictures)
         # Asking for the books costs the record store a little each time: ask as seldom as a person would.
         system.wait_settled(count, timeout_s=_LONGEST_S, every_s=_LOOK_EVERY_S)
         cost = meter.stop(count)
     # The supervisor's children are measured by name; what is left is itself with the embedded broker.
-    apart = {*servers, _LOCAL}
+    apart = {*further, *servers, _LOCAL}
     cost.cpu_s[_LOCAL] -= sum(spent for name, spent in cost.cpu_s.items() if name not in apart)
     cost.peak_mib[_LOCAL] -= sum(mib for name, mib in cost.peak_mib.items() if name not in apart)
     cost.cpu_s["ingest client"] = client_cpu
@@ -74,8 +84,8 @@ def servers_of(stack: Mapping[str, str]) -> dict[str, int]:
     return {name: process.pid for name, process in found.items() if process is not None}
 
 
-def _feed(system: System, pictures: Path) -> float:
-    """Hand everything in; the CPU seconds that the client took."""
+def feed(system: System, pictures: Path) -> float:
+    """Hand everything in under a new batch; the CPU seconds that the client took."""
     with subprocess.Popen(
         [sys.executable, "-m", "astrolens.cli", "ingest", str(pictures), "--survey", "sdss"],
         env=system.environment,

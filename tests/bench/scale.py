@@ -17,13 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.bench.arrivals import Schedule, visit_folder
 from tests.bench.latency import journeys, summary
 from tests.bench.measure import Meter
 from tests.bench.pipeline import engines_of, servers_of, variables
-from tests.e2e.system import System, free_port_block, running, wait_until
+from tests.bench.replicas import replica
+from tests.e2e.system import System, running
 
 _SAMPLE_S = 1.0
 _DRAIN_S = 1_800.0
@@ -69,31 +68,8 @@ def _pipeline(home: Path, stack: dict[str, str], analyzers: int) -> Iterator[tup
     with running(home, **engines_of(stack), max_in_flight="100000") as system, contextlib.ExitStack() as others:
         pids = system.pids()
         for number in range(2, analyzers + 1):
-            pids[f"analyzer-{number}"] = others.enter_context(_analyzer(system, number))
+            pids[f"analyzer-{number}"] = others.enter_context(replica(system, "analyzer", number))
         yield system, Meter({**pids, **servers_of(stack)})
-
-
-@contextlib.contextmanager
-def _analyzer(system: System, number: int) -> Iterator[int]:
-    port = free_port_block(1)
-    log = system.home.parent / f"{system.home.name}-analyzer-{number}.log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "astrolens.cli", "serve", "analyzer"],
-            env={**system.environment, "ASTROLENS_ANALYZER_PORT": str(port)},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        wait_until(
-            lambda: httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).is_success,
-            timeout_s=120,
-            what=f"analyzer {number} ready",
-        )
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def _stretch(system: System, meter: Meter, folder: Path, schedule: Schedule) -> dict[str, Any]:

@@ -1,0 +1,140 @@
+"""The archive behind `make bench-growth` is what the pipeline would have written, and its table tells the targets."""
+
+import base64
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astrolens.contracts.base import Contract
+from astrolens.contracts.records import AlertRecord, Books, ImageRecord, Receipt
+from astrolens.platform.settings import PACKAGED_BUNDLE
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.open import record_store
+from astrolens.platform.stores.records import Document, to_document
+from astrolens.science.bundle import Bundle
+from astrolens.science.phash import hamming_distance
+
+from tests.bench import archive, sizes
+from tests.bench.growth_report import table
+from tests.bench.memory import MemorySampler, family_mib
+
+
+@pytest.fixture(scope="module")
+def model() -> archive.Model:
+    return archive.Model.of(Bundle.load(PACKAGED_BUNDLE))
+
+
+@pytest.fixture(scope="module")
+def block(model: archive.Model) -> archive.Block:
+    return archive.block(model, 3, 600)
+
+
+@pytest.mark.parametrize(
+    ("kind", "contract"), [("images", ImageRecord), ("receipts", Receipt), ("alerts", AlertRecord)]
+)
+def test_every_document_is_what_its_contract_writes(block: archive.Block, kind: str, contract: type[Contract]) -> None:
+    documents: list[Document] = getattr(block, kind)
+    assert documents
+    for document in documents:
+        assert to_document(contract.model_validate(document)) == document
+
+
+def test_the_values_are_those_of_a_long_night(model: archive.Model, block: archive.Block) -> None:
+    images = block.images
+    assert {image["observation"]["survey"] for image in images} == set(model.surveys)
+    assert {image["predicted_class"] for image in images} == set(model.classes)
+    verdicts = Counter(image["verdict"] for image in images)
+    assert verdicts["ordinary"] > 0.9 * len(images)
+    assert len(block.alerts) == verdicts["anomaly"] > 0
+    assert all(alert["model_digest"] != model.digest for alert in block.alerts)
+    times = [image["ingested_at"] for image in images]
+    assert times == sorted(times)
+    assert all(image["analyzed_at"] > image["ingested_at"] for image in images)
+    assert any(image["labels"] for image in images)
+
+
+def test_embeddings_have_the_dimension_of_the_model_and_lie_in_clusters(
+    model: archive.Model, block: archive.Block
+) -> None:
+    vectors = np.array(
+        [np.frombuffer(base64.b64decode(image["analysis"]["embedding"]), dtype="<f2") for image in block.images],
+        dtype=np.float32,
+    )
+    assert vectors.shape == (len(block.images), model.centroids.shape[1])
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    centres = model.centroids / np.linalg.norm(model.centroids, axis=1, keepdims=True)
+    assert np.median((unit @ centres.T).max(axis=1)) > 0.7
+
+
+def test_near_duplicates_look_alike(block: archive.Block) -> None:
+    hashes = {image["image_id"]: image["phash"] for image in block.images}
+    links = [(image, link) for image in block.images for link in image["near_duplicates"]]
+    assert links
+    for image, link in links:
+        assert hamming_distance(image["phash"], hashes[link["image_id"]]) == link["distance"]
+
+
+def test_the_same_index_is_the_same_image_however_much_of_a_block_is_made(
+    model: archive.Model, block: archive.Block
+) -> None:
+    assert archive.block(model, 3, 5).images == block.images[:5]
+    assert block.images[0]["image_id"] == archive.image_id(3 * archive.BLOCK)
+
+
+async def test_a_filled_archive_balances_and_filling_goes_on_where_it_stopped(
+    model: archive.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "BLOCK", 100)
+    store = record_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    await store.open()
+    try:
+        await archive.fill(store, model, 150)
+        assert await archive.fill(store, model, 420) > 0
+        assert await archive.fill(store, model, 420) == 0.0
+        outcomes, states = await store.tallies([(Collection.RECEIPTS, "outcome"), (Collection.IMAGES, "state")])
+        books = Books.of(outcomes, states)
+        assert (books.received, books.analyzed, books.in_flight) == (420, 420, 0)
+        for collection in sizes.COUNTED:
+            assert not await store.pending(collection, limit=1)
+    finally:
+        await store.close()
+    told = sizes.of_sqlite(tmp_path, tmp_path / "records.sqlite")
+    record = sizes.a_record(told, {"images": 420, "receipts": 420, "alerts": 4})
+    assert record["image, receipt and alert"] > record["images"] > record["receipts"] > 100
+
+
+def test_blocks_cover_what_is_missing() -> None:
+    assert list(archive.blocks(archive.BLOCK + 5)) == [(0, archive.BLOCK), (1, 5)]
+    assert list(archive.blocks(archive.BLOCK + 5, start=archive.BLOCK + 1)) == [(1, 5)]
+    assert list(archive.blocks(0)) == []
+
+
+def test_the_table_tells_targets_ratios_and_what_failed() -> None:
+    empty = {"engine": "sqlite", "archive": 0, "images_per_s": 200.0, "start": {"seconds": 8.0}}
+    large = {
+        "engine": "sqlite",
+        "archive": 100_000,
+        "images_per_s": 150.0,
+        "start": {"seconds": 20.0},
+        "memory_rest_mib": {"console": 90, "total": 700},
+        "calls": {"status": {"calls": 20, "p50_ms": 3.0, "max_ms": 9.5}},
+    }
+    lost = {"engine": "sqlite", "archive": 1_000_000, "failed": "not ready within 300 s"}
+    lines = table([empty, large, lost])
+    assert "| start-up, s | <= 15 | 8.0 | 20.0 |  |" in lines
+    assert "| images/s over the empty archive's | >= 0.9 | 1.0 | 0.75 |  |" in lines
+    assert "| memory at rest (PSS), MiB | <= 1536 |  | 700 |  |" in lines
+    assert "| status: p50, max, ms |  |  | 3, 9.5 |  |" in lines
+    assert "| failed |  |  |  | not ready within 300 s |" in lines
+
+
+def test_memory_is_sampled_by_process_and_peaks_are_kept() -> None:
+    sampler = MemorySampler(lambda: {"this": os.getpid()})
+    now = sampler.sample()
+    assert now["this"] == now["total"] > 5
+    assert sampler.peaks()["total"] >= now["total"]
+    sampler.reset()
+    assert sampler.peaks() == {}
+    assert family_mib(2**22 + 1) == 0.0  # no such process
