@@ -1,4 +1,4 @@
-"""The web application: guard, problem documents, routes. Pages are mounted on it by `main`."""
+"""The web application: security middleware, problem documents, routes. Pages are mounted on it by `main`."""
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -10,7 +10,7 @@ from astrolens.console import problems
 from astrolens.console.api import alerts, dead_letters, images, labels, operations, receipts, session
 from astrolens.console.context import AppContext
 from astrolens.console.problems import Problem
-from astrolens.console.security import Guard
+from astrolens.console.security import SecurityMiddleware
 from astrolens.platform.errors import ObjectMissing, PermanentError
 
 _DESCRIPTION = """
@@ -56,7 +56,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
     )
     app.include_router(api)
     app.add_middleware(
-        Guard,
+        SecurityMiddleware,
         credentials=context.credentials,
         login_needed=context.login_needed,
         host=context.settings.host,

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from astrolens.console.credentials import Credentials
+from astrolens.console.login_limiter import LoginLimiter
 from astrolens.console.security import identity_of
-from astrolens.console.security_credentials import Credentials, LoginLimiter
 from astrolens.console.stream import StatusStream
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.images import ImageStore
@@ -35,7 +36,7 @@ class AppContext:
     model: ModelStatus
     stream: StatusStream
     credentials: Credentials
-    limiter: LoginLimiter
+    login_limiter: LoginLimiter
 
     @property
     def login_needed(self) -> bool:

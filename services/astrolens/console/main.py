@@ -8,8 +8,9 @@ from fastapi import FastAPI
 from astrolens.console.application import create_application
 from astrolens.console.books_exporter import EXPORT_INTERVAL_S, BooksExporter
 from astrolens.console.context import AppContext
+from astrolens.console.credentials import Credentials
+from astrolens.console.login_limiter import LoginLimiter
 from astrolens.console.metrics import BooksMetrics
-from astrolens.console.security_credentials import Credentials, LoginLimiter
 from astrolens.console.stream import StatusStream
 from astrolens.contracts.records import Outcome, Receipt
 from astrolens.platform.bus.ports import EventPublisher, EventReleaser, PendingByDocument
@@ -85,7 +86,7 @@ def build_context(
         credentials=Credentials(
             records=records, token=settings.token.get_secret_value() if settings.token is not None else None
         ),
-        limiter=LoginLimiter(),
+        login_limiter=LoginLimiter(),
     )
 
 

@@ -1,4 +1,4 @@
-"""The guard in front of everything: where a request comes from, who sends it, and what browsers may do with answers.
+"""The security middleware: where a request comes from, who sends it, and what browsers may do with answers.
 
 On loopback nobody logs in, but a page of another site must not reach the console through the visitor's browser: the
 Host header defeats DNS rebinding, the Origin header cross-site requests (WebSockets too). Elsewhere a token or a
@@ -13,8 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from astrolens.console.credentials import LOCAL, Credentials, Identity
 from astrolens.console.problems import Problem, unavailable
-from astrolens.console.security_credentials import LOCAL, Credentials, Identity
 from astrolens.platform.errors import TransientError
 
 OPEN_PATHS = ("/api/health", "/api/login", "/login", "/favicon.ico", "/_nicegui/", "/_nicegui_ws/", "/static/")
@@ -49,7 +49,7 @@ _HEADERS = {
 }
 
 
-class Guard:
+class SecurityMiddleware:
     """ASGI middleware; pure, so that uploads, streams and sockets pass through without a copy."""
 
     def __init__(
@@ -62,10 +62,10 @@ class Guard:
         port: int,
         picture_origin: str = "",
     ) -> None:
-        """Make a guard.
+        """Wrap an application.
 
         Args:
-            app: What is guarded.
+            app: The application.
             credentials: Knows tokens and sessions.
             login_needed: Whether people must log in.
             host: Address that is listened on.
@@ -92,8 +92,10 @@ class Guard:
             await self._refuse(problem.response(), scope, receive, send)
             return
         except TransientError as error:
-            away = unavailable("Unavailable for now", f"Nobody can be identified now: {error}; ask again shortly.")
-            await self._refuse(away.response(), scope, receive, send)
+            unidentified = unavailable(
+                "Unavailable for now", f"Nobody can be identified now: {error}; ask again shortly."
+            )
+            await self._refuse(unidentified.response(), scope, receive, send)
             return
         if identity is None and not scope["path"].startswith(OPEN_PATHS):
             await self._refuse(_login_first(scope, headers), scope, receive, send)

@@ -1,14 +1,26 @@
 """Who may come in, and from where."""
 
+import base64
+import hashlib
+import hmac
+import json
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import limits.storage.memory
 import pytest
-from astrolens.console.security import Guard
-from astrolens.console.security_credentials import Credentials, LoginLimiter
-from astrolens.platform.errors import ConfigurationError
+from astrolens.console import login_limiter
+from astrolens.console.credentials import SESSION_KEY, SESSION_S, Credentials
+from astrolens.console.login_limiter import LoginLimiter
+from astrolens.console.security import SecurityMiddleware
+from astrolens.platform.errors import ConfigurationError, TransientError
+from astrolens.platform.stores.collections import Collection
 from astrolens.usecases.accounts import Accounts
+from itsdangerous import URLSafeSerializer
+from limits.storage import MemoryStorage
 from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
@@ -64,7 +76,7 @@ async def test_other_sites_change_nothing(world: Any, headers: dict[str, str], a
         assert len(labels) == (1 if allowed else 0)
 
 
-async def _knock(guard: Guard, headers: dict[str, str]) -> list[Message]:
+async def _open_socket(middleware: SecurityMiddleware, headers: dict[str, str]) -> list[Message]:
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -79,7 +91,7 @@ async def _knock(guard: Guard, headers: dict[str, str]) -> list[Message]:
         "query_string": b"",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
-    await guard(scope, receive, send)
+    await middleware(scope, receive, send)
     return sent
 
 
@@ -87,12 +99,14 @@ async def test_sockets_of_other_sites_are_closed(world: Any) -> None:
     async def inner(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "websocket.accept"})
 
-    guard = Guard(inner, credentials=world.context.credentials, login_needed=False, host="127.0.0.1", port=8080)
-    own = await _knock(guard, {"host": "localhost:8080", "origin": "http://localhost:8080"})
+    middleware = SecurityMiddleware(
+        inner, credentials=world.context.credentials, login_needed=False, host="127.0.0.1", port=8080
+    )
+    own = await _open_socket(middleware, {"host": "localhost:8080", "origin": "http://localhost:8080"})
     assert own[0]["type"] == "websocket.accept"
-    strange = await _knock(guard, {"host": "localhost:8080", "origin": "http://evil.example"})
+    strange = await _open_socket(middleware, {"host": "localhost:8080", "origin": "http://evil.example"})
     assert [message["type"] for message in strange] == ["websocket.close"]
-    rebound = await _knock(guard, {"host": "evil.example", "origin": "http://evil.example"})
+    rebound = await _open_socket(middleware, {"host": "evil.example", "origin": "http://evil.example"})
     assert [message["type"] for message in rebound] == ["websocket.close"]
 
 
@@ -154,10 +168,23 @@ async def test_a_session_ends_with_time_password_or_account(world: Any, quick: N
     await credentials.start(host="0.0.0.0", needed=True)
     session = await credentials.session("vera")
     assert await credentials.user_of(session) == "vera"
-    body, signature = session.split(".")
-    for forged in ("", ".", "x.y", f"{body}.{signature[:-2]}AA", f"{body[:-2]}AA.{signature}", f"{body}."):
-        assert await credentials.user_of(forged) is None
-    now += 8 * 24 * 3600
+    body, signature = session.rsplit(".", 1)
+    other_key = URLSafeSerializer(b"x" * 32, salt="session").dumps(URLSafeSerializer(b"").load_payload(body.encode()))
+    forgeries = (
+        "",
+        ".",
+        "x.y",
+        f"{body}.{signature[:-2]}AA",
+        f"{body[:-2]}AA.{signature}",
+        f"{body}.",
+        "é.ü",
+        other_key,
+    )
+    for forged in (*forgeries, other_key):
+        assert await credentials.user_of(forged) is None, forged
+    now += SESSION_S
+    assert await credentials.user_of(session) == "vera"
+    now += 1
     assert await credentials.user_of(session) is None
     session = await credentials.session("vera")
     await credentials.accounts.add("vera", "another long password")
@@ -171,7 +198,28 @@ async def test_a_session_ends_with_time_password_or_account(world: Any, quick: N
 
 async def test_before_its_key_is_read_no_session_is_believed(world: Any) -> None:
     unready = Credentials(records=world.records, token=TOKEN)
-    assert await unready.user_of(await unready.session("token")) is None
+    assert await unready.user_of(await world_session(world)) is None
+    with pytest.raises(TransientError, match="starting"):
+        await unready.session("token")
+
+
+async def world_session(world: Any) -> str:
+    ready = Credentials(records=world.records, token=TOKEN)
+    await ready.start(host="0.0.0.0", needed=True)
+    return await ready.session("token")
+
+
+async def test_a_session_of_the_format_before_logs_out(world: Any) -> None:
+    """Until 0.1 a session was JSON and its HMAC, both made by our own code with the key itself."""
+    credentials = Credentials(records=world.records, token=TOKEN)
+    await credentials.start(host="0.0.0.0", needed=True)
+    document = (await world.records.get(Collection.META, [SESSION_KEY]))[SESSION_KEY]
+    key = bytes.fromhex(document["key"])
+    proof = hmac.new(key, TOKEN.encode(), hashlib.sha256).hexdigest()[:16]
+    payload = json.dumps({"user": "token", "until": int(time.time()) + 1000, "of": proof}).encode()
+    body = base64.urlsafe_b64encode(payload).decode().rstrip("=")
+    signature = base64.urlsafe_b64encode(hmac.new(key, body.encode(), hashlib.sha256).digest()).decode().rstrip("=")
+    assert await credentials.user_of(f"{body}.{signature}") is None
 
 
 async def test_sessions_hold_across_restarts_and_consoles(world: Any) -> None:
@@ -202,18 +250,54 @@ async def test_guessing_is_slowed_down(make_world: Callable[..., Any], quick: No
         assert 0 < int(answer.headers["retry-after"]) <= 60
 
 
-def test_the_limiter_forgets_after_its_window_and_counts_all_addresses_together() -> None:
-    now = 0.0
-    limiter = LoginLimiter(clock=lambda: now)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time that `limits` reads."""
+    clock = SimpleNamespace(now=1_000_000.0)
+    clock.time = lambda: clock.now
+    monkeypatch.setattr(limits.storage.memory, "time", clock)
+    return clock
+
+
+def test_the_limiter_forgets_after_its_window_and_counts_all_addresses_together(clock: SimpleNamespace) -> None:
+    limiter = LoginLimiter(clock=clock.time)
     for _ in range(limiter.PER_ADDRESS):
-        limiter.failed("10.0.0.1")
+        limiter.record_failure("10.0.0.1")
     assert limiter.wait_s("10.0.0.1") == 60.0
     assert limiter.wait_s("10.0.0.2") == 0.0
     for n in range(limiter.ALTOGETHER):
-        limiter.failed(f"10.1.0.{n}")
+        limiter.record_failure(f"10.1.0.{n}")
     assert limiter.wait_s("10.0.0.2") == 60.0
-    now = 60.0
+    clock.now += 60.001
     assert limiter.wait_s("10.0.0.1") == 0.0
+    assert limiter.wait_s("10.0.0.2") == 0.0
+
+
+def test_the_limiter_says_when_the_oldest_failure_leaves_the_window(clock: SimpleNamespace) -> None:
+    limiter = LoginLimiter(clock=clock.time)
+    for _ in range(limiter.PER_ADDRESS):
+        limiter.record_failure("10.0.0.1")
+        clock.now += 10.0
+    assert limiter.wait_s("10.0.0.1") == 10.0
+    clock.now += 10.001
+    assert limiter.wait_s("10.0.0.1") == 0.0
+    limiter.record_failure("10.0.0.1")
+    assert limiter.wait_s("10.0.0.1") == pytest.approx(10.0, abs=0.01)
+
+
+def test_the_limiter_remembers_a_bounded_number_of_addresses(
+    clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login_limiter, "_MAX_ADDRESSES", 3)
+    limiter = LoginLimiter(clock=clock.time)
+    for n in range(50):
+        for _ in range(limiter.PER_ADDRESS):
+            limiter.record_failure(f"10.0.0.{n}")
+            clock.now += 2.0
+    storage = limiter._limiter.storage
+    assert isinstance(storage, MemoryStorage)
+    assert len(storage.events) == 3 + 1, "three addresses, and all of them together"
+    assert limiter.wait_s("10.0.0.49") > 0.0
 
 
 async def test_every_answer_tells_the_browser_what_it_may_do(world: Any) -> None:
@@ -242,8 +326,8 @@ async def test_pages_may_show_pictures_of_the_object_store_and_of_nobody_else(wo
     policies = []
     for origin in ("", "https://pictures.example"):
         options = {"host": "127.0.0.1", "port": 8080, "login_needed": False, "picture_origin": origin}
-        guard = Guard(answer, credentials=world.context.credentials, **options)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://localhost") as client:
+        middleware = SecurityMiddleware(answer, credentials=world.context.credentials, **options)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(middleware), base_url="http://localhost") as client:
             policies.append((await client.get("/gallery")).headers["content-security-policy"].split("; "))
             assert "pictures" not in (await client.get("/api/status")).headers["content-security-policy"]
     assert "img-src 'self' data: blob:" in policies[0]

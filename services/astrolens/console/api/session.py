@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
 from astrolens.console.api.parameters import Context
+from astrolens.console.credentials import SESSION_S
 from astrolens.console.problems import Problem, responses, too_many
 from astrolens.console.security import cookie_name, identity_of
-from astrolens.console.security_credentials import SESSION_S
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ class SessionView(BaseModel):
 async def login(context: Context, request: Request, response: Response, body: LoginRequest) -> SessionView:
     """Start a session: sets a signed, HttpOnly, SameSite=Strict cookie."""
     address = request.client.host if request.client else "unknown"
-    if (wait_s := context.limiter.wait_s(address)) > 0:
+    if (wait_s := context.login_limiter.wait_s(address)) > 0:
         raise too_many(
             "Too many attempts",
             f"Too many wrong logins came from {address}: try again in {ceil(wait_s)} s.",
@@ -51,7 +51,7 @@ async def login(context: Context, request: Request, response: Response, body: Lo
         user = body.name
         right = await context.credentials.login(name=user, password=body.password.get_secret_value())
     if not right:
-        context.limiter.failed(address)
+        context.login_limiter.record_failure(address)
         log.warning("login refused", address=address)
         raise Problem(401, "Wrong credentials", "Name and password (or the token) do not match: check both.")
     response.set_cookie(
