@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import httpx
+from astrolens.platform.runtime.services import service_named
 
 from tests.e2e.system import System, free_port_block, wait_until
 
@@ -21,7 +22,9 @@ def replica(system: System, service: str, number: int) -> Iterator[int]:
     """
     port = free_port_block(1)
     log = system.home.parent / f"{system.home.name}-{service}-{number}.log"
-    setting = f"ASTROLENS_{service.upper().replace('-', '_')}_PORT"
+    declared = service_named(service)
+    assert declared is not None, f"there is no service {service}"
+    setting = f"ASTROLENS_{declared.port_setting.upper()}"
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "astrolens.cli", "serve", service],
