@@ -50,7 +50,7 @@ class Progress:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self.in_hand = 0
+        self.in_progress = 0
         self.processed = 0
         self.last_s = clock()
 
@@ -127,7 +127,7 @@ class BatchConsumer(Generic[E]):
             TransientError: RetryPolicy or the service ended before something came back; nothing may be acknowledged.
             TooManyDeadLetters: Too many dead letters; nothing may be acknowledged and the service must stop.
         """
-        self.progress.in_hand = len(records)
+        self.progress.in_progress = len(records)
         self.progress.tick()
         self._metrics.received.labels(stage=self.topic).inc(len(records))
         self._metrics.batch_size.labels(stage=self.topic).observe(len(records))
@@ -141,7 +141,7 @@ class BatchConsumer(Generic[E]):
                     on_failure=self._report,
                 )
         finally:
-            self.progress.in_hand = 0
+            self.progress.in_progress = 0
             self.progress.tick()
         self.progress.processed += len(records)
         if self._condition.clear_issue(self.topic):

@@ -1,4 +1,4 @@
-"""What an orchestrator asks: does it live (`/livez`), can it work (`/readyz`), what does it count (`/metrics`)."""
+"""The health endpoints of a service: liveness (`/livez`), readiness (`/readyz`) and metrics (`/metrics`)."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
@@ -15,15 +15,15 @@ from astrolens.platform.errors import AstroLensError
 from astrolens.platform.runtime.condition import Condition
 
 STUCK_AFTER_S = 120.0
-"""A consumer with waiting records that did nothing for so long is stuck. A store that is away is no reason: every
-retry counts as a sign of life, and a restart would not bring the store back."""
+"""A consumer with waiting records that did nothing for so long is stuck. Waiting for an unreachable store is progress:
+every retry counts, and a restart would not help."""
 
 Check = Callable[[], Awaitable[None]]
-"""Raises an `AstroLensError` when something is away."""
+"""Raises an `AstroLensError` when something does not answer."""
 
 
 class Liveness:
-    """Judges consumer progress. Idle is alive; waiting records without progress are not."""
+    """Decides from the progress of the consumers: idle is alive, waiting records without progress are not."""
 
     def __init__(
         self,
@@ -33,6 +33,14 @@ class Liveness:
         stuck_after_s: float = STUCK_AFTER_S,
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        """Compose; nothing is asked.
+
+        Args:
+            consumers: The topic and progress of each consumer.
+            waiting: Records waiting, by topic.
+            stuck_after_s: `STUCK_AFTER_S`.
+            clock: Seconds that only grow.
+        """
         self._consumers = consumers
         self._waiting = waiting
         self._stuck_after_s = stuck_after_s
@@ -45,12 +53,12 @@ class Liveness:
         lag = await self._waiting()
         stuck: list[str] = []
         for topic, progress in self._consumers():
-            waiting = progress.in_hand or lag.get(topic, 0)
+            waiting = progress.in_progress or lag.get(topic, 0)
             if not waiting:
                 self._waiting_since.pop(topic, None)
                 continue
             since = progress.last_s
-            if not progress.in_hand:
+            if not progress.in_progress:
                 since = max(since, self._waiting_since.setdefault(topic, now))
             if now - since > self._stuck_after_s:
                 stuck.append(f"{topic}: {waiting} records wait and nothing has happened for {now - since:.0f} s")
@@ -60,12 +68,12 @@ class Liveness:
 def health_app(
     *, registry: CollectorRegistry, condition: Condition, liveness: Liveness, checks: Mapping[str, Check]
 ) -> Starlette:
-    """The health endpoints of one service.
+    """The ASGI application of the health endpoints of one service.
 
     Args:
         registry: What `/metrics` shows.
-        condition: Troubles that `/readyz` tells.
-        liveness: The judge behind `/livez`.
+        condition: State and open issues, shown by `/readyz`.
+        liveness: Decides what `/livez` answers.
         checks: What must answer for the service to be ready, by name.
     """
 

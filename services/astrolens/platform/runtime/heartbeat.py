@@ -1,37 +1,31 @@
-"""A service's sign of life in the record store, every two seconds."""
+"""The heartbeat of a service: its `ServiceStatus` in the record store, written every two seconds."""
 
-import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import structlog
-
 from astrolens import __version__
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import ServiceStatus
-from astrolens.platform.errors import TransientError
-from astrolens.platform.retry import sleep_unless
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 
 HEARTBEAT_S = 2.0
-_ISSUE = "heartbeat"
-_log = structlog.get_logger(__name__)
+"""Seconds between two heartbeats; the console takes a service for dead after several missed ones."""
 
 Measure = Callable[[], Awaitable[tuple[int, int | None]]]
-"""Gives (records processed, records waiting or None)."""
+"""Returns (records processed since the start, records waiting or None)."""
 
 
 def instance_name(service: str, port: int | None) -> str:
-    """What one process of a service is called, also after a restart: several may share a host, not a port."""
+    """The name of one process of a service, the same after a restart: several may share a host, but not a port."""
     return f"{service}@{socket.gethostname()}{f':{port}' if port else ''}"
 
 
 class Heartbeat:
-    """Writes `ServiceStatus`; `info` is the service's own to fill."""
+    """Writes the status of a service."""
 
     def __init__(
         self,
@@ -42,15 +36,23 @@ class Heartbeat:
         instance: str,
         info: dict[str, Any],
         measure: Measure,
-        every_s: float = HEARTBEAT_S,
     ) -> None:
+        """Compose; nothing is written.
+
+        Args:
+            records: Where the status is written.
+            condition: State, open issues and last errors.
+            service: Name of the service.
+            instance: Name of the process (`instance_name`).
+            info: What the service adds to its status, JSON-ready; read at every beat.
+            measure: Counts records; called at every beat.
+        """
         self._records = records
         self._condition = condition
         self._service = service
         self._instance = instance
         self._info = info
         self._measure = measure
-        self._every_s = every_s
         self._started_at = utc_now()
 
     async def beat(self) -> None:
@@ -76,16 +78,3 @@ class Heartbeat:
             info=dict(self._info),
         )
         await self._records.upsert(Collection.SERVICES, [status])
-
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Beat until `stopping`; a store that is away is a trouble, not the end."""
-        while True:
-            try:
-                await self.beat()
-            except TransientError as error:
-                if self._condition.set_issue(_ISSUE, f"the record store is away: {error}"):
-                    _log.warning("cannot write its sign of life", error=str(error))
-            else:
-                self._condition.clear_issue(_ISSUE)
-            if await sleep_unless(stopping, self._every_s):
-                return

@@ -1,4 +1,4 @@
-"""Children never outlive their supervisor: when its end of the pipe closes, the child ends itself gracefully."""
+"""A child process never outlives its supervisor: it stops gracefully when its standard input is closed."""
 
 import os
 import signal
@@ -9,19 +9,19 @@ ENVIRONMENT_VARIABLE = "ASTROLENS_PARENT_PIPE"
 
 
 def watch_parent() -> threading.Thread | None:
-    """Watch standard input if a supervisor asked for it; at its end this process gets SIGTERM.
+    """Send this process SIGTERM when its standard input ends, where a supervisor asked for it.
 
-    A kill -9 of the supervisor closes the pipe as well, which no signal handler could tell.
+    A kill -9 of the supervisor closes the pipe too; no signal handler would see it.
     """
     if os.environ.get(ENVIRONMENT_VARIABLE) != "1":
         return None
-    thread = threading.Thread(target=end_with, args=(0,), name="parent-watch", daemon=True)
+    thread = threading.Thread(target=stop_at_end_of_pipe, args=(0,), name="parent-watch", daemon=True)
     thread.start()
     return thread
 
 
-def end_with(descriptor: int) -> None:
-    """Read until the end of a pipe, then ask this process to stop."""
+def stop_at_end_of_pipe(descriptor: int) -> None:
+    """Read a pipe to its end, then send this process SIGTERM."""
     while os.read(descriptor, 4096):
         continue
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,7 +1,7 @@
-"""One service, one process: what is opened, in which order, what happens at the end, and with which exit code.
+"""The life of a service process: what is opened in which order, what is closed at the end, and the exit code.
 
-A service's `main.py` builds a `ServiceApp`, declares what it consumes, hooks and tasks, and returns it; `run` does
-the rest. Building opens nothing.
+A service's `main.py` builds a `ServiceApp`, declares what it consumes, its hooks, tasks and periodic work, and returns
+it; `run` does the rest. Building opens nothing.
 """
 
 import asyncio
@@ -10,22 +10,22 @@ import os
 import secrets
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
 from starlette.types import ASGIApp
 
-from astrolens.platform.bus import Bus, TooManyDeadLetters, create_bus
+from astrolens.platform.bus import Bus, create_bus
 from astrolens.platform.bus.consumer import Progress
-from astrolens.platform.bus.outbox import Outbox
-from astrolens.platform.errors import AstroLensError, ConfigurationError, TransientError
+from astrolens.platform.bus.outbox import RELAY_ISSUE, RELAY_S, RELAY_TASK, Outbox
+from astrolens.platform.errors import AstroLensError, TransientError
 from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.runtime.exit_codes import EXIT_OK, exit_code, print_error, unanswered_is_wrong_setting
 from astrolens.platform.runtime.health import Check, Liveness, health_app
-from astrolens.platform.runtime.heartbeat import Heartbeat, instance_name
-from astrolens.platform.runtime.http_server import bind, server_of, with_health
+from astrolens.platform.runtime.heartbeat import HEARTBEAT_S, Heartbeat, instance_name
+from astrolens.platform.runtime.http_server import HttpServer, add_health_endpoints, listen
 from astrolens.platform.runtime.parent_watch import watch_parent
 from astrolens.platform.runtime.periodic import PeriodicTask, Work
 from astrolens.platform.runtime.shutdown import Shutdown
@@ -42,15 +42,10 @@ from astrolens.platform.telemetry.logs import configure_logs
 from astrolens.platform.telemetry.metrics import Metrics
 from astrolens.platform.telemetry.tracing import Tracing
 
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_CONFIGURATION = 2
-EXIT_TOO_MANY_DEAD_LETTERS = 3
-
 START_RETRY = RetryPolicy(timeout_s=30.0, max_wait_s=2.0)
-"""How long a service waits for its stores: they may be starting as well."""
+"""How long a service waits for its stores at its start: they may be starting as well."""
 
-_START = "start"
+_START_ISSUE = "start"
 Hook = Callable[[], Awaitable[None]]
 _log = structlog.get_logger(__name__)
 
@@ -63,10 +58,11 @@ class ServiceApp:
         instance: Name of this process, the same after a restart.
         owner: Unique among all processes there ever were; it owns leases.
         records, images: The stores; open inside `running`.
-        metrics, condition: What `/metrics` shows; what troubles the service.
-        info: The service's own lines of its heartbeat, JSON-ready.
-        processed: Work done beside the bus, added to what the consumers count.
-        stopping: Set when the service is to end; long tasks watch it.
+        metrics: What `/metrics` shows.
+        condition: State, open issues and last errors.
+        info: What the service adds to its heartbeat, JSON-ready.
+        processed: Records processed without the bus, added to what the consumers count.
+        stopping: Set when the service is to end; graceful tasks watch it.
     """
 
     def __init__(
@@ -86,12 +82,12 @@ class ServiceApp:
         Args:
             settings: All settings.
             service: Name, as in `astrolens serve <service>`.
-            port: Port of health and metrics (and of `serve_web`); None for no HTTP at all.
+            port: Port of health and metrics (and of `serve_web`); None for no HTTP server.
             with_bus: Whether the service publishes or consumes events.
             outbox: Collections whose pending events this service relays.
             records: A record store other than the settings' (tests).
             images: An image store other than the settings' (tests).
-            tracing: Traces that were made already (`create_tracing`).
+            tracing: Traces, where they were created already (`create_tracing`).
 
         Raises:
             ConfigurationError: A URL names no adapter.
@@ -116,7 +112,7 @@ class ServiceApp:
         self._on_start: list[tuple[str, Hook]] = []
         self._on_stop: list[tuple[str, Hook]] = []
         self._tasks = Tasks(self._task_failed)
-        self._upkeep = Tasks(self._task_failed)
+        self._heartbeat_task = Tasks(self._task_failed)
         self._bus: Bus | None = None
         self._outbox: Outbox | None = None
         if with_bus:
@@ -169,14 +165,14 @@ class ServiceApp:
         self._on_stop.append((name, hook))
 
     def check(self, name: str, check: Check) -> None:
-        """Ask one thing more before `/readyz` says yes; the check raises an `AstroLensError` when it is away."""
+        """Add a condition of readiness: `check` raises an `AstroLensError` when something does not answer."""
         self._checks[name] = check
 
     def spawn(self, name: str, factory: Callable[[], Coroutine[Any, Any, None]], *, graceful: bool = False) -> None:
         """Run a task beside the service, from its start (or now, if it runs already).
 
-        It may end by itself; an exception stops the service. At the end it is cancelled; with `graceful` only after
-        it had its share of the grace period to see `stopping`.
+        It may end by itself; an exception stops the service. At the end it is cancelled, a `graceful` one only after
+        its share of the grace period. For work that is done again and again use `every`.
         """
         self._tasks.spawn(name, factory, graceful=graceful)
 
@@ -192,18 +188,11 @@ class ServiceApp:
         fixed_rate: bool = False,
         graceful: bool = True,
     ) -> None:
-        """Do something at the start of the service and then again and again (see `PeriodicTask`).
+        """Do something when the service starts and then again and again; `PeriodicTask` explains the arguments.
 
-        Args:
-            name: Name of the task, key of its issue and name in logs.
-            work: One pass. A `ConfigurationError` ends the service; any other failure is an issue until one succeeds.
-            interval_s: Seconds from the end of a pass to the next; with `fixed_rate` from begin to begin.
-            issue: What a failed pass means, such as `events wait to be published`. The name by default.
-            lease: Of several instances only its holder works (see `lease`).
-            wake: Begins the next pass at once when it is set.
-            fixed_rate: Keep the rate constant however long a pass takes.
-            graceful: At the end of the service, let a pass finish within its share of the grace period; without, it is
-                cancelled at once.
+        A `ConfigurationError` of a pass ends the service; any other failure is an issue until a pass succeeds. At the
+        end of the service a pass may finish within its share of the grace period, or with `graceful=False` it is
+        cancelled at once.
         """
         task = PeriodicTask(
             name,
@@ -232,30 +221,30 @@ class ServiceApp:
     def fail(self, error: AstroLensError) -> None:
         """End the service gracefully, with the exit code of `error`."""
         if self._exit[0] == EXIT_OK:
-            self._exit = (_exit_code(error), str(error))
+            self._exit = (exit_code(error), str(error))
             self.condition.record_error(str(error))
-            _log.error("stops", reason=str(error))
+            _log.error("service stops", reason=str(error))
         self.stopping.set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["ServiceApp"]:
-        """Everything open and under way inside, everything closed in order at the end.
+        """Open everything and run; close everything in order at the end of the context.
 
-        A stop that is requested while things are being opened ends the opening; the body sees `stopping` set.
+        A stop that is requested during the opening ends it; the body sees `stopping` set.
 
         Raises:
-            ConfigurationError: A setting is wrong, a port is taken, or a store or the broker did not answer at all.
-            TransientError: Something that a hook asked did not answer within its bound.
+            ConfigurationError: A setting is wrong, a port is taken, or a store or the broker did not answer.
+            TransientError: What a hook called did not answer within its bound.
         """
         configure_logs(self.settings, service=self.service, instance=self.instance)
-        taken = self._bind()
+        listening = self._listen()
         shutdown = Shutdown(self.settings.shutdown_grace_s)
-        shutdown.then("traces", self._close_traces)
+        shutdown.register("traces", self._close_traces)
         try:
             self.tracing.open()
-            if await self._opened(shutdown, taken):
+            if await self._open_unless_stopped(shutdown, listening):
                 self.condition.phase = "running"
-                _log.info("runs", port=self._port)
+                _log.info("service runs", port=self._port)
             yield self
         finally:
             self.stopping.set()
@@ -274,8 +263,8 @@ class ServiceApp:
             print_error(sentence)
         return code
 
-    async def _opened(self, shutdown: Shutdown, taken: socket.socket | None) -> bool:
-        opening = asyncio.create_task(self._open(shutdown, taken))
+    async def _open_unless_stopped(self, shutdown: Shutdown, listening: socket.socket | None) -> bool:
+        opening = asyncio.create_task(self._open(shutdown, listening))
         stop = asyncio.create_task(self.stopping.wait())
         await asyncio.wait((opening, stop), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -284,80 +273,77 @@ class ServiceApp:
         try:
             await opening
         except (asyncio.CancelledError, TransientError):
-            # Asked to stop while waiting for something: whether it would have come does not matter any more.
+            # A stop was requested while something was awaited: whether it would have answered does not matter any more.
             if not self.stopping.is_set():
                 raise
             return False
         return True
 
-    async def _open(self, shutdown: Shutdown, taken: socket.socket | None) -> None:
-        # Each step registers its end first, so that what is half open is closed as well. They end in reverse.
-        if taken is not None:
-            self._serve_http(shutdown, taken)
-        shutdown.then("record store", self.records.close)
+    async def _open(self, shutdown: Shutdown, listening: socket.socket | None) -> None:
+        # Each step registers its end first, so that what is half open is closed as well.
+        if listening is not None:
+            self._serve_http(shutdown, listening)
+        shutdown.register("record store", self.records.close)
         await self._retry_at_start(self.records.open)
-        shutdown.then("image store", self.images.close)
+        shutdown.register("image store", self.images.close)
         await self._retry_at_start(self.images.open)
-        shutdown.then("last heartbeat", self._last_heartbeat)
-        shutdown.then("heartbeat", lambda: self._upkeep.stop(1.0))
-        self._upkeep.spawn("heartbeat", lambda: self._heartbeat.run(self.stopping), graceful=True)
-        self._upkeep.start()
+        shutdown.register("last heartbeat", self._last_heartbeat)
+        shutdown.register("heartbeat", lambda: self._heartbeat_task.stop(1.0))
+        self._start_heartbeat()
         if self._bus is not None:
-            shutdown.then("bus", self._bus.stop)
-            with _at_start(unless=self.stopping):
+            shutdown.register("bus", self._bus.stop)
+            with unanswered_is_wrong_setting(unless=self.stopping):
                 await self._bus.connect()
         for name, hook in self._on_stop:
-            shutdown.then(name, hook)
+            shutdown.register(name, hook)
         for _, hook in self._on_start:
             await hook()
-        shutdown.then("tasks", lambda: self._tasks.stop(self.settings.shutdown_grace_s * 0.3))
+        shutdown.register("tasks", lambda: self._tasks.stop(self.settings.shutdown_grace_s * 0.3))
         if self._outbox is not None:
-            outbox = self._outbox
-            self.spawn("outbox relay", lambda: outbox.run(self.stopping), graceful=True)
+            self.every(RELAY_TASK, self._outbox.relay_once, interval_s=RELAY_S, issue=RELAY_ISSUE)
         self._tasks.start()
         if self._bus is not None:
-            shutdown.then("consumers", self._bus.stop_consuming)
+            shutdown.register("consumers", self._bus.stop_consuming)
             await self._bus.start()
 
-    def _bind(self) -> socket.socket | None:
+    def _listen(self) -> socket.socket | None:
         if self._port is None:
             return None
         name = "ASTROLENS_PORT" if self._web is not None else f"ASTROLENS_{self.service.replace('-', '_').upper()}_PORT"
-        return bind(self.settings.host, self._port, setting=name)
+        return listen(self.settings.host, self._port, setting=name)
 
-    def _serve_http(self, shutdown: Shutdown, taken: socket.socket) -> None:
+    def _serve_http(self, shutdown: Shutdown, listening: socket.socket) -> None:
         health = health_app(
             registry=self.metrics.registry, condition=self.condition, liveness=self.liveness, checks=self._checks
         )
-        app = health if self._web is None else with_health(self._web, health)
-        server = server_of(app, lifespan=self._web is not None)
-        owner = Tasks(self._task_failed)
+        app = health if self._web is None else add_health_endpoints(self._web, health)
+        server = HttpServer(app, listening, lifespan=self._web is not None, on_failure=self._task_failed)
+        shutdown.register("HTTP", lambda: server.stop(self.settings.shutdown_grace_s * 0.3))
+        server.start()
 
-        async def serve() -> None:
-            await server.serve(sockets=[taken])
-            if not self.stopping.is_set():
-                raise AstroLensError("the HTTP server ended")
-
-        async def end() -> None:
-            server.should_exit = True
-            await owner.stop(self.settings.shutdown_grace_s * 0.3)
-            taken.close()
-
-        shutdown.then("HTTP", end)
-        owner.spawn("HTTP", serve, graceful=True)
-        owner.start()
+    def _start_heartbeat(self) -> None:
+        # Not with the other tasks: it shows how the start and the end of the service go on.
+        task = PeriodicTask(
+            "heartbeat",
+            self._heartbeat.beat,
+            interval_s=HEARTBEAT_S,
+            condition=self.condition,
+            issue="the heartbeat cannot be written",
+        )
+        self._heartbeat_task.spawn("heartbeat", lambda: task.run(self.stopping), graceful=True)
+        self._heartbeat_task.start()
 
     async def _retry_at_start(self, attempt: Hook) -> None:
-        with _at_start(unless=self.stopping):
-            await retry(attempt, retry_policy=START_RETRY, stopping=self.stopping, on_failure=self._waits)
-        self.condition.clear_issue(_START)
+        with unanswered_is_wrong_setting(unless=self.stopping):
+            await retry(attempt, retry_policy=START_RETRY, stopping=self.stopping, on_failure=self._report_waiting)
+        self.condition.clear_issue(_START_ISSUE)
 
-    def _waits(self, error: TransientError) -> None:
-        if self.condition.set_issue(_START, str(error)):
-            _log.warning("waits to start", error=str(error))
+    def _report_waiting(self, error: TransientError) -> None:
+        if self.condition.set_issue(_START_ISSUE, str(error)):
+            _log.warning("service waits to start", error=str(error))
 
     async def _close_traces(self) -> None:
-        # Last of all, so that the spans of the others' ends are there; a collector that is away costs a moment only.
+        # Last of all, so that the spans of the other steps are exported; an unreachable collector costs little.
         await asyncio.to_thread(self.tracing.close, min(2.0, self.settings.shutdown_grace_s * 0.15))
 
     async def _last_heartbeat(self) -> None:
@@ -365,7 +351,7 @@ class ServiceApp:
         await self._heartbeat.beat()
 
     async def _measure(self) -> tuple[int, int | None]:
-        # Asked at every heartbeat, so that liveness knows since when records wait.
+        # Called at every heartbeat, so that liveness knows since when records wait.
         await self.liveness.reason()
         processed = self.processed + sum(progress.processed for _, progress in self._progress())
         if self._bus is None or not self._bus.consumers:
@@ -385,47 +371,21 @@ class ServiceApp:
         if isinstance(error, AstroLensError):
             self.fail(error)
         else:
-            self.fail(AstroLensError(f"{self.service}: the task {name!r} died: {type(error).__name__}: {error}"))
-
-
-@contextlib.contextmanager
-def _at_start(*, unless: asyncio.Event) -> Iterator[None]:
-    """What did not answer with all the patience of a start is, first of all, an address to be looked at: exit code 2.
-
-    Once a service runs, the same failure is only a trouble, and it waits.
-    """
-    try:
-        yield
-    except TransientError as error:
-        if unless.is_set():
-            raise
-        raise ConfigurationError(str(error)) from error
+            self.fail(AstroLensError(f"{self.service}: the task {name!r} failed: {type(error).__name__}: {error}"))
 
 
 def run(build: Callable[[], ServiceApp]) -> int:
     """Build a service and run it to its end.
 
     Args:
-        build: Makes the application, such as `lambda: create_app(load_settings())`.
+        build: Builds the service, such as `lambda: create_app(load_settings())`.
 
     Returns:
-        The exit code: 0 stopped as asked, 1 something failed, 2 a setting is wrong, 3 too many dead letters. Anything
-        but 0 comes with one sentence on standard error.
+        The exit code: 0 stopped on request, 1 something failed, 2 a setting is wrong, 3 too many dead letters. All
+        but 0 come with one sentence on standard error.
     """
     try:
         return asyncio.run(build().serve())
     except AstroLensError as error:
         print_error(str(error))
-        return _exit_code(error)
-
-
-def print_error(sentence: str) -> None:
-    """One sentence for people, on standard error."""
-    sys.stderr.write(f"astrolens: {sentence}\n")
-    sys.stderr.flush()
-
-
-def _exit_code(error: AstroLensError) -> int:
-    if isinstance(error, ConfigurationError):
-        return EXIT_CONFIGURATION
-    return EXIT_TOO_MANY_DEAD_LETTERS if isinstance(error, TooManyDeadLetters) else EXIT_FAILED
+        return exit_code(error)

@@ -1,15 +1,18 @@
-"""Closing in order, inside a bound, whatever goes wrong on the way."""
+"""The shutdown of a service: its steps in order, within a bound, each even where one before it failed."""
 
 import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
 from time import monotonic
+from typing import Final
 
 import structlog
 
-_LAST_RESORT_S = 5.0
-"""Beyond the grace period a thread ends the process: a blocked call could keep the event loop for ever."""
+_FORCED_EXIT_S: Final = 5.0
+"""So long after the grace period a thread ends the process: a blocked call could stop the event loop for ever."""
+_LEAST_STEP_S: Final = 0.5
+"""Each step gets so much, even where nothing is left of the grace period: the last ones close files."""
 
 _log = structlog.get_logger(__name__)
 
@@ -17,36 +20,35 @@ Step = Callable[[], Awaitable[None]]
 
 
 class Shutdown:
-    """Steps, run last in first out, each even when one before it failed."""
+    """Steps that are run in the reverse order of their registration."""
 
     def __init__(self, grace_s: float) -> None:
         self._grace_s = grace_s
         self._steps: list[tuple[str, Step]] = []
 
-    def then(self, name: str, step: Step) -> None:
-        """Add a step to be run before those already there."""
+    def register(self, name: str, step: Step) -> None:
+        """Register a step; it runs before those that are registered already."""
         self._steps.append((name, step))
 
     async def run(self) -> None:
-        """Run every step; what exceeds the grace period is cut off and logged."""
-        last_resort = threading.Timer(self._grace_s + _LAST_RESORT_S, os._exit, args=(1,))
-        last_resort.daemon = True
-        last_resort.start()
+        """Run every step; one that exceeds the grace period is cancelled and logged."""
+        forced_exit = threading.Timer(self._grace_s + _FORCED_EXIT_S, os._exit, args=(1,))
+        forced_exit.daemon = True
+        forced_exit.start()
         deadline = monotonic() + self._grace_s
         try:
             while self._steps:
                 name, step = self._steps.pop()
-                # The last steps close files: they get a moment even when nothing is left of the grace period.
-                await _bounded(name, step, max(deadline - monotonic(), 0.5))
+                await _run_within(name, step, max(deadline - monotonic(), _LEAST_STEP_S))
         finally:
-            last_resort.cancel()
+            forced_exit.cancel()
 
 
-async def _bounded(name: str, step: Step, seconds: float) -> None:
+async def _run_within(name: str, step: Step, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await step()
     except TimeoutError:
-        _log.error("a step of the shutdown took too long and was cut off", step=name)
+        _log.error("a step of the shutdown took too long and was cancelled", step=name)
     except Exception:  # noqa: BLE001 - the remaining steps matter more; the trace is in the log
         _log.exception("a step of the shutdown failed", step=name)

@@ -1,4 +1,4 @@
-"""Background tasks with an owner: none is forgotten, none dies unseen, all are awaited at the end."""
+"""Background tasks with an owner: each failure is reported, and all of them are awaited at the end."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,30 +9,30 @@ import structlog
 _log = structlog.get_logger(__name__)
 
 Factory = Callable[[], Coroutine[Any, Any, None]]
-OnDeath = Callable[[str, BaseException], None]
-"""Told the name and exception of a task that died."""
+OnFailure = Callable[[str, BaseException], None]
+"""Called with the name and the exception of a task that failed."""
 
 
 class Tasks:
     """The tasks of one owner. Those spawned before `start` wait for it."""
 
-    def __init__(self, on_death: OnDeath) -> None:
-        self._on_death = on_death
+    def __init__(self, on_failure: OnFailure) -> None:
+        self._on_failure = on_failure
         self._waiting: list[tuple[str, Factory, bool]] = []
         self._running: dict[asyncio.Task[None], bool] = {}
         self._started = False
 
     def spawn(self, name: str, factory: Factory, *, graceful: bool = False) -> None:
-        """Run a task; a `graceful` one ends by itself when its service stops and is only cancelled when it does not."""
+        """Run a task; `stop` gives a `graceful` one time to end by itself, and cancels the others at once."""
         if not self._started:
             self._waiting.append((name, factory, graceful))
             return
         task = asyncio.get_running_loop().create_task(factory(), name=name)
         self._running[task] = graceful
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._task_done)
 
     def start(self) -> None:
-        """Begin everything spawned so far."""
+        """Run everything spawned so far."""
         self._started = True
         waiting, self._waiting = self._waiting, []
         for name, factory, graceful in waiting:
@@ -51,11 +51,11 @@ class Tasks:
         if self._running:
             await asyncio.wait(list(self._running))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _task_done(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
         if task.cancelled():
             return
         error = task.exception()
         if error is not None:
-            _log.error("a background task died", task=task.get_name(), exc_info=error)
-            self._on_death(task.get_name(), error)
+            _log.error("a background task failed", task=task.get_name(), exc_info=error)
+            self._on_failure(task.get_name(), error)

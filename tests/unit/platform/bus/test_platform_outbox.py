@@ -5,9 +5,10 @@ from typing import Any, cast
 
 import pytest
 from astrolens.platform.bus import Bus
-from astrolens.platform.bus.outbox import Outbox
+from astrolens.platform.bus.outbox import RELAY_ISSUE, RELAY_S, RELAY_TASK, Outbox
 from astrolens.platform.errors import BusUnavailable, PermanentError
 from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.runtime.periodic import PeriodicTask
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.telemetry.metrics import Metrics
 
@@ -32,9 +33,7 @@ def outbox(bus: FakeBus, records: FlakyRecords, condition: Condition) -> Outbox:
 
 
 def make(bus: Any, records: FlakyRecords, condition: Condition) -> Outbox:
-    return Outbox(
-        cast("Bus", bus), records, collections=(IMAGES,), condition=condition, metrics=Metrics("test"), every_s=0.01
-    )
+    return Outbox(cast("Bus", bus), records, collections=(IMAGES,), condition=condition, metrics=Metrics("test"))
 
 
 async def write(records: FlakyRecords, *numbers: int) -> list[tuple[str, list[Any]]]:
@@ -80,14 +79,29 @@ async def test_a_broker_that_is_away_leaves_the_events_to_the_relay(
     assert await still_pending(records) == ["image1"]
     assert "broker away" in (condition.detail or "")
     bus.away = False
-    stopping = asyncio.Event()
-    running = asyncio.create_task(outbox.run(stopping))
-    while await still_pending(records):
-        await asyncio.sleep(0.005)
-    stopping.set()
-    await asyncio.wait_for(running, 1)
+    relay = PeriodicTask(RELAY_TASK, outbox.relay_once, interval_s=RELAY_S, condition=condition, issue=RELAY_ISSUE)
+    assert await relay.run_pass()
     assert bus.published == ["event1"]
+    assert await still_pending(records) == []
+    assert condition.detail is None, "what a release reported, the relay has settled"
+
+
+async def test_a_relay_that_fails_is_an_issue_and_then_takes_everything(
+    outbox: Outbox, bus: FakeBus, records: FlakyRecords, condition: Condition, logged: list[Any]
+) -> None:
+    relay = PeriodicTask(RELAY_TASK, outbox.relay_once, interval_s=RELAY_S, condition=condition, issue=RELAY_ISSUE)
+    assert await relay.run_pass()
+    await write(records, 1)
+    assert await relay.run_pass()
+    bus.away = True
+    assert not await relay.run_pass()
+    assert condition.detail == "events wait to be published: broker away"
+    bus.away = False
+    await write(records, 2)
+    assert await relay.run_pass()
+    assert sorted(bus.published) == ["event1", "event2"], "after a failure nothing is left to others"
     assert condition.detail is None
+    assert [line["log_level"] for line in logged] == ["warning", "info", "info"]
 
 
 async def test_a_store_that_cannot_clear_is_tried_again(
@@ -126,7 +140,7 @@ async def test_the_relay_leaves_alone_what_is_being_released(
 async def test_how_much_waits_and_since_when_is_told(bus: FakeBus, records: FlakyRecords, condition: Condition) -> None:
     metrics, now_s = Metrics("test"), 100.0
     outbox = Outbox(
-        cast("Bus", bus), records, collections=(IMAGES,), condition=condition, metrics=metrics, timer=lambda: now_s
+        cast("Bus", bus), records, collections=(IMAGES,), condition=condition, metrics=metrics, clock=lambda: now_s
     )
 
     def told() -> tuple[float | None, float | None]:

@@ -1,6 +1,5 @@
 """Liveness, readiness, metrics, condition and heartbeat, without a socket."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.runtime.health import Liveness, health_app
 from astrolens.platform.runtime.heartbeat import Heartbeat
-from astrolens.platform.runtime.http_server import with_health
+from astrolens.platform.runtime.http_server import add_health_endpoints
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Query
 from astrolens.platform.telemetry.metrics import Metrics
@@ -64,7 +63,7 @@ async def test_records_that_just_came_after_a_long_idle_time_are_no_alarm(pipeli
 
 
 async def test_a_stuck_handler_with_waiting_records_is_dead(pipeline: Pipeline) -> None:
-    pipeline.progress.in_hand = 64
+    pipeline.progress.in_progress = 64
     pipeline.progress.tick()
     pipeline.clock.now += 119
     assert await pipeline.liveness.reason() is None
@@ -82,7 +81,7 @@ async def test_a_consumer_that_fetches_nothing_of_what_waits_is_dead(pipeline: P
 
 
 async def test_retries_count_as_signs_of_life(pipeline: Pipeline) -> None:
-    pipeline.progress.in_hand = 1
+    pipeline.progress.in_progress = 1
     for _ in range(10):
         pipeline.clock.now += 60
         pipeline.progress.tick()
@@ -123,7 +122,7 @@ async def test_the_endpoints(pipeline: Pipeline) -> None:
     assert response.json()["problems"] == {"records": "disk full"}
 
     assert (await get(app, "/livez")).status_code == 200
-    pipeline.progress.in_hand = 1
+    pipeline.progress.in_progress = 1
     await get(app, "/livez")
     pipeline.clock.now += 500
     response = await get(app, "/livez")
@@ -144,7 +143,7 @@ async def test_health_beside_a_web_application(pipeline: Pipeline) -> None:
     health = health_app(
         registry=Metrics("console").registry, condition=Condition(), liveness=pipeline.liveness, checks={}
     )
-    app = with_health(web, health)
+    app = add_health_endpoints(web, health)
     assert (await get(app, "/")).text == "hello"
     assert (await get(app, "/livez")).json() == {"alive": True, "reason": None}
 
@@ -181,52 +180,13 @@ async def test_the_heartbeat_tells_all(records: FlakyRecords) -> None:
     async def measure() -> tuple[int, int | None]:
         return 42, 7
 
-    heartbeat = Heartbeat(
-        records, condition, service="analyzer", instance="analyzer@here", info=info, measure=measure, every_s=0.001
-    )
+    heartbeat = Heartbeat(records, condition, service="analyzer", instance="analyzer@here", info=info, measure=measure)
     info["model"] = "first-light"
-    stopping = asyncio.Event()
-    running = asyncio.create_task(heartbeat.run(stopping))
-    await asyncio.sleep(0.05)
-    stopping.set()
-    await running
+    await heartbeat.beat()
+    await heartbeat.beat()
     (document,) = (await records.find(Collection.SERVICES, Query())).documents
     status = ServiceStatus.model_validate(document)
     assert (status.service, status.instance, status.processed, status.lag) == ("analyzer", "analyzer@here", 42, 7)
     assert (status.state, status.ready, status.detail) == ("degraded", False, "the model server is away")
     assert status.last_errors == ("the model server is away",)
     assert status.info == {"model": "first-light"}
-
-
-async def test_a_heartbeat_that_cannot_be_written_is_a_trouble_and_not_the_end() -> None:
-    class Away:
-        calls = 0
-
-        async def upsert(self, *_: Any) -> None:
-            self.calls += 1
-            if self.calls < 3:
-                raise StoreUnavailable("locked")
-
-    async def measure() -> tuple[int, int | None]:
-        return 0, None
-
-    store, condition = Away(), Condition()
-    heartbeat = Heartbeat(
-        store,  # type: ignore[arg-type]
-        condition,
-        service="s",
-        instance="i",
-        info={},
-        measure=measure,
-        every_s=0.001,
-    )
-    stopping = asyncio.Event()
-    running = asyncio.create_task(heartbeat.run(stopping))
-    while store.calls < 2:
-        await asyncio.sleep(0.001)
-    assert condition.last_errors == ("the record store is away: locked",)
-    while store.calls < 4:
-        await asyncio.sleep(0.001)
-    assert condition.detail is None
-    stopping.set()
-    await running

@@ -1,7 +1,7 @@
 """Periodic work: it comes again whatever a pass does, and it ends at once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from astrolens.platform.errors import ConfigurationError, StoreUnavailable
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.runtime.periodic import PeriodicTask
 from astrolens.platform.runtime.service import ServiceApp
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
 from tests.unit.platform.platform_fakes import settings
 
@@ -60,6 +62,19 @@ class FakeLease:
         self.released += 1
         if self.failure is not None:
             raise self.failure
+
+
+class FlakyHeartbeats(SqliteRecordStore):
+    """A record store that does not take heartbeats until it is told to."""
+
+    beats = 0
+    failure: Exception | None = StoreUnavailable("locked")
+
+    async def upsert(self, collection: Collection, documents: Sequence[Any]) -> None:
+        self.beats += collection is Collection.SERVICES
+        if self.failure is not None:
+            raise self.failure
+        await super().upsert(collection, documents)
 
 
 @pytest.fixture
@@ -302,6 +317,19 @@ async def test_a_wrong_setting_in_periodic_work_ends_the_service(tmp_path: Path,
     passes.failure = ConfigurationError("ASTROLENS_FOLDER_PATH is not set")
     app.every("sweep", passes, interval_s=SOON_S)
     assert await asyncio.wait_for(app.serve(), 10) == 2
+
+
+async def test_a_heartbeat_that_cannot_be_written_is_an_issue_and_the_next_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astrolens.platform.runtime.service.HEARTBEAT_S", SOON_S)
+    store = FlakyHeartbeats(tmp_path / "records.sqlite")
+    app = ServiceApp(settings(tmp_path), service="analyzer", with_bus=False, records=store)
+    async with app.running():
+        await until(lambda: store.beats >= 2)
+        assert app.condition.detail == "the heartbeat cannot be written: locked"
+        store.failure = None
+        await until(lambda: app.condition.detail is None)
 
 
 async def test_of_two_processes_one_does_what_is_leased(tmp_path: Path, passes: Passes) -> None:

@@ -97,7 +97,7 @@ async def test_a_task_that_dies_stops_the_service(tmp_path: Path, capsys: pytest
     app.spawn("scheduler", dies)
     assert await app.serve() == 1
     sentence = capsys.readouterr().err.splitlines()[-1]
-    assert sentence == "astrolens: analyzer: the task 'scheduler' died: ZeroDivisionError: division by zero"
+    assert sentence == "astrolens: analyzer: the task 'scheduler' failed: ZeroDivisionError: division by zero"
 
 
 async def test_a_task_that_ends_by_itself_is_no_failure(tmp_path: Path) -> None:
@@ -193,9 +193,9 @@ async def test_a_step_that_hangs_or_fails_does_not_keep_the_others_from_closing(
     async def fails() -> None:
         raise OSError("broken")
 
-    shutdown.then("store", closes)
-    shutdown.then("hangs", hangs)
-    shutdown.then("fails", fails)
+    shutdown.register("store", closes)
+    shutdown.register("hangs", hangs)
+    shutdown.register("fails", fails)
     with structlog.testing.capture_logs() as lines:
         await asyncio.wait_for(shutdown.run(), 3)
     assert done == ["store"]
@@ -203,7 +203,7 @@ async def test_a_step_that_hangs_or_fails_does_not_keep_the_others_from_closing(
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):
             thread.join(1)
-            assert not thread.is_alive(), "the last resort must not strike after a shutdown that went well"
+            assert not thread.is_alive(), "a shutdown in time must not be followed by a forced exit"
 
 
 async def test_graceful_tasks_end_by_themselves_and_others_are_cancelled() -> None:
@@ -266,7 +266,7 @@ def test_the_end_of_the_parents_pipe_ends_the_child(monkeypatch: pytest.MonkeyPa
     killed: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
     reading, writing = os.pipe()
-    watching = threading.Thread(target=parent.end_with, args=(reading,))
+    watching = threading.Thread(target=parent.stop_at_end_of_pipe, args=(reading,))
     watching.start()
     os.write(writing, b"still here")
     assert killed == []
