@@ -42,9 +42,9 @@ LOCAL = Identity("local", "local")
 class Credentials:
     """Checks tokens and sessions; `start` before use.
 
-    A session is signed JSON: the user, the time of its end (so that a fresh one holds at consoles whose clocks differ by
-    seconds), and a signature of the user's secret, so that it ends with that secret. The secret is the account's
-    password hash or the token.
+    A session is signed JSON: the user, the time of its end, and a signature of the user's secret, so that it ends with
+    that secret, which is the account's password hash or the token. The end is in it, not the age of the signature,
+    which a console whose clock is a second behind would take for one from the future.
     """
 
     def __init__(self, *, records: RecordStore, token: str | None, clock: Callable[[], float] = time.time) -> None:
