@@ -110,7 +110,7 @@ def _labels(identity: ModelIdentity) -> dict[str, str]:
 
 
 def _strip(scorer: Scorer, detector: str, survey: str) -> Strip:
-    scores = scorer.strip(detector, survey)
+    scores = scorer.score_quantiles(detector, survey)
     last = len(scores) - 1
     return Strip(detector, tuple(index / last for index in range(len(scores))), tuple(scores))
 

@@ -1,17 +1,16 @@
-"""The model bundle: a folder with a backbone, its detectors, their calibration, and a manifest that signs them all.
+"""The model bundle: a folder with a backbone, its detectors, their calibration, and a manifest with their digests.
 
 ```
-manifest.json     what everything is, and the SHA-256 and size of every other file
+manifest.json     description of the bundle; SHA-256 and size of every other file
 model.onnx        pixels [n, channels, size, size] uint8 -> logits [n, classes], embedding [n, d]
-detectors.npz     fitted arrays of the detectors, named `<detector>.<array>`
+detectors.npz     fitted arrays of the detectors, named `<detector>.<array>`, see `astrolens.science.detectors`
 calibration.npz   sorted scores of held-out ordinary images, see `astrolens.science.calibration`
 index.npz         coarse centroids of the embedding space, for the similarity index
-model_card.md     what it was made of, for people
+model_card.md     data, method, figures and limits, for people
 ```
-Every byte is compared with the manifest before any of it is parsed; nothing is ever unpickled.
+Each file is compared with its digest before it is parsed. Arrays are read without pickle.
 """
 
-import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from astrolens.contracts.base import Contract, Slug, UtcTime
+from astrolens.contracts.ids import content_digest
 from astrolens.science.preprocessing import PreprocessingSpec, preprocessing_digest
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -38,17 +38,17 @@ REQUIRED: Final = (MODEL, DETECTORS, CALIBRATION, INDEX, CARD)
 
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILE_BYTES = 1 << 30
-"""A ViT-B/16 in fp32 takes 350 MB; whatever is far above it is no bundle of ours."""
+"""A ViT-B/16 in fp32 takes 350 MB."""
 
 _FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*\.[a-z0-9]+$", max_length=64)]
 
 
 class BundleDamaged(Exception):
-    """A bundle that must not be used: something is missing, changed, or does not fit together.
+    """The bundle must not be used: a file is missing, changed or malformed, or its parts are inconsistent.
 
     Attributes:
         path: The file or folder at fault.
-        reason: What is wrong with it, in a few words.
+        reason: A clause that says what is wrong.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -58,38 +58,42 @@ class BundleDamaged(Exception):
 
 
 class FileEntry(Contract):
-    """What a file of the bundle must be."""
+    """Digest and size of one file."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(ge=0, le=_MAX_FILE_BYTES, description="Bytes.")
 
 
 class DetectorEntry(Contract):
-    """One detector: which formula, with which constants. Its fitted arrays lie in `detectors.npz`."""
+    """One detector: a formula and its constants. The fitted arrays are in `detectors.npz`."""
 
     name: Slug = Field(description="Key in analyses and calibration.")
-    kind: Slug = Field(description="Formula, a key of `astrolens.science.detectors.KINDS`.")
+    kind: Slug = Field(description="Formula, a key of `astrolens.science.detectors.DETECTOR_KINDS`.")
     title: str = Field(description="For people.")
     parameters: dict[str, float] = Field(default_factory=dict)
 
 
 class Combination(Contract):
-    """How p-values of several detectors become one."""
+    """How the p-values of the detectors are combined into one."""
 
     method: Literal["fisher"] = "fisher"
-    detectors: tuple[Slug, ...] = Field(min_length=1, description="Those that count; others are only reported.")
-    tail_share: float = Field(default=0.02, gt=0.0, lt=0.5, description="Share of scores that fits the tail.")
+    detectors: tuple[Slug, ...] = Field(
+        min_length=1, description="Detectors that are combined; others are only reported."
+    )
+    tail_share: float = Field(
+        default=0.02, gt=0.0, lt=0.5, description="Share of the largest scores that the tail is fitted to."
+    )
 
 
 class SurveyEntry(Contract):
-    """How many held-out ordinary images calibrate a survey."""
+    """Numbers of held-out ordinary images that calibrate a survey."""
 
-    detector_images: int = Field(ge=1, description="For the detectors, one by one.")
+    detector_images: int = Field(ge=1, description="For each detector.")
     combined_images: int = Field(ge=1, description="For their combination.")
 
 
 class ModelEntry(Contract):
-    """The face of the ONNX graph."""
+    """Input, outputs and size of the ONNX graph."""
 
     architecture: str
     input: str = "pixels"
@@ -100,19 +104,21 @@ class ModelEntry(Contract):
 
 
 class Training(Contract):
-    """Where the bundle comes from."""
+    """How the backbone was trained."""
 
     code_version: str
     seed: int
-    draws: int = Field(ge=0, description="Augmented pictures seen.")
+    draws: int = Field(ge=0, description="Augmented images used.")
     minutes: float
-    by_clock: bool = Field(default=False, description="The time ran out first, so the seed alone repeats nothing.")
-    images: dict[str, dict[str, int]] = Field(description="Images a split and survey.")
-    data_digest: str = Field(description="SHA-256 of the label table that named them.")
+    by_clock: bool = Field(
+        default=False, description="A time limit ended it, so that the seed alone does not reproduce it."
+    )
+    images: dict[str, dict[str, int]] = Field(description="Number of images by split and survey.")
+    data_digest: str = Field(description="SHA-256 of the label table.")
 
 
 class Manifest(Contract):
-    """The signed table of contents."""
+    """The content of `manifest.json`."""
 
     format: Literal[1] = 1
     name: Slug
@@ -131,15 +137,15 @@ class Manifest(Contract):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose every byte was checked against its manifest.
+    """A bundle whose files agree with its manifest.
 
     Attributes:
         path: The folder it was read from.
-        manifest: What it says of itself.
-        digest: `model_digest`: SHA-256 of the bytes of `manifest.json`, which names the digest of every file.
-        model: The ONNX graph, the very bytes that were checked.
+        manifest: The parsed manifest.
+        digest: `model_digest`: SHA-256 of `manifest.json`, which has the digests of the other files.
+        model: The serialized ONNX graph.
         detectors: Fitted arrays, `<detector>.<array>`.
-        calibration: Sorted calibration scores.
+        calibration: Sorted scores, see `astrolens.science.calibration`.
         index: `centroids` [k, d], unit length.
         card: The model card, Markdown.
     """
@@ -155,21 +161,21 @@ class Bundle:
 
     @classmethod
     def load(cls, path: Path | str, *, expected_digest: str | None = None) -> Self:
-        """Read a bundle and check all of it.
+        """Read and check a bundle.
 
         Args:
             path: Its folder.
-            expected_digest: The `model_digest` it must have, where the caller knows one.
+            expected_digest: The `model_digest` that it must have, if known.
 
         Raises:
-            BundleDamaged: Anything is missing, superfluous, oversized, changed or malformed.
+            BundleDamaged: A file is missing, unlisted, too large, changed or malformed.
         """
         folder = Path(path)
         manifest, digest = _read_manifest(folder)
         if expected_digest is not None and digest != expected_digest:
             raise BundleDamaged(folder / MANIFEST, f"its digest is {digest}, not {expected_digest} as was asked for")
         contents = _read_files(folder, manifest)
-        index = _arrays(folder / INDEX, contents[INDEX])
+        index = _load_arrays(folder / INDEX, contents[INDEX])
         centroids = index.get("centroids")
         if centroids is None or centroids.ndim != 2 or centroids.shape[1] != manifest.model.embedding_dim:
             raise BundleDamaged(folder / INDEX, f"it has no centroids of {manifest.model.embedding_dim} dimensions")
@@ -178,15 +184,15 @@ class Bundle:
             manifest=manifest,
             digest=digest,
             model=contents[MODEL],
-            detectors=_arrays(folder / DETECTORS, contents[DETECTORS]),
-            calibration=_arrays(folder / CALIBRATION, contents[CALIBRATION]),
+            detectors=_load_arrays(folder / DETECTORS, contents[DETECTORS]),
+            calibration=_load_arrays(folder / CALIBRATION, contents[CALIBRATION]),
             index=index,
             card=contents[CARD].decode("utf-8", errors="replace"),
         )
 
     @property
     def preprocessing(self) -> PreprocessingSpec:
-        """How a cutout becomes the backbone's input."""
+        """The preprocessing of the backbone's input."""
         return self.manifest.preprocessing
 
     @property
@@ -196,45 +202,47 @@ class Bundle:
 
     @property
     def centroids(self) -> NDArray[np.float32]:
-        """[k, d] unit-length coarse centroids of the embedding space, for an inverted-file index."""
+        """Coarse centroids of the embedding space, [k, d], unit length, for an inverted-file index."""
         return np.asarray(self.index["centroids"], dtype=np.float32)
 
 
 def file_entry(data: bytes) -> FileEntry:
-    """The manifest's line about a file."""
-    return FileEntry(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+    """Digest and size of a file's content."""
+    return FileEntry(sha256=content_digest(data), size=len(data))
 
 
 def write_bundle(folder: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> str:
-    """Write a bundle, its manifest last, so that a half-written one is never valid.
+    """Write a bundle. The manifest is written last, so that an incomplete bundle is never valid.
 
     Args:
-        folder: Made where absent; files of an older bundle in it are removed.
-        manifest: Everything but `files`, which is filled in here.
-        contents: All files but the manifest, by name.
+        folder: Created if missing; files in it are removed.
+        manifest: Its `files` are computed here.
+        contents: Content of the other files, by name.
 
     Returns:
         The `model_digest`.
     """
-    signed = manifest.model_copy(update={"files": {name: file_entry(data) for name, data in sorted(contents.items())}})
+    complete = manifest.model_copy(
+        update={"files": {name: file_entry(data) for name, data in sorted(contents.items())}}
+    )
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.iterdir():
         stale.unlink()
     for name, data in contents.items():
         (folder / name).write_bytes(data)
-    text = (signed.model_dump_json(indent=2) + "\n").encode()
+    text = (complete.model_dump_json(indent=2) + "\n").encode()
     (folder / MANIFEST).write_bytes(text)
-    return hashlib.sha256(text).hexdigest()
+    return content_digest(text)
 
 
 def arrays_to_bytes(arrays: Arrays) -> bytes:
-    """Arrays as the bytes of an uncompressed `.npz`; equal arrays give equal bytes."""
+    """Serialize arrays as an uncompressed `.npz`; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(arrays):
             content = io.BytesIO()
             np.lib.format.write_array(content, np.ascontiguousarray(arrays[name]), allow_pickle=False)
-            # np.savez writes the present time into the archive, which would change the bundle's digest.
+            # np.savez writes the current time into the archive, which would change the bundle's digest.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0)), content.getvalue())
     return buffer.getvalue()
 
@@ -252,13 +260,13 @@ def _read_manifest(folder: Path) -> tuple[Manifest, str]:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise BundleDamaged(path, f"the manifest is not valid at {where}: {first['msg']}") from error
-    return manifest, hashlib.sha256(data).hexdigest()
+    return manifest, content_digest(data)
 
 
 def _read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
-    unsigned = [name for name in REQUIRED if name not in manifest.files]
-    if unsigned:
-        raise BundleDamaged(folder / MANIFEST, f"the manifest does not name {unsigned[0]}")
+    unlisted = [name for name in REQUIRED if name not in manifest.files]
+    if unlisted:
+        raise BundleDamaged(folder / MANIFEST, f"the manifest does not name {unlisted[0]}")
     for entry in sorted(folder.iterdir()):
         if entry.name != MANIFEST and entry.name not in manifest.files:
             raise BundleDamaged(entry, "the manifest does not know this file")
@@ -278,7 +286,7 @@ def _read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    """At most `limit` bytes of a file, whatever it claims to hold."""
+    """Read a file of at most `limit` bytes, whatever size its directory entry gives."""
     try:
         with path.open("rb") as stream:
             data = stream.read(limit + 1)
@@ -289,8 +297,8 @@ def _read(path: Path, limit: int) -> bytes:
     return data
 
 
-def _arrays(path: Path, data: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of an `.npz`, never unpickled, in all no larger than a file may be."""
+def _load_arrays(path: Path, data: bytes) -> dict[str, NDArray[Any]]:
+    """Load the arrays of an `.npz` without pickle, together at most `_MAX_FILE_BYTES`."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MAX_FILE_BYTES:

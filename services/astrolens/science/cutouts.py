@@ -1,4 +1,4 @@
-"""The canonical cutout: what model, console and alerts see of an image, made once from what a stranger sent."""
+"""The canonical cutout: the bounded 8-bit RGB picture of an image that model, console and alerts read."""
 
 import io
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from astrolens.science.content_checks import check_content
 from astrolens.science.decoding import decode
 from astrolens.science.phash import perceptual_hash
 from astrolens.science.rejection import DecodeLimits, ImageRejected
-from astrolens.science.screening import screen
 
 __all__ = ["Cutout", "DecodeLimits", "ImageRejected", "decode_cutout", "encode_jpeg", "make_cutout"]
 
-_QUALITY = 95
-"""JPEG quality, without chroma subsampling: colour edges are what the detectors look at."""
+_JPEG_QUALITY = 95
+"""Without chroma subsampling: the detectors are sensitive to colour edges."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
-    """An 8-bit RGB picture of bounded size, and where it came from.
+    """An 8-bit RGB picture of bounded size, with facts about its original.
 
     Attributes:
         jpeg: The picture.
@@ -46,17 +46,21 @@ class Cutout:
 
 
 def make_cutout(data: bytes, limits: DecodeLimits | None = None) -> Cutout:
-    """Decode what came and make its cutout; smaller pictures keep their pixels.
+    """Decode an image file and make its cutout. Pictures within `cutout_side` keep their size.
 
-    Strangers' bytes belong into the ingestor's sandbox; call this directly on trusted data only.
+    Decode untrusted files in the ingestor's sandbox; call this directly on trusted ones only.
+
+    Args:
+        data: The file.
+        limits: Bounds on its size.
 
     Raises:
-        ImageRejected: With a code and a sentence, for everything that cannot become a cutout.
+        ImageRejected: The file cannot become a cutout; its code says why.
     """
     limits = limits or DecodeLimits()
     decoded = decode(data, limits)
     picture = decoded.picture
-    screen(picture)
+    check_content(picture)
     side = limits.cutout_side
     if max(picture.size) > side:
         # Hamming: sharper than linear, and unlike cubic filters without dark rings around stars.
@@ -76,15 +80,15 @@ def make_cutout(data: bytes, limits: DecodeLimits | None = None) -> Cutout:
 
 
 def encode_jpeg(picture: Image.Image | NDArray[np.uint8]) -> bytes:
-    """An RGB picture, [H, W, 3] uint8, as the cutouts' JPEG."""
+    """Encode an RGB picture ([H, W, 3] uint8) as the JPEG of a cutout."""
     if not isinstance(picture, Image.Image):
         picture = Image.fromarray(picture)
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
+    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
 
 
 def decode_cutout(jpeg: bytes) -> NDArray[np.uint8]:
-    """The pixels of a cutout, [H, W, 3] uint8. For our own cutouts only, never for originals."""
+    """Decode a cutout to [H, W, 3] uint8. For cutouts of our own only, never for originals, which are untrusted."""
     with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
         return np.asarray(picture.convert("RGB"))

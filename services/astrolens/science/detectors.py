@@ -1,11 +1,11 @@
-"""Out-of-distribution detectors: pure functions of what the backbone says of one image.
+"""Out-of-distribution detectors: pure functions of the backbone's outputs.
 
-A larger score is stranger. A detector is a formula (`KINDS`), constants (the manifest) and fitted arrays
-(`detectors.npz`); a new one is a new entry of `KINDS`, and old bundles stay readable.
+A larger score is stranger. A detector consists of a formula (`DETECTOR_KINDS`), constants (the manifest) and fitted
+arrays (`detectors.npz`). To add one, add a function and its entry in `DETECTOR_KINDS`; old bundles stay readable.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -18,35 +18,32 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Features:
-    """What one forward pass gives, for n images.
+    """Outputs of the backbone for n images.
 
     Attributes:
         logits: [n, classes].
-        embedding: [n, d], CLS token and mean patch token side by side.
-        taps: Further named outputs of the graph, [n, ...].
+        embedding: [n, d], class token and mean patch token, concatenated.
     """
 
     logits: Floats
     embedding: Floats
-    taps: Mapping[str, Floats] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, logits: NDArray[Any], embedding: NDArray[Any], taps: Arrays | None = None) -> "Features":
-        """Features in float64, in which every score is computed."""
+    def of(cls, logits: NDArray[Any], embedding: NDArray[Any]) -> "Features":
+        """Convert outputs to float64, in which all scores are computed."""
         return cls(
             logits=np.asarray(logits, dtype=np.float64),
             embedding=np.asarray(embedding, dtype=np.float64),
-            taps={name: np.asarray(value, dtype=np.float64) for name, value in (taps or {}).items()},
         )
 
 
 @dataclass(frozen=True)
 class DetectorKind:
-    """A formula.
+    """A detector's formula.
 
     Attributes:
-        score: Features, fitted arrays and constants to [n] scores.
-        arrays: Names of the fitted arrays that it needs.
+        score: Computes scores [n] from features, fitted arrays and constants.
+        arrays: Names of the fitted arrays.
     """
 
     score: Callable[[Features, Arrays, Mapping[str, float]], Floats]
@@ -54,7 +51,7 @@ class DetectorKind:
 
 
 def softmax(logits: Floats) -> Floats:
-    """Class probabilities [n, classes]."""
+    """Class probabilities [n, classes] from logits [n, classes]."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float64)
 
@@ -63,6 +60,11 @@ def logsumexp(values: Floats) -> Floats:
     """`ln Σ exp` over the last axis, without overflow."""
     peak = values.max(axis=-1)
     return np.asarray(peak + np.log(np.exp(values - peak[..., None]).sum(axis=-1)), dtype=np.float64)
+
+
+def unit_rows(vectors: Floats) -> Floats:
+    """Rows [n, d] scaled to unit length."""
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float64)
 
 
 def msp(features: Features, _arrays: Arrays, _parameters: Mapping[str, float]) -> Floats:
@@ -97,16 +99,16 @@ def rmds(features: Features, arrays: Arrays, _parameters: Mapping[str, float]) -
 
     Arrays: those of `mahalanobis`, and `mean_0` [d], `whitener_0` [d, d] of all classes together.
     """
-    unit = features.embedding / np.linalg.norm(features.embedding, axis=1, keepdims=True)
+    unit = unit_rows(features.embedding)
     own = _distances(unit, arrays["means"], arrays["whitener"]).min(axis=1)
     return np.asarray(own - _distances(unit, arrays["mean_0"][None], arrays["whitener_0"])[:, 0], dtype=np.float64)
 
 
 def residual(features: Features, arrays: Arrays, _parameters: Mapping[str, float]) -> Floats:
-    """`‖Rᵀ(z − μ₀)‖²`: what the embedding holds outside the directions that ordinary images use, whitened.
+    """`‖Rᵀ(z − μ₀)‖²`: squared length of the embedding in the subspace of least variance, whitened.
 
-    The first term of ViM [Wang et al. 2022], kept apart from the energy. Arrays: `mean_0` [d], and `whitener_0`
-    [k, d], the k directions of least variance, each over its standard deviation.
+    The residual term of ViM [Wang et al. 2022], without its energy term. Arrays: `mean_0` [d], and `whitener_0`
+    [k, d], the k directions of least variance, each divided by its standard deviation.
     """
     distances = _distances(features.embedding, arrays["mean_0"][None], arrays["whitener_0"])
     return np.asarray(distances[:, 0], dtype=np.float64)
@@ -114,13 +116,13 @@ def residual(features: Features, arrays: Arrays, _parameters: Mapping[str, float
 
 def _distances(z: Floats, means: NDArray[Any], whitener: NDArray[Any]) -> Floats:
     """Squared Mahalanobis distances [n, classes]."""
-    # einsum keeps the order of summation of a row free of the number of rows; a BLAS product does not promise that.
+    # einsum sums a row in the same order whatever the number of rows; a BLAS product does not guarantee that.
     white = np.einsum("nd,kd->nk", z, whitener, optimize=False)
     white_means = np.einsum("cd,kd->ck", means, whitener, optimize=False)
     return np.stack([np.square(white - mean).sum(axis=1) for mean in white_means], axis=1)
 
 
-KINDS: Final[Mapping[str, DetectorKind]] = {
+DETECTOR_KINDS: Final[Mapping[str, DetectorKind]] = {
     "msp": DetectorKind(msp),
     "energy": DetectorKind(energy),
     "gen": DetectorKind(gen),
@@ -128,7 +130,7 @@ KINDS: Final[Mapping[str, DetectorKind]] = {
     "residual": DetectorKind(residual, arrays=("mean_0", "whitener_0")),
     "rmds": DetectorKind(rmds, arrays=("means", "whitener", "mean_0", "whitener_0")),
 }
-"""Every formula that a bundle may name."""
+"""Every formula, by the `kind` of a bundle's detector."""
 
 
 @dataclass(frozen=True)
@@ -140,15 +142,15 @@ class Detector:
     arrays: Arrays
 
     def score(self, features: Features) -> Floats:
-        """[n] scores; row i depends on row i of the features alone."""
+        """Scores [n]; each depends on its own row of the features only."""
         return self.kind.score(features, self.arrays, self.entry.parameters)
 
 
-def fitted(entry: DetectorEntry, arrays: Arrays) -> Detector:
-    """A detector from the manifest's entry and the bundle's arrays.
+def load_detector(entry: DetectorEntry, arrays: Arrays) -> Detector:
+    """Build a detector from its entry in the manifest and the arrays of the bundle.
 
     Raises:
         KeyError: The formula is unknown, or one of its arrays is missing.
     """
-    kind = KINDS[entry.kind]
+    kind = DETECTOR_KINDS[entry.kind]
     return Detector(entry=entry, kind=kind, arrays={name: arrays[f"{entry.name}.{name}"] for name in kind.arrays})

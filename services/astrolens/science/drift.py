@@ -1,7 +1,7 @@
-"""Drift without labels: how far the p-values of the recent stream are from uniform.
+"""Drift detection without labels: the distance of recent p-values from the uniform distribution.
 
-A calibrated p-value of an ordinary image is uniform. When seeing, stretch or an instrument changes, the p-values of
-ordinary images crowd together, long before anybody has looked at an alert.
+Calibrated p-values of ordinary images are uniform. When seeing, stretch or an instrument changes, they concentrate,
+which shows before a person has reviewed any alert.
 """
 
 from collections import deque
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW: Final = 500
-"""Images: at 1 % significance a distance of 0.073 is seen, and a night's change within minutes."""
+"""Images: a distance of 0.073 is significant at 1 %, and a change shows within minutes."""
 
 
 def distance_from_uniform(p_values: NDArray[np.float64]) -> float:
-    """The Kolmogorov-Smirnov distance between p-values [n] and the uniform distribution: 0 is none, 1 the largest."""
+    """The Kolmogorov-Smirnov distance, 0 to 1, between p-values [n] and the uniform distribution."""
     ordered = np.sort(p_values)
     n = len(ordered)
     above = float((np.arange(1, n + 1) / n - ordered).max())
@@ -36,14 +36,14 @@ class Drift:
 
 
 class DriftMonitor:
-    """Remembers the last p-values of every calibration and detector; memory and time are bounded by the window."""
+    """Holds the last p-values of each calibration and detector; memory and time are bounded by the window."""
 
     def __init__(self, window: int = WINDOW) -> None:
         self._window = window
         self._recent: dict[str, dict[str, deque[float]]] = {}
 
     def add(self, calibration: str, p_values: Mapping[str, float]) -> None:
-        """Take in one image's p-values, by detector."""
+        """Add the p-values of one image, by detector."""
         detectors = self._recent.get(calibration)
         if detectors is None:
             detectors = self._recent[calibration] = {}
@@ -54,11 +54,11 @@ class DriftMonitor:
             recent.append(p_value)
 
     def clear(self) -> None:
-        """Forget everything: another model's p-values say nothing of this one's."""
+        """Remove all p-values. Call this when the model changes: p-values of two models are not comparable."""
         self._recent.clear()
 
     def measure(self) -> Iterator[Drift]:
-        """The drift of everything that was taken in."""
+        """The drift of each calibration and detector with p-values."""
         for calibration, detectors in self._recent.items():
             for name, recent in detectors.items():
                 values = np.fromiter(recent, dtype=np.float64, count=len(recent))

@@ -1,8 +1,8 @@
-"""A 64-bit perceptual hash: pictures that look alike differ in few bits.
+"""A 64-bit perceptual hash: hashes of similar pictures differ in few bits.
 
 The DCT hash of Zauner (2010): 32 x 32 grey pixels, the 8 x 8 lowest frequencies, one bit each against their median.
-Taken of the logarithm of the brightness: on a linear scale the one round galaxy in the middle decides every bit, and
-many pairs of different galaxies are alike; on a logarithmic one the faint field around it counts as much.
+It is taken of the logarithm of the brightness. On a linear scale the galaxy in the centre determines every bit, and
+many pairs of different galaxies collide; on a logarithmic scale the faint field around it has equal weight.
 """
 
 import numpy as np
@@ -10,25 +10,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _SIDE = 32
-_KEPT = 8
+_FREQUENCIES = 8
 _SOFTENING = 8.0
-"""Grey levels added before the logarithm: above the noise of a sky, so that a second compression flips few bits."""
+"""Grey levels added before the logarithm: above the noise of a sky, so that recompression flips few bits."""
 
 
-def _cosines() -> NDArray[np.float32]:
-    """The lowest rows of the orthonormal DCT-II matrix, [8, 32]; the mean's own row is left out."""
-    k = np.arange(1, _KEPT + 1)[:, None]
+def _dct_rows() -> NDArray[np.float32]:
+    """Rows 1 to 8 of the orthonormal DCT-II matrix, [8, 32]; row 0, the mean, is left out."""
+    k = np.arange(1, _FREQUENCIES + 1)[:, None]
     n = np.arange(_SIDE)[None, :]
     basis: NDArray[np.float64] = np.sqrt(2.0 / _SIDE) * np.cos(np.pi * k * (2 * n + 1) / (2 * _SIDE))
     return basis.astype(np.float32)
 
 
-_BASIS = _cosines()
+_BASIS = _dct_rows()
 
 
 def perceptual_hash(picture: Image.Image) -> str:
     """The hash of an RGB or grey picture, as 16 hexadecimal digits."""
-    # Means in floating point: rounded to whole grey levels, an empty sky would be nothing but steps.
+    # Averaged in floating point: an empty sky rounded to whole grey levels would be quantisation steps only.
     grey = picture.convert("L").convert("F").resize((_SIDE, _SIDE), Image.Resampling.BOX)
     pixels = np.asarray(grey, dtype=np.float32)
     pixels = np.log(pixels - pixels.min() + _SOFTENING)
@@ -38,5 +38,5 @@ def perceptual_hash(picture: Image.Image) -> str:
 
 
 def hamming_distance(first: str, second: str) -> int:
-    """In how many of their 64 bits two hashes differ."""
+    """Number of bits, of 64, in which two hashes differ."""
     return (int(first, 16) ^ int(second, 16)).bit_count()

@@ -1,10 +1,9 @@
-"""From a cutout to what the backbone eats: the one implementation that trainer and model server share.
+"""Preprocess a cutout to the input of a backbone; trainer and model server both use this implementation.
 
-Each view is a square of the cutout, resized with an antialiasing filter by Pillow; the views are stacked as channels.
-Pixels stay 8-bit integers here: the backbone's graph normalises them, so that nothing can differ between the two users.
+A view is a centred square of the cutout, resized with an antialiasing filter; the views are stacked as channels.
+Pixels stay 8-bit integers: the backbone's graph normalises them, so that training and serving cannot differ in it.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -15,6 +14,7 @@ from PIL import Image
 from pydantic import Field
 
 from astrolens.contracts.base import Contract
+from astrolens.contracts.ids import content_digest
 
 Pixels = NDArray[np.uint8]
 
@@ -24,7 +24,7 @@ _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 
 
 class PreprocessingSpec(Contract):
-    """How a cutout becomes the input of one backbone."""
+    """The preprocessing of one backbone. Its digest is part of the provenance of every analysis."""
 
     size: int = Field(default=64, ge=8, le=512, description="Side of a view, pixels.")
     views: tuple[ViewFraction, ...] = Field(
@@ -37,63 +37,63 @@ class PreprocessingSpec(Contract):
 
     @property
     def channels(self) -> int:
-        """Three colours a view."""
+        """Number of input channels: three colours for each view."""
         return 3 * len(self.views)
 
 
 def preprocessing_digest(spec: PreprocessingSpec) -> str:
-    """SHA-256 of the canonical JSON of `spec`: part of the provenance of every analysis."""
+    """SHA-256 of the canonical JSON of `spec`, 64 hexadecimal digits."""
     canonical = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return content_digest(canonical.encode())
 
 
 def preprocess(cutout: Pixels, spec: PreprocessingSpec) -> Pixels:
-    """One cutout as the backbone's input.
+    """Preprocess one cutout.
 
     Args:
         cutout: [height, width, 3], 8-bit RGB.
-        spec: Views, their size and the filter.
+        spec: Views, their size, and the resampling filter.
 
     Returns:
-        [channels, size, size], 8-bit, view after view, red, green, blue within a view.
+        [channels, size, size] uint8: view after view, each in the order red, green, blue.
 
     Raises:
-        ValueError: The array is no 8-bit RGB picture.
+        ValueError: The array is not an 8-bit RGB picture.
     """
     if cutout.dtype != np.uint8 or cutout.ndim != 3 or cutout.shape[2] != 3 or 0 in cutout.shape:
         raise ValueError(f"a cutout is 8-bit [height, width, 3], not {cutout.dtype} {list(cutout.shape)}")
-    frame = Image.fromarray(squared(cutout))
-    views = [np.asarray(view_of(frame, fraction, spec.size, spec)) for fraction in spec.views]
+    frame = Image.fromarray(pad_to_square(cutout))
+    views = [np.asarray(crop_view(frame, fraction, spec.size, spec)) for fraction in spec.views]
     return np.ascontiguousarray(np.concatenate(views, axis=2).transpose(2, 0, 1))
 
 
 def preprocess_many(cutouts: Sequence[Pixels], spec: PreprocessingSpec) -> Pixels:
-    """Several cutouts as one batch [n, channels, size, size]; every row is what `preprocess` gives alone."""
+    """Preprocess several cutouts to one batch [n, channels, size, size]; each row equals the result of `preprocess`."""
     batch = np.empty((len(cutouts), spec.channels, spec.size, spec.size), dtype=np.uint8)
     for row, cutout in zip(batch, cutouts, strict=True):
         row[...] = preprocess(cutout, spec)
     return batch
 
 
-def view_of(frame: Image.Image, fraction: float, size: int, spec: PreprocessingSpec) -> Image.Image:
-    """The centred square of `fraction` of a square frame, resized to `size` pixels."""
+def crop_view(frame: Image.Image, fraction: float, size: int, spec: PreprocessingSpec) -> Image.Image:
+    """Cut the centred square of `fraction` of a square frame's side and resize it to `size` pixels."""
     margin = frame.width * (1.0 - fraction) / 2.0
     box = (margin, margin, frame.width - margin, frame.height - margin)
     return frame.resize((size, size), _FILTERS[spec.resample], box=box)
 
 
-def squared(cutout: Pixels) -> Pixels:
-    """The frame, padded to a square by the median colour of its border.
+def pad_to_square(cutout: Pixels) -> Pixels:
+    """Pad [height, width, 3] to a square with the median colour of its border.
 
-    Cutting it to a square would hide what lies at its ends; squeezing it would make every galaxy look edge-on.
+    Cropping would lose what is near the short edges; rescaling would make every galaxy look edge-on.
     """
     height, width, _ = cutout.shape
     if height == width:
         return np.ascontiguousarray(cutout)
     border = np.concatenate((cutout[0], cutout[-1], cutout[:, 0], cutout[:, -1]))
     side = max(height, width)
-    squared = np.empty((side, side, 3), dtype=np.uint8)
-    squared[...] = np.median(border, axis=0).astype(np.uint8)
+    square = np.empty((side, side, 3), dtype=np.uint8)
+    square[...] = np.median(border, axis=0).astype(np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
-    squared[top : top + height, left : left + width] = cutout
-    return squared
+    square[top : top + height, left : left + width] = cutout
+    return square

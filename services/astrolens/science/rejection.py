@@ -1,14 +1,14 @@
-"""Why an image is refused, and the limits that refuse it."""
+"""`ImageRejected`, and the limits on the size of an image."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 
 class ImageRejected(Exception):
-    """These bytes will never become a cutout.
+    """The file cannot become a cutout; trying again gives the same result.
 
     Attributes:
-        code: A slug for counting, such as `truncated`.
+        code: A slug for statistics, such as `truncated`.
         detail: One sentence for people.
     """
 
@@ -20,40 +20,40 @@ class ImageRejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """Bounds that hold before any pixel is touched."""
+    """Limits that are checked before pixels are decoded."""
 
     max_bytes: int = 64 * 2**20
-    """Bytes of the file as it came."""
+    """Bytes of the file as received."""
 
     max_pixels: int = 64_000_000
     """Width times height times planes: a Rubin detector has 16 million, so four of them still pass."""
 
     max_inflated_bytes: int = 512 * 2**20
-    """Bytes that a gzip may become: `max_pixels` of 64-bit values."""
+    """Bytes of a gzip file's content: `max_pixels` 64-bit values."""
 
     min_side: int = 16
-    """Pixels: below this no galaxy can be told from a star."""
+    """Pixels: in a smaller picture a galaxy cannot be distinguished from a star."""
 
     cutout_side: int = 256
     """Pixels of the cutout's longer side."""
 
     def to_json(self) -> dict[str, int]:
-        """The limits as JSON-ready numbers, for the sandbox's children."""
+        """The limits as JSON values, for the sandbox's child processes."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:
-        """The limits that `to_json` wrote."""
+        """The inverse of `to_json`."""
         return cls(**{name: int(value) for name, value in document.items()})
 
     def check_pixels(self, width: int, height: int, *, planes: int = 1, file_bytes: int) -> None:
-        """Refuse a picture by its header.
+        """Refuse a picture by the size in its header.
 
         Args:
             width: Pixels.
             height: Pixels.
-            planes: How many such planes the file decodes to.
-            file_bytes: What it all came from; a tiny file with a huge promise is called a bomb.
+            planes: Number of planes of this size in the file.
+            file_bytes: Size of the file as received; many pixels from few bytes are a decompression bomb.
 
         Raises:
             ImageRejected: `bomb`, `too-large`, `too-small`.
@@ -70,4 +70,4 @@ class DecodeLimits:
 
 
 _BOMB_PIXELS_PER_BYTE = 50
-"""No camera's picture is squeezed that far: a noiseless black sky in JPEG takes about one byte for 40 pixels."""
+"""No camera's picture compresses that far: a noiseless black sky in JPEG has about 40 pixels a byte."""

@@ -1,6 +1,5 @@
-"""From the backbone's outputs to verdicts: a pure function of the image, the bundle and the false-alarm budget."""
+"""Scores, p-values and verdicts: pure functions of the backbone's outputs, the bundle and the false-alarm budget."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,17 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astrolens.contracts.ids import content_digest
 from astrolens.contracts.verdicts import Verdict
 from astrolens.science.bundle import CALIBRATION, DETECTORS, Bundle, BundleDamaged
-from astrolens.science.calibration import COMBINED, POOLED, SurveyCalibration, calibrations
-from astrolens.science.detectors import Features, Floats, fitted, softmax
+from astrolens.science.calibration import COMBINED, POOLED, SurveyCalibration, load_calibrations
+from astrolens.science.detectors import Features, Floats, load_detector, softmax
 
 _NEAR_MISS_FACTOR = 3.0
 
 
 @dataclass(frozen=True)
 class DetectorScore:
-    """One detector's score of one image, and the share of ordinary images that score at least as high."""
+    """One detector's score of one image, and its p-value: the share of ordinary images that score at least as high."""
 
     score: float
     p_value: float
@@ -26,7 +26,16 @@ class DetectorScore:
 
 @dataclass(frozen=True)
 class ImageScores:
-    """All that a bundle says of one image."""
+    """The result of one image.
+
+    Attributes:
+        class_probabilities: By class; they sum to 1.
+        predicted_class: The most probable class.
+        detectors: By the detector's name.
+        p_value: Of the combined statistic.
+        verdict: Of the p-value and the budget.
+        calibration_survey: Survey whose calibration was used, or `pooled`.
+    """
 
     class_probabilities: dict[str, float]
     predicted_class: str
@@ -37,14 +46,14 @@ class ImageScores:
 
 
 class Scorer:
-    """Scores images against the calibration of their survey.
+    """Scores images with the calibration of their survey.
 
     Args:
-        bundle: A checked bundle.
-        false_alarms_per_1000: Ordinary images in a thousand that may be called anomalies.
+        bundle: The model bundle.
+        false_alarms_per_1000: Budget: ordinary images in 1,000 that may get the verdict `anomaly`.
 
     Raises:
-        BundleDamaged: The arrays of the bundle do not fit its manifest.
+        BundleDamaged: The arrays of the bundle are inconsistent with its manifest.
         ValueError: The budget is not between 0 and 1000.
     """
 
@@ -56,16 +65,16 @@ class Scorer:
         self._classes = manifest.classes
         self.alpha = false_alarms_per_1000 / 1000.0
         try:
-            self._detectors = {entry.name: fitted(entry, bundle.detectors) for entry in manifest.detectors}
+            self._detectors = {entry.name: load_detector(entry, bundle.detectors) for entry in manifest.detectors}
         except KeyError as error:
             raise BundleDamaged(
                 bundle.path / DETECTORS, f"there is no {error.args[0]} in it or in this version"
             ) from error
         try:
-            self._calibrations = calibrations(
+            self._calibrations = load_calibrations(
                 bundle.calibration,
                 detectors=tuple(self._detectors),
-                combining=manifest.combination.detectors,
+                combined_detectors=manifest.combination.detectors,
                 tail_share=manifest.combination.tail_share,
             )
             missing = ({*manifest.surveys, POOLED} - self._calibrations.keys()) or None
@@ -74,24 +83,27 @@ class Scorer:
         if missing:
             raise BundleDamaged(bundle.path / CALIBRATION, f"it has no scores of {min(missing)}")
         revision = f"{manifest.files[CALIBRATION].sha256}\x1f{self.alpha!r}"
-        self._calibration_id = hashlib.sha256(revision.encode()).hexdigest()[:16]
+        self._calibration_id = content_digest(revision.encode())[:16]
 
     @property
     def calibration_id(self) -> str:
-        """Names the calibration revision and the budget: with image and bundle it determines the verdict."""
+        """Id of calibration and budget; together with image and bundle it determines the verdict."""
         return self._calibration_id
 
     def calibration_survey(self, survey: str) -> str:
-        """The survey whose calibration serves `survey`: itself, or `pooled`."""
+        """The survey whose calibration is used for `survey`: itself, or `pooled`."""
         return survey if survey in self._calibrations else POOLED
 
     def score(self, logits: NDArray[Any], embeddings: NDArray[Any], surveys: Sequence[str]) -> list[ImageScores]:
-        """Score a batch; what is said of an image does not depend on its batch-mates.
+        """Score a batch. The result of an image does not depend on the others in the batch.
 
         Args:
             logits: [n, classes].
             embeddings: [n, d].
-            surveys: n survey names.
+            surveys: Survey names, n.
+
+        Raises:
+            ValueError: The shapes do not fit the bundle.
         """
         features = Features.of(logits, embeddings)
         names = [self.calibration_survey(survey) for survey in surveys]
@@ -120,22 +132,22 @@ class Scorer:
             return Verdict.ANOMALY
         return Verdict.NEAR_MISS if p_value <= _NEAR_MISS_FACTOR * self.alpha else Verdict.ORDINARY
 
-    def strip(self, detector: str, survey: str) -> list[float]:
-        """101 quantiles of a detector's scores on ordinary images of a survey (or `pooled`).
+    def score_quantiles(self, detector: str, survey: str) -> list[float]:
+        """101 evenly spaced quantiles of a detector's scores on ordinary images of a survey (or `pooled`).
 
         Args:
             detector: A detector's name, or `combined` for Fisher's statistic.
-            survey: Any survey; one without a calibration of its own gets the pooled one.
+            survey: Any survey; the pooled calibration is used for one without its own.
 
         Raises:
             KeyError: There is no such detector.
         """
         calibration = self._calibrations[self.calibration_survey(survey)]
-        tail = calibration.combined if detector == COMBINED else calibration.detectors[detector]
-        return [float(value) for value in tail.quantiles()]
+        scores = calibration.combined if detector == COMBINED else calibration.detectors[detector]
+        return [float(value) for value in scores.quantiles()]
 
     def describe(self) -> dict[str, Any]:
-        """The model and its calibration for people and programs; JSON-ready."""
+        """Facts about model and calibration, as JSON values."""
         manifest = self._bundle.manifest
         return {
             "name": manifest.name,
@@ -150,8 +162,8 @@ class Scorer:
             "detectors": [entry.model_dump(mode="json") for entry in manifest.detectors],
             "combination": manifest.combination.model_dump(mode="json"),
             "surveys": {
-                name: {"n": _size(self._calibrations[name]), **_counts(self._calibrations[name]), "alpha": self.alpha}
-                for name in sorted(self._calibrations)
+                name: {"n": len(calibration.combined.scores), **_image_counts(calibration), "alpha": self.alpha}
+                for name, calibration in sorted(self._calibrations.items())
             },
             "model": manifest.model.model_dump(mode="json"),
             "training": manifest.training.model_dump(mode="json"),
@@ -180,10 +192,6 @@ class Scorer:
         )
 
 
-def _size(calibration: SurveyCalibration) -> int:
-    return len(calibration.combined.scores)
-
-
-def _counts(calibration: SurveyCalibration) -> dict[str, int]:
+def _image_counts(calibration: SurveyCalibration) -> dict[str, int]:
     detector = next(iter(calibration.detectors.values()))
     return {"detector_images": len(detector.scores), "combined_images": len(calibration.combined.scores)}

@@ -1,4 +1,6 @@
-"""From measured values to 8-bit pictures, NaN-safe, never linear between minimum and maximum.
+"""Stretch measured values to 8-bit pictures; NaN marks pixels without a measurement.
+
+No stretch spans minimum to maximum, so that one hot pixel cannot turn the rest black.
 
 Colour after Lupton et al. (2004): one asinh curve of the mean intensity scales all bands alike, so that a bright core
 keeps its colour.
@@ -10,30 +12,30 @@ from numpy.typing import NDArray
 from astrolens.science.rejection import ImageRejected
 
 _SOFTENING = 3.0
-"""In sky noises: below it the curve is linear, above it logarithmic."""
+"""Standard deviations of the sky: the curve is linear below and logarithmic above."""
 
 _BLACK = -1.0
-"""In sky noises from the sky level: a little of the noise stays visible, as in survey pictures."""
+"""Standard deviations from the sky level: a little of the noise stays visible, as in survey pictures."""
 
 _WHITE_QUANTILE = 0.998
 _WHITE_AT_LEAST = 25.0
-"""In sky noises: an empty field must not have its noise stretched to white."""
+"""Standard deviations of the sky: the noise of an empty field must not be stretched to white."""
 
-_SAMPLE = 16_384
-"""Values that the statistics look at: they give the sky to 1 % of its noise, and are cheap at any size."""
+_SAMPLE_SIZE = 16_384
+"""Values that the statistics use: enough for the sky level to 1 % of its noise, at a bounded cost."""
 
 
 def asinh_rgb(planes: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
-    """Lupton's asinh picture of one or three planes.
+    """Apply the asinh stretch of Lupton et al. (2004), normalised by the sky of each plane.
 
     Args:
-        planes: [1, H, W] or [3, H, W], red first, any unit, NaN where nothing was measured.
+        planes: [1, H, W] or [3, H, W], red first, any unit, NaN where not measured.
 
     Returns:
-        The picture [H, W, 3], and the stretch in words.
+        The picture [H, W, 3] uint8, and a description of the stretch.
 
     Raises:
-        ImageRejected: `blank-field` where nothing was measured or all values are alike.
+        ImageRejected: `blank-field` where all values are NaN or equal.
     """
     scaled = np.empty_like(planes)
     for index, plane in enumerate(planes):
@@ -52,13 +54,16 @@ def asinh_rgb(planes: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
 
 
 def percentile_grey(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
-    """A 16-bit picture to 8 bits, linear between two percentiles.
+    """Stretch a 16-bit picture to 8 bits, linearly between two percentiles.
 
     Args:
-        values: [H, W] or [H, W, 3]: pictures that somebody already stretched, with more than 8 bits.
+        values: [H, W] or [H, W, 3], of a picture that was stretched before, with more than 8 bits.
+
+    Returns:
+        The picture, uint8 of the same shape, and a description of the stretch.
 
     Raises:
-        ImageRejected: `blank-field` where all values are alike.
+        ImageRejected: `blank-field` where all values are equal.
     """
     low, high = (float(q) for q in np.quantile(_sample(values), (0.005, 0.998)))
     if not high > low:
@@ -68,10 +73,16 @@ def percentile_grey(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str
 
 
 def sky_and_noise(plane: NDArray[np.float32]) -> tuple[float, float]:
-    """Sky level and noise of one plane, robust against its objects.
+    """Sky level and noise of one plane by the median and the median absolute deviation, clipped at 3 sigma.
+
+    Args:
+        plane: [H, W].
+
+    Returns:
+        Level and standard deviation, in the plane's unit.
 
     Raises:
-        ImageRejected: `blank-field`.
+        ImageRejected: `blank-field` where all values are NaN or equal.
     """
     values = _sample(plane)
     if values.size < 16:
@@ -85,7 +96,7 @@ def sky_and_noise(plane: NDArray[np.float32]) -> tuple[float, float]:
         sky = float(np.median(kept))
     noise = 1.4826 * float(np.median(np.abs(values - sky)))
     if noise <= 0.0:
-        # Noise-free data (a model, or integers of few levels): a thousandth of the range serves as its noise.
+        # Noise-free data (a model, or integers of few levels): a fraction of the range serves as the noise.
         noise = float(np.quantile(values, 0.998) - sky) / 100.0 or float(values.max() - values.min()) / 1000.0
     if not noise > 0.0:
         raise ImageRejected("blank-field", "All its values are the same.")
@@ -93,14 +104,14 @@ def sky_and_noise(plane: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def block_mean(planes: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
-    """Means over `factor` x `factor` pixels, ignoring NaN, strip by strip so that big frames need little memory.
+    """Average blocks of `factor` x `factor` pixels without NaN, row of blocks by row of blocks to save memory.
 
     Args:
         planes: [C, H, W], any number type and byte order.
-        factor: At least 1. A remainder at the right and lower edge is dropped.
+        factor: At least 1. Incomplete blocks at the end of an axis are dropped.
 
     Returns:
-        [C, H // factor, W // factor], NaN where a block holds nothing measured.
+        [C, H // factor, W // factor], NaN where all of a block is NaN.
     """
     channels, height, width = planes.shape
     if factor == 1:
@@ -119,7 +130,7 @@ def block_mean(planes: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
 
 
 def to_float32(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    """The values as float32, NaN where they are not finite (or overflow)."""
+    """The values as float32, NaN where they are not finite or overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         result = values.astype(np.float32)
     result[~np.isfinite(result)] = np.nan
@@ -128,7 +139,7 @@ def to_float32(values: NDArray[np.generic]) -> NDArray[np.float32]:
 
 def _sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
     flat = values.ravel()
-    # An odd step, so that it does not keep to the same columns of a frame whose width is a power of two.
-    step = max(1, flat.size // _SAMPLE) | 1
+    # An odd step visits all columns of a frame whose width is a power of two.
+    step = max(1, flat.size // _SAMPLE_SIZE) | 1
     flat = flat[::step]
     return flat[np.isfinite(flat)]

@@ -10,8 +10,8 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.covariance import LedoitWolf
 
 from astrolens.science.bundle import Combination, DetectorEntry
-from astrolens.science.calibration import COMBINED, POOLED, Tail, fisher
-from astrolens.science.detectors import Features, fitted
+from astrolens.science.calibration import COMBINED, POOLED, ScoreCalibration, fisher_statistic
+from astrolens.science.detectors import Features, load_detector
 
 Floats = NDArray[np.float64]
 
@@ -112,7 +112,7 @@ def calibrate(
     ones, twos = _by_survey(first.surveys), _by_survey(second.surveys)
     ones[POOLED], twos[POOLED] = _balanced(ones, rng), _balanced(twos, rng)
     kept: dict[str, Floats] = {}
-    detectors = [fitted(entry, arrays) for entry in entries]
+    detectors = [load_detector(entry, arrays) for entry in entries]
     scores = {detector.entry.name: detector.score(first.features) for detector in detectors}
     later = {detector.entry.name: detector.score(second.features) for detector in detectors}
     for survey, rows in ones.items():
@@ -120,9 +120,9 @@ def calibrate(
         for name, values in scores.items():
             kept[f"{survey}/{name}"] = np.sort(values[rows])
             if name in combination.detectors:
-                tail = Tail(kept[f"{survey}/{name}"], combination.tail_share)
+                tail = ScoreCalibration(kept[f"{survey}/{name}"], combination.tail_share)
                 p_values.append(tail.p_values(later[name][twos[survey]]))
-        kept[f"{survey}/{COMBINED}"] = np.sort(fisher(p_values))
+        kept[f"{survey}/{COMBINED}"] = np.sort(fisher_statistic(p_values))
     return kept
 
 

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from astrolens.science.preprocessing import PreprocessingSpec, preprocess, preprocessing_digest, squared, view_of
+from astrolens.science.preprocessing import (
+    PreprocessingSpec,
+    crop_view,
+    pad_to_square,
+    preprocess,
+    preprocessing_digest,
+)
 from astrolens.trainer.samples import CLASSES, Role, Sample, cutout_fingerprint, read, sky_fingerprint
 
 log = logging.getLogger(__name__)
@@ -113,8 +119,8 @@ def _prepare_one(sample: Sample, spec: PreprocessingSpec) -> _Row | None:
         return None
     sources: NDArray[np.uint8] = np.empty(0, dtype=np.uint8)
     if sample.role is Role.BACKBONE:
-        frame = Image.fromarray(squared(picture.pixels))
-        wide = [view_of(frame, source_fraction(fraction), SOURCE_SIDE, spec) for fraction in spec.views]
+        frame = Image.fromarray(pad_to_square(picture.pixels))
+        wide = [crop_view(frame, source_fraction(fraction), SOURCE_SIDE, spec) for fraction in spec.views]
         sources = np.stack([np.asarray(view).transpose(2, 0, 1) for view in wide])
     morphology = CLASSES.index(picture.morphology) if picture.morphology in CLASSES else -1
     return picture.survey, morphology, picture.oddity, preprocess(picture.pixels, spec), sources

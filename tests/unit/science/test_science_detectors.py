@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from astrolens.science.bundle import DetectorEntry
-from astrolens.science.detectors import KINDS, Features, fitted, logsumexp, softmax
+from astrolens.science.detectors import DETECTOR_KINDS, Features, load_detector, logsumexp, softmax
 
 LOGITS = np.log(np.array([[0.7, 0.2, 0.1], [1.0, 1.0, 2.0]]))
 EMBEDDING = np.array([[1.0, 0.0], [3.0, 4.0]])
@@ -15,7 +15,7 @@ FEATURES = Features.of(LOGITS, EMBEDDING)
 def score(kind: str, arrays: dict[str, np.ndarray] | None = None, **parameters: float) -> np.ndarray:
     entry = DetectorEntry(name="tested", kind=kind, title="Tested", parameters=parameters)
     own = {f"tested.{name}": array for name, array in (arrays or {}).items()}
-    return fitted(entry, own).score(FEATURES)
+    return load_detector(entry, own).score(FEATURES)
 
 
 def test_msp() -> None:
@@ -71,7 +71,7 @@ def test_softmax_and_logsumexp_do_not_overflow() -> None:
     assert logsumexp(huge) == pytest.approx([1e4 + math.log(1 + math.exp(-1)), -1e4 + math.log(2)])
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(DETECTOR_KINDS))
 def test_a_score_does_not_depend_on_batch_mates(kind: str) -> None:
     rng = np.random.default_rng(4)
     d, classes = 64, 4
@@ -82,7 +82,7 @@ def test_a_score_does_not_depend_on_batch_mates(kind: str) -> None:
         "whitener_0": np.tril(rng.normal(size=(d, d))),
     }
     entry = DetectorEntry(name="tested", kind=kind, title="Tested")
-    detector = fitted(entry, {f"tested.{name}": array for name, array in everything.items()})
+    detector = load_detector(entry, {f"tested.{name}": array for name, array in everything.items()})
     features = Features.of(rng.normal(size=(40, classes)), rng.normal(size=(40, d)))
     whole = detector.score(features)
     for size in (1, 2, 7, 39):
@@ -93,6 +93,6 @@ def test_a_score_does_not_depend_on_batch_mates(kind: str) -> None:
 
 def test_an_unknown_formula_or_a_missing_array_is_a_key_error() -> None:
     with pytest.raises(KeyError, match="gradnorm"):
-        fitted(DetectorEntry(name="x", kind="gradnorm", title="X"), {})
+        load_detector(DetectorEntry(name="x", kind="gradnorm", title="X"), {})
     with pytest.raises(KeyError, match="means"):
-        fitted(DetectorEntry(name="x", kind="mahalanobis", title="X"), {})
+        load_detector(DetectorEntry(name="x", kind="mahalanobis", title="X"), {})

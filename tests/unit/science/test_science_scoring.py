@@ -152,7 +152,7 @@ def test_strips_are_rising_quantiles(bundle: Bundle) -> None:
     scorer = Scorer(bundle)
     for detector in ("msp", "energy", "mahalanobis", "combined"):
         for survey in ("sdss", "never-heard-of"):
-            strip = scorer.strip(detector, survey)
+            strip = scorer.score_quantiles(detector, survey)
             assert len(strip) == 101
             assert (np.diff(strip) >= 0).all()
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from astrolens.science.cutouts import decode_cutout, make_cutout
 from astrolens.science.simulation import INSTRUMENTS, MORPHOLOGIES, ODDITIES, SimulatedImage, simulate
-from astrolens.science.simulation.canvas import FULL, Canvas, frame
 from astrolens.science.simulation.profiles import edge_on, exponential, sersic, spiral_arms
+from astrolens.science.simulation.scene import SCENE_SIDE, Scene, frame
 
 SURVEYS = [instrument.survey for instrument in INSTRUMENTS]
 
@@ -136,25 +136,25 @@ def test_half_of_the_light_is_within_the_effective_radius() -> None:
 
 def test_a_disc_falls_by_e_in_a_scale_length() -> None:
     where = frame(0.5, 0.5, 1.0, 0.0, soften=0.0)
-    row = exponential(where, 10.0)[FULL // 2]
-    assert row[FULL // 2 + 10] / row[FULL // 2] == pytest.approx(np.exp(-1), rel=1e-3)
+    row = exponential(where, 10.0)[SCENE_SIDE // 2]
+    assert row[SCENE_SIDE // 2 + 10] / row[SCENE_SIDE // 2] == pytest.approx(np.exp(-1), rel=1e-3)
 
 
 def test_an_edge_on_disc_follows_sech_squared() -> None:
     where = frame(0.5, 0.5, 1.0, 0.0, soften=0.0)
-    column = edge_on(where, 20.0, 5.0)[:, FULL // 2]
-    assert column[FULL // 2 + 5] / column[FULL // 2] == pytest.approx(1 / np.cosh(1.0) ** 2, rel=1e-3)
+    column = edge_on(where, 20.0, 5.0)[:, SCENE_SIDE // 2]
+    assert column[SCENE_SIDE // 2 + 5] / column[SCENE_SIDE // 2] == pytest.approx(1 / np.cosh(1.0) ** 2, rel=1e-3)
 
 
 def test_arms_have_their_number_and_their_pitch() -> None:
     where = frame(0.0, 0.0, 1.0, 0.0)
-    flat = np.zeros((FULL, FULL), dtype=np.float32)
+    flat = np.zeros((SCENE_SIDE, SCENE_SIDE), dtype=np.float32)
     pitch = np.radians(20.0)
     arms = spiral_arms(where, arms=3, pitch=pitch, phase=0.3, inner=10.0, warp=flat, width=2.0)
 
     def around(radius: float) -> np.ndarray:
         theta = np.linspace(0, 2 * np.pi, 360, endpoint=False)
-        middle = FULL / 2 - 0.5
+        middle = SCENE_SIDE / 2 - 0.5
         return arms[
             np.round(middle + radius * np.sin(theta)).astype(int), np.round(middle + radius * np.cos(theta)).astype(int)
         ]
@@ -167,12 +167,12 @@ def test_arms_have_their_number_and_their_pitch() -> None:
 
 
 def test_points_keep_their_flux_and_their_place() -> None:
-    canvas = Canvas(INSTRUMENTS[0], np.random.default_rng(1))
-    canvas.splat(np.array([3.3]), np.array([-7.8]), np.array([10.0]), np.array([0.5, 1.0, 2.0], dtype=np.float32))
-    assert canvas.bands.sum(axis=(1, 2)) == pytest.approx([5.0, 10.0, 20.0])
-    y, x = np.mgrid[:FULL, :FULL] - (FULL / 2 - 0.5)
-    assert (canvas.bands[1] * x).sum() / 10 == pytest.approx(3.3, abs=1e-3)
-    assert (canvas.bands[1] * y).sum() / 10 == pytest.approx(-7.8, abs=1e-3)
+    scene = Scene(INSTRUMENTS[0], np.random.default_rng(1))
+    scene.add_points(np.array([3.3]), np.array([-7.8]), np.array([10.0]), np.array([0.5, 1.0, 2.0], dtype=np.float32))
+    assert scene.bands.sum(axis=(1, 2)) == pytest.approx([5.0, 10.0, 20.0])
+    y, x = np.mgrid[:SCENE_SIDE, :SCENE_SIDE] - (SCENE_SIDE / 2 - 0.5)
+    assert (scene.bands[1] * x).sum() / 10 == pytest.approx(3.3, abs=1e-3)
+    assert (scene.bands[1] * y).sum() / 10 == pytest.approx(-7.8, abs=1e-3)
 
 
 def test_unknown_names_are_errors() -> None:

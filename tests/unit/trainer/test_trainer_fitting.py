@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from astrolens.contracts.verdicts import Verdict
 from astrolens.science.bundle import Combination
-from astrolens.science.calibration import Tail, fisher
-from astrolens.science.detectors import Features, fitted
+from astrolens.science.calibration import ScoreCalibration, fisher_statistic
+from astrolens.science.detectors import Features, load_detector
 from astrolens.science.scoring import DetectorScore, ImageScores
 from astrolens.trainer import evaluation
 from astrolens.trainer.fitting import (
@@ -40,7 +40,7 @@ def test_each_survey_family_has_its_own_means() -> None:
     own = scored(4000, 0)
     arrays = fit_detectors(own)
     assert arrays["mahalanobis.means"].shape == (4 * 3, 6)
-    detector = fitted(DETECTORS[2], arrays)
+    detector = load_detector(DETECTORS[2], arrays)
     distances = detector.score(own.features)
     assert distances.mean() < 6.5
     far = Features(own.features.logits, own.features.embedding + np.array([0, 0, 0, 0, 0, 9.0]))
@@ -69,10 +69,12 @@ def test_calibration_is_by_survey_and_pooled_in_equal_parts() -> None:
     assert len(kept["sdss/combined"]) == (second.surveys == "sdss").sum()
     rows = second.surveys == "efigi"
     p = [
-        Tail(kept[f"efigi/{entry.name}"]).p_values(fitted(entry, arrays).score(second.features)[rows])
+        ScoreCalibration(kept[f"efigi/{entry.name}"]).p_values(
+            load_detector(entry, arrays).score(second.features)[rows]
+        )
         for entry in (DETECTORS[0], DETECTORS[2])
     ]
-    assert kept["efigi/combined"] == pytest.approx(np.sort(fisher(p)))
+    assert kept["efigi/combined"] == pytest.approx(np.sort(fisher_statistic(p)))
 
 
 def test_centroids_are_of_unit_length_and_repeatable() -> None:

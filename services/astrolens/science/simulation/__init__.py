@@ -1,8 +1,8 @@
-"""A physically sensible sky that can be made anywhere: galaxies, stars, seeing, noise, and rare oddities."""
+"""Simulated survey images: galaxies, stars, seeing, noise, and rare objects and artefacts. Needs no data or network."""
 
 from astrolens.science.simulation.galaxies import MORPHOLOGIES, Morphology
 from astrolens.science.simulation.instruments import INSTRUMENTS, Instrument
-from astrolens.science.simulation.oddities import ODDITIES, Oddity
+from astrolens.science.simulation.oddity_registry import ODDITIES, Oddity
 from astrolens.science.simulation.sky import SimulatedImage, Truth, simulate
 
 __all__ = [

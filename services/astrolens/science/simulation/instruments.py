@@ -1,4 +1,4 @@
-"""The simulated surveys: pixel scale, seeing, depth and the way each turns its bands into a colour picture."""
+"""The simulated surveys: pixel scale, seeing, depth, and conversion of bands to a colour picture."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ class Instrument:
     """One survey. Fluxes are nanomaggies (magnitude 22.5 is 1), bands blue, green, red.
 
     Attributes:
-        survey: Its name in every record; `simulated-` keeps it apart from the real one.
+        survey: Name of the survey; the prefix `simulated-` distinguishes it from the real one.
         pixel_scale_arcsec: Arcseconds a pixel.
-        seeing_arcsec: Full width at half maximum of the point-spread function: median and scatter (log-normal).
-        moffat_beta: Wings of the point-spread function.
-        noise_nmgy: Sky noise a pixel in each band.
-        electrons_per_nmgy: For the objects' own photon noise.
-        saturation_nmgy: A pixel holds no more.
+        seeing_arcsec: Full width at half maximum of the point-spread function: median (arcsec) and log-normal scatter.
+        moffat_beta: Exponent of the Moffat point-spread function.
+        noise_nmgy: Standard deviation of the sky in a pixel, for each band.
+        electrons_per_nmgy: Gain, for the photon noise of the objects.
+        saturation_nmgy: Full-well limit of a pixel.
         bands: Names of the three bands.
         magnitudes: Range of the main object's r magnitude.
         stars_per_arcmin2: Density of field stars down to the survey's limit, at high galactic latitude.
         galaxies_per_arcmin2: Density of background galaxies.
-        weights: What each band is multiplied with before the colours are made.
-        softening: Where the asinh curve turns logarithmic, in sky noises.
-        white: Where it reaches white, in sky noises.
-        black: Where it begins, in sky noises below the sky.
-        red_leak: How much r-i (or r-z) colour spreads per g-r: the slope of the stellar locus in these bands.
+        weights: Factors of the bands in the colour picture.
+        softening: Intensity at which the asinh curve turns logarithmic, in units of the sky noise in r.
+        white: Intensity that becomes white, in the same unit.
+        black: Offset below the sky that becomes black, in the same unit.
+        locus_slope: Slope of the stellar locus: r-i (or r-z) per g-r.
     """
 
     survey: str
@@ -41,7 +41,7 @@ class Instrument:
     softening: float
     white: float
     black: float
-    red_leak: float
+    locus_slope: float
 
 
 INSTRUMENTS = (
@@ -61,7 +61,7 @@ INSTRUMENTS = (
         softening=10.0,
         white=190.0,
         black=0.5,
-        red_leak=0.5,
+        locus_slope=0.5,
     ),
     Instrument(
         survey="simulated-legacy",
@@ -79,7 +79,7 @@ INSTRUMENTS = (
         softening=13.0,
         white=320.0,
         black=0.9,
-        red_leak=0.9,
+        locus_slope=0.9,
     ),
     Instrument(
         survey="simulated-lsst",
@@ -97,7 +97,7 @@ INSTRUMENTS = (
         softening=14.0,
         white=440.0,
         black=1.6,
-        red_leak=0.5,
+        locus_slope=0.5,
     ),
 )
-"""Chosen in turn at random; SDSS DR17 imaging, DESI Legacy DR10 and a short Rubin coadd are the models."""
+"""Modelled on SDSS DR17 imaging, DESI Legacy DR10, and a short Rubin coadd."""

@@ -1,17 +1,17 @@
-"""Surface brightness of galaxies' parts, each [FULL, FULL] with an arbitrary scale."""
+"""Surface-brightness profiles of galaxy components, each [SCENE_SIDE, SCENE_SIDE] in an arbitrary unit."""
 
 import numpy as np
 
-from astrolens.science.simulation.canvas import Frame, Plane
+from astrolens.science.simulation.scene import Frame, Plane
 
 
 def sersic(where: Frame, effective_radius: float, index: float) -> Plane:
-    """Sérsic (1963): index 4 is de Vaucouleurs' bulge, 1 the exponential disc.
+    """Sérsic (1963) profile; index 4 is de Vaucouleurs' profile, 1 an exponential disc.
 
     Args:
         where: Elliptical coordinates.
-        effective_radius: Pixels; holds half of the light.
-        index: n.
+        effective_radius: Radius that contains half of the light, pixels.
+        index: Sérsic index n.
     """
     b = np.float32(2.0 * index - 1.0 / 3.0 + 0.009876 / index)  # Prugniel & Simien (1997)
     scaled = where.radius / np.float32(effective_radius)
@@ -21,7 +21,7 @@ def sersic(where: Frame, effective_radius: float, index: float) -> Plane:
 
 
 def exponential(where: Frame, scale_length: float) -> Plane:
-    """A disc: exp(-R/h)."""
+    """An exponential disc, exp(-R/h); the scale length h in pixels."""
     result: Plane = np.exp(where.radius * np.float32(-1.0 / scale_length))
     return result
 
@@ -29,19 +29,19 @@ def exponential(where: Frame, scale_length: float) -> Plane:
 def spiral_arms(
     where: Frame, *, arms: int, pitch: float, phase: float, inner: float, warp: Plane, width: float
 ) -> Plane:
-    """How dense a disc is relative to its smooth self: logarithmic arms from a bar's end outwards.
+    """Density contrast of logarithmic spiral arms that start outside an inner radius.
 
     Args:
-        where: The disc's plane.
-        arms: How many.
-        pitch: Angle between arm and circle, radians; its sign is the sense of winding.
-        phase: Where they begin, radians.
-        inner: Pixels: no arms within.
-        warp: Radians by which the arms wander: the flocculence.
-        width: Larger is narrower: the von Mises concentration across an arm.
+        where: Coordinates in the plane of the disc.
+        arms: Number of arms.
+        pitch: Pitch angle, radians; its sign is the sense of winding.
+        phase: Azimuth at which they start, radians.
+        inner: Radius within which there are no arms, pixels.
+        warp: Random phase shift of the arms, radians: the flocculence.
+        width: Von Mises concentration across an arm: larger is narrower.
 
     Returns:
-        Between 0 (between the arms, and within `inner`) and 1 (on a crest).
+        0 (between the arms, and well within `inner`) to 1 (on the crest of an arm).
     """
     theta = np.arctan2(where.across, where.along)
     winding = np.log(where.radius * np.float32(1.0 / inner)) * np.float32(1.0 / np.tan(pitch))
@@ -52,12 +52,12 @@ def spiral_arms(
 
 
 def edge_on(where: Frame, scale_length: float, scale_height: float) -> Plane:
-    """An isothermal disc seen from the side (van der Kruit & Searle 1981), R/h K1(R/h) written as a fit to it.
+    """An edge-on isothermal disc (van der Kruit & Searle 1981), with an approximation of R/h K1(R/h).
 
     Args:
         where: Coordinates with axis ratio 1: `along` the plane, `across` it.
         scale_length: Pixels.
-        scale_height: Pixels, of sech².
+        scale_height: Of the sech² law, pixels.
     """
     distance = np.abs(where.along) * np.float32(1.0 / scale_length)
     height = np.minimum(np.abs(where.across) * np.float32(1.0 / scale_height), np.float32(30.0))
@@ -68,13 +68,6 @@ def edge_on(where: Frame, scale_length: float, scale_height: float) -> Plane:
 
 
 def annulus(where: Frame, radius: float, width: float) -> Plane:
-    """A ring with a Gaussian cross-section."""
+    """A ring with a Gaussian cross-section; mean radius and standard deviation in pixels."""
     result: Plane = np.exp(np.float32(-0.5 / width**2) * np.square(where.radius - np.float32(radius)))
-    return result
-
-
-def blob(x: float, y: float, radius: float, where: Frame) -> Plane:
-    """A round Gaussian at a place of the frame's own coordinates."""
-    away = np.square(where.along - np.float32(x)) + np.square(where.across - np.float32(y))
-    result: Plane = np.exp(np.float32(-0.5 / radius**2) * away)
     return result

@@ -1,4 +1,4 @@
-"""One image of the simulated sky, a pure function of seed and index."""
+"""Simulate one image, as a pure function of seed and index."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,23 +6,29 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from astrolens.science.cutouts import encode_jpeg
-from astrolens.science.simulation.canvas import Canvas
-from astrolens.science.simulation.field import paint_field
-from astrolens.science.simulation.galaxies import MORPHOLOGIES, PAINTERS, Morphology, draw_galaxy
+from astrolens.science.simulation.exposure import colour_picture, expose
+from astrolens.science.simulation.field_objects import add_field
+from astrolens.science.simulation.galaxies import GALAXY_MODELS, MORPHOLOGIES, Morphology, draw_galaxy
 from astrolens.science.simulation.instruments import INSTRUMENTS, Instrument
-from astrolens.science.simulation.observing import colour_picture, expose
-from astrolens.science.simulation.oddities import ODDITIES
+from astrolens.science.simulation.oddity_registry import ODDITIES
+from astrolens.science.simulation.scene import Scene
 
 _MORPHOLOGY_SHARES = (0.42, 0.30, 0.17, 0.11)
-"""Smooth, spiral, edge-on, irregular: about what a magnitude-limited sample of nearby galaxies holds."""
+"""Smooth, spiral, edge-on, irregular: about the shares in a magnitude-limited sample of nearby galaxies."""
 
 _EXPOSURE_S = 38.0
-"""Seconds between two images: Rubin's cadence of visits."""
+"""Seconds between two images: Rubin's visit cadence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What the image really shows. Kept apart from everything that the pipeline may see."""
+    """The true content of an image; the pipeline must not get it.
+
+    Attributes:
+        morphology: Class of the central galaxy.
+        oddity: A key of `ODDITIES`, or None.
+        parameters: Physical parameters, by name with unit.
+    """
 
     morphology: Morphology
     oddity: str | None
@@ -31,7 +37,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedImage:
-    """An image with what a survey would tell of it, and, apart, its truth.
+    """An image with the metadata that a survey publishes, and its truth.
 
     Attributes:
         jpeg: The picture, RGB.
@@ -40,9 +46,9 @@ class SimulatedImage:
         ra_deg: ICRS, uniform on the sphere.
         dec_deg: ICRS.
         name: Such as `SIM-0000123`.
-        bands: In order of wavelength.
+        bands: In the order of wavelength.
         observed_offset_s: Seconds after the first image of this sky.
-        truth: Never given to the pipeline.
+        truth: For evaluation only.
     """
 
     jpeg: bytes
@@ -77,19 +83,19 @@ def simulate(
     oddity: str | None = None,
     survey: str | None = None,
 ) -> SimulatedImage:
-    """Make one image.
+    """Simulate one image.
 
     Args:
-        seed: Of the whole sky.
-        index: Of the image in it; any order, any process, always the same image.
+        seed: Of the simulated sky.
+        index: Of the image. The result does not depend on the order of calls or on the process.
         oddity_rate: Share of images with an oddity, 0 to 1.
-        morphology: This class instead of a random one (for training and tests).
-        oddity: A key of `ODDITIES` instead of a random one.
-        survey: This survey instead of a random one.
+        morphology: Use this class instead of a random one.
+        oddity: Use this key of `ODDITIES` instead of a random one.
+        survey: Use this survey instead of a random one.
 
     Raises:
-        KeyError: For an unknown oddity.
-        ValueError: For an unknown survey.
+        KeyError: The oddity is unknown.
+        ValueError: The survey is unknown.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
     chance = rng.random()
@@ -104,17 +110,17 @@ def simulate(
     kind = morphology or drawn
     chosen = oddity or (drawn_oddity if chance < oddity_rate else None)
 
-    canvas = Canvas(instrument, rng)
-    galaxy = draw_galaxy(canvas)
-    plan = ODDITIES[chosen] if chosen else None
-    if plan is None or not plan.replaces_galaxy:
-        PAINTERS[kind](canvas, galaxy)
-    if plan is not None and plan.on_sky is not None:
-        plan.on_sky(canvas, galaxy)
-    paint_field(canvas)
-    counts = expose(canvas)
-    if plan is not None and plan.on_detector is not None:
-        counts = plan.on_detector(canvas, counts)
+    scene = Scene(instrument, rng)
+    galaxy = draw_galaxy(scene)
+    entry = ODDITIES[chosen] if chosen else None
+    if entry is None or not entry.replaces_galaxy:
+        GALAXY_MODELS[kind](scene, galaxy)
+    if entry is not None and entry.on_sky is not None:
+        entry.on_sky(scene, galaxy)
+    add_field(scene)
+    counts = expose(scene)
+    if entry is not None and entry.on_detector is not None:
+        counts = entry.on_detector(scene, counts)
     return SimulatedImage(
         jpeg=encode_jpeg(colour_picture(counts, instrument)),
         survey=instrument.survey,
@@ -124,5 +130,5 @@ def simulate(
         name=f"SIM-{index:07d}",
         bands=instrument.bands,
         observed_offset_s=index * _EXPOSURE_S + delay,
-        truth=Truth(kind, chosen, dict(canvas.notes)),
+        truth=Truth(kind, chosen, dict(scene.parameters)),
     )

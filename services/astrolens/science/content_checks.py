@@ -1,4 +1,4 @@
-"""Pictures that decode well and yet show no sky: blank fields, and error messages rendered as a picture."""
+"""Refuse pictures that decode but show no sky: blank fields, and error messages rendered as a picture."""
 
 import numpy as np
 from PIL import Image
@@ -15,26 +15,30 @@ _PATCHES = 64
 _TEXT_CROP = 768
 """Pixels: an error message begins at the upper left corner."""
 
-# What makes a text, with the error page that SkyServer sent and the nearest of 8,902 real pictures of the sky. All four
-# together leave a wide margin: no picture of the sky has both noise-free rows and one hard edge in two bright pixels.
-# A text in a picture of more than about 1,000 pixels is not found: such a JPEG is decoded at half its size or less.
+# Criteria for text. Each comment gives two measurements: the error page that SkyServer sent, and the nearest of 8,902
+# real pictures of the sky. All four criteria must hold, which leaves a wide margin: no picture of the sky has both
+# noise-free rows and one hard edge for two bright pixels.
+# Limit: text in a JPEG of more than about 1,000 pixels a side is not found, because it is decoded at half size or less.
 _FLAT_SHARE = 0.6
-"""Pixels within one level of the background: 0.87, and 0.85 in the emptiest field."""
-_QUIET_ROWS = 0.1
-"""Rows that show nothing but background (between the lines): 0.73, and 0.15."""
+"""Share of pixels within one level of the background: 0.87; 0.85 in the emptiest field."""
+_BACKGROUND_ROW_SHARE = 0.1
+"""Share of rows that hold only background (between the lines of text): 0.73; 0.15."""
 _STEP_SHARE = 0.001
-"""Neighbours that differ by `_STEP_LEVELS`, per pixel: 0.037, and 0.010 (three bands misaligned)."""
-_STEPS_PER_STROKE = 0.5
-"""The same, per bright pixel: 1.28; stars have the seeing's soft edges and reach this only with noise all around."""
+"""Pairs of horizontal neighbours that differ by `_STEP_LEVELS` or more, per pixel: 0.037; 0.010 (bands misaligned)."""
+_STEPS_PER_BRIGHT_PIXEL = 0.5
+"""The same, per bright pixel: 1.28. The seeing softens stars, which reach this only in a noisy picture."""
 _STEPS_IN_A_ROW = 10
-"""A line of text crosses many strokes: 0.9 of the steps lie in such rows. Single sharp stars (hot pixels, synthetic
-pictures without seeing) make few steps a row."""
-_LINED_SHARE = 0.6
+"""A row through a line of text crosses many strokes. Single sharp stars (hot pixels, synthetic pictures without
+seeing) make few steps a row."""
+_TEXT_ROW_SHARE = 0.6
+"""Share of the steps that lie in rows of `_STEPS_IN_A_ROW` or more: 0.9."""
 _STEP_LEVELS = 64
-_STROKE_LEVELS = 96
+"""Grey levels."""
+_BRIGHT_LEVELS = 96
+"""Grey levels from the background."""
 
 
-def screen(picture: Image.Image) -> None:
+def check_content(picture: Image.Image) -> None:
     """Refuse a picture that shows no sky.
 
     Args:
@@ -53,7 +57,7 @@ def screen(picture: Image.Image) -> None:
 
 
 def looks_like_text(grey: Image.Image) -> bool:
-    """Whether a grey picture is text: strokes with hard edges, in lines, on a background without any noise."""
+    """Whether a grey picture is text: strokes with hard edges, in rows, on a background without noise."""
     if max(grey.size) > _TEXT_CROP:
         grey = grey.crop((0, 0, min(grey.width, _TEXT_CROP), min(grey.height, _TEXT_CROP)))
     histogram = grey.histogram()
@@ -63,11 +67,13 @@ def looks_like_text(grey: Image.Image) -> bool:
         return False
     values = np.asarray(grey)
     distance = np.maximum(values, background) - np.minimum(values, background)
-    if np.mean((distance <= 2).all(axis=1)) < _QUIET_ROWS:
+    if np.mean((distance <= 2).all(axis=1)) < _BACKGROUND_ROW_SHARE:
         return False
     left, right = values[:, :-1], values[:, 1:]
     by_row = np.count_nonzero(np.maximum(left, right) - np.minimum(left, right) >= _STEP_LEVELS, axis=1)
     steps = int(by_row.sum())
-    strokes = np.count_nonzero(distance >= _STROKE_LEVELS)
-    lined = int(by_row[by_row >= _STEPS_IN_A_ROW].sum())
-    return steps >= max(_STEP_SHARE * pixels, _STEPS_PER_STROKE * strokes) and lined >= _LINED_SHARE * steps
+    bright = np.count_nonzero(distance >= _BRIGHT_LEVELS)
+    in_text_rows = int(by_row[by_row >= _STEPS_IN_A_ROW].sum())
+    return (
+        steps >= max(_STEP_SHARE * pixels, _STEPS_PER_BRIGHT_PIXEL * bright) and in_text_rows >= _TEXT_ROW_SHARE * steps
+    )

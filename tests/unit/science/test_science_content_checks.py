@@ -2,8 +2,8 @@ import csv
 
 import numpy as np
 import pytest
+from astrolens.science.content_checks import check_content, looks_like_text
 from astrolens.science.cutouts import ImageRejected, make_cutout
-from astrolens.science.screening import looks_like_text, screen
 from astrolens.science.simulation import simulate
 from PIL import Image, ImageDraw
 
@@ -33,14 +33,14 @@ def test_rendered_messages_are_refused(side: int, ink: str, paper: str) -> None:
 def test_noise_alone_is_a_blank_field() -> None:
     noise = np.random.default_rng(1).normal(6, 1.5, (256, 256, 3)).clip(0, 255).astype(np.uint8)
     with pytest.raises(ImageRejected) as caught:
-        screen(Image.fromarray(noise))
+        check_content(Image.fromarray(noise))
     assert caught.value.code == "blank-field"
 
 
 def test_one_faint_galaxy_is_enough() -> None:
     noise = np.random.default_rng(1).normal(6, 1.5, (256, 256)).clip(0, 255)
     noise[120:130, 120:130] += 14
-    screen(Image.fromarray(noise.astype(np.uint8)))
+    check_content(Image.fromarray(noise.astype(np.uint8)))
 
 
 def test_sharp_stars_on_a_clean_sky_are_no_text() -> None:
