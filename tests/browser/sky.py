@@ -248,7 +248,7 @@ def alert(image: ImageRecord) -> AlertRecord:
         verdict=Verdict.ANOMALY,
         p_value=float(image.p_value or 0.0),
         topic=f"astrolens.alerts.{image.observation.survey}.{image.predicted_class}.v1",
-        raised_at=image.ingested_at,
+        raised_at=image.analyzed_at or image.ingested_at,
         deliveries=(Delivery(channel="mailto #1", state="failed", attempts=3, error="connection refused"),),
     )
 

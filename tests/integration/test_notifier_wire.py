@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:Deprecati
 
 
 class Hook:
-    """A web hook that keeps what it gets; it refuses the first message."""
+    """A web hook that records messages; it refuses the first one."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
@@ -84,8 +84,8 @@ def _free_port() -> int:
 
 @pytest.fixture
 async def app(tmp_path: Path, hook: Hook, kafka: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ServiceApp]:
-    monkeypatch.setattr("astrolens.notifier.deliveries.FIRST_WAIT_S", 0.2)
-    monkeypatch.setattr("astrolens.notifier.deliveries.LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr("astrolens.notifier.channel_worker.INITIAL_WAIT_S", 0.2)
+    monkeypatch.setattr("astrolens.notifier.channel_worker.POLL_INTERVAL_S", 0.1)
     settings = load_settings(
         home=tmp_path,
         events_url=f"kafka://{kafka}",
@@ -159,9 +159,9 @@ async def test_an_analysis_becomes_a_public_alert_and_a_message_to_people(
     packet = by_topic["astrolens.alerts.sdss.spiral.v1"]
     assert packet.key() == strange.image_id.encode()
     (alert,) = list(fastavro.reader(BytesIO(packet.value())))
-    twin = json.loads(by_topic["astrolens.alerts-json.sdss.spiral.v1"].value())
-    assert alert["alert_id"] == twin["alert_id"]
-    assert dict(packet.headers())["event_id"].decode() == alert["event_id"] == twin["event_id"]
+    as_json = json.loads(by_topic["astrolens.alerts-json.sdss.spiral.v1"].value())
+    assert alert["alert_id"] == as_json["alert_id"]
+    assert dict(packet.headers())["event_id"].decode() == alert["event_id"] == as_json["event_id"]
     assert alert["cutout"] == JPEG
 
     beat = (await asyncio.to_thread(_read, kafka, 1, topics.HEARTBEAT))[0]
@@ -176,12 +176,12 @@ async def test_an_analysis_becomes_a_public_alert_and_a_message_to_people(
             await asyncio.sleep(0.05)
     (delivery,) = record.deliveries
     assert (delivery.channel, delivery.state, delivery.attempts) == ("json #1", "delivered", 2)
-    (told,) = hook.bodies
-    assert told["title"] == "Strange: spiral in sdss (p = 0.0025)"
-    assert len(told["attachments"]) == 1
+    (message,) = hook.bodies
+    assert message["title"] == "Strange: spiral in sdss (p = 0.0025)"
+    assert len(message["attachments"]) == 1
     assert hook.paths == [f"/{SECRET}"] * 2
 
     logged = "".join(capfd.readouterr())
     assert SECRET not in logged
-    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    assert SECRET.encode() not in kept
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert SECRET.encode() not in stored

@@ -1,4 +1,4 @@
-"""People's channels: anything that Apprise can reach. Their URLs are secrets and never leave this module."""
+"""Notification channels: every service that Apprise can reach. Their URLs are secrets and never leave this module."""
 
 import asyncio
 import logging
@@ -16,16 +16,16 @@ from pydantic import SecretStr
 from astrolens.platform.errors import AstroLensError, ConfigurationError
 
 SEND_TIMEOUT_S: Final = 45.0
-"""Longest wait for one message; a mail server that greets slowly still passes."""
+"""Longest wait for one message. Mail servers that delay their greeting by 30 s are still reached."""
 
 _SCHEME: Final = re.compile(r"^([a-z][a-z0-9]{0,15})://", re.IGNORECASE)
 
-_TALKATIVE: Final = {"apprise": logging.CRITICAL + 1, "urllib3": logging.ERROR, "requests": logging.ERROR}
-"""Loggers that write URLs, or their paths, which hold the tokens of chat services."""
+_URL_LOGGERS: Final = {"apprise": logging.CRITICAL + 1, "urllib3": logging.ERROR, "requests": logging.ERROR}
+"""Levels of loggers that otherwise write URLs: those of chat services hold tokens."""
 
 
 class DeliveryFailed(AstroLensError):
-    """A message did not get through; the sentence holds no secret."""
+    """A message was not delivered. The sentence holds no secret."""
 
 
 class AppriseChannel:
@@ -36,7 +36,7 @@ class AppriseChannel:
         self._timeout_s = timeout_s
         self._apprise = Apprise()
         self._apprise.add(plugin)
-        self._busy: threading.Thread | None = None
+        self._send_thread: threading.Thread | None = None
 
     @property
     def name(self) -> str:
@@ -47,9 +47,9 @@ class AppriseChannel:
         """Send one message, within a bounded wait.
 
         Raises:
-            DeliveryFailed: It was refused, or took too long.
+            DeliveryFailed: The message was refused, or took too long.
         """
-        if self._busy is not None and self._busy.is_alive():
+        if self._send_thread is not None and self._send_thread.is_alive():
             raise DeliveryFailed("the message before still hangs")
         attachment = None
         if picture is not None:
@@ -67,20 +67,20 @@ class AppriseChannel:
             )
 
         try:
-            taken = await self._in_thread(notify)
+            accepted = await self._run_in_thread(notify)
         except TimeoutError:
             raise DeliveryFailed(f"no answer within {self._timeout_s:g} s") from None
-        except Exception as error:  # noqa: BLE001 - a hundred plugins raise what they like, with URLs in the text
+        except Exception as error:  # noqa: BLE001 - plugins raise anything, with URLs in the text
             raise DeliveryFailed(f"{type(error).__name__} while sending") from None
-        if not taken:
+        if not accepted:
             raise DeliveryFailed("refused or unreachable")
 
-    async def _in_thread(self, call: Callable[[], bool]) -> bool:
+    async def _run_in_thread(self, call: Callable[[], bool]) -> bool:
         """Run a call in a daemon thread: unlike an executor's, it cannot keep the process from ending."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[bool] = loop.create_future()
 
-        def settle(result: bool | None, error: Exception | None) -> None:
+        def set_answer(result: bool | None, error: Exception | None) -> None:
             if answer.done():
                 return
             if error is not None:
@@ -93,13 +93,13 @@ class AppriseChannel:
             failure: Exception | None = None
             try:
                 result = call()
-            except Exception as error:  # noqa: BLE001 - handed over to the waiting side
+            except Exception as error:  # noqa: BLE001 - passed on to the waiter
                 failure = error
-            with suppress(RuntimeError):  # The loop has ended; nobody waits any more.
-                loop.call_soon_threadsafe(settle, result, failure)
+            with suppress(RuntimeError):  # The event loop is closed: there is no waiter.
+                loop.call_soon_threadsafe(set_answer, result, failure)
 
-        self._busy = threading.Thread(target=run, name=f"notify-{self._name}", daemon=True)
-        self._busy.start()
+        self._send_thread = threading.Thread(target=run, name=f"notify-{self._name}", daemon=True)
+        self._send_thread.start()
         async with asyncio.timeout(self._timeout_s):
             return await answer
 
@@ -108,19 +108,19 @@ def open_channels(urls: Sequence[SecretStr]) -> tuple[AppriseChannel, ...]:
     """A channel for each URL, named by its scheme and counted: `mailto #1`.
 
     Raises:
-        ConfigurationError: Apprise does not understand one; the sentence names its place, not its text.
+        ConfigurationError: Apprise does not accept a URL. The sentence gives its position, not its text.
     """
-    keep_secrets_out_of_logs()
+    silence_url_loggers()
     channels: list[AppriseChannel] = []
     counts: Counter[str] = Counter()
     asset = AppriseAsset(app_id="AstroLens", app_desc="AstroLens alerts", async_mode=False)
-    for place, url in enumerate(urls, start=1):
+    for position, url in enumerate(urls, start=1):
         scheme = _scheme(url)
         plugin: Any = Apprise.instantiate(url.get_secret_value(), asset=asset) if scheme else None
         if plugin is None:
-            said = f" ({scheme}://…)" if scheme and scheme in _known_schemes() else ""
+            shown = f" ({scheme}://…)" if scheme and scheme in _known_schemes() else ""
             raise ConfigurationError(
-                f"ASTROLENS_NOTIFY_URLS: address {place} of {len(urls)}{said} is none that Apprise understands; "
+                f"ASTROLENS_NOTIFY_URLS: address {position} of {len(urls)}{shown} is none that Apprise understands; "
                 "its wiki lists the form of every service"
             )
         counts[scheme] += 1
@@ -128,9 +128,9 @@ def open_channels(urls: Sequence[SecretStr]) -> tuple[AppriseChannel, ...]:
     return tuple(channels)
 
 
-def keep_secrets_out_of_logs() -> None:
-    """Silence the libraries that log URLs; what fails is logged here, without them."""
-    for name, level in _TALKATIVE.items():
+def silence_url_loggers() -> None:
+    """Silence the libraries that log URLs. Failures are logged by `ChannelWorker`, without URLs."""
+    for name, level in _URL_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
 
 
@@ -140,7 +140,7 @@ def _scheme(url: SecretStr) -> str:
 
 
 def _known_schemes() -> set[str]:
-    """What may stand before `://` in an error without giving a secret away."""
+    """The URL schemes of Apprise: they may be shown, anything else could be part of a secret."""
     services = Apprise().details()["schemas"]
     kinds = ("protocols", "secure_protocols")
     return {scheme for service in services for kind in kinds for scheme in service[kind] or ()}

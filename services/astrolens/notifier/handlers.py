@@ -1,24 +1,24 @@
-"""What the notifier does with events."""
+"""The handlers of the events that the notifier consumes."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
 from astrolens.contracts.events import ImageAnalyzed
 from astrolens.contracts.verdicts import Verdict
-from astrolens.notifier.alerting import AlertService
+from astrolens.notifier.alert_service import AlertService
 from astrolens.platform.bus import Refusal
 from astrolens.platform.telemetry.tracing import annotate_span
 
 
 def image_analyzed(alerts: AlertService) -> Callable[[Sequence[ImageAnalyzed]], Awaitable[Sequence[Refusal]]]:
-    """The handler of analyses."""
+    """The handler of analysed images."""
 
     async def handle(events: Sequence[ImageAnalyzed]) -> Sequence[Refusal]:
-        alerts.expect({event.survey for event in events})
-        suspects = [event.image_id for event in events if event.verdict is Verdict.ANOMALY]
+        alerts.register_surveys({event.survey for event in events})
+        anomalies = [event.image_id for event in events if event.verdict is Verdict.ANOMALY]
         others = [event.image_id for event in events if event.verdict is not Verdict.ANOMALY]
         for event in events:
             annotate_span(event.image_id, image_id=event.image_id, survey=event.survey, verdict=event.verdict.value)
-        refused = await alerts.reconcile(suspects, others)
+        refused = await alerts.reconcile(anomalies, others)
         return [Refusal(event, refused[event.image_id]) for event in events if event.image_id in refused]
 
     return handle

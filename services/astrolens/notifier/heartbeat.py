@@ -1,6 +1,5 @@
-"""The public heartbeat: with it a listener can tell a silent sky from a dead line."""
+"""The public heartbeat: listeners that get it know that the pipeline runs, even while there are no alerts."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -14,62 +13,61 @@ from astrolens.contracts.events import producer
 from astrolens.contracts.ids import event_id
 from astrolens.contracts.records import Books
 from astrolens.platform.bus.ports import EventPublisher
-from astrolens.platform.errors import PermanentError, TransientError
-from astrolens.platform.retry import sleep_unless
-from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.errors import TransientError
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.leases import Lease
 from astrolens.platform.stores.records import RecordStore
 
 _PRODUCER: Final = producer("notifier")
-_ISSUE: Final = "public heartbeat"
 _log = structlog.get_logger(__name__)
 
 
 class PublicHeartbeat:
-    """Publishes a heartbeat at a constant rate, with a summary of the books."""
+    """Publishes heartbeats with a sequence number and a summary of the books.
+
+    Of several notifiers only the holder of a lease publishes, so that listeners see one sequence. While the record
+    store is unreachable nobody can take the lease over, and the last holder goes on: a heartbeat says that events
+    reach the listeners, with or without the record store.
+    """
 
     def __init__(
         self,
         *,
         records: RecordStore,
         publisher: EventPublisher,
-        condition: Condition,
+        lease: Lease,
         instance: str,
-        every_s: float = HEARTBEAT_INTERVAL_S,
+        interval_s: float = HEARTBEAT_INTERVAL_S,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        """Compose; nothing is published.
+
+        Args:
+            records: Where the books are counted.
+            publisher: The bus.
+            lease: The right to publish heartbeats.
+            instance: Name of this process, a part of event ids.
+            interval_s: Seconds between heartbeats, as published in each of them.
+            clock: The present time.
+        """
         self._records = records
         self._publisher = publisher
-        self._condition = condition
+        self._lease = lease
+        self._holds_lease = True
         self._instance = instance
-        self._every_s = every_s
+        self._interval_s = interval_s
         self._clock = clock
         self._started_at = clock()
         self._sequence = 0
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Beat until `stopping`. A beat that fails is lost, and its number with it."""
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        while True:
-            try:
-                await self.beat()
-            except (TransientError, PermanentError) as error:
-                if self._condition.set_issue(_ISSUE, f"no heartbeat for listeners: {error}"):
-                    _log.warning("no heartbeat for listeners", error=str(error))
-            else:
-                self._condition.clear_issue(_ISSUE)
-            # Measured from the start, so that the rate does not drift with the time a beat takes.
-            due = max(due + self._every_s, loop.time())
-            if await sleep_unless(stopping, due - loop.time()):
-                return
-
-    async def beat(self) -> None:
-        """Publish one heartbeat.
+    async def publish(self) -> None:
+        """Publish one heartbeat. One that fails is not repeated: its sequence number is missing.
 
         Raises:
             BusUnavailable: The broker does not take it.
         """
+        if not await self._acquire_lease():
+            return
         sequence, self._sequence = self._sequence, self._sequence + 1
         books, alerts = await self._summary()
         heartbeat = Heartbeat(
@@ -77,18 +75,32 @@ class PublicHeartbeat:
             producer=_PRODUCER,
             occurred_at=self._clock(),
             sequence=sequence,
-            interval_s=self._every_s,
+            interval_s=self._interval_s,
             books=books,
             alerts=alerts,
         )
         await self._publisher.publish([heartbeat.pending(topic=topics.HEARTBEAT, key=_PRODUCER)])
 
+    async def release_lease(self) -> None:
+        """Let another notifier publish at once; without this it waits for the end of the lease."""
+        try:
+            await self._lease.release()
+        except TransientError as error:
+            _log.warning("a lease was not released", error=str(error))
+
+    async def _acquire_lease(self) -> bool:
+        try:
+            self._holds_lease = await self._lease.acquire()
+        except TransientError as error:
+            _log.debug("the lease of the public heartbeat cannot be renewed", error=str(error))
+        return self._holds_lease
+
     async def _summary(self) -> tuple[Books | None, int | None]:
+        """The books and the number of public alerts, None while the record store is unreachable."""
         try:
             outcomes, states, kinds = await self._records.tallies(
                 [(Collection.RECEIPTS, "outcome"), (Collection.IMAGES, "state"), (Collection.ALERTS, "kind")]
             )
         except TransientError:
-            # The line to the listeners works, and that is what a heartbeat tells.
             return None, None
         return Books.of(outcomes, states), sum(count for (_, tense), count in kinds.items() if tense != "injection")

@@ -1,30 +1,35 @@
-"""The notifier: composes its parts."""
+"""The composition root of the notifier."""
 
 import asyncio
-from functools import partial
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
 from astrolens.contracts import topics
+from astrolens.contracts.alerts import HEARTBEAT_INTERVAL_S
 from astrolens.contracts.events import ImageAnalyzed
-from astrolens.notifier import handlers
-from astrolens.notifier.alerting import AlertService
+from astrolens.notifier import channel_worker, handlers
+from astrolens.notifier.alert_service import AlertService
+from astrolens.notifier.channel_worker import ChannelWorker
 from astrolens.notifier.channels import open_channels
-from astrolens.notifier.deliveries import Courier, DeliveryBook
+from astrolens.notifier.delivery_queue import DeliveryQueue
 from astrolens.notifier.heartbeat import PublicHeartbeat
 from astrolens.notifier.metrics import AlertMetrics
 from astrolens.notifier.ports import Channel
 from astrolens.notifier.sweep import Sweep
-from astrolens.platform.errors import TransientError
-from astrolens.platform.retry import RetryPolicy, retry
+from astrolens.notifier.unreadable import UnreadableDocuments
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.leases import Lease
 
 SERVICE: Final = "notifier"
 INPUT: Final = topics.IMAGES_ANALYZED
-"""What alerts are made from. A cross-match with catalogues comes in between by changing this."""
+"""The topic that alerts are made from. Matching with catalogues is put in between by changing it."""
+
+_IDLE_INTERVAL_S: Final = 3600.0
+"""Interval of a periodic task whose work is done after its first successful pass."""
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +38,7 @@ def create_app(settings: Settings) -> ServiceApp:
     """The notifier; nothing is opened.
 
     Raises:
-        ConfigurationError: A notification URL is none that Apprise understands, or a store's URL is wrong.
+        ConfigurationError: Apprise does not accept a notification URL, or a store's URL is wrong.
     """
     channels: tuple[Channel, ...] = open_channels(settings.notify_urls)
     app = ServiceApp(settings, service=SERVICE, port=settings.notifier_port, outbox=(Collection.ALERTS,))
@@ -42,11 +47,12 @@ def create_app(settings: Settings) -> ServiceApp:
     # The embedded broker's port differs at every start; listeners find it in `astrolens status --json`.
     app.info["broker"] = ",".join(settings.bootstrap_servers)
     metrics = AlertMetrics(app.metrics)
-    book = DeliveryBook(records=app.records, images=app.images)
-    couriers = [
-        Courier(
+    unreadable = UnreadableDocuments(app.condition)
+    queue = DeliveryQueue(records=app.records, images=app.images, unreadable=unreadable)
+    workers = [
+        ChannelWorker(
             channel=channel,
-            book=book,
+            queue=queue,
             per_min=settings.notify_per_min,
             console=_console(settings),
             condition=app.condition,
@@ -55,39 +61,84 @@ def create_app(settings: Settings) -> ServiceApp:
         for channel in channels
     ]
 
-    def wake() -> None:
-        for courier in couriers:
-            courier.wake()
+    def wake_workers() -> None:
+        for worker in workers:
+            worker.wake.set()
 
     alerts = AlertService(
         records=app.records,
         images=app.images,
         outbox=app.outbox,
         metrics=metrics,
+        unreadable=unreadable,
         channels=names,
-        on_news=wake,
+        on_delivery_queued=wake_workers,
     )
     app.bus.consume(INPUT, ImageAnalyzed, handlers.image_analyzed(alerts))
-    sweep = Sweep(records=app.records, alerts=alerts, every_s=settings.redeliver_after_s)
-    heartbeat = PublicHeartbeat(records=app.records, publisher=app.bus, condition=app.condition, instance=app.instance)
-    app.spawn("sweep", lambda: sweep.run(app.stopping), graceful=True)
-    app.spawn("public heartbeat", lambda: heartbeat.run(app.stopping), graceful=True)
-    app.spawn("orphaned deliveries", lambda: _end_orphans(book, names, app.stopping))
-    for name, courier in zip(names, couriers, strict=True):
-        app.spawn(f"courier {name}", partial(courier.run, app.stopping), graceful=True)
+    _sweep_periodically(app, alerts, unreadable)
+    _publish_heartbeats(app)
+    app.every("removed channels", _removed_channels(queue, names), interval_s=_IDLE_INTERVAL_S, graceful=False)
+    for name, worker in zip(names, workers, strict=True):
+        app.every(
+            f"deliveries to {name}",
+            worker.deliver,
+            interval_s=channel_worker.POLL_INTERVAL_S,
+            lease=_lease(app, f"notifier.channel:{name}"),
+            wake=worker.wake,
+        )
     return app
 
 
-async def _end_orphans(book: DeliveryBook, channels: tuple[str, ...], stopping: asyncio.Event) -> None:
-    try:
-        ended = await retry(
-            lambda: book.end_orphans(channels), retry_policy=RetryPolicy(timeout_s=600.0), stopping=stopping
-        )
-    except TransientError as error:
-        _log.warning("deliveries to removed channels stay open until the next start", error=str(error))
-        return
-    if ended:
-        _log.info("ended deliveries to channels that are no longer in the settings", alerts=ended)
+def _sweep_periodically(app: ServiceApp, alerts: AlertService, unreadable: UnreadableDocuments) -> None:
+    unfinished = asyncio.Event()
+    sweep = Sweep(
+        records=app.records, alerts=alerts, unreadable=unreadable, stopping=app.stopping, unfinished=unfinished
+    )
+    app.every(
+        "sweep for lost events",
+        sweep.run_pass,
+        interval_s=app.settings.redeliver_after_s,
+        lease=_lease(app, "notifier.sweep"),
+        wake=unfinished,
+    )
+
+
+def _publish_heartbeats(app: ServiceApp) -> None:
+    heartbeat = PublicHeartbeat(
+        records=app.records,
+        publisher=app.bus,
+        lease=_lease(app, "notifier.heartbeat"),
+        instance=app.instance,
+    )
+    app.every(
+        "public heartbeat",
+        heartbeat.publish,
+        interval_s=HEARTBEAT_INTERVAL_S,
+        issue="no heartbeat for listeners",
+        fixed_rate=True,
+    )
+    app.on_stop("lease of the public heartbeat", heartbeat.release_lease)
+
+
+def _removed_channels(queue: DeliveryQueue, channels: tuple[str, ...]) -> Callable[[], Awaitable[None]]:
+    """Ends deliveries to removed channels, once per start: a later pass could only meet channels of newer settings."""
+    done = False
+
+    async def fail_removed_channels() -> None:
+        nonlocal done
+        if done:
+            return
+        ended = await queue.fail_removed_channels(channels)
+        done = True
+        if ended:
+            _log.info("ended deliveries to channels that are no longer in the settings", alerts=ended)
+
+    return fail_removed_channels
+
+
+def _lease(app: ServiceApp, name: str) -> Lease:
+    """A lease of this instance. Its owner is the instance, not the process: after a crash it is taken up at once."""
+    return Lease(app.records, name, owner=app.instance)
 
 
 def _console(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""What the notifier counts."""
+"""The metrics of the notifier."""
 
 from typing import Final, get_args
 
@@ -13,13 +13,13 @@ TENSES: Final[tuple[str, ...]] = get_args(AlertRecord.model_fields["alert_tense"
 
 
 class AlertMetrics:
-    """The notifier's own metrics."""
+    """Alerts by survey, deliveries by channel."""
 
     def __init__(self, shared: Metrics) -> None:
         self.shared = shared
         registry = shared.registry
-        self._survey = LabelLimiter()
-        self._expected: set[str] = set()
+        self._survey_label = LabelLimiter()
+        self._registered: set[str] = set()
         self.alerts = Counter(
             "astrolens_alerts",
             "Alerts raised, updated and retracted, by survey, type and tense (current, test, injection).",
@@ -45,14 +45,14 @@ class AlertMetrics:
             registry=registry,
         )
 
-    def expect(self, survey: str) -> None:
-        """Alerts of a survey may come: of a series that begins with its first alert, Prometheus sees no increase."""
-        if (survey := self._survey(survey)) not in self._expected:
-            self._expected.add(survey)
+    def register_survey(self, survey: str) -> None:
+        """Create the series of a survey at zero: Prometheus sees no increase in a series that begins at one."""
+        if (survey := self._survey_label(survey)) not in self._registered:
+            self._registered.add(survey)
             for alert_type in TYPES:
                 for alert_tense in TENSES:
                     self.alerts.labels(survey, alert_type, alert_tense)
 
-    def told(self, survey: str, alert_type: str, alert_tense: str) -> None:
-        """An alert was raised, updated or retracted."""
-        self.alerts.labels(self._survey(survey), alert_type, alert_tense).inc()
+    def count_alert(self, survey: str, alert_type: str, alert_tense: str) -> None:
+        """Count an alert that was raised, updated or retracted."""
+        self.alerts.labels(self._survey_label(survey), alert_type, alert_tense).inc()

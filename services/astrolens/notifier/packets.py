@@ -1,4 +1,4 @@
-"""Alert packets: one alert in an Avro object container file, as marshals read them."""
+"""Alert packets: one alert in an Avro object container file, the form that alert brokers and marshals read."""
 
 import hashlib
 from io import BytesIO
@@ -14,11 +14,11 @@ CONTENT_TYPE: Final = "application/avro"
 
 _SCHEMA: Final[Schema] = fastavro.parse_schema(ALERT_AVRO_SCHEMA)
 _CODEC: Final = "null"
-"""Nearly all of a packet is a JPEG, which no codec makes smaller, and every reader has this one."""
+"""No compression: nearly all of a packet is a JPEG, and readers need no codec library."""
 
 
 def encode_packet(alert: Alert) -> bytes:
-    """The packet of an alert: the same bytes every time, because the sync marker comes from the event id."""
+    """The packet of an alert. It is deterministic: the sync marker is derived from the event id."""
     buffer = BytesIO()
     marker = hashlib.sha256(alert.event_id.encode()).digest()[:16]
     fastavro.writer(buffer, _SCHEMA, [alert.model_dump()], codec=_CODEC, sync_marker=marker)
@@ -39,6 +39,6 @@ def decode_packet(packet: bytes) -> Alert:
         raise PermanentError("bad-packet", f"no alert packet: {type(error).__name__}") from error
 
 
-def json_twin(alert: Alert) -> str:
-    """The same alert as JSON text: the cutout as base64, 64-bit ids as text."""
+def encode_json(alert: Alert) -> str:
+    """The alert as JSON text: the cutout in base64, 64-bit ids as text."""
     return alert.model_dump_json()

@@ -1,10 +1,10 @@
-"""What the notifier needs of others, as it uses it."""
+"""The port of notification channels."""
 
 from typing import Protocol
 
 
 class Channel(Protocol):
-    """A way to reach people."""
+    """A service that delivers messages to people."""
 
     @property
     def name(self) -> str:
@@ -16,8 +16,8 @@ class Channel(Protocol):
         Args:
             title: One line of plain text.
             body: Plain text.
-            picture: A JPEG to attach, where the channel can.
+            picture: A JPEG to attach, where the channel supports attachments.
 
         Raises:
-            DeliveryFailed: It did not get through; the sentence holds no secret.
+            DeliveryFailed: The message was not delivered. The sentence holds no secret.
         """

@@ -1,4 +1,4 @@
-"""Doubles of what surrounds the notifier, and images to tell of."""
+"""Fakes of what surrounds the notifier, and images to alert on."""
 
 import base64
 import json
@@ -15,11 +15,13 @@ from astrolens.contracts.events import ImageAnalyzed
 from astrolens.contracts.ids import alert_id, content_digest, image_id
 from astrolens.contracts.records import AlertRecord, ImageRecord, PendingEvent
 from astrolens.contracts.verdicts import Verdict
-from astrolens.notifier.alerting import AlertService
+from astrolens.notifier.alert_service import AlertService
 from astrolens.notifier.channels import DeliveryFailed
 from astrolens.notifier.metrics import AlertMetrics
 from astrolens.notifier.packets import decode_packet
+from astrolens.notifier.unreadable import UnreadableDocuments
 from astrolens.platform.errors import BusUnavailable
+from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.folder.store import FolderImageStore
 from astrolens.platform.stores.images import cutout_key
@@ -61,7 +63,7 @@ class FakeOutbox:
     def packets(self) -> list[Alert]:
         return [decode_packet(base64.b64decode(event.payload)) for event in self.published if event.binary]
 
-    def twins(self) -> list[dict[str, Any]]:
+    def json_alerts(self) -> list[dict[str, Any]]:
         return [json.loads(event.payload) for event in self.published if not event.binary]
 
     def clear(self) -> None:
@@ -81,15 +83,15 @@ class FakePublisher:
 
 @dataclass
 class FakeChannel:
-    """Takes messages, or fails with a sentence."""
+    """Accepts messages, or fails with a sentence."""
 
     name: str = "mailto #1"
     error: str | None = None
     sent: list[tuple[str, str, bytes | None]] = field(default_factory=list)
-    tried: int = 0
+    attempts: int = 0
 
     async def send(self, title: str, body: str, *, picture: bytes | None) -> None:
-        self.tried += 1
+        self.attempts += 1
         if self.error is not None:
             raise DeliveryFailed(self.error)
         self.sent.append((title, body, picture))
@@ -109,7 +111,7 @@ def image(
     digest = content_digest(f"image {number}".encode())
     base = examples.image()
     key = cutout_key(image_id(digest))
-    said = examples.analysis().model_copy(
+    analysis = examples.analysis().model_copy(
         update={
             "verdict": verdict,
             "p_value": p_value,
@@ -124,7 +126,7 @@ def image(
             "original": base.original.model_copy(update={"sha256": digest}),
             "cutout": base.cutout.model_copy(update={"key": key}),
             "observation": base.observation.model_copy(update=observation),
-            "analysis": said,
+            "analysis": analysis,
             "verdict": verdict,
             "p_value": p_value,
             "predicted_class": predicted_class,
@@ -135,32 +137,36 @@ def image(
 
 def analyzed(picture: ImageRecord) -> ImageAnalyzed:
     """The event of an image's analysis."""
-    said = picture.analysis
-    assert said is not None
+    analysis = picture.analysis
+    assert analysis is not None
     return ImageAnalyzed(
-        event_id=f"event of {picture.image_id} {said.model_digest}",
+        event_id=f"event of {picture.image_id} {analysis.model_digest}",
         producer="test",
         occurred_at=EPOCH,
         image_id=picture.image_id,
         survey=picture.observation.survey,
-        model_digest=said.model_digest,
-        calibration_id=said.calibration_id,
-        predicted_class=said.predicted_class,
-        p_value=said.p_value,
-        verdict=said.verdict,
+        model_digest=analysis.model_digest,
+        calibration_id=analysis.calibration_id,
+        predicted_class=analysis.predicted_class,
+        p_value=analysis.p_value,
+        verdict=analysis.verdict,
     )
 
 
 @dataclass
 class World:
-    """Real stores in a folder, everything else a double."""
+    """Real stores in a folder; everything else is a fake."""
 
     records: SqliteRecordStore
     images: FolderImageStore
     outbox: FakeOutbox
     metrics: AlertMetrics
     clock: Clock
-    news: int = 0
+    condition: Condition = field(default_factory=Condition)
+    deliveries_queued: int = 0
+
+    def __post_init__(self) -> None:
+        self.unreadable = UnreadableDocuments(self.condition)
 
     def service(self, *channels: str) -> AlertService:
         return AlertService(
@@ -168,8 +174,9 @@ class World:
             images=self.images,
             outbox=self.outbox,
             metrics=self.metrics,
+            unreadable=self.unreadable,
             channels=channels,
-            on_news=self._on_news,
+            on_delivery_queued=self._on_delivery_queued,
             clock=self.clock,
         )
 
@@ -183,12 +190,12 @@ class World:
         found = await self.records.get(Collection.ALERTS, [alert_id(picture.image_id)])
         return AlertRecord.model_validate(next(iter(found.values()))) if found else None
 
-    def told(self, metric: str, **labels: str) -> float | None:
-        """What Prometheus would read."""
+    def sample(self, metric: str, **labels: str) -> float | None:
+        """The value that Prometheus would read."""
         return self.metrics.shared.registry.get_sample_value(metric, labels)
 
-    def _on_news(self) -> None:
-        self.news += 1
+    def _on_delivery_queued(self) -> None:
+        self.deliveries_queued += 1
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Channels: their URLs are secrets, their failures bounded, their mistakes one sentence."""
+"""Channels: URLs stay secret, sending is bounded, a wrong URL is one sentence."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 import apprise
 import pytest
 from apprise import NotifyBase
-from astrolens.notifier.channels import AppriseChannel, DeliveryFailed, keep_secrets_out_of_logs, open_channels
+from astrolens.notifier.channels import AppriseChannel, DeliveryFailed, open_channels, silence_url_loggers
 from astrolens.platform.errors import ConfigurationError
 from pydantic import SecretStr
 
@@ -27,9 +27,9 @@ class Plugin(NotifyBase):  # type: ignore[misc]
     attachment_support = True
     request_rate_per_sec = 0
 
-    def __init__(self, act: Any) -> None:
+    def __init__(self, send: Any) -> None:
         super().__init__(asset=apprise.AppriseAsset(async_mode=False))
-        self.act = act
+        self.on_send = send
         self.calls: list[dict[str, Any]] = []
 
     def url(self, *_: Any, **__: Any) -> str:
@@ -41,7 +41,7 @@ class Plugin(NotifyBase):  # type: ignore[misc]
             with one.open() as file:
                 attached.append(file.read())
         self.calls.append({"body": body, "title": title, "attached": attached})
-        return bool(self.act())
+        return bool(self.on_send())
 
 
 def test_channels_are_named_without_secrets() -> None:
@@ -68,7 +68,7 @@ def test_a_bad_address_is_one_sentence_without_the_secret(url: str, caplog: pyte
     assert SECRET.lower() not in (sentence + caplog.text).lower()
 
 
-def test_no_channel_is_fine() -> None:
+def test_channels_are_optional() -> None:
     assert open_channels([]) == ()
 
 
@@ -84,13 +84,13 @@ async def test_a_refusal_is_a_failure() -> None:
 
 
 async def test_what_a_plugin_raises_never_shows_the_secret(caplog: pytest.LogCaptureFixture) -> None:
-    def act() -> bool:
+    def send() -> bool:
         logging.getLogger("urllib3.connectionpool").warning("retrying /hook/%s", SECRET)
         raise ConnectionError(f"POST https://example.org/{SECRET}")
 
-    keep_secrets_out_of_logs()
+    silence_url_loggers()
     with caplog.at_level(logging.DEBUG), pytest.raises(DeliveryFailed) as caught:
-        await AppriseChannel("test #1", Plugin(act)).send("title", "body", picture=None)
+        await AppriseChannel("test #1", Plugin(send)).send("title", "body", picture=None)
     assert SECRET not in str(caught.value)
     assert caught.value.__cause__ is None
     assert SECRET not in caplog.text
@@ -126,11 +126,11 @@ async def test_sending_does_not_block_the_loop() -> None:
             await asyncio.sleep(0.01)
             ticks += 1
 
-    def act() -> bool:
+    def send() -> bool:
         time.sleep(0.3)
         return True
 
     ticking = asyncio.create_task(tick())
-    await AppriseChannel("test #1", Plugin(act)).send("title", "body", picture=None)
+    await AppriseChannel("test #1", Plugin(send)).send("title", "body", picture=None)
     ticking.cancel()
     assert ticks >= 5

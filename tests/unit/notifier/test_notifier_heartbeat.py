@@ -1,7 +1,8 @@
-"""The public heartbeat: constant, countable, and never a reason to die."""
+"""The public heartbeat: a constant rate, a sequence, one publisher, and no failure that ends the service."""
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from astrolens.contracts import topics
@@ -10,31 +11,27 @@ from astrolens.contracts.records import Books, Outcome
 from astrolens.notifier.heartbeat import PublicHeartbeat
 from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.runtime.periodic import PeriodicTask
+from astrolens.platform.stores.leases import Lease
 
 from tests.unit.notifier.notifier_fakes import FakePublisher, World, image
 
 
-def _heartbeat(
-    world: World, publisher: FakePublisher, condition: Condition, *, every_s: float = 10.0
-) -> PublicHeartbeat:
+def _heartbeat(world: World, publisher: FakePublisher, *, instance: str = "notifier@test") -> PublicHeartbeat:
+    lease = Lease(world.records, "heartbeat", owner=instance, clock=lambda: world.clock.now)
     return PublicHeartbeat(
-        records=world.records,
-        publisher=publisher,
-        condition=condition,
-        instance="notifier@test",
-        every_s=every_s,
-        clock=world.clock,
+        records=world.records, publisher=publisher, lease=lease, instance=instance, clock=world.clock
     )
 
 
-async def test_a_beat_tells_books_and_public_alerts(world: World) -> None:
+async def test_a_heartbeat_holds_the_books_and_the_public_alerts(world: World) -> None:
     public, blind = image(1), image(2, injected=True)
     await world.put(public, blind)
     await world.service().reconcile([public.image_id, blind.image_id])
     publisher = FakePublisher()
-    heartbeat = _heartbeat(world, publisher, Condition())
-    await heartbeat.beat()
-    await heartbeat.beat()
+    heartbeat = _heartbeat(world, publisher)
+    await heartbeat.publish()
+    await heartbeat.publish()
     first, second = (Heartbeat.model_validate_json(event.payload) for event in publisher.published)
     assert {event.topic for event in publisher.published} == {topics.HEARTBEAT}
     assert (first.sequence, second.sequence) == (0, 1)
@@ -45,23 +42,26 @@ async def test_a_beat_tells_books_and_public_alerts(world: World) -> None:
     assert first.interval_s == HEARTBEAT_INTERVAL_S == 10
 
 
-async def test_without_the_store_it_still_beats(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(_: object) -> list[dict[tuple[str, ...], int]]:
+async def test_heartbeats_go_on_without_the_record_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unreachable(*_: object) -> Any:
         raise StoreUnavailable("locked")
 
-    monkeypatch.setattr(world.records, "tallies", away)
+    for verb in ("tallies", "insert", "apply"):
+        monkeypatch.setattr(world.records, verb, unreachable)
     publisher = FakePublisher()
-    await _heartbeat(world, publisher, Condition()).beat()
-    told = json.loads(publisher.published[0].payload)
-    assert (told["books"], told["alerts"]) == (None, None)
+    await _heartbeat(world, publisher).publish()
+    heartbeat = json.loads(publisher.published[0].payload)
+    assert (heartbeat["books"], heartbeat["alerts"]) == (None, None)
 
 
-async def test_a_dead_broker_is_reported_once_and_outlived(world: World) -> None:
+async def test_an_unreachable_broker_is_reported_once_and_leaves_a_gap(world: World) -> None:
     publisher, condition = FakePublisher(), Condition()
     condition.phase = "running"
     publisher.down = True
+    heartbeat = _heartbeat(world, publisher)
+    task = PeriodicTask("heartbeat", heartbeat.publish, interval_s=0.01, condition=condition, fixed_rate=True)
     stopping = asyncio.Event()
-    running = asyncio.create_task(_heartbeat(world, publisher, condition, every_s=0.01).run(stopping))
+    running = asyncio.create_task(task.run(stopping))
     async with asyncio.timeout(20):
         while condition.state != "degraded":
             await asyncio.sleep(0.01)
@@ -73,8 +73,22 @@ async def test_a_dead_broker_is_reported_once_and_outlived(world: World) -> None
     assert condition.state == "running"
     assert len(condition.last_errors) == 1
     sequences = [json.loads(event.payload)["sequence"] for event in publisher.published]
-    assert sequences[0] > 0, "a lost beat leaves a gap"
+    assert sequences[0] > 0, "a lost heartbeat leaves a gap"
     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
+
+
+async def test_of_two_notifiers_one_publishes_heartbeats(world: World) -> None:
+    publishers = FakePublisher(), FakePublisher()
+    first, second = (_heartbeat(world, each, instance=f"notifier@{n}") for n, each in enumerate(publishers))
+    for _ in range(3):
+        await first.publish()
+        await second.publish()
+    assert [len(each.published) for each in publishers] == [3, 0]
+    await first.release_lease()
+    await second.publish()
+    await first.publish()
+    assert [len(each.published) for each in publishers] == [3, 1]
+    assert json.loads(publishers[1].published[0].payload)["sequence"] == 0
 
 
 def test_the_books_balance() -> None:

@@ -6,13 +6,13 @@ import fastavro
 import pytest
 from astrolens.contracts import examples
 from astrolens.contracts.alerts import ALERT_AVRO_SCHEMA
-from astrolens.notifier.packets import decode_packet, encode_packet, json_twin
+from astrolens.notifier.packets import decode_packet, encode_json, encode_packet
 from astrolens.platform.errors import PermanentError
 
 from tests.shared_data import shared_data
 
 
-def test_a_plain_reader_needs_nothing_of_ours() -> None:
+def test_any_avro_reader_reads_a_packet() -> None:
     reader = fastavro.reader(BytesIO(encode_packet(examples.alert())))
     (alert,) = list(reader)
     assert reader.writer_schema["name"] == "astrolens.alerts.v1.Alert"
@@ -25,7 +25,7 @@ def test_a_round_trip_changes_nothing() -> None:
     bare = examples.alert().model_copy(update={"cutout": None, "ra_deg": None, "observed_at": None, "links": ()})
     for alert in (examples.alert(), bare):
         assert decode_packet(encode_packet(alert)) == alert
-        assert type(alert).model_validate_json(json_twin(alert)) == alert
+        assert type(alert).model_validate_json(encode_json(alert)) == alert
 
 
 def _two_records() -> bytes:
@@ -59,12 +59,12 @@ _PACKET = encode_packet(examples.alert())
         _other_schema(),
     ],
 )
-def test_what_is_no_packet_is_refused(packet: bytes) -> None:
+def test_other_bytes_are_refused(packet: bytes) -> None:
     with pytest.raises(PermanentError, match="no alert packet"):
         decode_packet(packet)
 
 
-def test_other_surveys_packets_and_damaged_ones_are_refused() -> None:
+def test_damaged_packets_and_those_of_other_surveys_are_refused() -> None:
     folder = shared_data() / "alerts"
     packets = [*sorted((folder / "ztf").glob("*.avro"))[:10], *sorted((folder / "ztf-damaged").glob("*.avro"))]
     assert packets

@@ -1,6 +1,7 @@
-"""Alerts: one an image, raised, updated and retracted under one id, each message once."""
+"""Alerts: one per image, raised, updated and retracted under one id, each message once."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from astrolens.contracts import topics
@@ -8,11 +9,11 @@ from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import AlertRecord
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier import handlers
-from astrolens.notifier.deliveries import DeliveryBook
+from astrolens.notifier.delivery_queue import DeliveryQueue
 from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.stores.collections import Collection
 
-from tests.unit.notifier.notifier_fakes import JPEG, World, analyzed, image
+from tests.unit.notifier.notifier_fakes import EPOCH, JPEG, World, analyzed, image
 
 
 async def test_an_anomaly_raises_an_alert_on_both_topics(world: World) -> None:
@@ -37,51 +38,51 @@ async def test_the_first_alert_of_a_survey_is_an_increase(world: World) -> None:
     await world.put(ordinary)
     handle = handlers.image_analyzed(world.service())
     await handle([analyzed(ordinary)])
-    assert world.told("astrolens_alerts_total", **labels) == 0
+    assert world.sample("astrolens_alerts_total", **labels) == 0
     await world.put(image(1))
     await handle([analyzed(image(1))])
-    assert world.told("astrolens_alerts_total", **labels) == 1
+    assert world.sample("astrolens_alerts_total", **labels) == 1
 
 
-async def test_how_long_an_alert_took_is_told_of_the_first_message_only(world: World) -> None:
+async def test_latency_is_observed_for_initial_alerts_only(world: World) -> None:
     arrived = {"received_at": image(1).analyzed_at}
     await world.put(image(1).model_copy(update=arrived))
     await world.service().reconcile([image(1).image_id])
     await world.put(image(1, model="b").model_copy(update=arrived))
     await world.service().reconcile([image(1).image_id])
     labels = {"survey": "sdss", "alert_tense": "current"}
-    assert world.told("astrolens_alerts_total", alert_type="initial", **labels) == 1
-    assert world.told("astrolens_alerts_total", alert_type="update", **labels) == 1
-    assert world.told("astrolens_stage_seconds_count", stage="alert") == 2
-    assert world.told("astrolens_latency_seconds_count", stage="alert") == 1
+    assert world.sample("astrolens_alerts_total", alert_type="initial", **labels) == 1
+    assert world.sample("astrolens_alerts_total", alert_type="update", **labels) == 1
+    assert world.sample("astrolens_stage_seconds_count", stage="alert") == 2
+    assert world.sample("astrolens_latency_seconds_count", stage="alert") == 1
 
 
-async def test_the_packet_tells_all_that_is_known(world: World) -> None:
+async def test_the_packet_holds_all_that_is_known(world: World) -> None:
     picture = image(1)
     await world.put(picture)
     await world.service().reconcile([picture.image_id])
-    (alert,), (twin,) = world.outbox.packets(), world.outbox.twins()
-    said = picture.analysis
-    assert said is not None
+    (alert,), (as_json,) = world.outbox.packets(), world.outbox.json_alerts()
+    analysis = picture.analysis
+    assert analysis is not None
     assert alert.alert_id == alert_id(picture.image_id)
-    assert alert.event_id == world.outbox.published[0].event_id == twin["event_id"]
+    assert alert.event_id == world.outbox.published[0].event_id == as_json["event_id"]
     assert alert.event_id != alert.alert_id
     assert (alert.ra_deg, alert.dec_deg) == (202.4696, 47.1952)
     assert alert.survey_object_id == 587722984435351614
-    assert twin["survey_object_id"] == "587722984435351614"
+    assert as_json["survey_object_id"] == "587722984435351614"
     assert alert.false_alarms_per_1000 == pytest.approx(2.5)
     assert {found.name: (found.score, found.p_value) for found in alert.detectors} == {
-        name: (result.score, result.p_value) for name, result in said.detectors.items()
+        name: (result.score, result.p_value) for name, result in analysis.detectors.items()
     }
     ranked = alert.classifications[0].classifications
     assert ranked[0].class_name == "spiral"
-    assert {one.class_name: one.probability for one in ranked} == said.class_probabilities
+    assert {one.class_name: one.probability for one in ranked} == analysis.class_probabilities
     assert alert.provenance.original_sha256 == picture.original.sha256
-    assert alert.provenance.model_digest == said.model_digest
-    assert alert.provenance.calibration_id == said.calibration_id
+    assert alert.provenance.model_digest == analysis.model_digest
+    assert alert.provenance.calibration_id == analysis.calibration_id
     assert alert.cutout == JPEG
     assert alert.near_duplicates[0].distance == 3
-    assert alert.model_dump(mode="json") == twin
+    assert alert.model_dump(mode="json") == as_json
 
 
 async def test_ordinary_images_and_near_misses_raise_none(world: World) -> None:
@@ -144,7 +145,7 @@ async def test_messages_of_one_alert_keep_their_order_after_an_outage(world: Wor
     assert await world.records.pending(Collection.ALERTS, limit=10) == []
 
 
-async def test_injections_are_recorded_and_never_told(world: World) -> None:
+async def test_injections_are_recorded_and_never_published(world: World) -> None:
     picture = image(1, injected=True, simulated=True)
     await world.put(picture)
     await world.service("mailto #1").reconcile([picture.image_id])
@@ -158,7 +159,7 @@ async def test_injections_are_recorded_and_never_told(world: World) -> None:
     assert record is not None
     assert (record.alert_type, record.event_id, record.undelivered) == ("retraction", None, False)
     assert world.outbox.published == []
-    assert world.news == 0
+    assert world.deliveries_queued == 0
 
 
 async def test_the_simulated_sky_is_public_and_marked_as_a_test(world: World) -> None:
@@ -181,7 +182,7 @@ async def test_a_missing_cutout_does_not_stop_the_alert(world: World) -> None:
 
 async def test_another_model_updates_then_retracts_then_raises_again(world: World) -> None:
     service = world.service("mailto #1")
-    told: list[tuple[str, int, float]] = []
+    written: list[tuple[str, int, float]] = []
     for model, verdict, p_value in (
         ("a", Verdict.ANOMALY, 0.002),
         ("b", Verdict.ANOMALY, 0.004),
@@ -195,8 +196,8 @@ async def test_another_model_updates_then_retracts_then_raises_again(world: Worl
             await handlers.image_analyzed(service)([analyzed(picture)])
         record = await world.alert(picture)
         assert record is not None
-        told.append((record.alert_type, record.revision, record.p_value))
-    assert told == [
+        written.append((record.alert_type, record.revision, record.p_value))
+    assert written == [
         ("initial", 0, 0.002),
         ("update", 1, 0.004),
         ("retraction", 2, 0.02),
@@ -207,17 +208,17 @@ async def test_another_model_updates_then_retracts_then_raises_again(world: Worl
     assert [packet.alert_type for packet in packets] == ["initial", "update", "retraction", "update"]
     assert len({packet.event_id for packet in packets}) == 4
     assert len({packet.alert_id for packet in packets}) == 1
-    # Who follows the topic of the initial alert hears of all that happens to it.
+    # Readers of the initial alert's topic get all messages of the alert.
     assert {event.topic for event in world.outbox.published} == {
         "astrolens.alerts.sdss.class-a.v1",
         "astrolens.alerts-json.sdss.class-a.v1",
     }
 
 
-async def test_people_hear_when_a_claim_falls_or_stands_again_but_not_of_new_figures(world: World) -> None:
+async def test_people_get_messages_of_retractions_and_new_anomalies_but_not_of_new_figures(world: World) -> None:
     service = world.service("mailto #1")
 
-    async def told(model: str, verdict: Verdict) -> AlertRecord:
+    async def analyzed_by(model: str, verdict: Verdict) -> AlertRecord:
         picture = image(1, model=model, verdict=verdict)
         await world.put(picture)
         await service.reconcile([picture.image_id])
@@ -229,14 +230,14 @@ async def test_people_hear_when_a_claim_falls_or_stands_again_but_not_of_new_fig
         )
         return record
 
-    assert (await told("a", Verdict.ANOMALY)).undelivered
-    assert not (await told("b", Verdict.ANOMALY)).undelivered
-    assert (await told("c", Verdict.ORDINARY)).undelivered
-    assert (await told("d", Verdict.ANOMALY)).undelivered
-    assert world.news == 3
+    assert (await analyzed_by("a", Verdict.ANOMALY)).undelivered
+    assert not (await analyzed_by("b", Verdict.ANOMALY)).undelivered
+    assert (await analyzed_by("c", Verdict.ORDINARY)).undelivered
+    assert (await analyzed_by("d", Verdict.ANOMALY)).undelivered
+    assert world.deliveries_queued == 3
 
 
-async def test_an_image_that_nobody_knows_is_refused_alone(world: World) -> None:
+async def test_an_unknown_image_is_refused_alone(world: World) -> None:
     known, unknown = image(1), image(2)
     await world.put(known)
     (refusal,) = await handlers.image_analyzed(world.service())([analyzed(unknown), analyzed(known)])
@@ -253,15 +254,21 @@ async def test_an_image_record_that_cannot_be_read_is_refused_alone(world: World
     assert await world.alert(good) is not None
 
 
-async def test_an_alert_record_that_cannot_be_read_is_left_alone(world: World) -> None:
+async def test_an_unreadable_alert_record_is_reported_once_and_left_alone(world: World) -> None:
     picture = image(1)
     await world.put(picture)
     damaged = {"alert_id": alert_id(picture.image_id), "image_id": picture.image_id, "undelivered": True}
     await world.records.insert(Collection.ALERTS, [{**damaged, "raised_at": "2026-01-01T00:00:00.000000Z"}])
-    assert await world.service("mailto #1").reconcile([picture.image_id]) == {}
+    later = picture.model_copy(update={"analyzed_at": EPOCH + timedelta(days=1)})
+    await world.put(later)
+    queue = DeliveryQueue(records=world.records, images=world.images, unreadable=world.unreadable)
+    for _ in range(3):
+        assert await world.service("mailto #1").reconcile([picture.image_id]) == {}
+        assert await world.service("mailto #1").repair({picture.image_id: EPOCH + timedelta(days=1)}) == {}
+        assert await queue.waiting_for("mailto #1") == []
     assert world.outbox.published == []
-    book = DeliveryBook(records=world.records, images=world.images)
-    assert await book.waiting("mailto #1") == []
+    (error,) = world.condition.last_errors
+    assert alert_id(picture.image_id) in error
 
 
 async def test_an_image_that_is_analysed_again_is_left_to_that_analysis(world: World) -> None:
@@ -278,13 +285,13 @@ async def test_the_record_decides_and_not_a_late_event(world: World) -> None:
     assert await world.alert(now) is None
 
 
-async def test_a_store_that_is_away_fails_the_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(*_: object) -> dict[str, bytes]:
+async def test_an_unreachable_store_fails_the_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unreachable(*_: object) -> dict[str, bytes]:
         raise StoreUnavailable("the image store does not answer")
 
     picture = image(1)
     await world.put(picture)
-    monkeypatch.setattr(world.images, "get_many", away)
+    monkeypatch.setattr(world.images, "get_many", unreachable)
     with pytest.raises(StoreUnavailable):
         await world.service().reconcile([picture.image_id])
     assert await world.alert(picture) is None

@@ -1,4 +1,4 @@
-"""Deliveries to people: retried and ended, rated and digested, every state in the record."""
+"""Deliveries to people: bounded attempts, a bounded rate, digests; every state in the alert's record."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,18 +8,21 @@ from typing import Any
 import pytest
 from astrolens.contracts.records import Delivery, ImageRecord
 from astrolens.contracts.verdicts import Verdict
-from astrolens.notifier import deliveries
-from astrolens.notifier.deliveries import Courier, DeliveryBook, plan
-from astrolens.notifier.texts import Notice
+from astrolens.notifier import delivery_queue
+from astrolens.notifier.channel_worker import ChannelWorker, plan_messages
+from astrolens.notifier.delivery_queue import DeliveryQueue
+from astrolens.notifier.message_text import AlertWithImage
 from astrolens.platform.errors import StoreUnavailable
+from astrolens.platform.runtime import periodic
 from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.runtime.periodic import PeriodicTask
 from astrolens.platform.stores.collections import Collection
 
 from tests.unit.notifier.notifier_fakes import JPEG, FakeChannel, World, image
 
 
 class Bench:
-    """A courier with a hand-driven timer."""
+    """A channel worker with a timer that the test sets."""
 
     def __init__(self, world: World, channel: FakeChannel, *, per_min: int = 6) -> None:
         self.world = world
@@ -27,10 +30,12 @@ class Bench:
         self.now = 1000.0
         self.condition = Condition()
         self.condition.phase = "running"
-        self.book = DeliveryBook(records=world.records, images=world.images, clock=world.clock)
-        self.courier = Courier(
+        self.queue = DeliveryQueue(
+            records=world.records, images=world.images, unreadable=world.unreadable, clock=world.clock
+        )
+        self.worker = ChannelWorker(
             channel=channel,
-            book=self.book,
+            queue=self.queue,
             per_min=per_min,
             console="http://localhost:8080",
             condition=self.condition,
@@ -40,7 +45,7 @@ class Bench:
 
     async def deliver(self, *, after_s: float = 0.0) -> None:
         self.now += after_s
-        await self.courier.deliver()
+        await self.worker.deliver()
 
     async def delivery(self, picture: ImageRecord) -> Delivery:
         record = await self.world.alert(picture)
@@ -70,24 +75,24 @@ async def test_an_alert_reaches_people_once_with_its_picture(world: World) -> No
     assert attached == JPEG
     delivery = await bench.delivery(picture)
     assert (delivery.state, delivery.attempts, delivery.error) == ("delivered", 1, None)
-    assert world.told("astrolens_deliveries_total", channel="mailto #1", outcome="delivered") == 1
+    assert world.sample("astrolens_deliveries_total", channel="mailto #1", outcome="delivered") == 1
 
 
-async def test_what_waits_for_a_channel_is_told_and_grows_older(world: World) -> None:
+async def test_waiting_deliveries_are_counted_with_their_age(world: World) -> None:
     bench = Bench(world, FakeChannel(error="refused or unreachable"))
     await raised(world, image(1), image(2))
     await bench.deliver()
-    assert world.told("astrolens_deliveries_waiting", channel="mailto #1") == 2
-    age_s = world.told("astrolens_delivery_oldest_seconds", channel="mailto #1")
+    assert world.sample("astrolens_deliveries_waiting", channel="mailto #1") == 2
+    age_s = world.sample("astrolens_delivery_oldest_seconds", channel="mailto #1")
     assert age_s is not None
     assert age_s > 3600, "they were raised at the epoch of the tests"
     bench.channel.error = None
     await bench.deliver(after_s=3600.0)
-    assert world.told("astrolens_deliveries_waiting", channel="mailto #1") == 0
-    assert world.told("astrolens_delivery_oldest_seconds", channel="mailto #1") == 0
+    assert world.sample("astrolens_deliveries_waiting", channel="mailto #1") == 0
+    assert world.sample("astrolens_delivery_oldest_seconds", channel="mailto #1") == 0
 
 
-async def test_a_retraction_is_told_and_a_test_is_marked(world: World) -> None:
+async def test_a_retraction_is_sent_and_a_test_is_marked(world: World) -> None:
     bench = Bench(world, FakeChannel())
     picture = image(1, simulated=True)
     await raised(world, picture)
@@ -112,24 +117,24 @@ async def test_failures_are_retried_with_growing_waits_and_ended(world: World) -
     waits: list[float] = []
     waited = 0.0
     while (await bench.delivery(picture)).state == "waiting":
-        before = bench.channel.tried
+        before = bench.channel.attempts
         await bench.deliver(after_s=1.0)
         waited += 1.0
-        if bench.channel.tried > before:
+        if bench.channel.attempts > before:
             waits.append(waited)
             waited = 0.0
         assert bench.now < 1e5
-    assert bench.channel.tried == deliveries.ATTEMPTS
+    assert bench.channel.attempts == delivery_queue.MAX_ATTEMPTS
     assert waits[1:] == [5, 15, 45, 135, 405, 900, 900]
     delivery = await bench.delivery(picture)
     assert (delivery.state, delivery.attempts, delivery.error) == (
         "failed",
-        deliveries.ATTEMPTS,
+        delivery_queue.MAX_ATTEMPTS,
         "refused or unreachable",
     )
     assert bench.condition.state == "degraded"
     await bench.deliver(after_s=1e6)
-    assert bench.channel.tried == deliveries.ATTEMPTS
+    assert bench.channel.attempts == delivery_queue.MAX_ATTEMPTS
 
 
 async def test_after_an_outage_everything_comes_in_one_digest(world: World) -> None:
@@ -178,27 +183,27 @@ async def test_no_more_messages_a_minute_than_allowed(world: World) -> None:
     assert sum(int(title.split()[0]) if "alerts" in title else 1 for title, _, _ in bench.channel.sent) == 90
 
 
-async def test_one_dead_channel_does_not_hold_up_another(world: World) -> None:
-    dead, alive = FakeChannel(error="refused or unreachable"), FakeChannel(name="slack #1")
+async def test_a_failing_channel_does_not_delay_another(world: World) -> None:
+    failing, working = FakeChannel(error="refused or unreachable"), FakeChannel(name="slack #1")
     picture = image(1)
     await raised(world, picture, channels=("mailto #1", "slack #1"))
-    await Bench(world, dead).deliver()
-    await Bench(world, alive).deliver()
-    assert len(alive.sent) == 1
+    await Bench(world, failing).deliver()
+    await Bench(world, working).deliver()
+    assert len(working.sent) == 1
     record = await world.alert(picture)
     assert record is not None
     assert {one.channel: one.state for one in record.deliveries} == {"mailto #1": "waiting", "slack #1": "delivered"}
     assert record.undelivered
 
 
-async def test_couriers_at_once_do_not_overwrite_each_other(world: World) -> None:
+async def test_concurrent_workers_do_not_overwrite_each_other(world: World) -> None:
     channels = [FakeChannel(name=f"slack #{number}") for number in range(4)]
     pictures = [image(number) for number in range(3)]
     await raised(world, *pictures, channels=tuple(channel.name for channel in channels))
-    shared = Bench(world, channels[0]).book
+    shared = Bench(world, channels[0]).queue
     benches = [Bench(world, channel) for channel in channels]
     for bench in benches:
-        bench.courier._book = shared
+        bench.worker._queue = shared
     await asyncio.gather(*(bench.deliver() for bench in benches))
     for picture in pictures:
         record = await world.alert(picture)
@@ -211,34 +216,38 @@ async def test_a_retraction_during_the_delivery_is_not_marked_as_delivered(world
     bench = Bench(world, FakeChannel())
     picture = image(1)
     await raised(world, picture)
-    notices = await bench.book.waiting("mailto #1")
+    waiting = await bench.queue.waiting_for("mailto #1")
     await world.put(image(1, model="b", verdict=Verdict.ORDINARY))
     await world.service("mailto #1").reconcile([picture.image_id])
-    assert await bench.book.settle(notices, "mailto #1", error=None) == []
+    alerts = [each.alert for each in waiting]
+    assert await bench.queue.record_attempt(alerts, "mailto #1", error=None) == []
     assert (await bench.delivery(picture)).state == "waiting"
     await bench.deliver()
     assert bench.channel.sent[0][0].startswith("Retracted")
 
 
-async def test_what_waits_for_a_removed_channel_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliveries, "_AT_ONCE", 2)
+async def test_deliveries_to_a_removed_channel_are_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery_queue, "WRITE_SIZE", 2)
+    monkeypatch.setattr(delivery_queue, "WRITE_PAUSE_S", 0.0)
     bench = Bench(world, FakeChannel())
     both = [image(number) for number in range(5)]
     only_old = [image(number) for number in range(5, 8)]
     await raised(world, *both, channels=("mailto #1", "slack #7"))
     await raised(world, *only_old, channels=("slack #7",))
-    assert await bench.book.end_orphans(["mailto #1"]) == 8
+    assert await bench.queue.fail_removed_channels(["mailto #1"]) == 8
     for picture in both:
         record = await world.alert(picture)
         assert record is not None
         assert [one.state for one in record.deliveries] == ["waiting", "failed"]
         assert record.undelivered
     assert (await bench.delivery(only_old[0])).error == "the channel is no longer in the settings"
-    assert await bench.book.end_orphans(["mailto #1"]) == 0
+    assert await bench.queue.fail_removed_channels(["mailto #1"]) == 0
 
 
-async def test_a_dead_channels_backlog_does_not_starve_another(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliveries, "_AT_ONCE", 2)
+async def test_the_backlog_of_a_failing_channel_does_not_starve_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_queue, "BATCH_SIZE", 2)
     await raised(world, *(image(number) for number in range(5)), channels=("mailto #1",))
     await raised(world, image(9), channels=("slack #1",))
     bench = Bench(world, FakeChannel(name="slack #1"))
@@ -246,7 +255,7 @@ async def test_a_dead_channels_backlog_does_not_starve_another(world: World, mon
     assert len(bench.channel.sent) == 1
 
 
-async def test_an_alert_whose_image_is_gone_is_still_told(world: World) -> None:
+async def test_an_alert_whose_image_is_missing_is_still_sent(world: World) -> None:
     bench = Bench(world, FakeChannel())
     picture = image(1)
     await raised(world, picture)
@@ -259,7 +268,7 @@ async def test_an_alert_whose_image_is_gone_is_still_told(world: World) -> None:
     assert [(title[:15], attached) for title, _, attached in bench.channel.sent] == [("Strange: spiral", None)] * 2
 
 
-async def test_names_from_strangers_are_made_harmless(world: World) -> None:
+async def test_names_from_outside_are_escaped(world: World) -> None:
     bench = Bench(world, FakeChannel())
     await raised(world, image(1, name="@everyone <!here>\x1b[31m\nsubject: x" + "y" * 150))
     await bench.deliver()
@@ -271,41 +280,57 @@ async def test_names_from_strangers_are_made_harmless(world: World) -> None:
     assert max(len(line) for line in body.splitlines()) < 160
 
 
-async def test_the_loop_wakes_on_news_survives_an_absent_store_and_stops(
+async def test_queued_deliveries_start_a_pass_and_an_unreachable_store_is_survived(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "LOOK_EVERY_S", 3600.0)
     bench = Bench(world, FakeChannel())
-    looks = 0
-    real = bench.book.waiting
+    real, reads = bench.queue.waiting_for, 0
 
-    async def waiting(channel: str) -> list[Notice]:
-        nonlocal looks
-        looks += 1
-        if looks == 1:
+    async def waiting_for(channel: str) -> list[AlertWithImage]:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
             raise StoreUnavailable("locked")
         return await real(channel)
 
-    monkeypatch.setattr(bench.book, "waiting", waiting)
+    monkeypatch.setattr(bench.queue, "waiting_for", waiting_for)
+    monkeypatch.setattr(periodic, "_RETRY_S", 0.01)
+    task = PeriodicTask(
+        "deliveries", bench.worker.deliver, interval_s=3600.0, condition=bench.condition, wake=bench.worker.wake
+    )
     stopping = asyncio.Event()
-    running = asyncio.create_task(bench.courier.run(stopping))
+    running = asyncio.create_task(task.run(stopping))
     async with asyncio.timeout(20):
-        while looks < 1:
+        while reads < 1:
             await asyncio.sleep(0.01)
         await raised(world, image(1))
-        bench.courier.wake()
+        bench.worker.wake.set()
         while not bench.channel.sent:
             await asyncio.sleep(0.01)
         stopping.set()
         await running
+    assert reads == 3
 
 
-def _notices(count: int) -> list[Any]:
+async def test_an_unreadable_alert_does_not_stop_the_others(world: World) -> None:
+    bench = Bench(world, FakeChannel())
+    await raised(world, image(1), image(2))
+    damaged = await world.alert(image(1))
+    assert damaged is not None
+    await world.records.upsert(Collection.ALERTS, [{**damaged.model_dump(mode="json"), "p_value": "strange"}])
+    for _ in range(3):
+        await bench.deliver()
+    assert [title for title, _, _ in bench.channel.sent] == ["Strange: spiral in sdss (p = 0.0025)"]
+    (error,) = world.condition.last_errors
+    assert damaged.alert_id in error
+
+
+def _alerts(count: int) -> list[Any]:
     return [SimpleNamespace(number=number) for number in range(count)]
 
 
 @pytest.mark.parametrize(
-    ("count", "budget", "probing", "sizes"),
+    ("count", "budget", "one_message", "sizes"),
     [
         (0, 6, False, []),
         (3, 0, False, []),
@@ -317,9 +342,9 @@ def _notices(count: int) -> list[Any]:
         (9, 6, True, [9]),
     ],
 )
-def test_the_plan_keeps_to_its_budget(count: int, budget: int, probing: bool, sizes: list[int]) -> None:
-    notices = _notices(count)
-    messages = plan(notices, budget=budget, probing=probing)
-    assert [len(message.notices) for message in messages] == sizes
-    assert [notice for message in messages for notice in message.notices] == (notices if sizes else [])
-    assert [message.kind for message in messages] == ["one" if size == 1 else "digest" for size in sizes]
+def test_the_plan_keeps_to_its_budget(count: int, budget: int, one_message: bool, sizes: list[int]) -> None:
+    alerts = _alerts(count)
+    messages = plan_messages(alerts, budget=budget, one_message=one_message)
+    assert [len(message.alerts) for message in messages] == sizes
+    assert [alert for message in messages for alert in message.alerts] == (alerts if sizes else [])
+    assert [message.kind for message in messages] == ["single" if size == 1 else "digest" for size in sizes]

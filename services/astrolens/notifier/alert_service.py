@@ -1,0 +1,263 @@
+"""Brings alerts in line with the analyses of their images: at most one alert per image, each message once."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+from pydantic import ValidationError
+
+from astrolens.contracts.alerts import AlertType
+from astrolens.contracts.base import utc_now
+from astrolens.contracts.ids import alert_id
+from astrolens.contracts.records import AlertRecord, ImageRecord, PendingEvent, Reason
+from astrolens.contracts.verdicts import Analysis
+from astrolens.notifier import lifecycle, public_alerts
+from astrolens.notifier.metrics import AlertMetrics
+from astrolens.notifier.unreadable import UnreadableDocuments
+from astrolens.platform.bus.ports import EventReleaser
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.images import ImageStore
+from astrolens.platform.stores.records import Change, Clause, Document, RecordStore, to_document
+from astrolens.platform.telemetry.metrics import Stage
+from astrolens.platform.telemetry.tracing import annotate_span, log_fields, traceparent_of
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class AlertRevision:
+    """One alert to raise, update or retract.
+
+    Attributes:
+        image, analysis: What the alert is about, as the record store holds it.
+        alert_type: What becomes of the alert.
+        current: The alert as it is, None where there is none yet.
+    """
+
+    image: ImageRecord
+    analysis: Analysis
+    alert_type: AlertType
+    current: AlertRecord | None
+
+
+@dataclass
+class _CurrentAlerts:
+    """The alerts of some images, by image id. Images whose alert exists but cannot be read are in `unreadable`."""
+
+    alerts: dict[str, AlertRecord] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
+
+
+class AlertService:
+    """Raises, updates and retracts alerts. The image record decides; events only say which images to look at."""
+
+    def __init__(
+        self,
+        *,
+        records: RecordStore,
+        images: ImageStore,
+        outbox: EventReleaser,
+        metrics: AlertMetrics,
+        unreadable: UnreadableDocuments,
+        channels: tuple[str, ...],
+        on_delivery_queued: Callable[[], None],
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """Compose; nothing is read.
+
+        Args:
+            records: Images and alerts.
+            images: Cutouts, which alerts carry.
+            outbox: Publishes the messages of alerts.
+            metrics: Counts alerts and their latency.
+            unreadable: Where alerts that cannot be validated are reported.
+            channels: Names of the channels that new alerts are delivered to.
+            on_delivery_queued: Called after an alert was written that waits for a channel.
+            clock: The present time.
+        """
+        self._records = records
+        self._images = images
+        self._outbox = outbox
+        self._metrics = metrics
+        self._unreadable = unreadable
+        self._channels = channels
+        self._on_delivery_queued = on_delivery_queued
+        self._clock = clock
+
+    def register_surveys(self, surveys: Iterable[str]) -> None:
+        """Images of these surveys are analysed: alerts about them may follow."""
+        for survey in surveys:
+            self._metrics.register_survey(survey)
+
+    async def reconcile(self, anomalies: Sequence[str], others: Sequence[str] = ()) -> dict[str, Reason]:
+        """Bring the alerts of images that were just analysed in line. Idempotent.
+
+        Args:
+            anomalies: Ids of images that may need an alert.
+            others: Ids of images that need none, according to their event; only those with an alert are read.
+
+        Returns:
+            Why some images cannot have an alert, by image id.
+
+        Raises:
+            TransientError: A store is unreachable; calling again completes the work.
+        """
+        current = await self._current_alerts([*anomalies, *others])
+        wanted = dict.fromkeys([*anomalies, *(image for image in others if image in current.alerts)])
+        return await self._reconcile([image for image in wanted if image not in current.unreadable], current.alerts)
+
+    async def repair(self, analyzed_at: Mapping[str, datetime]) -> dict[str, Reason]:
+        """Do what lost events would have done: see `lifecycle.is_outdated` for the rule.
+
+        Images whose alert is at least as new as their analysis are left alone, whatever model they name.
+
+        Args:
+            analyzed_at: When images were last analysed, by image id.
+
+        Returns:
+            Why some images cannot have an alert, by image id.
+
+        Raises:
+            TransientError: A store is unreachable; calling again completes the work.
+        """
+        current = await self._current_alerts(list(analyzed_at))
+        outdated = [
+            image
+            for image, at in analyzed_at.items()
+            if image not in current.unreadable and lifecycle.is_outdated(current.alerts.get(image), at)
+        ]
+        return await self._reconcile(outdated, current.alerts)
+
+    async def _current_alerts(self, image_ids: Sequence[str]) -> _CurrentAlerts:
+        image_of = {alert_id(image): image for image in image_ids}
+        found = _CurrentAlerts()
+        for identifier, document in (await self._records.get(Collection.ALERTS, list(image_of))).items():
+            try:
+                found.alerts[image_of[identifier]] = AlertRecord.model_validate(document)
+            except ValidationError as error:
+                # The image has an alert, so it must not get a second one; only a person can repair the record.
+                found.unreadable.add(image_of[identifier])
+                self._unreadable.report(Collection.ALERTS, identifier, error)
+        return found
+
+    async def _reconcile(self, image_ids: Sequence[str], alerts: Mapping[str, AlertRecord]) -> dict[str, Reason]:
+        if not image_ids:
+            return {}
+        documents = await self._records.get(Collection.IMAGES, image_ids)
+        revisions, refused = _required_revisions(image_ids, documents, alerts)
+        if revisions:
+            await self._write(revisions)
+        return refused
+
+    async def _write(self, revisions: Sequence[AlertRevision]) -> None:
+        now = self._clock()
+        public = [revision for revision in revisions if not revision.image.observation.injected]
+        cutouts = await self._images.get_many([revision.image.cutout.key for revision in public])
+        new: dict[str, AlertRecord] = {}
+        changed: dict[str, AlertRecord] = {}
+        changes: list[Change] = []
+        for revision in revisions:
+            record = self._record(revision, now)
+            cutout = cutouts.get(revision.image.cutout.key)
+            record = record.model_copy(update={"pending": _messages(revision, record, cutout, now)})
+            if revision.current is None:
+                new[record.alert_id] = record
+            else:
+                changed[record.alert_id] = record
+                changes.append(_change(revision.current, record))
+        written = await self._records.insert(Collection.ALERTS, list(new.values())) if new else set()
+        if changes:
+            written |= await self._records.apply(Collection.ALERTS, changes)
+        records = [record for record in (*new.values(), *changed.values()) if record.alert_id in written]
+        # Messages of the same alert that are still pending since an outage are published before the new ones.
+        pending = {current.alert_id: current.pending for revision in revisions if (current := revision.current)}
+        await self._outbox.release(
+            Collection.ALERTS,
+            [(record.alert_id, [*pending.get(record.alert_id, ()), *record.pending]) for record in records],
+        )
+        self._report(records, revisions)
+
+    def _record(self, revision: AlertRevision, now: datetime) -> AlertRecord:
+        if revision.current is None:
+            return lifecycle.new_record(revision.image, revision.analysis, raised_at=now, channels=self._channels)
+        return lifecycle.next_record(
+            revision.current,
+            revision.analysis,
+            alert_type=revision.alert_type,
+            updated_at=now,
+            channels=self._channels,
+        )
+
+    def _report(self, records: Sequence[AlertRecord], revisions: Sequence[AlertRevision]) -> None:
+        """Count, trace and log what was written, and start its delivery."""
+        now = self._clock()
+        by_image = {revision.image.image_id: revision for revision in revisions}
+        for record in records:
+            self._metrics.count_alert(record.survey, record.alert_type, record.alert_tense)
+            self._observe_latency(by_image[record.image_id], now)
+            annotate_span(record.image_id, alert_id=record.alert_id, alert_type=record.alert_type)
+            _log.info(
+                "alert",
+                alert_id=record.alert_id,
+                alert_type=record.alert_type,
+                alert_tense=record.alert_tense,
+                topic=record.topic,
+                p_value=record.p_value,
+                **log_fields(record.image_id),
+            )
+        if any(record.undelivered for record in records):
+            self._on_delivery_queued()
+
+    def _observe_latency(self, revision: AlertRevision, now: datetime) -> None:
+        shared = self._metrics.shared
+        waited_s = (now - revision.analysis.analyzed_at).total_seconds()
+        shared.stage_seconds.labels(Stage.ALERT).observe(max(waited_s, 0.0))
+        # Updates are left out: the time since the image arrived says nothing of how fast they are.
+        if revision.alert_type == "initial" and revision.image.received_at is not None:
+            latency_s = (now - revision.image.received_at).total_seconds()
+            shared.latency.labels(Stage.ALERT).observe(max(latency_s, 0.0))
+
+
+def _required_revisions(
+    image_ids: Sequence[str], documents: Mapping[str, Document], alerts: Mapping[str, AlertRecord]
+) -> tuple[list[AlertRevision], dict[str, Reason]]:
+    """The revisions that the analyses of images require, and the images that are missing or unreadable."""
+    revisions: list[AlertRevision] = []
+    refused: dict[str, Reason] = {}
+    for image_id in image_ids:
+        if image_id not in documents:
+            refused[image_id] = Reason(code="unknown-image", detail=f"no image {image_id} in the record store")
+            continue
+        try:
+            image = ImageRecord.model_validate(documents[image_id])
+        except ValidationError as error:
+            refused[image_id] = Reason(code="unreadable-record", detail=f"image {image_id}: {error}"[:500])
+            continue
+        if image.analysis is None:
+            continue  # It is being analysed again; another event follows.
+        current = alerts.get(image_id)
+        if (alert_type := lifecycle.next_alert_type(image.analysis, current)) is not None:
+            revisions.append(AlertRevision(image, image.analysis, alert_type, current))
+    return revisions, refused
+
+
+def _messages(
+    revision: AlertRevision, record: AlertRecord, cutout: bytes | None, now: datetime
+) -> tuple[PendingEvent, ...]:
+    if record.topic is None:
+        return ()
+    alert = public_alerts.public_alert(revision.image, revision.analysis, record, cutout=cutout, published_at=now)
+    return public_alerts.messages(alert, record.topic, traceparent=traceparent_of(record.image_id))
+
+
+def _change(current: AlertRecord, record: AlertRecord) -> Change:
+    """Every field that differs. The guard on `revision` lets one of several notifiers write it."""
+    before, after = to_document(current), to_document(record)
+    messages = after.pop("pending")
+    return Change(
+        id=record.alert_id,
+        set={name: value for name, value in after.items() if value != before.get(name)},
+        push={"pending": messages} if messages else {},
+        when=(Clause("revision", "eq", current.revision),),
+    )

@@ -1,0 +1,154 @@
+"""The queue of deliveries: which alerts wait for which channel. Every state is in the alert's own record.
+
+`waiting` becomes `delivered`, or `failed` after `MAX_ATTEMPTS` attempts or when the channel was removed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from typing import Final, Literal
+
+from pydantic import ValidationError
+
+from astrolens.contracts.base import utc_now
+from astrolens.contracts.records import AlertRecord, Delivery, ImageRecord
+from astrolens.notifier.message_text import AlertWithImage
+from astrolens.notifier.unreadable import UnreadableDocuments
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.images import ImageStore
+from astrolens.platform.stores.paging import pages
+from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore, to_document
+
+MAX_ATTEMPTS: Final = 8
+"""With the waits of `ChannelWorker` about 40 minutes: longer than a mail server's restart, shorter than a night."""
+
+BATCH_SIZE: Final = 500
+"""Alerts read for one delivery pass; of a longer queue the oldest first."""
+
+WRITE_SIZE: Final = 100
+"""Alerts in one write where many are changed at once; a pause of `WRITE_PAUSE_S` follows, in which others write."""
+
+WRITE_PAUSE_S: Final = 0.25
+
+
+class DeliveryQueue:
+    """Reads and writes the deliveries of alerts. Writes are serialised: the channels of an alert share its record."""
+
+    def __init__(
+        self,
+        *,
+        records: RecordStore,
+        images: ImageStore,
+        unreadable: UnreadableDocuments,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._records = records
+        self._images = images
+        self._unreadable = unreadable
+        self._clock = clock
+        self._write_lock = asyncio.Lock()
+
+    async def waiting_for(self, channel: str) -> list[AlertWithImage]:
+        """Alerts that wait for a channel, smallest p-value first, about `BATCH_SIZE` at most."""
+        alerts: list[AlertRecord] = []
+        async for page in self._undelivered(BATCH_SIZE):
+            alerts.extend(alert for alert in page if _is_waiting_for(alert, channel))
+            if len(alerts) >= BATCH_SIZE:
+                break
+        documents = await self._records.get(Collection.IMAGES, [alert.image_id for alert in alerts])
+        found = [AlertWithImage(alert, self._image(documents.get(alert.image_id))) for alert in alerts]
+        return sorted(found, key=lambda each: (each.alert.p_value, each.alert.alert_id))
+
+    async def cutout(self, image: ImageRecord) -> bytes | None:
+        """The JPEG of an image, None where it is missing."""
+        key = image.cutout.key
+        return (await self._images.get_many([key])).get(key)
+
+    async def record_attempt(self, alerts: Sequence[AlertRecord], channel: str, *, error: str | None) -> list[Delivery]:
+        """Store the outcome of one attempt to send a message about some alerts; return the deliveries that changed."""
+        return await self._change(alerts, lambda alert: _after_attempt(alert, channel, error, self._clock()))
+
+    async def fail_removed_channels(self, channels: Sequence[str]) -> int:
+        """End deliveries to channels other than `channels`; return the number of alerts."""
+        ended = 0
+        async for page in self._undelivered(WRITE_SIZE):
+            affected = [alert for alert in page if any(_is_removed(one, channels) for one in alert.deliveries)]
+            if affected:
+                await self._change(affected, lambda alert: _without_removed(alert, channels, self._clock()))
+                await asyncio.sleep(WRITE_PAUSE_S)
+            ended += len(affected)
+        return ended
+
+    async def _undelivered(self, page_size: int) -> AsyncIterator[list[AlertRecord]]:
+        query = Query(where=(Clause("undelivered", "eq", True),), order=Order("raised_at"), limit=page_size)
+        async for documents in pages(self._records, Collection.ALERTS, query):
+            yield [alert for alert in map(self._alert, documents) if alert is not None]
+
+    async def _change(
+        self, alerts: Sequence[AlertRecord], change: Callable[[AlertRecord], tuple[Delivery, ...]]
+    ) -> list[Delivery]:
+        if not alerts:
+            return []
+        async with self._write_lock:
+            documents = await self._records.get(Collection.ALERTS, [alert.alert_id for alert in alerts])
+            revisions = {alert.alert_id: alert.revision for alert in alerts}
+            changes: list[Change] = []
+            changed: list[Delivery] = []
+            for document in documents.values():
+                alert = self._alert(document)
+                if alert is None or alert.revision != revisions[alert.alert_id]:
+                    continue  # A later revision has deliveries of its own.
+                deliveries = change(alert)
+                changed.extend(new for old, new in zip(alert.deliveries, deliveries, strict=True) if new != old)
+                changes.append(
+                    Change(
+                        id=alert.alert_id,
+                        set={
+                            "deliveries": [to_document(delivery) for delivery in deliveries],
+                            "undelivered": any(delivery.state == "waiting" for delivery in deliveries),
+                        },
+                        when=(Clause("revision", "eq", alert.revision),),
+                    )
+                )
+            await self._records.apply(Collection.ALERTS, changes)
+            return changed
+
+    def _alert(self, document: Document) -> AlertRecord | None:
+        try:
+            return AlertRecord.model_validate(document)
+        except ValidationError as error:
+            self._unreadable.report(Collection.ALERTS, str(document["alert_id"]), error)
+            return None
+
+    def _image(self, document: Document | None) -> ImageRecord | None:
+        """The image, None where it is missing or unreadable: the alert is delivered without its details."""
+        if document is None:
+            return None
+        try:
+            return ImageRecord.model_validate(document)
+        except ValidationError as error:
+            self._unreadable.report(Collection.IMAGES, str(document["image_id"]), error)
+            return None
+
+
+def _is_waiting_for(alert: AlertRecord, channel: str) -> bool:
+    return any(one.channel == channel and one.state == "waiting" for one in alert.deliveries)
+
+
+def _is_removed(delivery: Delivery, channels: Sequence[str]) -> bool:
+    return delivery.state == "waiting" and delivery.channel not in channels
+
+
+def _after_attempt(alert: AlertRecord, channel: str, error: str | None, at: datetime) -> tuple[Delivery, ...]:
+    def after(one: Delivery) -> Delivery:
+        attempts = one.attempts + 1
+        unsent: Literal["failed", "waiting"] = "failed" if attempts >= MAX_ATTEMPTS else "waiting"
+        state = "delivered" if error is None else unsent
+        return one.model_copy(update={"state": state, "attempts": attempts, "error": error, "at": at})
+
+    return tuple(after(one) if one.channel == channel and one.state == "waiting" else one for one in alert.deliveries)
+
+
+def _without_removed(alert: AlertRecord, channels: Sequence[str], at: datetime) -> tuple[Delivery, ...]:
+    ended = {"state": "failed", "error": "the channel is no longer in the settings", "at": at}
+    return tuple(one.model_copy(update=ended) if _is_removed(one, channels) else one for one in alert.deliveries)

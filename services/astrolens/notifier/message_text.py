@@ -1,0 +1,97 @@
+"""The text of messages to people: one alert, or a digest of many. Plain text; text from outside is escaped."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from astrolens.contracts.records import AlertRecord, ImageRecord
+
+_MAX_NAME_LENGTH = 80
+_MAX_DIGEST_LINES = 20
+"""Alerts that a digest lists; the rest is a link."""
+
+
+@dataclass(frozen=True)
+class AlertWithImage:
+    """An alert, and its image unless that is missing or unreadable."""
+
+    alert: AlertRecord
+    image: ImageRecord | None
+
+
+@dataclass(frozen=True)
+class MessageText:
+    """Title and body of a message."""
+
+    title: str
+    body: str
+
+
+def single_alert(subject: AlertWithImage, *, console: str) -> MessageText:
+    """The message about one alert.
+
+    Args:
+        subject: The alert.
+        console: URL of the console, without a slash at its end.
+    """
+    alert, image = subject.alert, subject.image
+    if alert.alert_type == "retraction":
+        title = f"Retracted: {_subject(alert)} is no anomaly after all"
+    elif alert.alert_type == "update":
+        title = f"Again an anomaly: {_subject(alert)} (p = {alert.p_value:.2g})"
+    else:
+        title = f"Strange: {_subject(alert)} (p = {alert.p_value:.2g})"
+    lines = [f"Verdict {alert.verdict.value}, {1000 * alert.p_value:.2g} false alarms per 1000 ordinary images."]
+    if image is not None:
+        lines = [*_object_lines(image), *lines]
+        if image.analysis is not None:
+            results = sorted(image.analysis.detectors.items(), key=lambda item: item[1].p_value)
+            lines.append("Detectors: " + ", ".join(f"{name} p = {result.p_value:.2g}" for name, result in results))
+    lines.append(f"{console}/image/{alert.image_id}")
+    return MessageText(_test_prefix(alert) + title, "\n".join(lines))
+
+
+def digest(alerts: Sequence[AlertWithImage], *, console: str) -> MessageText:
+    """One message about many alerts, smallest p-value first.
+
+    Args:
+        alerts: The alerts.
+        console: URL of the console, without a slash at its end.
+    """
+    ranked = sorted(alerts, key=lambda each: (each.alert.p_value, each.alert.alert_id))
+    retracted = sum(each.alert.alert_type == "retraction" for each in alerts)
+    all_tests = all(each.alert.alert_tense == "test" for each in alerts)
+    title = f"{'[TEST] ' if all_tests else ''}{len(alerts)} alerts" + (f", {retracted} retracted" if retracted else "")
+    lines = [_digest_line(each, console) for each in ranked[:_MAX_DIGEST_LINES]]
+    if len(ranked) > _MAX_DIGEST_LINES:
+        lines.append(f"and {len(ranked) - _MAX_DIGEST_LINES} more: {console}/triage")
+    return MessageText(title, "\n".join(lines))
+
+
+def escape_text(text: str) -> str:
+    """A short text from outside without control characters, and without what mentions everyone in a chat room."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return printable.replace("@", "(at)").replace("<!", "( !")[:_MAX_NAME_LENGTH]
+
+
+def _digest_line(each: AlertWithImage, console: str) -> str:
+    alert, image = each.alert, each.image
+    prefix = "" if alert.alert_type == "initial" else f"{alert.alert_type}: "
+    name = "" if image is None or image.observation.name is None else escape_text(image.observation.name)
+    link = f"{console}/image/{alert.image_id}"
+    return f"{_test_prefix(alert)}{prefix}{_subject(alert)} {name} p = {alert.p_value:.2g} {link}"
+
+
+def _test_prefix(alert: AlertRecord) -> str:
+    return "[TEST] " if alert.alert_tense == "test" else ""
+
+
+def _subject(alert: AlertRecord) -> str:
+    return f"{alert.predicted_class} in {alert.survey}"
+
+
+def _object_lines(image: ImageRecord) -> list[str]:
+    name, position = image.observation.name, image.observation.position
+    lines = [] if name is None else [escape_text(name)]
+    if position is not None:
+        lines.append(f"RA {position.ra_deg:.5f}, Dec {position.dec_deg:+.5f} (ICRS, degrees)")
+    return lines

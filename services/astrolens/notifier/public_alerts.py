@@ -1,0 +1,148 @@
+"""The public form of an alert: its message on the Avro topic and on the JSON topic. Pure functions."""
+
+import base64
+import re
+from datetime import datetime
+from typing import Final
+
+from astrolens.contracts import topics
+from astrolens.contracts.alerts import (
+    ALERT_SCHEMA_VERSION,
+    Alert,
+    AlertDetector,
+    AlertLink,
+    AlertNearDuplicate,
+    AlertProvenance,
+    Classification,
+    ClassProbability,
+)
+from astrolens.contracts.events import producer
+from astrolens.contracts.records import AlertRecord, ImageRecord, Observation, PendingEvent
+from astrolens.contracts.verdicts import Analysis
+from astrolens.notifier import packets
+
+_PRODUCER: Final = producer("notifier")
+_INT64_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_OBJECT_ID_COLUMN: Final = "object_id"
+"""The column of a CSV, or the key of a source, that carries the survey's own number of an object."""
+
+
+def messages(alert: Alert, topic: str, *, traceparent: str | None = None) -> tuple[PendingEvent, PendingEvent]:
+    """The alert as an Avro packet and as JSON: the same message twice, under the same event id.
+
+    Args:
+        alert: The alert to publish.
+        topic: The public topic of the alert's Avro packets.
+        traceparent: The trace context of the analysis; it becomes a header, never part of the alert.
+    """
+    return (
+        PendingEvent(
+            event_id=alert.event_id,
+            topic=topic,
+            key=alert.image_id,
+            payload=base64.b64encode(packets.encode_packet(alert)).decode("ascii"),
+            binary=True,
+            content_type=packets.CONTENT_TYPE,
+            traceparent=traceparent,
+        ),
+        PendingEvent(
+            event_id=alert.event_id,
+            topic=_json_topic(topic),
+            key=alert.image_id,
+            payload=packets.encode_json(alert),
+            traceparent=traceparent,
+        ),
+    )
+
+
+def _json_topic(topic: str) -> str:
+    """The JSON topic of a public topic. An alert keeps both topics, even when its predicted class changes."""
+    survey, _, predicted_class = topic.removeprefix("astrolens.alerts.").removesuffix(".v1").partition(".")
+    return topics.alert_json_topic(survey, predicted_class)
+
+
+def public_alert(
+    image: ImageRecord, analysis: Analysis, record: AlertRecord, *, cutout: bytes | None, published_at: datetime
+) -> Alert:
+    """The public alert of a record's last revision.
+
+    Raises:
+        ValueError: The record is not public.
+    """
+    if record.event_id is None:
+        raise ValueError(f"alert {record.alert_id} is not public")
+    observation = image.observation
+    return Alert(
+        schema_version=ALERT_SCHEMA_VERSION,
+        producer=_PRODUCER,
+        event_id=record.event_id,
+        alert_id=record.alert_id,
+        alert_type=record.alert_type,
+        alert_tense=record.alert_tense,
+        published_at=published_at,
+        image_id=image.image_id,
+        object_name=observation.name,
+        survey_object_id=_object_id(observation),
+        survey=observation.survey,
+        source=image.source,
+        simulated=observation.simulated,
+        ra_deg=None if observation.position is None else observation.position.ra_deg,
+        dec_deg=None if observation.position is None else observation.position.dec_deg,
+        observed_at=observation.observed_at,
+        pixel_scale_arcsec=observation.pixel_scale_arcsec,
+        bands=observation.bands,
+        credit=observation.credit,
+        verdict=analysis.verdict,
+        p_value=analysis.p_value,
+        false_alarms_per_1000=1000.0 * analysis.p_value,
+        predicted_class=analysis.predicted_class,
+        detectors=tuple(
+            AlertDetector(name=name, score=result.score, p_value=result.p_value)
+            for name, result in sorted(analysis.detectors.items())
+        ),
+        classifications=(_classification(analysis),),
+        near_duplicates=tuple(
+            AlertNearDuplicate(image_id=duplicate.image_id, distance=duplicate.distance)
+            for duplicate in image.near_duplicates
+        ),
+        provenance=_provenance(image, analysis),
+        cutout=cutout,
+        cutout_media_type=None if cutout is None else "image/jpeg",
+        cutout_width=None if cutout is None else image.cutout.width,
+        cutout_height=None if cutout is None else image.cutout.height,
+        links=() if observation.url is None else (AlertLink(rel="original", href=observation.url),),
+    )
+
+
+def _classification(analysis: Analysis) -> Classification:
+    ranked = sorted(analysis.class_probabilities.items(), key=lambda item: (-item[1], item[0]))
+    return Classification(
+        classifier_name=analysis.model_name,
+        classifier_version=analysis.model_digest,
+        classifications=tuple(
+            ClassProbability(class_name=name, probability=min(max(probability, 0.0), 1.0))
+            for name, probability in ranked
+        ),
+    )
+
+
+def _provenance(image: ImageRecord, analysis: Analysis) -> AlertProvenance:
+    return AlertProvenance(
+        original_sha256=image.original.sha256,
+        cutout_sha256=image.cutout.sha256,
+        cutout_scale=image.cutout.scale,
+        cutout_stretch=image.cutout.stretch,
+        model_name=analysis.model_name,
+        model_digest=analysis.model_digest,
+        preprocessing_digest=analysis.preprocessing_digest,
+        calibration_id=analysis.calibration_id,
+        calibration_survey=analysis.calibration_survey,
+        execution_provider=analysis.execution_provider,
+        analyzed_at=analysis.analyzed_at,
+    )
+
+
+def _object_id(observation: Observation) -> int | None:
+    text = observation.extra.get(_OBJECT_ID_COLUMN, "")
+    number = int(text) if _INT64_DIGITS.fullmatch(text) else None
+    return number if number is not None and number < 2**63 else None
