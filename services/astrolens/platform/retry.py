@@ -1,4 +1,4 @@
-"""Waiting between attempts: exponential, with full jitter, bounded, and cut short by a stop."""
+"""Retries of what failed for a while: exponential waits with jitter, bounded in time, ended at once by a stop."""
 
 import asyncio
 import random
@@ -14,9 +14,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long and how often to try again.
+    """How long to try again, and how long to wait between two attempts.
 
-    Full jitter (a random share of the exponential wait) keeps several services from knocking at the same moment.
+    Waits grow exponentially. Jitter keeps several services from asking at the same moment.
+
+    Attributes:
+        initial_wait_s: Longest wait after the first failure, seconds.
+        max_wait_s: Longest wait after any failure, seconds.
+        timeout_s: No attempt begins later than this after the first, seconds.
     """
 
     initial_wait_s: float = 0.25
@@ -24,9 +29,9 @@ class RetryPolicy:
     timeout_s: float = 240.0
 
     def wait_s(self, attempt: int) -> float:
-        """Seconds to wait after attempt number `attempt` (from 0)."""
-        ceiling: float = min(self.max_wait_s, self.initial_wait_s * 2.0 ** min(attempt, 16))
-        return random.uniform(ceiling / 4, ceiling)  # noqa: S311 - jitter is no secret
+        """Seconds to wait after attempt number `attempt` (from 0): a random share, at least a quarter, of the longest."""
+        longest: float = min(self.max_wait_s, self.initial_wait_s * 2.0 ** min(attempt, 16))
+        return random.uniform(longest / 4, longest)  # noqa: S311 - jitter is no secret
 
 
 async def sleep_unless(stopping: asyncio.Event, seconds: float) -> bool:
@@ -46,16 +51,16 @@ async def retry(
     stopping: asyncio.Event,
     on_failure: Callable[[TransientError], None] | None = None,
 ) -> T:
-    """Call `attempt` until it succeeds or the policy gives up.
+    """Call `attempt` until it succeeds, the policy gives up, or the service stops.
 
     Args:
-        attempt: What to do; only a `TransientError` is tried again.
+        attempt: Called again after a `TransientError`; any other exception is raised at once.
         retry_policy: The bounds.
-        stopping: Ends the waiting at once.
-        on_failure: Told of every failure, before the wait.
+        stopping: Ends a wait at once, without another attempt.
+        on_failure: Called with every `TransientError`, before the wait.
 
     Raises:
-        TransientError: The last one, when the policy gave up or the service ended.
+        TransientError: The last one, when the policy gave up or the service stops.
     """
     deadline = monotonic() + retry_policy.timeout_s
     failures = 0

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 import structlog
 from astrolens.platform.bus import TooManyDeadLetters
-from astrolens.platform.errors import AstroLensError, ConfigurationError, StoreUnavailable, TransientError
-from astrolens.platform.retry import RetryPolicy, retry, sleep_unless
+from astrolens.platform.errors import AstroLensError, ConfigurationError, StoreUnavailable
 from astrolens.platform.runtime import parent_watch as parent
 from astrolens.platform.runtime.service import ServiceApp, run
 from astrolens.platform.runtime.shutdown import Shutdown
@@ -229,37 +228,6 @@ async def test_graceful_tasks_end_by_themselves_and_others_are_cancelled() -> No
     stopping.set()
     await tasks.stop(0.05)
     assert sorted(ends) == ["cancelled", "cancelled", "graceful"]
-
-
-async def test_retry_is_bounded_and_stops_at_once() -> None:
-    stopping = asyncio.Event()
-    calls = 0
-
-    async def away() -> None:
-        nonlocal calls
-        calls += 1
-        raise TransientError("away")
-
-    with pytest.raises(TransientError):
-        await retry(
-            away, retry_policy=RetryPolicy(initial_wait_s=0.001, max_wait_s=0.002, timeout_s=0.02), stopping=stopping
-        )
-    assert calls > 3
-    stopping.set()
-    calls = 0
-    with pytest.raises(TransientError):
-        await retry(
-            away, retry_policy=RetryPolicy(initial_wait_s=100, max_wait_s=100, timeout_s=1000), stopping=stopping
-        )
-    assert calls == 1
-    assert await sleep_unless(asyncio.Event(), 0) is False
-
-
-def test_waits_grow_and_stay_below_their_bound() -> None:
-    patience = RetryPolicy(initial_wait_s=0.5, max_wait_s=10)
-    for attempt in range(50):
-        ceiling = min(10, 0.5 * 2**attempt)
-        assert ceiling / 4 <= patience.wait_s(attempt) <= ceiling
 
 
 def test_the_end_of_the_parents_pipe_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
