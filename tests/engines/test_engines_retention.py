@@ -80,7 +80,7 @@ async def test_a_labelled_original_loses_its_tag_and_the_server_reports_the_rule
         return {image for image, key in keys.items() if images._client.get_object_tags(bucket, key)}
 
     retention = Retention(records=records, originals=images, days=settings.s3_expire_ordinary_days)
-    assert await retention.once() == 2
+    assert await retention.run_pass() == 2
     assert tagged() == {"a" * 32, "b" * 32}
     rules = images._client.get_bucket_lifecycle(bucket)
     assert rules is not None
@@ -90,7 +90,7 @@ async def test_a_labelled_original_loses_its_tag_and_the_server_reports_the_rule
     assert tagged() == {"b" * 32}
     await context.reanalysis.analyze_again("b" * 32)
     assert tagged() == set()
-    assert await Retention(records=records, originals=images, days=30).once() == 0
+    assert await Retention(records=records, originals=images, days=30).run_pass() == 0
     assert tagged() == set()
     await model_client.close()
     await images.close()

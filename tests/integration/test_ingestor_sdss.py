@@ -11,19 +11,21 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 from astrolens.contracts.records import Observation
-from astrolens.ingestor.feeding import Feeder
-from astrolens.ingestor.gate import Gate
+from astrolens.ingestor.backpressure import Backpressure
 from astrolens.ingestor.sandbox import DecodingSandbox
-from astrolens.ingestor.sources.base import Offer
-from astrolens.ingestor.sources.pacing import Circuit, TokenBucket
+from astrolens.ingestor.source_feeder import SourceFeeder
+from astrolens.ingestor.source_lease import SourceLease
+from astrolens.ingestor.sources.base import SourceImage
 from astrolens.ingestor.sources.sdss import SdssSource
 from astrolens.ingestor.sources.skyserver import BadAnswer, Galaxy, SkyServer, read_galaxies
+from astrolens.ingestor.sources.throttling import Backoff, TokenBucket
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.leases import Lease
 from PIL import Image, ImageDraw
 
 from tests.shared_data import shared_data
 from tests.skyserver import FIRST_OBJID, Sky, answers, fetching, row
-from tests.unit.ingestor.ingestor_fakes import ingest_at
+from tests.unit.ingestor.ingestor_fakes import Ingest, ingest_at
 
 
 class Waits:
@@ -47,23 +49,27 @@ async def _source(sky: Sky, **limits: Any) -> AsyncGenerator[tuple[SdssSource, W
             rate_per_min=6000,
             query_limit=2,
             bucket=TokenBucket(1e9),
-            circuit=Circuit(first_s=100, longest_s=1000),
+            backoff=Backoff(initial_wait_s=100, max_wait_s=1000),
             sleep=waits,
         )
         yield source, waits
 
 
-async def _all(source: SdssSource, position: dict[str, Any] | None = None) -> list[Offer]:
+def _lease(ingest: Ingest) -> SourceLease:
+    return SourceLease(Lease(ingest.records, "source:sdss", owner="only"), source="sdss")
+
+
+async def _all(source: SdssSource, cursor: dict[str, Any] | None = None) -> list[SourceImage]:
     async with asyncio.timeout(20):
-        return [offer async for offer in source.offers(position)]
+        return [image async for image in source.images(cursor)]
 
 
-async def test_every_galaxy_is_offered_once_in_order() -> None:
+async def test_every_galaxy_is_yielded_once_in_order() -> None:
     sky = Sky(5)
     async with _source(sky) as (source, waits):
-        offers = await _all(source)
-    assert [offer.ref for offer in offers] == [str(FIRST_OBJID + number) for number in range(5)]
-    assert all(offer.refusal is None for offer in offers)
+        images = await _all(source)
+    assert [image.ref for image in images] == [str(FIRST_OBJID + number) for number in range(5)]
+    assert all(image.refusal is None for image in images)
     assert waits.seconds == []
     assert len(sky.queries) == 4, "three pages of at most two, and the empty one that ends the survey"
     assert f"p.objID > {FIRST_OBJID + 1} " in sky.queries[1]
@@ -74,8 +80,8 @@ async def test_every_galaxy_is_offered_once_in_order() -> None:
         "width": "218",
         "height": "218",
     }
-    first = offers[0]
-    assert first.position == {"after_objid": str(FIRST_OBJID)}
+    first = images[0]
+    assert first.cursor == {"after_objid": str(FIRST_OBJID)}
     assert first.observation.name == "SDSS J024024.00-001200.0"
     assert first.observation.survey == "sdss"
     assert first.observation.pixel_scale_arcsec == 0.396
@@ -85,8 +91,8 @@ async def test_every_galaxy_is_offered_once_in_order() -> None:
 async def test_a_restart_goes_on_behind_the_last_galaxy() -> None:
     sky = Sky(5)
     async with _source(sky) as (source, _):
-        offers = await _all(source, {"after_objid": str(FIRST_OBJID + 2)})
-    assert [offer.ref for offer in offers] == [str(FIRST_OBJID + 3), str(FIRST_OBJID + 4)]
+        images = await _all(source, {"after_objid": str(FIRST_OBJID + 2)})
+    assert [image.ref for image in images] == [str(FIRST_OBJID + 3), str(FIRST_OBJID + 4)]
 
 
 @pytest.mark.parametrize(
@@ -113,8 +119,8 @@ async def test_an_answer_that_is_no_result_is_an_outage_and_never_an_empty_sky(b
     sky.query_troubles = [answers(body=body)]
     async with _source(sky) as (source, waits):
         seen = _watch(source)
-        offers = await _all(source, {"after_objid": str(FIRST_OBJID - 1)})
-    assert [offer.ref for offer in offers] == [str(FIRST_OBJID)]
+        images = await _all(source, {"after_objid": str(FIRST_OBJID - 1)})
+    assert [image.ref for image in images] == [str(FIRST_OBJID)]
     assert len(waits.seconds) == 1
     assert 50 <= waits.seconds[0] <= 100
     assert [state for state, _ in seen] == ["idle", "unreachable", "running"]
@@ -139,14 +145,14 @@ async def test_a_short_outage_is_bridged_by_a_few_attempts() -> None:
     sky.query_troubles = [answers(500), answers(503, Retry_After="4")]
     sky.picture_troubles = [answers(429, Retry_After="7")]
     async with _source(sky) as (source, waits):
-        offers = await _all(source)
-    assert offers[0].data is not None
+        images = await _all(source)
+    assert images[0].data is not None
     assert len(waits.seconds) == 3
     assert 0.5 <= waits.seconds[0] <= 1.0
     assert waits.seconds[1:] == [4.0, 7.0]
 
 
-async def test_a_long_wait_that_the_server_asks_for_opens_the_circuit() -> None:
+async def test_a_long_wait_that_the_server_asks_for_opens_the_backoff() -> None:
     sky = Sky(1)
     sky.query_troubles = [answers(503, Retry_After="600")]
     async with _source(sky) as (source, waits):
@@ -160,9 +166,9 @@ async def test_a_long_outage_is_shown_and_nothing_is_skipped() -> None:
     sky.picture_troubles = [answers(500)] * 5
     async with _source(sky) as (source, waits):
         seen = _watch(source)
-        offers = await _all(source)
-    assert [offer.ref for offer in offers] == [str(FIRST_OBJID), str(FIRST_OBJID + 1)]
-    assert all(offer.refusal is None for offer in offers)
+        images = await _all(source)
+    assert [image.ref for image in images] == [str(FIRST_OBJID), str(FIRST_OBJID + 1)]
+    assert all(image.refusal is None for image in images)
     assert [state for state, _ in seen] == ["idle", "running", "unreachable", "running"]
     assert "answers 500" in (seen[2][1] or "")
     assert max(waits.seconds) >= 50
@@ -172,10 +178,10 @@ async def test_one_broken_object_does_not_block_the_survey() -> None:
     sky = Sky(2)
     sky.picture_troubles = [answers(500)] * 9
     async with _source(sky) as (source, _):
-        offers = await _all(source)
-    assert offers[0].refusal is not None
-    assert offers[0].refusal.code == "http-500"
-    assert offers[1].refusal is None
+        images = await _all(source)
+    assert images[0].refusal is not None
+    assert images[0].refusal.code == "http-500"
+    assert images[1].refusal is None
 
 
 @pytest.mark.parametrize(
@@ -190,8 +196,8 @@ async def test_unusable_pictures_are_refused_with_their_reason(body: bytes, code
     sky = Sky(2)
     sky.picture_troubles = [answers(body=body)]
     async with _source(sky) as (source, waits):
-        offers = await _all(source)
-    assert [offer.refusal.code if offer.refusal else None for offer in offers] == [code, None]
+        images = await _all(source)
+    assert [image.refusal.code if image.refusal else None for image in images] == [code, None]
     assert waits.seconds == []
 
 
@@ -200,8 +206,8 @@ async def test_nothing_but_blank_pictures_is_an_outage() -> None:
     sky.picture_troubles = [answers(body=b"\xff\xd8 blank")] * 11
     async with _source(sky) as (source, waits):
         seen = _watch(source)
-        offers = await _all(source)
-    assert sum(offer.refusal is not None for offer in offers) == 9
+        images = await _all(source)
+    assert sum(image.refusal is not None for image in images) == 9
     assert any(state == "unreachable" and "last 10 pictures" in (detail or "") for state, detail in seen)
     assert len(waits.seconds) == 2
 
@@ -210,21 +216,22 @@ async def test_a_redirect_is_followed_only_to_where_it_may_go() -> None:
     sky = Sky(1)
     sky.picture_troubles = [answers(302, Location="http://127.0.0.1:1/inside")] * 3
     async with _source(sky) as (source, _):
-        [offer] = await _all(source)
-    assert offer.refusal is not None
-    assert offer.refusal.code == "host-not-allowed"
-    assert "127.0.0.1:1" in offer.refusal.detail
+        [image] = await _all(source)
+    assert image.refusal is not None
+    assert image.refusal.code == "host-not-allowed"
+    assert "127.0.0.1:1" in image.refusal.detail
 
 
 async def test_from_skyserver_to_image_records(tmp_path: Path) -> None:
     sky = Sky(4)
     sky.picture_troubles = [answers(body=b"\xff\xd8" + b"\0" * 100)]
     async with _source(sky) as (source, _), ingest_at(tmp_path) as ingest:
-        feeder = Feeder(
+        feeder = SourceFeeder(
             source=source,
             service=ingest.service,
             records=ingest.records,
-            gate=Gate(records=ingest.records, max_in_flight=100),
+            lease=_lease(ingest),
+            backpressure=Backpressure(records=ingest.records, max_in_flight=100),
         )
         await asyncio.wait_for(feeder.run(asyncio.Event()), 20)
         assert await ingest.outcomes() == {"accepted": 3, "rejected": 1}
@@ -232,8 +239,8 @@ async def test_from_skyserver_to_image_records(tmp_path: Path) -> None:
         assert {image["observation"]["survey"] for image in images} == {"sdss"}
         [status] = await ingest.all(Collection.SOURCES)
         assert (status["state"], status["delivered"]) == ("finished", 4)
-        [position] = await ingest.all(Collection.META)
-        assert position["position"] == {"after_objid": str(FIRST_OBJID + 3)}
+        [cursor] = [one for one in await ingest.all(Collection.META) if one["name"].startswith("source:")]
+        assert cursor["position"] == {"after_objid": str(FIRST_OBJID + 3)}
 
 
 async def test_an_error_text_as_a_picture_is_refused_by_the_sandbox(tmp_path: Path) -> None:
@@ -252,8 +259,14 @@ async def test_an_error_text_as_a_picture_is_refused_by_the_sandbox(tmp_path: Pa
         _source(sky, max_bytes=10**6) as (source, _),
         ingest_at(tmp_path, wrap=lambda _: sandbox) as ingest,
     ):
-        gate = Gate(records=ingest.records, max_in_flight=100)
-        feeder = Feeder(source=source, service=ingest.service, records=ingest.records, gate=gate)
+        backpressure = Backpressure(records=ingest.records, max_in_flight=100)
+        feeder = SourceFeeder(
+            source=source,
+            service=ingest.service,
+            records=ingest.records,
+            lease=_lease(ingest),
+            backpressure=backpressure,
+        )
         await asyncio.wait_for(feeder.run(asyncio.Event()), 60)
         [receipt] = await ingest.all(Collection.RECEIPTS)
     assert (receipt["outcome"], receipt["reason"]["code"]) == ("rejected", "error-page")

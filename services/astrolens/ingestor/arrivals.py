@@ -11,7 +11,6 @@ from astrolens.contracts.events import ImageIngested
 from astrolens.contracts.records import (
     CutoutInfo,
     ImageRecord,
-    NearDuplicate,
     Original,
     Outcome,
     Reason,
@@ -27,7 +26,7 @@ SERVICE = "ingestor"
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A receipt, with its bytes where they are still in hand."""
+    """A receipt, with its bytes where they are in memory."""
 
     receipt: Receipt
     data: bytes | None = None
@@ -45,7 +44,7 @@ class Arrival:
         return self.receipt.size_bytes if self.receipt.size_bytes is not None else len(self.data or b"")
 
     def with_data(self, data: bytes) -> Self:
-        """The same arrival once its bytes are here."""
+        """The same arrival with its bytes."""
         known = {"sha256": ids.content_digest(data), "size_bytes": len(data)}
         return replace(self, receipt=self.receipt.model_copy(update=known), data=data)
 
@@ -71,17 +70,17 @@ class Settlement:
         return Change(
             id=receipt.receipt_id,
             set=values,
-            # Its `images.submitted` would only be skipped by whoever reads it now.
+            # Whoever reads its `images.submitted` now would only skip it.
             pull_pending=[event.event_id for event in receipt.pending],
             when=UNSETTLED,
         )
 
 
 UNSETTLED = (Clause("outcome", "eq", Outcome.RECEIVED.value),)
-"""A receipt is settled once: whoever comes second changes nothing."""
+"""The guard of every settlement: a receipt is settled once."""
 
 
-def image_record(arrival: Arrival, cutout: Cutout, links: tuple[NearDuplicate, ...], now: datetime) -> ImageRecord:
+def image_record(arrival: Arrival, cutout: Cutout, now: datetime) -> ImageRecord:
     """The record of a new image, with the event that asks for its analysis."""
     receipt = arrival.receipt
     image = arrival.image_id
@@ -118,7 +117,6 @@ def image_record(arrival: Arrival, cutout: Cutout, links: tuple[NearDuplicate, .
         ),
         cutout=info,
         phash=cutout.phash,
-        near_duplicates=links,
         received_at=receipt.received_at,
         ingested_at=now,
         offered_at=now,

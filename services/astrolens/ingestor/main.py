@@ -5,30 +5,30 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import structlog
-
 from astrolens.contracts import topics
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import ImageSubmitted
 from astrolens.ingestor.arrivals import SERVICE
-from astrolens.ingestor.downloads import Downloads
-from astrolens.ingestor.feeding import Feeder, mark_off
+from astrolens.ingestor.backpressure import Backpressure, images_to_analyze
+from astrolens.ingestor.downloader import Downloader
 from astrolens.ingestor.fetching import SafeFetcher
-from astrolens.ingestor.gate import Gate, images_to_analyze
 from astrolens.ingestor.handlers import SubmittedImages
 from astrolens.ingestor.metrics import IngestMetrics
-from astrolens.ingestor.near_duplicates import NearDuplicateIndex
+from astrolens.ingestor.near_duplicates import NearDuplicateLinker
 from astrolens.ingestor.observer import PrometheusObserver
-from astrolens.ingestor.recovery import Sweeper, restore_index
-from astrolens.ingestor.retention import Retention
+from astrolens.ingestor.receipt_sweeper import SWEEP_INTERVAL_S, ReceiptSweeper
+from astrolens.ingestor.retention import INTERVAL_S, Retention, remove_expiry_rule
 from astrolens.ingestor.sandbox import DecodingSandbox, SandboxLimits
 from astrolens.ingestor.service import IngestService
+from astrolens.ingestor.source_feeder import SourceFeeder, show_sources_as_off
+from astrolens.ingestor.source_lease import SourceLease
 from astrolens.ingestor.sources.base import Source
-from astrolens.ingestor.sources.choosing import choose, skyserver
 from astrolens.ingestor.sources.folder import FolderSource
-from astrolens.ingestor.sources.pacing import Circuit, TokenBucket
 from astrolens.ingestor.sources.sdss import MAX_PICTURE_BYTES, SdssSource
+from astrolens.ingestor.sources.selection import create_sources
 from astrolens.ingestor.sources.simulated import SimulatedSource
+from astrolens.ingestor.sources.skyserver import create_skyserver
+from astrolens.ingestor.sources.throttling import Backoff, TokenBucket
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
@@ -37,8 +37,6 @@ from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.telemetry.archive_metrics import ArchiveMetrics
 from astrolens.science.rejection import DecodeLimits
 from astrolens.science.simulation import simulate
-
-_log = structlog.get_logger(__name__)
 
 
 def create_app(
@@ -62,139 +60,161 @@ def create_app(
         records=records,
         images=images,
     )
-    index = NearDuplicateIndex(radius=settings.near_duplicate_radius)
     metrics = IngestMetrics(app.metrics)
-    telling = PrometheusObserver(metrics)
+    observer = PrometheusObserver(metrics)
+    service = IngestService(
+        records=app.records,
+        images=app.images,
+        decoder=_create_sandbox(app, metrics),
+        outbox=app.outbox,
+        downloader=Downloader(_create_fetcher(app, metrics.archives)),
+        near_duplicates=NearDuplicateLinker(app.records, radius=settings.near_duplicate_radius),
+        observer=observer,
+    )
+    analysis_backlog = Backpressure(records=app.records, max_in_flight=settings.max_in_flight, count=images_to_analyze)
+    submitted = SubmittedImages(records=app.records, service=service, backpressure=analysis_backlog)
+    app.bus.consume(topics.IMAGES_SUBMITTED, ImageSubmitted, submitted.handle, on_refused=submitted.refused)
+    _add_sweeps(app, service, analysis_backlog)
+    _add_retention(app)
+    _add_sources(app, service, observer, metrics.archives)
+    return app
+
+
+def _create_sandbox(app: ServiceApp, metrics: IngestMetrics) -> DecodingSandbox:
+    settings = app.settings
+    decode = DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     sandbox = DecodingSandbox(
         settings.decoders,
-        _limits(settings),
+        SandboxLimits(decode=decode),
         on_death=lambda cause: metrics.sandbox_deaths.labels(cause).inc(),
         on_decoded=metrics.sandbox_seconds.observe,
     )
     metrics.sandbox_children.set_function(lambda: sandbox.children)
     metrics.sandbox_waiting.set_function(lambda: sandbox.waiting)
-    fetcher = SafeFetcher(
-        hosts=settings.fetch_hosts, max_bytes=settings.max_image_bytes, on_request=metrics.archives.note
-    )
-    service = IngestService(
-        records=app.records,
-        images=app.images,
-        decoder=sandbox,
-        outbox=app.outbox,
-        downloads=Downloads(fetcher),
-        index=index,
-        observer=telling,
-    )
-    _start_and_stop(app, index, sandbox, fetcher)
-
-    to_analyze = Gate(records=app.records, max_in_flight=settings.max_in_flight, count=images_to_analyze)
-    submitted = SubmittedImages(records=app.records, service=service, gate=to_analyze)
-    app.bus.consume(topics.IMAGES_SUBMITTED, ImageSubmitted, submitted.handle, on_refused=submitted.refused)
-    sweeper = Sweeper(
-        records=app.records,
-        service=service,
-        after_s=settings.redeliver_after_s,
-        gate=to_analyze,
-        condition=app.condition,
-    )
-    app.spawn("sweep", lambda: sweeper.run(app.stopping))
-    _schedule_retention(app)
-    _feed(app, service, telling, metrics.archives)
-    return app
-
-
-def _start_and_stop(app: ServiceApp, index: NearDuplicateIndex, sandbox: DecodingSandbox, fetcher: SafeFetcher) -> None:
-    async def restore() -> None:
-        restored = await restore_index(app.records, index)
-        _log.info("restored the index of near-duplicates", images=restored)
-
-    app.on_start("near-duplicates", restore)
     app.on_stop("sandbox", sandbox.close)
     app.on_start("sandbox", sandbox.start)
+    return sandbox
+
+
+def _create_fetcher(app: ServiceApp, archives: ArchiveMetrics) -> SafeFetcher:
+    """What people's URLs are fetched with."""
+    settings = app.settings
+    fetcher = SafeFetcher(hosts=settings.fetch_hosts, max_bytes=settings.max_image_bytes, on_request=archives.note)
     app.on_stop("fetcher", fetcher.close)
     app.on_start("fetcher", fetcher.open)
+    return fetcher
 
 
-def _schedule_retention(app: ServiceApp) -> None:
-    """Mark originals that may go, where the store can let them go."""
-    if not isinstance(app.images, Expiry):
+def _add_sweeps(app: ServiceApp, service: IngestService, backpressure: Backpressure) -> None:
+    after_s = app.settings.redeliver_after_s
+    sweeper = ReceiptSweeper(records=app.records, service=service, after_s=after_s, backpressure=backpressure)
+    app.every(
+        "sweep",
+        sweeper.sweep,
+        interval_s=min(SWEEP_INTERVAL_S, after_s),
+        issue="arrivals wait to be processed again",
+        lease=app.lease("ingestor:sweep"),
+        graceful=False,
+    )
+
+
+def _add_retention(app: ServiceApp) -> None:
+    """Mark originals that may expire, where the image store can expire them."""
+    originals, days = app.images, app.settings.s3_expire_ordinary_days
+    if not isinstance(originals, Expiry):
         return
-    retention = Retention(
-        records=app.records,
-        originals=app.images,
-        days=app.settings.s3_expire_ordinary_days,
-        condition=app.condition,
+    if not days:
+        app.spawn("retention", lambda: remove_expiry_rule(originals, condition=app.condition))
+        return
+    app.every(
+        "retention",
+        Retention(records=app.records, originals=originals, days=days).run_pass,
+        interval_s=INTERVAL_S,
+        issue="originals wait to be marked or unmarked",
+        lease=app.lease("ingestor:retention"),
+        graceful=False,
     )
-    app.spawn("retention", lambda: retention.run(app.stopping))
 
 
-def _feed(app: ServiceApp, service: IngestService, telling: PrometheusObserver, archives: ArchiveMetrics) -> None:
-    """Give every source its feeder."""
+def _add_sources(
+    app: ServiceApp, service: IngestService, observer: PrometheusObserver, archives: ArchiveMetrics
+) -> None:
+    """Create the sources of the settings, each with its feeder."""
     settings = app.settings
-    server = skyserver(settings.sdss_base_url)
-    # A fetcher of its own: it may speak to SkyServer and to nobody else.
-    fetcher = SafeFetcher(
-        hosts=(server.host,), max_bytes=MAX_PICTURE_BYTES, total_s=60.0, read_s=30.0, on_request=archives.note
-    )
-    known: dict[str, Callable[[], Source]] = {
-        "simulated": lambda: SimulatedSource(
-            render=lambda number: simulate(settings.simulated_seed, number, oddity_rate=settings.simulated_oddity_rate),
-            seed=settings.simulated_seed,
-            rate_per_min=settings.simulated_rate_per_min,
-            records=app.records,
-        ),
-        "folder": lambda: FolderSource(
-            path=settings.folder_path,
-            survey=settings.folder_survey,
-            records=app.records,
-            max_bytes=settings.max_image_bytes,
-        ),
-        "sdss": lambda: SdssSource(
-            fetcher=fetcher,
-            server=server,
-            rate_per_min=settings.sdss_rate_per_min,
-            query_limit=settings.sdss_query_limit,
-            bucket=TokenBucket(settings.sdss_rate_per_min, on_wait=archives.paced_seconds.labels(server.host).inc),
-            circuit=Circuit(on_change=archives.left_alone.labels(server.host).set),
-        ),
-    }
-    sources = choose(settings.sources, known)
-    if any(source.name == "sdss" for source in sources):
-        app.on_stop("survey fetcher", fetcher.close)
-        app.on_start("survey fetcher", fetcher.open)
-    gate = Gate(
+    factories = _source_factories(app, archives)
+    sources = create_sources(settings.sources, factories)
+    backpressure = Backpressure(
         records=app.records,
         max_in_flight=settings.max_in_flight,
         free_mib=partial(_free_mib, settings.home),
         min_free_mib=settings.min_free_disk_mib,
     )
-    others = [name for name in known if all(source.name != name for source in sources)]
-    app.on_start("sources that are off", lambda: mark_off(app.records, others, now=utc_now()))
+    others = [name for name in factories if all(source.name != name for source in sources)]
+    app.on_start("sources that are off", lambda: show_sources_as_off(app.records, others, now=utc_now()))
     app.info["sources"] = [source.name for source in sources]
     for source in sources:
         app.on_start(f"check {source.name}", partial(_check, source))
-        feeder = Feeder(
+        feeder = SourceFeeder(
             source=source,
             service=service,
             records=app.records,
-            gate=gate,
-            on_admitted=partial(_add, app),
-            on_status=telling.source,
+            lease=SourceLease(app.lease(f"source:{source.name}"), source=source.name, condition=app.condition),
+            backpressure=backpressure,
+            condition=app.condition,
+            on_admitted=partial(_count_processed, app),
+            on_status=observer.source,
+            on_lease_lost=observer.source_lease_lost,
             tracing=app.tracing,
         )
         app.spawn(f"source {source.name}", partial(feeder.run, app.stopping), graceful=True)
+
+
+def _source_factories(app: ServiceApp, archives: ArchiveMetrics) -> dict[str, Callable[[], Source]]:
+    """Every source there is, by its name in the settings."""
+    settings = app.settings
+    server = create_skyserver(settings.sdss_base_url)
+
+    def simulated() -> Source:
+        return SimulatedSource(
+            render=lambda number: simulate(settings.simulated_seed, number, oddity_rate=settings.simulated_oddity_rate),
+            seed=settings.simulated_seed,
+            rate_per_min=settings.simulated_rate_per_min,
+            records=app.records,
+        )
+
+    def folder() -> Source:
+        return FolderSource(
+            path=settings.folder_path,
+            survey=settings.folder_survey,
+            records=app.records,
+            max_bytes=settings.max_image_bytes,
+        )
+
+    def sdss() -> Source:
+        # A fetcher of its own: it may speak to SkyServer and to nobody else.
+        fetcher = SafeFetcher(
+            hosts=(server.host,), max_bytes=MAX_PICTURE_BYTES, total_s=60.0, read_s=30.0, on_request=archives.note
+        )
+        app.on_stop("survey fetcher", fetcher.close)
+        app.on_start("survey fetcher", fetcher.open)
+        return SdssSource(
+            fetcher=fetcher,
+            server=server,
+            rate_per_min=settings.sdss_rate_per_min,
+            query_limit=settings.sdss_query_limit,
+            bucket=TokenBucket(settings.sdss_rate_per_min, on_wait=archives.paced_seconds.labels(server.host).inc),
+            backoff=Backoff(on_change=archives.left_alone.labels(server.host).set),
+        )
+
+    return {"simulated": simulated, "folder": folder, "sdss": sdss}
 
 
 async def _check(source: Source) -> None:
     source.check()
 
 
-def _add(app: ServiceApp, admitted: int) -> None:
+def _count_processed(app: ServiceApp, admitted: int) -> None:
     app.processed += admitted
-
-
-def _limits(settings: Settings) -> SandboxLimits:
-    return SandboxLimits(decode=DecodeLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels))
 
 
 def _free_mib(folder: Path) -> float:

@@ -1,4 +1,4 @@
-"""What the ingestor counts: where images come from, what decodes them, why they are refused."""
+"""The ingestor's metrics: where images come from, what decodes them, why they are refused."""
 
 from typing import Final, get_args
 
@@ -61,7 +61,7 @@ class IngestMetrics:
             registry=registry,
         )
 
-    def show_source(self, source: str, state: str) -> None:
-        """A source is in this state now."""
+    def show_source(self, source: str, state: str | None) -> None:
+        """A source is in this state now; with None in no state that this instance knows."""
         for each in STATES:
             self.source_state.labels(source, each).set(each == state)

@@ -1,10 +1,10 @@
-"""What the ingestor tells Prometheus: arrivals, fetches, settlements, sources, archives and the decoding sandbox."""
+"""Counts what happens to arrivals: received, fetched, settled, and the state of sources."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from astrolens.contracts.records import Outcome, Receipt, SourceStatus
+from astrolens.contracts.records import Outcome, Reason, Receipt, SourceStatus
 from astrolens.ingestor.arrivals import Arrival, Settlement
 from astrolens.ingestor.metrics import IngestMetrics
 from astrolens.platform.telemetry.label_limiter import LabelLimiter
@@ -12,20 +12,23 @@ from astrolens.platform.telemetry.metrics import Stage
 
 
 class Observer(Protocol):
-    """Told what happens to arrivals."""
+    """Observes what happens to arrivals."""
 
     def received(self, receipts: Sequence[Receipt]) -> None:
         """These receipts are new in the books."""
 
     def fetched(self, arrivals: Sequence[Arrival], now: datetime) -> None:
-        """The bytes of these arrivals, which were only addresses, are here."""
+        """The bytes of these arrivals, which were only URLs, were fetched."""
 
     def settled(self, settlements: Sequence[Settlement], now: datetime) -> None:
         """These were settled."""
 
+    def unreadable(self, reasons: Sequence[Reason]) -> None:
+        """Receipts were dead-lettered because they cannot be read, for these reasons."""
+
 
 class NullObserver:
-    """Nobody is told."""
+    """Observes nothing."""
 
     def received(self, receipts: Sequence[Receipt]) -> None:
         """See `Observer`."""
@@ -36,9 +39,12 @@ class NullObserver:
     def settled(self, settlements: Sequence[Settlement], now: datetime) -> None:
         """See `Observer`."""
 
+    def unreadable(self, reasons: Sequence[Reason]) -> None:
+        """See `Observer`."""
+
 
 class PrometheusObserver:
-    """Tells the metrics."""
+    """Writes the metrics."""
 
     def __init__(self, metrics: IngestMetrics) -> None:
         self._metrics = metrics
@@ -48,7 +54,7 @@ class PrometheusObserver:
                 metrics.shared.settled.labels(Stage.INGEST, outcome.value)
 
     def received(self, receipts: Sequence[Receipt]) -> None:
-        """See `Observer`. What its source could not use comes settled."""
+        """See `Observer`. What its source could not use is settled already."""
         self._metrics.shared.received.labels(Stage.INGEST).inc(len(receipts))
         for receipt in receipts:
             if receipt.observation.observed_at is not None:
@@ -71,9 +77,18 @@ class PrometheusObserver:
             shared.latency.labels(Stage.INGEST).observe(waited_s)
             shared.stage_seconds.labels(Stage.INGEST).observe(waited_s)
 
+    def unreadable(self, reasons: Sequence[Reason]) -> None:
+        """See `Observer`."""
+        for reason in reasons:
+            self._count(Outcome.DEAD_LETTERED, reason.code)
+
     def source(self, status: SourceStatus) -> None:
-        """How a source is."""
+        """The state of a source that this instance feeds from."""
         self._metrics.show_source(status.source, status.state)
+
+    def source_lease_lost(self, source: str) -> None:
+        """Another instance may feed from a source: this one shows it in no state."""
+        self._metrics.show_source(source, None)
 
     def _count(self, outcome: Outcome, reason: str | None) -> None:
         self._metrics.shared.settled.labels(Stage.INGEST, outcome.value).inc()

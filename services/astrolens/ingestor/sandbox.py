@@ -19,7 +19,7 @@ from typing import Self
 
 import structlog
 
-from astrolens.ingestor.sandbox_wire import LENGTHS, MAX_BODY, MAX_HEADER, MalformedReply, frame, parse_reply
+from astrolens.ingestor.sandbox_protocol import LENGTHS, MAX_BODY, MAX_HEADER, MalformedReply, frame, parse_reply
 from astrolens.platform.errors import TransientError
 from astrolens.science.cutouts import Cutout
 from astrolens.science.rejection import DecodeLimits, ImageRejected

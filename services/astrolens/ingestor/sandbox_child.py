@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import BinaryIO
 
-from astrolens.ingestor.sandbox_wire import LENGTHS, cutout_reply, frame, rejection_reply
+from astrolens.ingestor.sandbox_protocol import LENGTHS, cutout_reply, frame, rejection_reply
 from astrolens.science.cutouts import make_cutout
 from astrolens.science.rejection import DecodeLimits, ImageRejected
 

@@ -1,9 +1,10 @@
-"""From arrivals to image records: every arrival is settled, once, whatever happens in between.
+"""From arrivals to image records: every arrival is settled, once, whatever fails in between.
 
-The order of the writes makes each of them repeatable: originals, receipts, cutouts, image records, settled receipts,
-published events. After a crash an unsettled receipt is simply processed again; it finds what was written before and
-goes on. An image belongs to the receipt that its record names, so that a repeated arrival is accepted again and only
-another arrival of the same bytes is a duplicate.
+The order of the writes makes each of them repeatable: originals, receipts, cutouts, image records, links between
+near-duplicates, settled receipts, published events. After a crash an unsettled receipt is simply processed again; it
+finds what was written before and continues. An image belongs to the receipt that its record names, so that a repeated
+arrival is accepted again and only another arrival of the same bytes is a duplicate. Nothing depends on this process
+alone: several ingestors may process the same arrival at once.
 """
 
 import asyncio
@@ -16,20 +17,21 @@ from typing import Final
 import structlog
 
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import ImageRecord, NearDuplicate, Outcome, Reason, Receipt
+from astrolens.contracts.records import ImageRecord, Outcome, Reason, Receipt
 from astrolens.ingestor.arrivals import UNSETTLED, Arrival, Settlement, image_record
-from astrolens.ingestor.downloads import AT_ONCE, Downloads
-from astrolens.ingestor.near_duplicates import NearDuplicateIndex, nearest
+from astrolens.ingestor.downloader import MAX_CONCURRENT_DOWNLOADS, Downloader
+from astrolens.ingestor.near_duplicates import NearDuplicateLinker
 from astrolens.ingestor.observer import NullObserver, Observer
 from astrolens.ingestor.ports import Decoder
+from astrolens.ingestor.receipts import ReceiptReader
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.errors import PermanentError, TransientError
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.hash_index import parse_hash
 from astrolens.platform.stores.images import ImageStore, cutout_key, original_key
-from astrolens.platform.stores.records import Change, Document, RecordStore
+from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
 from astrolens.platform.telemetry.tracing import DECODE, annotate_span, child_span
 from astrolens.science.cutouts import Cutout
-from astrolens.science.phash import hamming_distance
 from astrolens.science.rejection import ImageRejected
 
 _log = structlog.get_logger(__name__)
@@ -51,8 +53,8 @@ class IngestService:
         images: ImageStore,
         decoder: Decoder,
         outbox: EventReleaser,
-        downloads: Downloads,
-        index: NearDuplicateIndex,
+        downloader: Downloader,
+        near_duplicates: NearDuplicateLinker,
         observer: Observer | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -60,18 +62,17 @@ class IngestService:
         self._images = images
         self._decoder = decoder
         self._outbox = outbox
-        self._downloads = downloads
-        self._index = index
+        self._downloader = downloader
+        self._near_duplicates = near_duplicates
         self._observer = observer or NullObserver()
         self._clock = clock
-        self._in_hand: set[str] = set()
-        # Linking, inserting and indexing are one step: of two batches at once, the later sees the earlier.
-        self._linking = asyncio.Lock()
+        self._receipts = ReceiptReader(records, observer=self._observer, clock=clock)
+        self._in_progress: set[str] = set()
 
     async def admit(self, arrivals: Sequence[Arrival]) -> Settled:
-        """Take in what a source offers: keep its bytes, write its receipts, process it.
+        """Take in what a source yields: store its bytes, write its receipts, process it.
 
-        Receipts that exist already are processed only while they are unsettled, so a source may offer twice.
+        Receipts that exist already are processed only while they are unsettled, so a source may yield an image twice.
         """
         originals = [
             (original_key(arrival.receipt.sha256), arrival.data, "application/octet-stream")
@@ -82,80 +83,86 @@ class IngestService:
         new = await self._records.insert(Collection.RECEIPTS, [arrival.receipt for arrival in arrivals])
         self._observer.received([arrival.receipt for arrival in arrivals if arrival.receipt.receipt_id in new])
         known = [arrival for arrival in arrivals if arrival.receipt.receipt_id not in new]
-        unsettled = await self.unsettled([arrival.receipt.receipt_id for arrival in known])
-        again = {receipt.receipt_id for receipt in unsettled}
+        stored = await self._records.get(Collection.RECEIPTS, [arrival.receipt.receipt_id for arrival in known])
+        again = {receipt.receipt_id for receipt in await self.unsettled(stored)}
         return await self.process(
             [arrival for arrival in arrivals if arrival.receipt.receipt_id in new | again],
         )
 
-    async def unsettled(self, receipt_ids: Sequence[str]) -> list[Receipt]:
-        """Those of some receipts that exist and still wait."""
-        return waiting(await self._records.get(Collection.RECEIPTS, receipt_ids))
+    async def unsettled(self, documents: Mapping[str, Document]) -> list[Receipt]:
+        """The receipts among these documents, by id, that are not settled; what cannot be read is dead-lettered."""
+        return await self._receipts.unsettled(documents)
 
     async def process(self, arrivals: Sequence[Arrival]) -> Settled:
-        """Bring unsettled arrivals to their end.
+        """Settle arrivals that are not settled yet.
 
-        What another caller has in hand at this moment is left to it.
+        What another caller of this process has in progress is left to it.
 
         Raises:
-            TransientError: A store, the broker or the sandbox is away; doing it again completes it.
+            TransientError: A store, the broker or the sandbox is unreachable; doing it again completes it.
         """
         mine: dict[str, Arrival] = {}
         for arrival in sorted(arrivals, key=lambda one: (one.receipt.received_at, one.receipt.receipt_id)):
-            if arrival.receipt.outcome is Outcome.RECEIVED and arrival.receipt.receipt_id not in self._in_hand:
+            if arrival.receipt.outcome is Outcome.RECEIVED and arrival.receipt.receipt_id not in self._in_progress:
                 mine.setdefault(arrival.receipt.receipt_id, arrival)
         if not mine:
             return {}
-        self._in_hand |= mine.keys()
+        self._in_progress |= mine.keys()
         try:
             return await self._process(list(mine.values()))
         finally:
-            self._in_hand -= mine.keys()
+            self._in_progress -= mine.keys()
 
     async def _process(self, arrivals: list[Arrival]) -> Settled:
         settled: Counter[Outcome] = Counter()
-        here = [arrival for arrival in arrivals if arrival.receipt.sha256 is not None]
-        for batch in _bounded(here):
+        stored = [arrival for arrival in arrivals if arrival.receipt.sha256 is not None]
+        for batch in _bounded(stored):
             settled += Counter(await self._settle(batch))
-        # Slow servers come last: they must not hold up what is here already.
+        # Slow servers come last: they must not delay what is stored already.
         remote = [arrival for arrival in arrivals if arrival.receipt.sha256 is None]
-        end = monotonic() + self._downloads.deadline_s
-        for start in range(0, len(remote), AT_ONCE):
+        end = monotonic() + self._downloader.deadline_s
+        for start in range(0, len(remote), MAX_CONCURRENT_DOWNLOADS):
             if (within_s := end - monotonic()) <= 0:
                 _log.warning("downloads wait for the next sweep", late=len(remote) - start)
                 break
-            fetched, refused = await self._fetch(remote[start : start + AT_ONCE], within_s)
+            fetched, refused = await self._fetch(remote[start : start + MAX_CONCURRENT_DOWNLOADS], within_s)
             settled += Counter(await self._settle(fetched, refused))
         return dict(settled)
 
     async def _fetch(self, arrivals: Sequence[Arrival], within_s: float) -> tuple[list[Arrival], list[Settlement]]:
-        fetched, refused = await self._downloads.fetch(arrivals, within_s=within_s)
+        fetched, refused = await self._downloader.fetch(arrivals, within_s=within_s)
         await self._images.put_many(
             [(original_key(one.receipt.sha256 or ""), one.data or b"", "application/octet-stream") for one in fetched]
         )
         self._observer.fetched(fetched, self._clock())
-        # The digest is written before anything depends on it: a server that answers differently the second time must
-        # not make two images of one receipt.
+        # The digest is written before anything depends on it, and only once: a server that answers differently the
+        # second time, or another ingestor, must not make two images of one receipt.
         digests = [
             Change(
                 id=one.receipt.receipt_id,
                 set={"sha256": one.receipt.sha256, "size_bytes": one.receipt.size_bytes},
-                when=UNSETTLED,
+                when=(*UNSETTLED, Clause("sha256", "eq", None)),
             )
             for one in fetched
         ]
-        await self._records.apply(Collection.RECEIPTS, digests)
-        return fetched, refused
+        first = await self._records.apply(Collection.RECEIPTS, digests)
+        late = [one.receipt.receipt_id for one in fetched if one.receipt.receipt_id not in first]
+        others = await self.unsettled(await self._records.get(Collection.RECEIPTS, late)) if late else []
+        return [
+            *(one for one in fetched if one.receipt.receipt_id in first),
+            *(Arrival(receipt) for receipt in others if receipt.sha256 is not None),
+        ], refused
 
     async def _settle(self, arrivals: Sequence[Arrival], refused: Sequence[Settlement] = ()) -> Settled:
         groups: dict[str, list[Arrival]] = {}
         for arrival in arrivals:
             groups.setdefault(arrival.image_id, []).append(arrival)
         known = await self._records.get(Collection.IMAGES, list(groups))
-        owners = {image: str(document["receipt_id"]) for image, document in known.items()}
-        fresh = {image: group[0] for image, group in groups.items() if image not in owners}
-        cutouts, failures = await self._decode(await self._with_data(fresh), fresh)
-        inserted = await self._insert({image: (fresh[image], cutout) for image, cutout in cutouts.items()}, owners)
+        owners = {image: str(document.get("receipt_id")) for image, document in known.items()}
+        new = {image: group[0] for image, group in groups.items() if image not in owners}
+        cutouts, failures = await self._decode(await self._with_data(new), new)
+        inserted = await self._insert({image: (new[image], cutout) for image, cutout in cutouts.items()}, owners)
+        await self._link(groups, known, inserted)
 
         settlements = [
             *refused,
@@ -181,14 +188,12 @@ class IngestService:
         self._observer.settled(done, now)
         return dict(Counter(one.outcome for one in done))
 
-    async def _with_data(self, fresh: dict[str, Arrival]) -> dict[str, bytes | None]:
+    async def _with_data(self, new: dict[str, Arrival]) -> dict[str, bytes | None]:
         absent = {
-            original_key(arrival.receipt.sha256 or ""): image
-            for image, arrival in fresh.items()
-            if arrival.data is None
+            original_key(arrival.receipt.sha256 or ""): image for image, arrival in new.items() if arrival.data is None
         }
         stored = await self._images.get_many(list(absent)) if absent else {}
-        data = {image: arrival.data for image, arrival in fresh.items()}
+        data = {image: arrival.data for image, arrival in new.items()}
         return data | {absent[key]: content for key, content in stored.items()}
 
     async def _decode(
@@ -216,40 +221,33 @@ class IngestService:
         return cutouts, failures
 
     async def _insert(self, new: dict[str, tuple[Arrival, Cutout]], owners: dict[str, str]) -> list[ImageRecord]:
-        """Keep the cutouts, insert the image records, and complete `owners`; return the records that are new."""
+        """Store the cutouts, insert the image records, and complete `owners`; return the records that are new."""
         if not new:
             return []
         await self._images.put_many(
             [(cutout_key(image), cutout.jpeg, "image/jpeg") for image, (_, cutout) in new.items()]
         )
-        async with self._linking:
-            now = self._clock()
-            records = [
-                image_record(arrival, cutout, links, now)
-                for (arrival, cutout), links in zip(new.values(), self._links(new), strict=True)
-            ]
-            inserted = await self._records.insert(Collection.IMAGES, records)
-            self._index.update((record.image_id, record.phash) for record in records if record.image_id in inserted)
+        now = self._clock()
+        records = [image_record(arrival, cutout, now) for arrival, cutout in new.values()]
+        inserted = await self._records.insert(Collection.IMAGES, records)
         owners |= {record.image_id: record.receipt_id for record in records if record.image_id in inserted}
-        beaten = [record.image_id for record in records if record.image_id not in inserted]
-        if beaten:
-            documents = await self._records.get(Collection.IMAGES, beaten)
-            owners |= {image: str(document["receipt_id"]) for image, document in documents.items()}
+        # Another caller, or another ingestor, may have inserted the same image meanwhile.
+        others = [record.image_id for record in records if record.image_id not in inserted]
+        if others:
+            documents = await self._records.get(Collection.IMAGES, others)
+            owners |= {image: str(document.get("receipt_id")) for image, document in documents.items()}
         return [record for record in records if record.image_id in inserted]
 
-    def _links(self, new: dict[str, tuple[Arrival, Cutout]]) -> list[tuple[NearDuplicate, ...]]:
-        """The near-duplicates of each new image, the earlier ones of its own batch among them."""
-        links: list[tuple[NearDuplicate, ...]] = []
-        before: list[tuple[str, str]] = []
-        for image, (_, cutout) in new.items():
-            beside = [
-                NearDuplicate(image_id=other, distance=distance)
-                for other, phash in before
-                if (distance := hamming_distance(phash, cutout.phash)) <= self._index.radius
-            ]
-            links.append(nearest([*self._index.neighbours(cutout.phash), *beside]))
-            before.append((image, cutout.phash))
-        return links
+    async def _link(
+        self, groups: Mapping[str, list[Arrival]], known: Mapping[str, Document], inserted: Sequence[ImageRecord]
+    ) -> None:
+        """Link the images just inserted, and those whose receipt was not settled after they were inserted."""
+        hashes = {record.image_id: record.phash for record in inserted}
+        for image, document in known.items():
+            is_own = any(arrival.receipt.receipt_id == document.get("receipt_id") for arrival in groups[image])
+            if is_own and parse_hash(document.get("phash")) is not None:
+                hashes[image] = str(document["phash"])
+        await self._near_duplicates.link([(image, hashes[image]) for image in groups if image in hashes])
 
 
 _Failure = tuple[Outcome, Reason]
@@ -269,12 +267,6 @@ def _bounded(arrivals: Sequence[Arrival]) -> Iterator[list[Arrival]]:
         yield batch
 
 
-def waiting(documents: Mapping[str, Document]) -> list[Receipt]:
-    """The receipts among these that are not settled."""
-    receipts = (Receipt.model_validate(document) for document in documents.values())
-    return [receipt for receipt in receipts if receipt.outcome is Outcome.RECEIVED]
-
-
 def _failure(image: str, error: BaseException) -> _Failure:
     """What a failed decoding means for the arrival.
 
@@ -287,7 +279,7 @@ def _failure(image: str, error: BaseException) -> _Failure:
         return Outcome.DEAD_LETTERED, error.reason
     if isinstance(error, TransientError) or not isinstance(error, Exception):
         raise error
-    # A fault of ours in the one image must not take its neighbours along: it is kept, with its reason, for people.
+    # A fault of ours in one image must not fail its neighbours: it is dead-lettered with its reason, for people.
     _log.error("image could not be decoded", image_id=image, exc_info=error)
     return Outcome.DEAD_LETTERED, Reason(code="decoder-failed", detail=f"{type(error).__name__}: {error}"[:500])
 

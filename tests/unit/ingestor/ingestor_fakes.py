@@ -12,8 +12,8 @@ from typing import Any
 from astrolens.contracts import ids
 from astrolens.contracts.records import Observation, PendingEvent, Receipt
 from astrolens.ingestor.arrivals import Arrival
-from astrolens.ingestor.downloads import Downloads
-from astrolens.ingestor.near_duplicates import NearDuplicateIndex
+from astrolens.ingestor.downloader import Downloader
+from astrolens.ingestor.near_duplicates import NearDuplicateLinker
 from astrolens.ingestor.observer import Observer
 from astrolens.ingestor.ports import Fetched
 from astrolens.ingestor.service import IngestService
@@ -157,7 +157,6 @@ class Ingest:
     decoder: FakeDecoder
     outbox: FakeOutbox
     fetcher: FakeFetcher
-    index: NearDuplicateIndex
     service: IngestService
 
     async def outcomes(self) -> dict[str, int]:
@@ -181,7 +180,7 @@ async def ingest_at(
     wrap: Callable[[Any], Any] | None = None,
     observer: Observer | None = None,
 ) -> Any:
-    """A service on real embedded stores; a second one on the same home is what a restart is."""
+    """A service on real embedded stores; a second one on the same home is a restart, or another ingestor beside it."""
     records: Any = SqliteRecordStore(home / "records.sqlite")
     images: Any = FolderImageStore(home / "images")
     await records.open()
@@ -190,19 +189,19 @@ async def ingest_at(
     watched = (
         (records, images, outbox) if fuse is None else tuple(Failing(one, fuse) for one in (records, images, outbox))
     )
-    decoder, fetcher, index = FakeDecoder(), FakeFetcher(), NearDuplicateIndex(radius=radius)
+    decoder, fetcher = FakeDecoder(), FakeFetcher()
     service = IngestService(
         records=watched[0],
         images=watched[1],
         decoder=decoder if wrap is None else wrap(decoder),
         outbox=watched[2],
-        downloads=Downloads(fetcher, first_pause_s=0.0, deadline_s=5.0),
-        index=index,
+        downloader=Downloader(fetcher, initial_wait_s=0.0, deadline_s=5.0),
+        near_duplicates=NearDuplicateLinker(watched[0], radius=radius),
         observer=observer,
         clock=Clock(),
     )
     try:
-        yield Ingest(records, images, decoder, outbox, fetcher, index, service)
+        yield Ingest(records, images, decoder, outbox, fetcher, service)
     finally:
         await images.close()
         await records.close()

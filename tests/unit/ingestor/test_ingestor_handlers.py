@@ -5,7 +5,7 @@ from pathlib import Path
 from astrolens.contracts.events import ImageSubmitted
 from astrolens.contracts.records import Outcome, Reason
 from astrolens.ingestor.arrivals import Arrival
-from astrolens.ingestor.gate import Gate
+from astrolens.ingestor.backpressure import Backpressure
 from astrolens.ingestor.handlers import SubmittedImages
 from astrolens.platform.bus import Refusal
 from astrolens.platform.stores.collections import Collection
@@ -27,8 +27,10 @@ async def _submit(ingest: Ingest, *arrivals: Arrival) -> None:
 
 
 def _handler(ingest: Ingest, limit: int = 100) -> SubmittedImages:
-    gate = Gate(records=ingest.records, max_in_flight=limit, look_every_s=0.01)
-    return SubmittedImages(records=ingest.records, service=ingest.service, gate=gate, gate_wait_s=0.05)
+    backpressure = Backpressure(records=ingest.records, max_in_flight=limit, check_interval_s=0.01)
+    return SubmittedImages(
+        records=ingest.records, service=ingest.service, backpressure=backpressure, backpressure_timeout_s=0.05
+    )
 
 
 async def test_receipts_are_settled_in_the_order_of_their_arrival(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from astrolens.contracts.records import Outcome, Reason, SourceStatus
 from astrolens.ingestor.arrivals import Arrival
 from astrolens.ingestor.metrics import IngestMetrics
 from astrolens.ingestor.observer import PrometheusObserver
-from astrolens.ingestor.sources.pacing import Circuit, TokenBucket
+from astrolens.ingestor.sources.throttling import Backoff, TokenBucket
 from astrolens.platform.telemetry.metrics import Metrics
 
 from tests.unit.ingestor.ingestor_fakes import arrival, by_url, ingest_at
@@ -44,7 +44,7 @@ def told() -> Told:
 async def test_what_was_received_is_the_sum_of_what_became_of_it(told: Told, tmp_path: Path) -> None:
     async with ingest_at(tmp_path, observer=told.telling) as ingest:
         await ingest.service.admit(ARRIVALS)
-        await ingest.service.admit(ARRIVALS)  # offered again: the same arrivals
+        await ingest.service.admit(ARRIVALS)  # yielded again: the same arrivals
     assert told.books() == {"accepted": 1, "duplicate": 1, "rejected": 1, "dead_lettered": 1}
     assert told("astrolens_received_total", stage="ingest") == 4
     assert told("astrolens_latency_seconds_count", stage="ingest") == 4
@@ -88,10 +88,10 @@ async def test_rate_limit_and_circuit_are_told(told: Told) -> None:
     paced, left_alone = archives.paced_seconds.labels("sky.example"), archives.left_alone.labels("sky.example")
     bucket = TokenBucket(60.0, monotonic=lambda: 0.0, sleep=no_wait, on_wait=paced.inc)
     for _ in range(3):
-        await bucket.take()
+        await bucket.acquire()
     assert told("astrolens_archive_paced_seconds_total", host="sky.example") == 1 + 2
-    circuit = Circuit(on_change=left_alone.set)
-    circuit.failed()
+    backoff = Backoff(on_change=left_alone.set)
+    backoff.record_failure()
     assert told("astrolens_archive_left_alone", host="sky.example") == 1
-    circuit.succeeded()
+    backoff.record_success()
     assert told("astrolens_archive_left_alone", host="sky.example") == 0

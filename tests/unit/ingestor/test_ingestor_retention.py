@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.ids import alert_id
-from astrolens.ingestor.retention import EVERY_S, GRACE, Retention
-from astrolens.platform.errors import StoreUnavailable
+from astrolens.ingestor.retention import GRACE, INTERVAL_S, Retention, remove_expiry_rule
+from astrolens.platform.errors import ConfigurationError, StoreUnavailable
+from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.folder.store import FolderImageStore
 from astrolens.platform.stores.images import Expiry
@@ -112,11 +113,11 @@ async def test_only_ordinary_unlabelled_images_past_the_grace_are_marked(sky: Sk
     await sky.add("on its way again", state="ingested")
     told = await sky.add("told of")
     await sky.records.insert(Collection.ALERTS, [{"alert_id": alert_id(told), "image_id": told}])
-    assert await sky.retention().once() == 1
+    assert await sky.retention().run_pass() == 1
     assert sky.store.marked == {"originals/ordinary"}
     assert sky.store.days == 30
     sky.now += timedelta(hours=1)
-    assert await sky.retention().once() == 1, "the one whose grace is over"
+    assert await sky.retention().run_pass() == 1, "the one whose grace is over"
     assert sky.store.marked == {"originals/ordinary", "originals/fresh"}
 
 
@@ -126,24 +127,30 @@ async def test_pages_follow_each_other_and_a_restart_goes_on_where_it_was(
     monkeypatch.setattr("astrolens.ingestor.retention._PAGE", 3)
     for n in range(10):
         await sky.add(f"n{n}", days_ago=20 - n)
-    stopping = asyncio.Event()
-    stopping.set()
-    assert await sky.retention().once(stopping) == 3, "a page is finished, then it stops"
-    assert await sky.retention().once() == 8
+
+    async def fail() -> None:
+        raise StoreUnavailable("no answer")
+
+    # A page takes six steps; the pass is cut off when it marks the second page.
+    sky.store.before = {9: fail}
+    with pytest.raises(StoreUnavailable):
+        await sky.retention().run_pass()
+    assert len(sky.store.marked) == 3
+    assert await sky.retention().run_pass() == 8, "the last of the page that was marked is read again"
     assert len(sky.store.marked) == 10
     sky.store.marked.clear()
-    assert await sky.retention().once() == 0, "what is behind is not looked at again"
+    assert await sky.retention().run_pass() == 0, "what is behind is not looked at again"
 
 
 async def test_a_label_or_another_verdict_takes_the_mark_off(sky: Sky) -> None:
     labelled, strange = await sky.add("labelled"), await sky.add("strange")
-    await sky.retention().once()
+    await sky.retention().run_pass()
     assert len(sky.store.marked) == 2
     await sky.label(labelled)
     assert sky.store.marked == {"originals/strange"}
     change = Change(id=strange, set={"verdict": "near_miss", "analyzed_at": utc_text(sky.now)})
     await sky.records.apply(Collection.IMAGES, [change])
-    await sky.retention().once()
+    await sky.retention().run_pass()
     assert sky.store.marked == set()
 
 
@@ -155,7 +162,7 @@ async def test_a_label_at_any_moment_of_a_pass_wins(sky: Sky, step: int) -> None
         await sky.label(image)
 
     sky.store.before = {step: label}
-    await sky.retention().once()
+    await sky.retention().run_pass()
     if sky.store.before:
         await sky.label(image)
     assert sky.store.marked == set()
@@ -166,7 +173,7 @@ async def test_a_pass_at_any_moment_of_a_label_leaves_no_mark(sky: Sky, step: in
     image = await sky.add("m51")
 
     async def one_pass() -> None:
-        await sky.retention().once()
+        await sky.retention().run_pass()
 
     sky.store.before = {step: one_pass}
     await sky.label(image)
@@ -186,11 +193,11 @@ async def test_a_pass_cut_off_anywhere_is_mended_by_the_next(sky: Sky, step: int
 
     sky.store.before = {step: fail}
     try:
-        await sky.retention().once()
+        await sky.retention().run_pass()
     except StoreUnavailable:
-        sky.now += timedelta(seconds=EVERY_S)
+        sky.now += timedelta(seconds=INTERVAL_S)
     sky.store.before = {}
-    await sky.retention().once()
+    await sky.retention().run_pass()
     record = (await sky.records.get(Collection.IMAGES, [labelled]))[labelled]
     assert ("originals/labelled" in sky.store.marked) == (record["label"] is None)
     assert "originals/other" in sky.store.marked
@@ -211,9 +218,9 @@ async def test_nothing_is_written_where_the_mark_cannot_be_taken_off(sky: Sky) -
 
 async def test_labels_given_while_nothing_expired_are_found_before_the_rule_comes_back(sky: Sky) -> None:
     image = await sky.add("m51")
-    await sky.retention().once()
+    await sky.retention().run_pass()
     sky.now += timedelta(days=1)
-    await sky.retention(days=0).once()
+    await remove_expiry_rule(sky.store, condition=Condition())
     assert sky.store.days == 0
     change = Change(id=image, set={"label": "interesting", "labeled_at": utc_text(sky.now)})
     await sky.records.apply(Collection.IMAGES, [change])
@@ -224,14 +231,51 @@ async def test_labels_given_while_nothing_expired_are_found_before_the_rule_come
 
     sky.now += timedelta(days=1)
     sky.store.steps, sky.store.before = 0, {2: no_rule_yet}
-    await sky.retention().once()
+    await sky.retention().run_pass()
     assert (sky.store.before, sky.store.days, sky.store.marked) == ({}, 30, set())
 
 
-async def test_without_an_age_one_look_is_all(sky: Sky) -> None:
+async def test_without_an_age_the_rule_is_removed_and_that_is_all(sky: Sky) -> None:
     await sky.add("m51")
-    await asyncio.wait_for(sky.retention(days=0).run(asyncio.Event()), timeout=5)
+    await asyncio.wait_for(remove_expiry_rule(sky.store, condition=Condition()), timeout=5)
     assert (sky.store.days, sky.store.steps) == (0, 0)
+
+
+async def test_the_rule_is_removed_once_the_store_answers(sky: Sky, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("astrolens.ingestor.retention._RULE_RETRY_S", 0.001)
+    tries = iter([StoreUnavailable("no answer"), StoreUnavailable("no answer"), None])
+
+    async def expire_after(days: int) -> None:
+        if (error := next(tries)) is not None:
+            raise error
+        sky.store.days = days
+
+    monkeypatch.setattr(sky.store, "expire_after", expire_after)
+    condition = Condition()
+    await asyncio.wait_for(remove_expiry_rule(sky.store, condition=condition), timeout=5)
+    assert sky.store.days == 0
+    assert condition.last_errors == ("originals may still expire: no answer",)
+    assert condition.detail is None
+
+
+async def test_credentials_that_may_not_set_the_rule_are_a_wrong_setting(
+    sky: Sky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def expire_after(days: int) -> None:
+        raise ConfigurationError(f"may not set a rule of {days} days")
+
+    monkeypatch.setattr(sky.store, "expire_after", expire_after)
+    with pytest.raises(ConfigurationError, match="rule of 0 days"):
+        await asyncio.wait_for(remove_expiry_rule(sky.store, condition=Condition()), timeout=5)
+    with pytest.raises(ConfigurationError, match="rule of 30 days"):
+        await sky.retention().run_pass()
+
+
+async def test_a_record_without_its_original_does_not_hold_up_the_others(sky: Sky) -> None:
+    await sky.add("unreadable", days_ago=3.0, original=None)
+    await sky.add("m51")
+    assert await sky.retention().run_pass() == 1
+    assert sky.store.marked == {"originals/m51"}
 
 
 async def test_a_console_where_nothing_expires_asks_nothing_of_the_store(sky: Sky, tmp_path: Path) -> None:

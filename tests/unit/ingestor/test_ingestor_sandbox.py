@@ -12,7 +12,7 @@ import psutil
 import pytest
 from astrolens.ingestor import sandbox as sandbox_module
 from astrolens.ingestor.sandbox import DecodingSandbox, SandboxLimits, SandboxUnavailable
-from astrolens.ingestor.sandbox_wire import (
+from astrolens.ingestor.sandbox_protocol import (
     LENGTHS,
     MalformedReply,
     cutout_reply,

@@ -10,7 +10,7 @@ from astrolens.contracts.events import ImageIngested
 from astrolens.contracts.records import ImageRecord, Outcome
 from astrolens.ingestor import service as service_module
 from astrolens.ingestor.arrivals import Arrival
-from astrolens.ingestor.recovery import Sweeper, restore_index
+from astrolens.ingestor.receipt_sweeper import ReceiptSweeper
 from astrolens.platform.errors import ModelUnavailable, PermanentError, StoreUnavailable, TransientError
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import cutout_key, original_key
@@ -78,7 +78,7 @@ async def test_the_same_bytes_in_two_batches_at_once_make_one_image(tmp_path: Pa
     async with ingest_at(tmp_path) as ingest:
         await asyncio.gather(*(ingest.service.admit([arrival(b"sky", f"{n}")]) for n in range(6)))
         assert await ingest.outcomes() == {"accepted": 1, "duplicate": 5}
-        assert len(ingest.index) == len(ingest.outbox.published) == 1
+        assert len(ingest.outbox.published) == 1
 
 
 async def test_what_another_caller_has_in_hand_is_left_to_it(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ async def test_many_slow_urls_end_at_the_deadline_and_wait_for_the_sweep(tmp_pat
             await asyncio.sleep(60)
 
         ingest.fetcher.get = never  # type: ignore[method-assign]
-        ingest.service._downloads.deadline_s = 0.1
+        ingest.service._downloader.deadline_s = 0.1
         await ingest.records.insert(Collection.RECEIPTS, [one.receipt for one in arrivals])
         assert await ingest.service.process(arrivals) == {}
         assert await ingest.outcomes() == {"received": 20}
@@ -193,8 +193,8 @@ async def _undisturbed(home: Path) -> tuple[dict[str, Any], set[str], int]:
         return await _picture(ingest), {event.event_id for event in ingest.outbox.published}, fuse.writes
 
 
-WRITES = 6
-"""Originals, receipts, cutouts, images, settlements, release: one bulk write each."""
+WRITES = 7
+"""Originals, receipts, cutouts, images, links, settlements, release: one bulk write each."""
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -209,9 +209,8 @@ async def test_a_crash_at_any_write_is_repaired_by_doing_it_again(tmp_path: Path
             await ingest.service.admit(ARRIVALS)
         published |= {event.event_id for event in ingest.outbox.published}
     async with ingest_at(home) as ingest:
-        await restore_index(ingest.records, ingest.index)
         await ingest.outbox.relay()
-        await Sweeper(records=ingest.records, service=ingest.service, after_s=0).at_start()
+        await ReceiptSweeper(records=ingest.records, service=ingest.service, after_s=0).sweep()
         await ingest.service.admit(ARRIVALS)
         assert await _picture(ingest) == expected
         assert published | {event.event_id for event in ingest.outbox.published} == events
@@ -231,38 +230,6 @@ async def test_a_crash_while_fetching_never_makes_two_images_of_one_receipt(
             await ingest.service.process([one])
     async with ingest_at(tmp_path) as ingest:
         ingest.fetcher.replies = {"https://a/sky": b"another answer"}
-        await Sweeper(records=ingest.records, service=ingest.service, after_s=0).at_start()
+        await ReceiptSweeper(records=ingest.records, service=ingest.service, after_s=0).sweep()
         assert len(await ingest.all(Collection.IMAGES)) == 1
         assert await ingest.outcomes() == {"accepted": 1}
-
-
-async def test_the_sweep_takes_only_what_waits_too_long(tmp_path: Path) -> None:
-    async with ingest_at(tmp_path) as ingest:
-        old, young = arrival(b"old", "old"), arrival(b"young", "young", after_ms=60_000)
-        await ingest.images.put_many([(original_key(one.receipt.sha256), one.data, "x/y") for one in (old, young)])
-        await ingest.records.insert(Collection.RECEIPTS, [old.receipt, young.receipt])
-        now = young.receipt.received_at
-        sweeper = Sweeper(records=ingest.records, service=ingest.service, after_s=30, clock=lambda: now)
-        assert await sweeper.again() == 1
-        assert await ingest.outcomes() == {"accepted": 1, "received": 1}
-
-
-async def test_the_sweep_goes_through_all_pages(tmp_path: Path) -> None:
-    async with ingest_at(tmp_path) as ingest:
-        arrivals = [arrival(f"sky {n}".encode(), f"{n}", after_ms=n) for n in range(150)]
-        await ingest.images.put_many([(original_key(one.receipt.sha256), one.data, "x/y") for one in arrivals])
-        await ingest.records.insert(Collection.RECEIPTS, [one.receipt for one in arrivals])
-        assert await Sweeper(records=ingest.records, service=ingest.service, after_s=0).at_start() == 150
-        assert await ingest.outcomes() == {"accepted": 150}
-
-
-async def test_the_index_survives_a_restart(tmp_path: Path) -> None:
-    async with ingest_at(tmp_path) as ingest:
-        await ingest.service.admit(ARRIVALS[:2])
-    async with ingest_at(tmp_path) as ingest:
-        assert await restore_index(ingest.records, ingest.index) == 2
-        assert await restore_index(ingest.records, ingest.index) == 0
-        late = arrival(b"hash:00000000ffffffff:late", "late")
-        await ingest.service.admit([late])
-        [image] = (await ingest.records.get(Collection.IMAGES, [late.image_id])).values()
-        assert [link["image_id"] for link in image["near_duplicates"]] == [one.image_id for one in ARRIVALS[:2]]

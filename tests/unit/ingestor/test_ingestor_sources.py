@@ -9,17 +9,20 @@ from typing import Any
 
 import pytest
 from astrolens.contracts.records import Observation, Reason
-from astrolens.ingestor import feeding
-from astrolens.ingestor.feeding import Feeder, mark_off
-from astrolens.ingestor.gate import Gate
-from astrolens.ingestor.sources.base import Offer, Position, Report
-from astrolens.ingestor.sources.choosing import choose, skyserver
+from astrolens.ingestor import source_feeder
+from astrolens.ingestor.backpressure import Backpressure
+from astrolens.ingestor.source_feeder import SourceFeeder, show_sources_as_off
+from astrolens.ingestor.source_lease import SourceLease
+from astrolens.ingestor.sources.base import SourceCursor, SourceImage, SourceReport
 from astrolens.ingestor.sources.folder import FolderSource
-from astrolens.ingestor.sources.pacing import Circuit, TokenBucket
+from astrolens.ingestor.sources.selection import create_sources
 from astrolens.ingestor.sources.simulated import SimulatedSource
+from astrolens.ingestor.sources.skyserver import create_skyserver
+from astrolens.ingestor.sources.throttling import Backoff, TokenBucket
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
 from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.leases import Lease
 from astrolens.platform.stores.records import Change
 from astrolens.science.simulation import SimulatedImage, Truth
 
@@ -27,7 +30,7 @@ from tests.unit.ingestor.ingestor_fakes import EPOCH, Ingest, ingest_at
 
 
 class Numbers:
-    """Offers numbers up to an end; raises where it is told to."""
+    """Yields numbers up to an end; raises where it is told to."""
 
     name = "numbers"
     batch = "b"
@@ -35,36 +38,38 @@ class Numbers:
     def __init__(self, end: int, *, failures: dict[int, Exception] | None = None) -> None:
         self.end = end
         self.failures = failures or {}
-        self.report = Report()
+        self.report = SourceReport()
         self.starts: list[int] = []
 
     def check(self) -> None:
         self.report.set("idle")
 
-    async def offers(self, position: Position | None) -> AsyncGenerator[Offer, None]:
-        start = int((position or {}).get("next", 0))
+    async def images(self, cursor: SourceCursor | None) -> AsyncGenerator[SourceImage, None]:
+        start = int((cursor or {}).get("next", 0))
         self.starts.append(start)
         self.report.set("running")
         for number in range(start, self.end):
             if number in self.failures:
                 raise self.failures.pop(number)
-            yield Offer(str(number), Observation(), data=f"sky {number}".encode(), position={"next": number + 1})
+            yield SourceImage(str(number), Observation(), data=f"sky {number}".encode(), cursor={"next": number + 1})
             await asyncio.sleep(0)
 
 
-def _feeder(ingest: Ingest, source: Any, *, limit: int = 10_000) -> Feeder:
-    return Feeder(
+def _feeder(ingest: Ingest, source: Any, *, limit: int = 10_000) -> SourceFeeder:
+    lease = Lease(ingest.records, f"source:{source.name}", owner="only")
+    return SourceFeeder(
         source=source,
         service=ingest.service,
         records=ingest.records,
-        gate=Gate(records=ingest.records, max_in_flight=limit, look_every_s=0.0),
+        lease=SourceLease(lease, source=source.name, check_interval_s=0.01),
+        backpressure=Backpressure(records=ingest.records, max_in_flight=limit, check_interval_s=0.0),
         retry_policy=RetryPolicy(initial_wait_s=0.001, max_wait_s=0.001),
-        report_every_s=0.01,
+        status_interval_s=0.01,
     )
 
 
 @asynccontextmanager
-async def _running(feeder: Feeder) -> AsyncGenerator[asyncio.Event, None]:
+async def _running(feeder: SourceFeeder) -> AsyncGenerator[asyncio.Event, None]:
     stopping = asyncio.Event()
     task = asyncio.create_task(feeder.run(stopping))
     try:
@@ -146,15 +151,15 @@ async def test_a_source_pauses_while_enough_is_in_flight(tmp_path: Path) -> None
 
 
 async def test_large_images_are_not_piled_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeding, "_AHEAD_BYTES", 3000)
+    monkeypatch.setattr(source_feeder, "_MAX_BUFFERED_BYTES", 3000)
     made = 0
 
     class Large(Numbers):
-        async def offers(self, position: Position | None) -> AsyncGenerator[Offer, None]:
+        async def images(self, cursor: SourceCursor | None) -> AsyncGenerator[SourceImage, None]:
             nonlocal made
             for number in range(self.end):
                 made += 1
-                yield Offer(str(number), Observation(), data=bytes([number]) * 1000)
+                yield SourceImage(str(number), Observation(), data=bytes([number]) * 1000)
 
     async with ingest_at(tmp_path) as ingest:
         ahead: list[int] = []
@@ -175,10 +180,12 @@ async def _state_is(ingest: Ingest, state: str) -> bool:
     return (await _status(ingest)).get("state") == state
 
 
-async def test_a_refused_offer_is_booked_with_its_reason(tmp_path: Path) -> None:
+async def test_an_image_that_a_source_refuses_has_a_receipt_with_its_reason(tmp_path: Path) -> None:
     class Refusing(Numbers):
-        async def offers(self, position: Position | None) -> AsyncGenerator[Offer, None]:
-            yield Offer("x", Observation(), refusal=Reason(code="blank-field", detail="Nothing was observed there."))
+        async def images(self, cursor: SourceCursor | None) -> AsyncGenerator[SourceImage, None]:
+            yield SourceImage(
+                "x", Observation(), refusal=Reason(code="blank-field", detail="Nothing was observed there.")
+            )
 
     async with ingest_at(tmp_path) as ingest:
         await asyncio.wait_for(_feeder(ingest, Refusing(1)).run(asyncio.Event()), 10)
@@ -190,7 +197,7 @@ async def test_a_refused_offer_is_booked_with_its_reason(tmp_path: Path) -> None
 async def test_a_source_that_is_not_chosen_any_more_is_shown_as_off(tmp_path: Path) -> None:
     async with ingest_at(tmp_path) as ingest:
         await asyncio.wait_for(_feeder(ingest, Numbers(1)).run(asyncio.Event()), 10)
-        await mark_off(ingest.records, ["numbers", "unheard-of"], now=EPOCH)
+        await show_sources_as_off(ingest.records, ["numbers", "unheard-of"], now=EPOCH)
         assert (await _status(ingest))["state"] == "off"
         assert await _status(ingest, "unheard-of") == {}
 
@@ -225,7 +232,7 @@ async def test_the_simulated_sky_has_neither_gap_nor_repeat_over_restarts(tmp_pa
         assert set(await ingest.outcomes()) == {"accepted"}
 
 
-async def test_a_lost_position_repeats_nothing(tmp_path: Path) -> None:
+async def test_a_lost_cursor_repeats_nothing(tmp_path: Path) -> None:
     async with ingest_at(tmp_path) as ingest:
         async with _running(_feeder(ingest, _simulated(ingest))):
             await _until(lambda: _delivered(ingest, 5))
@@ -334,12 +341,12 @@ async def test_a_survey_that_is_no_name_is_a_wrong_setting(tmp_path: Path) -> No
 
 def test_an_unknown_source_names_the_known_ones() -> None:
     source = Numbers(1)
-    assert choose(["Numbers", "numbers"], {"numbers": lambda: source}) == [source]
+    assert create_sources(["Numbers", "numbers"], {"numbers": lambda: source}) == [source]
     with pytest.raises(ConfigurationError, match=r"no source 'hubble'; known are numbers, and none"):
-        choose(["hubble"], {"numbers": lambda: source})
+        create_sources(["hubble"], {"numbers": lambda: source})
     with pytest.raises(ConfigurationError, match="ASTROLENS_SDSS_BASE_URL"):
-        skyserver("skyserver.sdss.org")
-    assert skyserver("https://skyserver.sdss.org/dr17/").release == "dr17"
+        create_skyserver("skyserver.sdss.org")
+    assert create_skyserver("https://skyserver.sdss.org/dr17/").release == "dr17"
 
 
 async def test_a_token_bucket_keeps_the_rate() -> None:
@@ -350,21 +357,21 @@ async def test_a_token_bucket_keeps_the_rate() -> None:
 
     bucket = TokenBucket(120, burst=3, monotonic=lambda: now[0], sleep=sleep)
     for _ in range(121):
-        await bucket.take()
+        await bucket.acquire()
     assert now[0] == pytest.approx(60.0)
     now[0] += 100.0
     for _ in range(3):
-        await bucket.take()
+        await bucket.acquire()
     assert now[0] == pytest.approx(160.0), "a pause earns the burst and no more"
-    await bucket.take()
+    await bucket.acquire()
     assert now[0] == pytest.approx(160.5)
 
 
-def test_a_circuit_waits_longer_every_time_and_listens_to_the_server() -> None:
-    circuit = Circuit(first_s=30, longest_s=900)
-    waits = [circuit.failed() for _ in range(8)]
+def test_a_backoff_waits_longer_every_time_and_as_long_as_the_server_asks() -> None:
+    backoff = Backoff(initial_wait_s=30, max_wait_s=900)
+    waits = [backoff.record_failure() for _ in range(8)]
     for wait_s, ceiling in zip(waits, [30, 60, 120, 240, 480, 900, 900, 900], strict=True):
         assert ceiling / 2 <= wait_s <= ceiling
-    circuit.succeeded()
-    assert circuit.failed() <= 30
-    assert Circuit().failed(retry_after_s=1234.0) == 1234.0
+    backoff.record_success()
+    assert backoff.record_failure() <= 30
+    assert Backoff().record_failure(retry_after_s=1234.0) == 1234.0

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from astrolens.contracts.events import ImageSubmitted
 from astrolens.contracts.records import Observation
-from astrolens.ingestor.feeding import Feeder
-from astrolens.ingestor.gate import Gate
+from astrolens.ingestor.backpressure import Backpressure
 from astrolens.ingestor.handlers import SubmittedImages
-from astrolens.ingestor.sources.base import Offer, Position, Report
+from astrolens.ingestor.source_feeder import SourceFeeder
+from astrolens.ingestor.source_lease import SourceLease
+from astrolens.ingestor.sources.base import SourceCursor, SourceImage, SourceReport
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.leases import Lease
 from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing
 from astrolens.platform.telemetry.tracing_otel import OtelTracing
 from opentelemetry.sdk.trace import ReadableSpan
@@ -23,20 +25,20 @@ CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 class Survey:
-    """Offers two images that it began to fetch long ago."""
+    """Yields two images that it began to fetch long ago."""
 
     name = "survey"
     batch = "b"
 
     def __init__(self) -> None:
-        self.report = Report()
+        self.report = SourceReport()
 
     def check(self) -> None:
         self.report.set("idle")
 
-    async def offers(self, position: Position | None) -> AsyncGenerator[Offer, None]:
+    async def images(self, cursor: SourceCursor | None) -> AsyncGenerator[SourceImage, None]:
         for number in range(2):
-            yield Offer(str(number), Observation(survey="test-sky"), data=f"sky {number}".encode(), began_ns=5)
+            yield SourceImage(str(number), Observation(survey="test-sky"), data=f"sky {number}".encode(), began_ns=5)
 
 
 @pytest.fixture
@@ -59,8 +61,16 @@ def tracing(memory: InMemorySpanExporter) -> OtelTracing:
 
 async def feed(ingest: Ingest, tracing: Tracing) -> list[str | None]:
     """The contexts with which a source's images announce themselves."""
-    gate = Gate(records=ingest.records, max_in_flight=100, look_every_s=0.0)
-    feeder = Feeder(source=Survey(), service=ingest.service, records=ingest.records, gate=gate, tracing=tracing)
+    backpressure = Backpressure(records=ingest.records, max_in_flight=100, check_interval_s=0.0)
+    lease = SourceLease(Lease(ingest.records, "source:survey", owner="only"), source="survey")
+    feeder = SourceFeeder(
+        source=Survey(),
+        service=ingest.service,
+        records=ingest.records,
+        lease=lease,
+        backpressure=backpressure,
+        tracing=tracing,
+    )
     await asyncio.wait_for(feeder.run(asyncio.Event()), 10)
     return [event.traceparent for event in ingest.outbox.published]
 
@@ -97,7 +107,7 @@ async def test_what_was_handed_in_and_fetched_stays_in_its_trace(
     handler = SubmittedImages(
         records=ingest.records,
         service=ingest.service,
-        gate=Gate(records=ingest.records, max_in_flight=100, look_every_s=0.0),
+        backpressure=Backpressure(records=ingest.records, max_in_flight=100, check_interval_s=0.0),
     )
     arrived = record(b"", 1, key=receipt.receipt_id.encode(), headers=[("traceparent", CALLER.encode())])
     with tracing.consuming("submitted", "g", [arrived]):

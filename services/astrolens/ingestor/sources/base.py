@@ -1,4 +1,4 @@
-"""What a source is: it offers images, says how it is, and can go on where it stopped."""
+"""What a source is: it yields images, reports its state, and continues behind a cursor."""
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
@@ -10,21 +10,21 @@ from astrolens.contracts import ids
 from astrolens.contracts.records import Observation, Outcome, Reason, Receipt
 from astrolens.ingestor.arrivals import Arrival
 
-State = Literal["running", "idle", "paused", "unreachable", "misconfigured", "finished", "off"]
-Position = Mapping[str, Any]
-"""Where a source goes on, as JSON; only the source understands it."""
+SourceState = Literal["running", "idle", "paused", "unreachable", "misconfigured", "finished", "off"]
+SourceCursor = Mapping[str, Any]
+"""Behind which image a source continues, as JSON; only the source reads it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class SourceImage:
     """An image that a source has, or, with `refusal`, one that it could not use.
 
     Attributes:
-        ref: What the source calls it; offered again under the same name it is the same arrival.
+        ref: What the source calls it; yielded again under the same name it is the same arrival.
         observation: What is known of it.
-        data: The bytes as they came; None where it is refused without any.
+        data: The original bytes; None where it is refused without any.
         refusal: Why it is not worth decoding.
-        position: Where the source goes on after this one.
+        cursor: Where the source continues after this image.
         began_ns: When fetching it began, nanoseconds since the epoch; its trace begins then.
     """
 
@@ -32,11 +32,16 @@ class Offer:
     observation: Observation
     data: bytes | None = None
     refusal: Reason | None = None
-    position: Position | None = None
+    cursor: SourceCursor | None = None
     began_ns: int = field(default_factory=time_ns, compare=False)
 
+    @property
+    def size_bytes(self) -> int:
+        """Size of the original, bytes."""
+        return len(self.data or b"")
+
     def arrival(self, *, source: str, batch: str, now: datetime) -> Arrival:
-        """The offer as an arrival at `now`."""
+        """The image as an arrival at `now`."""
         digest = None if self.data is None else ids.content_digest(self.data)
         receipt = Receipt(
             receipt_id=ids.receipt_id(source, batch, self.ref),
@@ -55,16 +60,16 @@ class Offer:
 
 
 @dataclass
-class Report:
-    """How a source is at this moment; the console shows it."""
+class SourceReport:
+    """The state of a source at this moment; the console shows it."""
 
-    state: State = "idle"
+    state: SourceState = "idle"
     detail: str | None = None
     next_try_at: datetime | None = None
     last_success_at: datetime | None = field(default=None)
 
-    def set(self, state: State, detail: str | None = None, *, next_try_at: datetime | None = None) -> None:
-        """Say how it is now."""
+    def set(self, state: SourceState, detail: str | None = None, *, next_try_at: datetime | None = None) -> None:
+        """Replace the state."""
         self.state, self.detail, self.next_try_at = state, detail, next_try_at
 
 
@@ -77,18 +82,18 @@ class Source(Protocol):
 
     @property
     def batch(self) -> str:
-        """What its arrivals belong to; a position is kept for each."""
+        """What its arrivals belong to; a cursor is stored for each batch."""
 
     @property
-    def report(self) -> Report:
-        """How it is."""
+    def report(self) -> SourceReport:
+        """Its present state."""
 
     def check(self) -> None:
-        """Look at the settings before anything starts.
+        """Check the settings before anything starts.
 
         Raises:
             ConfigurationError: It could never work like this.
         """
 
-    def offers(self, position: Position | None) -> AsyncGenerator[Offer, None]:
-        """Its images from a position on, at its own pace; it ends when the source has no more."""
+    def images(self, cursor: SourceCursor | None) -> AsyncGenerator[SourceImage, None]:
+        """Its images behind a cursor, at its own rate; it ends when the source has no more."""

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from astrolens.contracts import ids
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import Observation, Reason
-from astrolens.ingestor.sources.base import Offer, Position, Report
-from astrolens.ingestor.sources.pacing import Sleep
+from astrolens.ingestor.sources.base import SourceCursor, SourceImage, SourceReport
+from astrolens.ingestor.sources.throttling import Sleep
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
@@ -38,15 +38,15 @@ class _File:
 
     @property
     def ref(self) -> str:
-        """A changed file is another arrival; an unchanged one is the same after any restart."""
+        """A changed file is another arrival; an unchanged one is the same arrival after any restart."""
         return f"{self.name}?mtime_ns={self.mtime_ns}&size={self.size}"
 
 
 class FolderSource:
-    """Offers the pictures of a folder and its subfolders.
+    """Yields the pictures of a folder and its subfolders.
 
-    A file is taken when its size and time have not changed between two looks. A file is known by path, time and size:
-    the receipts are the memory, so a restart takes nothing twice.
+    A file is read when its size and time have not changed between two scans. It is identified by path, time and size:
+    receipts tell which files were read before, so a restart reads nothing twice.
     """
 
     name = "folder"
@@ -67,12 +67,12 @@ class FolderSource:
         Args:
             path: The folder.
             survey: What its images are called, unless they say otherwise.
-            records: Whose receipts tell what was taken before.
+            records: Whose receipts tell what was read before.
             max_bytes: Larger files are refused unread.
-            scan_every_s: Pause between two looks, seconds.
+            scan_every_s: Pause between two scans, seconds.
             sleep: How to pause.
         """
-        self.report = Report()
+        self.report = SourceReport()
         self._path = path
         self._survey = survey
         self._records = records
@@ -95,30 +95,30 @@ class FolderSource:
                 f"ASTROLENS_FOLDER_SURVEY is {self._survey!r}: a survey has lower-case letters, digits and hyphens"
             ) from None
 
-    async def offers(self, position: Position | None) -> AsyncGenerator[Offer, None]:  # noqa: ARG002 - receipts remember
-        """What lies there now, and then whatever comes."""
-        before: dict[str, str] = {}
-        taken: set[str] = set()
+    async def images(self, cursor: SourceCursor | None) -> AsyncGenerator[SourceImage, None]:  # noqa: ARG002 - receipts tell
+        """The files there are now, and then whatever comes."""
+        previous: dict[str, str] = {}
+        read: set[str] = set()
         while True:
             files = await asyncio.to_thread(self._scan)
-            stable = [file for file in files if before.get(file.name) == file.ref and file.ref not in taken]
-            before = {file.name: file.ref for file in files}
-            # What is gone, or changed, need not be remembered.
-            taken &= set(before.values())
+            stable = [file for file in files if previous.get(file.name) == file.ref and file.ref not in read]
+            previous = {file.name: file.ref for file in files}
+            # Files that were removed or changed need not be remembered.
+            read &= set(previous.values())
             self._unreadable = None
             for page in range(0, len(stable), _KNOWN_PAGE):
                 chosen = stable[page : page + _KNOWN_PAGE]
                 known = await self._known(chosen)
-                taken |= known
+                read |= known
                 for file in chosen:
-                    if file.ref not in known and (offer := await asyncio.to_thread(self._read, file)) is not None:
+                    if file.ref not in known and (image := await asyncio.to_thread(self._read, file)) is not None:
                         self.report.set("running")
-                        yield offer
-                        taken.add(file.ref)
-            self._rest(files)
+                        yield image
+                        read.add(file.ref)
+            self._report_idle(files)
             await self._sleep(self._scan_every_s)
 
-    def _rest(self, files: Sequence[_File]) -> None:
+    def _report_idle(self, files: Sequence[_File]) -> None:
         if self._unreadable is not None:
             self.report.set("idle", self._unreadable, next_try_at=utc_now() + timedelta(seconds=self._scan_every_s))
         else:
@@ -148,7 +148,7 @@ class FolderSource:
                 try:
                     status = path.stat()
                 except OSError:
-                    continue  # It went away while we looked.
+                    continue  # It was removed during the scan.
                 relative = path.relative_to(folder).as_posix()
                 files.append(_File(path, relative, status.st_size, status.st_mtime_ns))
         return files
@@ -158,17 +158,17 @@ class FolderSource:
         found = await self._records.get(Collection.RECEIPTS, list(refs))
         return {refs[name] for name in found}
 
-    def _read(self, file: _File) -> Offer | None:
+    def _read(self, file: _File) -> SourceImage | None:
         observation = Observation(survey=self._survey, name=file.path.name[:200], extra={"path": file.name})
         if file.size > self._max_bytes:
             detail = f"The file has {file.size} bytes, more than the limit of {self._max_bytes}."
-            return Offer(file.ref, observation, refusal=Reason(code="too-large", detail=detail))
+            return SourceImage(file.ref, observation, refusal=Reason(code="too-large", detail=detail))
         try:
             data = file.path.read_bytes()
         except OSError as error:
-            # Nothing came in, so nothing is booked; it is tried again at every look, and shown.
+            # Nothing was received, so there is no receipt; it is tried again at every scan, and shown.
             self._unreadable = f"{file.name} cannot be read: {error.strerror}"
             return None
         if len(data) != file.size:
-            return None  # It is being written again: the next look sees its new size.
-        return Offer(file.ref, observation, data=data)
+            return None  # It is being written: the next scan sees its new size.
+        return SourceImage(file.ref, observation, data=data)

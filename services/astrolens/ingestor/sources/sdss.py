@@ -1,7 +1,7 @@
 """The Sloan Digital Sky Survey as a source: galaxies chosen by SQL, their colour cutouts one by one.
 
-A server in trouble is left alone for a while, longer each time, and shown as unreachable; the position moves on only
-behind a galaxy that is settled, so nothing is skipped by an outage.
+After a failure the source waits, longer each time, and is shown as unreachable. The cursor moves only behind a galaxy
+that was yielded, so an outage skips nothing.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import Reason
 from astrolens.ingestor.fetching import FetchFailed, FetchRefused
 from astrolens.ingestor.ports import Fetched, Fetcher
-from astrolens.ingestor.sources.base import Offer, Position, Report
-from astrolens.ingestor.sources.pacing import Circuit, Sleep, TokenBucket
+from astrolens.ingestor.sources.base import SourceCursor, SourceImage, SourceReport
 from astrolens.ingestor.sources.skyserver import BadAnswer, Galaxy, SkyServer, read_galaxies
+from astrolens.ingestor.sources.throttling import Backoff, Sleep, TokenBucket
 
 _log = structlog.get_logger(__name__)
 
@@ -30,19 +30,19 @@ MAX_PICTURE_BYTES: Final = 8 * 2**20
 """A 1024-pixel JPEG has at most about 2 MB; more is something else."""
 
 _ATTEMPTS: Final = 3
-_FIRST_PAUSE_S: Final = 1.0
-_SHORT_WAIT_S: Final = 10.0
-"""A server that asks for a longer wait than this is left alone altogether."""
+_INITIAL_WAIT_S: Final = 1.0
+_MAX_RETRY_AFTER_S: Final = 10.0
+"""A server that asks for a longer wait than this counts as unreachable."""
 
-_GIVE_UP_AFTER: Final = 3
-"""Times that the circuit opens at the same galaxy before it is booked as failed: one object must not block a survey."""
+_MAX_BACKOFFS: Final = 3
+"""Outages at the same galaxy before its receipt is settled as rejected: one object must not block a survey."""
 
-_BAD_IN_A_ROW: Final = 10
+_MAX_UNUSABLE_IN_A_ROW: Final = 10
 """Unusable pictures in a row that are an outage: without its image disks SkyServer would send blanks for everything."""
 
 
 class SdssSource:
-    """Offers SDSS galaxies in the order of their objID."""
+    """Yields SDSS galaxies in the order of their objID."""
 
     name = "sdss"
 
@@ -54,10 +54,10 @@ class SdssSource:
         rate_per_min: float,
         query_limit: int,
         bucket: TokenBucket | None = None,
-        circuit: Circuit | None = None,
+        backoff: Backoff | None = None,
         clock: Callable[[], datetime] = utc_now,
         sleep: Sleep = asyncio.sleep,
-        first_pause_s: float = _FIRST_PAUSE_S,
+        initial_wait_s: float = _INITIAL_WAIT_S,
     ) -> None:
         """Make the source.
 
@@ -66,23 +66,23 @@ class SdssSource:
             server: Which release.
             rate_per_min: Requests a minute.
             query_limit: Galaxies a query.
-            bucket: Paces it, for tests.
-            circuit: Says how long to leave a troubled server alone.
+            bucket: Limits the rate, for tests.
+            backoff: How long to wait after a failure.
             clock: The present time.
             sleep: How to wait.
-            first_pause_s: Pause after the first failed attempt, seconds.
+            initial_wait_s: Pause after the first failed attempt, seconds.
         """
-        self.report = Report()
+        self.report = SourceReport()
         self._fetcher = fetcher
         self._server = server
         self._query_limit = query_limit
         self._bucket = bucket or TokenBucket(rate_per_min)
-        self._circuit = circuit or Circuit()
+        self._backoff = backoff or Backoff()
         self._clock = clock
         self._sleep = sleep
-        self._first_pause_s = first_pause_s
-        self._bad_in_a_row = 0
-        self._asked_ns = time_ns()
+        self._initial_wait_s = initial_wait_s
+        self._unusable_in_a_row = 0
+        self._requested_ns = time_ns()
 
     @property
     def batch(self) -> str:
@@ -90,17 +90,17 @@ class SdssSource:
         return self._server.release
 
     def check(self) -> None:
-        """Whether SkyServer answers is found out while running: without network everything else goes on."""
+        """Nothing to check: whether SkyServer answers shows while running; without network everything else goes on."""
 
-    async def offers(self, position: Position | None) -> AsyncGenerator[Offer, None]:
+    async def images(self, cursor: SourceCursor | None) -> AsyncGenerator[SourceImage, None]:
         """Galaxies behind an objID, until the survey has no more."""
-        objid = int((position or {}).get("after_objid", 0))
+        objid = int((cursor or {}).get("after_objid", 0))
         while True:
             galaxies = await self._galaxies(objid)
             if not galaxies:
                 return
             for galaxy in galaxies:
-                yield await self._offer(galaxy)
+                yield await self._image(galaxy)
                 objid = galaxy.objid
 
     async def _galaxies(self, after_objid: int) -> list[Galaxy]:
@@ -109,92 +109,92 @@ class SdssSource:
             try:
                 galaxies = read_galaxies((await self._get(url)).data)
             except (FetchFailed, FetchRefused, BadAnswer) as error:
-                await self._leave_alone(error)
+                await self._back_off(error)
                 continue
             if any(galaxy.objid <= after_objid for galaxy in galaxies):
-                await self._leave_alone(BadAnswer("SkyServer's answer repeats galaxies that were asked for before"))
+                await self._back_off(BadAnswer("SkyServer's answer repeats galaxies that were asked for before"))
                 continue
-            self._well()
+            self._report_running()
             return sorted(galaxies, key=lambda galaxy: galaxy.objid)
 
-    async def _offer(self, galaxy: Galaxy) -> Offer:
-        opened = 0
+    async def _image(self, galaxy: Galaxy) -> SourceImage:
+        backoffs = 0
         while True:
             try:
                 picture = await self._get(self._server.cutout_url(galaxy))
             except (FetchFailed, FetchRefused) as error:
-                opened += 1
-                if opened >= _GIVE_UP_AFTER or (isinstance(error, FetchRefused) and error.reason.code == "too-large"):
+                backoffs += 1
+                if backoffs >= _MAX_BACKOFFS or (isinstance(error, FetchRefused) and error.reason.code == "too-large"):
                     code = error.code if isinstance(error, FetchFailed) else error.reason.code
                     return self._refused(galaxy, code, str(error))
-                await self._leave_alone(error)
+                await self._back_off(error)
                 continue
-            problem = _problem(picture)
+            problem = _unusable(picture)
             if problem is None:
-                self._bad_in_a_row = 0
-                self._well()
-                return self._made(galaxy, data=picture.data)
-            self._bad_in_a_row += 1
-            if self._bad_in_a_row >= _BAD_IN_A_ROW and opened < _GIVE_UP_AFTER:
-                opened += 1
-                await self._leave_alone(
-                    BadAnswer(f"the last {self._bad_in_a_row} pictures were unusable: {problem.detail}")
+                self._unusable_in_a_row = 0
+                self._report_running()
+                return self._source_image(galaxy, data=picture.data)
+            self._unusable_in_a_row += 1
+            if self._unusable_in_a_row >= _MAX_UNUSABLE_IN_A_ROW and backoffs < _MAX_BACKOFFS:
+                backoffs += 1
+                await self._back_off(
+                    BadAnswer(f"the last {self._unusable_in_a_row} pictures were unusable: {problem.detail}")
                 )
                 continue
-            return self._made(galaxy, refusal=problem)
+            return self._source_image(galaxy, refusal=problem)
 
-    def _made(self, galaxy: Galaxy, *, data: bytes | None = None, refusal: Reason | None = None) -> Offer:
-        return Offer(
+    def _source_image(self, galaxy: Galaxy, *, data: bytes | None = None, refusal: Reason | None = None) -> SourceImage:
+        return SourceImage(
             ref=str(galaxy.objid),
             observation=self._server.observation(galaxy),
             data=data,
             refusal=refusal,
-            position={"after_objid": str(galaxy.objid)},
-            began_ns=self._asked_ns,
+            cursor={"after_objid": str(galaxy.objid)},
+            began_ns=self._requested_ns,
         )
 
-    def _refused(self, galaxy: Galaxy, code: str, detail: str) -> Offer:
+    def _refused(self, galaxy: Galaxy, code: str, detail: str) -> SourceImage:
         _log.warning("gives up on a galaxy", objid=str(galaxy.objid), code=code, detail=detail)
-        return self._made(galaxy, refusal=Reason(code=code, detail=detail[:500]))
+        return self._source_image(galaxy, refusal=Reason(code=code, detail=detail[:500]))
 
     async def _get(self, url: str) -> Fetched:
-        """Get with a few attempts; a server that asks for patience gets it.
+        """Get with a few attempts; a wait that the server asks for is kept.
 
         Raises:
-            FetchRefused: It will not be had.
+            FetchRefused: It can never be fetched.
             FetchFailed: The last attempt failed too, or the server asked for a long wait.
         """
         attempt = 0
         while True:
-            await self._bucket.take()
-            self._asked_ns = time_ns()
+            await self._bucket.acquire()
+            self._requested_ns = time_ns()
             try:
                 return await self._fetcher.get(url)
             except FetchFailed as error:
                 attempt += 1
                 asked = error.retry_after_s or 0.0
-                if attempt >= _ATTEMPTS or asked > _SHORT_WAIT_S:
+                if attempt >= _ATTEMPTS or asked > _MAX_RETRY_AFTER_S:
                     raise
-                ceiling = self._first_pause_s * 2.0 ** (attempt - 1)
+                ceiling = self._initial_wait_s * 2.0 ** (attempt - 1)
                 await self._sleep(max(asked, random.uniform(ceiling / 2, ceiling)))  # noqa: S311 - jitter
 
-    async def _leave_alone(self, error: FetchFailed | FetchRefused | BadAnswer) -> None:
+    async def _back_off(self, error: FetchFailed | FetchRefused | BadAnswer) -> None:
         retry_after_s = error.retry_after_s if isinstance(error, FetchFailed) else None
-        wait_s = self._circuit.failed(retry_after_s=retry_after_s)
+        wait_s = self._backoff.record_failure(retry_after_s=retry_after_s)
         next_try_at = self._clock() + timedelta(seconds=wait_s)
         if self.report.state != "unreachable":
             _log.warning("survey is unreachable", source=self.name, detail=str(error), wait_s=round(wait_s, 1))
         self.report.set("unreachable", str(error), next_try_at=next_try_at)
         await self._sleep(wait_s)
 
-    def _well(self) -> None:
-        self._circuit.succeeded()
+    def _report_running(self) -> None:
+        self._backoff.record_success()
         if self.report.state != "running":
             self.report.set("running")
 
 
-def _problem(picture: Fetched) -> Reason | None:
-    """Why a picture is not worth decoding; the sandbox looks at the pixels of the others."""
+def _unusable(picture: Fetched) -> Reason | None:
+    """Why a picture is not worth decoding; None where the sandbox should look at its pixels."""
     if not picture.data.startswith(b"\xff\xd8"):
         start = picture.data[:80].decode(errors="replace").strip()
         return Reason(code="error-page", detail=f"SkyServer sent {picture.media_type}, no JPEG: {start!r}")

@@ -1,4 +1,4 @@
-"""What SDSS's SkyServer is asked and how its answers are read.
+"""The requests to SDSS's SkyServer, and how its answers are read.
 
 Two services: SQL search (`SearchTools/SqlSearch`, JSON) and colour cutouts (`ImgCutout/getjpeg`). An answer that does
 not look exactly as expected is an outage, never an empty result.
@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from astrolens.contracts.records import Observation, Position
-from astrolens.platform.errors import TransientError
+from astrolens.platform.errors import ConfigurationError, TransientError
 
 PIXEL_SCALE_ARCSEC: Final = 0.396
 """SDSS's own pixels: asked for coarser or finer, SkyServer would interpolate."""
@@ -53,7 +53,7 @@ class Galaxy:
     @property
     def name(self) -> str:
         """Its IAU designation, truncated as the convention demands: SDSS JHHMMSS.ss+DDMMSS.s."""
-        # A hair is added before the floor, since 0.29 * 100 is a hair less than 29 in floating point.
+        # 1e-6 is added before the floor, since 0.29 * 100 is slightly less than 29 in floating point.
         centiseconds = floor(self.ra_deg / 15.0 * 3600.0 * 100.0 + 1e-6)
         decisec = floor(abs(self.dec_deg) * 3600.0 * 10.0 + 1e-6)
         sign = "-" if self.dec_deg < 0 else "+"
@@ -117,6 +117,20 @@ class SkyServer:
                 "petro_mag_r": f"{galaxy.petrosian_mag_r:.3f}",
             },
         )
+
+
+def create_skyserver(base_url: str) -> SkyServer:
+    """The SkyServer of the settings.
+
+    Raises:
+        ConfigurationError: It is no http or https URL.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(
+            f"ASTROLENS_SDSS_BASE_URL is {base_url!r}: it must be a URL such as https://skyserver.sdss.org/dr17"
+        )
+    return SkyServer(base_url)
 
 
 def read_galaxies(body: bytes) -> list[Galaxy]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from astrolens.contracts.records import Outcome
-from astrolens.ingestor.gate import Gate, images_in_flight, images_to_analyze
+from astrolens.ingestor.backpressure import Backpressure, images_in_flight, images_to_analyze
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change
 
@@ -28,26 +28,26 @@ async def test_in_flight_is_what_came_in_and_did_not_end(tmp_path: Path) -> None
 
 async def test_the_gate_closes_at_the_limit_and_opens_again(tmp_path: Path) -> None:
     async with ingest_at(tmp_path) as ingest:
-        gate = Gate(records=ingest.records, max_in_flight=2, look_every_s=0.0)
-        assert await gate.closed() is None
+        backpressure = Backpressure(records=ingest.records, max_in_flight=2, check_interval_s=0.0)
+        assert await backpressure.reason_to_pause() is None
         arrivals = [arrival(f"sky {n}".encode(), f"{n}") for n in range(2)]
         assert await ingest.service.admit(arrivals) == {Outcome.ACCEPTED: 2}
         reasons: list[str] = []
-        assert not await gate.wait(at_most_s=0.05, on_closed=reasons.append)
+        assert not await backpressure.wait(timeout_s=0.05, on_pause=reasons.append)
         assert reasons[-1] == "2 images are on their way, the limit is 2"
         await _analyzed(ingest, arrivals[0].image_id)
-        assert await gate.wait(at_most_s=5.0)
+        assert await backpressure.wait(timeout_s=5.0)
 
 
 async def test_the_gate_closes_when_the_disk_is_nearly_full(tmp_path: Path) -> None:
     async with ingest_at(tmp_path) as ingest:
         free = [100.0]
-        gate = Gate(
-            records=ingest.records, max_in_flight=10, free_mib=lambda: free[0], min_free_mib=512, look_every_s=0.0
+        backpressure = Backpressure(
+            records=ingest.records, max_in_flight=10, free_mib=lambda: free[0], min_free_mib=512, check_interval_s=0.0
         )
-        assert await gate.closed() == "only 100 MiB are free on the disk; at least 512 are needed"
+        assert await backpressure.reason_to_pause() == "only 100 MiB are free on the disk; at least 512 are needed"
         free[0] = 600.0
-        assert await gate.closed() is None
+        assert await backpressure.reason_to_pause() is None
 
 
 async def test_looks_are_spaced(tmp_path: Path) -> None:
@@ -58,10 +58,12 @@ async def test_looks_are_spaced(tmp_path: Path) -> None:
             looks[0] += 1
             return 0
 
-        gate = Gate(records=ingest.records, max_in_flight=1, count=count, look_every_s=1.0, monotonic=lambda: now[0])
+        backpressure = Backpressure(
+            records=ingest.records, max_in_flight=1, count=count, check_interval_s=1.0, monotonic=lambda: now[0]
+        )
         for _ in range(10):
-            await gate.closed()
+            await backpressure.reason_to_pause()
         assert looks == [1]
         now[0] = 1.5
-        await gate.closed()
+        await backpressure.reason_to_pause()
         assert looks == [2]

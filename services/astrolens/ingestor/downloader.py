@@ -1,4 +1,4 @@
-"""Arrivals that are only a URL: get their bytes, several at once, within a bounded time."""
+"""Arrivals that are only a URL: fetch their bytes, several at once, within a bounded time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,31 +14,31 @@ from astrolens.platform.telemetry.tracing import FETCH, child_span
 
 _log = structlog.get_logger(__name__)
 
-AT_ONCE: Final = 8
-"""Downloads at once: polite to one host, and at most 8 x `max_image_bytes` in memory."""
+MAX_CONCURRENT_DOWNLOADS: Final = 8
+"""Polite to one host, and at most 8 x `max_image_bytes` in memory."""
 
 _ATTEMPTS: Final = 3
-_FIRST_PAUSE_S: Final = 1.0
+_INITIAL_WAIT_S: Final = 1.0
 
 DEADLINE_S: Final = 120.0
 """Longest for one batch: well inside the broker's five minutes between polls. What is late waits for the next sweep."""
 
 
-class Downloads:
+class Downloader:
     """Fetches the bytes of arrivals that name a URL: in their observation, else in their `ref`."""
 
     def __init__(
-        self, fetcher: Fetcher, *, first_pause_s: float = _FIRST_PAUSE_S, deadline_s: float = DEADLINE_S
+        self, fetcher: Fetcher, *, initial_wait_s: float = _INITIAL_WAIT_S, deadline_s: float = DEADLINE_S
     ) -> None:
         self._fetcher = fetcher
-        self._first_pause_s = first_pause_s
+        self._initial_wait_s = initial_wait_s
         self.deadline_s = deadline_s
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_DOWNLOADS)
 
     async def fetch(
         self, arrivals: Sequence[Arrival], *, within_s: float | None = None
     ) -> tuple[list[Arrival], list[Settlement]]:
-        """Get what can be had, `AT_ONCE` at a time.
+        """Fetch what can be had, `MAX_CONCURRENT_DOWNLOADS` at a time.
 
         Args:
             arrivals: Arrivals without bytes.
@@ -51,9 +51,9 @@ class Downloads:
         fetched: list[Arrival] = []
         refused: list[Settlement] = []
 
-        async def one(arrival: Arrival) -> None:
+        async def download(arrival: Arrival) -> None:
             async with self._slots:
-                result = await self._one(arrival)
+                result = await self._download(arrival)
             if isinstance(result, Settlement):
                 refused.append(result)
             else:
@@ -63,20 +63,20 @@ class Downloads:
         try:
             async with asyncio.timeout(bound_s), asyncio.TaskGroup() as group:
                 for arrival in arrivals:
-                    group.create_task(one(arrival))
+                    group.create_task(download(arrival))
         except TimeoutError:
             late = len(arrivals) - len(fetched) - len(refused)
             _log.warning("downloads did not end in time", late=late, bound_s=round(bound_s, 1))
         order = {arrival.receipt.receipt_id: place for place, arrival in enumerate(arrivals)}
         return sorted(fetched, key=lambda arrival: order[arrival.receipt.receipt_id]), refused
 
-    async def _one(self, arrival: Arrival) -> Arrival | Settlement:
+    async def _download(self, arrival: Arrival) -> Arrival | Settlement:
         receipt = arrival.receipt
         url = receipt.observation.url or receipt.ref
         error: TransientError | None = None
         for attempt in range(_ATTEMPTS):
             if attempt:
-                await asyncio.sleep(self._first_pause_s * 2.0 ** (attempt - 1))
+                await asyncio.sleep(self._initial_wait_s * 2.0 ** (attempt - 1))
             try:
                 with child_span(receipt.receipt_id, FETCH):
                     reply = await self._fetcher.get(url)

@@ -1,4 +1,4 @@
-"""Back-pressure: sources pause while enough images are on their way, or while the disk is nearly full."""
+"""Backpressure: sources pause while enough images are in flight, or while the disk is nearly full."""
 
 import asyncio
 import time
@@ -9,12 +9,12 @@ from astrolens.contracts.records import Books, ImageState
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 
-_LOOK_EVERY_S: Final = 0.25
-"""Reading two tallies costs a fraction of a millisecond; more often would tell nothing new."""
+_CHECK_INTERVAL_S: Final = 0.25
+"""Reading two tallies costs a fraction of a millisecond; more often would show nothing new."""
 
 
-class Gate:
-    """Open while fewer than `max_in_flight` images are on their way."""
+class Backpressure:
+    """Lets images in while fewer than `max_in_flight` are in flight, in all instances together."""
 
     def __init__(
         self,
@@ -24,18 +24,18 @@ class Gate:
         count: "Callable[[RecordStore], Awaitable[int]] | None" = None,
         free_mib: Callable[[], float] | None = None,
         min_free_mib: float = 0.0,
-        look_every_s: float = _LOOK_EVERY_S,
+        check_interval_s: float = _CHECK_INTERVAL_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Make a gate.
+        """Compose; nothing is asked of the store.
 
         Args:
-            records: Whose tallies are looked at.
-            max_in_flight: Closed at this many.
+            records: Whose tallies are read.
+            max_in_flight: Pauses at this many.
             count: What is counted; by default the images in flight.
-            free_mib: Tells the free disk space, MiB.
-            min_free_mib: Closed below this.
-            look_every_s: How long an answer serves, seconds.
+            free_mib: Returns the free disk space, MiB.
+            min_free_mib: Pauses below this.
+            check_interval_s: How long a result is used again, seconds.
             monotonic: A clock, seconds.
         """
         self._records = records
@@ -43,39 +43,39 @@ class Gate:
         self._max_in_flight = max_in_flight
         self._free_mib = free_mib
         self._min_free_mib = min_free_mib
-        self._look_every_s = look_every_s
+        self._check_interval_s = check_interval_s
         self._monotonic = monotonic
-        self._looked_at = -float("inf")
-        self._closed: str | None = None
+        self._checked_at = -float("inf")
+        self._reason: str | None = None
 
-    async def closed(self) -> str | None:
-        """Why nothing more may come in now, as a sentence; None while the gate is open."""
+    async def reason_to_pause(self) -> str | None:
+        """Why no image may come in now, as a sentence; None where it may."""
         now = self._monotonic()
-        if now - self._looked_at >= self._look_every_s:
-            self._closed = await self._look()
-            self._looked_at = self._monotonic()
-        return self._closed
+        if now - self._checked_at >= self._check_interval_s:
+            self._reason = await self._check()
+            self._checked_at = self._monotonic()
+        return self._reason
 
-    async def wait(self, *, at_most_s: float | None = None, on_closed: Callable[[str], None] | None = None) -> bool:
-        """Wait until the gate is open.
+    async def wait(self, *, timeout_s: float | None = None, on_pause: Callable[[str], None] | None = None) -> bool:
+        """Wait until images may come in.
 
         Args:
-            at_most_s: Give up after this many seconds.
-            on_closed: Told the reason while waiting.
+            timeout_s: Give up after this many seconds.
+            on_pause: Called with the reason while waiting.
 
         Returns:
-            Whether it is open.
+            Whether they may.
         """
-        end = None if at_most_s is None else self._monotonic() + at_most_s
-        while (reason := await self.closed()) is not None:
-            if on_closed is not None:
-                on_closed(reason)
+        end = None if timeout_s is None else self._monotonic() + timeout_s
+        while (reason := await self.reason_to_pause()) is not None:
+            if on_pause is not None:
+                on_pause(reason)
             if end is not None and self._monotonic() >= end:
                 return False
-            await asyncio.sleep(self._look_every_s)
+            await asyncio.sleep(self._check_interval_s)
         return True
 
-    async def _look(self) -> str | None:
+    async def _check(self) -> str | None:
         if self._free_mib is not None:
             free = await asyncio.to_thread(self._free_mib)
             if free < self._min_free_mib:
