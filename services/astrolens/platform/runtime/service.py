@@ -56,7 +56,7 @@ class ServiceApp:
     Attributes:
         settings, service: As given.
         instance: Name of this process, the same after a restart.
-        owner: Unique among all processes there ever were; it owns leases.
+        owner: Owns leases; unique among all processes there ever were, or the instance with the embedded broker.
         records, images: The stores; open inside `running`.
         metrics: What `/metrics` shows.
         condition: State, open issues and last errors.
@@ -95,7 +95,9 @@ class ServiceApp:
         self.settings = settings
         self.service = service
         self.instance = instance_name(service, port)
-        self.owner = f"{self.instance}/{os.getpid()}/{secrets.token_hex(4)}"
+        # With the embedded broker there is one of each service: after a crash it takes its own leases back at once.
+        process = "" if settings.embedded_broker else f"/{os.getpid()}/{secrets.token_hex(4)}"
+        self.owner = f"{self.instance}{process}"
         self.records = records or record_store(settings.records_url)
         self.images = images or image_store(settings.images_url, settings.s3_options)
         self.tracing = tracing or create_tracing(settings, service=service, instance=self.instance)
