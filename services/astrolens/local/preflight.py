@@ -1,4 +1,4 @@
-"""What is checked before anything starts, each failure one sentence that says what to do."""
+"""Checks before anything starts. Each failure is one sentence that says what to do."""
 
 import shutil
 import socket
@@ -14,7 +14,7 @@ def check(settings: Settings) -> None:
     """Check home, disk, ports and bundle.
 
     Raises:
-        ConfigurationError: The first thing that is wrong.
+        ConfigurationError: The first check that failed.
     """
     check_home(settings.home)
     check_disk(settings.home, settings.min_free_disk_mib)
@@ -24,7 +24,7 @@ def check(settings: Settings) -> None:
 
 
 def ports(settings: Settings) -> list[tuple[str, str, int]]:
-    """Every port this machine will listen on: (setting, host, port)."""
+    """Every port that the services will listen on, as (setting, host, port)."""
     host, _, port = settings.inference_address.rpartition(":")
     if not host or not port.isdigit():
         raise ConfigurationError(f"ASTROLENS_INFERENCE_ADDRESS: {settings.inference_address!r} is not host:port")
@@ -38,7 +38,7 @@ def ports(settings: Settings) -> list[tuple[str, str, int]]:
 
 
 def check_home(home: Path) -> None:
-    """The home folder can be made and written."""
+    """The home folder exists or can be created, and is writable."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         probe = home / ".probe"
@@ -51,7 +51,7 @@ def check_home(home: Path) -> None:
 
 
 def check_disk(home: Path, min_free_mib: int) -> None:
-    """There is room for images."""
+    """The disk has at least `min_free_mib` MiB free."""
     free_mib = shutil.disk_usage(home).free // 2**20
     if free_mib < min_free_mib:
         raise ConfigurationError(
@@ -61,7 +61,7 @@ def check_disk(home: Path, min_free_mib: int) -> None:
 
 
 def check_port(setting: str, host: str, port: int) -> None:
-    """Nobody listens on this port yet."""
+    """The port is free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -75,7 +75,7 @@ def check_port(setting: str, host: str, port: int) -> None:
 
 
 def check_bundle(path: Path) -> None:
-    """The model bundle is whole."""
+    """The model bundle is complete and undamaged."""
     try:
         Bundle.load(path)
     except BundleDamaged as error:

@@ -1,4 +1,4 @@
-"""`astrolens up`: one process a service, restarted when it dies (with a limit), stopped together."""
+"""`astrolens up`: one process per service, restarted when it exits (with a limit), all stopped together."""
 
 import fcntl
 import os
@@ -17,14 +17,14 @@ from rich.console import Console
 
 from astrolens.local import preflight
 from astrolens.local.broker import EmbeddedBroker
-from astrolens.local.child import Child
+from astrolens.local.service_process import ServiceProcess
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.runtime.services import SERVICE_NAMES
 from astrolens.platform.settings import Settings
 
 _MAX_RESTARTS = 5
 _RESTART_WINDOW_S = 60.0
-"""A service that dies more often than this in a minute dies of something that a restart does not mend."""
+"""A service that exits more often than this within a minute is not restarted: a restart does not help it."""
 
 _CHECK_INTERVAL_S = 0.2
 _READY_TIMEOUT_S = 90.0
@@ -32,14 +32,14 @@ _CONFIGURATION_EXIT = 2
 
 
 def up(settings: Settings, *, open_browser: bool = True) -> int:
-    """Run everything until a signal or a configuration error; return the exit code.
+    """Run all services until a signal or a configuration error; return the exit code.
 
     Raises:
-        ConfigurationError: Something is wrong before the start, or another AstroLens runs on this home.
+        ConfigurationError: A check before the start failed, or another AstroLens runs on this home.
     """
     preflight.check_home(settings.home)
     with ExitStack() as stack:
-        stack.enter_context(_only_one(settings.home))
+        stack.enter_context(_lock_home(settings.home))
         preflight.check(settings)
         if settings.events_url.startswith("embedded:"):
             broker = stack.enter_context(EmbeddedBroker())
@@ -50,25 +50,28 @@ def up(settings: Settings, *, open_browser: bool = True) -> int:
 
 
 def down(settings: Settings, *, timeout_s: float | None = None) -> int:
-    """Stop the AstroLens that runs on this home; 0 when nothing runs any more, 1 when it did not stop in time."""
+    """Stop the AstroLens that runs on this home; return 0 when it has stopped, 1 when it did not stop in time."""
     pid = running_pid(settings.home)
-    say = Console().print
+    console = Console()
     if pid is None:
-        say(f"nothing runs on {settings.home}")
+        console.print(f"nothing runs on {settings.home}")
         return 0
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + (timeout_s or settings.shutdown_grace_s + 10)
     while time.monotonic() < deadline:
         if running_pid(settings.home) is None:
-            say("stopped")
+            console.print("stopped")
             return 0
         time.sleep(_CHECK_INTERVAL_S)
-    say(f"process {pid} did not stop in time; look into {settings.home / 'logs'}")
+    console.print(f"process {pid} did not stop in time; look into {settings.home / 'logs'}")
     return 1
 
 
 def running_pid(home: Path) -> int | None:
-    """The supervisor that holds this home, or None. The lock tells, not the file: a killed one leaves the file."""
+    """Process id of the supervisor that runs on this home, or None.
+
+    The lock on the file decides, not the file: a supervisor that was killed leaves the file behind.
+    """
     path = home / "supervisor.lock"
     if not path.exists():
         return None
@@ -82,7 +85,7 @@ def running_pid(home: Path) -> int | None:
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
+def _lock_home(home: Path) -> Iterator[None]:
     path = home / "supervisor.lock"
     with path.open("a+") as file:
         try:
@@ -111,7 +114,7 @@ def _environment(settings: Settings, *, events_url: str, embedded: bool) -> dict
 
 
 class Supervisor:
-    """Starts, watches, restarts and stops the children."""
+    """Starts, watches, restarts and stops the services."""
 
     def __init__(
         self,
@@ -119,24 +122,24 @@ class Supervisor:
         *,
         environment: dict[str, str],
         open_browser: bool,
-        make_child: Callable[..., Child] = Child,
+        make_process: Callable[..., ServiceProcess] = ServiceProcess,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._open_browser = open_browser
         self._clock = clock
-        self._say = Console(highlight=False).print
+        self._print = Console(highlight=False).print
         self._stopping = False
-        self._children = [
-            make_child(service, environment=environment, logs=settings.home / "logs") for service in SERVICE_NAMES
+        self._processes = [
+            make_process(service, environment=environment, logs=settings.home / "logs") for service in SERVICE_NAMES
         ]
-        self._deaths: dict[str, deque[float]] = {service: deque(maxlen=_MAX_RESTARTS) for service in SERVICE_NAMES}
-        self._given_up: set[str] = set()
+        self._exits: dict[str, deque[float]] = {service: deque(maxlen=_MAX_RESTARTS) for service in SERVICE_NAMES}
+        self._not_restarted: set[str] = set()
         self._restart_at: dict[str, float] = {}
 
     @property
     def url(self) -> str:
-        """Where the console is."""
+        """URL of the console."""
         host = "localhost" if self._settings.is_loopback else self._settings.host
         return f"http://{host}:{self._settings.port}"
 
@@ -144,9 +147,9 @@ class Supervisor:
         """Run until a signal or a configuration error."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
-        self._say(f"AstroLens starts; it keeps everything in {self._settings.home}")
-        for child in self._children:
-            child.start()
+        self._print(f"AstroLens starts; it keeps everything in {self._settings.home}")
+        for process in self._processes:
+            process.start()
         try:
             return self._watch()
         finally:
@@ -155,63 +158,69 @@ class Supervisor:
     def _watch(self) -> int:
         ready_deadline: float | None = self._clock() + _READY_TIMEOUT_S
         while not self._stopping:
-            for child in self._children:
-                code = self._check(child)
-                if code == _CONFIGURATION_EXIT and not self._deaths[child.service]:
+            for process in self._processes:
+                code = self._supervise(process)
+                if code == _CONFIGURATION_EXIT and not self._exits[process.service]:
                     return code
-            if ready_deadline is not None and self._announce(ready_deadline):
+            if ready_deadline is not None and self._print_when_ready(ready_deadline):
                 ready_deadline = None
             time.sleep(_CHECK_INTERVAL_S)
         return 0
 
-    def _check(self, child: Child) -> int | None:
-        """Look after one child: note a death, restart after a growing pause, give up past the limit."""
+    def _supervise(self, process: ServiceProcess) -> int | None:
+        """Restart a service that exited, after a growing pause and up to the limit.
+
+        Returns:
+            Its exit code if it has just exited, else None.
+        """
         now = self._clock()
-        if child.service in self._given_up:
+        if process.service in self._not_restarted:
             return None
-        if child.service in self._restart_at:
-            if now >= self._restart_at[child.service]:
-                del self._restart_at[child.service]
-                child.start()
+        if process.service in self._restart_at:
+            if now >= self._restart_at[process.service]:
+                del self._restart_at[process.service]
+                process.start()
             return None
-        code = child.exit_code()
+        code = process.exit_code()
         if code is None:
             return None
-        if code == _CONFIGURATION_EXIT and not self._deaths[child.service]:
-            # At a restart the settings are those that worked before: an engine is away, and the others go on.
-            self._say(f"[red]{child.service} cannot start:[/red] {child.last_output_line()}", markup=True)
+        if code == _CONFIGURATION_EXIT and not self._exits[process.service]:
+            # Only at the first start: settings that worked before are right, so an engine is unreachable for a while.
+            self._print(f"[red]{process.service} cannot start:[/red] {process.last_output_line()}", markup=True)
             return code
-        deaths = self._deaths[child.service]
-        if len(deaths) == _MAX_RESTARTS and now - deaths[0] < _RESTART_WINDOW_S:
-            self._given_up.add(child.service)
-            self._say(
-                f"{child.service} died {_MAX_RESTARTS + 1} times within a minute and stays down; its last words: "
-                f"{child.last_output_line()} (more in {self._settings.home / 'logs' / child.service}.log). "
+        exits = self._exits[process.service]
+        if len(exits) == _MAX_RESTARTS and now - exits[0] < _RESTART_WINDOW_S:
+            self._not_restarted.add(process.service)
+            self._print(
+                f"{process.service} ended {_MAX_RESTARTS + 1} times within a minute and is not started again; "
+                f"its last output: {process.last_output_line()} (more in {self._settings.home / 'logs' / process.service}.log). "
                 "Everything else goes on; `astrolens down` and `astrolens up` try again.",
                 markup=False,
             )
             return code
-        deaths.append(now)
-        lately = sum(now - death < _RESTART_WINDOW_S for death in deaths)
-        pause_s = min(0.5 * 2 ** (lately - 1), 8.0)
-        self._restart_at[child.service] = now + pause_s
-        self._say(f"{child.service} ended with {code} and is started again; {child.last_output_line()}", markup=False)
+        exits.append(now)
+        recent = sum(now - exited_at < _RESTART_WINDOW_S for exited_at in exits)
+        pause_s = min(0.5 * 2 ** (recent - 1), 8.0)
+        self._restart_at[process.service] = now + pause_s
+        self._print(
+            f"{process.service} ended with {code} and is started again; {process.last_output_line()}", markup=False
+        )
         return code
 
-    def _announce(self, deadline: float) -> bool:
-        """Say where the console is as soon as it answers; True when there is nothing more to say."""
+    def _print_when_ready(self, deadline: float) -> bool:
+        """Print the console's URL once it answers, or a hint after `deadline`. Return True when one was printed."""
         try:
             with urlopen(f"{self.url}/api/health", timeout=1.0) as answer:  # noqa: S310 - our own loopback address
                 ready = answer.status == 200
         except (URLError, OSError):
             ready = False
         if ready:
-            self._say(f"AstroLens is up: {self.url}   (Ctrl-C stops it)")
+            self._print(f"AstroLens is up: {self.url}   (Ctrl-C stops it)")
             if self._open_browser and _has_display():
                 webbrowser.open(self.url)
             return True
         if self._clock() > deadline:
-            self._say(f"the console does not answer yet; look into {self._settings.home / 'logs'}")
+            self._print(f"the console does not answer yet; look into {self._settings.home / 'logs'}")
             return True
         return False
 
@@ -219,13 +228,13 @@ class Supervisor:
         self._stopping = True
 
     def _stop_all(self) -> None:
-        self._say("AstroLens stops")
-        for child in self._children:
-            child.terminate()
+        self._print("AstroLens stops")
+        for process in self._processes:
+            process.terminate()
         deadline = self._clock() + self._settings.shutdown_grace_s + 2.0
-        for child in self._children:
-            if not child.wait(max(0.1, deadline - self._clock())):
-                self._say(f"{child.service} did not stop in time and was killed; nothing is lost")
+        for process in self._processes:
+            if not process.wait(max(0.1, deadline - self._clock())):
+                self._print(f"{process.service} did not stop in time and was killed; nothing is lost")
 
 
 def _has_display() -> bool:

@@ -1,4 +1,4 @@
-"""What is checked before a start, and how it is told."""
+"""The checks before a start, and the sentences of those that fail."""
 
 import shutil
 import socket
@@ -16,7 +16,7 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         preflight.check_home(tmp_path / "file" / "home")
 
 
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is full"):
         preflight.check_disk(tmp_path, 10**12)
 
@@ -51,8 +51,8 @@ def test_every_port_is_checked() -> None:
 
 
 def test_one_home_has_one_supervisor(tmp_path: Path) -> None:
-    with supervisor._only_one(tmp_path):
+    with supervisor._lock_home(tmp_path):
         assert supervisor.running_pid(tmp_path) is not None
-        with pytest.raises(ConfigurationError, match="already runs"), supervisor._only_one(tmp_path):
+        with pytest.raises(ConfigurationError, match="already runs"), supervisor._lock_home(tmp_path):
             pytest.fail("two supervisors on one home")
     assert supervisor.running_pid(tmp_path) is None

@@ -1,4 +1,4 @@
-"""One supervised service: a child process, its log file, and its last words."""
+"""One service as a child process: its output goes to a rotating log file, its last lines stay in memory."""
 
 import logging
 import subprocess
@@ -12,11 +12,11 @@ _LOG_BYTES = 10 * 2**20
 _LOG_FILES = 3
 
 
-class Child:
-    """A running `astrolens serve <service>`.
+class ServiceProcess:
+    """A process `astrolens serve <service>`, which may be started again after it ended.
 
-    The child reads its standard input, which nobody writes: when the supervisor dies, however it dies, the pipe
-    closes and the child stops. So nothing is ever left behind.
+    Its standard input is a pipe that nobody writes. However the supervisor ends, the pipe is closed then, and the
+    service stops: no process is left behind.
     """
 
     def __init__(self, service: str, *, environment: dict[str, str], logs: Path) -> None:
@@ -24,7 +24,7 @@ class Child:
         self._environment = environment
         self._log = _log_file(service, logs)
         self._process: subprocess.Popen[bytes] | None = None
-        self._pump: threading.Thread | None = None
+        self._log_thread: threading.Thread | None = None
         self._last_lines: deque[str] = deque(maxlen=5)
 
     def start(self) -> None:
@@ -36,33 +36,33 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is the supervisor's to hear; it stops the children in order
+            start_new_session=True,  # Ctrl-C reaches only the supervisor, which stops the services
         )
-        self._pump = threading.Thread(target=self._copy_output, name=f"log-{self.service}", daemon=True)
-        self._pump.start()
+        self._log_thread = threading.Thread(target=self._copy_output, name=f"log-{self.service}", daemon=True)
+        self._log_thread.start()
 
     @property
     def pid(self) -> int | None:
-        """Process id, None before the start."""
+        """Process id, None before the first start."""
         return self._process.pid if self._process else None
 
     def exit_code(self) -> int | None:
-        """Exit code, None while it runs (or never ran)."""
+        """Exit code, None while the process runs and before the first start."""
         return self._process.poll() if self._process else None
 
     def last_output_line(self) -> str:
-        """The last line it wrote: for a configuration error, the sentence that says what is wrong."""
-        if self._pump is not None:
-            self._pump.join(timeout=1.0)
-        return self._last_lines[-1] if self._last_lines else "it said nothing"
+        """The last line that the process wrote. For a configuration error it says what is wrong."""
+        if self._log_thread is not None:
+            self._log_thread.join(timeout=1.0)
+        return self._last_lines[-1] if self._last_lines else "it printed nothing"
 
     def terminate(self) -> None:
-        """Ask it to stop."""
+        """Ask the process to stop."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for its end; kill it after `timeout_s`. Returns whether it ended by itself."""
+        """Wait until the process ends; kill it after `timeout_s` seconds. Return False where it was killed."""
         if self._process is None:
             return True
         try:
@@ -72,8 +72,8 @@ class Child:
             self._process.wait()
             return False
         finally:
-            if self._pump is not None:
-                self._pump.join(timeout=1.0)
+            if self._log_thread is not None:
+                self._log_thread.join(timeout=1.0)
             if self._process.stdin is not None:
                 self._process.stdin.close()
         return True
@@ -92,10 +92,10 @@ class Child:
 
 def _log_file(service: str, folder: Path) -> logging.Logger:
     folder.mkdir(parents=True, exist_ok=True)
-    logger = logging.getLogger(f"astrolens.child.{service}")
+    logger = logging.getLogger(f"astrolens.output.{service}")
     logger.propagate = False
     logger.setLevel(logging.INFO)
-    for old in logger.handlers:
-        old.close()
+    for handler in logger.handlers:
+        handler.close()
     logger.handlers = [RotatingFileHandler(folder / f"{service}.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)]
     return logger
