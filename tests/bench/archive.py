@@ -5,6 +5,7 @@ by itself; the values that differ from image to image are drawn in blocks with n
 image in every run: filling can stop anywhere and go on.
 """
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -361,9 +362,11 @@ async def fill(
     # The last block may be there in part, with its receipts or alerts missing: it is put again.
     for number, size in blocks(count, start=max(0, present - BLOCK)):
         documents = block(model, number, size)
-        await records.insert(Collection.ALERTS, documents.alerts)
-        await records.insert(Collection.RECEIPTS, documents.receipts)
-        await records.insert(Collection.IMAGES, documents.images)
+        await asyncio.gather(
+            records.insert(Collection.ALERTS, documents.alerts),
+            records.insert(Collection.RECEIPTS, documents.receipts),
+            records.insert(Collection.IMAGES, documents.images),
+        )
         done += size
         now = time.monotonic()
         if now - began > limit_s:

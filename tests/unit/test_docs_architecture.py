@@ -88,9 +88,26 @@ def periodic_work() -> Iterator[tuple[str, str]]:
                 match node.args[0]:
                     case ast.Constant(value=str(name)):
                         yield name, str(path.relative_to(PACKAGE))
+                    case ast.Name(id=constant) if constant in constants():
+                        yield constants()[constant], str(path.relative_to(PACKAGE))
                     case ast.JoinedStr(values=parts):
                         texts = [str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts]
                         yield "".join(texts), str(path.relative_to(PACKAGE))
+
+
+@cache
+def constants() -> dict[str, str]:
+    """Texts that a module declares under a name in capitals."""
+    found: dict[str, str] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in tree(path).body:
+            match node:
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text)))
+                    | ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=str(text)))
+                ) if name.isupper():
+                    found[name] = text
+    return found
 
 
 def _called(node: ast.Call) -> str:
