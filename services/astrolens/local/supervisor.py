@@ -191,9 +191,10 @@ class Supervisor:
         exits = self._exits[process.service]
         if len(exits) == _MAX_RESTARTS and now - exits[0] < _RESTART_WINDOW_S:
             self._not_restarted.add(process.service)
+            log = self._settings.home / "logs" / f"{process.service}.log"
             self._print(
                 f"{process.service} ended {_MAX_RESTARTS + 1} times within a minute and is not started again; "
-                f"its last output: {process.last_output_line()} (more in {self._settings.home / 'logs' / process.service}.log). "
+                f"its last output: {process.last_output_line()} (more in {log}). "
                 "Everything else goes on; `astrolens down` and `astrolens up` try again.",
                 markup=False,
             )
