@@ -10,6 +10,7 @@ from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import PermanentError, UndeclaredField
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.hash_index import KEY_LIMIT
+from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore
 
 IMAGES = Collection.IMAGES
@@ -273,6 +274,83 @@ class RecordStoreBehaviour:
         changed = await store.apply(IMAGES, [Change(id=f"img{n:04}", set={"state": "analyzed"}) for n in range(1500)])
         assert len(changed) == 1500
 
+    async def test_fields_are_all_that_a_projection_holds(self, store: RecordStore) -> None:
+        position = {"ra_deg": 1.5, "x": 0.25}
+        observation = {"survey": "sdss", "name": "M31", "simulated": True, "position": position}
+        await store.insert(
+            IMAGES,
+            [
+                image(1, observation=observation, p_value=0.5, pending=[event(1)]),
+                image(2, analysis={"model_digest": "a"}),
+            ],
+        )
+        fields = ("p_value", "observation.name", "observation.simulated", "analysis.model_digest", "observation.extra")
+        for asked in (fields[:4], fields, (*fields, "image_id")):
+            found = await store.get(IMAGES, ["img0001", "img0002", "absent"], fields=asked)
+            rare = {"extra": None} if "observation.extra" in asked else {}
+            assert found == {
+                "img0001": {
+                    "image_id": "img0001",
+                    "p_value": 0.5,
+                    "observation": {"name": "M31", "simulated": True, **rare},
+                    "analysis": {"model_digest": None},
+                },
+                "img0002": {
+                    "image_id": "img0002",
+                    "p_value": None,
+                    "observation": {"name": "SDSS J0002", "simulated": None, **rare},
+                    "analysis": {"model_digest": "a"},
+                },
+            }
+        nested = await store.get(IMAGES, ["img0001"], fields=("observation.position", "observation.position.x"))
+        assert nested["img0001"] == {"image_id": "img0001", "observation": {"position": position}}
+        assert (await store.get(IMAGES, ["img0001"], fields=["pending"]))["img0001"]["pending"] == [event(1)]
+
+    async def test_pages_of_a_projection_follow_each_other(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(n, p_value=(n % 3) / 10, verdict="anomaly") for n in range(11)])
+        for fields in (("verdict",), ("labels", "verdict")):
+            seen: list[dict[str, Any]] = []
+            query = Query(order=Order("p_value", descending=True), limit=4, fields=fields)
+            async for page in pages(store, IMAGES, query):
+                seen += page
+            assert [document["verdict"] for document in seen] == ["anomaly"] * 11
+            assert {document["image_id"] for document in seen} == {f"img{n:04}" for n in range(11)}
+            assert {frozenset(document) for document in seen} == {frozenset({"image_id", *fields})}
+            assert [int(document["image_id"][3:]) % 3 for document in seen] == [2] * 3 + [1] * 4 + [0] * 4
+
+    async def test_binary_fields_come_only_when_asked_for(self, store: RecordStore) -> None:
+        analysis = {"model_digest": "a", "embedding": "ADwAQABC"}
+        await store.insert(IMAGES, [image(1, analysis=analysis), image(2, analysis=None), image(3, analysis={"a": 1})])
+        await store.apply(IMAGES, [Change(id="img0002", set={"analysis": analysis, "state": "analyzed"})])
+        whole = await store.get(IMAGES, ["img0001", "img0002", "img0003"])
+        assert [whole[key]["analysis"] for key in sorted(whole)] == [{"model_digest": "a"}] * 2 + [{"a": 1}]
+        page = await store.find(IMAGES, Query(order=Order("state")))
+        assert {document["image_id"]: document for document in page.documents} == whole
+        assert await _embeddings(store) == ["ADwAQABC", "ADwAQABC", None]
+        for fields in (("image_id", "analysis.embedding"), ("analysis.embedding", "labels")):
+            page = await store.find(IMAGES, Query(fields=fields))
+            found = {document["image_id"]: document["analysis"]["embedding"] for document in page.documents}
+            assert found == {"img0001": "ADwAQABC", "img0002": "ADwAQABC", "img0003": None}
+        with_all = await store.get(IMAGES, ["img0001"], fields=("analysis", "analysis.embedding"))
+        assert with_all["img0001"] == {"image_id": "img0001", "analysis": analysis}
+
+    async def test_binary_fields_follow_every_write(self, store: RecordStore) -> None:
+        def analyzed(embedding: str | None) -> dict[str, Any]:
+            return {"model_digest": "a", "embedding": embedding}
+
+        await store.insert(IMAGES, [image(n, analysis=analyzed("AAAA")) for n in (1, 2, 3)])
+        # What does not touch it, leaves it; what replaces the analysis, replaces it.
+        await store.apply(IMAGES, [Change(id="img0001", set={"state": "analyzed", "analysis.model_digest": "b"})])
+        await store.apply(IMAGES, [Change(id="img0002", set={"analysis": analyzed("BBBB")})])
+        await store.apply(IMAGES, [Change(id="img0003", set={"analysis": None})])
+        assert await _embeddings(store) == ["AAAA", "BBBB", None]
+        await store.apply(IMAGES, [Change(id="img0001", set={"analysis.embedding": "CCCC"})])
+        await store.apply(IMAGES, [Change(id="img0003", set={"analysis": analyzed("")})])
+        await store.upsert(IMAGES, [image(2, analysis=analyzed(None)), image(4, analysis=analyzed("DDDD"))])
+        assert await _embeddings(store) == ["CCCC", None, None, "DDDD"]
+        with pytest.raises(PermanentError, match="base64"):
+            await store.insert(IMAGES, [image(5, analysis=analyzed("no base64!"))])
+
     @pytest.mark.parametrize("radius", range(9))
     async def test_near_finds_what_brute_force_finds(self, store: RecordStore, radius: int) -> None:
         chance = random.Random(radius)
@@ -337,6 +415,13 @@ class RecordStoreBehaviour:
         assert await store.near(IMAGES, ["0" * 16, "f" * 16], radius=4, limit=10) == [[], []]
         with pytest.raises(UndeclaredField, match="sources"):
             await store.near(Collection.SOURCES, ["0" * 16], radius=4, limit=10)
+
+
+async def _embeddings(store: RecordStore) -> list[str | None]:
+    """The embeddings of all images, by id."""
+    ids = [f"img{n:04}" for n in range(1, 5)]
+    found = await store.get(IMAGES, ids, fields=["analysis.embedding"])
+    return [found[document_id]["analysis"]["embedding"] for document_id in ids if document_id in found]
 
 
 def _flipped(value: int, bits: int, chance: random.Random) -> int:

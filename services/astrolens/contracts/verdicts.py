@@ -1,8 +1,9 @@
 """What a model bundle says of one image."""
 
 from enum import StrEnum
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from astrolens.contracts.base import Contract, PValue, UtcTime
 
@@ -38,3 +39,9 @@ class Analysis(Contract):
     verdict: Verdict
     embedding: str = Field(description="Base64 of the little-endian float16 embedding.", repr=False)
     analyzed_at: UtcTime
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_embedding(cls, value: Any) -> Any:
+        # Every analysis is written with its embedding; the record store leaves it out unless a reader asks for it.
+        return {"embedding": "", **value} if isinstance(value, dict) else value

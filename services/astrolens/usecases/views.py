@@ -116,8 +116,6 @@ class ImageDetail(View):
     def of(cls, document: Document, alert: Document | None) -> Self:
         """The detail of an `ImageRecord` document and its alert, if any."""
         record = {key: value for key, value in document.items() if key != "pending"}
-        if analysis := record.get("analysis"):
-            record["analysis"] = {key: value for key, value in analysis.items() if key != "embedding"}
         p_value = document.get("p_value")
         return cls(
             **record,

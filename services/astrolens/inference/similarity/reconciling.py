@@ -79,6 +79,7 @@ class Reconciler:
                     order=Order("analyzed_at"),
                     limit=self._page_size,
                     after=after,
+                    fields=("image_id", "analyzed_at", "analysis.embedding"),
                 ),
             )
             if page.documents:
@@ -96,7 +97,8 @@ class Reconciler:
         missing = [document for document in documents if document["image_id"] not in self._memory]
         try:
             return self._memory.remember(
-                (document["image_id"], base64.b64decode(document["analysis"]["embedding"])) for document in missing
+                (document["image_id"], base64.b64decode(document["analysis"]["embedding"] or ""))
+                for document in missing
             )
         except (NoEmbedding, ValueError) as error:
             # One broken document must not keep the others out.

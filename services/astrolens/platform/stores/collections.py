@@ -32,6 +32,8 @@ class Declaration:
     the documents that have it.
     `tallies` count documents by the values of some fields; an absent value counts as the empty text.
     `hash_field` holds a 64-bit hash as 16 hexadecimal digits, by which `near` finds documents.
+    `binary` fields hold base64 text in a document and are stored as bytes beside it; documents leave them out unless a
+    reader asks for them.
     """
 
     key: str
@@ -41,6 +43,7 @@ class Declaration:
     tallies: dict[str, tuple[str, ...]] = field(default_factory=dict)
     has_pending: bool = False
     hash_field: str | None = None
+    binary: frozenset[str] = frozenset()
 
 
 DECLARATIONS: dict[Collection, Declaration] = {
@@ -123,6 +126,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
         },
         has_pending=True,
         hash_field="phash",
+        binary=frozenset({"analysis.embedding"}),
     ),
     Collection.ALERTS: Declaration(
         key="alert_id",

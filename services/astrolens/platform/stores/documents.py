@@ -1,7 +1,8 @@
-"""What guards and changes mean, on plain documents: the one definition that embedded engines share."""
+"""What guards, changes and projections mean, on plain documents: the one definition that all engines share."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from json import dumps
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ def get_path(document: "Document", path: str) -> Any:
     return value
 
 
-def _set_path(document: "Document", path: str, value: Any) -> None:
+def set_path(document: "Document", path: str, value: Any) -> None:
+    """Set the value at a dotted path in place; what lies inside the document is copied before it is changed."""
     *parents, last = path.split(".")
     for step in parents:
         child = document.get(step)
@@ -28,6 +30,47 @@ def _set_path(document: "Document", path: str, value: Any) -> None:
             child = document[step] = dict(child)
         document = child
     document[last] = value
+
+
+def without_path(document: "Document", path: str) -> "Document":
+    """A copy of the document without the value at a dotted path; what lies inside is copied before it is changed."""
+    first, _, rest = path.partition(".")
+    if not rest:
+        return {name: value for name, value in document.items() if name != first}
+    inner = document.get(first)
+    return {**document, first: without_path(inner, rest)} if isinstance(inner, dict) else dict(document)
+
+
+def project(document: "Document", fields: Sequence[str], *, key: str) -> "Document":
+    """A document of nothing but its key and the values at dotted paths; see `Query.fields`."""
+    return projected({key: document[key]}, {field: get_path(document, field) for field in fields})
+
+
+def projected(document: "Document", values: Mapping[str, Any]) -> "Document":
+    """Set values by dotted path into a document and return it, the outer ones first."""
+    for field in sorted(values):
+        value = values[field]
+        # An outer value that was asked for as well says already that there is nothing inside.
+        if value is not None or not any(field.startswith(f"{outer}.") for outer in values):
+            set_path(document, field, value)
+    return document
+
+
+def touches(change: "Change", field: str) -> bool:
+    """Whether a change may alter a field."""
+    if field == "pending" and change.pull_pending:
+        return True
+    return any(overlap(path, field) for path in (*change.set, *change.push))
+
+
+def tally_key(values: Sequence[Any]) -> str:
+    """The key a document is counted under; an absent value counts as the empty text."""
+    return dumps(["" if value is None else str(value) for value in values])
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether one of two dotted paths is the other, or lies in it."""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -60,10 +103,10 @@ def apply_change(document: "Document", change: "Change") -> "Document":
     """The document after a change; the one given stays as it is."""
     result = dict(document)
     for path, value in change.set.items():
-        _set_path(result, path, value)
+        set_path(result, path, value)
     for path, values in change.push.items():
-        _set_path(result, path, [*(get_path(result, path) or []), *values])
+        set_path(result, path, [*(get_path(result, path) or []), *values])
     if change.pull_pending:
-        gone = set(change.pull_pending)
-        result["pending"] = [event for event in result.get("pending") or [] if event["event_id"] not in gone]
+        published = set(change.pull_pending)
+        result["pending"] = [event for event in result.get("pending") or [] if event["event_id"] not in published]
     return result

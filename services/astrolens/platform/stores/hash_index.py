@@ -39,7 +39,15 @@ def parse_hash(value: Any) -> int | None:
 
 def stored_keys(value: int) -> list[int]:
     """The keys under which a hash is stored, 0 <= key < 2**23."""
-    return [_key(value, number) for number in range(KEYS_PER_HASH)]
+    return [stored_key(value, number) for number in range(KEYS_PER_HASH)]
+
+
+def stored_key(value: int, number: int) -> int:
+    """The key of a hash for one of the pairs of bands, 0 <= number < `KEYS_PER_HASH`."""
+    first, second = _PAIRS[number]
+    low = (value >> _SHIFTS[first]) & ((1 << _BAND_BITS[first]) - 1)
+    high = (value >> _SHIFTS[second]) & ((1 << _BAND_BITS[second]) - 1)
+    return (number << _KEY_BITS) | (high << _BAND_BITS[first]) | low
 
 
 def lookup_keys(value: int, radius: int) -> list[int]:
@@ -48,7 +56,7 @@ def lookup_keys(value: int, radius: int) -> list[int]:
     Raises:
         ValueError: The radius is negative or larger than `MAX_RADIUS`.
     """
-    return [_key(value, number) ^ flip for number in range(KEYS_PER_HASH) for flip in _flips(number, radius)]
+    return [stored_key(value, number) ^ flip for number in range(KEYS_PER_HASH) for flip in _flips(number, radius)]
 
 
 def distance(one: int, other: int) -> int:
@@ -64,13 +72,6 @@ def to_signed(value: int) -> int:
 def nearest(found: Sequence[tuple[int, int, str]], *, limit: int) -> list[tuple[str, int]]:
     """The (id, distance) of the nearest of (distance, age, id), the older first among equals, each once."""
     return [(document_id, bits) for bits, _, document_id in sorted(set(found))[:limit]]
-
-
-def _key(value: int, number: int) -> int:
-    first, second = _PAIRS[number]
-    low = (value >> _SHIFTS[first]) & ((1 << _BAND_BITS[first]) - 1)
-    high = (value >> _SHIFTS[second]) & ((1 << _BAND_BITS[second]) - 1)
-    return (number << _KEY_BITS) | (high << _BAND_BITS[first]) | low
 
 
 def flipped_bits(radius: int) -> int:

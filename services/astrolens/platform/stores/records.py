@@ -31,7 +31,7 @@ class Clause:
 
 @dataclass(frozen=True)
 class Order:
-    """Sort order; the id breaks ties in the same direction. Documents without the field are left out."""
+    """Sort order; ties are broken in an order of the engine's own. Documents without the field are left out."""
 
     field: str
     descending: bool = False
@@ -41,7 +41,8 @@ class Order:
 class Query:
     """A page to find. `after` is the cursor that the page before gave.
 
-    With `fields`, documents hold only these dotted paths and their key; without, all but the binary fields.
+    With `fields`, documents hold only these dotted paths and their key, each None where the document has no value;
+    without, they hold all but the binary fields.
     """
 
     where: tuple[Clause, ...] = ()
@@ -93,13 +94,15 @@ class RecordStore(Protocol):
         """Put documents that are absent; return the ids that are new."""
 
     async def upsert(self, collection: Collection, documents: Sequence[Contract | Document]) -> None:
-        """Put or replace whole documents."""
+        """Put or replace whole documents, their binary fields included."""
 
     async def apply(self, collection: Collection, changes: Sequence[Change]) -> set[str]:
         """Change documents, each atomically; return the ids that exist and whose guard held."""
 
-    async def get(self, collection: Collection, ids: Sequence[str]) -> dict[str, Document]:
-        """Documents by id; absent ones are left out."""
+    async def get(
+        self, collection: Collection, ids: Sequence[str], *, fields: Sequence[str] = ()
+    ) -> dict[str, Document]:
+        """Documents by id; absent ones are left out. `fields` as in `Query`."""
 
     async def find(self, collection: Collection, query: Query) -> Page:
         """One page of documents."""
@@ -132,21 +135,26 @@ def to_document(model: Contract | Document) -> Document:
     return model.model_dump(mode="json") if isinstance(model, Contract) else model
 
 
-def encode_cursor(value: Any, document_id: str) -> str:
-    """An opaque cursor behind the last document of a page."""
-    return base64.urlsafe_b64encode(json.dumps([value, document_id]).encode()).decode().rstrip("=")
+def encode_cursor(value: Any, last: str) -> str:
+    """An opaque cursor behind the last document of a page: its value in the order, and what breaks ties."""
+    return base64.urlsafe_b64encode(json.dumps([value, last]).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> tuple[Any, str]:
-    """What `encode_cursor` hid.
+    """What `encode_cursor` was given.
 
     Raises:
         PermanentError: The text is no cursor of ours.
     """
     try:
-        value, document_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        value, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, TypeError, binascii.Error) as error:
-        raise PermanentError("bad-cursor", f"{cursor[:80]!r} is no cursor: take `next` from the page before") from error
-    if not isinstance(document_id, str):
-        raise PermanentError("bad-cursor", f"{cursor[:80]!r} is no cursor: take `next` from the page before")
-    return value, document_id
+        raise bad_cursor(cursor) from error
+    if not isinstance(last, str):
+        raise bad_cursor(cursor)
+    return value, last
+
+
+def bad_cursor(cursor: str) -> PermanentError:
+    """The error for a text that is no cursor of this store."""
+    return PermanentError("bad-cursor", f"{cursor[:80]!r} is no cursor: take `next` from the page before")

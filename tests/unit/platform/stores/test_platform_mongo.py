@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 from astrolens.platform.errors import PermanentError, StoreUnavailable, UndeclaredField
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
+from astrolens.platform.stores.documents import touches
 from astrolens.platform.stores.hash_index import stored_keys
-from astrolens.platform.stores.mongo.change import fields_to_know, projection, touches, update_of
+from astrolens.platform.stores.mongo.change import fields_to_know, projection, update_of
 from astrolens.platform.stores.mongo.codec import (
     HASH_AGE,
     HASH_KEYS,

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from astrolens.platform.stores.binary import value_with_bytes
 from astrolens.platform.stores.collections import Declaration
+from astrolens.platform.stores.documents import overlap
 from astrolens.platform.stores.mongo.codec import HASH_KEYS, encode, hash_keys, path_of
 from astrolens.platform.stores.records import Change
 
@@ -20,7 +22,10 @@ def update_of(declared: Declaration, change: Change) -> Update | None:
     if declared.has_pending and "pending" in change.set:
         raise ValueError("pending events are pushed and pulled, never set")
     pushes = {field: values for field, values in change.push.items() if not _is_pending(declared, field)}
-    paths = {path_of(field, key=declared.key): value for field, value in change.set.items()}
+    paths = {
+        path_of(field, key=declared.key): value_with_bytes(declared, field, value)
+        for field, value in change.set.items()
+    }
     if declared.hash_field is not None and declared.hash_field in change.set:
         paths[HASH_KEYS] = hash_keys(change.set[declared.hash_field])
     if not pushes and not any("." in path for path in paths):
@@ -32,13 +37,6 @@ def update_of(declared: Declaration, change: Change) -> Update | None:
         for field, values in pushes.items()
     ]
     return stages
-
-
-def touches(change: Change, field: str) -> bool:
-    """Whether a change may alter a field."""
-    if field == "pending" and change.pull_pending:
-        return True
-    return any(_overlap(path, field) for path in (*change.set, *change.push))
 
 
 def projection(declared: Declaration, fields: Iterable[str]) -> dict[str, int]:
@@ -57,15 +55,11 @@ def _assignments(paths: dict[str, Any]) -> Iterator[dict[str, Any]]:
         return
     values = {path: _literal(value) for path, value in paths.items()}
     names = list(values)
-    if any(_overlap(one, other) for index, one in enumerate(names) for other in names[:index]):
+    if any(overlap(one, other) for index, one in enumerate(names) for other in names[:index]):
         # One stage must not set a path and what lies below it; stages follow each other.
         yield from ({path: value} for path, value in values.items())
     else:
         yield values
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def _is_pending(declared: Declaration, field: str) -> bool:

@@ -1,17 +1,19 @@
 """Documents as MongoDB keeps them: `_id` is the declared key, field names are escaped, pending events lie elsewhere.
 
+Binary fields are BSON binary; reading decodes them to base64 text again.
+
 MongoDB reads a dot in a field name as a path and a leading `$` as an operator, and BSON cannot hold a NUL there. Column
 names of strangers' CSV files contain all of these, so such characters (and the escape itself) are written as `%xx`.
 """
 
 import re
 from datetime import UTC, datetime
-from json import dumps
 from time import time_ns
 from typing import Any
 from urllib.parse import unquote
 
 from astrolens.platform.errors import PermanentError
+from astrolens.platform.stores.binary import to_base64, value_with_bytes
 from astrolens.platform.stores.collections import Declaration
 from astrolens.platform.stores.documents import get_path
 from astrolens.platform.stores.hash_index import parse_hash, stored_keys
@@ -62,14 +64,16 @@ def decode(value: Any) -> Any:
         return {unquote(name) if "%" in name else name: decode(item) for name, item in value.items()}
     if isinstance(value, list):
         return [decode(item) for item in value]
-    return value
+    return to_base64(value) if isinstance(value, bytes) else value
 
 
 def to_mongo(declared: Declaration, document: Document) -> Document:
-    """A document as stored, without its pending events: `mongo_outbox` keeps them beside it."""
+    """A document as stored, without its pending events: `MongoOutbox` keeps them beside it."""
     stored: Document = {"_id": document[declared.key]}
     apart = {declared.key, "pending"} if declared.has_pending else {declared.key}
-    stored.update((escape(_text(name)), encode(value)) for name, value in document.items() if name not in apart)
+    for name, value in document.items():
+        if name not in apart:
+            stored[escape(_text(name))] = encode(value_with_bytes(declared, name, value))
     if declared.hash_field is not None:
         stored[HASH_AGE] = next_age()
         if keys := hash_keys(get_path(document, declared.hash_field)):
@@ -102,11 +106,6 @@ def next_age() -> int:
 def now() -> str:
     """This moment, as text that sorts."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def tally_key(values: list[Any]) -> str:
-    """The key a document is counted under; an absent value counts as the empty text."""
-    return dumps(["" if value is None else str(value) for value in values])
 
 
 def _text(text: str) -> str:

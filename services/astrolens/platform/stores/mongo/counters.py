@@ -17,8 +17,7 @@ from typing import Any
 from pymongo import UpdateOne
 
 from astrolens.platform.stores.collections import Collection, Declaration
-from astrolens.platform.stores.documents import get_path
-from astrolens.platform.stores.mongo.codec import tally_key
+from astrolens.platform.stores.documents import get_path, tally_key
 from astrolens.platform.stores.records import Document
 
 SHARDS = 16

@@ -12,7 +12,8 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.stores.collections import DECLARATIONS, Collection, Declaration
-from astrolens.platform.stores.mongo.codec import path_of, tally_key
+from astrolens.platform.stores.documents import tally_key
+from astrolens.platform.stores.mongo.codec import path_of
 from astrolens.platform.stores.mongo.counters import TALLIES
 from astrolens.platform.stores.mongo.errors import sentence
 from astrolens.platform.stores.mongo.filters import PRESENT

@@ -23,8 +23,8 @@ from astrolens.contracts.base import Contract
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable, UndeclaredField
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
-from astrolens.platform.stores.documents import apply_change, get_path, matches
-from astrolens.platform.stores.mongo.change import fields_to_know, projection, touches, update_of
+from astrolens.platform.stores.documents import apply_change, get_path, matches, overlap, project, touches
+from astrolens.platform.stores.mongo.change import fields_to_know, projection, update_of
 from astrolens.platform.stores.mongo.codec import from_mongo, path_of, to_mongo
 from astrolens.platform.stores.mongo.counters import (
     TALLIES,
@@ -154,14 +154,18 @@ class MongoRecordStore:
                     applied |= await self._change_plainly(collection, chunk)
         return applied
 
-    async def get(self, collection: Collection, ids: Sequence[str]) -> dict[str, Document]:
+    async def get(
+        self, collection: Collection, ids: Sequence[str], *, fields: Sequence[str] = ()
+    ) -> dict[str, Document]:
         """Documents by id; absent ones are left out."""
         key = DECLARATIONS[collection].key
         found: dict[str, Document] = {}
         with translate_mongo_errors(self._address):
             for chunk in _chunks(list(ids)):
-                rows = await self._of(collection).find({"_id": {"$in": chunk}}).to_list()
-                found.update((document[key], document) for document in await self._with_pending(collection, rows))
+                read = _projection(collection, fields)
+                rows = await self._of(collection).find({"_id": {"$in": chunk}}, read).to_list()
+                documents = await self._documents(collection, rows, fields)
+                found.update((document[key], document) for document in documents)
         return found
 
     async def find(self, collection: Collection, query: Query) -> Page:
@@ -182,16 +186,17 @@ class MongoRecordStore:
             walks = walks or [[*where, after_id]]
         sorting = [(path, way), ("_id", way)] if path != "_id" else [("_id", way)]
         rows: list[Document] = []
+        read = _projection(collection, query.fields, field)
         with translate_mongo_errors(self._address):
             for walk in walks:
                 if (room := query.limit + 1 - len(rows)) > 0:
-                    cursor = self._of(collection).find(joined(walk)).sort(sorting).limit(room)
+                    cursor = self._of(collection).find(joined(walk), read).sort(sorting).limit(room)
                     rows += await cursor.to_list(room)
-            documents = await self._with_pending(collection, rows[: query.limit])
+            documents = await self._documents(collection, rows[: query.limit], query.fields)
         if len(rows) <= query.limit or not documents:
             return Page(documents, None)
-        last = documents[-1]
-        return Page(documents, encode_cursor(get_path(last, field) if query.order else None, last[declared.key]))
+        last = rows[query.limit - 1]
+        return Page(documents, encode_cursor(get_path(last, path) if query.order else None, last["_id"]))
 
     async def delete(self, collection: Collection, ids: Sequence[str]) -> int:
         """Remove documents; return how many there were."""
@@ -236,15 +241,17 @@ class MongoRecordStore:
             self._database  # noqa: B018 - says so where the store is not open
             return await self._outboxes[collection].oldest(limit)
 
-    async def _with_pending(self, collection: Collection, rows: Sequence[Document]) -> list[Document]:
-        """Documents as they were given, with the events that still wait."""
+    async def _documents(
+        self, collection: Collection, rows: Sequence[Document], fields: Sequence[str]
+    ) -> list[Document]:
+        """Stored documents as they were given, with the events that still wait."""
         declared = DECLARATIONS[collection]
         documents = [from_mongo(declared, stored) for stored in rows]
-        if declared.has_pending:
+        if declared.has_pending and (not fields or any(overlap("pending", field) for field in fields)):
             events = await self._outboxes[collection].of([document[declared.key] for document in documents])
             for document in documents:
                 document["pending"] = events.get(document[declared.key], [])
-        return documents
+        return [project(document, fields, key=declared.key) for document in documents] if fields else documents
 
     async def _put_absent(
         self, collection: Collection, rows: Sequence[Document], session: AsyncClientSession | None, shard: int
@@ -397,6 +404,14 @@ class MongoRecordStore:
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), _BULK):
         yield items[start : start + _BULK]
+
+
+def _projection(collection: Collection, fields: Sequence[str], *more: str) -> dict[str, int] | None:
+    """What MongoDB is to send: these fields, or all but the binary ones."""
+    declared = DECLARATIONS[collection]
+    if fields:
+        return projection(declared, {*fields, *more} - {"pending"})
+    return {path_of(field, key=declared.key): 0 for field in declared.binary} or None
 
 
 def _updates(collection: Collection, changes: Sequence[Change]) -> list[UpdateOne]:

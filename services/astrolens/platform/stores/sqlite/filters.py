@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from astrolens.platform.errors import UndeclaredField
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
-from astrolens.platform.stores.sqlite.schema import column
+from astrolens.platform.stores.sqlite.columns import column_name
 
 if TYPE_CHECKING:
     from astrolens.platform.stores.records import Clause
@@ -24,7 +24,7 @@ def column_of(collection: Collection, field: str) -> str:
         return "id"
     if field not in declared.fields:
         raise UndeclaredField(collection, field)
-    return column(field)
+    return column_name(field)
 
 
 def where_sql(collection: Collection, clauses: Sequence["Clause"]) -> tuple[list[str], list[Any]]:

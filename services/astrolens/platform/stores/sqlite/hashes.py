@@ -22,7 +22,7 @@ _CHUNK = 500
 
 
 def table_sql(collection: Collection) -> str:
-    """The statement that creates the side table; `row` is the rowid of the document."""
+    """The statement that creates the side table; `row` is the document's row number."""
     return (
         f"CREATE TABLE {table_name(collection)} (key INTEGER, row INTEGER, hash INTEGER NOT NULL, "
         "PRIMARY KEY (key, row)) WITHOUT ROWID"
@@ -85,5 +85,5 @@ def _ids(db: sqlite3.Connection, collection: Collection, rows: Sequence[int]) ->
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
         marks = ", ".join("?" * len(chunk))
-        ids.update(db.execute(f"SELECT rowid, id FROM {collection} WHERE rowid IN ({marks})", chunk))  # noqa: S608
+        ids.update(db.execute(f"SELECT row, id FROM {collection} WHERE row IN ({marks})", chunk))  # noqa: S608
     return ids

@@ -1,96 +1,199 @@
-"""Tables, indexes and tallies of the SQLite record store, made from the declarations and rebuilt when they change."""
+"""Tables, indexes, tallies and hashes of the SQLite record store, made from the declarations.
 
+Opening only reads, and compares the declarations with those that the file was made for. What differs is changed by SQL,
+in one transaction: no document passes through Python's memory.
+"""
+
+import json
 import sqlite3
-from collections import Counter
-from json import dumps, loads
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import Any, Final
 
+from astrolens.platform.errors import PermanentError
+from astrolens.platform.stores import binary
 from astrolens.platform.stores.collections import DECLARATIONS, Collection, Declaration
-from astrolens.platform.stores.documents import get_path
-from astrolens.platform.stores.sqlite.hashes import add_hash, hash_of, table_name, table_sql
+from astrolens.platform.stores.hash_index import KEYS_PER_HASH, parse_hash, stored_key, to_signed
+from astrolens.platform.stores.sqlite import hashes, tallies
+from astrolens.platform.stores.sqlite.columns import (
+    Column,
+    binary_column_name,
+    binary_columns,
+    counted,
+    doc_without_binary,
+    extract,
+    field_columns,
+    index_sql,
+    json_path,
+    table_sql,
+)
 
-if TYPE_CHECKING:
-    from astrolens.platform.stores.records import Document
+LAYOUT: Final = 2
+"""Changes when the same declarations make other tables. 1 had no row numbers, `doc` first, and no binary columns."""
 
-_TYPES = {"text": "TEXT", "real": "REAL", "bool": "INTEGER"}
-
-
-def column(field: str) -> str:
-    """The column of a dotted field."""
-    return "f_" + field.replace(".", "__")
-
-
-def tally_key(document: "Document", fields: tuple[str, ...]) -> str:
-    """The key a document is counted under; an absent value counts as the empty text."""
-    values = (get_path(document, name) for name in fields)
-    return dumps(["" if value is None else str(value) for value in values])
+_Stored = dict[str, Any]
+"""A declaration as the file keeps it."""
 
 
 def prepare(db: sqlite3.Connection) -> None:
-    """Create what is missing; rebuild columns and tallies of collections whose declaration changed."""
-    db.execute("BEGIN IMMEDIATE")  # services start together: the first one does it, the others find it done
+    """Create what is missing and change what is declared otherwise by now; write nothing where nothing differs.
+
+    Services start together: one does it, the others wait for its transaction and find it done.
+    """
+    if not _differing(db):
+        return
+    db.execute("BEGIN IMMEDIATE")
     try:
         db.execute("CREATE TABLE IF NOT EXISTS schema (collection TEXT PRIMARY KEY, declaration TEXT NOT NULL)")
-        db.execute(
-            "CREATE TABLE IF NOT EXISTS tallies (collection TEXT, name TEXT, key TEXT, n INTEGER NOT NULL, "
-            "PRIMARY KEY (collection, name, key)) WITHOUT ROWID"
-        )
-        present = dict(db.execute("SELECT collection, declaration FROM schema").fetchall())
-        for collection, declared in DECLARATIONS.items():
-            if present.get(collection.value) != repr(declared):
-                _build(db, collection, declared)
-                db.execute("INSERT OR REPLACE INTO schema VALUES (?, ?)", (collection.value, repr(declared)))
+        db.execute(tallies.TABLE)
+        _create_functions(db)
+        for collection, stored in _differing(db).items():
+            declared = DECLARATIONS[collection]
+            _upgrade(db, collection, declared, stored)
+            text = json.dumps(_to_store(declared))
+            db.execute("INSERT OR REPLACE INTO schema VALUES (?, ?)", (collection, text))
     except BaseException:
         db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")
 
 
-def _build(db: sqlite3.Connection, collection: Collection, declared: Declaration) -> None:
-    old = f"{collection}_old"
-    exists = db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (collection.value,)).fetchone()
-    if exists:
-        db.execute(f"ALTER TABLE {collection} RENAME TO {old}")
-        for (name,) in db.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL", (old,)
-        ).fetchall():
-            db.execute(f"DROP INDEX {name}")
-    columns = [f"{column(name)} {_TYPES[kind]}" for name, kind in declared.fields.items()]
-    if declared.has_pending:
-        columns.append("pending_since TEXT")
-    db.execute(f"CREATE TABLE {collection} ({', '.join(['id TEXT PRIMARY KEY', 'doc TEXT NOT NULL', *columns])})")
-    for fields in declared.indexes:
-        names = [column(name) for name in fields]
-        # The id at the end makes keyset paging an index walk.
-        listed = ", ".join([*names, "id"])
-        condition = f" WHERE {names[0]} IS NOT NULL" if fields[0] in declared.rare else ""
-        db.execute(f"CREATE INDEX {collection}_{'_'.join(names)} ON {collection} ({listed}){condition}")
-    if declared.has_pending:
-        db.execute(f"CREATE INDEX {collection}_pending ON {collection} (pending_since) WHERE pending_since IS NOT NULL")
-    if declared.hash_field is not None:
-        db.execute(f"DROP TABLE IF EXISTS {table_name(collection)}")
-        db.execute(table_sql(collection))
-    if exists:
-        _copy(db, collection, declared, old)
-        db.execute(f"DROP TABLE {old}")
+def _differing(db: sqlite3.Connection) -> dict[Collection, _Stored | None]:
+    """The collections that the file keeps otherwise than declared, and how; None for not at all, or in layout 1."""
+    known: dict[str, _Stored | None] = {}
+    if _exists(db, "schema"):
+        for name, text in db.execute("SELECT collection, declaration FROM schema"):
+            known[name] = json.loads(text) if text.startswith("{") else None
+    return {
+        collection: known.get(collection)
+        for collection, declared in DECLARATIONS.items()
+        if known.get(collection) != _to_store(declared)
+    }
 
 
-def _copy(db: sqlite3.Connection, collection: Collection, declared: Declaration, old: str) -> None:
-    tally: Counter[tuple[str, str]] = Counter()
-    fields = list(declared.fields)
-    names = ["id", "doc", *(column(name) for name in fields), *(["pending_since"] if declared.has_pending else [])]
-    insert = f"INSERT INTO {collection} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
-    for (text,) in db.execute(f"SELECT doc FROM {old}").fetchall():  # noqa: S608
-        document = loads(text)
-        pending = [("rebuilt" if document.get("pending") else None)] if declared.has_pending else []
-        values = (document[declared.key], text, *(get_path(document, name) for name in fields), *pending)
-        row = db.execute(insert, values).lastrowid
-        if (value := hash_of(declared, document)) is not None and row is not None:
-            add_hash(db, collection, row, value)
-        for name, counted in declared.tallies.items():
-            tally[name, tally_key(document, counted)] += 1
-    db.execute("DELETE FROM tallies WHERE collection = ?", (collection.value,))
-    db.executemany(
-        "INSERT INTO tallies VALUES (?, ?, ?, ?)",
-        [(collection.value, name, key, n) for (name, key), n in tally.items()],
+def _to_store(declared: Declaration) -> _Stored:
+    """Equal for equal declarations in every process: sets are sorted."""
+    values = {
+        name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(declared).items()
+    }
+    stored: _Stored = json.loads(json.dumps({"layout": LAYOUT, **values}))
+    return stored
+
+
+def _upgrade(db: sqlite3.Connection, collection: Collection, declared: Declaration, stored: _Stored | None) -> None:
+    before = stored or {}
+    if not _exists(db, collection):
+        db.execute(table_sql(collection, declared))
+    elif "row" not in _columns(db, collection):
+        _copy_from_layout_1(db, collection, declared)
+    else:
+        _drop_indexes(db, collection, keep=index_sql(collection, declared))
+        _put_back_binary(db, collection, set(before.get("binary", ())) - declared.binary)
+        _change_columns(db, collection, declared)
+    present = _indexes(db, collection)
+    for name, statement in index_sql(collection, declared).items():
+        if name not in present:
+            db.execute(statement)
+    if before.get("tallies") != _to_store(declared)["tallies"]:
+        expressions = {name: {field: counted(field) for field in fields} for name, fields in declared.tallies.items()}
+        tallies.recount(db, collection, expressions)
+    if before.get("hash_field") != declared.hash_field or stored is None:
+        _fill_hashes(db, collection, declared)
+
+
+def _copy_from_layout_1(db: sqlite3.Connection, collection: Collection, declared: Declaration) -> None:
+    """Move every document into a table of today's layout, in the order in which they came."""
+    old = f"{collection}_layout_1"
+    db.execute(f"ALTER TABLE {collection} RENAME TO {old}")
+    _drop_indexes(db, old, keep={})
+    db.execute(table_sql(collection, declared))
+    columns = [*field_columns(declared), *binary_columns(declared)]
+    names = ", ".join(["row", "id", "doc", *(column.name for column in columns)])
+    values = ", ".join(["rowid", "id", doc_without_binary(declared), *(column.expression for column in columns)])
+    db.execute(f"INSERT INTO {collection} ({names}) SELECT {values} FROM {old} ORDER BY rowid")  # noqa: S608
+    db.execute(f"DROP TABLE {old}")
+
+
+def _change_columns(db: sqlite3.Connection, collection: Collection, declared: Declaration) -> None:
+    """Drop columns that are not declared (so) any more; add new ones, which stand last in the row, and fill them."""
+    wanted = {column.name: column for column in [*field_columns(declared), *binary_columns(declared)]}
+    present = _columns(db, collection)
+    for name, kind in present.items():
+        if name not in {"row", "id", "doc"} and (name not in wanted or wanted[name].type != kind):
+            db.execute(f"ALTER TABLE {collection} DROP COLUMN {name}")
+    new = [column for column in wanted.values() if present.get(column.name) != column.type]
+    for column in new:
+        db.execute(f"ALTER TABLE {collection} ADD COLUMN {column.name} {column.type}")
+    if new:
+        _fill_columns(db, collection, declared, new)
+
+
+def _fill_columns(db: sqlite3.Connection, collection: Collection, declared: Declaration, new: list[Column]) -> None:
+    filled = [f"{column.name} = {column.expression}" for column in new]
+    if any(column.type == "BLOB" for column in new):
+        filled.append(f"doc = {doc_without_binary(declared)}")
+    db.execute(f"UPDATE {collection} SET {', '.join(filled)}")  # noqa: S608
+
+
+def _put_back_binary(db: sqlite3.Connection, collection: Collection, fields: set[str]) -> None:
+    """Write fields that are no longer declared as binary into the documents again."""
+    for field in fields:
+        column = binary_column_name(field)
+        db.execute(
+            f"UPDATE {collection} SET doc = json_set(doc, {json_path(field)}, to_base64({column})) "  # noqa: S608
+            f"WHERE {column} IS NOT NULL"
+        )
+
+
+def _fill_hashes(db: sqlite3.Connection, collection: Collection, declared: Declaration) -> None:
+    """Make the side table of hashes anew; SQLite sorts the keys, in files where they are many."""
+    table = hashes.table_name(collection)
+    db.execute(f"DROP TABLE IF EXISTS {table}")
+    if declared.hash_field is None:
+        return
+    db.execute(hashes.table_sql(collection))
+    numbers = ", ".join(f"({number})" for number in range(KEYS_PER_HASH))
+    db.execute(
+        f"WITH numbers (number) AS (VALUES {numbers}), "  # noqa: S608
+        f"found (row, hash) AS (SELECT row, hash_number({extract(declared.hash_field)}) FROM {collection}) "
+        f"INSERT INTO {table} (key, row, hash) SELECT hash_key(hash, number), row, hash FROM found, numbers "
+        "WHERE hash IS NOT NULL ORDER BY 1, 2"
     )
+
+
+def _create_functions(db: sqlite3.Connection) -> None:
+    def number(text: Any) -> int | None:
+        value = parse_hash(text)
+        return None if value is None else to_signed(value)
+
+    def from_base64(text: Any) -> bytes | None:
+        try:
+            return binary.from_base64(text)
+        except PermanentError:
+            return None  # nobody could read it before either
+
+    db.create_function("hash_number", 1, number, deterministic=True)
+    db.create_function("hash_key", 2, stored_key, deterministic=True)
+    db.create_function("from_base64", 1, from_base64, deterministic=True)
+    db.create_function("to_base64", 1, binary.to_base64, deterministic=True)
+
+
+def _exists(db: sqlite3.Connection, table: str) -> bool:
+    found = db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)).fetchone()
+    return found is not None
+
+
+def _columns(db: sqlite3.Connection, table: str) -> dict[str, str]:
+    """The columns of a table and their types."""
+    return dict(db.execute("SELECT name, type FROM pragma_table_info(?)", (table,)))
+
+
+def _indexes(db: sqlite3.Connection, table: str) -> dict[str, str]:
+    """The indexes of a table, and the statements that made them; not those of its keys."""
+    query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL"
+    return dict(db.execute(query, (table,)))
+
+
+def _drop_indexes(db: sqlite3.Connection, table: str, *, keep: dict[str, str]) -> None:
+    for name, statement in _indexes(db, table).items():
+        if keep.get(name) != statement:
+            db.execute(f"DROP INDEX {name}")

@@ -1,0 +1,62 @@
+"""Tallies in SQLite: counters that are changed in the transaction of the documents they count."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from json import loads
+
+from astrolens.platform.stores.collections import Collection, Declaration
+from astrolens.platform.stores.documents import get_path, tally_key
+from astrolens.platform.stores.records import Document
+
+Increments = Counter[tuple[str, str]]
+"""(tally, key) to how many more."""
+
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS tallies (collection TEXT, name TEXT, key TEXT, n INTEGER NOT NULL, "
+    "PRIMARY KEY (collection, name, key)) WITHOUT ROWID"
+)
+
+_ADD = (
+    "INSERT INTO tallies (collection, name, key, n) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (collection, name, key) DO UPDATE SET n = n + excluded.n"
+)
+
+
+def count(increments: Increments, declared: Declaration, document: Document, step: int) -> None:
+    """Count a document in (+1) or out (-1)."""
+    for name, fields in declared.tallies.items():
+        increments[name, tally_key([get_path(document, field) for field in fields])] += step
+
+
+def add(db: sqlite3.Connection, collection: Collection, increments: Increments) -> None:
+    """Write increments."""
+    db.executemany(_ADD, [(collection, name, key, step) for (name, key), step in increments.items() if step])
+
+
+def read(db: sqlite3.Connection, wanted: Sequence[tuple[Collection, str]]) -> list[dict[tuple[str, ...], int]]:
+    """Several tallies, of one moment."""
+    query = "SELECT key, n FROM tallies WHERE collection = ? AND name = ? AND n > 0"
+    db.execute("BEGIN")  # one snapshot, so that the books balance while others write
+    try:
+        return [{tuple(loads(key)): n for key, n in db.execute(query, of)} for of in wanted]
+    finally:
+        db.execute("COMMIT")
+
+
+def recount(db: sqlite3.Connection, collection: Collection, tallies: dict[str, dict[str, str]]) -> None:
+    """Count a collection anew.
+
+    Args:
+        db: In a transaction.
+        collection: What to count.
+        tallies: By name, the SQL expression of each field's value.
+    """
+    db.execute("DELETE FROM tallies WHERE collection = ?", (collection,))
+    increments: Increments = Counter()
+    for name, expressions in tallies.items():
+        values = ", ".join(expressions.values())
+        places = ", ".join(str(place + 1) for place in range(len(expressions)))
+        for *key, n in db.execute(f"SELECT {values}, count(*) FROM {collection} GROUP BY {places}"):  # noqa: S608
+            increments[name, tally_key(key)] += n
+    add(db, collection, increments)
