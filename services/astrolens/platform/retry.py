@@ -29,7 +29,7 @@ class RetryPolicy:
     timeout_s: float = 240.0
 
     def wait_s(self, attempt: int) -> float:
-        """Seconds to wait after attempt number `attempt` (from 0): a random share, at least a quarter, of the longest."""
+        """Seconds to wait after attempt `attempt` (from 0): a random share, at least a quarter, of the longest."""
         longest: float = min(self.max_wait_s, self.initial_wait_s * 2.0 ** min(attempt, 16))
         return random.uniform(longest / 4, longest)  # noqa: S311 - jitter is no secret
 

@@ -1,17 +1,20 @@
 """All settings: one typed class, read from `ASTROLENS_*` variables and an optional `.env` file.
 
-Which engine serves a port is told by its URL, nothing else.
+The URLs alone choose the engines of events, records and images. A field's default may follow from fields before it.
 """
 
+import contextlib
 import os
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticUseDefault
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from astrolens.platform.errors import ConfigurationError
@@ -21,18 +24,16 @@ PACKAGED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "first-light
 
 
 def default_home() -> Path:
-    """Where AstroLens keeps everything unless told otherwise: a folder under the user's data directory."""
+    """The default of `home`: a folder under the user's data directory."""
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "astrolens"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "astrolens"
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-DerivedPort = Annotated[int, Field(ge=0, le=65535)]
-"""A port that follows the console's unless it is given, so that a second AstroLens needs one setting, not six."""
 
-_PORT_OFFSETS = {"ingestor_port": 2, "analyzer_port": 3, "model_server_port": 4, "notifier_port": 5}
-_INFERENCE_OFFSET = 1
+_LAST_PORT_OFFSET = 5
+"""The other ports follow the console's unless they are given, so that a second AstroLens needs one setting, not six."""
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?/?", re.IGNORECASE)
 
 
@@ -43,6 +44,14 @@ class S3Options:
     access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     public_url: str = ""
+
+
+def _uses_embedded_broker(events_url: str) -> bool:
+    return events_url.startswith("embedded:") or bool(os.environ.get("ASTROLENS_EMBEDDED_BROKER"))
+
+
+def _port_after(offset: int) -> Callable[[dict[str, Any]], int]:
+    return lambda data: int(data["port"]) + offset
 
 
 class Settings(BaseSettings):
@@ -65,12 +74,12 @@ class Settings(BaseSettings):
         default=None, description="Certificates (PEM) that vouch for Kafka; default the system's."
     )
     records_url: str = Field(
-        default="",
+        default_factory=lambda data: f"sqlite:///{data['home'] / 'records.sqlite'}",
         repr=False,
         description="Record store: `sqlite:///file` (default, in the home folder) or `mongodb://user:password@host/name`.",
     )
     images_url: str = Field(
-        default="",
+        default_factory=lambda data: f"file://{data['home'] / 'images'}",
         repr=False,
         description="Image store: `file:///folder` (default, in the home folder) or `s3+https://host:port/bucket`.",
     )
@@ -87,12 +96,20 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address that console, REST and health listen on.")
     port: Port = Field(default=8080, description="Console and REST.")
-    ingestor_port: DerivedPort = Field(default=0, description="Health and metrics of the ingestor; 0: port + 2.")
-    analyzer_port: DerivedPort = Field(default=0, description="Health and metrics of the analyzer; 0: port + 3.")
-    model_server_port: DerivedPort = Field(default=0, description="Health of the model server; 0: port + 4.")
-    notifier_port: DerivedPort = Field(default=0, description="Health and metrics of the notifier; 0: port + 5.")
+    ingestor_port: Port = Field(
+        default_factory=_port_after(2), description="Health and metrics of the ingestor; 0: port + 2."
+    )
+    analyzer_port: Port = Field(
+        default_factory=_port_after(3), description="Health and metrics of the analyzer; 0: port + 3."
+    )
+    model_server_port: Port = Field(
+        default_factory=_port_after(4), description="Health of the model server; 0: port + 4."
+    )
+    notifier_port: Port = Field(
+        default_factory=_port_after(5), description="Health and metrics of the notifier; 0: port + 5."
+    )
     inference_address: str = Field(
-        default="",
+        default_factory=lambda data: f"127.0.0.1:{data['port'] + 1}",
         description="host:port of the gRPC model servers; every address of the name gets a share. Default port + 1.",
     )
 
@@ -123,7 +140,11 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(default=64_000_000, ge=1024, description="Largest original decoded, pixels.")
     decoders: int = Field(default=2, ge=1, le=64, description="Sandboxed decoding processes.")
     near_duplicate_radius: int = Field(default=4, ge=0, le=8, description="Distance of perceptual hashes, bits.")
-    redeliver_after_s: float = Field(default=0.0, ge=0, description="Offer unfinished work again after; 0: by engine.")
+    redeliver_after_s: float = Field(
+        default_factory=lambda data: 20.0 if _uses_embedded_broker(data["events_url"]) else 3600.0,
+        ge=0,
+        description="Redeliver unfinished work after, seconds; 0: by engine.",
+    )
 
     inference_threads: int = Field(default=0, ge=0, le=256, description="ONNX Runtime threads; 0: one a core.")
     false_alarms_per_1000: float = Field(
@@ -147,6 +168,30 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field(default="json", description="Log lines for people or machines.")
     shutdown_grace_s: float = Field(default=15.0, gt=0, le=300, description="Longest graceful shutdown, seconds.")
     min_free_disk_mib: int = Field(default=512, ge=0, description="Stop taking images in below this, MiB.")
+
+    @field_validator("port", mode="after")
+    @classmethod
+    def _leave_room(cls, value: int) -> int:
+        if value + _LAST_PORT_OFFSET > 65535:
+            raise ValueError(f"port {value} leaves no room for the ports that follow it; take one below 65530")
+        return value
+
+    @field_validator("records_url", "images_url", "inference_address", mode="before")
+    @classmethod
+    def _empty_means_default(cls, value: Any) -> Any:
+        if value == "":
+            raise PydanticUseDefault
+        return value
+
+    @field_validator(
+        "ingestor_port", "analyzer_port", "model_server_port", "notifier_port", "redeliver_after_s", mode="before"
+    )
+    @classmethod
+    def _zero_means_default(cls, value: Any) -> Any:
+        with contextlib.suppress(ValueError, TypeError):
+            if float(value) == 0:
+                raise PydanticUseDefault
+        return value
 
     @field_validator("sources", "fetch_hosts", mode="before")
     @classmethod
@@ -174,28 +219,10 @@ class Settings(BaseSettings):
     def _expand(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
 
-    @model_validator(mode="after")
-    def _fill_defaults(self) -> Self:
-        # A frozen model: defaults that depend on other settings are filled through __dict__ once.
-        if not self.records_url:
-            self.__dict__["records_url"] = f"sqlite:///{self.home / 'records.sqlite'}"
-        if not self.images_url:
-            self.__dict__["images_url"] = f"file://{self.home / 'images'}"
-        for name, offset in _PORT_OFFSETS.items():
-            if getattr(self, name) == 0:
-                self.__dict__[name] = self.port + offset
-        if not self.inference_address:
-            self.__dict__["inference_address"] = f"127.0.0.1:{self.port + _INFERENCE_OFFSET}"
-        if self.port + max(_PORT_OFFSETS.values()) > 65535:
-            raise ValueError(f"port {self.port} leaves no room for the ports that follow it; take one below 65530")
-        if self.redeliver_after_s == 0:
-            self.__dict__["redeliver_after_s"] = 20.0 if self.embedded_broker else 3600.0
-        return self
-
     @property
     def embedded_broker(self) -> bool:
         """Whether events go through the supervisor's in-process broker, which forgets them when it ends."""
-        return self.events_url.startswith("embedded:") or bool(os.environ.get("ASTROLENS_EMBEDDED_BROKER"))
+        return _uses_embedded_broker(self.events_url)
 
     @property
     def s3_options(self) -> S3Options:
@@ -262,5 +289,7 @@ def load_settings(**overrides: Any) -> Settings:
         problems = "; ".join(
             f"ASTROLENS_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
             for problem in error.errors(include_input=False, include_url=False)
+            # A default that follows from a wrong field is no problem of its own.
+            if problem["type"] != "default_factory_not_called"
         )
         raise ConfigurationError(f"wrong settings: {problems}") from None

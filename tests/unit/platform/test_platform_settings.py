@@ -85,6 +85,42 @@ def test_ports_follow_the_console_so_that_two_systems_need_one_setting() -> None
     assert load_settings(port=9000, ingestor_port=7000).ingestor_port == 7000
 
 
+@pytest.mark.parametrize("zero", [0, "0", " 0 "])
+def test_a_zero_means_the_default(zero: object) -> None:
+    settings = load_settings(port=9000, ingestor_port=zero, notifier_port=zero, redeliver_after_s=zero)
+    assert (settings.ingestor_port, settings.notifier_port, settings.redeliver_after_s) == (9002, 9005, 20.0)
+
+
+def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("RECORDS_URL", "IMAGES_URL", "INFERENCE_ADDRESS"):
+        monkeypatch.setenv(f"ASTROLENS_{name}", "")
+    settings = load_settings(home=tmp_path, port=9000)
+    assert settings.records_url == f"sqlite:///{tmp_path}/records.sqlite"
+    assert settings.images_url == f"file://{tmp_path}/images"
+    assert settings.inference_address == "127.0.0.1:9001"
+
+
+def test_work_is_redelivered_sooner_where_the_broker_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().redeliver_after_s == 20.0
+    assert load_settings(events_url="kafka://a:1").redeliver_after_s == 3600.0
+    assert load_settings(events_url="kafka://a:1", redeliver_after_s=7).redeliver_after_s == 7.0
+    monkeypatch.setenv("ASTROLENS_EMBEDDED_BROKER", "1")
+    assert load_settings(events_url="kafka://a:1").redeliver_after_s == 20.0
+
+
+def test_a_wrong_value_is_one_problem_whatever_follows_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASTROLENS_PORT", "99999")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+    assert str(caught.value) == "wrong settings: ASTROLENS_PORT: Input should be less than or equal to 65535"
+
+
+def test_the_home_folder_is_expanded_before_anything_follows_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("ASTROLENS_HOME", "~/sky")
+    assert load_settings().records_url == "sqlite:////home/somebody/sky/records.sqlite"
+
+
 def test_a_port_without_room_for_the_others_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="below 65530"):
         load_settings(port=65535)
