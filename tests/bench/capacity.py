@@ -24,7 +24,7 @@ from tests.bench.pipeline import SERVERS
 CEILING = 0.6
 """Share of its limit that a pod may be busy with on average: queues grow without bound towards 1."""
 
-REPLICATED = ("analyzer", "console", "model-server")
+REPLICATED = ("analyzer", "console", "ingestor", "model-server")
 """Services that may have several pods; the others are one pod each, which must carry the night."""
 
 K8S = Path(__file__).parents[2] / "k8s"

@@ -251,12 +251,24 @@ def test_disruptions_take_one_pod_at_a_time_and_never_block_a_drain(resources: l
 
 def test_what_must_be_alone_is_alone_also_during_a_rollout(resources: list[dict[str, Any]]) -> None:
     deployments = of_kind(resources, "Deployment")
-    for name in ("ingestor", "notifier"):
-        assert deployments[name]["spec"]["replicas"] == 1
-        assert deployments[name]["spec"]["strategy"] == {"type": "Recreate"}
+    assert deployments["notifier"]["spec"]["replicas"] == 1
+    assert deployments["notifier"]["spec"]["strategy"] == {"type": "Recreate"}
 
 
-def test_the_one_ingestor_of_production_has_the_cores_for_rubin(prod: list[dict[str, Any]]) -> None:
+def test_what_may_be_many_is_never_fewer_during_a_rollout(prod: list[dict[str, Any]]) -> None:
+    for name in ("ingestor", "analyzer"):
+        strategy = of_kind(prod, "Deployment")[name]["spec"]["strategy"]
+        assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+
+
+def test_a_laptop_has_one_pod_of_each() -> None:
+    deployments = of_kind(render("k8s/overlays/dev"), "Deployment")
+    assert {name: deployment["spec"]["replicas"] for name, deployment in deployments.items()} == dict.fromkeys(
+        SERVICE_NAMES, 1
+    )
+
+
+def test_an_ingestor_of_production_has_the_cores_for_rubin(prod: list[dict[str, Any]]) -> None:
     ingestor = of_kind(prod, "Deployment")["ingestor"]
     cores = float(container(ingestor)["resources"]["limits"]["cpu"])
     rubin = next(night for night in NIGHTS if night.name == "Rubin")
@@ -265,7 +277,7 @@ def test_the_one_ingestor_of_production_has_the_cores_for_rubin(prod: list[dict[
 
 
 def test_what_may_be_many_is_spread_over_nodes(prod: list[dict[str, Any]]) -> None:
-    for name in ("analyzer", "model-server", "console"):
+    for name in ("ingestor", "analyzer", "model-server", "console"):
         (spread,) = pod(of_kind(prod, "Deployment")[name])["topologySpreadConstraints"]
         assert spread["topologyKey"] == "kubernetes.io/hostname"
         assert spread["labelSelector"]["matchLabels"] == {"app.kubernetes.io/component": name}

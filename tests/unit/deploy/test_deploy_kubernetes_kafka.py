@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from astrolens.contracts import topics
 from astrolens.inference import analyzer_main
+from astrolens.ingestor import arrivals
 from astrolens.notifier.main import INPUT
 from astrolens.platform.bus import create_bus
 from astrolens.platform.stores.open import record_store
@@ -18,6 +19,8 @@ READS = {
     "analyzer": topics.IMAGES_INGESTED,
     "notifier": INPUT,
 }
+SCALED = {arrivals.SERVICE, analyzer_main.SERVICE}
+"""What follows its backlog."""
 SHARED_OUTBOX = topics.INTERNAL
 """Who has the images in its outbox publishes whatever event waits in them."""
 
@@ -157,20 +160,26 @@ def test_a_listener_may_read_alerts_and_nothing_else(prod: list[dict[str, Any]])
     assert not allowed(user, "Read", "group", "astrolens-analyzer")
 
 
-def test_analyzers_scale_on_their_lag_and_never_beyond_the_partitions(prod: list[dict[str, Any]]) -> None:
-    spec = of_kind(prod, "ScaledObject")["analyzer"]["spec"]
-    assert spec["scaleTargetRef"] == {"name": analyzer_main.SERVICE}
+def test_whoever_scales_on_lag_is_named(prod: list[dict[str, Any]]) -> None:
+    assert set(of_kind(prod, "ScaledObject")) == SCALED
+
+
+@pytest.mark.parametrize("service", sorted(SCALED))
+def test_services_scale_on_their_lag_and_never_beyond_the_partitions(prod: list[dict[str, Any]], service: str) -> None:
+    spec = of_kind(prod, "ScaledObject")[service]["spec"]
+    assert spec["scaleTargetRef"] == {"name": service}
     (trigger,) = spec["triggers"]
     assert trigger["type"] == "kafka"
-    assert trigger["metadata"]["topic"] == READS["analyzer"]
-    assert trigger["metadata"]["consumerGroup"] == f"astrolens-{analyzer_main.SERVICE}"
-    partitions = of_kind(prod, "KafkaTopic")[READS["analyzer"]]["spec"]["partitions"]
-    assert 1 <= spec["minReplicaCount"] <= spec["maxReplicaCount"] <= partitions
+    assert trigger["metadata"]["topic"] == READS[service]
+    assert trigger["metadata"]["consumerGroup"] == f"astrolens-{service}"
+    partitions = of_kind(prod, "KafkaTopic")[READS[service]]["spec"]["partitions"]
+    assert 2 <= spec["minReplicaCount"] <= spec["fallback"]["replicas"] <= spec["maxReplicaCount"] <= partitions
     assert int(trigger["metadata"]["lagThreshold"]) > 0
 
 
-def test_keda_logs_in_and_may_look_at_the_lag_only(prod: list[dict[str, Any]]) -> None:
-    (trigger,) = of_kind(prod, "ScaledObject")["analyzer"]["spec"]["triggers"]
+@pytest.mark.parametrize("service", sorted(SCALED))
+def test_keda_logs_in_and_may_look_at_the_lag_only(prod: list[dict[str, Any]], service: str) -> None:
+    (trigger,) = of_kind(prod, "ScaledObject")[service]["spec"]["triggers"]
     listeners = of_kind(prod, "Kafka")["astrolens"]["spec"]["kafka"]["listeners"]
     host, _, port = trigger["metadata"]["bootstrapServers"].partition(":")
     assert host == "astrolens-kafka-bootstrap.astrolens.svc"
@@ -189,7 +198,8 @@ def test_keda_logs_in_and_may_look_at_the_lag_only(prod: list[dict[str, Any]]) -
 
 def test_who_scales_owns_the_number(prod: list[dict[str, Any]]) -> None:
     deployments = of_kind(prod, "Deployment")
-    assert "replicas" not in deployments["analyzer"]["spec"]
+    for service in SCALED:
+        assert "replicas" not in deployments[service]["spec"]
     assert "replicas" not in deployments["model-server"]["spec"]
     spec = of_kind(prod, "HorizontalPodAutoscaler")["model-server"]["spec"]
     assert spec["scaleTargetRef"]["name"] == "model-server"
