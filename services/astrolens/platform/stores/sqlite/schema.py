@@ -119,6 +119,9 @@ def _change_columns(db: sqlite3.Connection, collection: Collection, declared: De
     present = _columns(db, collection)
     for name, kind in present.items():
         if name not in {"row", "id", "doc"} and (name not in wanted or wanted[name].type != kind):
+            for index, statement in _indexes(db, collection).items():
+                if name in statement:  # SQLite drops no column that an index names; it is made again if it is declared
+                    db.execute(f"DROP INDEX {index}")
             db.execute(f"ALTER TABLE {collection} DROP COLUMN {name}")
     new = [column for column in wanted.values() if present.get(column.name) != column.type]
     for column in new:
