@@ -88,7 +88,7 @@ def ingest(
     from astrolens.cli.ingest import ingest as run
 
     options = Options(
-        survey=survey, wait=wait, batch=batch, batch_size=batch_size, patience_s=patience_s, as_json=as_json
+        survey=survey, wait=wait, batch=batch, batch_size=batch_size, unreachable_timeout_s=patience_s, as_json=as_json
     )
     raise typer.Exit(run(path, options, url=url, token=token))
 

@@ -1,6 +1,7 @@
 """The REST API as commands call it: one address, one token, failures as one sentence."""
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -10,6 +11,13 @@ from astrolens.platform.settings import load_settings
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 """Seconds: an upload of 64 large files may take a while, a connection on a network that works never does."""
+
+
+PAGE_SIZE = 200
+"""Entries of a page: the most that the console gives."""
+
+_MAX_PAGES = 50_000
+"""Ten million entries: more than an archive has, less than for ever."""
 
 
 class ConsoleUnreachable(AstroLensError):
@@ -62,6 +70,31 @@ def get(client: httpx.Client, path: str, **parameters: Any) -> Any:
         return checked(client.get(path, params=wanted))
     except httpx.TransportError as error:
         raise console_unreachable(str(client.base_url), error) from error
+
+
+def iter_items(client: httpx.Client, path: str, *, page_size: int = PAGE_SIZE, **parameters: Any) -> Iterator[Any]:
+    """The entries of a list, page by page; a page is fetched when it is needed.
+
+    Args:
+        client: A client of the console.
+        path: Address of the list.
+        page_size: Most entries of a page.
+        **parameters: Which entries; None is left out.
+
+    Raises:
+        ConsoleUnreachable: Nothing answers, or its pages do not end.
+        Refused: The console answered with a problem.
+    """
+    after: str | None = None
+    for _ in range(_MAX_PAGES):
+        page = get(client, path, limit=page_size, after=after, **parameters)
+        yield from page["items"]
+        if page["next"] is None:
+            return
+        if page["next"] == after:
+            raise ConsoleUnreachable(f"{client.base_url} gives the same page of {path} again and again")
+        after = page["next"]
+    raise ConsoleUnreachable(f"{client.base_url} gives more than {_MAX_PAGES * page_size:,} entries of {path}")
 
 
 def console_unreachable(url: str, error: Exception) -> ConsoleUnreachable:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from rich.console import Console
 
 from astrolens.cli.console_client import ConsoleUnreachable, Refused, connect, get
+from astrolens.contracts.records import Books
 from astrolens.local import preflight
 from astrolens.local.supervisor import running_pid
 from astrolens.platform.errors import AstroLensError
@@ -21,9 +23,9 @@ from astrolens.usecases.status import StatusReader
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence, and whether it is well."""
+    """One sentence, and whether all is as it should be."""
 
-    well: bool
+    ok: bool
     sentence: str
 
 
@@ -31,9 +33,9 @@ def doctor() -> int:
     """Print every finding; 1 where something is wrong."""
     out = Console(highlight=False)
     wrong = 0
-    for finding in examine(load_settings()):
-        wrong += not finding.well
-        mark = "[green]ok[/green]   " if finding.well else "[red]wrong[/red]"
+    for finding in check_installation(load_settings()):
+        wrong += not finding.ok
+        mark = "[green]ok[/green]   " if finding.ok else "[red]wrong[/red]"
         out.print(mark, end=" ")
         out.print(finding.sentence, markup=False, soft_wrap=True)
     out.print(
@@ -42,45 +44,45 @@ def doctor() -> int:
     return 1 if wrong else 0
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
+def check_installation(settings: Settings) -> Iterator[Finding]:
     """Every finding on this machine."""
     home = settings.home
-    yield _tried(lambda: preflight.check_home(home), f"the home folder {home} can be written")
+    yield _check(lambda: preflight.check_home(home), f"the home folder {home} can be written")
     if home.is_dir():
         room = f"the disk of {home} has more than {settings.min_free_disk_mib} MiB free"
-        yield _tried(lambda: preflight.check_disk(home, settings.min_free_disk_mib), room)
-    yield _tried(lambda: preflight.check_bundle(settings.bundle), f"the model bundle {settings.bundle.name} is whole")
+        yield _check(lambda: preflight.check_disk(home, settings.min_free_disk_mib), room)
+    yield _check(lambda: preflight.check_bundle(settings.bundle), f"the model bundle {settings.bundle.name} is whole")
     pid = running_pid(home) if home.is_dir() else None
     yield from _stores(settings)
     if pid is None:
-        yield Finding(well=True, sentence=f"nothing runs on {home}; `astrolens up` starts it")
+        yield Finding(ok=True, sentence=f"nothing runs on {home}; `astrolens up` starts it")
         yield from _ports(settings)
     else:
-        yield Finding(well=True, sentence=f"AstroLens runs on {home} (process {pid})")
+        yield Finding(ok=True, sentence=f"AstroLens runs on {home} (process {pid})")
         yield from _running(settings)
 
 
-def _tried(check: Callable[[], None], sentence: str) -> Finding:
+def _check(check: Callable[[], None], sentence: str) -> Finding:
     try:
         check()
     except AstroLensError as error:
-        return Finding(well=False, sentence=str(error))
-    return Finding(well=True, sentence=sentence)
+        return Finding(ok=False, sentence=str(error))
+    return Finding(ok=True, sentence=sentence)
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
     try:
         wanted = preflight.ports(settings)
     except AstroLensError as error:
-        yield Finding(well=False, sentence=str(error))
+        yield Finding(ok=False, sentence=str(error))
         return
     faults = [
         finding
         for name, host, port in wanted
-        if not (finding := _tried(lambda n=name, h=host, p=port: preflight.check_port(n, h, p), "")).well  # type: ignore[misc]
+        if not (finding := _check(lambda n=name, h=host, p=port: preflight.check_port(n, h, p), "")).ok  # type: ignore[misc]
     ]
     ports = ", ".join(str(port) for _, _, port in wanted)
-    yield from faults or [Finding(well=True, sentence=f"the ports {ports} are free")]
+    yield from faults or [Finding(ok=True, sentence=f"the ports {ports} are free")]
 
 
 def _stores(settings: Settings) -> Iterator[Finding]:
@@ -98,9 +100,9 @@ def _stores(settings: Settings) -> Iterator[Finding]:
                 finally:
                     await store.close()
             except AstroLensError as error:
-                found.append(Finding(well=False, sentence=f"the {name} store does not serve: {error}"))
+                found.append(Finding(ok=False, sentence=f"the {name} store does not serve: {error}"))
             else:
-                found.append(Finding(well=True, sentence=f"the {name} store serves"))
+                found.append(Finding(ok=True, sentence=f"the {name} store serves"))
         return found
 
     yield from asyncio.run(look())
@@ -112,13 +114,13 @@ def _running(settings: Settings) -> Iterator[Finding]:
         with connect(None, None) as client:
             get(client, "/api/health")
     except (Refused, ConsoleUnreachable) as error:
-        yield Finding(well=False, sentence=f"the console does not serve: {error}; look into {logs / 'console.log'}")
+        yield Finding(ok=False, sentence=f"the console does not serve: {error}; look into {logs / 'console.log'}")
     try:
         status = asyncio.run(_status(settings))
     except AstroLensError as error:
-        yield Finding(well=False, sentence=f"the books cannot be read: {error}")
+        yield Finding(ok=False, sentence=f"the books cannot be read: {error}")
     else:
-        yield from judge(status, logs=str(logs))
+        yield from check_status(status, logs=str(logs))
 
 
 async def _status(settings: Settings) -> dict[str, Any]:
@@ -132,40 +134,41 @@ async def _status(settings: Settings) -> dict[str, Any]:
         await records.close()
 
 
-def judge(status: dict[str, Any], *, logs: str) -> Iterator[Finding]:
-    """What the status of a running system says.
+def check_status(status: dict[str, Any], *, logs: str) -> Iterator[Finding]:
+    """Every finding in the status of a running system.
 
     Args:
         status: The object of `GET /api/status`.
-        logs: The folder to look into.
+        logs: The folder that findings name.
     """
     for service in sorted(SERVICE_NAMES):
         view = status["services"].get(service)
         if view is None:
-            yield Finding(well=False, sentence=f"{service} has never reported: look into {logs}/{service}.log")
+            yield Finding(ok=False, sentence=f"{service} has never reported: look into {logs}/{service}.log")
         elif view["state"] == "running":
-            yield Finding(well=True, sentence=f"{service} runs, last heard {view['silent_s']:.0f} s ago")
+            yield Finding(ok=True, sentence=f"{service} runs, last heard {view['silent_s']:.0f} s ago")
         else:
             why = view["detail"] or "it does not say why"
-            yield Finding(well=False, sentence=f"{service} is {view['state']} ({why}): look into {logs}/{service}.log")
+            yield Finding(ok=False, sentence=f"{service} is {view['state']} ({why}): look into {logs}/{service}.log")
     model = status["model"]
     if model["state"] == "ready":
-        yield Finding(well=True, sentence=f"the model {model['name']} is loaded")
+        yield Finding(ok=True, sentence=f"the model {model['name']} is loaded")
     else:
-        yield Finding(
-            well=False, sentence=f"no model answers: {model.get('detail')}; look into {logs}/model-server.log"
-        )
-    settled = sum(status[key] for key in ("analyzed", "duplicates", "rejected", "dead_lettered", "in_flight"))
-    balanced = settled == status["received"]
-    counts = f"{status['received']} received, {status['in_flight']} in flight"
-    yield Finding(
-        well=balanced,
-        sentence=f"the books balance: {counts}"
-        if balanced
-        else f"the books do not balance: {counts}, but {settled} accounted for; please report this with {logs}",
-    )
+        yield Finding(ok=False, sentence=f"no model answers: {model.get('detail')}; look into {logs}/model-server.log")
+    yield _check_books(status, logs=logs)
     if letters := status["dead_letters_open"]:
-        yield Finding(well=False, sentence=f"{letters} dead letters wait for a decision: see the console's System page")
+        yield Finding(ok=False, sentence=f"{letters} dead letters wait for a decision: see the console's System page")
     for name, source in status["sources"].items():
         if source["state"] in {"unreachable", "misconfigured"}:
-            yield Finding(well=False, sentence=f"the source {name} is {source['state']}: {source['detail']}")
+            yield Finding(ok=False, sentence=f"the source {name} is {source['state']}: {source['detail']}")
+
+
+def _check_books(status: dict[str, Any], *, logs: str) -> Finding:
+    counts = ", ".join(f"{status[name]} {name.replace('_', ' ')}" for name in Books.model_fields)
+    try:
+        books = Books.model_validate({name: status[name] for name in Books.model_fields})
+    except ValidationError:
+        return Finding(ok=False, sentence=f"the books do not balance: {counts}; please report this with {logs}")
+    if books.in_flight < 0:
+        return Finding(ok=False, sentence=f"more is settled than arrived: {counts}; please report this with {logs}")
+    return Finding(ok=True, sentence=f"the books balance: {books.received} received, {books.in_flight} in flight")

@@ -1,4 +1,4 @@
-"""`astrolens ingest`: feed files, show how far they are, say what became of them."""
+"""`astrolens ingest`: send files, show the progress, print the outcome."""
 
 import asyncio
 import json
@@ -22,40 +22,42 @@ from astrolens.cli.console_client import (
     Refused,
     address,
     checked,
+    connect,
     console_unreachable,
     headers,
+    iter_items,
 )
 from astrolens.cli.inputs import items_of
-from astrolens.cli.show import plain
-from astrolens.cli.upload import CONCURRENT, STALLED_S, Sent, Stalled, Uploader
+from astrolens.cli.show import printable
+from astrolens.cli.upload import CONCURRENT, STALLED_S, PipelineStalled, Uploader, UploadSummary
 
 POLL_S = 0.5
-"""Between two looks at the batch's books."""
+"""Between two requests for the progress of the batch."""
 
 _SHOWN_UNREADABLE = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to feed."""
+    """How to send."""
 
     survey: str | None = None
     wait: bool = False
     batch: str | None = None
     batch_size: int = 64
-    patience_s: float = 180.0
+    unreachable_timeout_s: float = 180.0
     as_json: bool = False
 
 
 def ingest(path: Path, options: Options, *, url: str | None, token: str | None) -> int:
-    """Feed everything under `path`.
+    """Send everything under `path`.
 
     Returns:
         0 when every file was taken in (with `wait`: and is settled), 1 when one could not be read.
 
     Raises:
-        ConfigurationError: There is nothing to feed.
-        ConsoleUnreachable: The console did not answer for as long as patience lasts.
+        ConfigurationError: There is nothing to send.
+        ConsoleUnreachable: The console did not answer within the timeout.
     """
     return asyncio.run(_ingest(path, options, address(url), token))
 
@@ -73,7 +75,7 @@ async def _ingest(path: Path, options: Options, url: str, token: str | None) -> 
                 client,
                 batch=batch,
                 survey=options.survey,
-                patience_s=options.patience_s,
+                unreachable_timeout_s=options.unreachable_timeout_s,
                 on_sent=lambda count: progress.advance(sending, count),
             )
             watch = asyncio.create_task(_watch(client, batch, progress, len(items))) if options.wait else None
@@ -84,7 +86,9 @@ async def _ingest(path: Path, options: Options, url: str, token: str | None) -> 
                     watch.cancel()
                     await asyncio.gather(watch, return_exceptions=True)
             books = await _settle(client, batch, progress, sent, options) if options.wait else None
-        reasons = await _reasons(client, batch, books) if books else {}
+    reasons = {}
+    if books and books["rejected"] + books["dead_lettered"]:
+        reasons = await asyncio.to_thread(_reasons, url, token, batch)
     summary = _summary(batch, sent, books, reasons, time.monotonic() - began)
     if options.as_json:
         sys.stdout.write(json.dumps(summary, indent=2) + "\n")
@@ -100,7 +104,7 @@ def _progress(out: Console) -> Progress:
 
 
 async def _watch(client: httpx.AsyncClient, batch: str, progress: Progress, total: int) -> None:
-    """Show how many are settled while others are still being sent; it is only a picture, so it may fail."""
+    """Show how many are settled while others are still being sent; what fails is asked again."""
     task = progress.add_task("settled", total=total)
     while True:
         await asyncio.sleep(2 * POLL_S)
@@ -112,9 +116,9 @@ async def _watch(client: httpx.AsyncClient, batch: str, progress: Progress, tota
 
 
 async def _settle(
-    client: httpx.AsyncClient, batch: str, progress: Progress, sent: Sent, options: Options
+    client: httpx.AsyncClient, batch: str, progress: Progress, sent: UploadSummary, options: Options
 ) -> dict[str, Any]:
-    """Wait until everything sent is settled; a console that restarts in between is waited for."""
+    """Wait until everything sent is settled; a console that restarts meanwhile is waited for."""
     task = next((each.id for each in progress.tasks if each.description == "settled"), None)
     answered_at = moved_at = time.monotonic()
     settled = -1
@@ -122,7 +126,7 @@ async def _settle(
         try:
             books = await _books(client, batch)
         except httpx.TransportError as error:
-            if time.monotonic() - answered_at > options.patience_s:
+            if time.monotonic() - answered_at > options.unreachable_timeout_s:
                 raise console_unreachable(str(client.base_url), error) from error
         else:
             answered_at = time.monotonic()
@@ -132,12 +136,12 @@ async def _settle(
             if task is not None:
                 progress.update(task, completed=settled)
             moved_at = answered_at if settled != before else moved_at
-            _check_moving(books, batch, still_s=answered_at - moved_at)
+            _check_progress(books, batch, unchanged_s=answered_at - moved_at)
         await asyncio.sleep(POLL_S)
 
 
 async def _books(client: httpx.AsyncClient, batch: str) -> dict[str, Any]:
-    """The books of the batch; a console that answers with a fault of its own counts as away."""
+    """The books of the batch; a console that answers with a fault of its own counts as unreachable."""
     response = await client.get(f"/api/receipts/{batch}/progress")
     if response.is_server_error:
         raise httpx.TransportError(f"it answers {response.status_code}")
@@ -145,30 +149,24 @@ async def _books(client: httpx.AsyncClient, batch: str) -> dict[str, Any]:
     return books
 
 
-def _check_moving(books: dict[str, Any], batch: str, *, still_s: float) -> None:
-    if still_s > STALLED_S:
-        raise Stalled(
+def _check_progress(books: dict[str, Any], batch: str, *, unchanged_s: float) -> None:
+    if unchanged_s > STALLED_S:
+        raise PipelineStalled(
             f"{books['in_flight']} files of the batch {batch} are in flight and nothing settled for {STALLED_S:.0f} s: "
             "`astrolens status` shows which service does not work; nothing is lost"
         )
 
 
-async def _reasons(client: httpx.AsyncClient, batch: str, books: dict[str, Any]) -> dict[str, int]:
+def _reasons(url: str, token: str | None, batch: str) -> dict[str, int]:
     """Why files of the batch were rejected or dead-lettered, by reason code."""
-    counts: Counter[str] = Counter()
-    after = None
-    wanted: dict[str, Any] = {"batch": batch, "outcome": ["rejected", "dead_lettered"], "limit": 200}
-    while books["rejected"] + books["dead_lettered"]:
-        page = checked(await client.get("/api/receipts", params=wanted | ({"after": after} if after else {})))
-        counts.update(receipt["reason"]["code"] for receipt in page["items"] if receipt["reason"])
-        after = page["next"]
-        if after is None:
-            break
+    with connect(url, token) as client:
+        receipts = iter_items(client, "/api/receipts", batch=batch, outcome=["rejected", "dead_lettered"])
+        counts = Counter(receipt["reason"]["code"] for receipt in receipts if receipt["reason"])
     return dict(counts.most_common())
 
 
 def _summary(
-    batch: str, sent: Sent, books: dict[str, Any] | None, reasons: dict[str, int], took_s: float
+    batch: str, sent: UploadSummary, books: dict[str, Any] | None, reasons: dict[str, int], took_s: float
 ) -> dict[str, Any]:
     keys = ("received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight")
     return {
@@ -199,6 +197,6 @@ def _print(out: Console, summary: dict[str, Any], url: str) -> None:
     else:
         out.print(f"they are being analysed; follow them at {url} or with `astrolens status`", soft_wrap=True)
     for ref, why in list(summary["unreadable"].items())[:_SHOWN_UNREADABLE]:
-        out.print(f"not sent: {plain(ref)} cannot be read ({plain(why)})", soft_wrap=True)
+        out.print(f"not sent: {printable(ref)} cannot be read ({printable(why)})", soft_wrap=True)
     if (more := len(summary["unreadable"]) - _SHOWN_UNREADABLE) > 0:
         out.print(f"… and {more:,} more that cannot be read")

@@ -1,4 +1,4 @@
-"""What `astrolens ingest` feeds: files of a folder, one file, or the rows of a CSV, each with what is known of it."""
+"""What `astrolens ingest` sends: files of a folder, one file, or the rows of a CSV, each with what is known of it."""
 
 import csv
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from astrolens.platform.errors import ConfigurationError
+from astrolens.usecases.submissions import number_repeated
 
 _FILE_COLUMNS = ("file", "path", "filename", "image")
 _ALIASES = {"ra": "ra_deg", "dec": "dec_deg", "pixel_scale": "pixel_scale_arcsec"}
@@ -19,7 +20,7 @@ _ANCESTORS = 3
 
 @dataclass(frozen=True)
 class Item:
-    """One file to feed: its name within the batch, and what is known beside its pixels."""
+    """One file to send: its name within the batch, and what is known beside its pixels."""
 
     path: Path
     ref: str
@@ -27,7 +28,7 @@ class Item:
 
 
 def items_of(path: Path) -> list[Item]:
-    """Everything to feed under `path`.
+    """Everything to send under `path`.
 
     Raises:
         ConfigurationError: There is nothing, or a CSV cannot be understood.
@@ -66,13 +67,13 @@ def _rows(table: Path) -> Iterator[Item]:
             f"{table} has no column that names files: add one called {', '.join(_FILE_COLUMNS[:-1])} or image "
             f"(its columns are {', '.join(columns) or 'none'})"
         )
-    seen: dict[str, int] = {}
+    rows = []
     for number, row in enumerate(reader, start=2):
         values = {key.strip(): value.strip() for key, value in row.items() if key and value and value.strip()}
         if file := values.pop(named, ""):
-            seen[file] = times = seen.get(file, 0) + 1
-            ref = file if times == 1 else f"{file} ({times})"
-            yield Item(_find(table, file), ref, _known(values, where=f"{table}, line {number}"))
+            rows.append((file, _known(values, where=f"{table}, line {number}")))
+    for (file, known), ref in zip(rows, number_repeated(file for file, _ in rows), strict=True):
+        yield Item(_find(table, file), ref, known)
 
 
 def _find(table: Path, file: str) -> Path:

@@ -1,24 +1,23 @@
-"""`astrolens status`, `candidates` and `alerts tail`: what the console knows, as tables or JSON."""
+"""`astrolens status`, `candidates` and `alerts tail`: answers of the console, as tables or JSON."""
 
 import json
 import re
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
-import httpx
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from astrolens.cli.console_client import ConsoleUnreachable, Refused, connect, get
+from astrolens.cli.console_client import PAGE_SIZE, ConsoleUnreachable, Refused, connect, get, iter_items
 from astrolens.platform.errors import ConfigurationError
 
 POLL_S = 2.0
-"""Between two looks of `alerts tail`."""
+"""Between two requests of `alerts tail`."""
 
-_PAGE = 200
 _AGO = re.compile(r"^(\d+)\s*([smhd])$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _COLOURS = {"running": "green", "ready": "green", "idle": "green", "finished": "green", "starting": "yellow"}
@@ -43,74 +42,59 @@ def status(*, as_json: bool, url: str | None, token: str | None) -> None:
     services = Table("service", "state", "processed", "lag", "detail", title="Services")
     for name, service in body["services"].items():
         lag = "" if service["lag"] is None else f"{service['lag']:,}"
-        services.add_row(name, _state(service["state"]), f"{service['processed']:,}", lag, plain(service["detail"]))
+        services.add_row(name, _state(service["state"]), f"{service['processed']:,}", lag, printable(service["detail"]))
     out.print(services)
     sources = Table("source", "state", "delivered", "images/min", "detail", title="Sources")
     for name, source in body["sources"].items():
         rate = f"{source['rate_per_min']:.1f}"
-        sources.add_row(name, _state(source["state"]), f"{source['delivered']:,}", rate, plain(source["detail"]))
+        sources.add_row(name, _state(source["state"]), f"{source['delivered']:,}", rate, printable(source["detail"]))
     out.print(sources)
     model = body["model"]
     named = f"{model['name']} {model['version']}, calibration {model['calibration_id'][:12]}" if "name" in model else ""
-    out.print(f"model: {_state(model['state'])} {plain(named or model.get('detail'))}")
+    out.print(f"model: {_state(model['state'])} {printable(named or model.get('detail'))}")
 
 
 def candidates(*, as_json: bool, limit: int, url: str | None, token: str | None) -> None:
     """Print the strangest images."""
-    found: list[dict[str, Any]] = []
-    after = None
     with connect(url, token) as client:
-        while len(found) < limit:
-            page = get(client, "/api/candidates", limit=min(_PAGE, limit - len(found)), after=after)
-            found += page["items"]
-            after = page["next"]
-            if after is None:
-                break
+        found = list(islice(iter_items(client, "/api/candidates", page_size=min(PAGE_SIZE, limit)), limit))
     if as_json:
         _print_json(found)
         return
     table = Table("p-value", "verdict", "class", "survey", "name", "RA (deg)", "Dec (deg)", "label", "id")
     for item in found:
         place = ("", "") if item["ra_deg"] is None else (f"{item['ra_deg']:.5f}", f"{item['dec_deg']:+.5f}")
-        said = (f"{item['p_value']:.2g}", item["verdict"], plain(item["class"]), item["survey"], plain(item["name"]))
-        table.add_row(*said, *place, item["label"] or "", item["image_id"])
+        judgement = (f"{item['p_value']:.2g}", item["verdict"], printable(item["class"]))
+        identity = (item["survey"], printable(item["name"]), *place)
+        table.add_row(*judgement, *identity, item["label"] or "", item["image_id"])
     Console(highlight=False).print(table if found else "no candidates yet: nothing analysed so far is strange")
 
 
 def tail(*, as_json: bool, since: str | None, follow: bool, url: str | None, token: str | None) -> None:
     """Print alerts as they come, oldest first."""
     now = datetime.now(UTC)
+    # From the last one on, that one included: several may carry the same time.
     start = (now if since is None else parse_since(since, now=now)).isoformat()
     shown: set[str] = set()
+    answered = False
     with connect(url, token) as client:
-        alerts = _alerts_since(client, start)
         while True:
-            for alert in alerts:
-                if alert["alert_id"] not in shown:
+            try:
+                for alert in iter_items(client, "/api/alerts", since=start, order="oldest"):
+                    if alert["alert_id"] in shown:
+                        continue
+                    if alert["raised_at"] != start:
+                        start, shown = alert["raised_at"], set()
+                    shown.add(alert["alert_id"])
                     _print_alert(alert, as_json=as_json, base=str(client.base_url).rstrip("/"))
+                answered = True
+            except (ConsoleUnreachable, Refused):
+                # Once it has answered, a console that restarts is waited for.
+                if not answered or not follow:
+                    raise
             if not follow:
                 return
-            if alerts:
-                # From the last one on, that one included: several may carry the same time.
-                start = alerts[-1]["raised_at"]
-                shown = {alert["alert_id"] for alert in alerts if alert["raised_at"] == start}
             time.sleep(POLL_S)
-            try:
-                alerts = _alerts_since(client, start)
-            except (ConsoleUnreachable, Refused):
-                # It answered before: a console that restarts is worth waiting for.
-                alerts = []
-
-
-def _alerts_since(client: httpx.Client, start: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    after = None
-    while True:
-        page = get(client, "/api/alerts", since=start, order="oldest", limit=_PAGE, after=after)
-        found += page["items"]
-        after = page["next"]
-        if after is None:
-            return found
 
 
 def parse_since(text: str, *, now: datetime) -> datetime:
@@ -130,7 +114,7 @@ def parse_since(text: str, *, now: datetime) -> datetime:
     return time_given if time_given.tzinfo else time_given.replace(tzinfo=UTC)
 
 
-def plain(text: str | None) -> str:
+def printable(text: str | None) -> str:
     """Text of others for a terminal: no markup, and no control characters, which could rewrite the screen."""
     return escape("".join(each if each.isprintable() else "�" for each in text or ""))
 

@@ -12,7 +12,7 @@ import pytest
 from astrolens.cli import app as cli
 from astrolens.cli import console_client as client_module
 from astrolens.cli import show
-from astrolens.cli.doctor import examine, judge
+from astrolens.cli.doctor import check_installation, check_status
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.runtime.services import SERVICE_NAMES, SERVICES
 from astrolens.platform.settings import Settings
@@ -121,9 +121,58 @@ def test_alerts_are_one_a_line(console: Any) -> None:
     assert "http://console/image/2" in run("alerts", "tail", "--no-follow", "--since", "2026-03-01")[1]
 
 
+def test_a_list_whose_pages_do_not_end_is_refused() -> None:
+    pages = iter(range(10**6))
+
+    def same_page(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"items": [1], "next": "same"})
+
+    def more_and_more(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"items": [1], "next": f"{next(pages)}"})
+
+    client = httpx.Client(transport=httpx.MockTransport(same_page), base_url="http://console")
+    with pytest.raises(client_module.ConsoleUnreachable, match=r"the same page of /api/alerts"):
+        list(client_module.iter_items(client, "/api/alerts"))
+    client = httpx.Client(transport=httpx.MockTransport(more_and_more), base_url="http://console")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client_module, "_MAX_PAGES", 7)
+        with pytest.raises(client_module.ConsoleUnreachable, match=r"more than 1,400 entries"):
+            list(client_module.iter_items(client, "/api/alerts"))
+    assert next(pages) == 7
+
+
+def test_following_alerts_goes_on_where_it_was_after_a_restart_of_the_console(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same_time = alert(2)["raised_at"]
+    answers: list[Any] = [
+        {"items": [alert(1), alert(2)], "next": None},
+        httpx.ConnectError("connection refused"),
+        {"items": [alert(2), alert(3) | {"raised_at": same_time}], "next": None},
+    ]
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["since"])
+        if not answers:
+            raise KeyboardInterrupt
+        if isinstance(body := answers.pop(0), Exception):
+            raise body
+        return httpx.Response(200, json=body)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://console")
+    monkeypatch.setattr(show, "connect", lambda *_: client)
+    monkeypatch.setattr(show.time, "sleep", lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        show.tail(as_json=True, since="2026-03-01", follow=True, url=None, token=None)
+    printed = [json.loads(line)["alert_id"] for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["1", "2", "3"]
+    assert asked == ["2026-03-01T00:00:00+00:00", same_time, same_time, same_time]
+
+
 def test_names_of_strangers_are_only_text() -> None:
-    assert show.plain("[red]x[/] \x1b[2J\n") == "\\[red]x\\[/] �[2J�"
-    assert show.plain(None) == ""
+    assert show.printable("[red]x[/] \x1b[2J\n") == "\\[red]x\\[/] �[2J�"
+    assert show.printable(None) == ""
 
 
 @pytest.mark.parametrize(
@@ -189,16 +238,17 @@ def test_accounts_are_added_listed_and_removed(monkeypatch: pytest.MonkeyPatch, 
     assert run("account", "list") == (0, "")
 
 
-def test_a_well_system_has_nothing_wrong_but_its_source() -> None:
-    findings = list(judge(STATUS, logs="/logs"))
-    assert [each.sentence for each in findings if not each.well] == ["the source sdss is unreachable: no network"]
+def test_a_healthy_system_has_nothing_wrong_but_its_source() -> None:
+    findings = list(check_status(STATUS, logs="/logs"))
+    assert [each.sentence for each in findings if not each.ok] == ["the source sdss is unreachable: no network"]
 
 
 @pytest.mark.parametrize(
     ("change", "word"),
     [
         ({"services": {}}, "has never reported"),
-        ({"received": 4}, "do not balance"),
+        ({"received": 4}, "the books do not balance: 4 received, 1 analyzed"),
+        ({"received": 1, "in_flight": -1}, "more is settled than arrived"),
         ({"model": {"state": "unreachable", "detail": "loading"}}, "loading"),
         ({"dead_letters_open": 2}, "2 dead letters"),
         (
@@ -208,7 +258,7 @@ def test_a_well_system_has_nothing_wrong_but_its_source() -> None:
     ],
 )
 def test_what_is_wrong_says_where_to_look(change: dict[str, Any], word: str) -> None:
-    wrong = [each.sentence for each in judge({**STATUS, "sources": {}, **change}, logs="/logs") if not each.well]
+    wrong = [each.sentence for each in check_status({**STATUS, "sources": {}, **change}, logs="/logs") if not each.ok]
     assert any(word in sentence for sentence in wrong), wrong
 
 
@@ -216,7 +266,7 @@ def test_a_damaged_bundle_and_an_unwritable_home_are_found(tmp_path: Path) -> No
     home = tmp_path / "file"
     home.write_text("not a folder")
     settings = Settings(home=home, bundle=tmp_path / "absent", _env_file=None)
-    wrong = [finding.sentence for finding in examine(settings) if not finding.well]
+    wrong = [finding.sentence for finding in check_installation(settings) if not finding.ok]
     assert any("ASTROLENS_HOME" in sentence for sentence in wrong)
     assert any("ASTROLENS_BUNDLE" in sentence for sentence in wrong)
     assert any("record store" in sentence for sentence in wrong)
@@ -234,7 +284,7 @@ def test_a_running_system_is_read_from_its_stores(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ASTROLENS_INFERENCE_ADDRESS", "127.0.0.1:9")
     monkeypatch.setattr("astrolens.cli.doctor.running_pid", lambda _: 4711)
     monkeypatch.setattr(httpx.Client, "get", _refuse)
-    wrong = [finding.sentence for finding in examine(Settings(_env_file=None)) if not finding.well]
+    wrong = [finding.sentence for finding in check_installation(Settings(_env_file=None)) if not finding.ok]
     assert any("the console does not serve" in sentence for sentence in wrong)
     assert any("analyzer has never reported" in sentence for sentence in wrong)
     assert any("no model answers" in sentence for sentence in wrong)

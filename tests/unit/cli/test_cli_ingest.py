@@ -8,7 +8,7 @@ import httpx
 import pytest
 from astrolens.cli import ingest as ingest_module
 from astrolens.cli.ingest import Options
-from astrolens.cli.upload import Stalled
+from astrolens.cli.upload import PipelineStalled
 
 BOOKS = {
     "received": 3,
@@ -45,7 +45,11 @@ class Console:
             done = self.looks > 4 and not self.never
             waiting = {**BOOKS, "analyzed": 0, "in_flight": 1, "settled": False}
             return httpx.Response(200, json=BOOKS if done else waiting)
-        assert path == "/api/receipts"
+        return httpx.Response(404, json={"detail": f"no such address: {path}"})
+
+    def receipts(self, request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/api/receipts"
+        assert request.url.params.get_list("outcome") == ["rejected", "dead_lettered"]
         more = "after" not in request.url.params
         item = {"reason": {"code": "not-an-image" if more else "bomb"}}
         return httpx.Response(200, json={"items": [item], "next": "more" if more else None})
@@ -60,6 +64,11 @@ def console(monkeypatch: pytest.MonkeyPatch) -> Console:
         return real(**{**options, "transport": httpx.MockTransport(console), "limits": httpx.Limits()})
 
     monkeypatch.setattr(ingest_module.httpx, "AsyncClient", client)
+
+    def connect(url: str | None, token: str | None) -> httpx.Client:
+        return httpx.Client(transport=httpx.MockTransport(console.receipts), base_url=url or "")
+
+    monkeypatch.setattr(ingest_module, "connect", connect)
     monkeypatch.setattr(ingest_module, "POLL_S", 0.001)
     return console
 
@@ -104,5 +113,5 @@ def test_a_batch_that_does_not_move_is_said(console: Console, tmp_path: Path, mo
     (tmp_path / "a.jpg").write_bytes(b"a")
     monkeypatch.setattr(ingest_module, "STALLED_S", 0.02)
     console.never = True
-    with pytest.raises(Stalled, match="1 files of the batch night-7 are in flight"):
+    with pytest.raises(PipelineStalled, match="1 files of the batch night-7 are in flight"):
         run(tmp_path)

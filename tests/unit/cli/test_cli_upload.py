@@ -1,6 +1,8 @@
 """Sending files: bounded, patient, never twice."""
 
 import asyncio
+import errno
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +80,7 @@ def console(monkeypatch: pytest.MonkeyPatch) -> Console:
 
 def uploader(console: Console, **options: Any) -> Uploader:
     client = httpx.AsyncClient(transport=httpx.MockTransport(console), base_url="http://console")
-    return Uploader(client, **{"batch": "night", "survey": None, "patience_s": 60.0, **options})
+    return Uploader(client, **{"batch": "night", "survey": None, "unreachable_timeout_s": 60.0, **options})
 
 
 @pytest.fixture
@@ -110,7 +112,7 @@ async def test_a_lost_answer_is_asked_for_again_under_the_same_batch(console: Co
 async def test_a_full_pipeline_is_waited_for_however_long(console: Console, files: list[Item]) -> None:
     console.full_for = 1000
     console.moods = [lambda: httpx.Response(429, headers={"retry-after": "7"}, json={"detail": "full"})]
-    sent = await uploader(console, patience_s=0.001).send(files, batch_size=20)
+    sent = await uploader(console, unreachable_timeout_s=0.001).send(files, batch_size=20)
     assert sent.files == 20
 
 
@@ -123,7 +125,7 @@ async def test_a_pipeline_that_never_has_room_is_said(console: Console, files: l
         return now
 
     console.full_for = 10**6
-    with pytest.raises(upload.Stalled, match="astrolens status"):
+    with pytest.raises(upload.PipelineStalled, match="astrolens status"):
         await uploader(console, clock=clock).send(files, batch_size=20)
     assert console.taken == {}
 
@@ -138,7 +140,7 @@ async def test_patience_ends(console: Console, files: list[Item]) -> None:
 
     console.moods = [lost] * 1000
     with pytest.raises(ConsoleUnreachable, match="http://console"):
-        await uploader(console, clock=clock, patience_s=100.0).send(files, batch_size=20)
+        await uploader(console, clock=clock, unreachable_timeout_s=100.0).send(files, batch_size=20)
 
 
 async def test_what_is_refused_for_good_is_said_in_the_consoles_words(console: Console, files: list[Item]) -> None:
@@ -155,14 +157,84 @@ async def test_a_file_that_cannot_be_read_is_named_and_holds_up_nothing(console:
     assert sent.unreadable == {"gone.jpg": "No such file or directory"}
 
 
-async def test_a_large_file_is_streamed(
+class Network(httpx.AsyncBaseTransport):
+    """Passes requests to a console chunk by chunk, as a network does."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.chunks: list[int] = []
+        self.length: str | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        body = bytearray()
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        async for chunk in request.stream:
+            self.chunks.append(len(chunk))
+            body += chunk
+        if request.url.path == "/api/images":
+            self.length = request.headers["content-length"]
+            assert self.length == str(len(body))
+        return await self.console(
+            httpx.Request(request.method, request.url, headers=request.headers, content=bytes(body))
+        )
+
+
+async def test_a_large_file_is_streamed_and_never_held_whole(
+    console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "REQUEST_BYTES", 2**20)
+    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("a large file was read whole"))
+    large = tmp_path / "large.fits"
+    with large.open("wb") as file:
+        for n in range(24):
+            file.write(bytes([n]) * 100_003)
+    console.moods = [lost]
+    network = Network(console)
+    client = httpx.AsyncClient(transport=network, base_url="http://console")
+    uploader = Uploader(client, batch="night", survey=None, unreachable_timeout_s=60.0)
+    sent = await uploader.send([Item(large, "large.fits")], batch_size=64)
+    monkeypatch.undo()
+    assert (sent.files, len(console.requests)) == (1, 2)
+    assert console.taken["large.fits"] == large.read_bytes()
+    assert max(network.chunks) <= 64 * 1024
+
+
+async def test_a_large_file_that_fails_half_way_is_named(
     console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[Item]
 ) -> None:
-    monkeypatch.setattr(upload, "REQUEST_BYTES", 1000)
-    monkeypatch.setattr(upload, "_CHUNK_BYTES", 300)
+    class BrokenDisk(io.BytesIO):
+        def fileno(self) -> int:
+            raise io.UnsupportedOperation
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 100_000:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
     large = tmp_path / "large.fits"
-    large.write_bytes(bytes(range(256)) * 8)
-    console.moods = [lost]
-    await uploader(console).send([Item(large, "large.fits")], batch_size=64)
-    assert console.taken["large.fits"] == large.read_bytes()
-    assert len(console.requests) == 2
+    large.write_bytes(b"x" * 300_000)
+    real_open = Path.open
+    monkeypatch.setattr(upload, "REQUEST_BYTES", 1000)
+
+    def open_file(path: Path, *args: Any, **options: Any) -> Any:
+        return BrokenDisk(b"x" * 300_000) if path == large else real_open(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", open_file)
+    client = httpx.AsyncClient(transport=Network(console), base_url="http://console")
+    uploader = Uploader(client, batch="night", survey=None, unreachable_timeout_s=60.0)
+    sent = await uploader.send([Item(large, "large.fits"), files[0]], batch_size=64)
+    assert sent.unreadable == {"large.fits": "Input/output error"}
+    assert (sent.files, list(console.taken)) == (1, [files[0].ref])
+
+
+async def test_a_file_that_goes_between_two_attempts_does_not_hold_up_the_others(
+    console: Console, files: list[Item]
+) -> None:
+    def lose_one() -> httpx.Response:
+        files[0].path.unlink()
+        return lost()
+
+    console.moods = [lose_one]
+    sent = await uploader(console).send(files[:3], batch_size=64)
+    assert (sent.files, sent.unreadable) == (2, {files[0].ref: "No such file or directory"})
+    assert console.requests == [3, 2]
