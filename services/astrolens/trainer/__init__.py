@@ -1,1 +1,1 @@
-"""The trainer: data sets, backbone, detectors and calibration, export, evaluation, and the bundle that holds them."""
+"""The trainer: data set, backbone, detectors, calibration, export, evaluation, and the model bundle."""

@@ -1,6 +1,6 @@
-"""What the sky and the instrument may do to a picture without making it strange.
+"""Augmentation: changes of geometry, seeing, noise and stretch that do not make an object unusual.
 
-It is what keeps the detectors calm when the seeing, the noise or the stretch of a survey drifts.
+It makes the embedding robust, so that the detectors do not react to small changes of a survey.
 """
 
 import math
@@ -11,60 +11,65 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from astrolens.trainer.pictures import source_fraction
+from astrolens.trainer.image_arrays import source_fraction
 
 
 @dataclass(frozen=True)
 class AugmentationRanges:
-    """How far each change goes; a change is drawn anew for each picture."""
+    """Range of each change; changes are drawn independently for each image."""
 
     zoom: float = 0.18
     """Natural logarithm of the largest zoom."""
     shift: float = 0.04
-    """Share of the frame."""
+    """Share of the side of a view."""
     gain: float = 0.22
+    """Natural logarithm of the largest factor of all channels."""
     colour: float = 0.10
+    """Natural logarithm of the largest factor of one colour."""
     gamma: float = 0.25
+    """Natural logarithm of the largest exponent."""
     background: float = 0.04
+    """Largest offset of one colour, in units of the full range."""
     noise: float = 0.05
+    """Largest standard deviation, in units of the full range."""
     blur: float = 0.9
-    """Largest share of the blurred picture in the mixture."""
+    """Largest weight of the blurred image in the mixture."""
 
 
 def augment(
     sources: Tensor, fractions: Sequence[float], *, size: int, generator: torch.Generator, ranges: AugmentationRanges
 ) -> Tensor:
-    """Augmented backbone inputs.
+    """Compute augmented inputs of the backbone.
 
     Args:
-        sources: [n, views, 3, side, side] uint8, each the square `source_fraction` of the frame around a view.
-        fractions: The views' own fractions of the frame.
+        sources: [n, views, 3, side, side] uint8; each covers `source_fraction` of the frame around a view.
+        fractions: Fractions of the frame that the views cover.
         size: Side of a view, pixels.
         generator: Source of all randomness.
-        ranges: How far to go.
+        ranges: Ranges of the changes.
 
     Returns:
-        [n, 3 · views, size, size] float32 in 0 … 255.
+        [n, 3 · views, size, size] float32, 0 to 255.
     """
     count = len(sources)
-    turn = _turns(count, generator, ranges)
+    transform = _linear_transforms(count, generator, ranges)
     shift = (torch.rand(count, 2, generator=generator) * 2 - 1) * ranges.shift * 2
     views = []
     for index, fraction in enumerate(fractions):
         wide = source_fraction(fraction)
-        theta = torch.cat((turn * (fraction / wide), (shift / wide)[:, :, None]), dim=2)
-        # Twice the size and averaged down: as free of aliasing as the antialiased resize of the real pipeline.
+        theta = torch.cat((transform * (fraction / wide), (shift / wide)[:, :, None]), dim=2)
+        # Sampled at twice the size and averaged down: as free of aliasing as the antialiased resize of preprocessing.
         grid = functional.affine_grid(theta, [count, 3, 2 * size, 2 * size], align_corners=False)
         pixels = sources[:, index].float()
-        turned = functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
-        views.append(functional.avg_pool2d(turned, 2))
-    return _photometry(torch.cat(views, dim=1) / 255.0, fractions, generator, ranges) * 255.0
+        sampled = functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+        views.append(functional.avg_pool2d(sampled, 2))
+    return _change_photometry(torch.cat(views, dim=1) / 255.0, fractions, generator, ranges) * 255.0
 
 
-def _turns(count: int, generator: torch.Generator, ranges: AugmentationRanges) -> Tensor:
-    """Rotation, mirror and zoom as [n, 2, 2] matrices."""
+def _linear_transforms(count: int, generator: torch.Generator, ranges: AugmentationRanges) -> Tensor:
+    """Rotation, reflection and zoom as matrices [n, 2, 2]."""
     angle = torch.rand(count, generator=generator) * 2 * math.pi
-    # Half of the pictures are turned by right angles only, which leaves their pixels and corners as they are.
+    # Half of the images are rotated by multiples of 90 degrees only, which needs no interpolation and no padding.
     right = (torch.rand(count, generator=generator) < 0.5).float()
     angle = right * torch.round(angle / (math.pi / 2)) * (math.pi / 2) + (1 - right) * angle
     zoom = torch.exp((torch.rand(count, generator=generator) * 2 - 1) * ranges.zoom)
@@ -75,10 +80,10 @@ def _turns(count: int, generator: torch.Generator, ranges: AugmentationRanges) -
     return torch.stack((first, second), dim=1)
 
 
-def _photometry(
+def _change_photometry(
     images: Tensor, fractions: Sequence[float], generator: torch.Generator, ranges: AugmentationRanges
 ) -> Tensor:
-    """Seeing, stretch, gain, colour, background and noise; the same for all views of a picture."""
+    """Change seeing, stretch, gain, colour, background and noise; all views of an image alike, except for noise."""
     count, channels = images.shape[:2]
 
     def uniform(*shape: int) -> Tensor:
@@ -98,7 +103,7 @@ def _photometry(
 
 
 def _blur(images: Tensor, fractions: Sequence[float], share: Tensor) -> Tensor:
-    """Mix in a blurred copy; a closer view of the same sky is blurred over more of its pixels."""
+    """Mix each image with a blurred copy. The radius in pixels is larger in a narrower view, for equal angles."""
     blurred = []
     for index, fraction in enumerate(fractions):
         view = images[:, 3 * index : 3 * index + 3]

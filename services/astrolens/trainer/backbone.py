@@ -12,9 +12,10 @@ from astrolens.science.preprocessing import PreprocessingSpec
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """Sizes, chosen so that an image costs about one millisecond of one core.
+    """Hyperparameters of the architecture, chosen for an inference cost of about one millisecond of one core.
 
-    Four halvings leave 16 patch tokens: the stem sees the detail, the transformer how the parts belong together.
+    Four strided convolutions reduce a view of 64 pixels to 16 patch tokens: the stem extracts detail, the transformer
+    relates the parts.
     """
 
     width: int = 128
@@ -26,12 +27,15 @@ class BackboneConfig:
 
     @property
     def name(self) -> str:
-        """Architecture in a few characters."""
+        """Short name of the architecture, for the manifest."""
         return f"vit-conv{len(self.stem)}-d{self.width}-l{self.layers}"
 
 
 class ConvStem(nn.Module):
-    """Halving convolutions instead of one big patch projection: a small ViT learns faster from few images with it."""
+    """Strided convolutions in place of the patch projection.
+
+    A small ViT learns faster from few images with them [Xiao et al. 2021].
+    """
 
     def __init__(self, channels: int, size: int, config: BackboneConfig) -> None:
         super().__init__()
@@ -53,9 +57,9 @@ class ConvStem(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Pixels to logits and embedding, normalisation included.
+    """Computes logits and embedding from pixels; the normalisation is part of the graph.
 
-    The logits are divided by a temperature (a buffer, 1 while training), so that their softmax is a calibrated
+    The logits are divided by a temperature (a buffer, 1 during training), so that their softmax is a calibrated
     probability.
     """
 
@@ -83,7 +87,7 @@ class Backbone(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """[n, channels, size, size] in 0 … 255 to logits [n, classes] and embedding [n, 2 · width]."""
+        """[n, channels, size, size], values 0 to 255, to logits [n, classes] and embedding [n, 2 · width]."""
         scaled = pixels.to(torch.float32) * (1.0 / 64.0) - 1.0
         tokens = self.vit(pixel_values=scaled).last_hidden_state
         embedding = torch.cat((tokens[:, 0], tokens[:, 1:].mean(dim=1)), dim=1)
@@ -96,6 +100,6 @@ class Backbone(nn.Module):
 
 
 def logit_norm_loss(logits: Tensor, classes: Tensor, *, tau: float) -> Tensor:
-    """Cross-entropy of unit logits over τ [Wei et al. 2022]: confidence cannot grow by length alone."""
+    """LogitNorm loss [Wei et al. 2022]: cross-entropy of `ℓ / (τ ‖ℓ‖)`, which does not depend on the logits' length."""
     unit = logits / (logits.norm(dim=1, keepdim=True) + 1e-7)
     return functional.cross_entropy(unit / tau, classes)

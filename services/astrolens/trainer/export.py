@@ -1,4 +1,4 @@
-"""The backbone as an ONNX graph, and the proof that it says the same."""
+"""Export the backbone as an ONNX graph, and check that both give the same results."""
 
 import io
 import warnings
@@ -18,20 +18,20 @@ from astrolens.trainer.training import infer
 
 _OPSET: Final = 18
 PARITY: Final = 1e-4
-"""Largest difference between PyTorch and ONNX Runtime, relative to the largest value."""
+"""Largest allowed difference between PyTorch and ONNX Runtime, relative to the largest value."""
 
 
 class ExportFailed(Exception):
-    """The exported graph does not say what the backbone says."""
+    """The exported graph gives other results than the backbone, or results that depend on the batch."""
 
 
 def export(model: Backbone, spec: PreprocessingSpec) -> bytes:
-    """The graph: `pixels` [n, channels, size, size] uint8 to `logits`, `embedding`; n is free."""
+    """Export the graph: `pixels` [n, channels, size, size] uint8 to `logits` and `embedding`; n is dynamic."""
     model.eval()
     example = torch.zeros(2, spec.channels, spec.size, spec.size, dtype=torch.uint8)
     names = ("pixels", "logits", "embedding")
     with TemporaryDirectory() as folder, warnings.catch_warnings():
-        # The tracing exporter says that it is the older of two; its graphs are the smaller and faster ones here.
+        # The tracing exporter warns that it is deprecated; its graphs are smaller and faster here.
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
@@ -46,7 +46,7 @@ def export(model: Backbone, spec: PreprocessingSpec) -> bytes:
         )
         graph = onnx.load(path)
     for node in graph.graph.node:
-        # Traces of source lines would carry this machine's paths into the bundle.
+        # References to source lines would put paths of this machine into the bundle.
         node.ClearField("doc_string")
         del node.metadata_props[:]
     onnx.checker.check_model(graph)
@@ -56,7 +56,7 @@ def export(model: Backbone, spec: PreprocessingSpec) -> bytes:
 
 
 def session(graph: bytes, *, threads: int = 2) -> onnxruntime.InferenceSession:
-    """The graph in ONNX Runtime on the CPU."""
+    """Load the graph in ONNX Runtime on the CPU."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
@@ -65,22 +65,22 @@ def session(graph: bytes, *, threads: int = 2) -> onnxruntime.InferenceSession:
 def run(
     ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8], *, batch: int = 64
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Logits and embeddings of preprocessed pictures, in batches of at least two."""
+    """Logits [n, classes] and embeddings [n, d] of preprocessed images, in batches of at least two."""
     logits, embeddings = [], []
     for first in range(0, len(inputs), batch):
         part = inputs[first : first + batch]
         padded = np.concatenate((part, part)) if len(part) == 1 else part
-        one, two = ready.run(["logits", "embedding"], {"pixels": padded})
-        logits.append(one[: len(part)])
-        embeddings.append(two[: len(part)])
+        batch_logits, batch_embeddings = ready.run(["logits", "embedding"], {"pixels": padded})
+        logits.append(batch_logits[: len(part)])
+        embeddings.append(batch_embeddings[: len(part)])
     return np.concatenate(logits), np.concatenate(embeddings)
 
 
 def check_parity(model: Backbone, ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8]) -> float:
-    """The largest relative difference between PyTorch and the graph.
+    """Measure the largest difference between PyTorch and the graph, relative to the largest value.
 
     Raises:
-        ExportFailed: It is larger than `PARITY`.
+        ExportFailed: The difference is larger than `PARITY`.
     """
     difference = 0.0
     for native, exported in zip(infer(model, inputs), run(ready, inputs), strict=True):
@@ -91,10 +91,10 @@ def check_parity(model: Backbone, ready: onnxruntime.InferenceSession, inputs: N
 
 
 def check_batches(ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8]) -> None:
-    """Prove that what is said of a picture does not depend on its batch-mates, bit by bit.
+    """Check that the result of an image is bit-identical in batches of several sizes.
 
     Raises:
-        ExportFailed: It does.
+        ExportFailed: A batch gives other bits.
     """
     whole = run(ready, inputs, batch=len(inputs))
     for batch in (1, 2, 7, 32):

@@ -10,7 +10,7 @@ from astrolens.science.scoring import DetectorScore, ImageScores
 from astrolens.trainer import evaluation
 from astrolens.trainer.fitting import (
     DETECTORS,
-    Scored,
+    LabelledFeatures,
     calibrate,
     coarse_centroids,
     fit_detectors,
@@ -19,12 +19,12 @@ from astrolens.trainer.fitting import (
 )
 
 
-def scored(count: int, seed: int) -> Scored:
+def scored(count: int, seed: int) -> LabelledFeatures:
     rng = np.random.default_rng(seed)
     classes = rng.integers(0, 4, count)
     surveys = np.array(["sdss", "efigi", "simulated-sdss", "simulated-lsst"])[rng.integers(0, 4, count)]
     embedding = rng.normal(size=(count, 6)) + classes[:, None] + (surveys == "sdss")[:, None] * 3.0
-    return Scored(Features(rng.normal(size=(count, 4)), embedding), classes, surveys)
+    return LabelledFeatures(Features(rng.normal(size=(count, 4)), embedding), classes, surveys)
 
 
 def test_the_whitener_whitens() -> None:
@@ -112,7 +112,7 @@ def image(p_value: float, predicted: str, score: float) -> ImageScores:
 
 
 def test_figures_of_a_survey() -> None:
-    judged = evaluation.Judged(
+    scored = evaluation.ScoredImages(
         scores=[
             image(0.5, "a", 0.1),
             image(0.009, "a", 0.4),
@@ -124,7 +124,7 @@ def test_figures_of_a_survey() -> None:
         classes=np.array([0, 0, 1, 0, -1, -1]),
         oddities=np.array(["", "", "", "", "ring", "merger"]),
     )
-    made = evaluation.figures(judged, ("a", "b"), seed=0)
+    made = evaluation.figures(scored, ("a", "b"), seed=0)
     assert made["morphology"]["accuracy"] == 0.75
     assert made["morphology"]["recall"] == pytest.approx({"a": 0.6667, "b": 1.0})
     assert made["morphology"]["macro_f1"] == pytest.approx((0.8 + 2 / 3) / 2, abs=1e-4)

@@ -1,4 +1,4 @@
-"""The model card: what the bundle is made of, how, and what it can and cannot do."""
+"""Render the model card: data, method, figures and limits of a bundle, as Markdown."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from astrolens.science.bundle import Manifest
 from astrolens.trainer.training import Recipe
 
-_TEXT = """# Model card: {name} {version}
+_TEMPLATE = """# Model card: {name} {version}
 
 A small vision transformer (`{architecture}`, {parameters:,} weights) with {number} out-of-distribution detectors,
 calibrated for each survey apart. It sorts a galaxy picture into {classes}, and says how strange it is
@@ -64,16 +64,22 @@ AUROC (95 % bootstrap interval), AUPRC and FPR at 95 % recall of the combination
   split (`develop`: {develop}) the share flagged at α = 1 % is {develop_recall}.
 - Galaxy Zoo 1 has no class `irregular`; an SDSS galaxy may still be called so.
 - "Odd" in EFIGI is often a faint ring or a foreground star on an ordinary galaxy, which a small network hardly sees.
-- A survey without a calibration of its own is judged by the pooled one: its false-alarm rate is then not guaranteed.
+- A survey without a calibration of its own is scored by the pooled one: its false-alarm rate is then not guaranteed.
 """
 
 
 def render(manifest: Manifest, recipe: Recipe, *, note: str = "") -> str:
-    """The card as Markdown, all of it from the manifest."""
+    """The model card, from manifest and recipe.
+
+    Args:
+        manifest: With its figures.
+        recipe: Hyperparameters of the training.
+        note: A sentence about the recipe.
+    """
     test, develop = manifest.figures["test"], manifest.figures["develop"]
     odd = {name: own for name, own in test.items() if "auroc" in own["oddities"]}
     detectors = [entry.name for entry in manifest.detectors]
-    return _TEXT.format(
+    return _TEMPLATE.format(
         name=manifest.name,
         number={3: "three", 4: "four"}.get(len(detectors), str(len(detectors))),
         version=manifest.version,

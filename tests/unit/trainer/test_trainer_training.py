@@ -7,8 +7,8 @@ from astrolens.science.preprocessing import PreprocessingSpec, preprocess
 from astrolens.trainer import export
 from astrolens.trainer.augmentation import AugmentationRanges, augment
 from astrolens.trainer.backbone import Backbone, BackboneConfig, logit_norm_loss
-from astrolens.trainer.pictures import SOURCE_SIDE, Pictures, source_fraction
-from astrolens.trainer.training import Recipe, draw_weights, infer, temperature_of, train
+from astrolens.trainer.image_arrays import SOURCE_SIDE, ImageArrays, source_fraction
+from astrolens.trainer.training import Recipe, infer, sampling_weights, temperature_of, train
 
 SPEC = PreprocessingSpec(size=32)
 TINY = BackboneConfig(width=16, layers=1, heads=2, stem=(8, 8, 16))
@@ -67,10 +67,10 @@ def test_temperature_is_that_of_the_truth() -> None:
     assert temperature_of((logits * 2.5).astype(np.float32), classes) == pytest.approx(2.5, rel=0.05)
 
 
-def pictures(count: int = 60) -> Pictures:
+def images(count: int = 60) -> ImageArrays:
     made = sources(count)
     classes = np.arange(count) % 2
-    return Pictures(
+    return ImageArrays(
         inputs=augment(made, SPEC.views, size=32, generator=torch.Generator().manual_seed(0), ranges=STILL)
         .to(torch.uint8)
         .numpy(),
@@ -82,8 +82,8 @@ def pictures(count: int = 60) -> Pictures:
 
 
 def test_surveys_and_classes_are_drawn_by_weight() -> None:
-    own = pictures(60)
-    weights = draw_weights(own, balance=0.3)
+    own = images(60)
+    weights = sampling_weights(own, balance=0.3)
     assert weights.sum() == pytest.approx(1.0)
     shares = {name: weights[own.surveys == name].sum() for name in np.unique(own.surveys)}
     assert shares == pytest.approx({"sdss": 0.42, "efigi": 0.33, "simulated-sdss": 0.25})
@@ -91,14 +91,14 @@ def test_surveys_and_classes_are_drawn_by_weight() -> None:
 
 def test_training_is_repeatable() -> None:
     recipe = Recipe(seed=5, epochs=1, draws=40, batch=20)
-    own = pictures()
+    own = images()
     one, two = (train(own, own, SPEC, recipe, TINY).model for _ in range(2))
     for first, second in zip(one.parameters(), two.parameters(), strict=True):
         assert torch.equal(first, second)
 
 
 def test_training_goes_on_from_earlier_weights() -> None:
-    own = pictures()
+    own = images()
     recipe = Recipe(seed=5, epochs=1, draws=40, batch=20)
     first = train(own, own, SPEC, recipe, TINY)
     second = train(own, own, SPEC, recipe, TINY, start=first)
@@ -112,14 +112,14 @@ def test_training_goes_on_from_earlier_weights() -> None:
 
 
 def test_the_clock_ends_the_training() -> None:
-    own = pictures()
+    own = images()
     recipe = Recipe(seed=5, epochs=1000, draws=40, batch=20, minutes=0.02)
     trained = train(own, own, SPEC, recipe, TINY)
     assert trained.by_clock
     assert trained.draws < 40_000
 
 
-def test_the_exported_graph_says_the_same_in_every_batch() -> None:
+def test_the_exported_graph_gives_the_same_bits_in_every_batch() -> None:
     torch.manual_seed(1)
     model = Backbone(SPEC, 4, TINY).eval()
     model.temperature.fill_(0.3)
@@ -132,7 +132,7 @@ def test_the_exported_graph_says_the_same_in_every_batch() -> None:
     assert embedding.shape == (1, 32)
 
 
-def test_a_graph_that_says_something_else_is_refused() -> None:
+def test_a_graph_with_other_results_is_refused() -> None:
     torch.manual_seed(1)
     model = Backbone(SPEC, 4, TINY).eval()
     ready = export.session(export.export(model, SPEC), threads=1)

@@ -1,4 +1,4 @@
-"""From trained weights to a bundle on disk: export, fit, calibrate, evaluate, write."""
+"""Build a bundle from trained weights: export, fit, calibrate, evaluate, write."""
 
 import time
 from collections.abc import Mapping
@@ -27,10 +27,17 @@ from astrolens.science.calibration import COMBINED, POOLED
 from astrolens.science.detectors import Features
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.science.scoring import Scorer
-from astrolens.trainer import card, evaluation, export
-from astrolens.trainer.fitting import DETECTORS, Scored, calibrate, coarse_centroids, family, fit_detectors
-from astrolens.trainer.pictures import Pictures
-from astrolens.trainer.samples import CLASSES, Role
+from astrolens.trainer import evaluation, export, model_card
+from astrolens.trainer.dataset import CLASSES, Split
+from astrolens.trainer.fitting import (
+    DETECTORS,
+    LabelledFeatures,
+    calibrate,
+    coarse_centroids,
+    fit_detectors,
+    survey_family,
+)
+from astrolens.trainer.image_arrays import ImageArrays
 from astrolens.trainer.training import Recipe, Trained, infer, temperature_of
 
 _CENTROIDS: Final = 64
@@ -39,7 +46,7 @@ _COMBINATION: Final = Combination(detectors=tuple(entry.name for entry in DETECT
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the manifest says of the bundle's origin."""
+    """Name and origin of a bundle, for manifest and model card."""
 
     name: str
     version: str
@@ -47,37 +54,37 @@ class Provenance:
     note: str = ""
 
 
-def build(
+def build_bundle(
     trained: Trained,
-    pictures: Mapping[Role, Pictures],
+    arrays: Mapping[Split, ImageArrays],
     spec: PreprocessingSpec,
     recipe: Recipe,
     provenance: Provenance,
     out: Path,
 ) -> Bundle:
-    """Write the bundle of a trained backbone into `out` and read it back.
+    """Write the bundle of a trained backbone to `out` and load it again.
 
     Raises:
-        ExportFailed: The graph and the backbone disagree, or a batch is not the sum of its pictures.
+        ExportFailed: Graph and backbone disagree, or results depend on the batch.
     """
-    model, fit = trained.model, pictures[Role.FIT]
+    model, fit = trained.model, arrays[Split.FIT]
     model.temperature.fill_(temperature_of(infer(model, fit.inputs)[0], fit.classes))
     graph = export.export(model, spec)
     ready = export.session(graph)
     probe = fit.inputs[:: max(1, len(fit) // 64)][:64]
     parity = export.check_parity(model, ready, probe)
     export.check_batches(ready, probe)
-    scored = {role: _scored(ready, pictures[role]) for role in Role if role not in {Role.DEVELOP, Role.TEST}}
-    detectors = fit_detectors(_joined(scored[Role.FIT], scored[Role.BACKBONE]))
+    features = {split: _features(ready, arrays[split]) for split in Split if split not in {Split.DEVELOP, Split.TEST}}
+    detectors = fit_detectors(_joined(features[Split.FIT], features[Split.BACKBONE]))
     calibration = calibrate(
         DETECTORS,
         detectors,
         _COMBINATION,
-        first=scored[Role.CALIBRATION],
-        second=scored[Role.COMBINED],
+        first=features[Split.CALIBRATION],
+        second=features[Split.COMBINED],
         seed=recipe.seed,
     )
-    centroids = coarse_centroids(scored[Role.BACKBONE].features.embedding, count=_CENTROIDS, seed=recipe.seed)
+    centroids = coarse_centroids(features[Split.BACKBONE].features.embedding, count=_CENTROIDS, seed=recipe.seed)
     manifest = Manifest(
         name=provenance.name,
         version=provenance.version,
@@ -105,7 +112,7 @@ def build(
             draws=trained.draws,
             minutes=round(trained.minutes, 1),
             by_clock=trained.by_clock,
-            images={str(role): _counts(own) for role, own in pictures.items()},
+            images={str(split): _counts(own) for split, own in arrays.items()},
             data_digest=provenance.data_digest,
         ),
         files={},
@@ -116,38 +123,42 @@ def build(
         files.CALIBRATION: arrays_to_bytes(calibration),
         files.INDEX: arrays_to_bytes({"centroids": centroids}),
     }
-    # Written twice: the figures come from the very scorer that will serve, reading the very files.
+    # Written twice: the figures are measured with the scorer that is used in production, on the written files.
     write_bundle(out, manifest, {**contents, files.CARD: b"figures follow\n"})
-    figures: dict[str, Any] = {"parity": float(f"{parity:.1e}"), "cpu_ms_per_image": _cost(graph, probe)}
+    figures: dict[str, Any] = {"parity": float(f"{parity:.1e}"), "cpu_ms_per_image": _cpu_ms_per_image(graph, probe)}
     scorer = Scorer(Bundle.load(out))
-    for role in (Role.TEST, Role.DEVELOP):
-        figures[str(role)] = _measure(scorer, ready, pictures[role], seed=recipe.seed)
+    for split in (Split.TEST, Split.DEVELOP):
+        figures[str(split)] = _measure(scorer, ready, arrays[split], seed=recipe.seed)
     manifest = manifest.model_copy(update={"figures": figures})
-    write_bundle(out, manifest, {**contents, files.CARD: card.render(manifest, recipe, note=provenance.note).encode()})
+    write_bundle(
+        out, manifest, {**contents, files.CARD: model_card.render(manifest, recipe, note=provenance.note).encode()}
+    )
     return Bundle.load(out)
 
 
-def _measure(scorer: Scorer, ready: InferenceSession, pictures: Pictures, *, seed: int) -> dict[str, Any]:
-    """Figures by survey, and of the simulated surveys together."""
-    scores = scorer.score(*export.run(ready, pictures.inputs), pictures.surveys.tolist())
-    families = np.array([family(str(name)) for name in pictures.surveys])
+def _measure(scorer: Scorer, ready: InferenceSession, images: ImageArrays, *, seed: int) -> dict[str, Any]:
+    """Evaluation by survey, and of the simulated surveys together."""
+    scores = scorer.score(*export.run(ready, images.inputs), images.surveys.tolist())
+    families = np.array([survey_family(str(name)) for name in images.surveys])
     figures = {}
-    for name in sorted({*map(str, pictures.surveys), *map(str, families)}):
-        rows = (pictures.surveys == name) | (families == name)
-        own = pictures.where(rows)
-        kept = [score for score, keep in zip(scores, rows, strict=True) if keep]
-        figures[name] = evaluation.figures(evaluation.Judged(kept, own.classes, own.oddities), CLASSES, seed=seed)
+    for name in sorted({*map(str, images.surveys), *map(str, families)}):
+        rows = (images.surveys == name) | (families == name)
+        own = images.where(rows)
+        selected = [score for score, keep in zip(scores, rows, strict=True) if keep]
+        figures[name] = evaluation.figures(
+            evaluation.ScoredImages(selected, own.classes, own.oddities), CLASSES, seed=seed
+        )
     return figures
 
 
-def _scored(ready: InferenceSession, pictures: Pictures) -> Scored:
-    """The graph's own outputs, not the backbone's: what is calibrated is what will run."""
-    ordinary = pictures.where(pictures.ordinary)
-    return Scored(Features.of(*export.run(ready, ordinary.inputs)), ordinary.classes, ordinary.surveys)
+def _features(ready: InferenceSession, images: ImageArrays) -> LabelledFeatures:
+    """Outputs for ordinary images, of the ONNX graph, because that is what runs in production."""
+    ordinary = images.where(images.ordinary)
+    return LabelledFeatures(Features.of(*export.run(ready, ordinary.inputs)), ordinary.classes, ordinary.surveys)
 
 
-def _joined(one: Scored, two: Scored) -> Scored:
-    return Scored(
+def _joined(one: LabelledFeatures, two: LabelledFeatures) -> LabelledFeatures:
+    return LabelledFeatures(
         Features(
             logits=np.concatenate((one.features.logits, two.features.logits)),
             embedding=np.concatenate((one.features.embedding, two.features.embedding)),
@@ -157,14 +168,14 @@ def _joined(one: Scored, two: Scored) -> Scored:
     )
 
 
-def _counts(pictures: Pictures) -> dict[str, int]:
-    counts = {str(name): int((pictures.surveys == name).sum()) for name in np.unique(pictures.surveys)}
-    odd = int((~pictures.ordinary).sum())
+def _counts(images: ImageArrays) -> dict[str, int]:
+    counts = {str(name): int((images.surveys == name).sum()) for name in np.unique(images.surveys)}
+    odd = int((~images.ordinary).sum())
     return counts | ({"of which oddities": odd} if odd else {})
 
 
-def _cost(graph: bytes, inputs: NDArray[np.uint8]) -> float:
-    """Milliseconds of one core an image in batches of 32, the middle one of twenty."""
+def _cpu_ms_per_image(graph: bytes, inputs: NDArray[np.uint8]) -> float:
+    """CPU time of one image in a batch of 32 on one thread, milliseconds: the median of twenty runs."""
     single = export.session(graph, threads=1)
     batch = np.resize(inputs, (32, *inputs.shape[1:]))
     spent = []
