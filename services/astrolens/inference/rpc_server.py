@@ -4,7 +4,6 @@ from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from astrolens.inference.handlers import InferenceHandlers
@@ -46,7 +45,7 @@ class RpcServer:
     def __init__(self, address: str, *, tracing: Tracing = NO_TRACING) -> None:
         self._address = address
         self._handlers = InferenceHandlers(tracing)
-        self._health = HealthServicer()
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] - the stubs leave it out
         self._server: grpc.aio.Server | None = None
         self.port = 0
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from nicegui.dependencies import esm_modules, register_esm
 from nicegui.element import Element
 from nicegui.version import __version__ as nicegui_version
+
+from astrolens.console.private_apis import esm_modules, register_esm
 
 STATIC = Path(__file__).resolve().parents[1] / "static"
 """Scripts and styles, served below NiceGUI's immutable addresses."""
@@ -23,7 +24,7 @@ class Shell(Element, component="console.js"):
             base: Prefix that a proxy puts before every path, without a slash at its end.
         """
         super().__init__()
-        self._props["base"] = base
+        self.props["base"] = base
 
 
 def register_scripts() -> str:

@@ -4,10 +4,10 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
-from faststream.kafka.security import parse_security
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.private_apis import parse_security
 from astrolens.platform.settings import Settings
 
 _KAFKA_PORT = 9092

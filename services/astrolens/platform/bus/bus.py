@@ -20,9 +20,7 @@ from aiokafka.errors import (
 from faststream import AckPolicy
 from faststream.exceptions import IncorrectState, NackMessage
 from faststream.kafka import KafkaBroker
-from faststream.kafka.message import KafkaAckableMessage
 from faststream.kafka.schemas import Topic
-from faststream.kafka.subscriber.usecase import BatchSubscriber
 
 from astrolens.contracts.events import Event, producer
 from astrolens.contracts.records import PendingEvent
@@ -34,6 +32,7 @@ from astrolens.platform.bus.middleware import UnreadableRecords
 from astrolens.platform.bus.payload import body_of, headers_of
 from astrolens.platform.errors import AstroLensError, BusUnavailable, ConfigurationError, PermanentError, TransientError
 from astrolens.platform.kafka_record import KafkaRecord
+from astrolens.platform.private_apis import BatchSubscriber, KafkaAckableMessage
 from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.settings import Settings

@@ -11,12 +11,11 @@ from time import monotonic
 from typing import Any
 
 import aiokafka.errors as kafka_errors
-from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError
-from aiokafka.protocol.metadata import MetadataRequest
 
 from astrolens.platform.bus.access import KafkaAccess
 from astrolens.platform.errors import BusUnavailable, ConfigurationError
+from astrolens.platform.private_apis import AIOKafkaConnection, MetadataRequest
 
 _ONE_TRY_S = 3.0
 _PAUSE_S = 0.25

@@ -20,6 +20,7 @@ from astrolens.platform.bus import Bus, create_bus
 from astrolens.platform.bus.consumer import Progress
 from astrolens.platform.bus.outbox import RELAY_ISSUE, RELAY_S, RELAY_TASK, Outbox
 from astrolens.platform.errors import AstroLensError, TransientError
+from astrolens.platform.private_apis import check_private_apis
 from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.runtime.exit_codes import EXIT_OK, exit_code, print_error, unanswered_is_wrong_setting
@@ -236,9 +237,11 @@ class ServiceApp:
 
         Raises:
             ConfigurationError: A setting is wrong, a port is taken, or a store or the broker did not answer.
+            PrivateApiMoved: A library is installed in a version that does not fit.
             TransientError: What a hook called did not answer within its bound.
         """
         configure_logs(self.settings, service=self.service, instance=self.instance)
+        check_private_apis()
         listening = self._listen()
         shutdown = Shutdown(self.settings.shutdown_grace_s)
         shutdown.register("traces", self._close_traces)
