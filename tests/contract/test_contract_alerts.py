@@ -134,7 +134,7 @@ def test_a_type_that_avro_lacks_cannot_become_avro() -> None:
     class Odd(Contract):
         pair: complex | None = Field(default=None, description="A pair [1].")
 
-    with pytest.raises(TypeError, match=r"Odd\.pair: Avro has no word for"):
+    with pytest.raises(TypeError, match=r"Odd\.pair: there is no Avro type for"):
         avro.avro_schema(Odd, namespace="n")
 
 

@@ -1,4 +1,4 @@
-"""What the services say to each other and keep: events, topics, ids, verdicts, records.
+"""The data contracts between services: events, topics, ids, verdicts, stored documents, public alerts.
 
-Pydantic and the standard library only. `schemas/` is generated from here and a test diffs it.
+This package imports pydantic and the standard library only. `schemas/` is generated from here and a test diffs it.
 """

@@ -1,11 +1,11 @@
-"""The public alert: what anyone who listens to `astrolens.alerts.<survey>.<class>.v1` reads.
+"""The public alert, published on `astrolens.alerts.<survey>.<class>.v1`, and the heartbeat.
 
-Each record is an Avro object container file with one alert in it, its key the image's id; the parallel JSON topic
+Each Kafka record is an Avro object container file with one alert; its key is the image's id. The parallel JSON topic
 carries the same fields, with bytes as base64 and 64-bit ids as text (a float64 would round them). Within major version
-1 nothing is renamed or removed, and what is new is optional; `tests/contract/golden` keeps a packet of every version.
+1 no field is renamed or removed, and new fields are optional; `tests/contract/golden` has a packet of every version.
 
-Conventions: life cycle as in GCN's core schema, classifications as in ELAsTiCC, positions in ICRS degrees. Each
-number's description ends with its unit in brackets, `[1]` where it has none.
+Conventions: life cycle as in GCN's core schema, classifications as in ELAsTiCC, positions in ICRS degrees. The
+description of a number ends with its unit in brackets, `[1]` if it is dimensionless.
 """
 
 from base64 import b64decode, b64encode
@@ -20,13 +20,13 @@ from astrolens.contracts.records import Books
 from astrolens.contracts.verdicts import Verdict
 
 ALERT_SCHEMA_VERSION: Final = "1.0"
-"""major.minor of `Alert`: the minor number rises with every new optional field, the major one with a new topic."""
+"""major.minor of `Alert`: a new optional field increments the minor number; the major number changes with the topic."""
 
 AVRO_NAMESPACE: Final = "astrolens.alerts.v1"
-"""Without the minor version: Avro resolves schemas by full name, so the name must outlive it."""
+"""Without the minor version: Avro resolves schemas by full name, so the name must stay the same within version 1."""
 
 HEARTBEAT_INTERVAL_S: Final = 10.0
-"""Seconds between heartbeats: a listener that hears none for a minute knows that the line is dead, not the sky."""
+"""Seconds between heartbeats. No heartbeat for a minute means a broken connection, not an absence of alerts."""
 
 
 def _bytes_of_base64(value: Any) -> Any:
@@ -43,7 +43,7 @@ Blob = Annotated[
     PlainSerializer(_base64_of_bytes, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
 ]
-"""Bytes: as they are in Avro, standard base64 in JSON."""
+"""Bytes: raw in Avro, standard base64 in JSON."""
 
 Int64Id = Annotated[
     int,
@@ -51,29 +51,29 @@ Int64Id = Annotated[
     PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]{1,19}$"}),
 ]
-"""A 64-bit id: a long in Avro, text in JSON, never a float."""
+"""A 64-bit id: a long in Avro, text in JSON."""
 
 AlertType = Literal["initial", "update", "retraction"]
 AlertTense = Literal["current", "test", "injection"]
 
 
 class AlertDetector(Contract):
-    """What one out-of-distribution detector said."""
+    """The result of one out-of-distribution detector."""
 
     name: str = Field(description="Detector, such as `mahalanobis`.")
-    score: float = Field(description="Raw score; larger is stranger; comparable within one model only [1].")
+    score: float = Field(description="Raw score; larger is more unusual; comparable within one model only [1].")
     p_value: PValue = Field(description="Share of ordinary images of the survey that score at least as high [1].")
 
 
 class ClassProbability(Contract):
-    """How probable one class is."""
+    """The probability of one class."""
 
     class_name: str = Field(description="Class, such as `spiral`.")
     probability: float = Field(ge=0.0, le=1.0, description="Probability under the classifier [1].")
 
 
 class Classification(Contract):
-    """One classifier's record, in ELAsTiCC's form."""
+    """The result of one classifier, in the form of ELAsTiCC."""
 
     classifier_name: str = Field(description="Classifier.")
     classifier_version: str = Field(description="Its version: the digest of the model bundle.")
@@ -82,57 +82,57 @@ class Classification(Contract):
 
 
 class AlertNearDuplicate(Contract):
-    """An image that looks nearly the same."""
+    """An image that is visually nearly identical."""
 
     image_id: str = Field(description="Its id.")
     distance: int = Field(description="Hamming distance of the 64-bit perceptual hashes [bit].")
 
 
 class AlertProvenance(Contract):
-    """From the bytes to the claim: what is needed to trace it and to repeat it."""
+    """Hashes and ids that trace the result to the original bytes and allow it to be repeated."""
 
-    original_sha256: str = Field(description="SHA-256 of the image as it came, hexadecimal.")
+    original_sha256: str = Field(description="SHA-256 of the original file, hexadecimal.")
     cutout_sha256: str = Field(description="SHA-256 of the cutout, hexadecimal.")
     cutout_scale: float = Field(description="Cutout pixels per original pixel [1].")
     cutout_stretch: str = Field(description="How values became 8-bit RGB.")
     model_name: str = Field(description="Model bundle.")
-    model_digest: str = Field(description="SHA-256 of the bundle's manifest, which names the digest of every file.")
+    model_digest: str = Field(description="SHA-256 of the bundle's manifest, which has the digests of all its files.")
     preprocessing_digest: str = Field(description="Digest of the preprocessing specification.")
-    calibration_id: str = Field(description="Calibration revision, the false-alarm budget included.")
-    calibration_survey: str = Field(description="Survey whose calibration served, or `pooled`.")
-    execution_provider: str = Field(description="What computed it, such as `CPUExecutionProvider`.")
+    calibration_id: str = Field(description="Id of the calibration and the false-alarm budget.")
+    calibration_survey: str = Field(description="Survey whose calibration was used, or `pooled`.")
+    execution_provider: str = Field(description="ONNX Runtime execution provider, such as `CPUExecutionProvider`.")
     analyzed_at: UtcTime = Field(description="When the model gave its verdict, UTC [us since 1970-01-01].")
 
 
 class AlertLink(Contract):
-    """Somewhere to look further."""
+    """A link to further information."""
 
-    rel: str = Field(description="What it leads to, such as `original`.")
+    rel: str = Field(description="Kind of the target, such as `original`.")
     href: str = Field(description="URL.")
 
 
 class Alert(Contract):
-    """An image that is stranger than a stated share of ordinary ones; or the update or retraction of that claim."""
+    """An anomalous image with the p-value of the anomaly; or an update or retraction of an earlier alert."""
 
     schema_version: str = Field(description="Version of this schema, major.minor.")
-    producer: str = Field(description="Program and version that made the alert.")
-    event_id: str = Field(description="Id of this very message; the same id is the same message again.")
-    alert_id: str = Field(description="Id of the claim; its updates and retractions carry the same one.")
+    producer: str = Field(description="Program and version that published the alert.")
+    event_id: str = Field(description="Id of this message; a message with the same id is a repetition.")
+    alert_id: str = Field(description="Id of the alert; its updates and retractions have the same one.")
     alert_type: AlertType = Field(
-        description="`initial`, `update` (new figures for a standing claim) or `retraction` (no anomaly after all)."
+        description="`initial`, `update` (new figures for an alert) or `retraction` (the image is no anomaly any more)."
     )
     alert_tense: AlertTense = Field(
         description="`current`: real sky; `test`: simulated sky; `injection`: never published."
     )
-    published_at: UtcTime = Field(description="When this message was made, UTC [us since 1970-01-01].")
+    published_at: UtcTime = Field(description="Time of this message, UTC [us since 1970-01-01].")
 
     image_id: str = Field(description="Id of the image, from the digest of its bytes; the key of the record.")
-    object_name: str | None = Field(default=None, description="Object or file name, as the source gave it.")
+    object_name: str | None = Field(default=None, description="Name of object or file, as given by the source.")
     survey_object_id: Int64Id | None = Field(
-        default=None, description="Number that the survey gave the object; text in JSON [1]."
+        default=None, description="Number of the object in the survey; text in JSON [1]."
     )
     survey: Slug = Field(description="Survey, lower case.")
-    source: str = Field(description="What brought the image here, such as `sdss` or `folder`.")
+    source: str = Field(description="Source that delivered the image, such as `sdss` or `folder`.")
     simulated: bool = Field(description="Whether the pixels are simulated.")
     ra_deg: RaDeg | None = Field(default=None, description="Right ascension, ICRS [deg].")
     dec_deg: DecDeg | None = Field(default=None, description="Declination, ICRS [deg].")
@@ -140,35 +140,41 @@ class Alert(Contract):
         default=None, description="When the sky was observed, UTC and not TAI [us since 1970-01-01]."
     )
     pixel_scale_arcsec: float | None = Field(default=None, description="Scale of the original [arcsec/pixel].")
-    bands: tuple[str, ...] = Field(default=(), description="Photometric bands, as far as the source named them.")
-    credit: str | None = Field(default=None, description="Whom to credit for the picture.")
+    bands: tuple[str, ...] = Field(default=(), description="Photometric bands, if given by the source.")
+    credit: str | None = Field(default=None, description="Credit for the image.")
 
     verdict: Verdict = Field(description="`anomaly`, or after a retraction `near_miss` or `ordinary`.")
-    p_value: PValue = Field(description="Combined p-value: the share of ordinary images at least as strange [1].")
+    p_value: PValue = Field(description="Combined p-value: share of ordinary images that are at least as unusual [1].")
     false_alarms_per_1000: float = Field(
-        description="False alarms that a threshold at this p-value lets through [per 1000 ordinary images]."
+        description="Expected false alarms for a threshold at this p-value [per 1000 ordinary images]."
     )
     predicted_class: str = Field(description="Most probable class.")
-    detectors: tuple[AlertDetector, ...] = Field(description="Every detector that was combined.")
-    classifications: tuple[Classification, ...] = Field(description="Records of every classifier.")
+    detectors: tuple[AlertDetector, ...] = Field(description="All detectors that were combined.")
+    classifications: tuple[Classification, ...] = Field(description="Results of all classifiers.")
     near_duplicates: tuple[AlertNearDuplicate, ...] = Field(
-        default=(), description="Images that look nearly the same, known when the alert was made."
+        default=(), description="Images that are visually nearly identical, known when the alert was published."
     )
-    provenance: AlertProvenance = Field(description="Hashes and ids from the bytes to the claim.")
-    cutout: Blob | None = Field(default=None, description="The picture that the model saw; base64 in JSON.")
+    provenance: AlertProvenance = Field(description="Hashes and ids that trace the result to the original bytes.")
+    cutout: Blob | None = Field(default=None, description="The image as the model received it; base64 in JSON.")
     cutout_media_type: str | None = Field(default=None, description="Media type of `cutout`: `image/jpeg`.")
     cutout_width: int | None = Field(default=None, description="Width of `cutout` [pixel].")
     cutout_height: int | None = Field(default=None, description="Height of `cutout` [pixel].")
-    links: tuple[AlertLink, ...] = Field(default=(), description="Where to look further.")
+    links: tuple[AlertLink, ...] = Field(default=(), description="Links to further information.")
 
 
 class Heartbeat(Event):
-    """A sign of life at a constant rate, so that a listener can tell a silent sky from a dead line."""
+    """Published at a constant rate, so that a listener can tell an absence of alerts from a broken connection."""
 
-    sequence: int = Field(description="Counts heartbeats since the notifier started; a gap is a lost heartbeat [1].")
+    sequence: int = Field(
+        description="Number of this heartbeat since the start of the notifier; a gap is a lost heartbeat [1]."
+    )
     interval_s: float = Field(default=HEARTBEAT_INTERVAL_S, description="Time between heartbeats [s].")
-    books: Books | None = Field(default=None, description="The balance; absent while the record store is away.")
-    alerts: int | None = Field(default=None, description="Alerts ever raised, those of the simulated sky included [1].")
+    books: Books | None = Field(
+        default=None, description="Balance of all images; absent while the record store is unreachable."
+    )
+    alerts: int | None = Field(
+        default=None, description="Number of alerts since the first start, including those of the simulated sky [1]."
+    )
 
 
 ALERT_AVRO_SCHEMA: Final[dict[str, Any]] = avro_schema(Alert, namespace=AVRO_NAMESPACE)

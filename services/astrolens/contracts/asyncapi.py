@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document: every topic, who writes it, who reads it, and what a record on it looks like."""
+"""Generate the AsyncAPI 3.0 document: all topics, their writers and readers, and the messages on them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,19 @@ SchemaFile = Callable[[type[BaseModel]], str]
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic: its writers and readers are services, its model the JSON on it."""
+    """One topic.
+
+    Attributes:
+        channel: Key in the AsyncAPI document.
+        address: Kafka topic.
+        title: A sentence about its messages.
+        model: Model of the messages.
+        key: Field of the model that is the Kafka key.
+        writers: Services that publish to it.
+        readers: Services that consume it.
+        avro: Whether messages are Avro object container files; otherwise they are JSON.
+        public: Whether it is for listeners outside of AstroLens.
+    """
 
     channel: str
     address: str
@@ -33,7 +45,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     Topic(
         channel="imagesSubmitted",
         address=topics.IMAGES_SUBMITTED,
-        title="An image was handed in and waits to be decoded.",
+        title="An image was submitted; the ingestor will decode it.",
         model=events.ImageSubmitted,
         key="receipt_id",
         writers=("console",),
@@ -42,17 +54,17 @@ TOPICS: Final[tuple[Topic, ...]] = (
     Topic(
         channel="imagesIngested",
         address=topics.IMAGES_INGESTED,
-        title="An image has a cutout and waits for its analysis.",
+        title="An image has a cutout; the analyzer will analyse it.",
         model=events.ImageIngested,
         key="image_id",
-        # The analyzer offers again what nobody consumed, the console what a person wants analysed again.
+        # The analyzer republishes events that were not consumed; the console publishes requests for a new analysis.
         writers=("ingestor", "analyzer", "console"),
         readers=("analyzer",),
     ),
     Topic(
         channel="imagesAnalyzed",
         address=topics.IMAGES_ANALYZED,
-        title="A model bundle gave its verdict.",
+        title="An image was analysed by a model bundle.",
         model=events.ImageAnalyzed,
         key="image_id",
         writers=("analyzer",),
@@ -61,7 +73,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     Topic(
         channel="labelsRecorded",
         address=topics.LABELS_RECORDED,
-        title="A person answered, or took an answer back.",
+        title="A person labelled an image or withdrew a label.",
         model=events.LabelRecorded,
         key="image_id",
         writers=("console",),
@@ -81,7 +93,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     Topic(
         channel="alertsJson",
         address=topics.alert_json_topic("{survey}", "{class}"),
-        title="Public alerts: the JSON twin, with the cutout as base64 and 64-bit ids as text.",
+        title="Public alerts as JSON, with the cutout as base64 and 64-bit ids as text.",
         model=alerts.Alert,
         key="image_id",
         writers=("notifier",),
@@ -91,7 +103,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
     Topic(
         channel="heartbeat",
         address=topics.HEARTBEAT,
-        title="A sign of life at a constant rate.",
+        title="Heartbeats at a constant rate.",
         model=alerts.Heartbeat,
         key="producer",
         writers=("notifier",),
@@ -99,15 +111,15 @@ TOPICS: Final[tuple[Topic, ...]] = (
         public=True,
     ),
 )
-"""Every topic there is, beside the dead-letter topic of each that a service reads."""
+"""All topics, except the dead-letter topics: each topic that a service reads has one."""
 
 
 def asyncapi_document(*, schema_file: SchemaFile, alert_avsc: str) -> dict[str, Any]:
-    """The document, as JSON values.
+    """Generate the document, as JSON values.
 
     Args:
-        schema_file: Tells where, beside the document, the JSON Schema of a model lies.
-        alert_avsc: Where the Avro schema of alerts lies.
+        schema_file: Path of a model's JSON Schema, relative to the document.
+        alert_avsc: Path of the Avro schema of alerts, relative to the document.
     """
     channels = {topic.channel: _channel(topic) for topic in TOPICS}
     channels |= {f"{topic.channel}DeadLetters": _dead_letters(topic) for topic in TOPICS if topic.readers}
@@ -118,8 +130,8 @@ def asyncapi_document(*, schema_file: SchemaFile, alert_avsc: str) -> dict[str, 
             "title": "AstroLens events",
             "version": "1",
             "description": (
-                "Facts on Kafka topics. Every record carries a deterministic event id: the same id is the same fact "
-                "again, and a reader that has seen it may skip it."
+                "Events on Kafka topics. Every event has a deterministic id: an event with a known id is a repetition "
+                "and may be skipped."
             ),
             "license": {"name": "MIT"},
         },
@@ -153,7 +165,7 @@ def _channel(topic: Topic) -> dict[str, Any]:
 def _dead_letters(topic: Topic) -> dict[str, Any]:
     return {
         "address": topics.dead_letter_topic(topic.address),
-        "title": f"Records of {topic.address} that nobody could use.",
+        "title": f"Dead letters: records of {topic.address} that could not be processed.",
         "messages": {"deadLetter": {"$ref": "#/components/messages/deadLetter"}},
         "tags": [{"name": "internal"}],
     }
@@ -203,12 +215,12 @@ _DEAD_LETTER_HEADERS: Final = (
 
 _DEAD_LETTER: Final[dict[str, Any]] = {
     "name": "DeadLetter",
-    "title": "The original bytes of a record that could not be used, with its headers and where it came from.",
+    "title": "A record that could not be processed: its original bytes, with its headers and origin.",
     "contentType": "application/octet-stream",
     "payload": {"description": "The record's body, byte for byte."},
     "headers": {
         "type": "object",
-        "description": "Where the record came from and why it lies here; `origin_headers` are its own, in base64.",
+        "description": "Origin of the record and reason of the failure; `origin_headers`: its own headers, in base64.",
         "required": list(_DEAD_LETTER_HEADERS),
         "properties": {name: {"type": "string"} for name in _DEAD_LETTER_HEADERS},
     },

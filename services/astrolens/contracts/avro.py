@@ -1,4 +1,4 @@
-"""Avro schemas of contract models, so that pydantic stays the one source."""
+"""Generate Avro schemas from pydantic models."""
 
 import types
 from datetime import datetime
@@ -17,18 +17,18 @@ _PRIMITIVES: dict[Any, Any] = {
     AwareDatetime: {"type": "long", "logicalType": "timestamp-micros"},
     datetime: {"type": "long", "logicalType": "timestamp-micros"},
 }
-"""Integers are 64 bits wide and floats double: ids and positions of surveys need both."""
+"""Integers are 64-bit and floats double, because survey ids and positions need the range and precision."""
 
 
 def avro_schema(model: type[BaseModel], *, namespace: str) -> dict[str, Any]:
-    """The Avro record schema of a model, as JSON values.
+    """Generate the Avro record schema of a model, as JSON values.
 
-    Optional fields become `["null", T]` with default null, and collections with a default become empty by default, so
-    that readers of any minor version read packets of any other. Enumerations become strings: an Avro enum would keep
-    old readers from reading a packet with a newer symbol.
+    Optional fields become `["null", T]` with default null, and collections with a default are empty by default, so
+    that readers and packets of all minor versions are compatible. Enumerations become strings, because an old reader
+    cannot decode an Avro enum with an unknown symbol.
 
     Raises:
-        TypeError: A field has a type that Avro has no word for, or no description to become its `doc`.
+        TypeError: A field has a type without an Avro equivalent, or no description.
     """
     return _record(model, namespace, set())
 
@@ -77,7 +77,7 @@ def _type(where: str, annotation: Any, namespace: str, seen: set[str]) -> Any:  
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         full_name = f"{namespace}.{annotation.__name__}"
         return full_name if annotation.__name__ in seen else _record(annotation, namespace, seen)
-    raise TypeError(f"{where}: Avro has no word for {annotation!r}")
+    raise TypeError(f"{where}: there is no Avro type for {annotation!r}")
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -1,4 +1,4 @@
-"""The one base of every contract model."""
+"""The base class and common types of contract models."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,7 +11,7 @@ def _as_utc(value: datetime) -> datetime:
 
 
 def utc_text(moment: datetime) -> str:
-    """An aware time as documents hold it: UTC, always with microseconds, so that texts sort as the times do."""
+    """Format an aware time for documents: UTC with microseconds, so that lexical order is the order of time."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -21,21 +21,21 @@ UtcTime = Annotated[
     PlainSerializer(utc_text, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""An aware time, always in UTC, as text of one width."""
+"""An aware time in UTC; in JSON, text of fixed width."""
 
 RaDeg = Annotated[float, Field(ge=0.0, lt=360.0, description="Right ascension, ICRS, degrees.")]
 DecDeg = Annotated[float, Field(ge=-90.0, le=90.0, description="Declination, ICRS, degrees.")]
 PValue = Annotated[float, Field(ge=0.0, le=1.0)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-"""A survey or class name: safe in topic names, file names and URLs."""
+"""A name of a survey or class, valid in topic names, file names and URLs."""
 
 
 class Contract(BaseModel):
-    """Frozen, and tolerant of fields that a newer producer adds."""
+    """A frozen model that ignores unknown fields, which newer producers may add."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 def utc_now() -> datetime:
-    """The present time, aware, in UTC."""
+    """The current time, aware, in UTC."""
     return datetime.now(UTC)

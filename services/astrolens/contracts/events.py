@@ -1,4 +1,4 @@
-"""Facts on the bus: frozen, in the past tense, with an id that is a function of what happened."""
+"""Events on the internal topics: immutable, named in the past tense, with deterministic ids."""
 
 from datetime import datetime
 from typing import Literal, Self
@@ -12,7 +12,7 @@ from astrolens.contracts.verdicts import Verdict
 
 
 class Event(Contract):
-    """What every event carries."""
+    """The fields of every event."""
 
     event_id: str
     producer: str
@@ -20,19 +20,19 @@ class Event(Contract):
     occurred_at: UtcTime
 
     def pending(self, *, topic: str, key: str, traceparent: str | None = None) -> PendingEvent:
-        """The event as it rides in the document that caused it, with the trace context of its cause, where traced."""
+        """The event for the outbox of the document that caused it, with the trace context of its cause, if traced."""
         return PendingEvent(
             event_id=self.event_id, topic=topic, key=key, payload=self.model_dump_json(), traceparent=traceparent
         )
 
 
 def producer(service: str) -> str:
-    """The name of the program that made an event."""
+    """Name and version of the program that publishes an event."""
     return f"astrolens-{service}/{__version__}"
 
 
 class ImageSubmitted(Event):
-    """An original lies in the image store and wants to be decoded (or fetched, where `url` is set)."""
+    """An image was submitted: its original is in the image store, or has to be fetched if the receipt has a URL."""
 
     receipt_id: str
 
@@ -48,7 +48,7 @@ class ImageSubmitted(Event):
 
 
 class ImageIngested(Event):
-    """A cutout waits for its analysis."""
+    """An image was ingested: its cutout is stored and has to be analysed."""
 
     image_id: str
     survey: str
@@ -72,11 +72,11 @@ class ImageIngested(Event):
         Args:
             image_id: Its id.
             survey: Its survey.
-            cutout_key: Where its cutout lies.
+            cutout_key: Key of its cutout in the image store.
             cutout_sha256: Digest of the cutout.
-            service: Who makes the event.
-            at: When it was ingested, or asked to be analysed again.
-            again: An analysis of its own is asked for: the event gets an id of its own, from the time.
+            service: The service that publishes the event.
+            at: When it was ingested, or when a new analysis was requested.
+            again: Whether this is a request for a new analysis; its event id then depends on the time.
         """
         return cls(
             event_id=event_id(topics.IMAGES_INGESTED, image_id, *([utc_text(at)] if again else [])),
@@ -90,7 +90,7 @@ class ImageIngested(Event):
 
 
 class ImageAnalyzed(Event):
-    """A bundle gave its verdict; the whole analysis is in the record store."""
+    """An image was analysed; the record store has the whole analysis."""
 
     image_id: str
     survey: str
@@ -102,7 +102,7 @@ class ImageAnalyzed(Event):
 
 
 class LabelRecorded(Event):
-    """A person answered; `answer` None takes the last answer back."""
+    """A person labelled an image; `answer` None withdraws the last label."""
 
     image_id: str
     label_id: str
@@ -116,4 +116,4 @@ BY_TOPIC: dict[str, type[Event]] = {
     topics.IMAGES_ANALYZED: ImageAnalyzed,
     topics.LABELS_RECORDED: LabelRecorded,
 }
-"""Every internal topic and the one kind of event on it."""
+"""The event class of each internal topic."""

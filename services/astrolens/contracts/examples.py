@@ -1,4 +1,4 @@
-"""One example of every document and event: what `schemas/examples/` shows and the golden tests read."""
+"""One example of every document and event, for `schemas/examples/` and the golden tests."""
 
 from base64 import b64decode
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ _CUTOUT_JPEG = b64decode(
     "TmCNl4x9lnN+gXz/wAALCAAQABABAREA/8QAFQABAQAAAAAAAAAAAAAAAAAAAAX/xAAZEAACAwEAAAAAAAAAAAAAAAACBQADBBL/2gAI"
     "AQEAAD8AhrFx7rOQhmuPDZycLGJ4bOghmxPdZ0c//9k="
 )
-"""A faint round galaxy of 16 by 16 pixels: an example must be short enough to read."""
+"""A faint round galaxy, 16 x 16 pixels, to keep the example short."""
 
 
 def _at(minute: int) -> datetime:
@@ -28,7 +28,7 @@ def _at(minute: int) -> datetime:
 
 @cache
 def analysis() -> verdicts.Analysis:
-    """What a bundle said of the example image."""
+    """The analysis of the example image."""
     return verdicts.Analysis(
         model_name="first-light",
         model_digest=_MODEL,
@@ -52,7 +52,7 @@ def analysis() -> verdicts.Analysis:
 
 @cache
 def observation() -> records.Observation:
-    """What the source told of the example image."""
+    """The observation of the example image."""
     return records.Observation(
         survey="sdss",
         name="NGC 5194",
@@ -69,7 +69,7 @@ def observation() -> records.Observation:
 @cache
 def image() -> records.ImageRecord:
     """An analysed image."""
-    said = analysis()
+    result = analysis()
     return records.ImageRecord(
         image_id=_IMAGE,
         receipt_id=_RECEIPT,
@@ -97,11 +97,11 @@ def image() -> records.ImageRecord:
         state=records.ImageState.ANALYZED,
         ingested_at=_at(1),
         offered_at=_at(1),
-        analysis=said,
-        verdict=said.verdict,
-        p_value=said.p_value,
-        predicted_class=said.predicted_class,
-        analyzed_at=said.analyzed_at,
+        analysis=result,
+        verdict=result.verdict,
+        p_value=result.p_value,
+        predicted_class=result.predicted_class,
+        analyzed_at=result.analyzed_at,
         label=records.Answer.INTERESTING,
         labeled_at=_at(9),
         labels=(
@@ -119,7 +119,7 @@ def image() -> records.ImageRecord:
 @cache
 def alert() -> alerts.Alert:
     """The alert about the example image."""
-    picture, said, seen = image(), analysis(), observation()
+    record, result, observed = image(), analysis(), observation()
     alert_id = ids.alert_id(_IMAGE)
     return alerts.Alert(
         schema_version=alerts.ALERT_SCHEMA_VERSION,
@@ -130,33 +130,33 @@ def alert() -> alerts.Alert:
         alert_tense="current",
         published_at=_at(3),
         image_id=_IMAGE,
-        object_name=seen.name,
+        object_name=observed.name,
         survey_object_id=587722984435351614,
-        survey=seen.survey,
-        source=picture.source,
+        survey=observed.survey,
+        source=record.source,
         simulated=False,
         ra_deg=202.4696,
         dec_deg=47.1952,
-        observed_at=seen.observed_at,
-        pixel_scale_arcsec=seen.pixel_scale_arcsec,
-        bands=seen.bands,
-        credit=seen.credit,
-        verdict=said.verdict,
-        p_value=said.p_value,
+        observed_at=observed.observed_at,
+        pixel_scale_arcsec=observed.pixel_scale_arcsec,
+        bands=observed.bands,
+        credit=observed.credit,
+        verdict=result.verdict,
+        p_value=result.p_value,
         false_alarms_per_1000=2.5,
-        predicted_class=said.predicted_class,
+        predicted_class=result.predicted_class,
         detectors=tuple(
-            alerts.AlertDetector(name=name, score=result.score, p_value=result.p_value)
-            for name, result in said.detectors.items()
+            alerts.AlertDetector(name=name, score=detector.score, p_value=detector.p_value)
+            for name, detector in result.detectors.items()
         ),
         classifications=(
             alerts.Classification(
-                classifier_name=said.model_name,
-                classifier_version=said.model_digest,
+                classifier_name=result.model_name,
+                classifier_version=result.model_digest,
                 classifications=tuple(
                     alerts.ClassProbability(class_name=name, probability=probability)
                     for name, probability in sorted(
-                        said.class_probabilities.items(), key=lambda item: item[1], reverse=True
+                        result.class_probabilities.items(), key=lambda item: item[1], reverse=True
                     )
                 ),
             ),
@@ -164,34 +164,34 @@ def alert() -> alerts.Alert:
         near_duplicates=(alerts.AlertNearDuplicate(image_id=ids.image_id(_PREPROCESSING), distance=3),),
         provenance=alerts.AlertProvenance(
             original_sha256=_DIGEST,
-            cutout_sha256=picture.cutout.sha256,
-            cutout_scale=picture.cutout.scale,
-            cutout_stretch=picture.cutout.stretch,
-            model_name=said.model_name,
-            model_digest=said.model_digest,
-            preprocessing_digest=said.preprocessing_digest,
-            calibration_id=said.calibration_id,
-            calibration_survey=said.calibration_survey,
-            execution_provider=said.execution_provider,
-            analyzed_at=said.analyzed_at,
+            cutout_sha256=record.cutout.sha256,
+            cutout_scale=record.cutout.scale,
+            cutout_stretch=record.cutout.stretch,
+            model_name=result.model_name,
+            model_digest=result.model_digest,
+            preprocessing_digest=result.preprocessing_digest,
+            calibration_id=result.calibration_id,
+            calibration_survey=result.calibration_survey,
+            execution_provider=result.execution_provider,
+            analyzed_at=result.analyzed_at,
         ),
         cutout=_CUTOUT_JPEG,
         cutout_media_type="image/jpeg",
-        cutout_width=picture.cutout.width,
-        cutout_height=picture.cutout.height,
-        links=(alerts.AlertLink(rel="original", href=str(seen.url)),),
+        cutout_width=record.cutout.width,
+        cutout_height=record.cutout.height,
+        links=(alerts.AlertLink(rel="original", href=str(observed.url)),),
     )
 
 
 @cache
 def books() -> records.Books:
-    """Books in balance."""
+    """Balanced books."""
     return records.Books(received=1200, analyzed=1100, duplicates=60, rejected=25, dead_lettered=1, in_flight=14)
 
 
 @cache
 def by_name() -> dict[str, BaseModel]:
-    """The example of every schema, by the name of its file in `schemas/`."""
+    """The examples by the name of their schema, as in `schemas.MODELS`."""
     made = {"producer": "astrolens-example/0.1.0", "occurred_at": _at(2)}
     pending = records.PendingEvent(
         event_id=ids.event_id(topics.IMAGES_SUBMITTED, _RECEIPT),

@@ -1,6 +1,6 @@
-"""The documents of the record store, which is the truth about every image.
+"""The documents of the record store, which is the source of truth for every image.
 
-Every document has `pending`: events that its last writes caused and that nobody has published yet.
+`pending` of a document holds events that its last writes caused and that are not published yet (the outbox).
 """
 
 from collections.abc import Mapping
@@ -30,14 +30,14 @@ class PendingEvent(Contract):
 
 
 class Reason(Contract):
-    """Why an image was rejected or dead-lettered: a code for counting, a sentence for people."""
+    """Why an image was rejected or dead-lettered: a code for statistics, a sentence for people."""
 
     code: Slug
     detail: str
 
 
 class Outcome(StrEnum):
-    """What became of an arrival."""
+    """The outcome of an arrival."""
 
     RECEIVED = "received"
     ACCEPTED = "accepted"
@@ -47,7 +47,7 @@ class Outcome(StrEnum):
 
 
 class ImageState(StrEnum):
-    """Where an accepted image is."""
+    """The processing state of an accepted image."""
 
     INGESTED = "ingested"
     ANALYZED = "analyzed"
@@ -55,7 +55,7 @@ class ImageState(StrEnum):
 
 
 class Answer(StrEnum):
-    """A person's answer to `is this strange?`."""
+    """A person's judgement of an image."""
 
     INTERESTING = "interesting"
     ARTEFACT = "artefact"
@@ -65,7 +65,7 @@ class Answer(StrEnum):
 class Position(Contract):
     """ICRS position with its unit vector.
 
-    The vector makes a cone search six range conditions that are right at the poles and at RA = 0.
+    With the vector a cone search is six range conditions, which also hold at the poles and at RA = 0.
     """
 
     ra_deg: RaDeg
@@ -84,32 +84,32 @@ class Position(Contract):
 
 
 class Observation(Contract):
-    """What is known of an image beside its pixels, as its source told it."""
+    """Metadata of an image, as given by its source."""
 
-    survey: Slug = Field(default="unknown", description="Lower case; `unknown` is calibrated with the pooled set.")
+    survey: Slug = Field(default="unknown", description="Lower case; `unknown` uses the pooled calibration.")
     name: str | None = Field(default=None, max_length=200, description="Object or file name, for people.")
     position: Position | None = None
     pixel_scale_arcsec: float | None = Field(default=None, gt=0, description="Arcseconds a pixel of the original.")
     observed_at: UtcTime | None = None
     bands: tuple[str, ...] = ()
     credit: str | None = Field(default=None, max_length=500)
-    url: str | None = Field(default=None, max_length=2000, description="Where the original can be seen again.")
+    url: str | None = Field(default=None, max_length=2000, description="URL of the original.")
     simulated: bool = False
-    injected: bool = Field(default=False, description="A blind injection: kept out of every public topic.")
-    extra: dict[str, str] = Field(default_factory=dict, description="Anything else known, such as CSV columns.")
+    injected: bool = Field(default=False, description="A blind injection: never published on a public topic.")
+    extra: dict[str, str] = Field(default_factory=dict, description="Further metadata, such as CSV columns.")
 
 
 class Receipt(Contract):
-    """One arrival, whatever became of it. The books are counted from these."""
+    """One arrival and its outcome. The books count these documents."""
 
     receipt_id: str
     source: str
-    batch: str = Field(description="What it arrived with: an ingest run or a source's session.")
-    ref: str = Field(description="What the source calls it: a file name, a URL, a number.")
+    batch: str = Field(description="Ingest run, or session of a source.")
+    ref: str = Field(description="Identifier in the source: a file name, a URL or a number.")
     observation: Observation
     received_at: UtcTime
     outcome: Outcome = Outcome.RECEIVED
-    sha256: str | None = Field(default=None, description="Digest of the original bytes, once they are here.")
+    sha256: str | None = Field(default=None, description="SHA-256 of the original, once it is stored.")
     size_bytes: int | None = None
     image_id: str | None = None
     reason: Reason | None = None
@@ -118,7 +118,7 @@ class Receipt(Contract):
 
 
 class Original(Contract):
-    """The bytes as they came; only the decoding sandbox ever reads them."""
+    """The original file, unchanged; only the decoding sandbox reads it."""
 
     key: str
     sha256: str
@@ -129,7 +129,7 @@ class Original(Contract):
 
 
 class CutoutInfo(Contract):
-    """The canonical picture that model, console and alerts read."""
+    """The canonical 8-bit RGB picture that model, console and alerts use."""
 
     key: str
     sha256: str
@@ -140,14 +140,14 @@ class CutoutInfo(Contract):
 
 
 class NearDuplicate(Contract):
-    """An image that looks alike: linked, never dropped."""
+    """A visually nearly identical image; both stay in the archive."""
 
     image_id: str
     distance: int = Field(description="Hamming distance of the 64-bit perceptual hashes.")
 
 
 class Label(Contract):
-    """One answer of one person; `answer` None takes the last one back."""
+    """One answer of one person; `answer` None withdraws the last one."""
 
     label_id: str
     answer: Answer | None
@@ -157,10 +157,10 @@ class Label(Contract):
 
 
 class ImageRecord(Contract):
-    """All that is known of one image."""
+    """One image: its files, state, analysis and labels."""
 
     image_id: str
-    receipt_id: str = Field(description="The arrival that brought it first; later ones are duplicates.")
+    receipt_id: str = Field(description="First arrival of the image; later ones are duplicates.")
     source: str
     batch: str
     observation: Observation
@@ -169,9 +169,9 @@ class ImageRecord(Contract):
     phash: str = Field(description="64-bit perceptual hash, 16 hexadecimal digits.")
     near_duplicates: tuple[NearDuplicate, ...] = ()
     state: ImageState = ImageState.INGESTED
-    received_at: UtcTime | None = Field(default=None, description="When the arrival that brought it was booked.")
+    received_at: UtcTime | None = Field(default=None, description="Time of that arrival.")
     ingested_at: UtcTime
-    offered_at: UtcTime = Field(description="When its pending analysis was last published.")
+    offered_at: UtcTime = Field(description="When its analysis was last requested on the bus.")
     reason: Reason | None = None
     analysis: Analysis | None = None
     verdict: Verdict | None = None
@@ -185,9 +185,9 @@ class ImageRecord(Contract):
 
 
 class Delivery(Contract):
-    """How far an alert got on one channel."""
+    """State of an alert's delivery on one channel."""
 
-    channel: str = Field(description="A name without secrets, such as `mailto #1`.")
+    channel: str = Field(description="Name without secrets, such as `mailto #1`.")
     state: Literal["waiting", "delivered", "failed"] = "waiting"
     attempts: int = 0
     error: str | None = None
@@ -195,7 +195,7 @@ class Delivery(Contract):
 
 
 class AlertRecord(Contract):
-    """An alert and what became of it."""
+    """An alert, its revisions and deliveries."""
 
     alert_id: str
     image_id: str
@@ -205,20 +205,22 @@ class AlertRecord(Contract):
     predicted_class: str
     verdict: Verdict
     p_value: PValue
-    topic: str | None = Field(description="The public topic, None where it must not be public.")
+    topic: str | None = Field(description="Public topic; None if it must not be published.")
     raised_at: UtcTime
-    revision: int = Field(default=0, description="Counts updates and retractions; guards each of them.")
-    event_id: str | None = Field(default=None, description="The last message about it, None where it is not public.")
-    model_digest: str | None = Field(default=None, description="The analysis that the last message told of.")
+    revision: int = Field(
+        default=0, description="Number of updates and retractions; each is written on condition of the previous number."
+    )
+    event_id: str | None = Field(default=None, description="Last published message; None if not public.")
+    model_digest: str | None = Field(default=None, description="Model of the analysis in the last message.")
     calibration_id: str | None = None
     updated_at: UtcTime | None = None
     deliveries: tuple[Delivery, ...] = ()
-    undelivered: bool = Field(default=False, description="Whether a channel still waits.")
+    undelivered: bool = Field(default=False, description="Whether a delivery is still waiting.")
     pending: tuple[PendingEvent, ...] = ()
 
 
 class DeadLetter(Contract):
-    """A record that could not be used, kept whole."""
+    """A Kafka record that could not be processed, with its original bytes."""
 
     dead_letter_id: str
     topic: str
@@ -236,7 +238,7 @@ class DeadLetter(Contract):
 
 
 class ServiceStatus(Contract):
-    """A service's sign of life in the record store; the console shows it, stale ones as silent."""
+    """The status that a service writes to the record store at a constant rate; the console shows it."""
 
     service: str
     instance: str
@@ -246,15 +248,15 @@ class ServiceStatus(Contract):
     seen_at: UtcTime
     ready: bool
     state: str = Field(description="`running`, `starting`, `degraded` or `stopped`.")
-    detail: str | None = Field(default=None, description="One sentence: why it is not well.")
+    detail: str | None = Field(default=None, description="One sentence: the reason, if it is degraded.")
     processed: int = 0
-    lag: int | None = Field(default=None, description="Records waiting in the topics it reads.")
+    lag: int | None = Field(default=None, description="Number of unread records in its topics.")
     last_errors: tuple[str, ...] = ()
     info: dict[str, Any] = Field(default_factory=dict)
 
 
 class SourceStatus(Contract):
-    """A source as the console shows it: one that is down is shown, with its reason."""
+    """The status of a source, for the console; `detail` gives the reason if it is unreachable or misconfigured."""
 
     source: str
     state: Literal["running", "idle", "paused", "unreachable", "misconfigured", "finished", "off"]
@@ -278,22 +280,22 @@ class Books(Contract):
 
     @classmethod
     def of(cls, outcomes: Mapping[tuple[str, ...], int], states: Mapping[tuple[str, ...], int]) -> Self:
-        """The books from tallies of one moment.
+        """Compute the books from counts of one moment.
 
         Args:
-            outcomes: Receipts by (outcome,).
-            states: Images by (state,).
+            outcomes: Number of receipts by (outcome,).
+            states: Number of images by (state,).
         """
         accepted = outcomes.get((Outcome.ACCEPTED.value,), 0)
         analyzed = states.get((ImageState.ANALYZED.value,), 0)
-        lost = states.get((ImageState.DEAD_LETTERED.value,), 0)
+        dead_lettered = states.get((ImageState.DEAD_LETTERED.value,), 0)
         return cls(
             received=sum(outcomes.values()),
             analyzed=analyzed,
             duplicates=outcomes.get((Outcome.DUPLICATE.value,), 0),
             rejected=outcomes.get((Outcome.REJECTED.value,), 0),
-            dead_lettered=outcomes.get((Outcome.DEAD_LETTERED.value,), 0) + lost,
-            in_flight=outcomes.get((Outcome.RECEIVED.value,), 0) + accepted - analyzed - lost,
+            dead_lettered=outcomes.get((Outcome.DEAD_LETTERED.value,), 0) + dead_lettered,
+            in_flight=outcomes.get((Outcome.RECEIVED.value,), 0) + accepted - analyzed - dead_lettered,
         )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The content of `schemas/`: JSON Schema, Avro, AsyncAPI and an example of everything, generated from the models.
+"""Generate the content of `schemas/` from the models: JSON Schema, Avro, AsyncAPI, and examples.
 
 `make schemas` writes them; a contract test fails where the committed files differ.
 """
@@ -14,7 +14,7 @@ from astrolens.contracts import alerts, events, examples, records
 from astrolens.contracts.asyncapi import asyncapi_document
 
 ID_BASE: Final = "urn:astrolens:schemas"
-"""Schemas are named, not located: nobody must fetch anything to read one."""
+"""URNs, not URLs: a schema can be used without fetching anything."""
 
 MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
     {
@@ -33,23 +33,23 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "records/books": records.Books,
     }
 )
-"""Every model that leaves a process, by the name of its file without `.schema.json`."""
+"""All models that leave a process, by the name of their file without `.schema.json`."""
 
 ALERT_AVSC: Final = "alerts/alert.v1.avsc"
 ASYNCAPI: Final = "asyncapi.json"
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of what is written for one of `MODELS`.
+    """The JSON Schema (2020-12) of one of `MODELS`, as serialized.
 
-    Fields with a default are not required: older writers leave them out.
+    Fields with a default are not required, because older writers omit them.
     """
     schema = MODELS[name].model_json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{ID_BASE}:{name}", **schema}
 
 
 def schema_file(model: type[BaseModel]) -> str:
-    """Where the JSON Schema of a model lies inside `schemas/`.
+    """Path of a model's JSON Schema inside `schemas/`.
 
     Raises:
         LookupError: The model has no schema.
@@ -61,7 +61,7 @@ def schema_file(model: type[BaseModel]) -> str:
 
 
 def documents() -> dict[str, str]:
-    """Every generated file: its path inside `schemas/`, and its text."""
+    """The generated files: text by path inside `schemas/`."""
     texts = {f"{name}.schema.json": _text(json_schema(name)) for name in MODELS}
     texts[ALERT_AVSC] = _text(alerts.ALERT_AVRO_SCHEMA)
     texts[ASYNCAPI] = _text(asyncapi_document(schema_file=schema_file, alert_avsc=ALERT_AVSC))

@@ -1,4 +1,4 @@
-"""Positions on the sky."""
+"""Spherical geometry of sky positions."""
 
 from math import cos, radians, sin
 

@@ -1,23 +1,23 @@
-"""The names of all topics: `astrolens.<noun>.<past participle>.v<major>` inside, `astrolens.alerts.*` in public."""
+"""Names of all topics: `astrolens.<noun>.<past participle>.v<major>` internally, `astrolens.alerts.*` in public."""
 
 from typing import Final
 
 IMAGES_SUBMITTED: Final = "astrolens.images.submitted.v1"
-"""A person or script handed in an image; its bytes lie in the image store, undecoded."""
+"""A person or script submitted an image; its original is in the image store, not decoded yet."""
 IMAGES_INGESTED: Final = "astrolens.images.ingested.v1"
-"""An image has a canonical cutout and waits for its analysis."""
+"""An image has a cutout and is to be analysed."""
 IMAGES_ANALYZED: Final = "astrolens.images.analyzed.v1"
-"""A model bundle has given its verdict on an image."""
+"""A model bundle has analysed an image."""
 LABELS_RECORDED: Final = "astrolens.labels.recorded.v1"
-"""A person answered, or took an answer back."""
+"""A person labelled an image or withdrew a label."""
 HEARTBEAT: Final = "astrolens.heartbeat.v1"
-"""A constant-rate sign of life for those who listen to alerts."""
+"""Heartbeats at a constant rate, for listeners of the alert topics."""
 
 INTERNAL: Final = (IMAGES_SUBMITTED, IMAGES_INGESTED, IMAGES_ANALYZED, LABELS_RECORDED)
 
 
 def dead_letter_topic(topic: str) -> str:
-    """Where the records of `topic` go that nobody can read."""
+    """The dead-letter topic of `topic`."""
     return f"{topic}.dlq"
 
 
@@ -27,5 +27,5 @@ def alert_topic(survey: str, predicted_class: str) -> str:
 
 
 def alert_json_topic(survey: str, predicted_class: str) -> str:
-    """The JSON twin of `alert_topic`, for people."""
+    """The public topic of the same alerts as JSON."""
     return f"astrolens.alerts-json.{survey}.{predicted_class}.v1"

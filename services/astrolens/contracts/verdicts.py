@@ -1,4 +1,4 @@
-"""What a model bundle says of one image."""
+"""The analysis of one image by a model bundle."""
 
 from enum import StrEnum
 from typing import Any
@@ -9,7 +9,7 @@ from astrolens.contracts.base import Contract, PValue, UtcTime
 
 
 class Verdict(StrEnum):
-    """The outcome of the false-alarm budget: `anomaly` at p <= alpha, `near_miss` at p <= 3 alpha."""
+    """The verdict under the false-alarm budget: `anomaly` at p <= alpha, `near_miss` at p <= 3 alpha."""
 
     ORDINARY = "ordinary"
     NEAR_MISS = "near_miss"
@@ -17,25 +17,25 @@ class Verdict(StrEnum):
 
 
 class DetectorResult(Contract):
-    """One detector's opinion. A larger score is stranger."""
+    """The result of one detector. A larger score is more unusual."""
 
     score: float
     p_value: PValue
 
 
 class Analysis(Contract):
-    """What one bundle, at one calibration revision, said of one image: enough to trace and to repeat it."""
+    """The analysis of one image by one bundle and calibration, with all ids to trace and repeat it."""
 
     model_name: str
-    model_digest: str = Field(description="SHA-256 of the bundle's manifest, which names the digest of every file.")
+    model_digest: str = Field(description="SHA-256 of the bundle's manifest, which has the digests of all its files.")
     preprocessing_digest: str
-    calibration_id: str = Field(description="Calibration revision, the false-alarm budget included.")
-    calibration_survey: str = Field(description="The survey whose calibration served, or `pooled`.")
+    calibration_id: str = Field(description="Id of the calibration and the false-alarm budget.")
+    calibration_survey: str = Field(description="Survey whose calibration was used, or `pooled`.")
     execution_provider: str
     class_probabilities: dict[str, float]
     predicted_class: str
     detectors: dict[str, DetectorResult]
-    p_value: PValue = Field(description="Combined and conformalised again: the share of ordinary images as strange.")
+    p_value: PValue = Field(description="Combined p-value: share of ordinary images that are at least as unusual.")
     verdict: Verdict
     embedding: str = Field(description="Base64 of the little-endian float16 embedding.", repr=False)
     analyzed_at: UtcTime
