@@ -18,7 +18,7 @@ from astrolens.inference import rpc_server
 from astrolens.inference.engine import Fault, Item, Outcome, Refused
 from astrolens.inference.model_service import ModelDescription, ModelIdentity
 from astrolens.inference.rpc_server import RpcServer
-from astrolens.inference.similarity.memory import UnknownImage
+from astrolens.inference.similarity.index import UnknownImage
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.retry import RetryPolicy
 from astrolens.rpc.model_client import CutoutRequest, ModelClient, UnknownToModel
@@ -34,7 +34,7 @@ class NamedModel:
         self._name = name
         identity = ModelIdentity(name, "1", name, "p", "c", "CPU")
         self.description = ModelDescription(identity, ("spiral",), 8, ("msp",), 0.01, (), "{}", "")
-        self.memory: list[str] = []
+        self.index: list[str] = []
 
     async def analyze(self, items: Sequence[Item]) -> list[Outcome]:
         await asyncio.sleep(0.005)

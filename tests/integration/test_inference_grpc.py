@@ -17,10 +17,10 @@ from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.model_server import create_app
 from astrolens.inference.model_service import ModelService, describe
 from astrolens.inference.rpc_server import RpcServer
-from astrolens.inference.similarity.memory import SimilarityMemory
+from astrolens.inference.similarity.index import SimilarityIndex
+from astrolens.inference.similarity.vector_index import VectorIndex
 from astrolens.platform.errors import ConfigurationError, ModelUnavailable
 from astrolens.platform.retry import RetryPolicy
-from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.settings import Settings, load_settings
 from astrolens.platform.telemetry.metrics import Metrics
 from astrolens.rpc.model_client import CutoutRequest, ModelClient
@@ -59,16 +59,15 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture
-def service(bundle: Bundle, tmp_path: Path) -> ModelService:
+def service(bundle: Bundle) -> ModelService:
     GatedEngine.gate.set()
     scorer, backbone = Scorer(bundle), Backbone(bundle)
     return ModelService(
         engine=GatedEngine(bundle=bundle, scorer=scorer, backbone=backbone),
-        memory=SimilarityMemory(bundle=bundle, folder=tmp_path),
+        index=SimilarityIndex(VectorIndex(bundle.centroids)),
         description=describe(bundle, scorer, backbone.provider),
         workers=2,
         metrics=ModelMetrics(Metrics("model-server")),
-        condition=Condition(),
         on_done=lambda _: None,
     )
 
@@ -316,7 +315,7 @@ async def test_a_restarted_model_server_remembers(bundle: Bundle, tmp_path: Path
             assert app.processed == 3
 
 
-async def test_a_damaged_bundle_a_taken_port_and_a_shared_home_stop_with_a_sentence(
+async def test_a_damaged_bundle_a_taken_port_and_a_blocked_home_stop_with_a_sentence(
     bundle: Bundle, tmp_path: Path
 ) -> None:
     damaged = tmp_path / "damaged"
@@ -334,7 +333,17 @@ async def test_a_damaged_bundle_a_taken_port_and_a_shared_home_stop_with_a_sente
         with pytest.raises(ConfigurationError, match="ASTROLENS_INFERENCE_ADDRESS: cannot listen"):
             async with create_app(same_address).running():
                 pytest.fail("it runs")
-        same_home = settings(tmp_path, bundle.path)
-        with pytest.raises(ConfigurationError, match="ASTROLENS_HOME: another model server"):
-            async with create_app(same_home).running():
+        blocked = settings(tmp_path, bundle.path).model_copy(update={"home": tmp_path / "blocked"})
+        blocked.home.mkdir()
+        (blocked.home / "similarity").write_text("a file where a folder should be")
+        with pytest.raises(ConfigurationError, match="ASTROLENS_HOME: cannot write"):
+            async with create_app(blocked).running():
                 pytest.fail("it runs")
+
+
+async def test_two_model_servers_may_share_a_home(bundle: Bundle, tmp_path: Path) -> None:
+    async with (
+        create_app(settings(tmp_path, bundle.path)).running(),
+        create_app(settings(tmp_path, bundle.path)).running(),
+    ):
+        pass

@@ -17,7 +17,7 @@ from astrolens.inference.conversion import (
 )
 from astrolens.inference.engine import MAX_CUTOUT_BYTES, Item, Outcome, Refused
 from astrolens.inference.model_service import MAX_SIMILAR, ModelService
-from astrolens.inference.similarity.memory import NoEmbedding, UnknownImage, is_image_id
+from astrolens.inference.similarity.index import NoEmbedding, UnknownImage, is_image_id
 from astrolens.platform.telemetry.tracing import ANALYZE_MANY, NO_TRACING, Tracing, annotate_span
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import InferenceServicer
@@ -70,7 +70,7 @@ class InferenceHandlers(InferenceServicer):
         """What model and calibration answer."""
         service = await self._loaded(context)
         message = description_message(service.description)
-        message.indexed_images = len(service.memory)
+        message.indexed_images = len(service.index)
         message.max_items = MAX_ITEMS
         message.max_cutout_bytes = MAX_CUTOUT_BYTES
         return message

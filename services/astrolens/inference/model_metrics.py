@@ -35,3 +35,8 @@ class ModelMetrics:
         self.indexed = Gauge(
             "astrolens_model_indexed", "Images in the similarity index of this model.", registry=registry
         )
+        self.unusable_embeddings = Counter(
+            "astrolens_model_unusable_embeddings",
+            "Analyses of this model in the record store whose embedding cannot be indexed.",
+            registry=registry,
+        )

@@ -13,10 +13,11 @@ from astrolens.inference.engine import Engine
 from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.model_service import ModelService, describe
 from astrolens.inference.rpc_server import RpcServer
-from astrolens.inference.similarity.log import LogInUse
-from astrolens.inference.similarity.memory import SimilarityMemory
-from astrolens.inference.similarity.reconciling import Reconciler
-from astrolens.platform.errors import ConfigurationError
+from astrolens.inference.similarity.catch_up import CatchUp
+from astrolens.inference.similarity.index import BEGINNING, SimilarityIndex
+from astrolens.inference.similarity.snapshot import SnapshotFolder
+from astrolens.inference.similarity.vector_index import VectorIndex
+from astrolens.platform.errors import ConfigurationError, StoreUnavailable
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.science.bundle import Bundle, BundleDamaged
@@ -25,6 +26,13 @@ from astrolens.science.scoring import Scorer
 SERVICE: Final = "model-server"
 _GRACE_SHARE: Final = 0.3
 """Of the grace period, for calls under way: the longest takes some seconds."""
+_CATCH_UP_EVERY_S: Final = 30.0
+"""How late an image that another model server analysed is found here."""
+_SNAPSHOT_EVERY_S: Final = 60.0
+SNAPSHOT_AFTER_IMAGES: Final = 10_000
+"""New images that are worth a snapshot: a start after a crash reads at most about so many from the record store."""
+SNAPSHOT_AFTER_SHARE: Final = 20
+"""Of a large index, a twentieth: each snapshot writes it whole, so that an image is written twenty times at most."""
 
 logger = structlog.get_logger(__name__)
 
@@ -39,21 +47,24 @@ def create_app(settings: Settings) -> ServiceApp:
 
 
 class ModelServer:
-    """Listens, then loads, then answers."""
+    """Listens, then loads, then answers; the similarity index is completed while it answers."""
 
     def __init__(self, app: ServiceApp) -> None:
         self._app = app
+        self._metrics = ModelMetrics(app.metrics)
         self._rpc = RpcServer(app.settings.inference_address, tracing=app.tracing)
         self._service: ModelService | None = None
+        self._snapshots: SnapshotFolder | None = None
 
     async def start(self) -> None:
         """Load the model and answer with it.
 
         Raises:
-            ConfigurationError: The address is taken, the bundle damaged, or the home in use.
+            ConfigurationError: The address is taken, the bundle damaged, or the home not writable.
         """
         await self._rpc.start()
-        self._service = service = await asyncio.to_thread(load, self._app)
+        service, self._snapshots = await asyncio.to_thread(load, self._app, self._metrics)
+        self._service = service
         service.start()
         identity = service.description.identity
         self._app.info.update(
@@ -64,28 +75,61 @@ class ModelServer:
             execution_provider=identity.execution_provider,
             address=self._app.settings.inference_address,
         )
-        reconciler = Reconciler(
-            records=self._app.records,
-            memory=service.memory,
-            model_digest=identity.digest,
-            cursor_file=similarity_folder(self._app.settings, identity.digest) / "reconciled.json",
-        )
-        self._app.spawn("similarity reconciler", reconciler.run)
         await self._rpc.serve(service)
-        logger.info("model loaded", model=identity.name, digest=identity.digest, images=len(service.memory))
+        logger.info("model loaded", model=identity.name, digest=identity.digest, images=len(service.index))
+        catch_up = CatchUp(
+            records=self._app.records,
+            index=service.index,
+            model_digest=identity.digest,
+            on_unusable=self._metrics.unusable_embeddings.inc,
+        )
+        self._app.every(
+            "similarity catch-up",
+            catch_up.run_pass,
+            interval_s=_CATCH_UP_EVERY_S,
+            issue="the similarity index cannot be completed from the record store",
+            graceful=False,
+        )
+        self._app.every(
+            "similarity snapshot",
+            self._save_when_due,
+            interval_s=_SNAPSHOT_EVERY_S,
+            issue="the similarity index cannot be saved",
+        )
 
     async def close(self) -> None:
-        """Let the calls under way end, then let go of the model."""
+        """Let the calls under way end, then save the similarity index."""
         await self._rpc.close(self._app.settings.shutdown_grace_s * _GRACE_SHARE)
         if self._service is not None:
             await self._service.close()
+            try:
+                await self._save()
+            except StoreUnavailable as error:
+                logger.warning("similarity index not saved; the next start reads it from the records", error=str(error))
+
+    async def _save_when_due(self) -> None:
+        if self._service is None:
+            return
+        index = self._service.index
+        if len(index) - index.saved >= max(SNAPSHOT_AFTER_IMAGES, index.saved // SNAPSHOT_AFTER_SHARE):
+            await self._save()
+
+    async def _save(self) -> None:
+        if self._service is None or self._snapshots is None:
+            return
+        try:
+            saved = await asyncio.to_thread(self._service.index.save, self._snapshots)
+        except OSError as error:
+            raise StoreUnavailable(str(error)) from error
+        if saved:
+            logger.info("similarity index saved", images=self._service.index.saved)
 
 
-def load(app: ServiceApp) -> ModelService:
-    """Check and load the bundle, and what is remembered of its images.
+def load(app: ServiceApp, metrics: ModelMetrics) -> tuple[ModelService, SnapshotFolder]:
+    """Check and load the bundle and the last snapshot of its similarity index.
 
     Raises:
-        ConfigurationError: The bundle is damaged, or another model server uses this home.
+        ConfigurationError: The bundle is damaged, or the home cannot be written.
     """
     settings = app.settings
     workers = settings.inference_threads or len(os.sched_getaffinity(0))
@@ -97,28 +141,24 @@ def load(app: ServiceApp) -> ModelService:
         raise ConfigurationError(f"ASTROLENS_BUNDLE: {error}") from error
     folder = similarity_folder(settings, bundle.digest)
     try:
-        memory = SimilarityMemory(bundle=bundle, folder=folder)
-    except LogInUse as error:
-        raise ConfigurationError(
-            f"ASTROLENS_HOME: another model server uses {folder}; give each one a home of its own"
-        ) from error
+        snapshots = SnapshotFolder(folder, model_digest=bundle.digest, centroids=bundle.centroids)
     except OSError as error:
-        raise ConfigurationError(f"ASTROLENS_HOME: cannot write {folder} ({error.strerror})") from error
-    metrics = ModelMetrics(app.metrics)
-    return ModelService(
+        raise ConfigurationError(f"ASTROLENS_HOME: cannot write {folder} ({error.strerror or error})") from error
+    vectors, analyzed_until = snapshots.load() or (VectorIndex(bundle.centroids), BEGINNING)
+    service = ModelService(
         engine=Engine(
             bundle=bundle,
             scorer=scorer,
             backbone=backbone,
             timed=lambda step: metrics.engine_seconds.labels(step).time(),
         ),
-        memory=memory,
+        index=SimilarityIndex(vectors, analyzed_until=analyzed_until),
         description=describe(bundle, scorer, backbone.provider),
         workers=workers,
         metrics=metrics,
-        condition=app.condition,
         on_done=partial(_count, app),
     )
+    return service, snapshots
 
 
 def _count(app: ServiceApp, images: int) -> None:
@@ -126,5 +166,5 @@ def _count(app: ServiceApp, images: int) -> None:
 
 
 def similarity_folder(settings: Settings, model_digest: str) -> Path:
-    """Where the embeddings of one model are remembered."""
+    """Where the snapshots of one model's similarity index lie."""
     return settings.home / "similarity" / model_digest[:16]

@@ -1,19 +1,16 @@
-"""What the model server does, without gRPC: analyse in batches, remember, describe, find what looks alike."""
+"""What the model server does, without gRPC: analyse in batches, describe the model, find similar images."""
 
 import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Final
-
-import structlog
+from typing import Final
 
 from astrolens.inference.batcher import MicroBatcher, QueueFull
 from astrolens.inference.engine import Engine, Item, Outcome, Scored
 from astrolens.inference.model_metrics import ModelMetrics
-from astrolens.inference.similarity.memory import SimilarityMemory
-from astrolens.platform.runtime.condition import Condition
+from astrolens.inference.similarity.index import SimilarityIndex
 from astrolens.science.bundle import Bundle
 from astrolens.science.calibration import COMBINED
 from astrolens.science.scoring import Scorer
@@ -21,8 +18,6 @@ from astrolens.science.scoring import Scorer
 _STAGE: Final = "model"
 MAX_SIMILAR: Final = 100
 """Neighbours that may be asked for at once."""
-
-logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,35 +115,32 @@ class ModelService:
 
     Args:
         engine: Analyses a batch.
-        memory: Remembers embeddings before anyone hears of them.
+        index: Gets every embedding before its analysis is answered.
         description: Of the same bundle.
         workers: Batches worked on at once, each on one core.
         metrics: Where batches are counted.
-        condition: Where a similarity log that cannot be written is told.
-        on_done: Told how many images were answered.
+        on_done: Called with how many images were answered.
     """
 
     def __init__(
         self,
         *,
         engine: Engine,
-        memory: SimilarityMemory,
+        index: SimilarityIndex,
         description: ModelDescription,
         workers: int,
         metrics: ModelMetrics,
-        condition: Condition,
         on_done: Callable[[int], None],
     ) -> None:
         self.description = description
-        self.memory = memory
+        self.index = index
         self._engine = engine
         self._metrics = metrics.shared
         self._refusals = metrics.queue_refusals
-        self._condition = condition
         self._on_done = on_done
         self._batcher: MicroBatcher[Item, Outcome] = MicroBatcher(self._work, workers=workers)
         metrics.queued.set_function(lambda: self._batcher.queued)
-        metrics.indexed.set_function(lambda: len(memory))
+        metrics.indexed.set_function(lambda: len(index))
         metrics.model.info(_labels(description.identity))
 
     @property
@@ -161,9 +153,8 @@ class ModelService:
         self._batcher.start()
 
     async def close(self) -> None:
-        """Finish what is in hand, then let go of the similarity log."""
+        """Finish the batches under way; fail what still waits."""
         await self._batcher.close()
-        await asyncio.to_thread(self.memory.close)
 
     async def analyze(self, items: Sequence[Item]) -> list[Outcome]:
         """One outcome an item, in their order.
@@ -185,32 +176,25 @@ class ModelService:
         return outcomes
 
     async def like_image(self, image_id: str, k: int) -> list[tuple[str, float]]:
-        """The k images most like a known one; see `SimilarityMemory.like_image`."""
-        return await asyncio.to_thread(self.memory.like_image, image_id, k)
+        """The k images most like a known one; see `SimilarityIndex.like_image`."""
+        return await asyncio.to_thread(self.index.like_image, image_id, k)
 
     async def like_embedding(self, embedding: bytes, k: int) -> list[tuple[str, float]]:
-        """The k images most like an embedding; see `SimilarityMemory.like_embedding`."""
-        return await asyncio.to_thread(self.memory.like_embedding, embedding, k)
+        """The k images most like an embedding; see `SimilarityIndex.like_embedding`."""
+        return await asyncio.to_thread(self.index.like_embedding, embedding, k)
 
     def _work(self, items: Sequence[Item]) -> list[Outcome]:
         """In a worker thread."""
         start = perf_counter()
         outcomes = self._engine.analyze(items)
-        self._remember(items, outcomes)
+        self._index_embeddings(items, outcomes)
         self._metrics.batch_size.labels(_STAGE).observe(len(items))
         self._metrics.handler_seconds.labels(_STAGE).observe(perf_counter() - start)
         return outcomes
 
-    def _remember(self, items: Sequence[Item], outcomes: Sequence[Any]) -> None:
-        found = [
+    def _index_embeddings(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        self.index.add(
             (item.image_id, outcome.embedding)
             for item, outcome in zip(items, outcomes, strict=True)
             if item.image_id and isinstance(outcome, Scored)
-        ]
-        try:
-            self.memory.remember(found)
-            self._condition.clear_issue("similarity")
-        except OSError as error:
-            # The verdict matters more: what is not remembered now is added from the record store later.
-            if self._condition.set_issue("similarity", f"the similarity index cannot be written: {error}"):
-                logger.exception("similarity log cannot be written")
+        )

@@ -1,1 +1,1 @@
-"""Which images look alike: a FAISS index in memory, a log on disk, and the record store as the truth behind both."""
+"""Similar images: an index of embeddings in memory, its snapshots, and its catch-up from the record store."""

@@ -1,84 +1,160 @@
-"""The index in memory: FAISS, inverted lists, cosine similarity."""
+"""The similarity index of one model: which images look alike; threads may share it."""
 
-from collections.abc import Sequence
+import re
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-_EXACT_BELOW: Final = 20_000
-"""Images below which every list is searched: it takes a few milliseconds and misses nothing."""
-_PROBED_SHARE: Final = 4
-"""Above it, one list in so many is searched: 99.9 % of the true neighbours among 100,000 images, in 3 ms; one in eight
-finds 94 %."""
+from astrolens.inference.similarity.image_ids import ID_BYTES
+from astrolens.inference.similarity.snapshot import SnapshotFolder
+from astrolens.inference.similarity.vector_index import VectorIndex
+
+BEGINNING: Final = "0000-01-01T00:00:00.000000Z"
+"""Before every analysis."""
+_IMAGE_ID: Final = re.compile(r"[0-9a-f]{32}")
+_MAX_RECENT: Final = 4096
+"""Images that wait to be merged, 2 MB: merging many at once costs less, and adding one costs nearly nothing."""
 
 
-class VectorIndex:
-    """Unit vectors under 16-byte ids, each once.
+class UnknownImage(Exception):
+    """The index does not know this image."""
 
-    Not for several threads at once; its owner holds a lock.
+
+class NoEmbedding(Exception):
+    """The bytes are no embedding of this model."""
+
+
+def is_image_id(text: str) -> bool:
+    """Whether `text` has the form of an image id."""
+    return _IMAGE_ID.fullmatch(text) is not None
+
+
+class SimilarityIndex:
+    """Embeddings in memory.
+
+    New images wait in a small buffer, which is merged into the vector index by whoever searches, or when it is full.
 
     Args:
-        centroids: [lists, d] coarse centroids; they come with the model, so that there is nothing to train.
+        vectors: Empty, or what a snapshot held.
+        analyzed_until: Time of the last analysis that the catch-up had added by then.
     """
 
-    def __init__(self, centroids: NDArray[np.float32]) -> None:
-        lists, dimensions = centroids.shape
-        self._quantizer = faiss.IndexFlatIP(dimensions)
-        self._quantizer.add(np.ascontiguousarray(_unit(centroids)))
-        self._index = faiss.IndexIVFFlat(self._quantizer, dimensions, lists, faiss.METRIC_INNER_PRODUCT)
-        self._index.is_trained = True
-        # Finds a row's vector again without walking through the lists.
-        self._index.make_direct_map(True)
-        self._lists = lists
-        self._ids: list[bytes] = []
-        self._rows: dict[bytes, int] = {}
+    def __init__(self, vectors: VectorIndex, *, analyzed_until: str = BEGINNING) -> None:
+        self.analyzed_until = analyzed_until
+        self._vectors = vectors
+        self._lock = threading.Lock()
+        self._recent: dict[bytes, bytes] = {}
+        self._recent_lock = threading.Lock()
+        self._saving = threading.Lock()
+        self.saved = len(vectors)
+        """Images in the last snapshot."""
 
     def __len__(self) -> int:
-        return len(self._ids)
+        """Images; one that is analysed again counts twice until the buffer is merged."""
+        return len(self._vectors) + len(self._recent)
 
-    def __contains__(self, image: bytes) -> bool:
-        return image in self._rows
-
-    def add(self, ids: Sequence[bytes], embeddings: NDArray[Any]) -> None:
-        """Add images that are not there yet.
+    def add(self, images: Iterable[tuple[str, bytes]]) -> None:
+        """Add images. One that is known already is left as it is; one without a usable embedding is left out.
 
         Args:
-            ids: n distinct ids that `in` denies.
-            embeddings: [n, d], of any length but zero.
+            images: Image ids and their embeddings, little-endian float16.
         """
-        _stay_on_this_core()
-        self._index.add(np.ascontiguousarray(_unit(embeddings)))
-        self._rows.update(zip(ids, range(len(self._ids), len(self._ids) + len(ids)), strict=True))
-        self._ids.extend(ids)
+        usable = {bytes.fromhex(image): data for image, data in images if len(data) == 2 * self._vectors.dimensions}
+        with self._recent_lock:
+            self._recent.update(usable)
+            full = len(self._recent) >= _MAX_RECENT
+        if full:
+            with self._lock:
+                self._merge()
 
-    def vector(self, image: bytes) -> NDArray[np.float32]:
-        """The unit vector [d] of an image.
+    def is_usable(self, embedding: bytes) -> bool:
+        """Whether the bytes are an embedding of this model, finite and with a direction."""
+        return len(embedding) == 2 * self._vectors.dimensions and bool(_usable(self._floats(embedding)[None])[0])
+
+    def missing(self, image_ids: Sequence[str]) -> list[str]:
+        """Those images that are not in the index, in their order."""
+        valid = [image for image in image_ids if is_image_id(image)]
+        with self._lock:
+            self._merge()
+            rows = self._vectors.rows(_ids_array(bytes.fromhex("".join(valid))))
+        return [image for image, row in zip(valid, rows, strict=True) if row < 0]
+
+    def like_image(self, image_id: str, k: int) -> list[tuple[str, float]]:
+        """The k images most like a known one, itself left out: ids and cosine similarities.
 
         Raises:
-            KeyError: It is not there.
+            UnknownImage: It is not known.
         """
-        return np.asarray(self._index.reconstruct(self._rows[image]), dtype=np.float32)
+        if not is_image_id(image_id):
+            raise UnknownImage(image_id)
+        own = bytes.fromhex(image_id)
+        with self._lock:
+            self._merge()
+            row = int(self._vectors.rows(_ids_array(own))[0])
+            if row < 0:
+                raise UnknownImage(image_id)
+            found = self._vectors.search(self._vectors.vector(row), k + 1)
+        return [(image.hex(), similarity) for image, similarity in found if image != own][:k]
 
-    def search(self, embedding: NDArray[Any], k: int) -> list[tuple[bytes, float]]:
-        """The k images of the largest cosine similarity with `embedding` [d], best first."""
-        _stay_on_this_core()
-        small = len(self._ids) < _EXACT_BELOW
-        self._index.nprobe = self._lists if small else max(1, self._lists // _PROBED_SHARE)
-        similarities, rows = self._index.search(_unit(embedding[None]), k)
-        return [
-            (self._ids[row], float(similarity))
-            for row, similarity in zip(rows[0], similarities[0], strict=True)
-            if row >= 0
-        ]
+    def like_embedding(self, embedding: bytes, k: int) -> list[tuple[str, float]]:
+        """The k images most like an embedding (little-endian float16): ids and cosine similarities.
+
+        Raises:
+            NoEmbedding: The bytes are none.
+        """
+        if len(embedding) != 2 * self._vectors.dimensions:
+            expected = 2 * self._vectors.dimensions
+            raise NoEmbedding(f"an embedding of this model has {expected} bytes, not {len(embedding)}")
+        if not self.is_usable(embedding):
+            raise NoEmbedding("the embedding is zero or not finite")
+        with self._lock:
+            self._merge()
+            found = self._vectors.search(self._floats(embedding), k)
+        return [(image.hex(), similarity) for image, similarity in found]
+
+    def save(self, snapshots: SnapshotFolder) -> bool:
+        """Write a snapshot; return False where nothing is new since the last one.
+
+        Raises:
+            OSError: The disk is full or broken; the last snapshot is still there.
+        """
+        with self._saving:
+            with self._lock:
+                # Read before the merge: what the catch-up has added until then is in the buffer or in the index.
+                analyzed_until = self.analyzed_until
+                self._merge()
+                count = len(self._vectors)
+                if count == self.saved:
+                    return False
+                draft = snapshots.write(self._vectors)
+            # Hashing and waiting for the disk hold nobody up.
+            snapshots.publish(draft, images=count, analyzed_until=analyzed_until)
+            self.saved = count
+        return True
+
+    def _merge(self) -> None:
+        """Move the buffer into the vector index; the caller holds `_lock`."""
+        with self._recent_lock:
+            recent, self._recent = self._recent, {}
+        if not recent:
+            return
+        ids = _ids_array(b"".join(recent))
+        embeddings = self._floats(b"".join(recent.values())).reshape(len(ids), -1)
+        new = _usable(embeddings) & (self._vectors.rows(ids) < 0)
+        self._vectors.add(ids[new], embeddings[new])
+
+    @staticmethod
+    def _floats(embeddings: bytes) -> NDArray[np.float16]:
+        return np.frombuffer(embeddings, dtype="<f2")
 
 
-def _stay_on_this_core() -> None:
-    # Each calling thread has a setting of its own, and the other cores belong to the backbone.
-    faiss.omp_set_num_threads(1)
+def _ids_array(ids: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(ids, dtype=np.uint8).reshape(-1, ID_BYTES)
 
 
-def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    single = np.asarray(vectors, dtype=np.float32)
-    return np.asarray(single / np.linalg.norm(single, axis=1, keepdims=True), dtype=np.float32)
+def _usable(embeddings: NDArray[Any]) -> NDArray[np.bool_]:
+    """[n] whether a row is finite and has a direction."""
+    return np.asarray(np.isfinite(embeddings).all(axis=1) & (embeddings != 0).any(axis=1), dtype=np.bool_)
