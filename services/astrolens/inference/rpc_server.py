@@ -45,7 +45,7 @@ class RpcServer:
     def __init__(self, address: str, *, tracing: Tracing = NO_TRACING) -> None:
         self._address = address
         self._handlers = InferenceHandlers(tracing)
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined] - the stubs leave it out
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs leave it out
         self._server: grpc.aio.Server | None = None
         self.port = 0
 
