@@ -1,4 +1,4 @@
-"""Image files made for tests: sound ones of every format, broken ones, and bombs."""
+"""Synthetic image files for tests: valid ones of every format, unusable ones, and decompression bombs."""
 
 import gzip
 import io
@@ -13,7 +13,7 @@ from PIL import Image
 
 
 def sky(side: int = 120, *, seed: int = 1) -> np.ndarray:
-    """A galaxy and a few stars with noise, [side, side] float32, arbitrary unit; brightest in the upper right."""
+    """A galaxy and a few stars with noise, [side, side] float32, arbitrary unit; the galaxy is in the upper right."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side].astype(np.float32)
     values = 40 * np.exp(-np.hypot(x - side * 0.7, (y - side * 0.7) * 1.5) / (side * 0.06))
@@ -58,9 +58,9 @@ def _fits_value(value: object) -> str:
     return f"'{value:<8}'" if isinstance(value, str) else str(value)
 
 
-def gzipped_fits_bomb(inflated_mib: int = 1500, *, promised_side: int | None = None) -> bytes:
-    """A gzip of some megabytes that becomes an all-zero FITS of `inflated_mib`, whatever its header promises."""
-    side = promised_side or int((inflated_mib * 2**20 / 4) ** 0.5)
+def gzipped_fits_bomb(inflated_mib: int = 1500, *, claimed_side: int | None = None) -> bytes:
+    """A gzip of some megabytes with an all-zero FITS of `inflated_mib`; its header may claim another size."""
+    side = claimed_side or int((inflated_mib * 2**20 / 4) ** 0.5)
     squeezer = zlib.compressobj(1, wbits=31)
     parts = [squeezer.compress(fits_header(SIMPLE=True, BITPIX=-32, NAXIS=2, NAXIS1=side, NAXIS2=side))]
     zeros = bytes(2**20)
@@ -74,7 +74,7 @@ def tile_compressed(values: np.ndarray) -> bytes:
 
 
 def tile_compressed_bomb(side: int = 40_000) -> bytes:
-    """A few kilobytes whose header promises `side` x `side` pixels."""
+    """A few kilobytes whose header claims `side` x `side` pixels."""
     small = tile_compressed(np.zeros((64, 64), dtype=np.int16))
     for name in ("ZNAXIS1", "ZNAXIS2"):
         at = small.index(f"{name:<8}=".encode())
@@ -83,7 +83,7 @@ def tile_compressed_bomb(side: int = 40_000) -> bytes:
 
 
 def png_bomb(side: int = 30_000) -> bytes:
-    """A black one-bit PNG of `side` x `side` pixels in about 100 kB, sound in all but its size."""
+    """A black one-bit PNG of `side` x `side` pixels in about 100 kB, valid except for its size."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -96,7 +96,7 @@ def png_bomb(side: int = 30_000) -> bytes:
 
 
 def tiff_header_bomb(side: int = 50_000) -> bytes:
-    """A TIFF that is hardly more than a header, promising `side` x `side` pixels."""
+    """A TIFF of little more than a header, which claims `side` x `side` pixels."""
     entries = [
         (256, 4, side),
         (257, 4, side),
@@ -113,14 +113,14 @@ def tiff_header_bomb(side: int = 50_000) -> bytes:
     return b"II*\x00" + struct.pack("<I", 12) + b"\0\0\0\0" + body + struct.pack("<I", 0)
 
 
-def lying_gzip_bomb() -> bytes:
-    """A gzip whose FITS header promises a small image, followed by far too many zeros."""
-    return gzipped_fits_bomb(600, promised_side=100)
+def gzip_bomb_with_small_header() -> bytes:
+    """A gzip whose FITS header claims a small image, followed by far too many zeros."""
+    return gzipped_fits_bomb(600, claimed_side=100)
 
 
 BOMBS = {
     "gzipped-fits": gzipped_fits_bomb,
-    "lying-gzipped-fits": lying_gzip_bomb,
+    "lying-gzipped-fits": gzip_bomb_with_small_header,
     "tile-compressed-fits": tile_compressed_bomb,
     "png": png_bomb,
     "tiff-header": tiff_header_bomb,
@@ -128,8 +128,8 @@ BOMBS = {
 
 
 @cache
-def rubbish() -> dict[str, tuple[bytes, str]]:
-    """Files that can never become a cutout, with the code each deserves."""
+def unusable_files() -> dict[str, tuple[bytes, str]]:
+    """Files that cannot become a cutout, each with the code of its rejection."""
     jpeg = encoded(rgb(), "JPEG")
     frame = fits_bytes(fits.PrimaryHDU(sky()))
     return {

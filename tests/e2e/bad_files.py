@@ -1,24 +1,28 @@
-"""Files that are no usable image, each harmful or useless in its own way."""
+"""Write files that the pipeline must reject, for end-to-end tests."""
 
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from tests.made_images import BOMBS, encoded, rubbish
+from tests.made_images import BOMBS, encoded, unusable_files
 
 _MESSAGE = ["Error: the requested area is", "outside the SDSS footprint.", "", "Please try again later"]
 
 
 def write_bad_files(folder: Path) -> dict[str, str]:
-    """Write them all; by name the code each deserves."""
+    """Write all files to `folder`.
+
+    Returns:
+        Expected rejection code by file name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files = {
-        **rubbish(),
+        **unusable_files(),
         **{f"bomb-{name}": (build(), "bomb") for name, build in BOMBS.items()},
         "error-page": (_error_page(), "error-page"),
     }
     for name, (data, _) in files.items():
-        # Whatever the name says, the bytes decide.
+        # The name claims JPEG: the content must decide.
         (folder / f"{name}.jpg").write_bytes(data)
     return {f"{name}.jpg": code for name, (_, code) in files.items()}
 

@@ -22,7 +22,7 @@ from astrolens.ingestor.sandbox_protocol import (
 )
 from astrolens.science.cutouts import Cutout, ImageRejected, make_cutout
 
-from tests.made_images import BOMBS, encoded, rgb, rubbish, sky, tile_compressed
+from tests.made_images import BOMBS, encoded, rgb, sky, tile_compressed, unusable_files
 
 JPEG = encoded(rgb(300), "JPEG")
 
@@ -78,7 +78,7 @@ async def test_bombs_and_rubbish_harm_neither_child_nor_parent(sandbox: Decoding
     before = children()
     for name, make in BOMBS.items():
         assert await code_of(sandbox, make()) == "bomb", name
-    for name, (data, code) in rubbish().items():
+    for name, (data, code) in unusable_files().items():
         assert await code_of(sandbox, data) == code, name
     assert (await sandbox.decode(tile_compressed(sky()))).media_type == "image/fits"
     assert children() == before, "none of these may cost a child"

@@ -18,11 +18,11 @@ from tests.made_images import (
     gzipped_fits_bomb,
     png_bomb,
     rgb,
-    rubbish,
     sky,
     tiff_header_bomb,
     tile_compressed,
     tile_compressed_bomb,
+    unusable_files,
 )
 
 
@@ -234,9 +234,9 @@ def test_a_big_fits_is_reduced_before_it_is_stretched() -> None:
     assert (cutout.width, cutout.original_width) == (256, 1500)
 
 
-@pytest.mark.parametrize("name", sorted(rubbish()))
-def test_rubbish_is_refused_with_its_reason(name: str) -> None:
-    data, code = rubbish()[name]
+@pytest.mark.parametrize("name", sorted(unusable_files()))
+def test_unusable_files_are_refused_with_their_code(name: str) -> None:
+    data, code = unusable_files()[name]
     assert refusal(data).code == code
 
 
@@ -246,7 +246,7 @@ def test_bombs_are_refused_by_their_header(make: object) -> None:
 
 
 def test_a_gzip_is_inflated_no_further_than_its_cap() -> None:
-    lying = gzipped_fits_bomb(40, promised_side=100)
+    lying = gzipped_fits_bomb(40, claimed_side=100)
     assert refusal(lying, DecodeLimits(max_inflated_bytes=16 * 2**20)).code == "bomb"
 
 
