@@ -99,20 +99,22 @@ class SourceLease:
             await asyncio.wait({working, losing})
 
     async def _renew(self) -> None:
+        now = self._clock()
         try:
             held = await self._lease.acquire()
         except TransientError:
-            if self._renewed_at is not None and self._clock() - self._renewed_at >= self._lost_after:
-                self._set_held(False)
+            if self._renewed_at is not None and now - self._renewed_at >= self._lost_after:
+                self._set_lost()
             raise
-        self._set_held(held)
-
-    def _set_held(self, held: bool) -> None:
         if held:
-            self._renewed_at = self._clock()
+            # From before the request on: the lease lasts at least from then.
+            self._renewed_at = now
             self._lost.clear()
             self._held.set()
         else:
-            self._renewed_at = None
-            self._held.clear()
-            self._lost.set()
+            self._set_lost()
+
+    def _set_lost(self) -> None:
+        self._renewed_at = None
+        self._held.clear()
+        self._lost.set()
