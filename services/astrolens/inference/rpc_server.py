@@ -10,32 +10,29 @@ from astrolens.inference.handlers import InferenceHandlers
 from astrolens.inference.model_service import ModelService
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing
-from astrolens.rpc.v1 import inference_pb2 as pb
+from astrolens.rpc.channel import MAX_MESSAGE_BYTES, SERVICE_NAME
 from astrolens.rpc.v1.inference_pb2_grpc import add_InferenceServicer_to_server
 
-MAX_MESSAGE_BYTES: Final = 64 << 20
-"""64 cutouts of the largest size allowed; 256 of the usual size."""
 _MAX_CONCURRENT_RPCS: Final = 512
-"""Each caller has one call open all the time, to hear whether this server is healthy; beside that it has one or two."""
+"""Each client keeps one call open that watches the health of this server; beside that it has one or two."""
 _CONNECTION_AGE_MS: Final = 60_000
-"""How long a connection lasts, a tenth more or less: after that long at most a new model server gets its share."""
-_SERVICE: Final = pb.DESCRIPTOR.services_by_name["Inference"].full_name
+"""How long a connection lasts, a tenth more or less; after it a client resolves the name again and finds new servers."""
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # With it two servers would share the port without a word, and half of the calls go to the wrong one.
+    # Otherwise two servers could share the port unnoticed, and half of the calls would go to the wrong one.
     ("grpc.so_reuseport", 0),
-    # A caller whose connection ends asks its name again: so it hears of new model servers. Calls under way may finish.
+    # A client whose connection ends resolves the name again. Calls under way may finish.
     ("grpc.max_connection_age_ms", _CONNECTION_AGE_MS),
     ("grpc.max_connection_age_grace_ms", 70_000),
-    # Callers ask every 20 s whether the line is alive; by default that counts as an attack.
+    # Clients send a keepalive ping every 20 s; by default the server would close such a connection.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
 
 
 class RpcServer:
-    """Listens at once, and says SERVING only while it has a model.
+    """Listens at once; its health is SERVING only while it has a model.
 
     Args:
         address: host:port; port 0 lets the system choose.
@@ -58,7 +55,7 @@ class RpcServer:
         server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS)
         add_InferenceServicer_to_server(self._handlers, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection((_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         try:
             self.port = server.add_insecure_port(self._address)
         except RuntimeError:
@@ -67,14 +64,14 @@ class RpcServer:
             raise ConfigurationError(
                 f"ASTROLENS_INFERENCE_ADDRESS: cannot listen on {self._address}; is another model server running there?"
             )
-        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await server.start()
         self._server = server
 
     async def serve(self, service: ModelService) -> None:
         """Answer with this model."""
         self._handlers.serve(service)
-        await self._say(health_pb2.HealthCheckResponse.SERVING)
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def close(self, grace_s: float) -> None:
         """Refuse what is new, give what runs `grace_s` seconds, stop listening."""
@@ -84,6 +81,6 @@ class RpcServer:
             await self._server.stop(grace_s)
             self._server = None
 
-    async def _say(self, status: int) -> None:
-        for name in ("", _SERVICE):
+    async def _set_health(self, status: int) -> None:
+        for name in ("", SERVICE_NAME):
             await self._health.set(name, status)
