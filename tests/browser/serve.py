@@ -15,7 +15,10 @@ from typing import Any
 import uvicorn
 from astrolens.console.application import create_application
 from astrolens.console.main import build_context
+from astrolens.console.stream import POLL_INTERVAL_S
 from astrolens.contracts.records import PendingEvent
+from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.runtime.periodic import PeriodicTask
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.open import image_store, record_store
@@ -136,9 +139,15 @@ def application(home: Path, port: int, count: int) -> FastAPI:
         if not (await records.find(Collection.IMAGES, Query(limit=1))).documents:
             await sky.fill(records, files, count)
         await context.credentials.start(host=settings.host, needed=context.login_needed)
-        beat = asyncio.create_task(_beat(records, count))
+        stream = context.stream
+        polling = PeriodicTask(
+            "status stream", stream.poll, interval_s=POLL_INTERVAL_S, condition=Condition(), wake=stream.wake
+        )
+        stopping = asyncio.Event()
+        tasks = [asyncio.create_task(polling.run(stopping)), asyncio.create_task(_beat(records, count))]
         yield
-        beat.cancel()
+        for task in tasks:
+            task.cancel()
         await context.stream.close()
         await files.close()
         await records.close()

@@ -26,10 +26,12 @@ def names() -> list[str]:
 
 def remove(name: str) -> int:
     """Remove an account; 1 where there is none of this name."""
-    gone = _with_accounts(lambda accounts: accounts.remove(name))
-    sentence = f"{name} cannot log in any more" if gone else f"there is no account {name!r}: `astrolens account list`"
-    Console(highlight=False, stderr=not gone).print(sentence)
-    return 0 if gone else 1
+    removed = _with_accounts(lambda accounts: accounts.remove(name))
+    if not removed:
+        Console(highlight=False, stderr=True).print(f"there is no account {name!r}: `astrolens account list`")
+        return 1
+    Console(highlight=False).print(f"{name} cannot log in any more")
+    return 0
 
 
 def _with_accounts(work: Callable[[Accounts], Awaitable[T]]) -> T:

@@ -10,7 +10,7 @@ from astrolens.platform.settings import load_settings
 
 
 def serve(service: str) -> int:
-    """Run a service until it is told to stop; return its exit code.
+    """Run a service until it is asked to stop; return its exit code.
 
     Raises:
         ConfigurationError: No such service, or its extra is not installed.

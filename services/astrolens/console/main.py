@@ -11,7 +11,7 @@ from astrolens.console.context import AppContext
 from astrolens.console.credentials import Credentials
 from astrolens.console.login_limiter import LoginLimiter
 from astrolens.console.metrics import BooksMetrics
-from astrolens.console.stream import StatusStream
+from astrolens.console.stream import POLL_INTERVAL_S, StatusStream
 from astrolens.contracts.records import Outcome, Receipt
 from astrolens.platform.bus.ports import EventPublisher, EventReleaser, PendingByDocument
 from astrolens.platform.runtime.service import ServiceApp
@@ -111,18 +111,15 @@ def create_app(settings: Settings) -> ServiceApp:
     _mount_pages(context, web)
     service.serve_web(web)
     exporter = BooksExporter(records=service.records, metrics=BooksMetrics(service.metrics))
+    service.every("status stream", context.stream.poll, interval_s=POLL_INTERVAL_S, wake=context.stream.wake)
     service.every("books exporter", exporter.export, interval_s=EXPORT_INTERVAL_S)
 
     async def check_credentials() -> None:
         await context.credentials.start(host=settings.host, needed=not settings.is_loopback)
 
-    async def end_streams() -> None:
-        await service.stopping.wait()
-        await context.stream.close()
-
     service.on_start("credentials", check_credentials)
-    service.spawn("streams", end_streams, graceful=True)
     service.on_stop("model client", model_client.close)
+    service.on_stop("streams", context.stream.close)
     return service
 
 

@@ -1,4 +1,4 @@
-"""What the console tells of the record store: its tallies, which survive every restart, where counters do not."""
+"""Metrics of the console: tallies of the record store, which survive every restart, where counters do not."""
 
 from prometheus_client import Gauge
 
@@ -6,11 +6,11 @@ from astrolens.platform.telemetry.metrics import Metrics
 
 
 class BooksMetrics:
-    """The books. Every console tells the same ones, so sum within one instance, never over several.
+    """The books. Every console shows the same ones, so sum within one instance, never over several.
 
     received = duplicates + rejected + dead-lettered + analysed + in flight, where what is in flight are the receipts
     that are still `received` and the images that are still `ingested`: the two gauges below are counted apart from
-    each other, so that the sum can be wrong, and a rule looks whether it is.
+    each other, so that the sum can be wrong, and an alerting rule compares.
     """
 
     def __init__(self, shared: Metrics) -> None:

@@ -1,6 +1,8 @@
-"""Multipart bodies read as they stream in: each file is hashed and handed on, none is held longer than it must.
+"""Multipart bodies read as they stream in: each file is hashed and passed on as soon as it is complete.
 
-The framework's own parser copies every file through a temporary file and a thread; here a part is a list of chunks.
+Starlette's own parser (`request.form()`) writes every file to a temporary file in a thread and returns when the whole
+body is read; here a file is a list of chunks in memory, at most `max_file_bytes` long, and goes to the image store
+while the next one arrives. The syntax is parsed by python-multipart in both.
 """
 
 import hashlib
@@ -28,7 +30,7 @@ MAX_HEADER_BYTES = 16 * 1024
 
 
 @dataclass
-class _Part:
+class _PartBuffer:
     name: str = ""
     filename: str | None = None
     chunks: list[bytes] = field(default_factory=list)
@@ -36,12 +38,12 @@ class _Part:
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
 
-class _Reader:
+class _PartReader:
     """Callbacks of the parser; finished files wait in `files` until the caller takes them."""
 
     def __init__(self, *, max_file_bytes: int) -> None:
         self._max_file_bytes = max_file_bytes
-        self._part = _Part()
+        self._part = _PartBuffer()
         self._header_name = bytearray()
         self._header_value = bytearray()
         self._header_bytes = 0
@@ -64,19 +66,19 @@ class _Reader:
         }
 
     def _begin(self) -> None:
-        self._part = _Part()
+        self._part = _PartBuffer()
         self._disposition = b""
         self._header_bytes = 0
 
     def _name(self, data: bytes, start: int, end: int) -> None:
         self._header_name += data[start:end]
-        self._bound_headers(end - start)
+        self._limit_headers(end - start)
 
     def _value(self, data: bytes, start: int, end: int) -> None:
         self._header_value += data[start:end]
-        self._bound_headers(end - start)
+        self._limit_headers(end - start)
 
-    def _bound_headers(self, size: int) -> None:
+    def _limit_headers(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > MAX_HEADER_BYTES:
             raise MalformedUpload(f"the headers of a part are longer than {MAX_HEADER_BYTES} bytes")
@@ -118,8 +120,7 @@ class _Reader:
         if part.filename is None:
             self.fields[part.name] = b"".join(part.chunks).decode("utf-8", "replace")
             return
-        fits = part.size <= self._max_file_bytes
-        data = (part.chunks[0] if len(part.chunks) == 1 else b"".join(part.chunks)) if fits else None
+        data = b"".join(part.chunks) if part.size <= self._max_file_bytes else None
         self.files.append(UploadedFile(part.filename, data, part.size, part.digest.hexdigest()))
         part.chunks = []
 
@@ -152,7 +153,7 @@ async def read_multipart(
     boundary = options.get(b"boundary")
     if not boundary:
         raise MalformedUpload("its content type names no boundary")
-    reader = _Reader(max_file_bytes=max_file_bytes)
+    reader = _PartReader(max_file_bytes=max_file_bytes)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
         async for chunk in chunks:

@@ -98,7 +98,7 @@ class SecurityMiddleware:
             await self._refuse(unidentified.response(), scope, receive, send)
             return
         if identity is None and not scope["path"].startswith(OPEN_PATHS):
-            await self._refuse(_login_first(scope, headers), scope, receive, send)
+            await self._refuse(_login_required(scope, headers), scope, receive, send)
             return
         scope.setdefault("state", {})["identity"] = identity
         await self._app(scope, receive, self._with_headers(send, scope["path"]))
@@ -167,7 +167,7 @@ def identity_of(state: Mapping[str, object]) -> Identity | None:
     return identity if isinstance(identity, Identity) else None
 
 
-def _login_first(scope: Scope, headers: Headers) -> Response:
+def _login_required(scope: Scope, headers: Headers) -> Response:
     if scope["type"] == "http" and scope["method"] in _SAFE_METHODS and not scope["path"].startswith("/api/"):
         path = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope.get("query_string") else "")
         return RedirectResponse(f"/login?next={quote(path, safe='')}", status_code=303)

@@ -1,18 +1,13 @@
-"""One event stream a client: the status, at most twice a second, computed only while somebody listens."""
+"""The status as a stream: at most two updates a second, read once for all listeners, and only while there are some."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import structlog
-
-from astrolens.platform.errors import TransientError
 from astrolens.usecases.status import Status
 
-log = structlog.get_logger(__name__)
-
-INTERVAL_S = 0.5
-"""Between two looks: two updates a second are as many as a person can read."""
+POLL_INTERVAL_S = 0.5
+"""Between two reads of the status: two updates a second are as many as a person can read."""
 
 KEEP_ALIVE_S = 15.0
 """Between signs of life on a quiet stream: proxies cut connections that are silent for about 30 s."""
@@ -25,17 +20,24 @@ _VOLATILE: Any = {"at": True, "services": {"__all__": {"silent_s", "seen_at"}}}
 
 
 class StatusStream:
-    """Reads the status once for all listeners; a slow listener skips to the newest."""
+    """Gives every listener each new status; a slow one skips to the newest.
 
-    def __init__(self, look: Callable[[], Awaitable[Status]], *, interval_s: float = INTERVAL_S) -> None:
-        self._look = look
-        self._interval_s = interval_s
+    Args:
+        read: Reads the present status.
+
+    Attributes:
+        wake: Set when the next poll must not wait for its interval: somebody began to listen.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[Status]]) -> None:
+        self._read = read
         self._listeners = 0
         self._latest: Status | None = None
+        self._published = ""
         self._version = 0
-        self._news = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
-        self._closing = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._closed = False
+        self.wake = asyncio.Event()
 
     @property
     def full(self) -> bool:
@@ -47,55 +49,52 @@ class StatusStream:
         """How many listen."""
         return self._listeners
 
+    async def poll(self) -> None:
+        """Read the status, unless nobody listens, and give it to the listeners where it changed.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        if not self._listeners:
+            return
+        status = await self._read()
+        text = status.model_dump_json(exclude=_VOLATILE)
+        if text != self._published or self._latest is None:
+            async with self._changed:
+                self._published, self._latest, self._version = text, status, self._version + 1
+                self._changed.notify_all()
+
     async def close(self) -> None:
-        """End every stream and stop looking."""
-        self._closing.set()
-        async with self._news:
-            self._news.notify_all()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        """End every stream."""
+        self._closed = True
+        async with self._changed:
+            self._changed.notify_all()
 
     async def listen(self) -> AsyncIterator[Status | None]:
         """Statuses as they change, the present one first; None is a sign of life."""
-        self._listeners += 1
-        if self._task is None or self._task.done():
+        if not self._listeners:
+            # Nobody listened, so nobody polled: what is remembered is old.
             self._latest = None
-            self._task = asyncio.create_task(self._watch(), name="console-stream")
+            self.wake.set()
+        self._listeners += 1
         seen = -1 if self._latest is not None else self._version
         try:
-            while not self._closing.is_set():
+            while not self._closed:
                 if not await self._newer_than(seen):
                     yield None
                     continue
                 seen = self._version
-                if self._latest is not None and not self._closing.is_set():
+                if self._latest is not None and not self._closed:
                     yield self._latest
         finally:
             self._listeners -= 1
 
     async def _newer_than(self, seen: int) -> bool:
-        async with self._news:
+        async with self._changed:
             try:
                 await asyncio.wait_for(
-                    self._news.wait_for(lambda: self._version != seen or self._closing.is_set()), KEEP_ALIVE_S
+                    self._changed.wait_for(lambda: self._version != seen or self._closed), KEEP_ALIVE_S
                 )
             except TimeoutError:
                 return False
         return True
-
-    async def _watch(self) -> None:
-        shown = ""
-        while self._listeners:
-            try:
-                status = await self._look()
-            except TransientError as error:
-                log.warning("status is not known for now", error=str(error))
-            else:
-                if (now := status.model_dump_json(exclude=_VOLATILE)) != shown:
-                    shown = now
-                    async with self._news:
-                        self._latest, self._version = status, self._version + 1
-                        self._news.notify_all()
-            await asyncio.sleep(self._interval_s)

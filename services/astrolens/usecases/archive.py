@@ -36,17 +36,17 @@ SAFE_MEDIA_TYPES = {
     "image/fits": ".fits",
     "application/fits": ".fits",
 }
-"""What an original may be called when it is handed out; anything else goes as plain bytes."""
+"""Media types under which an original is served, with the extension of its name; any other is served as bytes."""
 
 
 LINK_S = 3600.0
-"""How long a link to a picture is good for: a leaked one opens one picture for an hour; a night's page is not fetched
-anew with every look."""
+"""How long a link to a picture is valid: a leaked one opens one picture for an hour, and a browser's cache still serves
+the pages of an hour."""
 
 
 @dataclass(frozen=True)
 class OriginalFile:
-    """Where the bytes as they came lie, and how to hand them out."""
+    """Where an original lies, and how it is served."""
 
     key: str
     media_type: str

@@ -20,7 +20,7 @@ MAX_LIMIT = 200
 """Longest page: a grid shows fewer, and 200 cards cost a few milliseconds."""
 
 SEARCH_RADIUS_ARCSEC = 60.0
-"""How near `q=10.68 +41.27` looks: typed positions are seldom better than an arcminute."""
+"""Radius of a search for `q=10.68 +41.27`: typed positions are seldom better than an arcminute."""
 
 MAX_CONE_PAGES = 8
 """Store pages read for one page of a cone: the box holds little more than the cone, so more never helps."""

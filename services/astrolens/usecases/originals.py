@@ -1,4 +1,4 @@
-"""Protects originals that people care about from expiry, where the image store deletes marked ones by itself."""
+"""Protects originals from expiry, where the image store deletes those that are marked as expendable."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager

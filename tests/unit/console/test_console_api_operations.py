@@ -251,43 +251,68 @@ async def test_a_dead_letter_is_dropped_only_with_a_reason(world: Any, client: h
     assert (await client.post("/api/dead-letters/none/drop", json={"reason": "nothing"})).status_code == 404
 
 
-async def test_a_stream_looks_only_while_somebody_listens_and_tells_only_news(world: Any) -> None:
-    looks = 0
+async def test_a_stream_polls_only_while_somebody_listens_and_gives_only_news(world: Any) -> None:
+    reads = 0
 
-    async def look() -> Any:
-        nonlocal looks
-        looks += 1
+    async def read() -> Any:
+        nonlocal reads
+        reads += 1
         return await world.context.status.read()
 
-    stream = StatusStream(look, interval_s=0.01)
-    await asyncio.sleep(0.03)
-    assert looks == 0
+    stream = StatusStream(read)
+    await stream.poll()
+    assert reads == 0
     listening = stream.listen()
-    first = await asyncio.wait_for(anext(listening), 5)
+    waiting = asyncio.ensure_future(anext(listening))
+    await asyncio.wait_for(stream.wake.wait(), 5)
+    await stream.poll()
+    first = await asyncio.wait_for(waiting, 5)
     assert first is not None
     assert first.received == 0
     waiting = asyncio.ensure_future(anext(listening))
-    await asyncio.sleep(0.1)
-    assert not waiting.done(), "nothing happened, so nothing is told"
+    await asyncio.sleep(0)
+    await stream.poll()
+    assert (reads, waiting.done()) == (2, False), "nothing happened, so nothing is given"
     await world.records.insert(Collection.RECEIPTS, [receipt("new", Outcome.RECEIVED)])
+    await stream.poll()
     second = await asyncio.wait_for(waiting, 5)
     assert second is not None
     assert second.received == 1
     other = stream.listen()
-    assert (await asyncio.wait_for(anext(other), 5)).received == 1, "a later listener gets the present at once"
+    present = await asyncio.wait_for(anext(other), 5)
+    assert present is not None
+    assert (present.received, reads) == (1, 3), "a later listener gets the present at once"
     await listening.aclose()
     await other.aclose()
-    await asyncio.sleep(0.05)
-    before = looks
-    await asyncio.sleep(0.05)
-    assert (stream.listeners, looks) == (0, before)
-    await stream.close()
+    await stream.poll()
+    assert (stream.listeners, reads) == (0, 3)
+
+
+async def test_a_listener_after_a_quiet_time_gets_no_old_status(world: Any) -> None:
+    stream = world.context.stream
+    listening = stream.listen()
+    waiting = asyncio.ensure_future(anext(listening))
+    await asyncio.wait_for(stream.wake.wait(), 5)
+    await stream.poll()
+    await waiting
+    await listening.aclose()
+    await world.records.insert(Collection.RECEIPTS, [receipt("new", Outcome.RECEIVED)])
+    later = stream.listen()
+    waiting = asyncio.ensure_future(anext(later))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await stream.poll()
+    assert (await asyncio.wait_for(waiting, 5)).received == 1
+    await later.aclose()
 
 
 async def test_closing_ends_every_stream(world: Any) -> None:
-    stream = StatusStream(world.context.status.read, interval_s=0.01)
+    stream = world.context.stream
     listening = stream.listen()
-    await asyncio.wait_for(anext(listening), 5)
+    first = asyncio.ensure_future(anext(listening))
+    await asyncio.wait_for(stream.wake.wait(), 5)
+    await stream.poll()
+    await asyncio.wait_for(first, 5)
     ended = asyncio.ensure_future(anext(listening, "ended"))
     await asyncio.sleep(0)
     await stream.close()

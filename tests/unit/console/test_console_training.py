@@ -6,14 +6,14 @@ from astrolens.console import training
 
 def test_an_installation_without_torch_says_how_to_add_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "find_spec", lambda name: None if name == "torch" else object())
-    told = training.training()
-    assert not told.available
-    assert "torch missing" in told.detail
-    assert "make setup" in told.detail
+    status = training.training_status()
+    assert not status.available
+    assert "torch missing" in status.detail
+    assert "make setup" in status.detail
 
 
 def test_a_full_installation_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "find_spec", lambda _: object())
-    told = training.training()
-    assert told.available
-    assert "make train" in told.detail
+    status = training.training_status()
+    assert status.available
+    assert "make train" in status.detail

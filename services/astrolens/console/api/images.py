@@ -122,7 +122,7 @@ async def get_cutout(
     },
 )
 async def get_original(context: Context, image_id: ImageId) -> Response:
-    """The bytes as they came, as a download and never shown inline: they are a stranger's."""
+    """The bytes as they came, as a download and never shown inline: nobody has checked them."""
     original = await context.archive.original(image_id)
     if (link := await context.archive.original_link(original)) is not None:
         return _redirect(link)

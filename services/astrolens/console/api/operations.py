@@ -11,7 +11,7 @@ from astrolens import __version__
 from astrolens.console.api.parameters import Context
 from astrolens.console.context import AppContext
 from astrolens.console.problems import responses, too_many
-from astrolens.console.training import training
+from astrolens.console.training import training_status
 from astrolens.usecases.status import ServiceView, SourceView, Status
 
 router = APIRouter(tags=["operations"])
@@ -54,10 +54,10 @@ async def get_sources(context: Context) -> dict[str, SourceView]:
     return await context.status.sources()
 
 
-@router.get("/model", responses=responses(s503="The model server is away; the detail says why."))
+@router.get("/model", responses=responses(s503="The model server is unreachable; the detail says why."))
 async def get_model(context: Context) -> dict[str, Any]:
     """The model in use: digests, classes, detectors, figures, card, calibration strips of every survey; training."""
-    return {**(await context.model.describe()).whole, "training": training().model_dump()}
+    return {**(await context.model.describe()).whole, "training": training_status().model_dump()}
 
 
 @router.get(

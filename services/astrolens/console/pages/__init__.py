@@ -40,16 +40,16 @@ RECONNECT_S = 10.0
 
 
 _scripts = cache(register_scripts)
-"""Once a process: a request does not look at files, which may be in the midst of an update."""
+"""Once a process: a request does not read files, which may be in the midst of an update."""
 
 
-def _missing(request: Request) -> None:
+def _page_not_found(request: Request) -> None:
     ui.status_code(404)
     _page(_scripts())(request)
 
 
 RUN_OPTIONS: dict[str, Any] = {
-    "root": _missing,
+    "root": _page_not_found,
     "title": "AstroLens",
     "favicon": FAVICON,
     "dark": True,
