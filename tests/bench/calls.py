@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from astrolens.platform.stores.records import Document, encode_cursor
+from astrolens.platform.stores.records import Document
 
 CALLS = 20
 """Calls of a kind."""
@@ -27,11 +27,12 @@ class Kind:
     of: Callable[[int], Request]
 
 
-def kinds(documents: list[Document]) -> list[Kind]:
+def kinds(documents: list[Document], cursors: list[str]) -> list[Kind]:
     """Every kind of call.
 
     Args:
-        documents: `CALLS` or more image documents spread over the archive, oldest first.
+        documents: Image documents spread over the archive, oldest first.
+        cursors: Of pages deep in the gallery.
     """
 
     def one(number: int) -> Document:
@@ -44,9 +45,7 @@ def kinds(documents: list[Document]) -> list[Kind]:
         return "/api/images", place
 
     def deep(number: int) -> Request:
-        document = one(number)
-        cursor = encode_cursor(document["ingested_at"], document["image_id"])
-        return "/api/images", {"limit": 60, "after": cursor}
+        return "/api/images", {"limit": 60, **({"after": cursors[number % len(cursors)]} if cursors else {})}
 
     def survey_of(number: int) -> str:
         return str(one(number)["observation"]["survey"])
@@ -76,10 +75,10 @@ def kinds(documents: list[Document]) -> list[Kind]:
     ]
 
 
-def measured(url: str, documents: list[Document]) -> Iterator[tuple[str, dict[str, Any]]]:
+def measured(url: str, documents: list[Document], cursors: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each kind's figures: calls made, p50 and max in milliseconds, and the first error if there was one."""
     with httpx.Client(base_url=url, timeout=_TIMEOUT_S, follow_redirects=True) as client:
-        for kind in kinds(documents):
+        for kind in kinds(documents, cursors):
             yield kind.name, _calls(client, kind)
 
 

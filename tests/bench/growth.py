@@ -19,18 +19,20 @@ import tempfile
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
+import psutil
 from astrolens.platform.settings import PACKAGED_BUNDLE, Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import image_store, record_store
-from astrolens.platform.stores.records import Document
+from astrolens.platform.stores.records import Document, Query
 from astrolens.science.bundle import Bundle
+from astrolens.usecases.image_queries import ORDERS, Sort
 
 from tests.bench import archive, calls, sizes
 from tests.bench.arrivals import visit_folder
@@ -39,7 +41,7 @@ from tests.bench.main import describes
 from tests.bench.memory import MemorySampler, rest
 from tests.bench.pipeline import engines_of, feed, runs, servers_of, variables
 from tests.e2e.system import System
-from tests.engines.health import HEALTH
+from tests.engines.health import HEALTH, readiness, sentences
 from tests.engines.stack_control import Stack
 
 SIZES = (0, 100_000, 1_000_000)
@@ -48,6 +50,9 @@ _INDEX_S = 600.0
 _FEED_S = 900.0
 _STOP_S = 90.0
 _REST_S = 10.0
+_CURSOR_PAGE = 2_000
+_ROOM_BYTES = 8_000
+"""An image with its receipt, its indexes and the write-ahead log takes no more."""
 _PROCESS = "supervisor and broker"
 
 Say = Callable[[str], None]
@@ -169,12 +174,15 @@ def _sqlite_archive(plan: Plan, count: int, say: Say) -> Prepared:
     if not count:
         return Prepared(settings, 0)
     cached = plan.folder / f"sqlite-{count}-{plan.model.fingerprint()}"
-    part = cached.with_suffix(".part")
     figures: dict[str, Any] = {}
     if not cached.exists():
+        part = _filling_folder(cached, count)
         part.mkdir(exist_ok=True)
+        say(f"filling in {part}")
         figures["fill_per_s"] = _fill(plan, f"sqlite:///{part / 'records.sqlite'}", count, say)
-        part.rename(cached)
+        shutil.rmtree(whole := cached.with_suffix(".whole"), ignore_errors=True)
+        shutil.move(part, whole)
+        whole.rename(cached)
     told = sizes.of_sqlite(cached, cached / "records.sqlite")
     documents = asyncio.run(_counts(f"sqlite:///{cached / 'records.sqlite'}"))
     figures |= {"store": told, "documents": documents, "bytes_a_record": sizes.a_record(told, documents)}
@@ -182,6 +190,18 @@ def _sqlite_archive(plan: Plan, count: int, say: Say) -> Prepared:
     for path in cached.iterdir():
         subprocess.run(["cp", "-r", "--reflink=auto", str(path), str(home)], check=True, timeout=900)
     return Prepared(settings, documents[Collection.IMAGES], figures)
+
+
+def _filling_folder(cached: Path, count: int) -> Path:
+    """Where an archive is filled: in memory where there is plenty, since a disk makes every commit wait.
+
+    The name is the same in every run: a filling that was cut off goes on.
+    """
+    memory = Path("/dev/shm")
+    wanted = _ROOM_BYTES * count
+    if memory.is_dir() and min(shutil.disk_usage(memory).free, psutil.virtual_memory().available) > 2 * wanted:
+        return memory / f"astrolens-bench-{cached.name}"
+    return cached.with_suffix(".part")
 
 
 def _stack_archive(plan: Plan, count: int, say: Say) -> Prepared:
@@ -197,6 +217,7 @@ def _stack_archive(plan: Plan, count: int, say: Say) -> Prepared:
     name = f"growth-{count}-{plan.model.fingerprint()}"
     settings["records_url"] = urlunsplit(urlsplit(settings["records_url"])._replace(path=f"/{name}"))
     figures: dict[str, Any] = {}
+    say("filling, where anything is missing")
     rate = _fill(plan, settings["records_url"], count, say)
     if rate:
         figures["fill_per_s"] = rate
@@ -215,7 +236,6 @@ def _fill(plan: Plan, url: str, count: int, say: Say) -> float:
         finally:
             await records.close()
 
-    say("filling, where anything is missing")
     return round(asyncio.run(filled()))
 
 
@@ -262,7 +282,8 @@ def _measure(plan: Plan, count: int, prepared: Prepared, row: dict[str, Any], sa
             row["memory_peak_feed_mib"] = _rounded(sampler.peaks())
             say(f"{row['images_per_s']} images/s; calling")
             row["calls"] = {}
-            for name, figures in calls.measured(system.url, _documents(plan, count, system)):
+            documents, cursors = _documents(plan, count, system), asyncio.run(_deep_cursors(system))
+            for name, figures in calls.measured(system.url, documents, cursors):
                 row["calls"][name] = figures
             row["memory_peak_mib"] = _rounded(sampler.peaks())
             if servers:
@@ -310,9 +331,18 @@ def start(system: System, limit_s: float) -> dict[str, Any]:
         code = system.process.poll()
         took = time.monotonic() - began
         assert code is None, f"`astrolens up` ended with {code} after {took:.0f} s\n{system.logs()}"
-        assert took < limit_s, f"not ready within {limit_s:.0f} s: {', '.join(waiting)}\n{system.logs()}"
+        assert took < limit_s, f"not ready within {limit_s:.0f} s: {_unready(system, waiting)}\n{system.logs()}"
         time.sleep(_LOOK_EVERY_S)
     return {"seconds": max(ready.values()), "ready_s": ready}
+
+
+def _unready(system: System, waiting: Iterable[str]) -> str:
+    """Who is not ready, and what each says."""
+    try:
+        told = readiness(system)
+    except httpx.HTTPError as error:
+        return f"{', '.join(waiting)} ({error})"
+    return "; ".join(f"{name}: {sentences(told, name) if told.get(name) else 'does not answer'}" for name in waiting)
 
 
 def _ok(url: str) -> bool:
@@ -371,6 +401,28 @@ def _documents(plan: Plan, count: int, system: System) -> list[Document]:
         ]
     page = system.http.get("/api/images", params={"limit": 200}).raise_for_status().json()["items"]
     return [system.http.get(f"/api/images/{item['image_id']}").raise_for_status().json() for item in page[::10]]
+
+
+async def _deep_cursors(system: System) -> list[str]:
+    """Cursors of pages in the second half of the gallery: from the store, since only it knows what one holds."""
+    records = record_store(system.environment["ASTROLENS_RECORDS_URL"])
+    await records.open()
+    cursors: list[str] = []
+    try:
+        tally = await records.tally(Collection.IMAGES, "state")
+        query = Query(order=ORDERS[Sort.NEWEST], limit=_CURSOR_PAGE, fields=("ingested_at",))
+        seen = 0
+        while len(cursors) < calls.CALLS:
+            page = await records.find(Collection.IMAGES, query)
+            seen += len(page.documents)
+            if page.next is None:
+                break
+            if 2 * seen >= sum(tally.values()):
+                cursors.append(page.next)
+            query = replace(query, after=page.next)
+    finally:
+        await records.close()
+    return cursors
 
 
 async def _put_sample(system: System, count: int) -> None:
