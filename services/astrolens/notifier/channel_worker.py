@@ -67,7 +67,7 @@ def plan_messages(alerts: Sequence[AlertWithImage], *, budget: int, one_message:
 class ChannelWorker:
     """Delivers what waits for one channel.
 
-    Of several notifiers one at a time serves a channel, under a lease: otherwise each of them would send every message.
+    Of several notifiers one at a time serves the channels, under a lease: otherwise each would send every message.
 
     Attributes:
         wake: Set when deliveries were queued, so that the next pass begins at once.

@@ -32,7 +32,11 @@ WRITE_PAUSE_S: Final = 0.25
 
 
 class DeliveryQueue:
-    """Reads and writes the deliveries of alerts. Writes are serialised: the channels of an alert share its record."""
+    """Reads and writes the deliveries of alerts.
+
+    The channels of an alert share its record, so writes are serialised: by a lock in a process, among several notifiers
+    by the lease that their periodic tasks hold.
+    """
 
     def __init__(
         self,

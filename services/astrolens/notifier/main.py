@@ -22,7 +22,6 @@ from astrolens.notifier.unreadable import UnreadableDocuments
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.leases import Lease
 
 SERVICE: Final = "notifier"
 INPUT: Final = topics.IMAGES_ANALYZED
@@ -30,6 +29,9 @@ INPUT: Final = topics.IMAGES_ANALYZED
 
 _IDLE_INTERVAL_S: Final = 3600.0
 """Interval of a periodic task whose work is done after its first successful pass."""
+
+_DELIVERIES: Final = "notifier.deliveries"
+"""The lease under which deliveries are changed. One for all channels, because they share the records of alerts."""
 
 _log = structlog.get_logger(__name__)
 
@@ -77,13 +79,19 @@ def create_app(settings: Settings) -> ServiceApp:
     app.bus.consume(INPUT, ImageAnalyzed, handlers.image_analyzed(alerts))
     _sweep_periodically(app, alerts, unreadable)
     _publish_heartbeats(app)
-    app.every("removed channels", _removed_channels(queue, names), interval_s=_IDLE_INTERVAL_S, graceful=False)
+    app.every(
+        "removed channels",
+        _removed_channels(queue, names),
+        interval_s=_IDLE_INTERVAL_S,
+        lease=app.lease(_DELIVERIES),
+        graceful=False,
+    )
     for name, worker in zip(names, workers, strict=True):
         app.every(
             f"deliveries to {name}",
             worker.deliver,
             interval_s=channel_worker.POLL_INTERVAL_S,
-            lease=_lease(app, f"notifier.channel:{name}"),
+            lease=app.lease(_DELIVERIES),
             wake=worker.wake,
         )
     return app
@@ -98,7 +106,7 @@ def _sweep_periodically(app: ServiceApp, alerts: AlertService, unreadable: Unrea
         "sweep for lost events",
         sweep.run_pass,
         interval_s=app.settings.redeliver_after_s,
-        lease=_lease(app, "notifier.sweep"),
+        lease=app.lease("notifier.sweep"),
         wake=unfinished,
     )
 
@@ -107,7 +115,7 @@ def _publish_heartbeats(app: ServiceApp) -> None:
     heartbeat = PublicHeartbeat(
         records=app.records,
         publisher=app.bus,
-        lease=_lease(app, "notifier.heartbeat"),
+        lease=app.lease("notifier.heartbeat"),
         instance=app.instance,
     )
     app.every(
@@ -134,11 +142,6 @@ def _removed_channels(queue: DeliveryQueue, channels: tuple[str, ...]) -> Callab
             _log.info("ended deliveries to channels that are no longer in the settings", alerts=ended)
 
     return fail_removed_channels
-
-
-def _lease(app: ServiceApp, name: str) -> Lease:
-    """A lease of this instance. Its owner is the instance, not the process: after a crash it is taken up at once."""
-    return Lease(app.records, name, owner=app.instance)
 
 
 def _console(settings: Settings) -> str:

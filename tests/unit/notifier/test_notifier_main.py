@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from astrolens.contracts import topics
+from astrolens.contracts.alerts import HEARTBEAT_INTERVAL_S
 from astrolens.notifier.main import create_app
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import load_settings
 from pydantic import SecretStr
 
@@ -35,3 +38,20 @@ def test_a_bad_notification_address_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="ASTROLENS_NOTIFY_URLS: address 1 of 1") as caught:
         create_app(settings)
     assert SECRET not in str(caught.value)
+
+
+def test_what_must_not_be_done_twice_is_done_under_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks: dict[str, dict[str, Any]] = {}
+    monkeypatch.setattr(ServiceApp, "every", lambda _app, name, _work, **options: tasks.update({name: options}))
+    urls = f"json://localhost/{SECRET} json://localhost/other"
+    create_app(load_settings(home=tmp_path, events_url="kafka://127.0.0.1:9", notify_urls=urls))
+    assert {name for name, options in tasks.items() if options.get("lease") is not None} == {
+        "sweep for lost events",
+        "deliveries to json #1",
+        "deliveries to json #2",
+        "removed channels",
+    }
+    # The heartbeat holds a lease of its own, which does not stop it while the record store is unreachable.
+    assert tasks["public heartbeat"]["fixed_rate"]
+    assert tasks["public heartbeat"]["interval_s"] == HEARTBEAT_INTERVAL_S
+    assert tasks["deliveries to json #1"]["wake"] is not tasks["deliveries to json #2"]["wake"]
