@@ -22,6 +22,7 @@ from astrolens.notifier.unreadable import UnreadableDocuments
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.leases import Lease
 
 SERVICE: Final = "notifier"
 INPUT: Final = topics.IMAGES_ANALYZED
@@ -79,13 +80,8 @@ def create_app(settings: Settings) -> ServiceApp:
     app.bus.consume(INPUT, ImageAnalyzed, handlers.image_analyzed(alerts))
     _sweep_periodically(app, alerts, unreadable)
     _publish_heartbeats(app)
-    app.every(
-        "removed channels",
-        _removed_channels(queue, names),
-        interval_s=_IDLE_INTERVAL_S,
-        lease=app.lease(_DELIVERIES),
-        graceful=False,
-    )
+    removed_channels = _removed_channels(queue, names, app.lease(_DELIVERIES))
+    app.every("removed channels", removed_channels, interval_s=_IDLE_INTERVAL_S, graceful=False)
     for name, worker in zip(names, workers, strict=True):
         app.every(
             f"deliveries to {name}",
@@ -128,13 +124,16 @@ def _publish_heartbeats(app: ServiceApp) -> None:
     app.on_stop("lease of the public heartbeat", heartbeat.release_lease)
 
 
-def _removed_channels(queue: DeliveryQueue, channels: tuple[str, ...]) -> Callable[[], Awaitable[None]]:
-    """Ends deliveries to removed channels, once per start: a later pass could only meet channels of newer settings."""
+def _removed_channels(queue: DeliveryQueue, channels: tuple[str, ...], lease: Lease) -> Callable[[], Awaitable[None]]:
+    """Ends deliveries to removed channels, once per start: a later pass could only meet channels of newer settings.
+
+    The lease is acquired for that one pass and not held afterwards.
+    """
     done = False
 
     async def fail_removed_channels() -> None:
         nonlocal done
-        if done:
+        if done or not await lease.acquire():
             return
         ended = await queue.fail_removed_channels(channels)
         done = True
