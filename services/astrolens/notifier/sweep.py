@@ -21,10 +21,11 @@ from astrolens.contracts.base import Contract, UtcTime, utc_now, utc_text
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier.alert_service import AlertService
 from astrolens.notifier.unreadable import UnreadableDocuments
+from astrolens.platform.errors import PermanentError
 from astrolens.platform.retry import sleep_unless
-from astrolens.platform.stores.collections import DECLARATIONS, Collection
-from astrolens.platform.stores.paging import pages
-from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore, encode_cursor
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.paging import pages_with_cursors
+from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 
 MARGIN: Final = timedelta(minutes=2)
 """Overlap of one walk through the anomalies with the next: an image gets its time a little before it is stored."""
@@ -100,8 +101,15 @@ class Sweep:
             TransientError: A store is unreachable; the next pass begins where this one did.
         """
         progress = await self._load_progress()
-        progress = await self._repair_anomalies(progress)
-        await self._repair_alerts(progress)
+        try:
+            progress = await self._repair_anomalies(progress)
+            await self._repair_alerts(progress)
+        except PermanentError as error:
+            if error.reason.code != "bad-cursor":
+                raise
+            # The records were moved to a store of another kind, whose cursors differ: both walks begin again.
+            update = {"anomalies_after": None, "alerts_after": None}
+            progress = await self._store_progress(progress, progress.model_copy(update=update))
         if progress.anomalies_after is not None and not self._stopping.is_set():
             self._unfinished.set()
 
@@ -117,7 +125,7 @@ class Sweep:
             after=progress.anomalies_after,
             fields=("analyzed_at",),
         )
-        after = await self._walk(Collection.IMAGES, query, "analyzed_at", self._repair)
+        after = await self._walk(Collection.IMAGES, query, self._repair)
         update = {"swept_until": begun_at, "begun_at": None} if after is None else {"begun_at": begun_at}
         return await self._store_progress(progress, progress.model_copy(update={**update, "anomalies_after": after}))
 
@@ -128,26 +136,23 @@ class Sweep:
             query = Query(where=where, limit=len(alerts), fields=("analyzed_at",))
             await self._repair((await self._records.find(Collection.IMAGES, query)).documents)
 
-        query = Query(
-            order=Order("raised_at"), limit=PAGE_SIZE, after=progress.alerts_after, fields=("image_id", "raised_at")
-        )
-        after = await self._walk(Collection.ALERTS, query, "raised_at", repair_page)
+        query = Query(order=Order("raised_at"), limit=PAGE_SIZE, after=progress.alerts_after, fields=("image_id",))
+        after = await self._walk(Collection.ALERTS, query, repair_page)
         await self._store_progress(progress, progress.model_copy(update={"alerts_after": after}))
 
     async def _walk(
         self,
         collection: Collection,
         query: Query,
-        order: str,
         visit: Callable[[Sequence[Document]], Awaitable[None]],
     ) -> str | None:
         """Visit the next pages of a query; return the cursor to go on from, None at the end of the query."""
         visited = 0
-        async for page in pages(self._records, collection, query):
-            await visit(page)
-            visited += len(page)
+        async for page in pages_with_cursors(self._records, collection, query):
+            await visit(page.documents)
+            visited += len(page.documents)
             if await sleep_unless(self._stopping, PAUSE_S) or visited >= MAX_DOCUMENTS:
-                return encode_cursor(page[-1][order], page[-1][DECLARATIONS[collection].key])
+                return page.next
         return None
 
     async def _repair(self, images: Sequence[Document]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Document, Query, RecordStore
+from astrolens.platform.stores.records import Document, Page, Query, RecordStore
 
 
 async def pages(records: RecordStore, collection: Collection, query: Query) -> AsyncIterator[list[Document]]:
@@ -15,10 +15,16 @@ async def pages(records: RecordStore, collection: Collection, query: Query) -> A
     Raises:
         StoreUnavailable: The store is away; whoever goes on later needs a condition of his own.
     """
+    async for page in pages_with_cursors(records, collection, query):
+        yield page.documents
+
+
+async def pages_with_cursors(records: RecordStore, collection: Collection, query: Query) -> AsyncIterator[Page]:
+    """As `pages`, with the cursor behind each page: for whoever stops there and goes on later with `query.after`."""
     while True:
         page = await records.find(collection, query)
         if page.documents:
-            yield page.documents
+            yield page
         if page.next is None:
             return
         query = replace(query, after=page.next)
