@@ -16,7 +16,7 @@ from astrolens.rpc.v1.inference_pb2_grpc import add_InferenceServicer_to_server
 _MAX_CONCURRENT_RPCS: Final = 512
 """Each client keeps one call open that watches the health of this server; beside that it has one or two."""
 _CONNECTION_AGE_MS: Final = 60_000
-"""How long a connection lasts, a tenth more or less; after it a client resolves the name again and finds new servers."""
+"""How long a connection lasts, a tenth more or less; then a client resolves the name again and finds new servers."""
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
