@@ -1,7 +1,7 @@
 """Pending events on MongoDB: a small document each, beside the document that caused it.
 
 They are written in the transaction of their document and deleted by `_id` once they are published, so that publishing
-never rewrites an image with all its indexes. See docs/decisions/0006-pending-events-lie-apart.md.
+never rewrites an image with all its indexes. See docs/decisions/0006-pending-events-in-their-own-collections.md.
 """
 
 from collections import defaultdict
