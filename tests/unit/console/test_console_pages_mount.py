@@ -3,8 +3,13 @@
 import re
 from pathlib import Path
 
+import httpx
+import pytest
+from astrolens.console import private_apis
 from astrolens.console.components import shell
 from astrolens.console.pages import PAGES, _head, mount
+from astrolens.platform.private_apis import PrivateApiMoved, check_private_apis
+from fastapi import FastAPI
 
 SCRIPTS = sorted((shell.STATIC / "js").rglob("*.js"))
 
@@ -19,6 +24,32 @@ def test_mount_registers_every_address() -> None:
 
 def test_the_scripts_address_is_stable_while_nothing_changes() -> None:
     assert shell.register_scripts() == shell.register_scripts()
+
+
+async def test_nicegui_serves_the_scripts_where_pages_ask_for_them() -> None:
+    from nicegui import app
+
+    served = shell.register_scripts()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        answer = await client.get(f"{served}/{shell.script_names()[0]}")
+    assert answer.status_code == 200
+    assert answer.text == (shell.STATIC / shell.script_names()[0]).read_text()
+
+
+def test_a_nicegui_that_moved_what_the_console_needs_fails_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_private_apis()
+    with monkeypatch.context() as patch:
+        patch.setattr(private_apis, "app", FastAPI())
+        with pytest.raises(PrivateApiMoved, match=r"nicegui \d.*does not serve /_nicegui/"):
+            shell.register_scripts()
+    with monkeypatch.context() as patch:
+        patch.setattr(private_apis, "esm_modules", {})
+        with pytest.raises(PrivateApiMoved, match="does not list"):
+            shell.register_scripts()
+    with monkeypatch.context() as patch:
+        patch.delattr("nicegui.dependencies.register_esm")
+        with pytest.raises(PrivateApiMoved, match="has no register_esm any more"):
+            check_private_apis()
 
 
 def test_a_page_asks_for_all_scripts_at_once() -> None:

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from nicegui.element import Element
-from nicegui.version import __version__ as nicegui_version
 
-from astrolens.console.private_apis import esm_modules, register_esm
+from astrolens.console.private_apis import serve_modules
 
 STATIC = Path(__file__).resolve().parents[1] / "static"
 """Scripts and styles, served below NiceGUI's immutable addresses."""
@@ -34,9 +33,7 @@ def register_scripts() -> str:
         The path below which they are served; it changes with every change of a file, so that it may be cached for ever.
     """
     newest = max(path.stat().st_mtime for path in STATIC.rglob("*") if path.is_file())
-    register_esm(_MODULE, STATIC, max_time=newest)
-    key = next(key for key, module in esm_modules.items() if module.name == _MODULE)
-    return f"/_nicegui/{nicegui_version}/esm/{key}"
+    return serve_modules(_MODULE, STATIC, modified_at=newest)
 
 
 def script_names() -> list[str]:
