@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from astrolens.contracts.alerts import AlertType
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.ids import alert_id
-from astrolens.contracts.records import AlertRecord, ImageRecord, PendingEvent, Reason
+from astrolens.contracts.records import AlertRecord, ImageRecord, Reason
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import lifecycle, public_alerts
 from astrolens.notifier.metrics import AlertMetrics
@@ -98,7 +98,7 @@ class AlertService:
             others: Ids of images that need none, according to their event; only those with an alert are read.
 
         Returns:
-            Why some images cannot have an alert, by image id.
+            Why the alerts of some images cannot be brought in line, by image id.
 
         Raises:
             TransientError: A store is unreachable; calling again completes the work.
@@ -116,7 +116,7 @@ class AlertService:
             analyzed_at: When images were last analysed, by image id.
 
         Returns:
-            Why some images cannot have an alert, by image id.
+            Why the alerts of some images cannot be brought in line, by image id.
 
         Raises:
             TransientError: A store is unreachable; calling again completes the work.
@@ -147,20 +147,26 @@ class AlertService:
         documents = await self._records.get(Collection.IMAGES, image_ids)
         revisions, refused = _required_revisions(image_ids, documents, alerts)
         if revisions:
-            await self._write(revisions)
+            refused |= await self._write(revisions)
         return refused
 
-    async def _write(self, revisions: Sequence[AlertRevision]) -> None:
+    async def _write(self, revisions: Sequence[AlertRevision]) -> dict[str, Reason]:
+        """Write and publish revisions; return why some cannot be, by image id."""
         now = self._clock()
         public = [revision for revision in revisions if not revision.image.observation.injected]
         cutouts = await self._images.get_many([revision.image.cutout.key for revision in public])
         new: dict[str, AlertRecord] = {}
         changed: dict[str, AlertRecord] = {}
         changes: list[Change] = []
+        refused: dict[str, Reason] = {}
         for revision in revisions:
-            record = self._record(revision, now)
-            cutout = cutouts.get(revision.image.cutout.key)
-            record = record.model_copy(update={"pending": _messages(revision, record, cutout, now)})
+            image = revision.image
+            try:
+                record = self._record(revision, cutouts.get(image.cutout.key), now)
+            except (ValueError, TypeError, OverflowError) as error:
+                # A value that the image record allows and the public alert does not: its neighbours are not held up.
+                refused[image.image_id] = Reason(code="no-alert", detail=f"image {image.image_id}: {error}"[:500])
+                continue
             if revision.current is None:
                 new[record.alert_id] = record
             else:
@@ -177,17 +183,26 @@ class AlertService:
             [(record.alert_id, [*pending.get(record.alert_id, ()), *record.pending]) for record in records],
         )
         self._report(records, revisions)
+        return refused
 
-    def _record(self, revision: AlertRevision, now: datetime) -> AlertRecord:
+    def _record(self, revision: AlertRevision, cutout: bytes | None, now: datetime) -> AlertRecord:
+        """The record of a revision, with its messages."""
+        image, analysis = revision.image, revision.analysis
         if revision.current is None:
-            return lifecycle.new_record(revision.image, revision.analysis, raised_at=now, channels=self._channels)
-        return lifecycle.next_record(
-            revision.current,
-            revision.analysis,
-            alert_type=revision.alert_type,
-            updated_at=now,
-            channels=self._channels,
-        )
+            record = lifecycle.new_record(image, analysis, raised_at=now, channels=self._channels)
+        else:
+            record = lifecycle.next_record(
+                revision.current,
+                analysis,
+                alert_type=revision.alert_type,
+                updated_at=now,
+                channels=self._channels,
+            )
+        if record.topic is None:
+            return record
+        alert = public_alerts.public_alert(image, analysis, record, cutout=cutout, published_at=now)
+        pending = public_alerts.messages(alert, record.topic, traceparent=traceparent_of(record.image_id))
+        return record.model_copy(update={"pending": pending})
 
     def _report(self, records: Sequence[AlertRecord], revisions: Sequence[AlertRevision]) -> None:
         """Count, trace and log what was written, and start its delivery."""
@@ -240,15 +255,6 @@ def _required_revisions(
         if (alert_type := lifecycle.next_alert_type(image.analysis, current)) is not None:
             revisions.append(AlertRevision(image, image.analysis, alert_type, current))
     return revisions, refused
-
-
-def _messages(
-    revision: AlertRevision, record: AlertRecord, cutout: bytes | None, now: datetime
-) -> tuple[PendingEvent, ...]:
-    if record.topic is None:
-        return ()
-    alert = public_alerts.public_alert(revision.image, revision.analysis, record, cutout=cutout, published_at=now)
-    return public_alerts.messages(alert, record.topic, traceparent=traceparent_of(record.image_id))
 
 
 def _change(current: AlertRecord, record: AlertRecord) -> Change:

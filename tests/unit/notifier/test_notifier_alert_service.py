@@ -245,6 +245,16 @@ async def test_an_unknown_image_is_refused_alone(world: World) -> None:
     assert await world.alert(known) is not None
 
 
+async def test_an_image_that_no_alert_can_describe_is_refused_alone(world: World) -> None:
+    good, bad = image(1), image(2)
+    duplicates = tuple(one.model_copy(update={"distance": 2**70}) for one in bad.near_duplicates)
+    await world.put(good, bad.model_copy(update={"near_duplicates": duplicates}))
+    (refusal,) = await handlers.image_analyzed(world.service())([analyzed(bad), analyzed(good)])
+    assert (refusal.event.image_id, refusal.reason.code) == (bad.image_id, "no-alert")
+    assert await world.alert(good) is not None
+    assert await world.alert(bad) is None
+
+
 async def test_an_image_record_that_cannot_be_read_is_refused_alone(world: World) -> None:
     good, bad = image(1), image(2)
     await world.put(good)

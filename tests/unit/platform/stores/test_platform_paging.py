@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.paging import pages
+from astrolens.platform.stores.paging import pages, pages_with_cursors
 from astrolens.platform.stores.records import Clause, Order, Page, Query, RecordStore
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
@@ -74,3 +74,12 @@ async def test_a_query_goes_on_behind_its_cursor(records: CountingRecords) -> No
     first = await records.find(IMAGES, Query(order=Order("ingested_at"), limit=2))
     _, ids = await sizes_and_ids(records, Query(order=Order("ingested_at"), limit=2, after=first.next))
     assert ids == ["img0002", "img0003", "img0004"]
+
+
+async def test_a_walk_that_stopped_goes_on_behind_the_cursor_of_its_last_page(records: CountingRecords) -> None:
+    await records.insert(IMAGES, [image(number, ingested_at=at(number)) for number in range(5)])
+    query = Query(order=Order("ingested_at"), limit=2)
+    cursors = [page.next async for page in pages_with_cursors(records, IMAGES, query)]
+    assert cursors[-1] is None
+    _, ids = await sizes_and_ids(records, Query(order=query.order, limit=2, after=cursors[1]))
+    assert ids == ["img0004"]
