@@ -10,7 +10,7 @@ import pytest
 from astrolens.contracts import topics
 from astrolens.contracts.events import ImageIngested
 from astrolens.platform.bus import Bus, Refusal, create_bus
-from astrolens.platform.bus.access import access_of
+from astrolens.platform.bus.access import kafka_access
 from astrolens.platform.bus.topics import TopicDeclaration, create_topics, declared_topics
 from astrolens.platform.errors import BusUnavailable, ConfigurationError
 from astrolens.platform.settings import Settings
@@ -39,7 +39,7 @@ def settings(engine_settings: dict[str, str], tmp_path: Path) -> Settings:
 async def topic(settings: Settings) -> str:
     """A topic of the test's own, with four partitions."""
     name = f"astrolens.test-{uuid.uuid4().hex[:10]}.v1"
-    await create_topics(access_of(settings), [TopicDeclaration(name, 4, 3_600_000)])
+    await create_topics(kafka_access(settings), [TopicDeclaration(name, 4, 3_600_000)])
     return name
 
 
@@ -106,7 +106,7 @@ async def test_tls_and_its_certificate(
     await member.bus.stop()
     bus = create_bus(kafka_settings(engine_settings, tmp_path, **over_tls), service="notifier", records=records)
     with pytest.raises(ConfigurationError, match="ASTROLENS_KAFKA_CA_FILE does not vouch for"):
-        await bus.connect(patience_s=8)
+        await bus.connect(timeout_s=8)
 
 
 async def test_a_wrong_password_is_one_sentence_without_it(
@@ -115,7 +115,7 @@ async def test_a_wrong_password_is_one_sentence_without_it(
     wrong = kafka_settings(engine_settings, tmp_path, kafka_password="not-the-password")
     bus = create_bus(wrong, service="notifier", records=records)
     with pytest.raises(ConfigurationError, match="refuses the log-in of ASTROLENS_KAFKA_USER") as caught:
-        await bus.connect(patience_s=20)
+        await bus.connect(timeout_s=20)
     assert "not-the-password" not in str(caught.value)
 
 
@@ -124,7 +124,7 @@ async def test_no_login_where_one_is_wanted_is_a_bounded_wait_with_a_hint(
 ) -> None:
     nobody = kafka_settings(engine_settings, tmp_path, kafka_user="", kafka_password=None)
     with pytest.raises(BusUnavailable, match="ASTROLENS_KAFKA_USER"):
-        await create_bus(nobody, service="notifier", records=records).connect(patience_s=3)
+        await create_bus(nobody, service="notifier", records=records).connect(timeout_s=3)
 
 
 async def test_a_topic_that_this_user_may_not_see_or_make_is_named(
@@ -147,4 +147,4 @@ async def test_a_topic_that_this_user_may_not_see_or_make_is_named(
 async def test_declared_topics_are_there_and_making_them_again_changes_nothing(settings: Settings) -> None:
     declared = declared_topics(ROOT / "deploy/kafka/topics.yaml")
     assert {topic.name for topic in declared} >= set(topics.INTERNAL)
-    assert await create_topics(access_of(settings), declared) == []
+    assert await create_topics(kafka_access(settings), declared) == []

@@ -229,7 +229,7 @@ async def test_duplicates_and_events_of_a_dead_process_arrive(
 async def test_no_broker_is_told_within_the_bound(tmp_path: Path, records: SqliteRecordStore) -> None:
     bus = create_bus(settings(tmp_path, "127.0.0.1:9"), service="lost", records=records)
     with pytest.raises(BusUnavailable, match=r"127\.0\.0\.1:9 did not answer"):
-        await bus.connect(patience_s=0.3)
+        await bus.connect(timeout_s=0.3)
     with pytest.raises(BusUnavailable):
         await bus.publish(events("astrolens.lost.v1", 1))
 

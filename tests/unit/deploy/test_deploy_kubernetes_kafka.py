@@ -113,7 +113,8 @@ def test_readers_may_read_their_topic_in_their_group_and_no_other(prod: list[dic
     settings = settings_of({"ASTROLENS_EVENTS_URL": "kafka://kafka:9092"})
     bus = create_bus(settings, service=service, records=record_store(settings.records_url))
     bus.consume(READS[service], load_event(READS[service]), _nothing)
-    (subscriber,) = bus._subscribers
+    subscriber: Any
+    (subscriber,) = bus.broker.subscribers
     assert allowed(user, "Read", "group", subscriber.group_id)
     assert [name for name in everything() if allowed(user, "Read", "topic", name)] == [READS[service]]
     assert allowed(user, "Write", "topic", topics.dead_letter_topic(READS[service]))

@@ -1,4 +1,4 @@
-"""How Kafka is reached: addresses, TLS and log-in from the settings, in the forms that each client wants."""
+"""How Kafka is reached: addresses, TLS and log-in from the settings, in the forms that the clients take."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -11,12 +11,13 @@ from astrolens.platform.private_apis import parse_security
 from astrolens.platform.settings import Settings
 
 _KAFKA_PORT = 9092
+_LOCAL_HOSTS = frozenset({"127.0.0.1", "[::1]", "localhost"})
 _MECHANISMS = {"SCRAM-SHA-512": SASLScram512, "SCRAM-SHA-256": SASLScram256, "PLAIN": SASLPlaintext}
 
 
 @dataclass(frozen=True)
 class KafkaAccess:
-    """Addresses, and what FastStream needs to be let in (None: neither TLS nor log-in)."""
+    """Addresses, and FastStream's security (None: neither TLS nor log-in)."""
 
     servers: tuple[str, ...]
     security: BaseSecurity | None = field(default=None, repr=False)
@@ -26,9 +27,14 @@ class KafkaAccess:
         """Host and port of each server.
 
         Raises:
-            ConfigurationError: One is no `host:port`.
+            ConfigurationError: One is not `host:port`.
         """
-        return [_address(server) for server in self.servers]
+        return [_parse_address(server) for server in self.servers]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all servers run on this machine."""
+        return all(server.rpartition(":")[0] in _LOCAL_HOSTS for server in self.servers)
 
     @property
     def name(self) -> str:
@@ -36,18 +42,18 @@ class KafkaAccess:
         return ",".join(self.servers)
 
     def client_options(self) -> dict[str, Any]:
-        """What aiokafka's own clients need to be let in."""
+        """TLS and log-in as arguments of aiokafka's own clients."""
         return parse_security(self.security)
 
 
-def access_of(settings: Settings) -> KafkaAccess:
-    """How the settings say Kafka is reached.
+def kafka_access(settings: Settings) -> KafkaAccess:
+    """The access to Kafka that the settings describe.
 
     Raises:
-        ConfigurationError: The URL is no `kafka://`, half a log-in is given, or the certificates cannot be read.
+        ConfigurationError: The URL is not `kafka://`, user or password is missing, or the certificates cannot be read.
     """
     servers = tuple(settings.bootstrap_servers)
-    context = _tls(settings)
+    context = _tls_context(settings)
     if not settings.kafka_user:
         if settings.kafka_password is not None:
             raise ConfigurationError("ASTROLENS_KAFKA_USER is empty, but ASTROLENS_KAFKA_PASSWORD is set: set both")
@@ -60,7 +66,7 @@ def access_of(settings: Settings) -> KafkaAccess:
     )
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
     if not settings.kafka_tls:
         if settings.kafka_ca_file is not None:
             raise ConfigurationError("ASTROLENS_KAFKA_CA_FILE is set, but ASTROLENS_KAFKA_TLS is not true")
@@ -73,7 +79,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         ) from None
 
 
-def _address(server: str) -> tuple[str, int]:
+def _parse_address(server: str) -> tuple[str, int]:
     host, separator, port = server.rpartition(":")
     if not separator:
         return server, _KAFKA_PORT

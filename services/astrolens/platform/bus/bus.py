@@ -1,38 +1,34 @@
-"""The bus of one service: FastStream's Kafka broker with every default that loses records overridden."""
+"""The event bus of one service, on FastStream's Kafka broker."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    InvalidTopicError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    OutOfOrderSequenceNumber,
-    ProducerClosed,
-    ProducerFenced,
-)
+from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError
 from faststream import AckPolicy
-from faststream.exceptions import IncorrectState, NackMessage
+from faststream.exceptions import NackMessage
 from faststream.kafka import KafkaBroker
-from faststream.kafka.schemas import Topic
 
 from astrolens.contracts.events import Event, producer
 from astrolens.contracts.records import PendingEvent
-from astrolens.platform.bus.access import KafkaAccess, access_of
-from astrolens.platform.bus.connect import await_broker, diagnosis
+from astrolens.platform.bus.access import KafkaAccess, kafka_access
+from astrolens.platform.bus.connect import await_broker, find_access_problem
 from astrolens.platform.bus.consumer import BATCH_RETRY, BatchConsumer, Handler, OnRefused
 from astrolens.platform.bus.dead_letters import CircuitBreaker, DeadLetters, TooManyDeadLetters
-from astrolens.platform.bus.middleware import UnreadableRecords
-from astrolens.platform.bus.payload import body_of, headers_of
+from astrolens.platform.bus.middleware import UnreadableRecordsMiddleware
+from astrolens.platform.bus.payload import event_body, event_headers
+from astrolens.platform.bus.producer import OutgoingRecord, RecordProducer
+from astrolens.platform.bus.subscription import (
+    EMBEDDED_FETCH_WAIT_MS,
+    FETCH_WAIT_MS,
+    LOCAL_SESSION_MS,
+    SESSION_MS,
+    Subscription,
+)
 from astrolens.platform.errors import AstroLensError, BusUnavailable, ConfigurationError, PermanentError, TransientError
 from astrolens.platform.kafka_record import KafkaRecord
-from astrolens.platform.private_apis import BatchSubscriber, KafkaAckableMessage
 from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.settings import Settings
@@ -42,26 +38,16 @@ from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing
 
 E = TypeVar("E", bound=Event)
 
-MAX_POLL_INTERVAL_MS = 300_000
-"""Kafka's default; a handler and its retries stay below it (`consumer.py`), or the group would loop for ever."""
-POLL_MS = 50
-"""How long one poll waits. FastStream sleeps as long again after an empty poll, so this bounds the added delay."""
-FETCH_WAIT_MS, EMBEDDED_FETCH_WAIT_MS = 250, 100
-"""How long the broker may hold an empty fetch. The in-process broker does not cut it short when a record comes; Kafka
-does, and each fetch that finds nothing costs it as much as ten records. Not longer: a partition whose records are still
-being read is left out of a fetch, and waits for its end."""
-SESSION_MS, LOCAL_SESSION_MS = 10_000, 6_000
-"""When a member that is gone loses its partitions. The in-process broker also lets every returning member wait so
-long, less a second; on one machine there is no network to forgive, so Kafka's smallest default bound will do."""
-METADATA_MS = 30_000
-"""How soon a consumer hears that its topic is there again, or has more partitions; the default is five minutes."""
-LINGER_MS = 5
-"""Gathers the events of a batch of documents into one request; nobody sees five milliseconds."""
-MAX_BATCH_BYTES = 256 * 1024
-MAX_REQUEST_BYTES = 1_000_000
+METADATA_MS: Final = 30_000
+"""How soon a consumer learns that its topic is there again, or has more partitions; the default is five minutes."""
+LINGER_MS: Final = 5
+"""Gathers the events of a batch of documents into one request."""
+MAX_BATCH_BYTES: Final = 256 * 1024
+MAX_REQUEST_BYTES: Final = 1_000_000
 """Kafka's default limit of a record, less its envelope."""
-PUBLISH_TIMEOUT_S = 15.0
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S: Final = 30.0
+"""How long `connect` waits for a broker: it may be starting as well."""
+_PING_TIMEOUT_S: Final = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +57,7 @@ class Bus:
 
     def __init__(
         self,
-        broker_of: Callable[["Bus"], KafkaBroker],
+        create_broker: Callable[["Bus"], KafkaBroker],
         *,
         service: str,
         access: KafkaAccess,
@@ -87,7 +73,7 @@ class Bus:
         self.condition = condition
         self.consumers: list[BatchConsumer[Any]] = []
         self.on_failure: Callable[[AstroLensError], None] | None = None
-        """Told once when consuming cannot go on: the service must stop."""
+        """Called when publishing or consuming cannot go on: the service must stop."""
         self._access = access
         self._metrics = metrics
         self._breaker = breaker
@@ -95,11 +81,12 @@ class Bus:
         self._fetch_wait_ms = fetch_wait_ms
         self._tracing = tracing
         self._stopping = asyncio.Event()
-        self._subscribers: list[BatchSubscriber] = []
+        self._subscriptions: list[Subscription] = []
         self.dead_letters = DeadLetters(
-            service=service, records=records, publish=self._publish_raw, breaker=breaker, metrics=metrics
+            service=service, records=records, publish=self._publish_dead_letter, breaker=breaker, metrics=metrics
         )
-        self.broker = broker_of(self)
+        self.broker = create_broker(self)
+        self._producer = RecordProducer(self.broker, access, service=service, on_failure=self._report_failure)
 
     def consume(
         self,
@@ -116,9 +103,10 @@ class Bus:
         Args:
             topic: The topic to read.
             event: The one kind of event on it.
-            handler: Handles a batch, idempotently, and returns what it refuses. A `TransientError` is tried again
-                in place; any other exception makes the batch be tried in halves until the culprit is alone.
-            on_refused: Settles what a dead-lettered event is about. Idempotent.
+            handler: Handles a batch, idempotently, and returns the events that it refuses. After a `TransientError`
+                it is called again with the same batch; after any other exception with each half of it, until the
+                event that causes the exception is found.
+            on_refused: Completes the record of what a dead-lettered event is about. Idempotent.
             group: Consumer group, `astrolens-<service>` by default; a second topic needs its own.
             max_batch: Most records a batch.
 
@@ -126,6 +114,9 @@ class Bus:
             AstroLensError: Another topic of this service has the same group.
         """
         group = group or f"astrolens-{self.service}"
+        if group in {subscription.group for subscription in self._subscriptions}:
+            # Each topic has its own member, and two members of one group fail on the in-process broker.
+            raise AstroLensError(f"{topic}: consumer group {group} is taken by another topic; give it its own")
         consumer = BatchConsumer(
             topic=topic,
             event=event,
@@ -140,44 +131,22 @@ class Bus:
             tracing=self._tracing,
             group=group,
         )
-        if group in {subscriber.group_id for subscriber in self._subscribers}:
-            # Each topic has its own member, and two members in one group fail on the in-process broker.
-            raise AstroLensError(f"{topic}: consumer group {group} is taken by another topic; give it its own")
-        session_ms = LOCAL_SESSION_MS if _all_local(self._access.servers) else SESSION_MS
-        subscriber = self.broker.subscriber(
-            # Topics belong to the deployment; the embedded broker makes them by itself and knows no admin calls.
-            Topic(topic, declare=False),
-            batch=True,
-            group_id=group,
-            ack_policy=AckPolicy.NACK_ON_ERROR,
-            auto_offset_reset="earliest",
-            max_records=max_batch,
-            batch_timeout_ms=POLL_MS,
-            fetch_max_wait_ms=self._fetch_wait_ms,
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-            session_timeout_ms=session_ms,
-            heartbeat_interval_ms=session_ms // 3,
-            no_reply=True,
-        )
 
-        async def parse(records: tuple[KafkaRecord, ...]) -> KafkaAckableMessage:
-            # FastStream's own parser decodes every header and fails the whole batch, acknowledgement included,
-            # on one that is not UTF-8. Records are read one by one in the consumer instead.
-            first, last = records[0], records[-1]
-            return KafkaAckableMessage(
-                raw_message=records,
-                body=b"",
-                message_id=f"{first.offset}-{last.offset}",
-                correlation_id=f"{first.topic}-{first.partition}-{first.offset}",
-                consumer=subscriber.consumer,
+        async def on_records(subscription: Subscription, records: Sequence[KafkaRecord]) -> None:
+            await self._consume(consumer, subscription, records)
+
+        self._subscriptions.append(
+            Subscription(
+                self.broker,
+                topic,
+                group=group,
+                on_records=on_records,
+                max_batch=max_batch,
+                fetch_wait_ms=self._fetch_wait_ms,
+                session_ms=LOCAL_SESSION_MS if self._access.is_local else SESSION_MS,
             )
-
-        async def on_records(records: Any) -> None:
-            await self._consume(consumer, subscriber, records)
-
-        subscriber(on_records, parser=parse, decoder=_raw)
+        )
         self.consumers.append(consumer)
-        self._subscribers.append(subscriber)
         return consumer
 
     async def publish(self, events: Sequence[PendingEvent]) -> None:
@@ -185,25 +154,27 @@ class Bus:
 
         Raises:
             BusUnavailable: Not all were acknowledged in time; publishing again is harmless.
-            PermanentError: An event is larger than the broker takes.
+            PermanentError: An event is larger than the broker accepts.
         """
         name = producer(self.service)
         with self._tracing.sending(events):
-            await self._send([(e.topic, e.key.encode(), body_of(e), headers_of(e, name)) for e in events])
+            await self._producer.send(
+                [
+                    OutgoingRecord(event.topic, event.key.encode(), event_body(event), event_headers(event, name))
+                    for event in events
+                ]
+            )
         self._metrics.published.inc(len(events))
 
-    async def connect(self, *, patience_s: float | None = None) -> None:
-        """Connect for publishing, within a bounded wait (`START_TIMEOUT_S` by default).
+    async def connect(self, *, timeout_s: float | None = None) -> None:
+        """Connect for publishing, within `timeout_s` (`START_TIMEOUT_S` by default).
 
         Raises:
-            BusUnavailable: No broker answers.
+            BusUnavailable: No broker answers in time.
             ConfigurationError: It refuses the log-in, or a topic that is consumed here is missing.
         """
-        await await_broker(
-            self._access,
-            patience_s=START_TIMEOUT_S if patience_s is None else patience_s,
-            topics=[consumer.topic for consumer in self.consumers],
-        )
+        limit_s = START_TIMEOUT_S if timeout_s is None else timeout_s
+        await await_broker(self._access, timeout_s=limit_s, topics=self._topics())
         try:
             await self.broker.connect()
         except ClusterAuthorizationFailedError as error:
@@ -226,9 +197,9 @@ class Bus:
             raise BusUnavailable(f"consuming could not begin: {error}") from error
 
     async def stop_consuming(self) -> None:
-        """Finish the batches in hand and acknowledge them; publishing still works."""
+        """Finish the batches that are processed now and acknowledge them; publishing still works."""
         self._stopping.set()
-        await asyncio.gather(*(subscriber.stop() for subscriber in self._subscribers))
+        await asyncio.gather(*(subscription.stop() for subscription in self._subscriptions))
 
     async def stop(self) -> None:
         """Stop consuming, send what is buffered, disconnect."""
@@ -236,10 +207,10 @@ class Bus:
         await self.broker.stop()
 
     async def ping(self) -> None:
-        """Raise `BusUnavailable` unless the broker answers, lets us in, and has the topics that are consumed here."""
-        answers = await self.broker.ping(timeout=2.0)
-        # A client that is connected hears neither of a password that was changed nor of a topic that was deleted.
-        problem = await diagnosis(self._access, [consumer.topic for consumer in self.consumers])
+        """Raise `BusUnavailable` unless the broker answers, accepts the log-in, and has the topics consumed here."""
+        answers = await self.broker.ping(timeout=_PING_TIMEOUT_S)
+        # A client that is connected learns neither of a changed password nor of a deleted topic.
+        problem = await find_access_problem(self._access, self._topics())
         if problem is not None:
             raise BusUnavailable(problem)
         if not answers:
@@ -247,13 +218,10 @@ class Bus:
 
     async def lag(self) -> dict[str, int]:
         """Records that wait in each topic consumed here, as of the last fetch."""
-        return {
-            consumer.topic: 0 if subscriber.consumer is None else await _waiting(subscriber.consumer)
-            for consumer, subscriber in zip(self.consumers, self._subscribers, strict=True)
-        }
+        return {subscription.topic: await subscription.lag() for subscription in self._subscriptions}
 
     async def settle_unreadable(self, records: Sequence[KafkaRecord], error: Exception) -> None:
-        """Settle records that FastStream could not hand over (see `UnreadableRecords`)."""
+        """Settle records that FastStream could not pass to a handler (see `UnreadableRecordsMiddleware`)."""
         by_topic = {consumer.topic: consumer for consumer in self.consumers}
         if (consumer := by_topic.get(records[0].topic)) is not None:
             await consumer.consume(records)
@@ -262,63 +230,40 @@ class Bus:
         for record in records:
             await self.dead_letters.put(record, error_type="unreadable-record", error=sentence)
 
+    def _topics(self) -> list[str]:
+        return [consumer.topic for consumer in self.consumers]
+
     async def _consume(
-        self, consumer: BatchConsumer[Any], subscriber: BatchSubscriber, records: Sequence[KafkaRecord]
+        self, consumer: BatchConsumer[Any], subscription: Subscription, records: Sequence[KafkaRecord]
     ) -> None:
         try:
             await consumer.consume(records)
         except TransientError as error:
-            _log.warning("gives a batch back", topic=consumer.topic, records=len(records), error=str(error))
+            _log.warning("a batch will be read again", topic=consumer.topic, records=len(records), error=str(error))
             raise NackMessage from error
         except TooManyDeadLetters as error:
-            self._fail(subscriber, error)
+            self._stop_for(subscription, error)
             raise NackMessage from error
         except Exception as error:
             _log.exception("consuming failed", topic=consumer.topic)
-            self._fail(subscriber, AstroLensError(f"consuming {consumer.topic} failed: {error!r}"))
+            self._stop_for(subscription, AstroLensError(f"consuming {consumer.topic} failed: {error!r}"))
             raise NackMessage from error
 
-    def _fail(self, subscriber: BatchSubscriber, error: AstroLensError) -> None:
-        # Without this the loop would seek back and read the same batch again at once.
-        subscriber.running = False
+    def _stop_for(self, subscription: Subscription, error: AstroLensError) -> None:
+        subscription.end_loop()
         self._report_failure(error)
 
     def _report_failure(self, error: AstroLensError) -> None:
         if self.on_failure is not None:
             self.on_failure(error)
 
-    async def _publish_raw(self, topic: str, key: bytes | None, body: bytes, headers: dict[str, str]) -> None:
+    async def _publish_dead_letter(self, topic: str, key: bytes | None, body: bytes, headers: dict[str, str]) -> None:
         try:
-            await self._send([(topic, key, body, headers)])
+            await self._producer.send([OutgoingRecord(topic, key, body, headers)])
         except PermanentError:
-            # With its headers a record at the limit is over it. The record store has it whole; say so.
-            await self._send([(topic, key, b"", {**headers, "origin_headers": "[]", "body": "in the record store"})])
-
-    async def _send(self, messages: Sequence[tuple[str, bytes | None, bytes, dict[str, str]]]) -> None:
-        futures: list[asyncio.Future[Any]] = []
-        try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
-                for topic, key, body, headers in messages:
-                    futures.append(
-                        await self.broker.publish(
-                            body, topic, key=key, headers=headers, correlation_id=topic, no_confirm=True
-                        )
-                    )
-                await asyncio.gather(*futures)
-        except (MessageSizeTooLargeError, InvalidTopicError) as error:
-            raise PermanentError("event-refused", f"the event broker never takes it: {error}") from error
-        except (ProducerFenced, OutOfOrderSequenceNumber, ProducerClosed) as error:
-            # The idempotent producer is beyond repair and fails every later event: only a new process helps.
-            failure = BusUnavailable(f"the event producer of {self.service} has failed for good: {error!r}")
-            self._report_failure(failure)
-            raise failure from error
-        except (KafkaError, TimeoutError, OSError, IncorrectState) as error:
-            told = await diagnosis(self._access, sorted({topic for topic, *_ in messages}))
-            sentence = told or f"the event broker did not take {len(messages)} events: {error!r}"
-            raise BusUnavailable(sentence) from error
-        finally:
-            for future in futures:
-                future.add_done_callback(_retrieve)
+            # With the added headers a record at the size limit exceeds it. The record store has it whole.
+            short = {**headers, "origin_headers": "[]", "body": "in the record store"}
+            await self._producer.send([OutgoingRecord(topic, key, b"", short)])
 
 
 def create_bus(
@@ -337,9 +282,9 @@ def create_bus(
     Raises:
         ConfigurationError: `events_url` names no broker.
     """
-    access = access_of(settings)
+    access = kafka_access(settings)
 
-    def broker_of(bus: Bus) -> KafkaBroker:
+    def create_broker(bus: Bus) -> KafkaBroker:
         return KafkaBroker(
             list(access.servers),
             security=access.security,
@@ -351,14 +296,14 @@ def create_bus(
             max_request_size=MAX_REQUEST_BYTES,
             graceful_timeout=settings.shutdown_grace_s * 0.6,
             ack_policy=AckPolicy.NACK_ON_ERROR,
-            middlewares=(UnreadableRecords.settling(bus.settle_unreadable),),
+            middlewares=(UnreadableRecordsMiddleware.factory(bus.settle_unreadable),),
             apply_types=False,
             logger=logging.getLogger("faststream"),
             log_level=logging.DEBUG,
         )
 
     return Bus(
-        broker_of,
+        create_broker,
         service=service,
         access=access,
         records=records,
@@ -369,29 +314,3 @@ def create_bus(
         fetch_wait_ms=EMBEDDED_FETCH_WAIT_MS if settings.embedded_broker else FETCH_WAIT_MS,
         tracing=tracing,
     )
-
-
-def _all_local(servers: Sequence[str]) -> bool:
-    return all(server.rpartition(":")[0] in {"127.0.0.1", "[::1]", "localhost"} for server in servers)
-
-
-async def _raw(message: Any) -> Any:
-    return message.raw_message
-
-
-def _retrieve(future: "asyncio.Future[Any]") -> None:
-    # Without a look at it, asyncio would report the exception of a future that nobody awaits any more.
-    if not future.cancelled():
-        future.exception()
-
-
-async def _waiting(consumer: AIOKafkaConsumer) -> int:
-    waiting = 0
-    for partition in consumer.assignment():
-        end = consumer.highwater(partition)
-        if end is None:
-            continue
-        with suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(0.2):
-                waiting += max(0, end - await consumer.position(partition))
-    return waiting

@@ -1,7 +1,7 @@
-"""Waiting for the broker, before a client is built that would have to be torn down again.
+"""Waiting for the broker, and finding out why it cannot be used.
 
-aiokafka's clients answer a wrong password, a foreign certificate and a missing topic alike: they time out. Asking
-first, on a connection of its own, turns each into its sentence.
+aiokafka's clients time out alike on a wrong password, an unknown certificate and a missing topic. A request of our own,
+on a connection of its own, tells them apart.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from astrolens.platform.bus.access import KafkaAccess
 from astrolens.platform.errors import BusUnavailable, ConfigurationError
 from astrolens.platform.private_apis import AIOKafkaConnection, MetadataRequest
 
-_ONE_TRY_S = 3.0
-_PAUSE_S = 0.25
-_REFUSED_FOR_S = 5.0
-"""A broker that has just started may not know its users yet: only a refusal that lasts is believed."""
+_ATTEMPT_TIMEOUT_S = 3.0
+_RETRY_WAIT_S = 0.25
+_CONFIRM_REFUSAL_S = 5.0
+"""A refusal must last so long: a broker that has just started may not know its users yet."""
 
 _REFUSALS = (
     kafka_errors.SaslAuthenticationFailed,
@@ -31,67 +31,67 @@ _MISSING = frozenset({kafka_errors.UnknownTopicOrPartitionError.errno, kafka_err
 _FORBIDDEN = kafka_errors.TopicAuthorizationFailedError.errno
 
 
-async def await_broker(access: KafkaAccess, *, patience_s: float, topics: Sequence[str] = ()) -> None:
-    """Return as soon as one server lets us in and knows `topics` (or makes them, where it does so by itself).
+async def await_broker(access: KafkaAccess, *, timeout_s: float, topics: Sequence[str] = ()) -> None:
+    """Return as soon as one server accepts the log-in and has `topics` (or creates them, where it does so by itself).
 
     Raises:
-        BusUnavailable: None did within `patience_s`.
-        ConfigurationError: An address is no `host:port`, the password or certificate is refused, or a topic is missing.
+        BusUnavailable: No server did within `timeout_s`.
+        ConfigurationError: An address is not `host:port`, password or certificate is refused, or a topic is missing.
     """
     addresses = access.addresses
-    deadline = monotonic() + patience_s
+    deadline = monotonic() + timeout_s
     refused_since: float | None = None
     while True:
         problem: ConfigurationError | None = None
         for host, port in addresses:
             try:
-                async with asyncio.timeout(_ONE_TRY_S):
-                    problem = await _asked(access, host, port, topics)
+                async with asyncio.timeout(_ATTEMPT_TIMEOUT_S):
+                    problem = await _find_problem(access, host, port, topics)
             except (OSError, TimeoutError, KafkaError) as error:
-                problem = _refusal(access, error)
+                problem = _access_problem(access, error)
             else:
                 if problem is None:
                     return
         now = monotonic()
         refused_since = (refused_since or now) if problem is not None else None
-        if problem is not None and (now - (refused_since or now) >= _REFUSED_FOR_S or now > deadline):
+        if problem is not None and (now - (refused_since or now) >= _CONFIRM_REFUSAL_S or now > deadline):
             raise problem
         if now > deadline:
             raise BusUnavailable(
-                f"the event broker at {access.name} did not answer for {patience_s:g} s; is ASTROLENS_EVENTS_URL "
+                f"the event broker at {access.name} did not answer for {timeout_s:g} s; is ASTROLENS_EVENTS_URL "
                 "right, and does it want TLS or a log-in (ASTROLENS_KAFKA_TLS, ASTROLENS_KAFKA_USER)?"
             )
-        await asyncio.sleep(_PAUSE_S)
+        await asyncio.sleep(_RETRY_WAIT_S)
 
 
-async def diagnosis(access: KafkaAccess, topics: Sequence[str]) -> str | None:
+async def find_access_problem(access: KafkaAccess, topics: Sequence[str]) -> str | None:
     """One sentence about a refused log-in or certificate, or about topics that cannot be used.
 
-    None when all is well, and when nobody can say: the caller has its own sentence about a broker that is away.
+    None where there is no such problem, and where no server answers.
     """
-    refusal: ConfigurationError | None = None
+    problem: ConfigurationError | None = None
     for host, port in access.addresses:
         try:
-            async with asyncio.timeout(_ONE_TRY_S):
-                refusal = await _asked(access, host, port, topics)
+            async with asyncio.timeout(_ATTEMPT_TIMEOUT_S):
+                problem = await _find_problem(access, host, port, topics)
         except (OSError, TimeoutError, KafkaError) as error:
-            refusal = refusal or _refusal(access, error)
+            problem = problem or _access_problem(access, error)
         else:
             break
-    return None if refusal is None else str(refusal)
+    return None if problem is None else str(problem)
 
 
-async def _asked(access: KafkaAccess, host: str, port: int, topics: Sequence[str]) -> ConfigurationError | None:
+async def _find_problem(access: KafkaAccess, host: str, port: int, topics: Sequence[str]) -> ConfigurationError | None:
     connection = AIOKafkaConnection(
-        host, port, client_id="astrolens", request_timeout_ms=int(_ONE_TRY_S * 1000), **access.client_options()
+        host, port, client_id="astrolens", request_timeout_ms=int(_ATTEMPT_TIMEOUT_S * 1000), **access.client_options()
     )
     try:
         await connection.connect()
-        # Asked even about nothing: a server that wants a log-in hangs up at the first question, not before.
+        # Sent even for no topics: a server that wants a log-in closes the connection at the first request, not before.
         codes = await _topic_codes(connection, topics)
         if any(codes.get(topic) in _MISSING for topic in topics):
-            # Where the broker makes topics by itself, the first question does it and the second finds them.
-            await asyncio.sleep(_PAUSE_S)
+            # Where the broker creates topics by itself, the first request does it and the second finds them.
+            await asyncio.sleep(_RETRY_WAIT_S)
             codes = await _topic_codes(connection, topics)
     finally:
         connection.close()
@@ -112,7 +112,7 @@ async def _topic_codes(connection: AIOKafkaConnection, topics: Sequence[str]) ->
     return {entry[1]: entry[0] for entry in answer.topics if entry[1] in topics}
 
 
-def _refusal(access: KafkaAccess, error: Exception) -> ConfigurationError | None:
+def _access_problem(access: KafkaAccess, error: Exception) -> ConfigurationError | None:
     if isinstance(error, _REFUSALS):
         return ConfigurationError(
             f"Kafka at {access.name} refuses the log-in of ASTROLENS_KAFKA_USER (wrong name, password or mechanism)"

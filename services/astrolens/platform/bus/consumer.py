@@ -1,4 +1,4 @@
-"""What happens to a batch of records: read one by one, handled together, isolated when it fails."""
+"""Processes batches of records: each is parsed alone, all are handled together, and one that fails is isolated."""
 
 import asyncio
 from collections import deque
@@ -23,30 +23,36 @@ from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing, log_fields
 E = TypeVar("E", bound=Event)
 
 HANDLER_TIMEOUT_S = 180.0
-"""Longest call of a handler; with the patience of a batch it stays below Kafka's poll interval of 300 s."""
+"""Longest call of a handler; with the retries of a batch it stays below Kafka's poll interval of 300 s."""
 BATCH_RETRY = RetryPolicy(timeout_s=240.0)
-"""A batch is tried again in place this long; then it is given back and comes again. Seeking back at once, without
-a pause, would read the same records thousands of times a second."""
+"""How long a batch is tried again before it is left to be read again. Reading it again at once, without a pause, would
+repeat it thousands of times a second."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An event that can never be handled: trying again gives the same answer."""
+    """An event that can never be handled, and why: trying again gives the same answer."""
 
     event: Event
     reason: Reason
 
 
 Handler = Callable[[Sequence[E]], Awaitable[Sequence[Refusal]]]
-"""Handles a batch, idempotently, and returns what it refuses for good."""
+"""Handles a batch, idempotently, and returns the events that it refuses."""
 OnRefused = Callable[[Refusal], Awaitable[None]]
-"""Settles what a dead-lettered event is about, so that the books balance. Idempotent."""
+"""Completes the record of what a dead-lettered event is about, so that nothing stays open. Idempotent."""
 
 
 class Progress:
-    """Signs of life of one consumer, for `/livez`."""
+    """The progress of one consumer, for `/livez`.
+
+    Attributes:
+        in_progress: Records of the batch that is processed now.
+        processed: Records settled since the start.
+        last_s: When it last went on, by its clock.
+    """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -55,18 +61,18 @@ class Progress:
         self.last_s = clock()
 
     def tick(self) -> None:
-        """Something went on: a batch began, a handler returned (or failed), a record was settled."""
+        """Note that it goes on: a batch began, a handler returned (or failed), a record was settled."""
         self.last_s = self._clock()
 
 
 @dataclass(frozen=True)
-class _Delivery(Generic[E]):
+class _ParsedRecord(Generic[E]):
     record: KafkaRecord
     event: E
 
 
 @dataclass(frozen=True)
-class _DeadLettered:
+class _UnusableRecord:
     record: KafkaRecord
     error_type: str
     error: str
@@ -74,15 +80,20 @@ class _DeadLettered:
 
 
 @dataclass
-class _Work(Generic[E]):
-    """What is left to do of a batch; it survives attempts, so that a retry goes on where the last one stopped."""
+class _BatchState(Generic[E]):
+    """What remains of a batch. It outlives an attempt, so that a retry goes on where the last one stopped.
 
-    unusable: deque[_DeadLettered] = field(default_factory=deque)
-    groups: list[list[_Delivery[E]]] = field(default_factory=list)
+    Attributes:
+        unusable: To be dead-lettered.
+        groups: To be handled, each together; halves of a group that failed.
+    """
+
+    unusable: deque[_UnusableRecord] = field(default_factory=deque)
+    groups: list[list[_ParsedRecord[E]]] = field(default_factory=list)
 
 
 class BatchConsumer(Generic[E]):
-    """Settles batches of one topic. It returns when every record is either handled or kept as a dead letter."""
+    """Processes the batches of one topic: every record is either handled or becomes a dead letter."""
 
     def __init__(
         self,
@@ -111,7 +122,7 @@ class BatchConsumer(Generic[E]):
         self._breaker = breaker
         self._condition = condition
         self._metrics = metrics
-        # There from the start: of a series that begins at one, Prometheus sees no increase.
+        # Created at the start: Prometheus sees no increase of a series that begins at one.
         metrics.retries.labels(stage=topic)
         metrics.settled.labels(stage=topic, outcome="dead_lettered")
         self._stopping = stopping
@@ -121,35 +132,35 @@ class BatchConsumer(Generic[E]):
         self._group = group
 
     async def consume(self, records: Sequence[KafkaRecord]) -> None:
-        """Settle every record.
+        """Handle or dead-letter every record.
 
         Raises:
-            TransientError: RetryPolicy or the service ended before something came back; nothing may be acknowledged.
-            TooManyDeadLetters: Too many dead letters; nothing may be acknowledged and the service must stop.
+            TransientError: Retries or the service ended before something answered; nothing may be acknowledged.
+            TooManyDeadLetters: Nothing may be acknowledged, and the service must stop.
         """
         self.progress.in_progress = len(records)
         self.progress.tick()
         self._metrics.received.labels(stage=self.topic).inc(len(records))
         self._metrics.batch_size.labels(stage=self.topic).observe(len(records))
-        work = self._read(records)
+        state = self._parse(records)
         try:
             with self._tracing.consuming(self.topic, self._group, records):
                 await retry(
-                    lambda: self._settle(work),
+                    lambda: self._process(state),
                     retry_policy=self._retry_policy,
                     stopping=self._stopping,
-                    on_failure=self._report,
+                    on_failure=self._report_retry,
                 )
         finally:
             self.progress.in_progress = 0
             self.progress.tick()
         self.progress.processed += len(records)
         if self._condition.clear_issue(self.topic):
-            _log.info("works again", topic=self.topic)
+            _log.info("batches succeed again", topic=self.topic)
 
-    def _read(self, records: Sequence[KafkaRecord]) -> _Work[E]:
-        work: _Work[E] = _Work()
-        readable: list[_Delivery[E]] = []
+    def _parse(self, records: Sequence[KafkaRecord]) -> _BatchState[E]:
+        state: _BatchState[E] = _BatchState()
+        parsed: list[_ParsedRecord[E]] = []
         for record in records:
             try:
                 for _, value in record.headers:
@@ -157,51 +168,51 @@ class BatchConsumer(Generic[E]):
                         value.decode()
                 event = self._event.model_validate_json(record.value or b"")
             except UnicodeDecodeError as error:
-                work.unusable.append(
-                    _DeadLettered(record, "unreadable-header", f"a header is not UTF-8: {error.reason}")
+                state.unusable.append(
+                    _UnusableRecord(record, "unreadable-header", f"a header is not UTF-8: {error.reason}")
                 )
             except ValidationError as error:
-                work.unusable.append(_DeadLettered(record, *_explain(error)))
+                state.unusable.append(_UnusableRecord(record, *_describe(error)))
             else:
-                readable.append(_Delivery(record, event))
-        if readable:
-            work.groups.append(readable)
-        return work
+                parsed.append(_ParsedRecord(record, event))
+        if parsed:
+            state.groups.append(parsed)
+        return state
 
-    async def _settle(self, work: _Work[E]) -> None:
-        while work.unusable or work.groups:
-            while work.unusable:
-                await self._dead_letter(work.unusable[0])
-                work.unusable.popleft()
-            if work.groups:
-                await self._handle(work)
+    async def _process(self, state: _BatchState[E]) -> None:
+        while state.unusable or state.groups:
+            while state.unusable:
+                await self._dead_letter(state.unusable[0])
+                state.unusable.popleft()
+            if state.groups:
+                await self._handle_group(state)
 
-    async def _handle(self, work: _Work[E]) -> None:
-        group = work.groups[-1]
+    async def _handle_group(self, state: _BatchState[E]) -> None:
+        group = state.groups[-1]
         started = monotonic()
         try:
-            refusals = await self._call([delivery.event for delivery in group])
+            refusals = await self._call([parsed_record.event for parsed_record in group])
         except TransientError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a record provokes must not block its topic
-            work.groups.pop()
+        except Exception as error:  # noqa: BLE001 - no failure of one record may block its topic
+            state.groups.pop()
             if len(group) > 1:
                 middle = len(group) // 2
-                work.groups += [group[middle:], group[:middle]]
+                state.groups += [group[middle:], group[:middle]]
             else:
-                work.unusable.append(self._poisonous(group[0], error))
+                state.unusable.append(self._unusable(group[0], error))
             return
         finally:
             self.progress.tick()
             self._metrics.handler_seconds.labels(stage=self.topic).observe(monotonic() - started)
-        work.groups.pop()
+        state.groups.pop()
         refused = {id(refusal.event): refusal for refusal in refusals}
         by_id = {refusal.event.event_id: refusal for refusal in refusals}
-        for delivery in group:
-            refusal = refused.get(id(delivery.event)) or by_id.get(delivery.event.event_id)
+        for parsed_record in group:
+            refusal = refused.get(id(parsed_record.event)) or by_id.get(parsed_record.event.event_id)
             if refusal is not None:
-                work.unusable.append(
-                    _DeadLettered(delivery.record, refusal.reason.code, refusal.reason.detail, refusal)
+                state.unusable.append(
+                    _UnusableRecord(parsed_record.record, refusal.reason.code, refusal.reason.detail, refusal)
                 )
         self._count_done(group, refused=len(refusals))
 
@@ -210,35 +221,37 @@ class BatchConsumer(Generic[E]):
             async with asyncio.timeout(self._handler_timeout_s) as bound:
                 return await self._handler(events)
         except (TimeoutError, ConnectionError) as error:
-            # Neither can be a record's fault: something that a handler talks to is slow or away.
+            # Never the fault of a record: something that the handler calls is slow or does not answer.
             sentence = f"took longer than {self._handler_timeout_s:g} s" if bound.expired() else f"failed: {error!r}"
             raise TransientError(f"handling {self.topic} {sentence}") from error
 
-    def _poisonous(self, delivery: _Delivery[E], error: Exception) -> _DeadLettered:
+    def _unusable(self, parsed_record: _ParsedRecord[E], error: Exception) -> _UnusableRecord:
         if isinstance(error, PermanentError):
             reason = error.reason
         else:
-            # Logged with its trace here and nowhere else: the dead letter keeps only the sentence.
-            _log.error("a record cannot be handled", topic=self.topic, event_id=delivery.event.event_id, exc_info=error)
+            # The trace is logged here only: the dead letter holds the sentence.
+            _log.error(
+                "a record cannot be handled", topic=self.topic, event_id=parsed_record.event.event_id, exc_info=error
+            )
             reason = Reason(code="handler-failed", detail=f"{type(error).__name__}: {error}"[:500])
-        return _DeadLettered(delivery.record, reason.code, reason.detail, Refusal(delivery.event, reason))
+        return _UnusableRecord(parsed_record.record, reason.code, reason.detail, Refusal(parsed_record.event, reason))
 
-    async def _dead_letter(self, dead: _DeadLettered) -> None:
-        await self._dead_letters.put(dead.record, error_type=dead.error_type, error=dead.error)
-        if dead.refusal is not None:
-            await self._settle_refused(dead.refusal)
+    async def _dead_letter(self, unusable: _UnusableRecord) -> None:
+        await self._dead_letters.put(unusable.record, error_type=unusable.error_type, error=unusable.error)
+        if unusable.refusal is not None:
+            await self._settle_refused(unusable.refusal)
         self.progress.tick()
         self._metrics.settled.labels(stage=self.topic, outcome="dead_lettered").inc()
-        self._condition.record_error(f"dead-lettered a record of {self.topic}: {dead.error}")
-        key = record_key(dead.record)
-        record_failure(key, dead.error_type)
+        self._condition.record_error(f"dead-lettered a record of {self.topic}: {unusable.error}")
+        key = record_key(unusable.record)
+        record_failure(key, unusable.error_type)
         _log.warning(
             "dead-lettered a record",
-            topic=dead.record.topic,
-            partition=dead.record.partition,
-            offset=dead.record.offset,
-            error_type=dead.error_type,
-            error=dead.error,
+            topic=unusable.record.topic,
+            partition=unusable.record.partition,
+            offset=unusable.record.offset,
+            error_type=unusable.error_type,
+            error=unusable.error,
             **log_fields(key),
         )
 
@@ -249,23 +262,23 @@ class BatchConsumer(Generic[E]):
             await self._on_refused(refusal)
         except TransientError:
             raise
-        except Exception as error:  # noqa: BLE001 - the dead letter is kept; one bad record must not block its topic
+        except Exception as error:  # noqa: BLE001 - the dead letter is stored; one record must not block its topic
             _log.error("a dead-lettered event is not settled", event_id=refusal.event.event_id, exc_info=error)
             self._condition.record_error(f"a dead-lettered event of {self.topic} is not settled: {error}")
 
-    def _count_done(self, group: Sequence[_Delivery[E]], *, refused: int) -> None:
-        self._breaker.note_used(len(group) - refused)
+    def _count_done(self, group: Sequence[_ParsedRecord[E]], *, refused: int) -> None:
+        self._breaker.record_processed(len(group) - refused)
         self._metrics.settled.labels(stage=self.topic, outcome="done").inc(len(group) - refused)
 
-    def _report(self, error: TransientError) -> None:
+    def _report_retry(self, error: TransientError) -> None:
         self.progress.tick()
         self._metrics.retries.labels(stage=self.topic).inc()
         if self._condition.set_issue(self.topic, str(error)):
-            _log.warning("waits for something that is away", topic=self.topic, error=str(error))
+            _log.warning("a batch is tried again", topic=self.topic, error=str(error))
 
 
-def _explain(error: ValidationError) -> tuple[str, str]:
-    """Code and sentence of an unreadable body, without its content."""
+def _describe(error: ValidationError) -> tuple[str, str]:
+    """Code and sentence of a body that cannot be parsed, without its content."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     if problems[0]["type"] == "json_invalid":
         return "invalid-json", problems[0]["msg"]

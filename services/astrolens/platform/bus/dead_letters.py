@@ -1,7 +1,7 @@
-"""Dead letters: records that cannot be used are kept whole, counted, and published for whoever mends them.
+"""Dead letters: records that cannot be processed are stored whole, counted, and published.
 
-`bury` puts a record into the record store first and publishes it to `<topic>.dlq` second; only after both may the
-record be acknowledged. Both are idempotent, so that a crash in between does no harm.
+`DeadLetters.put` first stores a record and then publishes it to `<topic>.dlq`; only after both may the record be
+acknowledged. Both are idempotent, so that a crash in between does no harm.
 """
 
 import base64
@@ -22,7 +22,7 @@ from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.telemetry.metrics import Metrics
 
 _LONGEST_ERROR = 2000
-"""Characters of an error kept: enough to mend it; a pydantic error can be as long as the record."""
+"""Characters of an error that are stored: enough to repair it; a pydantic error can be as long as the record."""
 
 
 PublishRaw = Callable[[str, bytes | None, bytes, dict[str, str]], Awaitable[None]]
@@ -30,11 +30,11 @@ PublishRaw = Callable[[str, bytes | None, bytes, dict[str, str]], Awaitable[None
 
 
 class TooManyDeadLetters(AstroLensError):
-    """So many records were dead-lettered that the cause is more likely ours than theirs."""
+    """So many records were dead-lettered that the cause is more likely the service than the records."""
 
 
 class CircuitBreaker:
-    """Stops a service that would divert everything.
+    """Stops a service that would dead-letter everything.
 
     Raises `TooManyDeadLetters` when more than `limit` of the last `window` records were dead-lettered.
     """
@@ -45,24 +45,24 @@ class CircuitBreaker:
         self._outcomes: deque[bool] = deque(maxlen=window)
         self._dead = 0
 
-    def note_used(self, count: int) -> None:
-        """Count records that could be used."""
+    def record_processed(self, count: int) -> None:
+        """Count records that were processed."""
         for _ in range(min(count, self._outcomes.maxlen or count)):
-            self._append(dead=False)
+            self._add(dead=False)
 
-    def note_dead(self) -> None:
-        """Count a dead letter."""
-        self._append(dead=True)
+    def record_dead_letter(self) -> None:
+        """Count one dead letter."""
+        self._add(dead=True)
 
     def check(self, topic: str, error: str) -> None:
-        """Raise unless one more dead letter is tolerable."""
+        """Raise `TooManyDeadLetters` unless one more dead letter is allowed."""
         if self._dead >= self._limit:
             raise TooManyDeadLetters(
                 f"{self._service} stopped: {self._dead} of the last {len(self._outcomes)} records could not be used "
                 f"(topic {topic}, last error: {error[:200]}); mend the cause and start it again, nothing is lost"
             )
 
-    def _append(self, *, dead: bool) -> None:
+    def _add(self, *, dead: bool) -> None:
         if len(self._outcomes) == self._outcomes.maxlen:
             self._dead -= self._outcomes[0]
         self._outcomes.append(dead)
@@ -70,7 +70,7 @@ class CircuitBreaker:
 
 
 class DeadLetters:
-    """Where a service's unusable records go."""
+    """Stores and publishes the dead letters of one service."""
 
     def __init__(
         self,
@@ -90,22 +90,22 @@ class DeadLetters:
         self._clock = clock
 
     async def put(self, record: KafkaRecord, *, error_type: str, error: str) -> None:
-        """Keep a record whole and publish it to its dead-letter topic.
+        """Store a record whole and publish it to its dead-letter topic.
 
         Raises:
             TooManyDeadLetters: Too many already; the record stays where it is.
-            TransientError: The record store or the broker is away; nothing may be acknowledged.
+            TransientError: The record store or the broker does not answer; nothing may be acknowledged.
         """
         self._breaker.check(record.topic, error)
         letter = dead_letter(record, service=self._service, error_type=error_type, error=error, at=self._clock())
         await self._records.insert(Collection.DEAD_LETTERS, [letter])
         await self._publish(dead_letter_topic(record.topic), record.key, record.value or b"", origin_headers(letter))
-        self._breaker.note_dead()
+        self._breaker.record_dead_letter()
         self._metrics.dead_letters.labels(stage=record.topic, error=error_type).inc()
 
 
 def dead_letter(record: KafkaRecord, *, service: str, error_type: str, error: str, at: datetime) -> DeadLetter:
-    """The document that keeps a record; its id is a function of where the record lay and of its bytes."""
+    """The document that stores a record; its id follows from the record's place in its topic and from its bytes."""
     body = record.value or b""
     return DeadLetter(
         dead_letter_id=derived_id(
@@ -114,9 +114,9 @@ def dead_letter(record: KafkaRecord, *, service: str, error_type: str, error: st
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        key=None if record.key is None else _base64(record.key),
-        body=_base64(body),
-        headers=tuple((name, _base64(value or b"")) for name, value in record.headers),
+        key=None if record.key is None else _encode_base64(record.key),
+        body=_encode_base64(body),
+        headers=tuple((name, _encode_base64(value or b"")) for name, value in record.headers),
         service=service,
         error_type=error_type,
         error=error[:_LONGEST_ERROR].encode(errors="replace").decode(),
@@ -125,11 +125,11 @@ def dead_letter(record: KafkaRecord, *, service: str, error_type: str, error: st
 
 
 def origin_headers(letter: DeadLetter) -> dict[str, str]:
-    """Headers of the published dead letter: where it came from and why; its own headers exactly, in base64.
+    """Headers of the published dead letter: its origin, the error, and its own headers exactly, in base64.
 
-    The trace context is repeated in the open, so that the trace goes on with whoever mends it.
+    The trace context is repeated as a header, so that the trace continues with the repair.
     """
-    traced = {name: _text(value) for name, value in letter.headers if name == "traceparent"}
+    traced = {name: _decode_base64(value) for name, value in letter.headers if name == "traceparent"}
     return traced | {
         "content-type": "application/octet-stream",
         "dead_letter_id": letter.dead_letter_id,
@@ -144,9 +144,9 @@ def origin_headers(letter: DeadLetter) -> dict[str, str]:
     }
 
 
-def _text(value: str) -> str:
+def _decode_base64(value: str) -> str:
     return base64.b64decode(value).decode("ascii", errors="replace")
 
 
-def _base64(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()

@@ -1,4 +1,4 @@
-"""The net under the parser: records that FastStream could not hand over are settled all the same."""
+"""FastStream middleware for records that fail before they reach a handler: they are dead-lettered like all others."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -11,29 +11,30 @@ from faststream.exceptions import IgnoredException
 from astrolens.platform.kafka_record import KafkaRecord
 
 Settle = Callable[[Sequence[KafkaRecord], Exception], Awaitable[None]]
-"""Settles records that never reached a handler, or raises so that they are seen again."""
+"""Settles records that never reached a handler, or raises so that they are read again."""
 
 
-class UnreadableRecords(BaseMiddleware[Any, Any]):
-    """Sees what FastStream's acknowledgement sees first: failures before the handler.
+class UnreadableRecordsMiddleware(BaseMiddleware[Any, Any]):
+    """Settles records on which FastStream failed before it called the handler.
 
-    A failure inside the handler is the handler's own and passes through untouched. Suppression happens only after
-    `settle` returned, that is, after the records are kept and published; when it raises, they are seen again.
+    A failure inside the handler is not touched. A failure is suppressed, and the records acknowledged, only after
+    `settle` returned, that is, after they were stored and published as dead letters; when it raises, they are read
+    again.
     """
 
     def __init__(self, msg: Any, /, *, context: Any, settle: Settle) -> None:
         super().__init__(msg, context=context)
         self._settle = settle
-        self._reached = False
+        self._handler_called = False
 
     @classmethod
-    def settling(cls, settle: Settle) -> Callable[..., "UnreadableRecords"]:
-        """The middleware as a broker wants it."""
+    def factory(cls, settle: Settle) -> Callable[..., "UnreadableRecordsMiddleware"]:
+        """The middleware in the form that a broker takes."""
         return partial(cls, settle=settle)
 
     async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: Any) -> Any:
         """Note that the records reached the handler."""
-        self._reached = True
+        self._handler_called = True
         return await call_next(msg)
 
     async def __aexit__(
@@ -43,7 +44,7 @@ class UnreadableRecords(BaseMiddleware[Any, Any]):
         exc_tb: TracebackType | None = None,
     ) -> bool | None:
         """Settle what never reached the handler."""
-        if self._reached or self.msg is None or not isinstance(exc_val, Exception):
+        if self._handler_called or self.msg is None or not isinstance(exc_val, Exception):
             return False
         if isinstance(exc_val, IgnoredException):
             return False

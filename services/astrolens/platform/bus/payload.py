@@ -1,4 +1,4 @@
-"""An event as bytes and headers."""
+"""A pending event as the bytes and headers of a record."""
 
 import base64
 import binascii
@@ -8,8 +8,12 @@ from astrolens.platform.errors import PermanentError
 from astrolens.platform.telemetry.tracing import TRACEPARENT
 
 
-def body_of(event: PendingEvent) -> bytes:
-    """The bytes to publish: JSON text, or what base64 hid (Avro)."""
+def event_body(event: PendingEvent) -> bytes:
+    """The bytes to publish: JSON text, or the bytes that the payload holds in base64 (Avro).
+
+    Raises:
+        PermanentError: The payload is not base64.
+    """
     if not event.binary:
         return event.payload.encode()
     try:
@@ -18,7 +22,7 @@ def body_of(event: PendingEvent) -> bytes:
         raise PermanentError("bad-payload", f"event {event.event_id} is no base64: {error}") from error
 
 
-def headers_of(event: PendingEvent, producer: str) -> dict[str, str]:
-    """Headers that let a stranger sort events without reading them."""
+def event_headers(event: PendingEvent, producer: str) -> dict[str, str]:
+    """The headers to publish: enough to sort events without reading them, and the trace context."""
     headers = {"event_id": event.event_id, "content-type": event.content_type, "producer": producer}
     return headers if event.traceparent is None else headers | {TRACEPARENT: event.traceparent}

@@ -1,4 +1,4 @@
-"""Making the declared topics on a Kafka that does not make them by itself."""
+"""Creates the declared topics on a Kafka that does not create them by itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ from astrolens.platform.bus.access import KafkaAccess
 from astrolens.platform.bus.connect import await_broker
 from astrolens.platform.errors import BusUnavailable, ConfigurationError
 
-_ASK_MS = 30_000
+_REQUEST_TIMEOUT_MS = 30_000
 _DAY_MS = 24 * 3600 * 1000
-_EXISTS = kafka_errors.TopicAlreadyExistsError.errno
+_ALREADY_EXISTS = kafka_errors.TopicAlreadyExistsError.errno
 _FORBIDDEN = frozenset(
     {kafka_errors.TopicAuthorizationFailedError.errno, kafka_errors.ClusterAuthorizationFailedError.errno}
 )
@@ -23,12 +23,12 @@ _FORBIDDEN = frozenset(
 
 @dataclass(frozen=True)
 class TopicDeclaration:
-    """One topic: how many members a group may have, how long records stay."""
+    """One topic: its partitions (the most members that a group may have) and how long records stay."""
 
     name: str
     partitions: int
     retention_ms: int
-    """-1: for ever."""
+    """Milliseconds; -1: for ever."""
     settings: dict[str, str] = field(default_factory=dict)
 
 
@@ -36,7 +36,7 @@ def declared_topics(path: Path) -> list[TopicDeclaration]:
     """The topics that a file declares (`deploy/kafka/topics.yaml`).
 
     Raises:
-        ConfigurationError: The file cannot be read or is none.
+        ConfigurationError: The file cannot be read, or does not declare topics.
     """
     try:
         content = yaml.safe_load(path.read_text())
@@ -48,17 +48,17 @@ def declared_topics(path: Path) -> list[TopicDeclaration]:
 
 
 async def create_topics(
-    access: KafkaAccess, topics: Sequence[TopicDeclaration], *, replicas: int = 1, patience_s: float = 15.0
+    access: KafkaAccess, topics: Sequence[TopicDeclaration], *, replicas: int = 1, timeout_s: float = 15.0
 ) -> list[str]:
-    """Make what is missing; what is there stays as it is. Returns the names of new topics.
+    """Create the topics that are missing, change none, and return the names of the new ones.
 
     Raises:
         BusUnavailable: Kafka does not answer.
         ConfigurationError: Kafka refuses the log-in, the right, or a topic.
     """
-    await await_broker(access, patience_s=patience_s)
+    await await_broker(access, timeout_s=timeout_s)
     admin = AIOKafkaAdminClient(
-        bootstrap_servers=list(access.servers), request_timeout_ms=_ASK_MS, **access.client_options()
+        bootstrap_servers=list(access.servers), request_timeout_ms=_REQUEST_TIMEOUT_MS, **access.client_options()
     )
     wanted = [
         NewTopic(
@@ -71,7 +71,7 @@ async def create_topics(
     ]
     try:
         await admin.start()
-        answer: Any = await admin.create_topics(wanted, timeout_ms=_ASK_MS)
+        answer: Any = await admin.create_topics(wanted, timeout_ms=_REQUEST_TIMEOUT_MS)
     except (kafka_errors.KafkaError, OSError) as error:
         raise BusUnavailable(f"Kafka at {access.name} did not make the topics: {error}") from error
     finally:
@@ -82,7 +82,7 @@ async def create_topics(
             new.append(name)
         elif code in _FORBIDDEN:
             raise ConfigurationError(f"Kafka at {access.name} does not let this user create the topic {name}")
-        elif code != _EXISTS:
+        elif code != _ALREADY_EXISTS:
             raise ConfigurationError(
                 f"Kafka did not create the topic {name}: {kafka_errors.for_code(code).description}"
             )

@@ -11,9 +11,9 @@ from astrolens.contracts import topics
 from astrolens.contracts.events import Event, ImageAnalyzed, ImageIngested, LabelRecorded
 from astrolens.contracts.records import Reason
 from astrolens.platform.bus import Bus, Refusal, TooManyDeadLetters, create_bus
-from astrolens.platform.bus.bus import MAX_POLL_INTERVAL_MS
 from astrolens.platform.bus.consumer import BATCH_RETRY, HANDLER_TIMEOUT_S
 from astrolens.platform.bus.dead_letters import CircuitBreaker
+from astrolens.platform.bus.subscription import MAX_POLL_INTERVAL_MS
 from astrolens.platform.errors import AstroLensError, ConfigurationError, PermanentError, TransientError
 from astrolens.platform.retry import RetryPolicy
 from faststream import AckPolicy

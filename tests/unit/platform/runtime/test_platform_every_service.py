@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from astrolens.platform.bus.bus import MAX_POLL_INTERVAL_MS
+from astrolens.platform.bus.subscription import MAX_POLL_INTERVAL_MS
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.runtime.services import service_named
 from faststream import AckPolicy

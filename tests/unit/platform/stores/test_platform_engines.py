@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from astrolens.platform.bus.access import access_of
+from astrolens.platform.bus.access import kafka_access
 from astrolens.platform.bus.topics import declared_topics
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import S3Options, Settings, load_settings
@@ -89,7 +89,7 @@ def test_pages_get_pictures_from_elsewhere_only_where_a_store_gives_links(tmp_pa
 
 
 def test_kafka_without_login_or_tls(tmp_path: Path) -> None:
-    access = access_of(settings(tmp_path))
+    access = kafka_access(settings(tmp_path))
     assert (access.addresses, access.client_options()) == ([("a", 1), ("b", 9092)], {})
 
 
@@ -98,7 +98,7 @@ def test_kafka_without_login_or_tls(tmp_path: Path) -> None:
     [("SCRAM-SHA-512", False, "SASL_PLAINTEXT"), ("SCRAM-SHA-256", True, "SASL_SSL"), ("PLAIN", True, "SASL_SSL")],
 )
 def test_kafka_with_a_login(tmp_path: Path, mechanism: str, tls: bool, protocol: str) -> None:
-    access = access_of(
+    access = kafka_access(
         settings(tmp_path, kafka_user="u", kafka_password="hidden", kafka_mechanism=mechanism, kafka_tls=tls)
     )
     options = access.client_options()
@@ -118,7 +118,7 @@ def test_kafka_with_a_login(tmp_path: Path, mechanism: str, tls: bool, protocol:
 )
 def test_half_a_configuration_is_one_sentence(tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError, match=said) as caught:
-        access_of(settings(tmp_path, **wrong))
+        kafka_access(settings(tmp_path, **wrong))
     assert "hidden" not in str(caught.value)
 
 
