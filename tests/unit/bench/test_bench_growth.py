@@ -16,7 +16,7 @@ from astrolens.platform.stores.records import Document, to_document
 from astrolens.science.bundle import Bundle
 from astrolens.science.phash import hamming_distance
 
-from tests.bench import archive, sizes
+from tests.bench import archive, growth, sizes
 from tests.bench.growth_report import table
 from tests.bench.memory import MemorySampler, family_mib
 
@@ -128,6 +128,25 @@ def test_the_table_tells_targets_ratios_and_what_failed() -> None:
     assert "| memory at rest (PSS), MiB | <= 1536 |  | 700 |  |" in lines
     assert "| status: p50, max, ms |  |  | 3, 9.5 |  |" in lines
     assert "| failed |  |  |  | not ready within 300 s |" in lines
+
+
+def test_a_size_that_fails_is_told_and_takes_nothing_along(
+    model: archive.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> growth.Prepared:
+        raise OSError("the disk is full\nand more lines")
+
+    monkeypatch.setattr(growth, "_sqlite_archive", full)
+    plan = growth.Plan(
+        folder=tmp_path, scratch=tmp_path, model=model, images=10, rounds=1, fill_s=1.0, start_s=1.0, stack=None
+    )
+    row = growth._size(plan, 100)
+    assert row == {"engine": "sqlite", "archive": 100, "failed": "the disk is full", "seconds": 0}
+    assert "OSError" in (tmp_path / "failed-sqlite-100.txt").read_text()
+
+
+def test_archives_are_filled_in_memory_only_where_there_is_plenty(tmp_path: Path) -> None:
+    assert growth._filling_folder(tmp_path / "sqlite-1-abc", 10**9) == tmp_path / "sqlite-1-abc.part"
 
 
 def test_memory_is_sampled_by_process_and_peaks_are_kept() -> None:
