@@ -9,7 +9,7 @@ import httpx
 import pytest
 from astrolens.platform.errors import ConfigurationError, ObjectMissing, StoreUnavailable
 from astrolens.platform.settings import S3Options
-from astrolens.platform.stores.images import Expiry, ImageStore, original_key
+from astrolens.platform.stores.images import ImageStore, original_key
 from astrolens.platform.stores.open import image_store
 from astrolens.platform.stores.s3.store import RULE, S3ImageStore
 from minio import MinioAdmin
@@ -95,7 +95,7 @@ async def test_the_server_reports_the_rule_and_takes_only_marked_originals(
 ) -> None:
     store = image_store(bucket_url, options(stack))
     assert isinstance(store, S3ImageStore)
-    assert isinstance(store, Expiry)
+    assert store.expiry is store
     await store.open()
     client, bucket = store._client, urlsplit(bucket_url).path.strip("/")
     assert rules_of(store, bucket) == {}

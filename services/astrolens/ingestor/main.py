@@ -32,7 +32,7 @@ from astrolens.ingestor.sources.throttling import Backoff, TokenBucket
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.images import Expiry, ImageStore
+from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.telemetry.archive_metrics import ArchiveMetrics
 from astrolens.science.rejection import DecodeLimits
@@ -120,8 +120,8 @@ def _add_sweeps(app: ServiceApp, service: IngestService, backpressure: Backpress
 
 def _add_retention(app: ServiceApp) -> None:
     """Mark originals that may expire, where the image store can expire them."""
-    originals, days = app.images, app.settings.s3_expire_ordinary_days
-    if not isinstance(originals, Expiry):
+    originals, days = app.images.expiry, app.settings.s3_expire_ordinary_days
+    if originals is None:
         return
     if not days:
         app.spawn("retention", lambda: remove_expiry_rule(originals, condition=app.condition))

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from astrolens.platform.stores.images import Expiry, ImageStore
+from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Document
 
 
@@ -16,7 +16,7 @@ class OriginalsProtection:
     """
 
     def __init__(self, images: ImageStore, *, expiring: bool) -> None:
-        self._store = images if expiring and isinstance(images, Expiry) else None
+        self._store = images.expiry if expiring else None
 
     @asynccontextmanager
     async def protect_from_expiry(self, documents: Iterable[Document]) -> AsyncIterator[None]:

@@ -37,6 +37,10 @@ class MarkingStore(FolderImageStore):
         self.steps = 0
         self.before: dict[int, Step] = {}
 
+    @property
+    def expiry(self) -> Expiry:
+        return self
+
     async def expire_after(self, days: int) -> None:
         self.days = days
 
@@ -98,7 +102,6 @@ async def sky(tmp_path: Path) -> AsyncIterator[Sky]:
     records, store = SqliteRecordStore(tmp_path / "records.sqlite"), MarkingStore(tmp_path / "images")
     await records.open()
     await store.open()
-    assert isinstance(store, Expiry)
     yield Sky(records, store)
     await store.close()
     await records.close()

@@ -35,7 +35,7 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.leases import LEASE_S, Lease
-from astrolens.platform.stores.metered import measure
+from astrolens.platform.stores.metered import MeteredImageStore, MeteredRecordStore
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.telemetry.create_tracing import create_tracing
@@ -99,11 +99,14 @@ class ServiceApp:
         # With the embedded broker there is one of each service: after a crash it takes its own leases back at once.
         process = "" if settings.embedded_broker else f"/{os.getpid()}/{secrets.token_hex(4)}"
         self.owner = f"{self.instance}{process}"
-        self.records = records or record_store(settings.records_url)
-        self.images = images or image_store(settings.images_url, settings.s3_options)
         self.tracing = tracing or create_tracing(settings, service=service, instance=self.instance)
         self.metrics = Metrics(service)
-        measure(records=self.records, images=self.images, metrics=self.metrics.stores)
+        self.records: RecordStore = MeteredRecordStore(
+            records or record_store(settings.records_url), self.metrics.stores
+        )
+        self.images: ImageStore = MeteredImageStore(
+            images or image_store(settings.images_url, settings.s3_options), self.metrics.stores
+        )
         self.condition = Condition()
         self.info: dict[str, Any] = {}
         self.processed = 0

@@ -1,7 +1,7 @@
 """The image-store port: immutable bytes under content-addressed keys."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from astrolens.platform.errors import PermanentError
 
@@ -11,6 +11,10 @@ CUTOUTS = "cutouts/"
 
 class ImageStore(Protocol):
     """Originals, cutouts and bundles. Every verb may raise `StoreUnavailable`."""
+
+    @property
+    def expiry(self) -> "Expiry | None":
+        """The store's expiry of marked originals; None where it has none."""
 
     async def open(self) -> None:
         """Connect and create what is missing, within a bounded wait."""
@@ -57,25 +61,24 @@ class ImageStore(Protocol):
         """
 
 
-@runtime_checkable
 class Expiry(Protocol):
-    """What a store may have beside `ImageStore`: a rule by which it takes marked originals by itself.
+    """A rule by which a store deletes marked originals by itself.
 
-    A missing key is no error: what is gone needs no mark.
+    A missing key is no error: what is deleted needs no mark.
     """
 
     async def expire_after(self, days: int) -> None:
-        """Take marked originals at this age; 0 takes the rule away, and nothing goes any more.
+        """Delete marked originals at this age; 0 removes the rule, and nothing expires any more.
 
         Raises:
             ConfigurationError: The credentials may not set the rule.
         """
 
     async def mark_expendable(self, keys: Sequence[str]) -> None:
-        """Let the rule take these originals once they are old enough."""
+        """Let the rule delete these originals once they are old enough."""
 
     async def unmark_expendable(self, keys: Sequence[str]) -> None:
-        """Take the mark back; where there is none, nothing happens."""
+        """Remove the mark; where there is none, nothing happens."""
 
 
 def original_key(sha256: str) -> str:

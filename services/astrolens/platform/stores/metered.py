@@ -1,22 +1,20 @@
-"""Stores that tell how long their calls take and which of them fail.
+"""Stores that measure how long their calls take and which of them fail.
 
-A store is measured in place: it stays the object that it is, with whatever else its engine can do.
+`open` and `close` are not measured: at its start a service waits for the engine itself.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import wraps
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
-from prometheus_client import Counter, Histogram
-
+from astrolens.contracts.base import Contract
+from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import TransientError
-from astrolens.platform.stores.images import ImageStore
-from astrolens.platform.stores.records import RecordStore
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.images import Expiry, ImageStore
+from astrolens.platform.stores.records import Change, Document, Page, Query, RecordStore
 from astrolens.platform.telemetry.metrics import StoreMetrics
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 RECORD_CALLS: Final = (
     "insert",
@@ -32,31 +30,160 @@ RECORD_CALLS: Final = (
     "ping",
 )
 IMAGE_CALLS: Final = ("put", "put_many", "get", "get_many", "exists", "delete", "ping")
-"""Neither `open` nor `close`: at start a service waits for the engine itself."""
 
 
-def measure(*, records: RecordStore, images: ImageStore, metrics: StoreMetrics) -> None:
-    """From now on, time the calls of these stores and count those that found the engine away."""
-    _measure(records, "records", RECORD_CALLS, metrics)
-    _measure(images, "images", IMAGE_CALLS, metrics)
+class _CallMetrics:
+    """Times the calls of one store and counts those that found its engine unreachable.
 
+    Every series is there from the start: an alert on errors must tell "none" from "not measured".
+    """
 
-def _measure(store: object, name: str, calls: Sequence[str], metrics: StoreMetrics) -> None:
-    for call in calls:
-        timed = _timed(getattr(store, call), metrics.seconds.labels(name, call), metrics.errors.labels(name, call))
-        setattr(store, call, timed)
+    def __init__(self, store: str, calls: Sequence[str], metrics: StoreMetrics) -> None:
+        self._seconds = {call: metrics.seconds.labels(store, call) for call in calls}
+        self._errors = {call: metrics.errors.labels(store, call) for call in calls}
 
-
-def _timed(call: Callable[P, Awaitable[T]], seconds: Histogram, errors: Counter) -> Callable[P, Awaitable[T]]:
-    @wraps(call)
-    async def timed(*args: P.args, **kwargs: P.kwargs) -> T:
+    @contextmanager
+    def measure(self, call: str) -> Iterator[None]:
         start = perf_counter()
         try:
-            return await call(*args, **kwargs)
+            yield
         except TransientError:
-            errors.inc()
+            self._errors[call].inc()
             raise
         finally:
-            seconds.observe(perf_counter() - start)
+            self._seconds[call].observe(perf_counter() - start)
 
-    return timed
+
+class MeteredRecordStore:
+    """A record store whose calls are measured."""
+
+    def __init__(self, store: RecordStore, metrics: StoreMetrics) -> None:
+        self._store = store
+        self._calls = _CallMetrics("records", RECORD_CALLS, metrics)
+
+    async def open(self) -> None:
+        """See `RecordStore`."""
+        await self._store.open()
+
+    async def close(self) -> None:
+        """See `RecordStore`."""
+        await self._store.close()
+
+    async def ping(self) -> None:
+        """See `RecordStore`."""
+        with self._calls.measure("ping"):
+            await self._store.ping()
+
+    async def insert(self, collection: Collection, documents: Sequence[Contract | Document]) -> set[str]:
+        """See `RecordStore`."""
+        with self._calls.measure("insert"):
+            return await self._store.insert(collection, documents)
+
+    async def upsert(self, collection: Collection, documents: Sequence[Contract | Document]) -> None:
+        """See `RecordStore`."""
+        with self._calls.measure("upsert"):
+            await self._store.upsert(collection, documents)
+
+    async def apply(self, collection: Collection, changes: Sequence[Change]) -> set[str]:
+        """See `RecordStore`."""
+        with self._calls.measure("apply"):
+            return await self._store.apply(collection, changes)
+
+    async def get(
+        self, collection: Collection, ids: Sequence[str], *, fields: Sequence[str] = ()
+    ) -> dict[str, Document]:
+        """See `RecordStore`."""
+        with self._calls.measure("get"):
+            return await self._store.get(collection, ids, fields=fields)
+
+    async def find(self, collection: Collection, query: Query) -> Page:
+        """See `RecordStore`."""
+        with self._calls.measure("find"):
+            return await self._store.find(collection, query)
+
+    async def delete(self, collection: Collection, ids: Sequence[str]) -> int:
+        """See `RecordStore`."""
+        with self._calls.measure("delete"):
+            return await self._store.delete(collection, ids)
+
+    async def tally(self, collection: Collection, name: str) -> dict[tuple[str, ...], int]:
+        """See `RecordStore`."""
+        with self._calls.measure("tally"):
+            return await self._store.tally(collection, name)
+
+    async def tallies(self, wanted: Sequence[tuple[Collection, str]]) -> list[dict[tuple[str, ...], int]]:
+        """See `RecordStore`."""
+        with self._calls.measure("tallies"):
+            return await self._store.tallies(wanted)
+
+    async def near(
+        self, collection: Collection, hashes: Sequence[str], *, radius: int, limit: int
+    ) -> list[list[tuple[str, int]]]:
+        """See `RecordStore`."""
+        with self._calls.measure("near"):
+            return await self._store.near(collection, hashes, radius=radius, limit=limit)
+
+    async def pending(self, collection: Collection, *, limit: int) -> list[tuple[str, list[PendingEvent]]]:
+        """See `RecordStore`."""
+        with self._calls.measure("pending"):
+            return await self._store.pending(collection, limit=limit)
+
+
+class MeteredImageStore:
+    """An image store whose calls are measured."""
+
+    def __init__(self, store: ImageStore, metrics: StoreMetrics) -> None:
+        self._store = store
+        self._calls = _CallMetrics("images", IMAGE_CALLS, metrics)
+
+    @property
+    def expiry(self) -> Expiry | None:
+        """See `ImageStore`; its calls are rare and not measured."""
+        return self._store.expiry
+
+    async def open(self) -> None:
+        """See `ImageStore`."""
+        await self._store.open()
+
+    async def close(self) -> None:
+        """See `ImageStore`."""
+        await self._store.close()
+
+    async def ping(self) -> None:
+        """See `ImageStore`."""
+        with self._calls.measure("ping"):
+            await self._store.ping()
+
+    async def put(self, key: str, data: bytes, *, media_type: str) -> bool:
+        """See `ImageStore`."""
+        with self._calls.measure("put"):
+            return await self._store.put(key, data, media_type=media_type)
+
+    async def put_many(self, items: Sequence[tuple[str, bytes, str]]) -> None:
+        """See `ImageStore`."""
+        with self._calls.measure("put_many"):
+            await self._store.put_many(items)
+
+    async def get(self, key: str) -> bytes:
+        """See `ImageStore`."""
+        with self._calls.measure("get"):
+            return await self._store.get(key)
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """See `ImageStore`."""
+        with self._calls.measure("get_many"):
+            return await self._store.get_many(keys)
+
+    async def exists(self, key: str) -> bool:
+        """See `ImageStore`."""
+        with self._calls.measure("exists"):
+            return await self._store.exists(key)
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """See `ImageStore`."""
+        with self._calls.measure("delete"):
+            await self._store.delete(keys)
+
+    async def link(self, key: str, *, media_type: str, expires_s: float, filename: str | None = None) -> str | None:
+        """See `ImageStore`; it is computed here, without a call of the engine."""
+        return await self._store.link(key, media_type=media_type, expires_s=expires_s, filename=filename)

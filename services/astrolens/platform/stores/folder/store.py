@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from astrolens.platform.errors import ConfigurationError, ObjectMissing, StoreUnavailable
-from astrolens.platform.stores.images import checked_key
+from astrolens.platform.stores.images import Expiry, checked_key
 
 
 class FolderImageStore:
@@ -22,6 +22,11 @@ class FolderImageStore:
         self._root = root
         self._durable = durable
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="images")
+
+    @property
+    def expiry(self) -> Expiry | None:
+        """None: files stay until they are deleted."""
+        return None
 
     async def open(self) -> None:
         """Create the folder.

@@ -25,7 +25,7 @@ from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 from urllib3.exceptions import HTTPError
 
 from astrolens.platform.errors import AstroLensError, ConfigurationError, ObjectMissing, StoreUnavailable
-from astrolens.platform.stores.images import ORIGINALS, checked_key
+from astrolens.platform.stores.images import ORIGINALS, Expiry, checked_key
 
 T = TypeVar("T")
 
@@ -108,6 +108,11 @@ class S3ImageStore:
             )
         except ValueError as error:
             raise ConfigurationError(f"ASTROLENS_IMAGES_URL: {self._name}: {error}") from None
+
+    @property
+    def expiry(self) -> Expiry | None:
+        """This store: the bucket's life-cycle rule deletes marked originals."""
+        return self
 
     async def open(self) -> None:
         """Find or create the bucket.
