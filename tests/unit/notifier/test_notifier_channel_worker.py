@@ -1,63 +1,21 @@
 """Deliveries to people: bounded attempts, a bounded rate, digests; every state in the alert's record."""
 
 import asyncio
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from astrolens.contracts.records import Delivery, ImageRecord
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier import delivery_queue
-from astrolens.notifier.channel_worker import ChannelWorker, plan_messages
-from astrolens.notifier.delivery_queue import DeliveryQueue
+from astrolens.notifier.channel_worker import plan_messages
 from astrolens.notifier.message_text import AlertWithImage
 from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.runtime import periodic
-from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.runtime.periodic import PeriodicTask
 from astrolens.platform.stores.collections import Collection
 
+from tests.unit.notifier.delivery_bench import Bench, raised
 from tests.unit.notifier.notifier_fakes import JPEG, FakeChannel, World, image
-
-
-class Bench:
-    """A channel worker with a timer that the test sets."""
-
-    def __init__(self, world: World, channel: FakeChannel, *, per_min: int = 6) -> None:
-        self.world = world
-        self.channel = channel
-        self.now = 1000.0
-        self.condition = Condition()
-        self.condition.phase = "running"
-        self.queue = DeliveryQueue(
-            records=world.records, images=world.images, unreadable=world.unreadable, clock=world.clock
-        )
-        self.worker = ChannelWorker(
-            channel=channel,
-            queue=self.queue,
-            per_min=per_min,
-            console="http://localhost:8080",
-            condition=self.condition,
-            metrics=world.metrics,
-            timer=lambda: self.now,
-        )
-
-    async def deliver(self, *, after_s: float = 0.0) -> None:
-        self.now += after_s
-        await self.worker.deliver()
-
-    async def delivery(self, picture: ImageRecord) -> Delivery:
-        record = await self.world.alert(picture)
-        assert record is not None
-        (found,) = record.deliveries
-        assert record.undelivered == (found.state == "waiting")
-        return found
-
-
-async def raised(world: World, *pictures: ImageRecord, channels: Sequence[str] = ("mailto #1",)) -> None:
-    await world.put(*pictures)
-    await world.service(*channels).reconcile([picture.image_id for picture in pictures])
 
 
 async def test_an_alert_reaches_people_once_with_its_picture(world: World) -> None:
@@ -194,54 +152,6 @@ async def test_a_failing_channel_does_not_delay_another(world: World) -> None:
     assert record is not None
     assert {one.channel: one.state for one in record.deliveries} == {"mailto #1": "waiting", "slack #1": "delivered"}
     assert record.undelivered
-
-
-async def test_concurrent_workers_do_not_overwrite_each_other(world: World) -> None:
-    channels = [FakeChannel(name=f"slack #{number}") for number in range(4)]
-    pictures = [image(number) for number in range(3)]
-    await raised(world, *pictures, channels=tuple(channel.name for channel in channels))
-    shared = Bench(world, channels[0]).queue
-    benches = [Bench(world, channel) for channel in channels]
-    for bench in benches:
-        bench.worker._queue = shared
-    await asyncio.gather(*(bench.deliver() for bench in benches))
-    for picture in pictures:
-        record = await world.alert(picture)
-        assert record is not None
-        assert {one.state for one in record.deliveries} == {"delivered"}
-        assert not record.undelivered
-
-
-async def test_a_retraction_during_the_delivery_is_not_marked_as_delivered(world: World) -> None:
-    bench = Bench(world, FakeChannel())
-    picture = image(1)
-    await raised(world, picture)
-    waiting = await bench.queue.waiting_for("mailto #1")
-    await world.put(image(1, model="b", verdict=Verdict.ORDINARY))
-    await world.service("mailto #1").reconcile([picture.image_id])
-    alerts = [each.alert for each in waiting]
-    assert await bench.queue.record_attempt(alerts, "mailto #1", error=None) == []
-    assert (await bench.delivery(picture)).state == "waiting"
-    await bench.deliver()
-    assert bench.channel.sent[0][0].startswith("Retracted")
-
-
-async def test_deliveries_to_a_removed_channel_are_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery_queue, "WRITE_SIZE", 2)
-    monkeypatch.setattr(delivery_queue, "WRITE_PAUSE_S", 0.0)
-    bench = Bench(world, FakeChannel())
-    both = [image(number) for number in range(5)]
-    only_old = [image(number) for number in range(5, 8)]
-    await raised(world, *both, channels=("mailto #1", "slack #7"))
-    await raised(world, *only_old, channels=("slack #7",))
-    assert await bench.queue.fail_removed_channels(["mailto #1"]) == 8
-    for picture in both:
-        record = await world.alert(picture)
-        assert record is not None
-        assert [one.state for one in record.deliveries] == ["waiting", "failed"]
-        assert record.undelivered
-    assert (await bench.delivery(only_old[0])).error == "the channel is no longer in the settings"
-    assert await bench.queue.fail_removed_channels(["mailto #1"]) == 0
 
 
 async def test_the_backlog_of_a_failing_channel_does_not_starve_another(
