@@ -8,8 +8,9 @@ import structlog
 
 from astrolens.contracts.records import Outcome, Reason
 from astrolens.ingestor.arrivals import Arrival, Settlement
-from astrolens.ingestor.ports import Fetcher
+from astrolens.ingestor.ports import Fetched, Fetcher
 from astrolens.platform.errors import PermanentError, TransientError
+from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.telemetry.tracing import FETCH, child_span
 
 _log = structlog.get_logger(__name__)
@@ -17,8 +18,7 @@ _log = structlog.get_logger(__name__)
 MAX_CONCURRENT_DOWNLOADS: Final = 8
 """Polite to one host, and at most 8 x `max_image_bytes` in memory."""
 
-_ATTEMPTS: Final = 3
-_INITIAL_WAIT_S: Final = 1.0
+_RETRY: Final = RetryPolicy(initial_wait_s=2.0, max_wait_s=4.0, max_attempts=3)
 
 DEADLINE_S: Final = 120.0
 """Longest for one batch: well inside the broker's five minutes between polls. What is late waits for the next sweep."""
@@ -27,13 +27,13 @@ DEADLINE_S: Final = 120.0
 class Downloader:
     """Fetches the bytes of arrivals that name a URL: in their observation, else in their `ref`."""
 
-    def __init__(
-        self, fetcher: Fetcher, *, initial_wait_s: float = _INITIAL_WAIT_S, deadline_s: float = DEADLINE_S
-    ) -> None:
+    def __init__(self, fetcher: Fetcher, *, retry_policy: RetryPolicy = _RETRY, deadline_s: float = DEADLINE_S) -> None:
         self._fetcher = fetcher
-        self._initial_wait_s = initial_wait_s
+        self._retry_policy = retry_policy
         self.deadline_s = deadline_s
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_DOWNLOADS)
+        # Never set: at the end of the service the download is cancelled, and its arrival stays unsettled.
+        self._stopping = asyncio.Event()
 
     async def fetch(
         self, arrivals: Sequence[Arrival], *, within_s: float | None = None
@@ -73,18 +73,19 @@ class Downloader:
     async def _download(self, arrival: Arrival) -> Arrival | Settlement:
         receipt = arrival.receipt
         url = receipt.observation.url or receipt.ref
-        error: TransientError | None = None
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(self._initial_wait_s * 2.0 ** (attempt - 1))
-            try:
-                with child_span(receipt.receipt_id, FETCH):
-                    reply = await self._fetcher.get(url)
-            except PermanentError as refusal:
-                return Settlement(arrival, Outcome.REJECTED, reason=refusal.reason)
-            except TransientError as failure:
-                error = failure
-            else:
-                return arrival.with_data(reply.data)
-        reason = Reason(code="unreachable", detail=f"After {_ATTEMPTS} attempts: {error}"[:500])
-        return Settlement(arrival, Outcome.DEAD_LETTERED, reason=reason)
+        attempts = 0
+
+        async def get() -> Fetched:
+            nonlocal attempts
+            attempts += 1
+            with child_span(receipt.receipt_id, FETCH):
+                return await self._fetcher.get(url)
+
+        try:
+            reply = await retry(get, retry_policy=self._retry_policy, stopping=self._stopping)
+        except PermanentError as refusal:
+            return Settlement(arrival, Outcome.REJECTED, reason=refusal.reason)
+        except TransientError as error:
+            reason = Reason(code="unreachable", detail=f"After {attempts} attempts: {error}"[:500])
+            return Settlement(arrival, Outcome.DEAD_LETTERED, reason=reason)
+        return arrival.with_data(reply.data)

@@ -1,8 +1,8 @@
-"""Getting bytes from the net without being led astray.
+"""Downloads that cannot be redirected to where they may not go (server-side request forgery).
 
-What a URL may reach is decided three times: its host must be on the allow-list, every address that the name resolves to
+What a URL may reach is checked three times: its host must be on the allow-list, every address that the name resolves to
 must be a public one (and the connection goes to exactly those addresses, so that a second look-up cannot change them),
-and every redirect starts over. Bodies are counted while they arrive.
+and every redirect is checked the same way. The size of a body is checked while it arrives.
 """
 
 import asyncio
@@ -38,11 +38,11 @@ OnRequest = Callable[[str, str, float], None]
 
 
 class FetchRefused(PermanentError):
-    """It will never be had from there: `host-not-allowed`, `address-not-allowed`, `http-404`, `too-large`, ..."""
+    """It can never be fetched from there: `host-not-allowed`, `address-not-allowed`, `http-404`, `too-large`, ..."""
 
 
 class FetchFailed(TransientError):
-    """It could not be had now.
+    """It could not be fetched now.
 
     Attributes:
         code: What failed: `timeout`, `no-connection`, `http-503`, ...
@@ -78,14 +78,14 @@ class _CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of a name; one forbidden among them forbids all, since that is what a rebinding looks like."""
+        """The addresses of a name; one forbidden among them forbids all, since a DNS rebinding looks like that."""
         found = await self._inner.resolve(host, port, family)
         for entry in found:
             _check_address(host, entry["host"], self._is_permitted)
         return found
 
     async def close(self) -> None:
-        """Release what resolves."""
+        """Close the inner resolver."""
         await self._inner.close()
 
 
@@ -107,14 +107,15 @@ class SafeFetcher:
         """Make a fetcher; `open` it before use.
 
         Args:
-            hosts: Names that may be spoken to, on their scheme's own port, or `name:port`.
+            hosts: Names that may be asked, on their scheme's own port, or `name:port`.
             max_bytes: Largest body.
             total_s: Longest request with its redirects, seconds.
             connect_s: Longest wait for a connection, seconds.
             read_s: Longest silence of a server, seconds.
             allow_loopback: For tests: addresses of this machine are permitted too.
-            on_request: Told of every request to a permitted host: the host, `ok` or the code of what failed, seconds.
-            resolver: For tests: who resolves names.
+            on_request: Called for every request to a permitted host with the host, `ok` or the code of the failure, and
+                seconds.
+            resolver: For tests: resolves names.
         """
         self._hosts = frozenset(host.lower() for host in hosts)
         self._max_bytes = max_bytes
@@ -132,7 +133,7 @@ class SafeFetcher:
             connector=aiohttp.TCPConnector(resolver=resolver, limit=16, limit_per_host=8),
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # A body that inflates is counted after inflation by nobody: ask for it plain, take it plain.
+            # A compressed body could exceed the limit after decompression: none is asked for, none is decompressed.
             auto_decompress=False,
             headers={"User-Agent": f"AstroLens/{__version__}", "Accept-Encoding": "identity"},
             requote_redirect_url=False,
@@ -145,17 +146,17 @@ class SafeFetcher:
             self._session = None
 
     async def get(self, url: str) -> Fetched:
-        """Get what lies at a URL.
+        """Fetch a URL.
 
         Raises:
-            FetchRefused: It will never be had from there.
-            FetchFailed: It could not be had now.
+            FetchRefused: It can never be fetched from there.
+            FetchFailed: It could not be fetched now.
         """
         try:
             target = URL(url)
         except ValueError as error:
             raise FetchRefused("bad-url", f"This is no URL: {error}") from error
-        self._check(target)
+        self._check_url(target)
         start, outcome = monotonic(), "cut-off"
         try:
             fetched = await self._follow(target)
@@ -170,39 +171,39 @@ class SafeFetcher:
             return fetched
         finally:
             if self._on_request is not None:
-                self._on_request(self._name(target), outcome, monotonic() - start)
+                self._on_request(self._allowed_name(target), outcome, monotonic() - start)
 
     async def _follow(self, target: URL) -> Fetched:
         url = target
         try:
             async with asyncio.timeout(self._total_s):
                 for _ in range(MAX_REDIRECTS + 1):
-                    answer = await self._one(target)
+                    answer = await self._request(target)
                     if isinstance(answer, Fetched):
                         return answer
                     target = answer
         except TimeoutError as error:
             raise FetchFailed("timeout", f"{target.host} did not answer within {self._total_s:g} s.") from error
         except aiohttp.ClientError as error:
-            raise _as_ours(target, error) from error
+            raise _translate_error(target, error) from error
         raise FetchRefused("too-many-redirects", f"{url.host} redirects more than {MAX_REDIRECTS} times.")
 
-    async def _one(self, url: URL) -> Fetched | URL:
-        """One request: what came, or where it leads."""
+    async def _request(self, url: URL) -> Fetched | URL:
+        """One request: the body, or where it redirects to."""
         if self._session is None:
             raise FetchFailed("not-open", "The fetcher is not open.")
-        self._check(url)
+        self._check_url(url)
         async with self._session.get(url, allow_redirects=False) as response:
             if response.status in _REDIRECTS:
-                return _redirected(url, response)
+                return _redirect_target(url, response)
             if response.status != 200:
-                raise _refusal(url, response)
+                raise _status_error(url, response)
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise FetchRefused("bad-encoding", f"{url.host} sends compressed content that nobody asked for.")
-            data = await self._body(url, response)
+            data = await self._read_body(url, response)
             return Fetched(data=data, media_type=response.content_type, url=str(url))
 
-    async def _body(self, url: URL, response: aiohttp.ClientResponse) -> bytes:
+    async def _read_body(self, url: URL, response: aiohttp.ClientResponse) -> bytes:
         declared = response.content_length
         body = bytearray()
         if declared is None or declared <= self._max_bytes:
@@ -214,13 +215,13 @@ class SafeFetcher:
                 return bytes(body)
         raise FetchRefused("too-large", f"{url.host} sends more than {self._max_bytes} bytes.")
 
-    def _check(self, url: URL) -> None:
+    def _check_url(self, url: URL) -> None:
         if url.scheme not in {"http", "https"} or not url.host:
             raise FetchRefused("bad-url", f"Only http and https URLs can be fetched, not {url.scheme or 'this one'!r}.")
         if url.user is not None or url.password is not None:
             raise FetchRefused("bad-url", "URLs with a user name or password are not fetched.")
         host = _host(url)
-        if not self._name(url):
+        if not self._allowed_name(url):
             raise FetchRefused(
                 "host-not-allowed", f"{host}:{url.port} is not among the hosts that may be fetched from (fetch_hosts)."
             )
@@ -231,8 +232,8 @@ class SafeFetcher:
             return
         _check_address(host, host, self._is_permitted)
 
-    def _name(self, url: URL) -> str:
-        """How the settings name the host of a URL; empty where they do not."""
+    def _allowed_name(self, url: URL) -> str:
+        """How the allow-list names the host of a URL; empty where it does not."""
         host = _host(url)
         if (with_port := f"{host}:{url.port}") in self._hosts:
             return with_port
@@ -251,7 +252,7 @@ def _check_address(host: str, text: str, is_permitted: Callable[[Address], bool]
         raise FetchRefused("address-not-allowed", f"{host} leads to {text}, which is not a public address.")
 
 
-def _redirected(url: URL, response: aiohttp.ClientResponse) -> URL:
+def _redirect_target(url: URL, response: aiohttp.ClientResponse) -> URL:
     location = response.headers.get("Location")
     if not location:
         raise FetchRefused("bad-redirect", f"{url.host} redirects to nowhere.")
@@ -264,7 +265,7 @@ def _redirected(url: URL, response: aiohttp.ClientResponse) -> URL:
     return target
 
 
-def _refusal(url: URL, response: aiohttp.ClientResponse) -> FetchFailed | FetchRefused:
+def _status_error(url: URL, response: aiohttp.ClientResponse) -> FetchFailed | FetchRefused:
     code = f"http-{response.status}"
     detail = f"{url.host} answers {response.status} {response.reason or ''}".strip() + "."
     if response.status >= 500 or response.status in {408, 425, 429}:
@@ -272,7 +273,7 @@ def _refusal(url: URL, response: aiohttp.ClientResponse) -> FetchFailed | FetchR
     return FetchRefused(code, detail)
 
 
-def _as_ours(url: URL, error: aiohttp.ClientError) -> FetchFailed | FetchRefused:
+def _translate_error(url: URL, error: aiohttp.ClientError) -> FetchFailed | FetchRefused:
     if isinstance(error, aiohttp.InvalidURL):
         return FetchRefused("bad-url", "This is no URL that can be fetched.")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):

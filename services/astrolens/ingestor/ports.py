@@ -1,4 +1,4 @@
-"""What the ingestor needs of the world, as small as it needs it."""
+"""What the ingestor needs of others, as small as it uses it."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,7 +7,7 @@ from astrolens.science.cutouts import Cutout
 
 
 class Decoder(Protocol):
-    """Turns strangers' bytes into a cutout, where they can do no harm."""
+    """Decodes untrusted bytes into a cutout, in isolation."""
 
     async def decode(self, data: bytes) -> Cutout:
         """The cutout of an original.
@@ -19,21 +19,21 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a server sent: untrusted bytes."""
+    """The body of a response: untrusted bytes."""
 
     data: bytes
     media_type: str
     url: str
-    """Where it came from in the end, redirects followed."""
+    """Its address after redirects."""
 
 
 class Fetcher(Protocol):
-    """Gets bytes from the hosts it may speak to."""
+    """Fetches from the hosts that it may ask."""
 
     async def get(self, url: str) -> Fetched:
-        """Get what lies at a URL.
+        """Fetch a URL.
 
         Raises:
-            PermanentError: It will never be had: a forbidden host, a missing page, too many bytes.
-            TransientError: It could not be had now.
+            PermanentError: It can never be fetched: a forbidden host, a missing page, too many bytes.
+            TransientError: It could not be fetched now.
         """

@@ -1,7 +1,7 @@
-"""The decoding sandbox: strangers' bytes are decoded in confined child processes, a few at a time.
+"""The decoding sandbox: untrusted bytes are decoded in confined child processes, a few at a time.
 
-A child that hangs or dies takes down one image, never the service: the image is refused with a reason, the child is
-replaced, and what waited behind it is decoded by its successor.
+A child that hangs or dies costs one image, never the service: the image is rejected with a reason, the child is
+replaced, and what waited behind it is decoded by the next child.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from astrolens.science.rejection import DecodeLimits, ImageRejected
 _log = structlog.get_logger(__name__)
 
 
-_READ_AHEAD = 2**20
-"""Bytes of replies that may wait in the parent: a whole batch."""
+_REPLY_BUFFER_BYTES = 2**20
+"""Replies that may wait in the parent: a whole batch."""
 
 
 class SandboxUnavailable(TransientError):
@@ -61,19 +61,19 @@ class SandboxLimits:
 
 
 @dataclass(eq=False, slots=True)
-class _Job:
+class _DecodeRequest:
     data: bytes
-    answer: asyncio.Future[Cutout]
-    deaths: int = 0
+    result: asyncio.Future[Cutout]
+    lost_children: int = 0
 
-    def settle(self, result: Cutout | Exception) -> None:
-        """Answer, unless the caller has gone."""
-        if self.answer.done():
+    def resolve(self, result: Cutout | Exception) -> None:
+        """Give the caller its result, unless it was cancelled."""
+        if self.result.done():
             return
         if isinstance(result, Cutout):
-            self.answer.set_result(result)
+            self.result.set_result(result)
         else:
-            self.answer.set_exception(result)
+            self.result.set_exception(result)
 
 
 class DecodingSandbox:
@@ -93,34 +93,34 @@ class DecodingSandbox:
         Args:
             workers: Children.
             limits: What each may take.
-            waiting: Images that may wait for a child; further callers wait for a place. By default two batches a child.
-            on_death: Told the cause of each child that died or was killed: `timeout`, `died`, `malformed`.
-            on_decoded: Told for each answer how many seconds the child took for it.
+            waiting: Images that may wait for a child; further callers wait for a slot. By default two batches a child.
+            on_death: Called with the cause of each child that died or was killed: `timeout`, `died`, `malformed`.
+            on_decoded: Called for each reply with the seconds that the child took for it.
         """
         self._limits = limits or SandboxLimits()
         self._workers = workers
-        self._places = asyncio.Semaphore(waiting or 2 * workers * self._limits.batch)
-        self._jobs: deque[_Job] = deque()
-        self._work = asyncio.Event()
+        self._slots = asyncio.Semaphore(waiting or 2 * workers * self._limits.batch)
+        self._queue: deque[_DecodeRequest] = deque()
+        self._has_requests = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._on_death = on_death
         self._on_decoded = on_decoded or (lambda _: None)
-        self._living: set[_Child] = set()
+        self._running: set[_Child] = set()
         self._closed = False
 
     @property
     def children(self) -> int:
         """Children that are up."""
-        return len(self._living)
+        return len(self._running)
 
     @property
     def waiting(self) -> int:
         """Images that wait for a child."""
-        return len(self._jobs)
+        return len(self._queue)
 
     async def start(self) -> None:
         """Start the children; they come up beside what the caller does next."""
-        self._tasks = [asyncio.create_task(self._serve(), name=f"sandbox-{n}") for n in range(self._workers)]
+        self._tasks = [asyncio.create_task(self._run_worker(), name=f"sandbox-{n}") for n in range(self._workers)]
 
     async def close(self) -> None:
         """End the children. Callers still waiting get `SandboxUnavailable`."""
@@ -128,8 +128,8 @@ class DecodingSandbox:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        while self._jobs:
-            self._jobs.popleft().settle(SandboxUnavailable("the decoding sandbox was closed"))
+        while self._queue:
+            self._queue.popleft().resolve(SandboxUnavailable("the decoding sandbox was closed"))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -150,106 +150,106 @@ class DecodingSandbox:
         limits = self._limits.decode
         if len(data) > limits.max_bytes:
             raise ImageRejected("too-large", f"It has {len(data)} bytes, more than the limit of {limits.max_bytes}.")
-        async with self._places:
+        async with self._slots:
             if self._closed or not self._tasks:
                 raise SandboxUnavailable("the decoding sandbox is not running")
-            job = _Job(data, asyncio.get_running_loop().create_future())
-            self._jobs.append(job)
-            self._work.set()
-            return await job.answer
+            request = _DecodeRequest(data, asyncio.get_running_loop().create_future())
+            self._queue.append(request)
+            self._has_requests.set()
+            return await request.result
 
-    async def _take(self) -> deque[_Job]:
-        """The next jobs for one child. A suspect, which killed a child before, goes alone."""
-        while not self._jobs:
-            self._work.clear()
-            await self._work.wait()
-        taken = [self._jobs.popleft()]
-        room = self._limits.batch_bytes - len(taken[0].data)
+    async def _next_batch(self) -> deque[_DecodeRequest]:
+        """The next requests for one child. One in whose decoding a child was lost before goes alone."""
+        while not self._queue:
+            self._has_requests.clear()
+            await self._has_requests.wait()
+        batch = [self._queue.popleft()]
+        room = self._limits.batch_bytes - len(batch[0].data)
         # The queue is shared out evenly: a batch must not make other children idle.
-        most = min(self._limits.batch, -(-(len(self._jobs) + 1) // self._workers))
-        while self._jobs and len(taken) < most and not taken[0].deaths and not self._jobs[0].deaths:
-            room -= len(self._jobs[0].data)
+        limit = min(self._limits.batch, -(-(len(self._queue) + 1) // self._workers))
+        while self._queue and len(batch) < limit and not batch[0].lost_children and not self._queue[0].lost_children:
+            room -= len(self._queue[0].data)
             if room < 0:
                 break
-            taken.append(self._jobs.popleft())
-        return deque(job for job in taken if not job.answer.done())
+            batch.append(self._queue.popleft())
+        return deque(request for request in batch if not request.result.done())
 
-    def _give_back(self, jobs: deque[_Job]) -> None:
-        """Put jobs that no child has begun in front of the queue, in their order."""
-        self._jobs.extendleft(reversed(jobs))
-        jobs.clear()
-        self._work.set()
+    def _requeue(self, requests: deque[_DecodeRequest]) -> None:
+        """Put requests that no child has begun at the front of the queue, in their order."""
+        self._queue.extendleft(reversed(requests))
+        requests.clear()
+        self._has_requests.set()
 
-    async def _serve(self) -> None:
-        """The life of one place in the pool: child after child."""
+    async def _run_worker(self) -> None:
+        """Serve requests with one child at a time, replaced when it is lost or retired."""
         child: _Child | None = None
         try:
             while True:
-                jobs = await self._take()
+                requests = await self._next_batch()
                 try:
-                    child = await self._ready(child)
-                    child.send(jobs)
-                    await self._collect(child, jobs)
+                    child = await self._usable_child(child)
+                    child.send(requests)
+                    await self._collect_replies(child, requests)
                 except asyncio.CancelledError:
-                    for job in jobs:
-                        job.settle(SandboxUnavailable("the decoding sandbox was closed"))
+                    for request in requests:
+                        request.resolve(SandboxUnavailable("the decoding sandbox was closed"))
                     raise
                 except SandboxUnavailable as error:
-                    _log.warning("sandbox_child_not_started", error=str(error))
-                    for job in jobs:
-                        job.settle(error)
+                    _log.warning("a decoding child did not start", error=str(error))
+                    for request in requests:
+                        request.resolve(error)
                 except _ChildLost as lost:
-                    self._dead_letter(jobs.popleft(), lost)
+                    self._resolve_lost(requests.popleft(), lost)
                     # Nothing may be awaited before: a cancellation would leave their callers waiting for ever.
-                    self._give_back(jobs)
-                    await self._end(child)
+                    self._requeue(requests)
+                    await self._stop_child(child)
                     child = None
         finally:
-            await self._end(child)
+            await self._stop_child(child)
 
-    async def _ready(self, child: "_Child | None") -> "_Child":
+    async def _usable_child(self, child: "_Child | None") -> "_Child":
         if child is not None and child.retired:
-            await self._end(child)
+            await self._stop_child(child)
             child = None
         if child is None:
             child = await _Child.start(self._limits)
-            self._living.add(child)
+            self._running.add(child)
         return child
 
-    async def _end(self, child: "_Child | None") -> None:
+    async def _stop_child(self, child: "_Child | None") -> None:
         if child is not None:
-            self._living.discard(child)
+            self._running.discard(child)
             await child.kill()
 
-    async def _collect(self, child: "_Child", jobs: deque[_Job]) -> None:
-        """Settle the jobs in their order; those that remain when the child is lost are still in `jobs`."""
-        while jobs:
-            # The child works while it is listened to: what it takes for an image is the time until its answer.
+    async def _collect_replies(self, child: "_Child", requests: deque[_DecodeRequest]) -> None:
+        """Resolve the requests in their order; those that remain when the child is lost are still in `requests`."""
+        while requests:
+            # The child decodes while its replies are read: what it takes for an image is the time until its reply.
             start = monotonic()
-            answer = await child.receive()
+            reply = await child.receive()
             self._on_decoded(monotonic() - start)
-            jobs.popleft().settle(answer)
-            if child.retired and jobs:
-                # It is sound, but asked to be replaced: what is in its pipe goes to the next one.
-                self._give_back(jobs)
+            requests.popleft().resolve(reply)
+            if child.retired and requests:
+                # It works, but asked to be replaced: what is in its pipe goes to the next one.
+                self._requeue(requests)
 
-    def _dead_letter(self, job: _Job, lost: "_ChildLost") -> None:
+    def _resolve_lost(self, request: _DecodeRequest, lost: "_ChildLost") -> None:
         """Decide about the image in whose decoding a child was lost."""
-        _log.warning("sandbox_child_lost", cause=lost.cause, detail=str(lost), size_bytes=len(job.data))
+        _log.warning("lost a decoding child", cause=lost.cause, detail=str(lost), size_bytes=len(request.data))
         if self._on_death is not None:
             self._on_death(lost.cause)
-        job.deaths += 1
+        request.lost_children += 1
         if lost.cause == "timeout":
-            job.settle(ImageRejected("timeout", f"Decoding it took longer than {self._limits.wall_s:g} s."))
-        elif job.deaths > 1:
-            job.settle(ImageRejected("decoder-died", f"Decoding it ended two decoders: {lost}."))
+            request.resolve(ImageRejected("timeout", f"Decoding it took longer than {self._limits.wall_s:g} s."))
+        elif request.lost_children > 1:
+            request.resolve(ImageRejected("decoder-died", f"Decoding it ended two decoders: {lost}."))
         else:
-            # Perhaps the machine was short of memory and the image is innocent: once more, alone, in a fresh child.
-            self._jobs.appendleft(job)
+            # Perhaps the machine was short of memory and the image is harmless: once more, alone, in a fresh child.
+            self._queue.appendleft(request)
 
 
 class _ChildLost(Exception):
-    """A child hangs, died or talks nonsense."""
+    """A child hangs, died or sent a malformed reply."""
 
     def __init__(self, cause: str, detail: str) -> None:
         super().__init__(detail)
@@ -285,7 +285,7 @@ class _Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                limit=_READ_AHEAD,
+                limit=_REPLY_BUFFER_BYTES,
                 cwd="/",
                 env=_environment(),
                 start_new_session=True,
@@ -304,18 +304,18 @@ class _Child:
             raise
         return child
 
-    def send(self, jobs: deque[_Job]) -> None:
+    def send(self, requests: deque[_DecodeRequest]) -> None:
         """Put a batch into the pipe. Not awaited: the child empties it while its replies are read."""
         pipe = self._process.stdin
         if pipe is not None:
             # One write: each write of its own would wake the event loop for what the pipe has no room for.
-            pipe.write(b"".join(frame({}, job.data) for job in jobs))
+            pipe.write(b"".join(frame({}, request.data) for request in requests))
 
     async def receive(self) -> Cutout | ImageRejected:
-        """The next answer.
+        """The next reply.
 
         Raises:
-            _ChildLost: It hangs, died or talks nonsense.
+            _ChildLost: It hangs, died or sent a malformed reply.
         """
         try:
             async with asyncio.timeout(self._limits.wall_s):
@@ -323,12 +323,12 @@ class _Child:
         except TimeoutError:
             raise _ChildLost("timeout", "no answer in time") from None
         try:
-            answer, wants_rest = parse_reply(head, body, side=self._limits.decode.cutout_side)
+            reply, wants_replacement = parse_reply(head, body, side=self._limits.decode.cutout_side)
         except MalformedReply as error:
             raise _ChildLost("malformed", str(error)) from error
         self._served += 1
-        self.retired = wants_rest or self._served >= self._limits.images_per_child
-        return answer
+        self.retired = wants_replacement or self._served >= self._limits.images_per_child
+        return reply
 
     async def _frame(self) -> tuple[bytes, bytes]:
         pipe = self._process.stdout
@@ -348,7 +348,7 @@ class _Child:
             raise _ChildLost("died", f"the decoder ended with {how}") from None
 
     async def kill(self) -> None:
-        """End it, whatever it does, and wait until it is gone."""
+        """Kill it, whatever it does, and wait for its end."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         if self._process.stdin is not None:

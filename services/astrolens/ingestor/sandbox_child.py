@@ -1,7 +1,7 @@
 """A child of the decoding sandbox: reads originals from its standard input, answers with cutouts on its output.
 
-It confines itself before the first stranger's byte arrives; what breaks out of its decoders finds a process that may
-write no file, start no process and, where the kernel lets it, reach no network.
+It confines itself before the first untrusted byte arrives. What exploits a decoder is in a process that may write no
+file, start no process and, where the kernel allows it, reach no network.
 """
 
 import ctypes
@@ -59,7 +59,7 @@ def serve(requests: BinaryIO, replies: BinaryIO, *, limits: DecodeLimits, cpu_s:
         head, body = LENGTHS.unpack(lengths)
         requests.read(head)
         data = requests.read(body)
-        _grant_cpu(cpu_s)
+        _extend_cpu_limit(cpu_s)
         replies.write(_answer(data, limits))
         replies.flush()
 
@@ -77,7 +77,7 @@ def _answer(data: bytes, limits: DecodeLimits) -> bytes:
         return rejection_reply("unreadable", f"Its decoder failed: {type(error).__name__}.")
 
 
-def _grant_cpu(seconds: int) -> None:
+def _extend_cpu_limit(seconds: int) -> None:
     """Processor time is counted over the whole life of a process, so the limit moves with it."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     spent = int(usage.ru_utime + usage.ru_stime)

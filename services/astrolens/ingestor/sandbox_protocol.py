@@ -1,7 +1,6 @@
 """The frames between the decoding sandbox and its children: two lengths, a JSON header, bytes. Never pickle.
 
-A child has seen strangers' bytes, so the parent believes nothing that it says: lengths are capped and every value is
-checked.
+A child has decoded untrusted bytes, so the parent trusts no reply: lengths are capped and every value is checked.
 """
 
 import json
@@ -26,7 +25,7 @@ _MEDIA_TYPES = frozenset({"image/jpeg", "image/png", "image/tiff", "image/fits"}
 
 
 class MalformedReply(Exception):
-    """A child said something that no sound child says."""
+    """A reply that no working child sends."""
 
 
 def frame(header: dict[str, Any], body: bytes = b"") -> bytes:
@@ -43,12 +42,12 @@ def cutout_reply(cutout: Cutout) -> bytes:
 
 
 def rejection_reply(code: str, detail: str, *, retire: bool = False) -> bytes:
-    """The frame of a refusal; `retire` asks for a fresh child."""
+    """The frame of a rejection; `retire` asks for a fresh child."""
     return frame({"rejected": {"code": code, "detail": detail[:500]}, "retire": retire})
 
 
 def parse_reply(head: bytes, body: bytes, *, side: int) -> tuple[Cutout | ImageRejected, bool]:
-    """What a child answered, and whether it wants to be replaced.
+    """The reply of a child, and whether it asks to be replaced.
 
     Args:
         head: JSON.
@@ -72,7 +71,7 @@ def parse_reply(head: bytes, body: bytes, *, side: int) -> tuple[Cutout | ImageR
 
 def _cutout(fields: dict[str, Any], jpeg: bytes, side: int) -> Cutout:
     cutout = Cutout(jpeg=jpeg, **fields)
-    sound = (
+    is_valid = (
         0 < int(cutout.width) <= side
         and 0 < int(cutout.height) <= side
         and 0.0 < float(cutout.scale) <= 1.0
@@ -85,6 +84,6 @@ def _cutout(fields: dict[str, Any], jpeg: bytes, side: int) -> Cutout:
         and jpeg.startswith(b"\xff\xd8\xff")
         and jpeg.endswith(b"\xff\xd9")
     )
-    if not sound:
+    if not is_valid:
         raise MalformedReply("a cutout with impossible properties")
     return cutout

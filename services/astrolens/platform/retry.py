@@ -22,11 +22,13 @@ class RetryPolicy:
         initial_wait_s: Longest wait after the first failure, seconds.
         max_wait_s: Longest wait after any failure, seconds.
         timeout_s: No attempt begins later than this after the first, seconds.
+        max_attempts: Attempts at most, the first included; by default only the time bounds them.
     """
 
     initial_wait_s: float = 0.25
     max_wait_s: float = 15.0
     timeout_s: float = 240.0
+    max_attempts: int | None = None
 
     def wait_s(self, attempt: int) -> float:
         """Seconds to wait after attempt `attempt` (from 0): a random share, at least a quarter, of the longest."""
@@ -72,5 +74,7 @@ async def retry(
                 on_failure(error)
             wait_s = retry_policy.wait_s(failures)
             failures += 1
-            if monotonic() + wait_s > deadline or await sleep_unless(stopping, wait_s):
+            if failures == retry_policy.max_attempts or monotonic() + wait_s > deadline:
+                raise
+            if await sleep_unless(stopping, wait_s):
                 raise

@@ -18,6 +18,7 @@ from astrolens.ingestor.observer import Observer
 from astrolens.ingestor.ports import Fetched
 from astrolens.ingestor.service import IngestService
 from astrolens.platform.errors import PermanentError, StoreUnavailable
+from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.folder.store import FolderImageStore
 from astrolens.platform.stores.records import Change, Query
@@ -195,7 +196,7 @@ async def ingest_at(
         images=watched[1],
         decoder=decoder if wrap is None else wrap(decoder),
         outbox=watched[2],
-        downloader=Downloader(fetcher, initial_wait_s=0.0, deadline_s=5.0),
+        downloader=Downloader(fetcher, retry_policy=RetryPolicy(initial_wait_s=0.0, max_attempts=3), deadline_s=5.0),
         near_duplicates=NearDuplicateLinker(watched[0], radius=radius),
         observer=observer,
         clock=Clock(),

@@ -135,7 +135,7 @@ async def test_urls_are_fetched_once_and_failures_are_told_apart(tmp_path: Path)
         assert receipts["https://a/gone"]["outcome"] == "rejected"
         assert receipts["https://a/gone"]["reason"]["code"] == "http-404"
         assert receipts["https://a/down"]["outcome"] == "dead_lettered"
-        assert receipts["https://a/down"]["reason"]["code"] == "unreachable"
+        assert receipts["https://a/down"]["reason"] == {"code": "unreachable", "detail": "After 3 attempts: no answer"}
         assert ingest.fetcher.asked.count("https://a/down") == 3
 
 

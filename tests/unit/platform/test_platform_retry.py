@@ -42,6 +42,14 @@ async def test_it_gives_up_within_its_bound_with_the_last_failure() -> None:
     assert str(caught.value) == f"failure {attempts.count}"
 
 
+async def test_it_gives_up_after_the_attempts_that_it_may_make() -> None:
+    attempts = Attempts(10_000)
+    policy = RetryPolicy(initial_wait_s=0.001, max_wait_s=0.002, timeout_s=60, max_attempts=3)
+    with pytest.raises(TransientError, match="failure 3"):
+        await retry(attempts, retry_policy=policy, stopping=asyncio.Event())
+    assert attempts.count == 3
+
+
 async def test_it_does_not_wait_for_an_attempt_that_would_come_too_late() -> None:
     attempts = Attempts(10_000)
     policy = RetryPolicy(initial_wait_s=100, max_wait_s=100, timeout_s=10)
