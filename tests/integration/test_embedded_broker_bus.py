@@ -26,7 +26,7 @@ from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 from tests.unit.platform.platform_fakes import body, image_with_pending, ingested
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
-HASTY = RetryPolicy(initial_wait_s=0.01, max_wait_s=0.02, timeout_s=0.05)
+SHORT_RETRY = RetryPolicy(initial_wait_s=0.01, max_wait_s=0.02, timeout_s=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def settings(home: Path, servers: str, **overrides: Any) -> Settings:
 
 
 class Seen:
-    """A handler that remembers, and behaves as told."""
+    """A handler that remembers, and behaves as a test says."""
 
     def __init__(self, behaviour: Callable[[Sequence[ImageIngested]], Any] | None = None) -> None:
         self.events: list[str] = []
@@ -101,7 +101,7 @@ async def started(bus: Bus, topic: str, handler: Any, **options: Any) -> Bus:
     return bus
 
 
-async def test_bad_records_are_diverted_whole_and_the_others_pass(
+async def test_bad_records_are_dead_lettered_whole_and_the_others_are_handled(
     servers: str, tmp_path: Path, records: SqliteRecordStore
 ) -> None:
     topic = "astrolens.bad.mixed.v1"
@@ -151,21 +151,21 @@ async def test_bad_records_are_diverted_whole_and_the_others_pass(
     assert again.events == ["event9"], "everything before was acknowledged"
 
 
-async def test_what_is_not_acknowledged_is_seen_again(servers: str, tmp_path: Path, records: SqliteRecordStore) -> None:
+async def test_what_is_not_acknowledged_is_read_again(servers: str, tmp_path: Path, records: SqliteRecordStore) -> None:
     topic = "astrolens.nacked.v1"
     away: set[str] = {"store"}
 
     def behaviour(_: Sequence[ImageIngested]) -> None:
         if away:
-            raise TransientError("store away")
+            raise TransientError("store unreachable")
 
     seen = Seen(behaviour)
-    bus = create_bus(settings(tmp_path, servers), service="nacked", records=records, retry_policy=HASTY)
+    bus = create_bus(settings(tmp_path, servers), service="nacked", records=records, retry_policy=SHORT_RETRY)
     await started(bus, topic, seen)
     await bus.publish(events(topic, *range(20)))
     while seen.calls < 30:
         await asyncio.sleep(0.01)
-    assert bus.condition.last_errors == ("store away",)
+    assert bus.condition.last_errors == ("store unreachable",)
     assert seen.events == []
     away.clear()
     await seen.until(*(f"event{number}" for number in range(20)))
@@ -177,7 +177,7 @@ async def test_what_is_not_acknowledged_is_seen_again(servers: str, tmp_path: Pa
     assert await records.tally(Collection.DEAD_LETTERS, "state") == {}
 
 
-async def test_a_graceful_stop_finishes_and_acknowledges_the_batch_in_hand(
+async def test_a_graceful_stop_finishes_and_acknowledges_the_present_batch(
     servers: str, tmp_path: Path, records: SqliteRecordStore
 ) -> None:
     topic = "astrolens.stopped.v1"
@@ -226,7 +226,7 @@ async def test_duplicates_and_events_of_a_dead_process_arrive(
     assert set(seen.events) == {"event1", "event2"}
 
 
-async def test_no_broker_is_told_within_the_bound(tmp_path: Path, records: SqliteRecordStore) -> None:
+async def test_a_missing_broker_is_reported_within_the_bound(tmp_path: Path, records: SqliteRecordStore) -> None:
     bus = create_bus(settings(tmp_path, "127.0.0.1:9"), service="lost", records=records)
     with pytest.raises(BusUnavailable, match=r"127\.0\.0\.1:9 did not answer"):
         await bus.connect(timeout_s=0.3)
@@ -310,7 +310,7 @@ def test_a_service_without_its_broker_fails_with_one_sentence(
     assert "did not answer" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_an_address_that_is_none_is_a_wrong_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_address_is_a_wrong_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(lambda: ServiceApp(settings(tmp_path, "host:port"), service="notifier")) == 2
     assert "no host:port" in capsys.readouterr().err
     with pytest.raises(ConfigurationError):

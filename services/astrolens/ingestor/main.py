@@ -99,7 +99,7 @@ def _create_sandbox(app: ServiceApp, metrics: IngestMetrics) -> DecodingSandbox:
 def _create_fetcher(app: ServiceApp, archives: ArchiveMetrics) -> SafeFetcher:
     """What people's URLs are fetched with."""
     settings = app.settings
-    fetcher = SafeFetcher(hosts=settings.fetch_hosts, max_bytes=settings.max_image_bytes, on_request=archives.note)
+    fetcher = SafeFetcher(hosts=settings.fetch_hosts, max_bytes=settings.max_image_bytes, on_request=archives.observe)
     app.on_stop("fetcher", fetcher.close)
     app.on_start("fetcher", fetcher.open)
     return fetcher
@@ -193,7 +193,11 @@ def _source_factories(app: ServiceApp, archives: ArchiveMetrics) -> dict[str, Ca
     def sdss() -> Source:
         # A fetcher of its own: it may speak to SkyServer and to nobody else.
         fetcher = SafeFetcher(
-            hosts=(server.host,), max_bytes=MAX_PICTURE_BYTES, total_s=60.0, read_s=30.0, on_request=archives.note
+            hosts=(server.host,),
+            max_bytes=MAX_PICTURE_BYTES,
+            total_s=60.0,
+            read_s=30.0,
+            on_request=archives.observe,
         )
         app.on_stop("survey fetcher", fetcher.close)
         app.on_start("survey fetcher", fetcher.open)
@@ -202,8 +206,8 @@ def _source_factories(app: ServiceApp, archives: ArchiveMetrics) -> dict[str, Ca
             server=server,
             rate_per_min=settings.sdss_rate_per_min,
             query_limit=settings.sdss_query_limit,
-            bucket=TokenBucket(settings.sdss_rate_per_min, on_wait=archives.paced_seconds.labels(server.host).inc),
-            backoff=Backoff(on_change=archives.left_alone.labels(server.host).set),
+            bucket=TokenBucket(settings.sdss_rate_per_min, on_wait=archives.wait_seconds.labels(server.host).inc),
+            backoff=Backoff(on_change=archives.circuit_open.labels(server.host).set),
         )
 
     return {"simulated": simulated, "folder": folder, "sdss": sdss}

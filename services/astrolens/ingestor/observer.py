@@ -48,7 +48,7 @@ class PrometheusObserver:
 
     def __init__(self, metrics: IngestMetrics) -> None:
         self._metrics = metrics
-        self._reason = LabelLimiter(most=64)
+        self._reason = LabelLimiter(max_values=64)
         for outcome in Outcome:
             if outcome is not Outcome.RECEIVED:
                 metrics.shared.settled.labels(Stage.INGEST, outcome.value)

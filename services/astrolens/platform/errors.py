@@ -23,7 +23,7 @@ class ConfigurationError(AstroLensError):
 
 
 class TransientError(AstroLensError):
-    """Something is away; the same call may succeed later."""
+    """Something does not answer; the same call may succeed later."""
 
 
 class StoreUnavailable(TransientError):

@@ -85,12 +85,15 @@ async def test_rate_limit_and_circuit_are_told(told: Told) -> None:
     async def no_wait(_: float) -> None:
         return
 
-    paced, left_alone = archives.paced_seconds.labels("sky.example"), archives.left_alone.labels("sky.example")
+    paced, circuit_open = (
+        archives.wait_seconds.labels("sky.example"),
+        archives.circuit_open.labels("sky.example"),
+    )
     bucket = TokenBucket(60.0, monotonic=lambda: 0.0, sleep=no_wait, on_wait=paced.inc)
     for _ in range(3):
         await bucket.acquire()
     assert told("astrolens_archive_paced_seconds_total", host="sky.example") == 1 + 2
-    backoff = Backoff(on_change=left_alone.set)
+    backoff = Backoff(on_change=circuit_open.set)
     backoff.record_failure()
     assert told("astrolens_archive_left_alone", host="sky.example") == 1
     backoff.record_success()

@@ -16,7 +16,7 @@ from astrolens.platform.telemetry.metrics import Metrics
 
 from tests.unit.platform.platform_fakes import TOPIC, Consumer, FlakyRecords, Published, attach, settings
 
-HASTY = RetryPolicy(initial_wait_s=0.001, max_wait_s=0.002, timeout_s=0.05)
+SHORT_RETRY = RetryPolicy(initial_wait_s=0.001, max_wait_s=0.002, timeout_s=0.05)
 DLQ = topics.dead_letter_topic(TOPIC)
 
 
@@ -30,7 +30,7 @@ class Harness:
             service="analyzer",
             records=records,
             metrics=self.metrics,
-            retry_policy=options.pop("retry_policy", HASTY),
+            retry_policy=options.pop("retry_policy", SHORT_RETRY),
             breaker=options.pop("breaker", None),
         )
         self.records = records

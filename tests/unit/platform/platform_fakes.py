@@ -86,7 +86,7 @@ def pending(number: int) -> PendingEvent:
 
 
 class Published:
-    """Stands in for the broker's side of `publish`: remembers, or fails as often as told."""
+    """Stands in for the broker's side of `publish`: remembers, or fails `failures` times."""
 
     def __init__(self, bus: Bus) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -96,7 +96,7 @@ class Published:
     async def _publish(self, message: bytes, topic: str, **options: Any) -> "asyncio.Future[None]":
         if self.failures:
             self.failures -= 1
-            raise ConnectionError("broker away")
+            raise ConnectionError("broker unreachable")
         self.messages.append({"body": message, "topic": topic, **options})
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
@@ -134,14 +134,14 @@ class Consumer:
 
 
 class FlakyRecords(SqliteRecordStore):
-    """The real store, away for the next `failures` writes of dead letters or changes."""
+    """The real store, unreachable for the next `failures` writes of dead letters or changes."""
 
     failures = 0
 
     def _fail(self) -> None:
         if self.failures:
             self.failures -= 1
-            raise StoreUnavailable("record store away")
+            raise StoreUnavailable("record store unreachable")
 
     async def insert(self, collection: Collection, documents: Sequence[Any]) -> set[str]:
         if collection is Collection.DEAD_LETTERS:
@@ -154,11 +154,11 @@ class FlakyRecords(SqliteRecordStore):
 
 
 class FakeBus:
-    """A bus for the outbox: remembers what was published, or is away."""
+    """A bus for the outbox: remembers what was published, or is unreachable."""
 
     def __init__(self) -> None:
         self.published: list[str] = []
-        self.away = False
+        self.unreachable = False
         self.entered = asyncio.Event()
         self.hold: asyncio.Event | None = None
 
@@ -166,8 +166,8 @@ class FakeBus:
         self.entered.set()
         if self.hold is not None:
             await self.hold.wait()
-        if self.away:
-            raise BusUnavailable("broker away")
+        if self.unreachable:
+            raise BusUnavailable("broker unreachable")
         self.published += [event.event_id for event in events]
 
 

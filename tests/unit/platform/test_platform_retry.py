@@ -11,7 +11,7 @@ LONG = RetryPolicy(initial_wait_s=100, max_wait_s=100, timeout_s=1000)
 
 
 class Attempts:
-    """Fails as often as it is told to."""
+    """Fails the first `failures` times."""
 
     def __init__(self, failures: int, error: Exception | None = None) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""Settings: every variable is described, `.env.example` tells them all, wrong ones get one sentence."""
+"""Settings: every variable is described, `.env.example` names them all, wrong ones get one sentence."""
 
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def test_a_wrong_value_is_named_without_its_content(monkeypatch: pytest.MonkeyPa
         (image_store, "file://host/x"),
     ],
 )
-def test_a_url_nobody_serves_is_one_sentence(open_store: object, url: str) -> None:
+def test_a_url_without_an_adapter_is_one_sentence(open_store: object, url: str) -> None:
     with pytest.raises(ConfigurationError, match="ASTROLENS_"):
         open_store(url)  # type: ignore[operator]
 

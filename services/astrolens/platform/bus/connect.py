@@ -67,7 +67,7 @@ async def await_broker(access: KafkaAccess, *, timeout_s: float, topics: Sequenc
 async def find_access_problem(access: KafkaAccess, topics: Sequence[str]) -> str | None:
     """One sentence about a refused log-in or certificate, or about topics that cannot be used.
 
-    None where there is no such problem, and where no server answers.
+    None where there is no such problem, or where no server answers.
     """
     problem: ConfigurationError | None = None
     for host, port in access.addresses:

@@ -59,7 +59,7 @@ class CircuitBreaker:
         if self._dead >= self._limit:
             raise TooManyDeadLetters(
                 f"{self._service} stopped: {self._dead} of the last {len(self._outcomes)} records could not be used "
-                f"(topic {topic}, last error: {error[:200]}); mend the cause and start it again, nothing is lost"
+                f"(topic {topic}, last error: {error[:200]}); repair the cause and start it again, nothing is lost"
             )
 
     def _add(self, *, dead: bool) -> None:

@@ -19,7 +19,7 @@ def event_body(event: PendingEvent) -> bytes:
     try:
         return base64.b64decode(event.payload, validate=True)
     except binascii.Error as error:
-        raise PermanentError("bad-payload", f"event {event.event_id} is no base64: {error}") from error
+        raise PermanentError("bad-payload", f"event {event.event_id} is not base64: {error}") from error
 
 
 def event_headers(event: PendingEvent, producer: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How a service is: its open issues, in sentences, and its last errors."""
+"""The condition of a service: its state, its open issues in sentences, and its last errors."""
 
 from collections import deque
 from typing import Literal
@@ -9,9 +9,9 @@ _REMEMBERED_ERRORS = 5
 
 
 class Condition:
-    """Open issues by key, so that each part sets and clears its own.
+    """State, open issues and last errors. Issues have keys, so that each part sets and clears its own.
 
-    An issue is something that passes (a store is away); the service is `degraded` as long as there is one.
+    An issue passes, such as a store that does not answer; the service is `degraded` as long as there is one.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Condition:
 
     @property
     def last_errors(self) -> tuple[str, ...]:
-        """The last few errors, oldest first."""
+        """The last five errors, oldest first."""
         return tuple(self._errors)
 
     def set_issue(self, key: str, sentence: str) -> bool:

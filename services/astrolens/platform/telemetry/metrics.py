@@ -1,4 +1,4 @@
-"""What every service counts."""
+"""The metrics that every service has."""
 
 from enum import StrEnum
 from typing import Final
@@ -15,11 +15,11 @@ _CALL_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 _STAGE_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 """Seconds, from an image that is handled at once to one that waited for an outage to end."""
 _STORE_BUCKETS: Final = (0.001, 0.0025, 0.01, 0.025, 0.1, 0.5, 2.5, 10, 60)
-"""Seconds; few, since every call of every store has them."""
+"""Seconds; only nine, since every call of every store has them."""
 
 
 class Stage(StrEnum):
-    """A step on an image's way, as a label. Consumers and the model server count under names of their own beside."""
+    """A step of the processing of an image, as a label. Consumers and the model server have labels of their own."""
 
     FETCH = "fetch"
     INGEST = "ingest"
@@ -73,7 +73,7 @@ class Metrics:
             registry=registry,
         )
         self.retries = Counter(
-            "astrolens_retries", "Batches tried again because something was away.", ["stage"], registry=registry
+            "astrolens_retries", "Batches tried again because something did not answer.", ["stage"], registry=registry
         )
         self.dead_letters = Counter(
             "astrolens_dead_letters", "Records diverted to a dead-letter topic.", ["stage", "error"], registry=registry
@@ -115,7 +115,7 @@ class StoreMetrics:
         )
         self.errors = Counter(
             "astrolens_store_errors",
-            "Calls that failed because a store was away.",
+            "Calls that failed because a store did not answer.",
             ["store", "call"],
             registry=registry,
         )

@@ -86,7 +86,7 @@ async def test_a_good_batch_is_handled_at_once_and_committed(harness: Harness) -
         (record(body(1), 1, headers=[("note", b"\xff\xfe")]), "unreadable-header"),
     ],
 )
-async def test_an_unreadable_record_is_kept_whole_and_its_neighbours_pass(
+async def test_an_unreadable_record_is_dead_lettered_whole_and_its_neighbours_are_handled(
     harness: Harness, bad: Any, error_type: str
 ) -> None:
     await harness.feed(record(body(0), 0), bad, record(body(2), 2))
@@ -108,7 +108,7 @@ async def test_an_unreadable_record_is_kept_whole_and_its_neighbours_pass(
     assert harness.settled == [], "nobody knows which image it was about"
 
 
-async def test_a_batch_of_nothing_but_rubbish_never_calls_the_handler(harness: Harness) -> None:
+async def test_a_batch_of_unreadable_records_never_calls_the_handler(harness: Harness) -> None:
     await harness.feed(record(b"?", 0), record(b"!", 1))
     assert harness.batches == []
     assert len(await harness.letters()) == 2
@@ -125,7 +125,7 @@ async def test_a_refused_event_is_dead_lettered_and_settled(harness: Harness) ->
     assert harness.acknowledged
 
 
-async def test_a_poisonous_record_is_isolated(harness: Harness) -> None:
+async def test_a_record_that_fails_the_handler_is_isolated(harness: Harness) -> None:
     harness.behaviour = fail_on("event3", error=ZeroDivisionError("division by zero"))
     await harness.feed(*(record(body(n), n) for n in range(8)))
     handled = {name for batch in harness.batches if "event3" not in batch for name in batch}
@@ -145,7 +145,7 @@ async def test_a_permanent_error_keeps_its_reason(harness: Harness) -> None:
     assert (letter.error_type, letter.error) == ("object-missing", "gone")
 
 
-@pytest.mark.parametrize("error", [TransientError("store away"), ConnectionError("reset"), TimeoutError()])
+@pytest.mark.parametrize("error", [TransientError("store unreachable"), ConnectionError("reset"), TimeoutError()])
 async def test_a_transient_error_is_tried_again_in_place(harness: Harness, error: Exception) -> None:
     degraded: list[str | None] = []
 
@@ -165,17 +165,17 @@ async def test_a_transient_error_is_tried_again_in_place(harness: Harness, error
     assert harness.acknowledged
 
 
-async def test_when_patience_ends_the_batch_is_given_back_whole(harness: Harness) -> None:
-    harness.behaviour = fail_on("event0", error=TransientError("store away"))
+async def test_when_the_retries_end_the_whole_batch_is_read_again(harness: Harness) -> None:
+    harness.behaviour = fail_on("event0", error=TransientError("store unreachable"))
     await harness.feed(record(body(0), 7), record(body(1), 4, partition=1), record(body(2), 5, partition=1))
     assert not harness.acknowledged
     assert harness.kafka.seeks == {TopicPartition(TOPIC, 0): 7, TopicPartition(TOPIC, 1): 4}
     assert await harness.letters() == []
-    assert harness.bus.condition.detail == "store away"
+    assert harness.bus.condition.detail == "store unreachable"
     assert harness.failure == []
 
 
-async def test_a_handler_that_hangs_is_cut_off(tmp_path: Path, records: FlakyRecords) -> None:
+async def test_a_handler_that_hangs_is_cancelled(tmp_path: Path, records: FlakyRecords) -> None:
     harness = Harness(tmp_path, records)
     harness.consumer._handler_timeout_s = 0.01
 
@@ -190,7 +190,7 @@ async def test_a_handler_that_hangs_is_cut_off(tmp_path: Path, records: FlakyRec
 
 
 @pytest.mark.parametrize("failures", [1, 10_000])
-async def test_what_cannot_be_kept_is_seen_again(harness: Harness, failures: int) -> None:
+async def test_what_cannot_be_stored_is_read_again(harness: Harness, failures: int) -> None:
     harness.records.failures = failures
     await harness.feed(record(b"rubbish", 0), record(body(1), 1))
     kept = failures == 1
@@ -201,7 +201,7 @@ async def test_what_cannot_be_kept_is_seen_again(harness: Harness, failures: int
 
 
 @pytest.mark.parametrize("failures", [1, 10_000])
-async def test_what_cannot_be_published_to_the_dead_letters_is_seen_again(harness: Harness, failures: int) -> None:
+async def test_a_dead_letter_that_cannot_be_published_is_read_again(harness: Harness, failures: int) -> None:
     harness.published.failures = failures
     await harness.feed(record(b"rubbish", 0))
     assert harness.acknowledged is (failures == 1)
@@ -225,13 +225,13 @@ async def test_settling_that_fails_does_not_block_the_topic(tmp_path: Path, reco
     assert any("not settled" in error for error in harness.bus.condition.last_errors)
 
 
-async def test_settling_is_tried_again_when_the_store_is_away(tmp_path: Path, records: FlakyRecords) -> None:
+async def test_settling_is_tried_again_when_the_store_does_not_answer(tmp_path: Path, records: FlakyRecords) -> None:
     attempts: list[Refusal] = []
 
     async def flaky(refusal: Refusal) -> None:
         attempts.append(refusal)
         if len(attempts) == 1:
-            raise TransientError("store away")
+            raise TransientError("store unreachable")
 
     harness = Harness(tmp_path, records, on_refused=flaky)
     harness.behaviour = fail_on("event0", error=ValueError("bad"))
@@ -240,7 +240,7 @@ async def test_settling_is_tried_again_when_the_store_is_away(tmp_path: Path, re
     assert harness.acknowledged
 
 
-async def test_the_breaker_stops_a_service_that_diverts_everything(tmp_path: Path, records: FlakyRecords) -> None:
+async def test_the_breaker_stops_a_service_that_dead_letters_everything(tmp_path: Path, records: FlakyRecords) -> None:
     harness = Harness(tmp_path, records, breaker=CircuitBreaker(service="analyzer", limit=3, window=10))
     harness.behaviour = fail_on(*(f"event{n}" for n in range(64)), error=RuntimeError("our bug"))
     await harness.feed(*(record(body(n), n) for n in range(64)))
@@ -252,7 +252,7 @@ async def test_the_breaker_stops_a_service_that_diverts_everything(tmp_path: Pat
     assert harness.subscriber.running is False, "it must not read the same batch again at once"
 
 
-async def test_the_breaker_forgets_what_is_long_ago(tmp_path: Path, records: FlakyRecords) -> None:
+async def test_the_breaker_counts_only_the_last_records(tmp_path: Path, records: FlakyRecords) -> None:
     harness = Harness(tmp_path, records, breaker=CircuitBreaker(service="analyzer", limit=2, window=10))
     for round_ in range(5):
         await harness.feed(record(b"rubbish", 100 * round_))
@@ -285,15 +285,15 @@ async def test_records_that_never_reach_the_handler_are_settled(harness: Harness
     assert len(await harness.letters()) == 1
 
 
-async def test_unreadable_records_of_a_foreign_subscriber_are_kept(harness: Harness) -> None:
+async def test_unreadable_records_of_another_subscriber_are_dead_lettered(harness: Harness) -> None:
     await harness.bus.settle_unreadable([record(b"?", 0, topic="elsewhere")], ValueError("no parser"))
     (letter,) = await harness.letters()
     assert (letter.topic, letter.error) == ("elsewhere", "ValueError: no parser")
 
 
-async def test_a_stop_ends_the_waiting_and_gives_the_batch_back(tmp_path: Path, records: FlakyRecords) -> None:
+async def test_a_stop_ends_the_wait_and_the_batch_is_read_again(tmp_path: Path, records: FlakyRecords) -> None:
     harness = Harness(tmp_path, records, retry_policy=RetryPolicy(initial_wait_s=30, max_wait_s=30, timeout_s=240))
-    harness.behaviour = fail_on("event0", error=TransientError("store away"))
+    harness.behaviour = fail_on("event0", error=TransientError("store unreachable"))
     feeding = asyncio.create_task(harness.feed(record(body(0), 0)))
     while not harness.batches:
         await asyncio.sleep(0)

@@ -51,7 +51,7 @@ async def test_release_publishes_and_clears(outbox: Outbox, bus: FakeBus, record
     assert await still_pending(records) == []
 
 
-async def test_a_crash_between_write_and_publication_is_made_good_at_the_next_start(
+async def test_events_of_a_crash_between_write_and_publication_are_published_at_the_next_start(
     bus: FakeBus, records: FlakyRecords, condition: Condition
 ) -> None:
     await write(records, 1, 2)  # and then the process dies
@@ -70,15 +70,15 @@ async def test_a_crash_between_publication_and_clearing_publishes_again(
     assert await still_pending(records) == []
 
 
-async def test_a_broker_that_is_away_leaves_the_events_to_the_relay(
+async def test_events_that_an_unreachable_broker_did_not_take_are_relayed(
     outbox: Outbox, bus: FakeBus, records: FlakyRecords, condition: Condition
 ) -> None:
     await outbox.relay_once()
-    bus.away = True
+    bus.unreachable = True
     await outbox.release(IMAGES, await write(records, 1))
     assert await still_pending(records) == ["image1"]
-    assert "broker away" in (condition.detail or "")
-    bus.away = False
+    assert "broker unreachable" in (condition.detail or "")
+    bus.unreachable = False
     relay = PeriodicTask(RELAY_TASK, outbox.relay_once, interval_s=RELAY_S, condition=condition, issue=RELAY_ISSUE)
     assert await relay.run_pass()
     assert bus.published == ["event1"]
@@ -93,10 +93,10 @@ async def test_a_relay_that_fails_is_an_issue_and_then_takes_everything(
     assert await relay.run_pass()
     await write(records, 1)
     assert await relay.run_pass()
-    bus.away = True
+    bus.unreachable = True
     assert not await relay.run_pass()
-    assert condition.detail == "events wait to be published: broker away"
-    bus.away = False
+    assert condition.detail == "events wait to be published: broker unreachable"
+    bus.unreachable = False
     await write(records, 2)
     assert await relay.run_pass()
     assert sorted(bus.published) == ["event1", "event2"], "after a failure nothing is left to others"
@@ -115,9 +115,7 @@ async def test_a_store_that_cannot_clear_is_tried_again(
     assert await still_pending(records) == []
 
 
-async def test_the_relay_leaves_fresh_events_to_those_who_wrote_them(
-    outbox: Outbox, bus: FakeBus, records: FlakyRecords
-) -> None:
+async def test_the_relay_leaves_new_events_to_their_writer(outbox: Outbox, bus: FakeBus, records: FlakyRecords) -> None:
     await outbox.relay_once()  # the pass at the start
     await write(records, 1)  # by another service, which is about to publish it
     assert await outbox.relay_once() == 0
@@ -125,9 +123,7 @@ async def test_the_relay_leaves_fresh_events_to_those_who_wrote_them(
     assert bus.published == ["event1"]
 
 
-async def test_the_relay_leaves_alone_what_is_being_released(
-    outbox: Outbox, bus: FakeBus, records: FlakyRecords
-) -> None:
+async def test_the_relay_skips_what_is_being_released(outbox: Outbox, bus: FakeBus, records: FlakyRecords) -> None:
     bus.hold = asyncio.Event()
     releasing = asyncio.create_task(outbox.release(IMAGES, await write(records, 1)))
     await bus.entered.wait()
@@ -137,30 +133,32 @@ async def test_the_relay_leaves_alone_what_is_being_released(
     assert bus.published == ["event1"]
 
 
-async def test_how_much_waits_and_since_when_is_told(bus: FakeBus, records: FlakyRecords, condition: Condition) -> None:
+async def test_metrics_show_how_much_waits_and_since_when(
+    bus: FakeBus, records: FlakyRecords, condition: Condition
+) -> None:
     metrics, now_s = Metrics("test"), 100.0
     outbox = Outbox(
         cast("Bus", bus), records, collections=(IMAGES,), condition=condition, metrics=metrics, clock=lambda: now_s
     )
 
-    def told() -> tuple[float | None, float | None]:
+    def measured() -> tuple[float | None, float | None]:
         value = metrics.registry.get_sample_value
         labels = {"collection": "images"}
         return value("astrolens_outbox_pending", labels), value("astrolens_outbox_oldest_seconds", labels)
 
     await outbox.relay_once()
-    assert told() == (0, 0)
+    assert measured() == (0, 0)
     await write(records, 1, 2)
     assert await outbox.relay_once() == 0, "they are left to whoever wrote them"
-    bus.away = True
+    bus.unreachable = True
     now_s += 100.0
     with pytest.raises(BusUnavailable):
         await outbox.relay_once()
-    assert told() == (2, 100)
-    bus.away = False
+    assert measured() == (2, 100)
+    bus.unreachable = False
     assert await outbox.relay_once() == 2
     await outbox.relay_once()
-    assert told() == (0, 0)
+    assert measured() == (0, 0)
 
 
 async def test_many_are_relayed_in_bounded_batches(
@@ -172,19 +170,19 @@ async def test_many_are_relayed_in_bounded_batches(
     assert sorted(bus.published) == sorted(f"event{number}" for number in range(10))
 
 
-async def test_an_event_that_is_never_taken_holds_back_no_other(
+async def test_an_event_that_is_refused_holds_back_no_other(
     bus: FakeBus, records: FlakyRecords, condition: Condition
 ) -> None:
-    class Choosy(FakeBus):
+    class RefusingBus(FakeBus):
         async def publish(self, events: Any) -> None:
             if any(event.event_id == "event2" for event in events):
                 raise PermanentError("event-refused", "too large")
             await super().publish(events)
 
-    choosy = Choosy()
-    outbox = make(choosy, records, condition)
+    refusing = RefusingBus()
+    outbox = make(refusing, records, condition)
     await write(records, 1, 2, 3)
     assert await outbox.relay_once() == 2
-    assert sorted(choosy.published) == ["event1", "event3"]
+    assert sorted(refusing.published) == ["event1", "event3"]
     assert await still_pending(records) == ["image2"]
     assert "too large" in (condition.detail or "")

@@ -27,12 +27,12 @@ async def test_publish_sends_text_and_binary_with_headers(harness: Harness) -> N
     assert second["headers"]["content-type"] == "avro/binary"
 
 
-async def test_an_event_that_is_no_base64_is_refused(harness: Harness) -> None:
-    with pytest.raises(PermanentError, match="no base64"):
+async def test_an_event_that_is_not_base64_is_refused(harness: Harness) -> None:
+    with pytest.raises(PermanentError, match="not base64"):
         await harness.bus.publish([PendingEvent(event_id="a", topic="t", key="k", payload="!", binary=True)])
 
 
-async def test_publishing_reports_a_broker_that_is_away(harness: Harness) -> None:
+async def test_publishing_reports_an_unreachable_broker(harness: Harness) -> None:
     harness.published.failures = 1
     with pytest.raises(BusUnavailable, match="did not take 1 events"):
         await harness.bus.publish([pending(1)])

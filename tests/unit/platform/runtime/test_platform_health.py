@@ -80,7 +80,7 @@ async def test_a_consumer_that_fetches_nothing_of_what_waits_is_dead(pipeline: P
     assert await pipeline.liveness.reason() is None
 
 
-async def test_retries_count_as_signs_of_life(pipeline: Pipeline) -> None:
+async def test_retries_count_as_progress(pipeline: Pipeline) -> None:
     pipeline.progress.in_progress = 1
     for _ in range(10):
         pipeline.clock.now += 60
@@ -152,7 +152,7 @@ def test_each_service_has_its_own_registry() -> None:
     assert Metrics("a").registry is not Metrics("a").registry
 
 
-def test_a_condition_tells_each_trouble_once_and_remembers_errors() -> None:
+def test_a_condition_reports_each_issue_once_and_remembers_errors() -> None:
     condition = Condition()
     condition.phase = "running"
     states: list[str] = [condition.state]
@@ -171,10 +171,10 @@ def test_a_condition_tells_each_trouble_once_and_remembers_errors() -> None:
     assert condition.last_errors == tuple(f"error {number}" for number in range(4, 9))
 
 
-async def test_the_heartbeat_tells_all(records: FlakyRecords) -> None:
+async def test_the_heartbeat_shows_the_condition_of_the_service(records: FlakyRecords) -> None:
     condition = Condition()
     condition.phase = "running"
-    condition.set_issue("model", "the model server is away")
+    condition.set_issue("model", "the model server does not answer")
     info: dict[str, Any] = {}
 
     async def measure() -> tuple[int, int | None]:
@@ -187,6 +187,6 @@ async def test_the_heartbeat_tells_all(records: FlakyRecords) -> None:
     (document,) = (await records.find(Collection.SERVICES, Query())).documents
     status = ServiceStatus.model_validate(document)
     assert (status.service, status.instance, status.processed, status.lag) == ("analyzer", "analyzer@here", 42, 7)
-    assert (status.state, status.ready, status.detail) == ("degraded", False, "the model server is away")
-    assert status.last_errors == ("the model server is away",)
+    assert (status.state, status.ready, status.detail) == ("degraded", False, "the model server does not answer")
+    assert status.last_errors == ("the model server does not answer",)
     assert status.info == {"model": "first-light"}

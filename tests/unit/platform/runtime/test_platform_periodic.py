@@ -65,7 +65,7 @@ class FakeLease:
 
 
 class FlakyHeartbeats(SqliteRecordStore):
-    """A record store that does not take heartbeats until it is told to."""
+    """A record store that takes no heartbeats until `failure` is None."""
 
     beats = 0
     failure: Exception | None = StoreUnavailable("locked")

@@ -87,7 +87,7 @@ async def test_the_heartbeat_shows_what_the_service_does(tmp_path: Path) -> None
     assert (last["processed"], last["lag"], last["info"]) == (3, None, {"model": "first-light"})
 
 
-async def test_a_task_that_dies_stops_the_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_task_that_fails_stops_the_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app = build(tmp_path)
 
     async def dies() -> None:
@@ -133,7 +133,7 @@ async def test_a_signal_stops_it_gracefully(tmp_path: Path, number: signal.Signa
     assert (await status(tmp_path))["state"] == "stopped"
 
 
-async def test_a_stop_during_the_start_is_heeded(tmp_path: Path) -> None:
+async def test_a_stop_during_the_start_ends_it(tmp_path: Path) -> None:
     class Away(SqliteRecordStore):
         async def open(self) -> None:
             raise StoreUnavailable("no route to host")
@@ -244,7 +244,7 @@ def test_the_end_of_the_parents_pipe_ends_the_child(monkeypatch: pytest.MonkeyPa
     assert killed == [(os.getpid(), signal.SIGTERM)]
 
 
-def test_nobody_watches_a_parent_that_did_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parent_that_did_not_ask_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(parent.ENVIRONMENT_VARIABLE, raising=False)
     assert parent.watch_parent() is None
 
@@ -298,6 +298,6 @@ def test_logs_do_not_tell_what_makes_a_presigned_address_good(tmp_path: Path) ->
     assert stream.getvalue().count("X-Amz-Expires=60") == 2
 
 
-def test_names_that_tell_of_secrets_hide_their_values() -> None:
+def test_values_of_secret_names_are_hidden() -> None:
     hidden = hide_secrets(None, "info", {"event": "e", "api_key": "k", "Authorization": "Bearer x", "tokens_seen": 3})
     assert hidden == {"event": "e", "api_key": "[hidden]", "Authorization": "[hidden]", "tokens_seen": "[hidden]"}

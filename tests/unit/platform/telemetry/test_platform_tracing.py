@@ -127,7 +127,7 @@ def place(span: ReadableSpan) -> tuple[int, int]:
     return span.get_span_context().trace_id, span.get_span_context().span_id
 
 
-async def test_a_record_alone_is_worked_on_in_its_own_trace(harness: Harness) -> None:
+async def test_a_single_record_is_processed_in_its_own_trace(harness: Harness) -> None:
     seen: list[str | None] = []
 
     def behaviour(events: Sequence[ImageIngested]) -> Sequence[Refusal]:
@@ -252,7 +252,7 @@ async def test_the_relay_publishes_later_in_the_same_trace(harness: Harness, rec
     assert {(trace(span), parent(span)) for span in (failed, sent)} == {(7, "00f067aa0ba902b7")}
 
 
-async def test_a_stored_context_is_published_even_by_who_does_not_trace(tmp_path: Path, records: FlakyRecords) -> None:
+async def test_a_stored_context_is_published_even_with_tracing_off(tmp_path: Path, records: FlakyRecords) -> None:
     bus = create_bus(settings(tmp_path), service="analyzer", records=records)
     published = Published(bus)
     event = PendingEvent(event_id="a", topic="t", key="k", payload="{}")
@@ -262,7 +262,7 @@ async def test_a_stored_context_is_published_even_by_who_does_not_trace(tmp_path
     assert with_it["headers"]["traceparent"] == RECORDED.format(7)
 
 
-async def test_a_batch_that_is_given_back_shows_why(harness: Harness) -> None:
+async def test_a_batch_that_fails_shows_why(harness: Harness) -> None:
     def away(_: Sequence[ImageIngested]) -> Sequence[Refusal]:
         raise BusUnavailable("away")
 
@@ -322,20 +322,20 @@ def test_a_wrong_variable_of_opentelemetry_is_one_sentence(monkeypatch: pytest.M
 
 
 class Broken(SpanExporter):
-    """A collector that is away until told otherwise."""
+    """A collector that does not answer while `unreachable`."""
 
     def __init__(self) -> None:
-        self.away = True
+        self.unreachable = True
         self.attempts = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.attempts += 1
-        if self.away and self.attempts % 2:
+        if self.unreachable and self.attempts % 2:
             raise ConnectionError("no route")
-        return SpanExportResult.FAILURE if self.away else SpanExportResult.SUCCESS
+        return SpanExportResult.FAILURE if self.unreachable else SpanExportResult.SUCCESS
 
 
-def test_a_collector_that_is_away_is_told_once(logged: list[Any]) -> None:
+def test_an_unreachable_collector_is_logged_once(logged: list[Any]) -> None:
     from astrolens.platform.telemetry.tracing_export import OutageReportingExporter
 
     inner = Broken()
@@ -343,13 +343,13 @@ def test_a_collector_that_is_away_is_told_once(logged: list[Any]) -> None:
     span: Any = object()
     for _ in range(4):
         assert exporter.export([span] * 10) is SpanExportResult.FAILURE
-    inner.away = False
+    inner.unreachable = False
     assert exporter.export([span]) is SpanExportResult.SUCCESS
     assert exporter.export([span]) is SpanExportResult.SUCCESS
     assert [(line["log_level"], line.get("lost")) for line in logged] == [("warning", None), ("info", 40)]
 
 
-def test_the_end_waits_only_so_long_for_a_collector() -> None:
+def test_the_shutdown_waits_only_so_long_for_a_collector() -> None:
     class Hanging(SpanExporter):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             time.sleep(3.0)
