@@ -1,7 +1,6 @@
 """The console's application on stores in a temporary folder, without sockets, broker or model server."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +9,15 @@ import pytest
 from astrolens.console.application import create_application
 from astrolens.console.context import AppContext
 from astrolens.console.main import build_context
-from astrolens.contracts.ids import content_digest, image_id, receipt_id
-from astrolens.contracts.records import (
-    CutoutInfo,
-    ImageRecord,
-    ImageState,
-    Observation,
-    Original,
-    Outcome,
-    PendingEvent,
-    Position,
-    Receipt,
-)
-from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
+from astrolens.contracts.records import Outcome, Receipt
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.images import cutout_key, original_key
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.rpc.conversion import Description
 from astrolens.rpc.model_client import Neighbour, UnknownToModel
 
-NIGHT = datetime(2026, 3, 1, 20, 0, tzinfo=UTC)
-
-
-class RecordingBus:
-    """An event releaser and publisher that remembers what it should publish."""
-
-    def __init__(self) -> None:
-        self.released: list[tuple[Collection, str, tuple[PendingEvent, ...]]] = []
-        self.published: list[PendingEvent] = []
-
-    async def release(self, collection: Collection, documents: Sequence[tuple[str, Sequence[PendingEvent]]]) -> None:
-        self.released += [(collection, key, tuple(events)) for key, events in documents]
-
-    async def publish(self, events: Sequence[PendingEvent]) -> None:
-        self.published += events
+from tests.made_records import RecordingBus, make_image
 
 
 class FakeModel:
@@ -108,64 +80,6 @@ class World:
         await self.images.put(record.original.key, data, media_type="application/octet-stream")
         await self.images.put(record.cutout.key, b"\xff\xd8cutout of " + data, media_type="image/jpeg")
         return record.image_id
-
-
-def make_image(
-    name: str,
-    *,
-    p_value: float | None = 0.5,
-    survey: str = "sdss",
-    predicted_class: str = "spiral",
-    position: tuple[float, float] | None = None,
-    minutes: int = 0,
-    state: ImageState | None = None,
-    batch: str = "night",
-    media_type: str = "image/jpeg",
-) -> tuple[ImageRecord, bytes]:
-    data = f"pixels of {name}".encode()
-    digest = content_digest(data)
-    identity = image_id(digest)
-    at = NIGHT + timedelta(minutes=minutes)
-    place = None if position is None else Position.model_validate({"ra_deg": position[0], "dec_deg": position[1]})
-    analysis = None
-    if p_value is not None:
-        verdict = Verdict.ANOMALY if p_value <= 0.01 else Verdict.NEAR_MISS if p_value <= 0.03 else Verdict.ORDINARY
-        analysis = Analysis(
-            model_name="first-light",
-            model_digest="d" * 64,
-            preprocessing_digest="e" * 64,
-            calibration_id="c" * 16,
-            calibration_survey=survey,
-            execution_provider="CPUExecutionProvider",
-            class_probabilities={"spiral": 0.9, "smooth": 0.1},
-            predicted_class=predicted_class,
-            detectors={"energy": DetectorResult(score=1.5, p_value=p_value)},
-            p_value=p_value,
-            verdict=verdict,
-            embedding="AAAA",
-            analyzed_at=at,
-        )
-    record = ImageRecord(
-        image_id=identity,
-        receipt_id=receipt_id("upload", batch, name),
-        source="upload",
-        batch=batch,
-        observation=Observation(survey=survey, name=name, position=place, pixel_scale_arcsec=0.4),
-        original=Original(
-            key=original_key(digest), sha256=digest, size_bytes=len(data), media_type=media_type, width=200, height=200
-        ),
-        cutout=CutoutInfo(key=cutout_key(identity), sha256="a" * 64, width=100, height=100, scale=0.5, stretch="none"),
-        phash="0" * 16,
-        state=state or (ImageState.INGESTED if analysis is None else ImageState.ANALYZED),
-        ingested_at=at,
-        offered_at=at,
-        analysis=analysis,
-        verdict=analysis.verdict if analysis else None,
-        p_value=p_value,
-        predicted_class=predicted_class if analysis else None,
-        analyzed_at=at if analysis else None,
-    )
-    return record, data
 
 
 @pytest.fixture

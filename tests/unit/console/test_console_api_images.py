@@ -11,9 +11,6 @@ from astrolens.platform.settings import S3Options
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import image_store
 from astrolens.rpc.model_client import Neighbour
-from astrolens.usecases.coordinates import Cone, parse_position
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 async def names(client: httpx.AsyncClient, address: str = "/api/images", **query: Any) -> list[str]:
@@ -245,32 +242,3 @@ async def test_analysing_again_puts_an_image_back_in_flight_once(
     status = (await client.get("/api/status")).json()
     assert status["in_flight"] == 2
     assert (await client.post(f"/api/analyze/{'0' * 32}")).status_code == 404
-
-
-@given(ra=st.floats(0, 359.999), dec=st.floats(-90, 90), other=st.floats(0, 359.999), radius=st.floats(0.1, 3600))
-def test_whatever_lies_in_a_cone_lies_in_its_box(ra: float, dec: float, other: float, radius: float) -> None:
-    from astrolens.contracts.sky import unit_vector
-
-    cone = Cone(ra_deg=ra, dec_deg=dec, radius_arcsec=radius)
-    point = unit_vector(other, max(-90.0, min(90.0, dec + radius / 7200)))
-    if cone.distance_arcsec(*point) <= radius:
-        assert all(abs(a - b) <= cone.chord * (1 + 1e-9) + 1e-15 for a, b in zip(point, cone.vector, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("text", "position"),
-    [
-        ("10.68 +41.27", (10.68, 41.27)),
-        ("10.68,-41.27", (10.68, -41.27)),
-        ("360 0", (0.0, 0.0)),
-        ("00:42:44 +41:16:09", (10.683333, 41.269167)),
-        ("00 42 44 -00 16 09", (10.683333, -0.269167)),
-        ("00h42m44.3s +41d16m09s", (10.684583, 41.269167)),
-        ("M 31", None),
-        ("400 10", None),
-        ("12:61:00 +10:00:00", None),
-        ("10 95", None),
-    ],
-)
-def test_positions_as_people_type_them(text: str, position: tuple[float, float] | None) -> None:
-    assert parse_position(text) == (None if position is None else pytest.approx(position, abs=1e-6))

@@ -12,7 +12,6 @@ from astrolens.console.stream import StatusStream
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import (
     AlertRecord,
-    Books,
     DeadLetter,
     ImageState,
     Observation,
@@ -25,9 +24,6 @@ from astrolens.contracts.records import (
 from astrolens.contracts.topics import IMAGES_INGESTED, IMAGES_SUBMITTED
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Query
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def receipt(ref: str, outcome: Outcome, *, reason: str | None = None) -> Receipt:
@@ -103,19 +99,6 @@ async def test_the_books_balance_and_every_number_has_its_list(world: Any, clien
     assert (await client.get("/api/rejected", params={"reason": "bomb"})).json()["items"] == []
 
 
-@given(st.dictionaries(st.sampled_from(list(Outcome)), st.integers(0, 10**9)), st.data())
-def test_books_balance_whatever_the_tallies(outcomes: dict[Outcome, int], data: st.DataObject) -> None:
-    accepted = outcomes.get(Outcome.ACCEPTED, 0)
-    analyzed = data.draw(st.integers(0, accepted))
-    lost = data.draw(st.integers(0, accepted - analyzed))
-    books = Books.of(
-        {(outcome,): count for outcome, count in outcomes.items()},
-        {(ImageState.ANALYZED,): analyzed, (ImageState.DEAD_LETTERED,): lost},
-    )
-    assert books.in_flight >= 0
-    assert books.received == sum(outcomes.values())
-
-
 async def test_a_service_without_heartbeat_is_silent(world: Any, client: httpx.AsyncClient) -> None:
     await world.records.upsert(
         Collection.SERVICES,
@@ -134,20 +117,6 @@ async def test_a_service_without_heartbeat_is_silent(world: Any, client: httpx.A
     }
     assert services["notifier"]["ready"] is False
     assert "60 s" in services["notifier"]["detail"]
-
-
-async def test_every_instance_counts_and_those_long_gone_are_forgotten(world: Any, client: httpx.AsyncClient) -> None:
-    reporting = [(0, "running"), (1, "running"), (2, "degraded"), (60, "running"), (30, "stopped")]
-    long_gone = [(2 * 86_400, "running")] * 400
-    pods = [
-        service("analyzer", age_s=age_s, state=state).model_copy(update={"instance": f"analyzer@pod-{number:03}"})
-        for number, (age_s, state) in enumerate([*reporting, *long_gone])
-    ]
-    await world.records.upsert(Collection.SERVICES, pods)
-    services = (await client.get("/api/services")).json()
-    assert (services["analyzer"]["instance"], services["analyzer"]["instances"]) == ("analyzer@pod-000", 3)
-    left = (await world.records.find(Collection.SERVICES, Query(limit=1000))).documents
-    assert len(left) == 5
 
 
 async def test_a_source_that_is_down_is_shown_with_its_reason(world: Any, client: httpx.AsyncClient) -> None:
