@@ -312,6 +312,6 @@ def test_a_service_without_its_broker_fails_with_one_sentence(
 
 def test_an_invalid_address_is_a_wrong_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(lambda: ServiceApp(settings(tmp_path, "host:port"), service="notifier")) == 2
-    assert "no host:port" in capsys.readouterr().err
+    assert "is not an address (host:port)" in capsys.readouterr().err
     with pytest.raises(ConfigurationError):
         _ = settings(tmp_path, "").bootstrap_servers

@@ -84,5 +84,5 @@ def _parse_address(server: str) -> tuple[str, int]:
     if not separator:
         return server, _KAFKA_PORT
     if not port.isdigit() or not host:
-        raise ConfigurationError(f"ASTROLENS_EVENTS_URL: {server!r} is not host:port")
+        raise ConfigurationError(f"ASTROLENS_EVENTS_URL: {server!r} is not an address (host:port)")
     return host.strip("[]"), int(port)
