@@ -19,13 +19,12 @@ from astrolens.platform.bus import Refusal
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
-from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
+from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
 from astrolens.platform.telemetry.tracing import annotate_span, traceparent_of
 from astrolens.rpc.model_client import CutoutRequest
 
 SERVICE: Final = "analyzer"
 _STILL_INGESTED: Final = Clause("state", "eq", ImageState.INGESTED.value)
-_PAGE: Final = 256
 
 
 OnWritten = Callable[[Sequence[tuple[Document, Analysis]], datetime], None]
@@ -105,38 +104,6 @@ class Analyzer:
         change = Change(id=event.image_id, set=values, when=(_STILL_INGESTED,))
         await self._records.apply(Collection.IMAGES, [change])
 
-    async def redeliver_stale(self, *, older_than: datetime, limit: int = 8 * _PAGE) -> int:
-        """Publish `images.ingested` once more for images that wait since `older_than`, the oldest first.
-
-        Their events were lost with a volatile broker, or still lie in a long queue: then the second one finds the
-        image analysed and costs a look. Of several analyzers one claims an image, by its `offered_at`.
-
-        Args:
-            older_than: Offers after this moment are left alone.
-            limit: Most images at once; the rest waits for the next call.
-
-        Returns:
-            How many were offered.
-        """
-        offered = 0
-        while offered < limit:
-            page = await self._records.find(
-                Collection.IMAGES,
-                Query(
-                    where=(_STILL_INGESTED, Clause("offered_at", "lt", utc_text(older_than))),
-                    order=Order("offered_at"),
-                    limit=min(_PAGE, limit - offered),
-                ),
-            )
-            if not page.documents:
-                break
-            # No cursor: what was claimed is no longer old, so that the first page is always the next one.
-            claimed = await self._redeliver(page.documents)
-            offered += claimed
-            if page.next is None or not claimed:
-                break
-        return offered
-
     async def _cutouts(self, waiting: Mapping[str, Document]) -> tuple[list[CutoutRequest], dict[str, Reason]]:
         """The cutouts of images, and why some have none."""
         keys = {image: document["cutout"]["key"] for image, document in waiting.items()}
@@ -169,27 +136,6 @@ class Analyzer:
         await self._outbox.release(
             Collection.IMAGES, [(image, [events[image]]) for image in events if image in written]
         )
-
-    async def _redeliver(self, documents: Sequence[Document]) -> int:
-        now = utc_text(self._clock())
-        changes: list[Change] = []
-        events: dict[str, PendingEvent] = {}
-        for document in documents:
-            image = document["image_id"]
-            push = {}
-            # One that is pending is published by the relay; a second would only lie beside it.
-            if not any(event["topic"] == topics.IMAGES_INGESTED for event in document.get("pending", ())):
-                events[image] = _ingested_event(document)
-                push = {"pending": [events[image].model_dump(mode="json")]}
-            guard = (_STILL_INGESTED, Clause("offered_at", "eq", document["offered_at"]))
-            changes.append(Change(id=image, set={"offered_at": now}, push=push, when=guard))
-        claimed = await self._records.apply(Collection.IMAGES, changes)
-        await self._outbox.release(Collection.IMAGES, _of(claimed, events))
-        return len(claimed)
-
-
-def _of(images: set[str], events: Mapping[str, PendingEvent]) -> list[tuple[str, list[PendingEvent]]]:
-    return [(image, [event]) for image, event in events.items() if image in images]
 
 
 def _unpublished(documents: Mapping[str, Document]) -> list[tuple[str, list[PendingEvent]]]:
@@ -229,15 +175,3 @@ def _change(image: str, analysis: Analysis, event: PendingEvent, now: datetime) 
         "reason": None,
     }
     return Change(id=image, set=values, push={"pending": [event.model_dump(mode="json")]}, when=(_STILL_INGESTED,))
-
-
-def _ingested_event(document: Document) -> PendingEvent:
-    image = document["image_id"]
-    return ImageIngested.of(
-        image,
-        survey=document["observation"]["survey"],
-        cutout_key=document["cutout"]["key"],
-        cutout_sha256=document["cutout"]["sha256"],
-        service=SERVICE,
-        at=datetime.fromisoformat(document["ingested_at"]),
-    ).pending(topic=topics.IMAGES_INGESTED, key=image)

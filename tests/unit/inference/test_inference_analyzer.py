@@ -1,119 +1,18 @@
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from astrolens.contracts import topics
-from astrolens.contracts.events import ImageAnalyzed, ImageIngested
-from astrolens.contracts.ids import content_digest, event_id
-from astrolens.contracts.records import CutoutInfo, ImageRecord, Observation, Original, PendingEvent, Reason
-from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
-from astrolens.inference.analyzer import Analyzer
+from astrolens.contracts.events import ImageAnalyzed
+from astrolens.contracts.records import ImageRecord, PendingEvent, Reason
+from astrolens.contracts.verdicts import Analysis
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.folder.store import FolderImageStore
-from astrolens.platform.stores.images import cutout_key
 from astrolens.platform.stores.records import Change, Clause
-from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 from astrolens.rpc.model_client import CutoutRequest
 
+from tests.unit.inference.analyzer_world import World, event
 from tests.unit.inference.tiny_bundle import image_id
-
-NOW = datetime(2026, 5, 1, 12, 0, 0, 250, tzinfo=UTC)
-
-
-class FakeModel:
-    """Calls everything an anomaly; refuses what starts with `bad`; away when told so."""
-
-    def __init__(self) -> None:
-        self.asked: list[list[str]] = []
-        self.away = False
-        self.digest = "m1"
-
-    async def analyze(self, cutouts: Sequence[CutoutRequest]) -> list[Analysis | Reason]:
-        self.asked.append([cutout.image_id for cutout in cutouts])
-        if self.away:
-            raise ModelUnavailable("away")
-        return [
-            Reason(code="cutout-undecodable", detail="broken")
-            if cutout.jpeg.startswith(b"bad")
-            else self.analysis(cutout)
-            for cutout in cutouts
-        ]
-
-    def analysis(self, cutout: CutoutRequest) -> Analysis:
-        return Analysis(
-            model_name="tiny",
-            model_digest=self.digest,
-            preprocessing_digest="p",
-            calibration_id="c",
-            calibration_survey=cutout.survey,
-            execution_provider="CPU",
-            class_probabilities={"spiral": 1.0},
-            predicted_class="spiral",
-            detectors={"msp": DetectorResult(score=1.0, p_value=0.5)},
-            p_value=0.001,
-            verdict=Verdict.ANOMALY,
-            embedding="",
-            analyzed_at=NOW,
-        )
-
-
-class FakeOutbox:
-    """Publishes into a list and clears, as the real one does; or dies before it."""
-
-    def __init__(self, records: SqliteRecordStore) -> None:
-        self.records = records
-        self.published: list[PendingEvent] = []
-        self.dies = False
-
-    async def release(self, collection: Collection, documents: Any) -> None:
-        if self.dies:
-            raise RuntimeError("killed")
-        for key, events in documents:
-            self.published += events
-            await self.records.apply(collection, [Change(id=key, pull_pending=[event.event_id for event in events])])
-
-
-class World:
-    def __init__(self, folder: Path) -> None:
-        self.records = SqliteRecordStore(folder / "records.sqlite")
-        self.images = FolderImageStore(folder / "images")
-        self.model = FakeModel()
-        self.outbox = FakeOutbox(self.records)
-        self.now = NOW
-        self.analyzer = Analyzer(
-            records=self.records,
-            images=self.images,
-            model=self.model,
-            outbox=self.outbox,
-            clock=lambda: self.now,
-        )
-
-    async def ingest(self, *seeds: int, cutout: bytes = b"jpeg", stored: bytes | None = None, ago_s: float = 0) -> None:
-        for seed in seeds:
-            image = image_id(seed)
-            key = cutout_key(image)
-            if stored != b"":
-                await self.images.put(key, stored or cutout, media_type="image/jpeg")
-            then = NOW - timedelta(seconds=ago_s)
-            record = ImageRecord(
-                image_id=image,
-                receipt_id=f"r{seed}",
-                source="folder",
-                batch="b",
-                observation=Observation(survey="sdss"),
-                original=Original(key="o", sha256="s", size_bytes=1, media_type="image/jpeg", width=8, height=8),
-                cutout=CutoutInfo(key=key, sha256=content_digest(cutout), width=8, height=8, scale=1.0, stretch="none"),
-                phash="0" * 16,
-                ingested_at=then,
-                offered_at=then,
-            )
-            await self.records.insert(Collection.IMAGES, [record])
-
-    async def document(self, seed: int) -> dict[str, Any]:
-        return (await self.records.get(Collection.IMAGES, [image_id(seed)]))[image_id(seed)]
 
 
 @pytest.fixture
@@ -124,18 +23,6 @@ async def world(tmp_path: Path):
     yield world
     await world.images.close()
     await world.records.close()
-
-
-def event(seed: int) -> ImageIngested:
-    return ImageIngested(
-        event_id=event_id(topics.IMAGES_INGESTED, image_id(seed)),
-        producer="test",
-        occurred_at=NOW,
-        image_id=image_id(seed),
-        survey="sdss",
-        cutout_key=cutout_key(image_id(seed)),
-        cutout_sha256="",
-    )
 
 
 async def test_a_batch_is_analysed_written_and_published(world: World) -> None:
@@ -249,45 +136,3 @@ async def test_an_image_asked_for_again_is_analysed_again(world: World) -> None:
     document = await world.document(1)
     assert (document["state"], document["analysis"]["model_digest"]) == ("analyzed", "m2")
     assert len({fact.event_id for fact in world.outbox.published}) == 2
-
-
-async def test_waiting_images_are_offered_again_once(world: World) -> None:
-    await world.ingest(*range(1, 601), ago_s=60)
-    await world.ingest(700, ago_s=5)
-    await world.ingest(800, ago_s=90)
-    await world.analyzer.handle([event(800)])
-    world.outbox.published.clear()
-    assert await world.analyzer.redeliver_stale(older_than=NOW - timedelta(seconds=20)) == 600
-    assert {fact.key for fact in world.outbox.published} == {image_id(seed) for seed in range(1, 601)}
-    assert await world.analyzer.redeliver_stale(older_than=NOW - timedelta(seconds=20)) == 0
-    document = await world.document(7)
-    assert (document["offered_at"], document["pending"]) == ("2026-05-01T12:00:00.000250Z", [])
-    offered = ImageIngested.model_validate_json(world.outbox.published[0].payload)
-    assert await world.analyzer.handle([offered]) == []
-    assert (await world.document(int(offered.image_id, 16)))["state"] == "analyzed"
-
-
-async def test_an_offer_that_is_pending_is_left_to_the_relay(world: World) -> None:
-    await world.ingest(1, ago_s=60)
-    pending = event(1).pending(topic=topics.IMAGES_INGESTED, key=image_id(1))
-    push = {"pending": [pending.model_dump(mode="json")]}
-    await world.records.apply(Collection.IMAGES, [Change(id=image_id(1), push=push)])
-    assert await world.analyzer.redeliver_stale(older_than=NOW) == 1
-    assert world.outbox.published == []
-    assert len((await world.document(1))["pending"]) == 1
-
-
-async def test_an_offer_lost_before_its_publication_stays_pending(world: World) -> None:
-    await world.ingest(1, ago_s=60)
-    world.outbox.dies = True
-    with pytest.raises(RuntimeError, match="killed"):
-        await world.analyzer.redeliver_stale(older_than=NOW)
-    assert [fact["topic"] for fact in (await world.document(1))["pending"]] == [topics.IMAGES_INGESTED]
-
-
-async def test_the_limit_of_an_offer_is_kept_and_the_oldest_come_first(world: World) -> None:
-    await world.ingest(1, ago_s=60)
-    await world.ingest(2, ago_s=90)
-    await world.ingest(3, ago_s=30)
-    assert await world.analyzer.redeliver_stale(older_than=NOW, limit=2) == 2
-    assert [fact.key for fact in world.outbox.published] == [image_id(2), image_id(1)]

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from astrolens.inference.similarity.allocator import release_free_memory
 from astrolens.inference.similarity.image_ids import ID_BYTES
 from astrolens.inference.similarity.snapshot import SnapshotFolder
 from astrolens.inference.similarity.vector_index import VectorIndex
@@ -133,6 +134,8 @@ class SimilarityIndex:
             # Hashing and waiting for the disk hold nobody up.
             snapshots.publish(draft, images=count, analyzed_until=analyzed_until)
             self.saved = count
+        # Often enough: an index that is saved has grown by a good part.
+        release_free_memory()
         return True
 
     def _merge(self) -> None:
