@@ -5,6 +5,7 @@ import gc
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,8 @@ from astrolens.platform.stores import collections
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.mongo.store import MongoRecordStore
 from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from tests.behaviour.record_store import IMAGES, RecordStoreBehaviour, event, image
 
@@ -194,3 +196,52 @@ async def test_indexes_of_an_earlier_version_give_way_and_others_stay(mongodb_ur
             assert "sparse" not in found["astrolens_state__offered_at"]
             assert "astrolens_phash" not in found
             assert "somebody's" in found
+
+
+class Commands(CommandListener):
+    """The names of the commands that a client sends."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.names.add(event.command_name)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
+
+
+async def test_opening_what_is_declared_alike_only_reads(mongodb_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = Commands()
+    client = partial(AsyncMongoClient, event_listeners=[commands])
+    monkeypatch.setattr("astrolens.platform.stores.mongo.store.AsyncMongoClient", client)
+    store = MongoRecordStore(mongodb_url)
+    await store.open()
+    await store.close()
+    assert {"create", "createIndexes"} <= commands.names
+    commands.names.clear()
+    await store.open()
+    await store.close()
+    connecting = {"hello", "saslStart", "saslContinue", "endSessions"}
+    assert commands.names - connecting <= {"listCollections", "listIndexes", "find", "getMore"}
+
+
+async def test_documents_of_an_earlier_version_enter_the_hash_index_and_show_their_embeddings(mongodb_url: str) -> None:
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        images = client.get_default_database()["images"]
+        images.insert_many(
+            {"_id": f"img{n:04}", "phash": f"{n:016x}", "analysis": {"embedding": "ADwAQABC"}} for n in range(1200)
+        )
+        images.insert_one({"_id": "none", "phash": None})
+    store = MongoRecordStore(mongodb_url)
+    await store.open()
+    (found,) = await store.near(IMAGES, ["0" * 16], radius=1, limit=20)
+    assert sorted(found)[:3] == [("img0000", 0), ("img0001", 1), ("img0002", 1)]
+    assert len(found) == 12
+    assert (await store.get(IMAGES, ["img0001"]))["img0001"]["analysis"] == {}
+    asked = await store.get(IMAGES, ["img0001"], fields=["analysis.embedding"])
+    assert asked["img0001"]["analysis"] == {"embedding": "ADwAQABC"}
+    await store.close()

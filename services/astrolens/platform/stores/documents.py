@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from json import dumps
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,11 +60,6 @@ def touches(change: "Change", field: str) -> bool:
     if field == "pending" and change.pull_pending:
         return True
     return any(overlap(path, field) for path in (*change.set, *change.push))
-
-
-def tally_key(values: Sequence[Any]) -> str:
-    """The key a document is counted under; an absent value counts as the empty text."""
-    return dumps(["" if value is None else str(value) for value in values])
 
 
 def overlap(one: str, other: str) -> bool:

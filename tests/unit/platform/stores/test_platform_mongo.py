@@ -1,6 +1,7 @@
 """What of the MongoDB record store needs no server: names, filters, pipelines, shards, sentences."""
 
 import asyncio
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,13 +21,14 @@ from astrolens.platform.stores.mongo.codec import (
     path_of,
     to_mongo,
 )
-from astrolens.platform.stores.mongo.counters import SHARDS, CounterShards, increments, summed
-from astrolens.platform.stores.mongo.errors import address_of, met_another_writer, translate_mongo_errors
-from astrolens.platform.stores.mongo.filters import joined, query_filter
+from astrolens.platform.stores.mongo.counters import SHARDS, CounterShards, increment_updates, sum_shards
+from astrolens.platform.stores.mongo.errors import address_of, is_conflict, translate_mongo_errors
+from astrolens.platform.stores.mongo.filters import combine, query_filter
 from astrolens.platform.stores.mongo.outbox import MongoOutbox, pulled_keys
 from astrolens.platform.stores.mongo.schema import indexes
 from astrolens.platform.stores.mongo.store import MongoRecordStore
 from astrolens.platform.stores.records import Change, Clause
+from astrolens.platform.stores.tallies import Increments
 from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure
@@ -88,9 +90,9 @@ def test_queries_name_declared_fields() -> None:
 
 def test_two_conditions_on_one_field_do_not_replace_each_other() -> None:
     low, high = {"p_value": {"$gte": 0.1}}, {"p_value": {"$lt": 0.5}}
-    assert joined([low, high]) == {"$and": [low, high]}
-    assert joined([{"_id": "a"}, low]) == {"_id": "a", **low}
-    assert joined([]) == {}
+    assert combine([low, high]) == {"$and": [low, high]}
+    assert combine([{"_id": "a"}, low]) == {"_id": "a", **low}
+    assert combine([]) == {}
 
 
 def test_every_value_of_a_pipeline_is_a_literal() -> None:
@@ -147,17 +149,17 @@ class LosesTheFirstAnswer:
         return SimpleNamespace(deleted_count=0)
 
 
-async def test_clearing_is_tried_again_where_the_answer_was_lost() -> None:
+async def test_deleting_events_is_tried_again_where_the_answer_was_lost() -> None:
     rows = LosesTheFirstAnswer()
     outbox = MongoOutbox(cast("Any", {"images_outbox": rows}), IMAGES)
-    assert await outbox.clear(["a/e"], None) == 0
+    assert await outbox.delete(["a/e"], None) == 0
     assert rows.asked == [["a/e"], ["a/e"]]
 
 
-async def test_in_a_transaction_clearing_is_tried_again_with_everything_else() -> None:
+async def test_in_a_transaction_deleting_events_is_tried_again_with_everything_else() -> None:
     rows = LosesTheFirstAnswer()
     with pytest.raises(AutoReconnect):
-        await MongoOutbox(cast("Any", {"images_outbox": rows}), IMAGES).clear(["a/e"], cast("Any", object()))
+        await MongoOutbox(cast("Any", {"images_outbox": rows}), IMAGES).delete(["a/e"], cast("Any", object()))
     assert len(rows.asked) == 1
 
 
@@ -175,39 +177,37 @@ def test_an_index_of_what_most_documents_lack_holds_only_the_others() -> None:
     assert conditions["astrolens_verdict__p_value"] is None
 
 
-def test_tallies_are_the_sum_of_their_lanes() -> None:
+def test_tallies_are_the_sum_of_their_shards() -> None:
     rows = [
         {"of": "images.state", "key": '["ingested"]', "n": 5},
         {"of": "images.state", "key": '["ingested"]', "n": -2},
         {"of": "images.state", "key": '["analyzed"]', "n": 0},
     ]
-    assert summed([(IMAGES, "state"), (Collection.RECEIPTS, "outcome")], rows) == [{("ingested",): 3}, {}]
+    assert sum_shards([(IMAGES, "state"), (Collection.RECEIPTS, "outcome")], rows) == [{("ingested",): 3}, {}]
 
 
 def test_only_what_changed_is_incremented() -> None:
-    from collections import Counter
-
-    delta: Counter[tuple[str, str]] = Counter({("state", '["a"]'): 2, ("state", '["b"]'): 0})
-    assert len(increments(IMAGES, delta, 3)) == 1
+    increments: Increments = Counter({("state", '["a"]'): 2, ("state", '["b"]'): 0})
+    assert len(increment_updates(IMAGES, increments, 3)) == 1
 
 
-async def test_a_lone_writer_stays_in_its_lane_and_a_crowded_lane_is_put_aside() -> None:
+async def test_a_lone_writer_stays_in_its_shard_and_one_with_a_conflict_is_used_last() -> None:
     shards = CounterShards(seed=1)
-    async with shards.one() as first:
-        first.tries = 1
-    async with shards.one() as second:
+    async with shards.acquire() as first:
+        first.attempts = 1
+    async with shards.acquire() as second:
         assert second.number == first.number
-        second.tries = 2
-    async with shards.one() as third:
+        second.attempts = 2
+    async with shards.acquire() as third:
         assert third.number != first.number
 
 
-async def test_no_two_transactions_of_a_process_share_a_lane() -> None:
+async def test_no_two_transactions_of_a_process_share_a_shard() -> None:
     shards, held, most = CounterShards(), set[int](), 0
 
     async def use() -> None:
         nonlocal most
-        async with shards.one() as shard:
+        async with shards.acquire() as shard:
             assert shard.number not in held
             held.add(shard.number)
             most = max(most, len(held))
@@ -225,9 +225,9 @@ def test_sentences_hold_the_address_and_no_password() -> None:
 
 
 def test_conflicts_are_tried_again_and_too_large_is_for_good() -> None:
-    assert met_another_writer(OperationFailure("conflict", 112))
-    assert met_another_writer(BulkWriteError({"writeErrors": [{"code": 11000}]}))
-    assert not met_another_writer(OperationFailure("away", 91))
+    assert is_conflict(OperationFailure("conflict", 112))
+    assert is_conflict(BulkWriteError({"writeErrors": [{"code": 11000}]}))
+    assert not is_conflict(OperationFailure("away", 91))
     with pytest.raises(PermanentError, match="16 MB"), translate_mongo_errors("a"):
         raise OperationFailure("too large", 10334)
 

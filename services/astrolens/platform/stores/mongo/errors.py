@@ -1,4 +1,4 @@
-"""What MongoDB's errors mean here: try again, never again, or mend the settings. No sentence carries a password."""
+"""MongoDB's errors as ours: try again, never try again, or repair the settings. No message holds a password."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ _WRONG_PASSWORD = frozenset({18, 8000})
 _NOT_ALLOWED = 13
 _TOO_LARGE = frozenset({10334, 17280, 17419, 17420})
 _CONFLICTS = frozenset({112, 11000})
-"""Write conflict and duplicate key: both mean that another writer was there in the same moment."""
+"""Write conflict and duplicate key: another writer changed the same at the same time."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def translate_mongo_errors(address: str) -> Iterator[None]:
     """Raise our errors in place of PyMongo's.
 
     Raises:
-        StoreUnavailable: The server is away, busy, or refuses for now.
+        StoreUnavailable: The server is unreachable, busy, or refuses for now.
         PermanentError: The document can never be stored.
     """
     try:
@@ -38,8 +38,8 @@ def translate_mongo_errors(address: str) -> Iterator[None]:
     except OperationFailure as error:
         if error.code in _TOO_LARGE:
             raise PermanentError("document-refused", "the document is larger than MongoDB's 16 MB") from error
-        told = _refusal(error, address) or f"the record store {address} does not serve: {sentence(error)}"
-        raise StoreUnavailable(told) from error
+        refusal = _refusal(error, address)
+        raise StoreUnavailable(refusal or f"the record store {address} does not serve: {message_of(error)}") from error
     except ServerSelectionTimeoutError as error:
         raise StoreUnavailable(f"the record store {address} does not answer: no server could be reached") from error
     except PyMongoError as error:
@@ -48,11 +48,11 @@ def translate_mongo_errors(address: str) -> Iterator[None]:
 
 @contextmanager
 def translate_mongo_errors_at_start(address: str) -> Iterator[None]:
-    """As `understood`, but what only another setting mends is told as such.
+    """As `translate_mongo_errors`, but what only another setting can repair is a `ConfigurationError`.
 
     Raises:
         ConfigurationError: Wrong password, missing right.
-        StoreUnavailable: The server is not there (yet).
+        StoreUnavailable: The server does not answer (yet).
     """
     try:
         with translate_mongo_errors(address):
@@ -64,8 +64,8 @@ def translate_mongo_errors_at_start(address: str) -> Iterator[None]:
         raise
 
 
-def sentence(error: PyMongoError) -> str:
-    """An error in a few words."""
+def message_of(error: PyMongoError) -> str:
+    """What an error says, at most 300 characters."""
     if isinstance(error, BulkWriteError):
         details = error.details or {}
         problems: list[dict[str, Any]] = [*details.get("writeErrors", []), *details.get("writeConcernErrors", [])]
@@ -76,7 +76,7 @@ def sentence(error: PyMongoError) -> str:
 
 
 def _refusal(error: OperationFailure, address: str) -> str | None:
-    """What only another setting mends; None for everything else."""
+    """The message for an error that only another setting can repair; None for every other error."""
     if error.code in _WRONG_PASSWORD:
         return f"ASTROLENS_RECORDS_URL: MongoDB at {address} refuses the user name or password"
     if error.code == _NOT_ALLOWED:
@@ -87,8 +87,8 @@ def _refusal(error: OperationFailure, address: str) -> str | None:
     return None
 
 
-def met_another_writer(error: PyMongoError) -> bool:
-    """Whether a transaction failed because of another one, or of a change of primary: running it again helps."""
+def is_conflict(error: PyMongoError) -> bool:
+    """Whether a transaction failed because of another one, or of a change of primary: it can be run again."""
     codes = {error.code} if isinstance(error, OperationFailure) else set()
     if isinstance(error, BulkWriteError):
         codes |= {problem.get("code") for problem in (error.details or {}).get("writeErrors", [])}

@@ -27,7 +27,7 @@ def declared_path(collection: Collection, field: str) -> str:
     return path_of(field, key=declared.key)
 
 
-def present(collection: Collection, field: str) -> Filter:
+def has_value(collection: Collection, field: str) -> Filter:
     """Documents that have a value in a declared field."""
     return {declared_path(collection, field): PRESENT[DECLARATIONS[collection].fields.get(field, "text")]}
 
@@ -37,8 +37,8 @@ def query_filter(collection: Collection, clauses: Iterable[Clause]) -> list[Filt
     return [{declared_path(collection, clause.field): _operator(clause)} for clause in clauses]
 
 
-def joined(conditions: list[Filter]) -> Filter:
-    """All conditions at once: side by side where each is about another field, which every planner understands."""
+def combine(conditions: list[Filter]) -> Filter:
+    """All conditions at once: in one document where each names another field, which every planner understands."""
     flat: Filter = {}
     for condition in conditions:
         if not flat.keys().isdisjoint(condition):

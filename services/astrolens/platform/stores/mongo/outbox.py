@@ -17,7 +17,7 @@ from pymongo.errors import AutoReconnect
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.mongo.codec import decode, encode, now
-from astrolens.platform.stores.mongo.insert import put_absent
+from astrolens.platform.stores.mongo.insert import insert_absent
 from astrolens.platform.stores.records import Change, Document
 
 _BY_AGE = (("since", ASCENDING), ("n", ASCENDING), ("_id", ASCENDING))
@@ -40,47 +40,48 @@ class MongoOutbox:
     def __init__(self, database: AsyncDatabase[Document], collection: Collection) -> None:
         self._rows: AsyncCollection[Document] = database[outbox_name(collection)]
 
-    async def put(self, events: Iterable[tuple[str, Mapping[str, Any]]], session: Session) -> None:
-        """Keep events by document id; one that waits already stays as it is."""
+    async def insert(self, events: Iterable[tuple[str, Mapping[str, Any]]], session: Session) -> None:
+        """Store events by document id; one that is stored already stays as it is."""
         since = now()
         rows: dict[str, Document] = {}
         for n, (document_id, event) in enumerate(events):
             key = _key(document_id, event["event_id"])
             rows.setdefault(key, {"_id": key, "doc": document_id, "since": since, "n": n, "event": encode(dict(event))})
         if rows:
-            await put_absent(self._rows, list(rows.values()), session)
+            await insert_absent(self._rows, list(rows.values()), session)
 
-    async def clear(self, keys: Iterable[str], session: Session) -> int:
-        """Forget events by their keys; return how many there were, fewer where the answer to a first try was lost."""
+    async def delete(self, keys: Iterable[str], session: Session) -> int:
+        """Delete events by their keys; return how many there were: fewer where a first answer was lost."""
         wanted = {"_id": {"$in": list(keys)}}
         if not wanted["_id"]["$in"]:
             return 0
         try:
             return (await self._rows.delete_many(wanted, session=session)).deleted_count
         except AutoReconnect:
-            if session is not None:  # the transaction is tried again as a whole
+            if session is not None:  # the whole transaction runs again
                 raise
-            # MongoDB's drivers do not try to delete many again by themselves; forgetting twice does no harm.
+            # MongoDB's drivers do not retry a delete of many by themselves; deleting twice does no harm.
             return (await self._rows.delete_many(wanted)).deleted_count
 
-    async def drop(self, document_ids: Sequence[str], session: Session) -> None:
-        """Forget every event of documents that go."""
+    async def delete_all_of(self, document_ids: Sequence[str], session: Session) -> None:
+        """Delete every event of documents."""
         await self._rows.delete_many({"doc": {"$in": list(document_ids)}}, session=session)
 
-    async def change(self, changes: Iterable[Change], session: Session) -> None:
-        """What changes that happened do to pending events."""
-        gone: set[str] = set()
-        come: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    async def apply(self, changes: Iterable[Change], session: Session) -> None:
+        """Insert and delete the events that applied changes push and pull."""
+        deleted: set[str] = set()
+        inserted: dict[str, tuple[str, Mapping[str, Any]]] = {}
         for change in changes:
             for event in change.push.get("pending", ()):
-                come[_key(change.id, event["event_id"])] = (change.id, event)
+                inserted[_key(change.id, event["event_id"])] = (change.id, event)
             pulled = pulled_keys([change])
-            gone |= pulled
-            come = {key: value for key, value in come.items() if key not in pulled} if pulled else come
-        await self.clear(gone, session)
-        await self.put(come.values(), session)
+            deleted |= pulled
+            if pulled:
+                inserted = {key: value for key, value in inserted.items() if key not in pulled}
+        await self.delete(deleted, session)
+        await self.insert(inserted.values(), session)
 
-    async def of(self, document_ids: Sequence[str]) -> dict[str, Events]:
+    async def events_of(self, document_ids: Sequence[str]) -> dict[str, Events]:
         """The events of documents, in the order in which they came; documents without any are left out."""
         found: defaultdict[str, list[Document]] = defaultdict(list)
         if document_ids:
@@ -92,15 +93,15 @@ class MongoOutbox:
         }
 
     async def oldest(self, limit: int) -> list[tuple[str, list[PendingEvent]]]:
-        """Documents with events, the longest waiting first, each with all of its events."""
+        """Documents with events, oldest first, each with all of its events."""
         order: dict[str, None] = {}
         async with self._rows.find({}, {"doc": 1}).sort(list(_BY_AGE)) as cursor:
             async for row in cursor:
                 order[row["doc"]] = None
                 if len(order) == limit:
                     break
-        events = await self.of(list(order))
-        # One that was published between the two looks has none left.
+        events = await self.events_of(list(order))
+        # A document whose events were published between the two reads has none left.
         return [(key, [PendingEvent.model_validate(event) for event in events[key]]) for key in order if key in events]
 
 
@@ -114,7 +115,7 @@ def outboxes(database: AsyncDatabase[Document]) -> dict[Collection, MongoOutbox]
 
 
 def pulled_keys(changes: Iterable[Change]) -> set[str]:
-    """The keys of events that changes take away."""
+    """The keys of the events that changes remove."""
     return {_key(change.id, event_id) for change in changes for event_id in change.pull_pending}
 
 

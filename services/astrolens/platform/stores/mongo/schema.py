@@ -12,15 +12,15 @@ from pymongo.errors import CollectionInvalid, OperationFailure
 
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.stores.collections import DECLARATIONS, Collection, Declaration
-from astrolens.platform.stores.documents import tally_key
 from astrolens.platform.stores.mongo.codec import path_of
 from astrolens.platform.stores.mongo.counters import TALLIES
-from astrolens.platform.stores.mongo.errors import sentence
+from astrolens.platform.stores.mongo.errors import message_of
 from astrolens.platform.stores.mongo.filters import PRESENT
 from astrolens.platform.stores.mongo.hashes import INDEX as HASH_INDEX
 from astrolens.platform.stores.mongo.hashes import index_hashes
 from astrolens.platform.stores.mongo.outbox import INDEXES, outbox_name
 from astrolens.platform.stores.records import Document
+from astrolens.platform.stores.tallies import tally_key
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -39,7 +39,9 @@ _CANNOT_BE_BUILT = frozenset({67, 85, 86, 171, 11000})
 
 
 async def prepare(database: Database) -> None:
-    """Create the collections and indexes that are missing. Services start together: each finds or makes them.
+    """Create the collections and indexes that are missing; write nothing where nothing is declared otherwise.
+
+    Services start together: each finds or makes them.
 
     Raises:
         ConfigurationError: The server is no replica set, or an index cannot be built.
@@ -93,25 +95,31 @@ def indexes(declared: Declaration) -> list[IndexModel]:
 
 
 async def _index(database: Database, name: str, models: list[IndexModel]) -> None:
-    """Build the indexes of a collection, and drop those of ours that are declared otherwise by now, or not at all."""
+    """Build the indexes that are missing, and drop those of ours that are declared otherwise by now, or not at all."""
     if not models:
         return
     collection = database[name]
     wanted = {model.document["name"]: _definition(model.document) for model in models}
+    present: set[str] = set()
     async for found in await collection.list_indexes():
-        if found["name"].startswith(_OWN) and _definition(found) != wanted.get(found["name"]):
+        if _definition(found) == wanted.get(found["name"]):
+            present.add(found["name"])
+        elif found["name"].startswith(_OWN):
             try:
                 await collection.drop_index(found["name"])
             except OperationFailure as error:
                 if error.code != _INDEX_NOT_FOUND:  # another service was faster
                     raise
+    missing = [model for model in models if model.document["name"] not in present]
+    if not missing:
+        return
     try:
-        await collection.create_indexes(models)
+        await collection.create_indexes(missing)
     except OperationFailure as error:
         if error.code not in _CANNOT_BE_BUILT:
             raise
         raise ConfigurationError(
-            f"the record store cannot build an index of {name}: {sentence(error)}; "
+            f"the record store cannot build an index of {name}: {message_of(error)}; "
             "drop the index or the documents in its way"
         ) from error
 
@@ -120,8 +128,8 @@ def _definition(index: Mapping[str, Any]) -> tuple[Any, ...]:
     return list(index["key"].items()), index.get("partialFilterExpression"), bool(index.get("sparse"))
 
 
-async def uncounted(database: Database) -> list[Collection]:
-    """Collections whose tallies were never counted as they are declared now."""
+async def collections_to_count(database: Database) -> list[Collection]:
+    """The collections whose tallies were never counted as they are declared now."""
     known = {row["_id"]: row.get("tallies") async for row in database[COUNTED].find()}
     return [
         collection

@@ -1,17 +1,14 @@
 """The record store on MongoDB 7 or 8 (a replica set, or a sharded cluster).
 
-A bulk of changes runs in one transaction together with the tallies that it changes and the events that it causes: what
-guards and tallies need is read, then written, and whoever meets another writer begins again. What needs none of this is
-one retryable write. A write is acknowledged when a majority has it in its journal.
+A write is acknowledged when a majority has it in its journal.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pymongo
-from pymongo import AsyncMongoClient, ReplaceOne, UpdateOne
+from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConfigurationError as MongoConfigurationError
@@ -23,35 +20,27 @@ from astrolens.contracts.base import Contract
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable, UndeclaredField
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
-from astrolens.platform.stores.documents import apply_change, get_path, matches, overlap, project, touches
-from astrolens.platform.stores.mongo.change import fields_to_know, projection, update_of
-from astrolens.platform.stores.mongo.codec import from_mongo, path_of, to_mongo
-from astrolens.platform.stores.mongo.counters import (
-    TALLIES,
-    Delta,
-    count,
-    count_values,
-    counted_fields,
-    increments,
-    summed,
-)
+from astrolens.platform.stores.documents import get_path, overlap, project
+from astrolens.platform.stores.mongo.change import projection
+from astrolens.platform.stores.mongo.codec import from_mongo, path_of
+from astrolens.platform.stores.mongo.counters import TALLIES, sum_shards
 from astrolens.platform.stores.mongo.errors import address_of, translate_mongo_errors, translate_mongo_errors_at_start
-from astrolens.platform.stores.mongo.filters import declared_path, joined, present, query_filter
-from astrolens.platform.stores.mongo.hashes import keep_ages, near
-from astrolens.platform.stores.mongo.insert import put_absent
-from astrolens.platform.stores.mongo.outbox import MongoOutbox, outboxes, pulled_keys
-from astrolens.platform.stores.mongo.schema import Database, prepare, recount, uncounted
-from astrolens.platform.stores.mongo.transactions import DURABLE, Attempt, Transactions
+from astrolens.platform.stores.mongo.filters import combine, declared_path, has_value, query_filter
+from astrolens.platform.stores.mongo.hashes import near
+from astrolens.platform.stores.mongo.outbox import MongoOutbox, outboxes
+from astrolens.platform.stores.mongo.schema import Database, collections_to_count, prepare, recount
+from astrolens.platform.stores.mongo.transactions import DURABLE, TransactionBody, Transactions
+from astrolens.platform.stores.mongo.writer import MongoWriter
 from astrolens.platform.stores.records import Change, Document, Page, Query, decode_cursor, encode_cursor, to_document
 
 T = TypeVar("T")
 DATABASE = "astrolens"
 """The database where the URL names none."""
 
-_SELECTION_MS = 5_000
-"""Longest search for a primary: an election takes a second or two, a server that is gone never comes."""
-_OPERATION_MS = 15_000
-"""Longest wait for one call with all its retries; callers try again with more patience."""
+_SELECTION_S = 5.0
+"""Longest search for a primary: an election takes a second or two."""
+_OPERATION_S = 15.0
+"""Longest wait for one call with all its retries; callers have retry policies of their own."""
 _RECOUNT_S = 60.0
 """MongoDB ends a transaction after a minute by itself."""
 _BULK = 500
@@ -81,9 +70,9 @@ class MongoRecordStore:
             self._client = AsyncMongoClient(
                 self._url,
                 appname="astrolens",
-                serverSelectionTimeoutMS=_SELECTION_MS,
-                connectTimeoutMS=_SELECTION_MS,
-                timeoutMS=_OPERATION_MS,
+                serverSelectionTimeoutMS=int(_SELECTION_S * 1000),
+                connectTimeoutMS=int(_SELECTION_S * 1000),
+                timeoutMS=int(_OPERATION_S * 1000),
                 retryWrites=True,
                 retryReads=True,
                 tz_aware=True,
@@ -101,7 +90,8 @@ class MongoRecordStore:
                 await prepare(database)
                 self._opened = database
                 self._outboxes = outboxes(database)
-                await self._count_the_uncounted(database)
+                for collection in await collections_to_count(database):
+                    await self._transaction(partial(recount, database, collection), timeout_s=_RECOUNT_S)
         except BaseException:
             self._opened = None
             await self._client.close()
@@ -115,7 +105,7 @@ class MongoRecordStore:
 
     async def ping(self) -> None:
         """Raise unless a primary answers."""
-        with translate_mongo_errors(self._address), pymongo.timeout(_SELECTION_MS / 1000):
+        with translate_mongo_errors(self._address), pymongo.timeout(_SELECTION_S):
             await self._database.command("ping", read_preference=ReadPreference.PRIMARY)
 
     async def insert(self, collection: Collection, documents: Sequence[Contract | Document]) -> set[str]:
@@ -127,7 +117,7 @@ class MongoRecordStore:
         new: set[str] = set()
         for chunk in _chunks(list(rows.values())):
             with translate_mongo_errors(self._address):
-                new |= await self._counted(collection, partial(self._put_absent, collection, chunk))
+                new |= await self._writer.insert(collection, chunk)
         return new
 
     async def upsert(self, collection: Collection, documents: Sequence[Contract | Document]) -> None:
@@ -136,22 +126,14 @@ class MongoRecordStore:
         rows = {row[key]: row for row in map(to_document, documents)}
         for chunk in _chunks(list(rows.values())):
             with translate_mongo_errors(self._address):
-                await self._counted(collection, partial(self._replace, collection, chunk))
+                await self._writer.replace(collection, chunk)
 
     async def apply(self, collection: Collection, changes: Sequence[Change]) -> set[str]:
         """Change documents, each atomically; return the ids that exist and whose guard held."""
-        declared = DECLARATIONS[collection]
-        counted = [field for field in counted_fields(declared) if any(touches(change, field) for change in changes)]
         applied: set[str] = set()
         for chunk in _chunks(changes):
             with translate_mongo_errors(self._address):
-                if declared.has_pending and all(_only_pulls(change) for change in chunk):
-                    applied |= await self._clear(collection, chunk)
-                elif counted or any(change.when or touches(change, "pending") for change in chunk):
-                    attempt = partial(self._change, collection, chunk, counted_fields(declared) if counted else [])
-                    applied |= await self._transaction(attempt)
-                else:
-                    applied |= await self._change_plainly(collection, chunk)
+                applied |= await self._writer.apply(collection, chunk)
         return applied
 
     async def get(
@@ -177,7 +159,7 @@ class MongoRecordStore:
         field = query.order.field if query.order else declared.key
         path = declared_path(collection, field)
         if query.after is None:
-            walks = [[*where, present(collection, field)] if query.order else where]
+            walks = [[*where, has_value(collection, field)] if query.order else where]
         else:
             value, document_id = decode_cursor(query.after)
             after_id = {"_id": {beyond: document_id}}
@@ -190,7 +172,7 @@ class MongoRecordStore:
         with translate_mongo_errors(self._address):
             for walk in walks:
                 if (room := query.limit + 1 - len(rows)) > 0:
-                    cursor = self._of(collection).find(joined(walk), read).sort(sorting).limit(room)
+                    cursor = self._of(collection).find(combine(walk), read).sort(sorting).limit(room)
                     rows += await cursor.to_list(room)
             documents = await self._documents(collection, rows[: query.limit], query.fields)
         if len(rows) <= query.limit or not documents:
@@ -203,7 +185,7 @@ class MongoRecordStore:
         deleted = 0
         for chunk in _chunks(list(ids)):
             with translate_mongo_errors(self._address):
-                deleted += await self._counted(collection, partial(self._remove, collection, chunk))
+                deleted += await self._writer.delete(collection, chunk)
         return deleted
 
     async def tally(self, collection: Collection, name: str) -> dict[tuple[str, ...], int]:
@@ -213,10 +195,9 @@ class MongoRecordStore:
     async def tallies(self, wanted: Sequence[tuple[Collection, str]]) -> list[dict[tuple[str, ...], int]]:
         """Several tallies, of one moment: a transaction's snapshot, so that the books balance while others write."""
         with translate_mongo_errors(self._address):
-            rows = await self._transaction(
-                partial(self._read_counters, [f"{collection}.{name}" for collection, name in wanted])
-            )
-        return summed(wanted, rows)
+            names = [f"{collection}.{name}" for collection, name in wanted]
+            rows = await self._transaction(partial(self._read_counters, names))
+        return sum_shards(wanted, rows)
 
     async def _read_counters(
         self, names: Sequence[str], session: AsyncClientSession | None, _shard: int
@@ -248,148 +229,17 @@ class MongoRecordStore:
         declared = DECLARATIONS[collection]
         documents = [from_mongo(declared, stored) for stored in rows]
         if declared.has_pending and (not fields or any(overlap("pending", field) for field in fields)):
-            events = await self._outboxes[collection].of([document[declared.key] for document in documents])
+            events = await self._outboxes[collection].events_of([document[declared.key] for document in documents])
             for document in documents:
                 document["pending"] = events.get(document[declared.key], [])
         return [project(document, fields, key=declared.key) for document in documents] if fields else documents
 
-    async def _put_absent(
-        self, collection: Collection, rows: Sequence[Document], session: AsyncClientSession | None, shard: int
-    ) -> set[str]:
-        declared = DECLARATIONS[collection]
-        put = await put_absent(self._of(collection), [to_mongo(declared, row) for row in rows], session)
-        ids = {row["_id"] for row in put}
-        new = [row for row in rows if row[declared.key] in ids]
-        delta: Delta = Counter()
-        for row in new:
-            count(delta, declared, row, +1)
-        await self._write_counters(collection, delta, session, shard)
-        await self._insert_pending(collection, new, session)
-        return ids
+    async def _transaction(self, body: TransactionBody[T], *, timeout_s: float = _OPERATION_S) -> T:
+        return await self._transactions.run(self._database.client, body, timeout_s=timeout_s)
 
-    async def _insert_pending(
-        self, collection: Collection, documents: Sequence[Document], session: AsyncClientSession | None
-    ) -> None:
-        """Keep the pending events of documents that are written whole."""
-        declared = DECLARATIONS[collection]
-        if declared.has_pending:
-            events = [(row[declared.key], event) for row in documents for event in row.get("pending") or ()]
-            await self._outboxes[collection].put(events, session)
-
-    async def _replace(
-        self, collection: Collection, rows: Sequence[Document], session: AsyncClientSession | None, shard: int
-    ) -> None:
-        declared = DECLARATIONS[collection]
-        delta = await self._uncount(collection, [row[declared.key] for row in rows], session)
-        documents = [to_mongo(declared, row) for row in rows]
-        if declared.hash_field is not None:
-            await keep_ages(self._of(collection), documents, session)
-        puts = [ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in documents]
-        await self._of(collection).bulk_write(puts, ordered=False, session=session)
-        for row in rows:
-            count(delta, declared, row, +1)
-        await self._write_counters(collection, delta, session, shard)
-        if declared.has_pending:
-            await self._outboxes[collection].drop([row[declared.key] for row in rows], session)
-        await self._insert_pending(collection, rows, session)
-
-    async def _remove(
-        self, collection: Collection, ids: Sequence[str], session: AsyncClientSession | None, shard: int
-    ) -> int:
-        delta = await self._uncount(collection, ids, session)
-        result = await self._of(collection).delete_many({"_id": {"$in": list(ids)}}, session=session)
-        await self._write_counters(collection, delta, session, shard)
-        if DECLARATIONS[collection].has_pending:
-            await self._outboxes[collection].drop(ids, session)
-        return result.deleted_count
-
-    async def _clear(self, collection: Collection, changes: Sequence[Change]) -> set[str]:
-        """Changes that only take published events away: no document is touched."""
-        keys = pulled_keys(changes)
-        ids = {change.id for change in changes}
-        if await self._outboxes[collection].clear(keys, None) == len(keys):
-            return ids  # an event waits only beside its document
-        return await self._existing(collection, ids)
-
-    async def _change_plainly(self, collection: Collection, changes: Sequence[Change]) -> set[str]:
-        """Unguarded changes that no tally counts; whoever exists is changed."""
-        ids = {change.id for change in changes}
-        updates = _updates(collection, changes)
-        if not updates:
-            return await self._existing(collection, ids)
-        result = await self._of(collection).bulk_write(updates, ordered=len(ids) < len(changes))
-        return ids if result.matched_count == len(changes) else await self._existing(collection, ids)
-
-    async def _change(
-        self,
-        collection: Collection,
-        changes: Sequence[Change],
-        counted: Sequence[str],
-        session: AsyncClientSession | None,
-        shard: int,
-    ) -> set[str]:
-        """Changes in one transaction with tallies and events.
-
-        What was read is of the transaction's snapshot: if anybody changes such a document meanwhile, writing it
-        conflicts and everything begins again, so that a guard that held when it was read holds when it is written.
-        """
-        declared = DECLARATIONS[collection]
-        fields = projection(declared, fields_to_know(changes, counted))
-        ids = list({change.id for change in changes})
-        rows = self._of(collection).find({"_id": {"$in": ids}}, fields, session=session)
-        before = {row["_id"]: from_mongo(declared, row) async for row in rows}
-        after = dict(before)
-        held: list[Change] = []
-        for change in changes:
-            document = after.get(change.id)
-            if document is not None and all(matches(document, clause) for clause in change.when):
-                after[change.id] = apply_change(document, change)
-                held.append(change)
-        applied = {change.id for change in held}
-        if updates := _updates(collection, held):
-            await self._of(collection).bulk_write(updates, ordered=len(applied) < len(held), session=session)
-        if counted:
-            delta: Delta = Counter()
-            for document_id in applied:
-                count(delta, declared, before[document_id], -1)
-                count(delta, declared, after[document_id], +1)
-            await self._write_counters(collection, delta, session, shard)
-        if declared.has_pending:
-            await self._outboxes[collection].change(held, session)
-        return applied
-
-    async def _existing(self, collection: Collection, ids: set[str]) -> set[str]:
-        return {row["_id"] async for row in self._of(collection).find({"_id": {"$in": list(ids)}}, {"_id": 1})}
-
-    async def _uncount(self, collection: Collection, ids: Sequence[str], session: AsyncClientSession | None) -> Delta:
-        """What the tallies lose when these documents go."""
-        declared = DECLARATIONS[collection]
-        delta: Delta = Counter()
-        if declared.tallies:
-            fields = counted_fields(declared)
-            projection = {path_of(field, key=declared.key): 1 for field in fields}
-            async for row in self._of(collection).find({"_id": {"$in": list(ids)}}, projection, session=session):
-                count_values(delta, declared, _values(row, declared.key, fields), -1)
-        return delta
-
-    async def _write_counters(
-        self, collection: Collection, delta: Delta, session: AsyncClientSession | None, shard: int
-    ) -> None:
-        if updates := increments(collection, delta, shard):
-            await self._database[TALLIES].bulk_write(updates, ordered=False, session=session)
-
-    async def _counted(self, collection: Collection, attempt: Attempt[T]) -> T:
-        """Run a write together with its tallies and events; where there are none, it needs no transaction."""
-        declared = DECLARATIONS[collection]
-        together = declared.tallies or declared.has_pending
-        return await (self._transaction(attempt) if together else attempt(None, 0))
-
-    async def _transaction(self, attempt: Attempt[T], *, timeout_s: float = _OPERATION_MS / 1000) -> T:
-        return await self._transactions.run(self._database.client, attempt, timeout_s=timeout_s)
-
-    async def _count_the_uncounted(self, database: Database) -> None:
-        for collection in await uncounted(database):
-            await self._transaction(partial(recount, database, collection), timeout_s=_RECOUNT_S)
+    @property
+    def _writer(self) -> MongoWriter:
+        return MongoWriter(self._database, self._outboxes, self._transactions, timeout_s=_OPERATION_S)
 
     @property
     def _database(self) -> Database:
@@ -412,17 +262,3 @@ def _projection(collection: Collection, fields: Sequence[str], *more: str) -> di
     if fields:
         return projection(declared, {*fields, *more} - {"pending"})
     return {path_of(field, key=declared.key): 0 for field in declared.binary} or None
-
-
-def _updates(collection: Collection, changes: Sequence[Change]) -> list[UpdateOne]:
-    declared = DECLARATIONS[collection]
-    updates = ((change.id, update_of(declared, change)) for change in changes)
-    return [UpdateOne({"_id": document_id}, update) for document_id, update in updates if update is not None]
-
-
-def _only_pulls(change: Change) -> bool:
-    return not (change.set or change.push or change.when)
-
-
-def _values(row: Document, key: str, fields: Sequence[str]) -> dict[str, Any]:
-    return {field: get_path(row, path_of(field, key=key)) for field in fields}

@@ -1,4 +1,4 @@
-"""Transactions that end in time: tried again after a conflict, aborted with time of their own."""
+"""Transactions with a bound: retried after a conflict, aborted within a time of their own."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,17 +15,17 @@ from pymongo.write_concern import WriteConcern
 
 from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.stores.mongo.counters import CounterShards
-from astrolens.platform.stores.mongo.errors import met_another_writer
+from astrolens.platform.stores.mongo.errors import is_conflict
 
 T = TypeVar("T")
-Attempt = Callable[[AsyncClientSession | None, int], Awaitable[T]]
-"""One attempt of a write, in a session (None: no transaction) and a shard; it may run more than once."""
+TransactionBody = Callable[[AsyncClientSession | None, int], Awaitable[T]]
+"""The operations of a transaction, given a session (None: no transaction) and a shard; they may run more than once."""
 
 DURABLE = WriteConcern(w="majority", j=True)
 
 _ABORT_S = 2.0
 _CONFLICT_RETRY = RetryPolicy(initial_wait_s=0.005, max_wait_s=0.5)
-"""Between attempts of a transaction that met another one."""
+"""Between attempts of a transaction that was in conflict with another one."""
 
 
 class Transactions:
@@ -34,29 +34,29 @@ class Transactions:
     def __init__(self) -> None:
         self._shards = CounterShards()
 
-    async def run(self, client: AsyncMongoClient[dict[str, Any]], attempt: Attempt[T], *, timeout_s: float) -> T:
-        """Run `attempt` in a transaction, again when it met another one, within a bound.
+    async def run(self, client: AsyncMongoClient[dict[str, Any]], body: TransactionBody[T], *, timeout_s: float) -> T:
+        """Run `body` in a transaction, again after a conflict, within a bound.
 
         PyMongo's own `with_transaction` aborts within the time that is left: when none is, the transaction stays open
-        on the server, and what it has touched stays locked for a minute. Here the abort has time of its own.
+        on the server, and what it has touched stays locked for a minute. Here the abort has a time of its own.
         """
         deadline = monotonic() + timeout_s
-        async with self._shards.one() as shard, client.start_session() as session:
+        async with self._shards.acquire() as shard, client.start_session() as session:
             while True:
-                shard.tries += 1
+                shard.attempts += 1
                 try:
                     with pymongo.timeout(max(deadline - monotonic(), 0.001)):
                         await session.start_transaction(
                             ReadConcern("snapshot"), write_concern=DURABLE, read_preference=ReadPreference.PRIMARY
                         )
-                        result = await attempt(session, shard.number)
+                        result = await body(session, shard.number)
                         await session.commit_transaction()
                         return result
                 except PyMongoError as error:
                     if session.in_transaction:
                         with pymongo.timeout(_ABORT_S):
                             await session.abort_transaction()
-                    pause_s = _CONFLICT_RETRY.wait_s(shard.tries)
-                    if not met_another_writer(error) or monotonic() + pause_s > deadline:
+                    pause_s = _CONFLICT_RETRY.wait_s(shard.attempts)
+                    if not is_conflict(error) or monotonic() + pause_s > deadline:
                         raise
                 await asyncio.sleep(pause_s)

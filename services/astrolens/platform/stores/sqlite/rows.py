@@ -19,6 +19,7 @@ from astrolens.platform.stores.sqlite import tallies
 from astrolens.platform.stores.sqlite.columns import binary_column_name, column_values
 from astrolens.platform.stores.sqlite.hashes import add_hash, hash_of, remove_hash
 from astrolens.platform.stores.sqlite.projection import Projection
+from astrolens.platform.stores.tallies import Increments, count
 
 CHUNK = 500
 """Ids in one statement: well below SQLite's limit of bound variables."""
@@ -30,7 +31,7 @@ Binary = dict[str, bytes | None]
 def insert(db: sqlite3.Connection, collection: Collection, documents: Sequence[Document]) -> set[str]:
     """Put documents that are absent; return the ids that are new."""
     declared = DECLARATIONS[collection]
-    counted: tallies.Increments = Counter()
+    counted: Increments = Counter()
     new: set[str] = set()
     for whole in documents:
         document, binary = detach(declared, whole)
@@ -47,7 +48,7 @@ def insert(db: sqlite3.Connection, collection: Collection, documents: Sequence[D
         )
         if cursor.rowcount:
             new.add(document[declared.key])
-            tallies.count(counted, declared, document, +1)
+            count(counted, declared, document, +1)
             if (value := hash_of(declared, document)) is not None and cursor.lastrowid is not None:
                 add_hash(db, collection, cursor.lastrowid, value)
     tallies.add(db, collection, counted)
@@ -59,7 +60,7 @@ def upsert(db: sqlite3.Connection, collection: Collection, documents: Sequence[D
     declared = DECLARATIONS[collection]
     latest = {document[declared.key]: document for document in documents}
     existing = get(db, collection, list(latest))
-    counted: tallies.Increments = Counter()
+    counted: Increments = Counter()
     for document_id, old in existing.items():
         _replace(db, collection, old, *detach(declared, latest[document_id]), counted)
     tallies.add(db, collection, counted)
@@ -79,7 +80,7 @@ def apply(db: sqlite3.Connection, collection: Collection, changes: Sequence[Chan
         after[change.id] = apply_change(document, change)
         touched = {field for field in declared.binary if touches(change, field)}
         changed_binary.setdefault(change.id, set()).update(touched)
-    counted: tallies.Increments = Counter()
+    counted: Increments = Counter()
     for document_id, fields in changed_binary.items():
         document, binary = detach(declared, after[document_id])
         changed = {field: data for field, data in binary.items() if field in fields}
@@ -92,11 +93,11 @@ def delete(db: sqlite3.Connection, collection: Collection, ids: Sequence[str]) -
     """Remove documents; return how many there were."""
     declared = DECLARATIONS[collection]
     existing = get(db, collection, ids)
-    counted: tallies.Increments = Counter()
+    counted: Increments = Counter()
     for document_id, document in existing.items():
         _update_hash(db, collection, document, None)
         db.execute(f"DELETE FROM {collection} WHERE id = ?", (document_id,))  # noqa: S608
-        tallies.count(counted, declared, document, -1)
+        count(counted, declared, document, -1)
     tallies.add(db, collection, counted)
     return len(existing)
 
@@ -136,7 +137,7 @@ def _replace(
     old: Document,
     new: Document,
     binary: Binary,
-    counted: tallies.Increments,
+    counted: Increments,
 ) -> None:
     """Write a document over an old one; only columns that differ are set, so only their indexes are touched."""
     declared = DECLARATIONS[collection]
@@ -150,8 +151,8 @@ def _replace(
         f"UPDATE {collection} SET {assignments} WHERE id = ?",  # noqa: S608
         (*values.values(), new[declared.key]),
     )
-    tallies.count(counted, declared, old, -1)
-    tallies.count(counted, declared, new, +1)
+    count(counted, declared, old, -1)
+    count(counted, declared, new, +1)
     _update_hash(db, collection, old, new)
 
 

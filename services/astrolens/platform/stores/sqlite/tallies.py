@@ -5,12 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from json import loads
 
-from astrolens.platform.stores.collections import Collection, Declaration
-from astrolens.platform.stores.documents import get_path, tally_key
-from astrolens.platform.stores.records import Document
-
-Increments = Counter[tuple[str, str]]
-"""(tally, key) to how many more."""
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.tallies import Increments, tally_key
 
 TABLE = (
     "CREATE TABLE IF NOT EXISTS tallies (collection TEXT, name TEXT, key TEXT, n INTEGER NOT NULL, "
@@ -21,12 +17,6 @@ _ADD = (
     "INSERT INTO tallies (collection, name, key, n) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (collection, name, key) DO UPDATE SET n = n + excluded.n"
 )
-
-
-def count(increments: Increments, declared: Declaration, document: Document, step: int) -> None:
-    """Count a document in (+1) or out (-1)."""
-    for name, fields in declared.tallies.items():
-        increments[name, tally_key([get_path(document, field) for field in fields])] += step
 
 
 def add(db: sqlite3.Connection, collection: Collection, increments: Increments) -> None:
