@@ -23,7 +23,7 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import Collection, Query, RecordStore
-from astrolens.rpc.conversion import Description
+from astrolens.rpc.messages import Description
 from astrolens.rpc.model_client import ModelClient, Neighbour, UnknownToModel
 from astrolens.usecases.model_status import ModelStatus
 from fastapi import FastAPI

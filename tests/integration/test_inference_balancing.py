@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from astrolens.contracts.records import Reason
 from astrolens.inference import rpc_server
-from astrolens.inference.engine import Fault, Item, Outcome, Refused
+from astrolens.inference.engine import Item, ItemError, ItemErrorCode, Outcome
 from astrolens.inference.model_service import ModelDescription, ModelIdentity
 from astrolens.inference.rpc_server import RpcServer
 from astrolens.inference.similarity.index import UnknownImage
@@ -38,7 +38,7 @@ class NamedModel:
 
     async def analyze(self, items: Sequence[Item]) -> list[Outcome]:
         await asyncio.sleep(0.005)
-        return [Refused(Fault.INVALID, self._name) for _ in items]
+        return [ItemError(ItemErrorCode.INVALID, self._name) for _ in items]
 
     async def like_image(self, image_id: str, k: int) -> list[tuple[str, float]]:
         if image_id != IMAGE:

@@ -4,10 +4,10 @@ from typing import Final
 
 from astrolens.contracts import topics
 from astrolens.contracts.events import ImageIngested
+from astrolens.inference.analysis_monitor import AnalysisMonitor
 from astrolens.inference.analyzer import SERVICE, Analyzer
 from astrolens.inference.analyzer_metrics import AnalysisMetrics
 from astrolens.inference.redelivery import Redelivery
-from astrolens.inference.stream_health import StreamHealth
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
@@ -21,8 +21,10 @@ def create_app(settings: Settings) -> ServiceApp:
     """The analyzer, not yet running."""
     app = ServiceApp(settings, service=SERVICE, port=settings.analyzer_port, outbox=(Collection.IMAGES,))
     model = ModelClient(settings.inference_address, stopping=app.stopping, tracing=app.tracing)
-    health = StreamHealth(AnalysisMetrics(app.metrics))
-    analyzer = Analyzer(records=app.records, images=app.images, model=model, outbox=app.outbox, on_written=health.note)
+    monitor = AnalysisMonitor(AnalysisMetrics(app.metrics))
+    analyzer = Analyzer(
+        records=app.records, images=app.images, model=model, outbox=app.outbox, on_written=monitor.record
+    )
     app.bus.consume(
         topics.IMAGES_INGESTED,
         ImageIngested,

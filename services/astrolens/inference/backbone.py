@@ -12,17 +12,17 @@ _CUDA: Final = "CUDAExecutionProvider"
 _CPU: Final = "CPUExecutionProvider"
 
 _LEAST_ROWS: Final = 2
-"""ONNX Runtime multiplies a single row by another kernel, whose last bits differ: one row never runs alone."""
+"""For a single row, ONNX Runtime uses another matrix kernel, whose last bits differ: so one row never runs alone."""
 
 
 class Backbone:
-    """From pixels to logits and embeddings; what it says of a row does not depend on the other rows.
+    """Computes logits and embeddings; the result of a row does not depend on the other rows.
 
     Threads may call `run` at the same time.
 
     Args:
         bundle: A checked bundle.
-        threads: Threads of one run. Where several runs go on at once, 1 is the cheapest: no core waits for another.
+        threads: Threads of one run. With several runs at once, 1 is the most efficient: no thread waits for another.
         fixed_rows: Rows of every run on a GPU, where the kernel is chosen by the shape of the batch.
 
     Raises:
@@ -33,7 +33,7 @@ class Backbone:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # A thread that spins between two runs burns the core that decoding and scoring want.
+        # A thread that spins between two runs takes CPU from decoding and scoring.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         entry = bundle.manifest.model
@@ -63,15 +63,15 @@ class Backbone:
             Logits [n, classes] and embeddings [n, d].
         """
         count = len(pixels)
-        logits, embeddings = self._session.run(self._outputs, {self._input: self._padded(pixels)})
+        logits, embeddings = self._session.run(self._outputs, {self._input: self._with_enough_rows(pixels)})
         return logits[:count], embeddings[:count]
 
-    def _padded(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _with_enough_rows(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         rows = max(_LEAST_ROWS, self._fixed_rows or 0)
-        return padded(pixels, rows)
+        return pad_rows(pixels, rows)
 
 
-def padded(batch: NDArray[Any], rows: int) -> NDArray[Any]:
+def pad_rows(batch: NDArray[Any], rows: int) -> NDArray[Any]:
     """`batch` with its first row repeated behind it until it has at least `rows` rows."""
     missing = rows - len(batch)
     if missing <= 0:

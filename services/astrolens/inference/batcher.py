@@ -11,19 +11,19 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 _LEAST_SHARE: Final = 8
-"""Rows below which a batch is not split among idle workers: smaller ones cost more a row."""
+"""Rows below which a batch is not split among idle workers: smaller batches cost more per row."""
 
 
 class QueueFull(Exception):
-    """More is waiting than may wait; try again later."""
+    """The queue has no room for the request; try again later."""
 
 
-class Stopped(Exception):
-    """The batcher takes nothing any more."""
+class BatcherClosed(Exception):
+    """The batcher is not running."""
 
 
 class _Request(Generic[In, Out]):
-    """The items of one caller and the answers so far."""
+    """The items of one caller and their results so far."""
 
     def __init__(self, items: Sequence[In], future: "asyncio.Future[list[Out]]") -> None:
         self.items = items
@@ -43,14 +43,14 @@ class _Request(Generic[In, Out]):
 class MicroBatcher(Generic[In, Out]):
     """Bounded queue, batches, worker threads.
 
-    A batch leaves when it is full or `max_wait_s` old and a worker is idle. Items whose caller went away
-    (cancelled, past its deadline) are dropped before they cost anything.
+    A batch starts when it is full or `max_wait_s` old and a worker is idle. Items whose caller is gone (cancelled, or
+    past its deadline) are dropped before a worker sees them.
 
     Args:
         work: Called in a worker thread with a batch; returns one answer an item, in their order.
         workers: Batches worked on at once.
         max_batch: Items a batch.
-        max_wait_s: Longest wait for company of an item that finds an idle worker.
+        max_wait_s: Longest wait for more items of an item that finds an idle worker.
         max_queued: Items that may wait.
     """
 
@@ -83,18 +83,18 @@ class MicroBatcher(Generic[In, Out]):
         return len(self._queue)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the dispatcher."""
         self._dispatcher = asyncio.create_task(self._dispatch(), name="batch-dispatcher")
 
     async def close(self) -> None:
-        """Finish the batches in hand; fail what still waits with `Stopped`."""
+        """Finish the batches under way; fail what still waits with `BatcherClosed`."""
         if self._dispatcher is not None:
             self._dispatcher.cancel()
             await asyncio.gather(self._dispatcher, return_exceptions=True)
             self._dispatcher = None
         await asyncio.gather(*self._batches, return_exceptions=True)
         while self._queue:
-            self._queue.popleft()[0].fail(Stopped())
+            self._queue.popleft()[0].fail(BatcherClosed())
         self._pool.shutdown(wait=True)
 
     async def submit(self, items: Sequence[In]) -> list[Out]:
@@ -102,10 +102,10 @@ class MicroBatcher(Generic[In, Out]):
 
         Raises:
             QueueFull: Try again later.
-            Stopped: The batcher does not run.
+            BatcherClosed: The batcher does not run.
         """
         if self._dispatcher is None or self._dispatcher.done():
-            raise Stopped
+            raise BatcherClosed
         if not items:
             return []
         if len(self._queue) + len(items) > self._max_queued:
@@ -122,7 +122,7 @@ class MicroBatcher(Generic[In, Out]):
             await self._arrived.wait()
             await self._idle.acquire()
             if len(self._queue) < self._max_batch:
-                await self._linger()
+                await self._wait_for_more()
             batch = self._take()
             if not batch:
                 self._idle.release()
@@ -132,8 +132,8 @@ class MicroBatcher(Generic[In, Out]):
             self._batches.add(task)
             task.add_done_callback(self._batches.discard)
 
-    async def _linger(self) -> None:
-        """Wait for company, not longer than an item may."""
+    async def _wait_for_more(self) -> None:
+        """Wait until the batch is full, at most `max_wait_s`."""
         try:
             async with asyncio.timeout(self._max_wait_s):
                 await self._full.wait()
@@ -160,7 +160,7 @@ class MicroBatcher(Generic[In, Out]):
             outcomes = await asyncio.get_running_loop().run_in_executor(self._pool, self._work, items)
             for (request, position), outcome in zip(batch, outcomes, strict=True):
                 request.answer(position, outcome)
-        except Exception as error:  # noqa: BLE001 - handed to every caller that waits for it
+        except Exception as error:  # noqa: BLE001 - raised in every caller that waits for the batch
             for request, _ in batch:
                 request.fail(error)
         finally:

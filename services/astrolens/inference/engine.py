@@ -1,4 +1,4 @@
-"""From the bytes of cutouts to what the bundle says of them: decoding, backbone, scores."""
+"""Analysis of a batch of cutouts: decode, run the backbone, score."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from astrolens.inference.backbone import Backbone, padded
+from astrolens.inference.backbone import Backbone, pad_rows
 from astrolens.science.bundle import Bundle
 from astrolens.science.cutouts import decode_cutout
 from astrolens.science.preprocessing import preprocess
 from astrolens.science.scoring import ImageScores, Scorer
 
 MAX_CUTOUT_BYTES: Final = 1 << 20
-"""A cutout of 256 x 256 pixels takes at most some 100 kB; whatever is ten times larger is none."""
+"""A cutout of 256 x 256 pixels takes at most some 100 kB; this is ten times that."""
 MAX_CUTOUT_SIDE: Final = 1024
 """Pixels; a small JPEG may unpack into gigabytes."""
 
 
-class Fault(StrEnum):
+class ItemErrorCode(StrEnum):
     """Why an image cannot be analysed."""
 
     UNDECODABLE = "undecodable"
@@ -37,7 +37,7 @@ class Item:
     """A cutout to analyse.
 
     Attributes:
-        image_id: 32 hexadecimal digits, or empty: not remembered.
+        image_id: 32 hexadecimal digits, or empty: not indexed.
         survey: Chooses the calibration.
         jpeg: The cutout.
     """
@@ -48,26 +48,26 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """What the bundle says of a cutout; `embedding` is little-endian float16 [d]."""
+class ItemResult:
+    """Scores and embedding of a cutout; `embedding` is little-endian float16 [d]."""
 
     scores: ImageScores
     embedding: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A cutout that the bundle can say nothing of."""
+class ItemError:
+    """Why a cutout cannot be analysed."""
 
-    fault: Fault
+    code: ItemErrorCode
     detail: str
 
 
-Outcome = Scored | Refused
+Outcome = ItemResult | ItemError
 
 
-Timed = Callable[[str], AbstractContextManager[object]]
-"""Times a step: decode, backbone or score."""
+StepTimer = Callable[[str], AbstractContextManager[object]]
+"""Times the step that is named: decode, backbone or score."""
 
 
 class Engine:
@@ -77,24 +77,26 @@ class Engine:
         bundle: A checked bundle.
         scorer: Of that bundle.
         backbone: Of that bundle.
-        timed: Times the steps of a batch.
+        step_timer: Times the steps of a batch.
     """
 
-    def __init__(self, *, bundle: Bundle, scorer: Scorer, backbone: Backbone, timed: Timed | None = None) -> None:
+    def __init__(
+        self, *, bundle: Bundle, scorer: Scorer, backbone: Backbone, step_timer: StepTimer | None = None
+    ) -> None:
         self._spec = bundle.preprocessing
         self._scorer = scorer
         self._backbone = backbone
-        self._timed = timed or nullcontext
+        self._step_timer = step_timer or nullcontext
 
     def analyze(self, items: Sequence[Item]) -> list[Outcome]:
         """One outcome an item, in their order."""
         outcomes: list[Outcome | None] = [None] * len(items)
         rows: list[int] = []
         pixels = np.empty((len(items), self._spec.channels, self._spec.size, self._spec.size), dtype=np.uint8)
-        with self._timed("decode"):
+        with self._step_timer("decode"):
             for position, item in enumerate(items):
                 read = self._read(item)
-                if isinstance(read, Refused):
+                if isinstance(read, ItemError):
                     outcomes[position] = read
                 else:
                     pixels[len(rows)] = read
@@ -105,35 +107,37 @@ class Engine:
                 outcomes[row] = outcome
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _read(self, item: Item) -> NDArray[np.uint8] | Refused:
+    def _read(self, item: Item) -> NDArray[np.uint8] | ItemError:
         if not item.jpeg:
-            return Refused(Fault.INVALID, "the cutout has no bytes")
+            return ItemError(ItemErrorCode.INVALID, "the cutout has no bytes")
         if len(item.jpeg) > MAX_CUTOUT_BYTES:
-            return Refused(Fault.TOO_LARGE, f"{len(item.jpeg)} bytes, more than {MAX_CUTOUT_BYTES}")
+            return ItemError(ItemErrorCode.TOO_LARGE, f"{len(item.jpeg)} bytes, more than {MAX_CUTOUT_BYTES}")
         try:
             with Image.open(io.BytesIO(item.jpeg), formats=["JPEG"]) as header:
                 width, height = header.size
             if max(width, height) > MAX_CUTOUT_SIDE:
-                return Refused(Fault.TOO_LARGE, f"{width} x {height} pixels, more than {MAX_CUTOUT_SIDE} a side")
+                return ItemError(
+                    ItemErrorCode.TOO_LARGE, f"{width} x {height} pixels, more than {MAX_CUTOUT_SIDE} a side"
+                )
             return preprocess(decode_cutout(item.jpeg), self._spec)
         except UnidentifiedImageError:
-            return Refused(Fault.UNDECODABLE, "the cutout is no JPEG")
-        except Exception as error:  # noqa: BLE001 - whatever a picture provokes must not cost its batch-mates
-            return Refused(Fault.UNDECODABLE, f"{type(error).__name__}: {error}"[:200])
+            return ItemError(ItemErrorCode.UNDECODABLE, "the cutout is no JPEG")
+        except Exception as error:  # noqa: BLE001 - one bad cutout must not fail the whole batch
+            return ItemError(ItemErrorCode.UNDECODABLE, f"{type(error).__name__}: {error}"[:200])
 
     def _score(self, pixels: NDArray[np.uint8], surveys: list[str]) -> list[Outcome]:
-        with self._timed("backbone"):
+        with self._step_timer("backbone"):
             logits, embeddings = self._backbone.run(pixels)
         with np.errstate(over="ignore"):
             halves = embeddings.astype("<f2")
         finite = np.isfinite(logits).all(axis=1) & np.isfinite(halves).all(axis=1)
         # Sums over a single row may go in another order than over many, as in the backbone.
         named = surveys if len(surveys) > 1 else surveys * 2
-        with self._timed("score"):
-            scores = self._scorer.score(padded(logits, 2), padded(embeddings, 2), named)
+        with self._step_timer("score"):
+            scores = self._scorer.score(pad_rows(logits, 2), pad_rows(embeddings, 2), named)
         return [
-            Scored(scores[row], halves[row].tobytes())
+            ItemResult(scores[row], halves[row].tobytes())
             if finite[row]
-            else Refused(Fault.NOT_FINITE, "the model's answer is not finite")
+            else ItemError(ItemErrorCode.NOT_FINITE, "the model's answer is not finite")
             for row in range(len(pixels))
         ]

@@ -1,4 +1,4 @@
-"""The gRPC face of the model server: validate, call one method, answer."""
+"""The gRPC handlers of the model server: validate, call one method, answer."""
 
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn, TypeAlias
@@ -6,16 +6,16 @@ from typing import Any, Final, NoReturn, TypeAlias
 import grpc
 import structlog
 
-from astrolens.inference.batcher import QueueFull, Stopped
-from astrolens.inference.conversion import (
-    FAULTS,
+from astrolens.inference.batcher import BatcherClosed, QueueFull
+from astrolens.inference.engine import MAX_CUTOUT_BYTES, Item, ItemError, Outcome
+from astrolens.inference.messages import (
+    ERROR_CODES,
     description_message,
     item_of,
     model_message,
     outcome_message,
     result_message,
 )
-from astrolens.inference.engine import MAX_CUTOUT_BYTES, Item, Outcome, Refused
 from astrolens.inference.model_service import MAX_SIMILAR, ModelService
 from astrolens.inference.similarity.index import NoEmbedding, UnknownImage, is_image_id
 from astrolens.platform.telemetry.tracing import ANALYZE_MANY, NO_TRACING, Tracing, annotate_span
@@ -39,7 +39,7 @@ class InferenceHandlers(InferenceServicer):
         self._service: ModelService | None = None
 
     def serve(self, service: ModelService | None) -> None:
-        """From now on answer with this model, or with none."""
+        """Answer with this model from now on; None: answer UNAVAILABLE."""
         self._service = service
 
     async def Analyze(self, request: pb.AnalyzeRequest, context: Context) -> pb.AnalyzeResponse:  # noqa: N802
@@ -47,8 +47,8 @@ class InferenceHandlers(InferenceServicer):
         service = await self._loaded(context)
         items = await _valid([request.item], context)
         [outcome] = await _analyzed(service, items, context)
-        if isinstance(outcome, Refused):
-            code = pb.ItemError.Code.Name(FAULTS[outcome.fault])
+        if isinstance(outcome, ItemError):
+            code = pb.ItemError.Code.Name(ERROR_CODES[outcome.code])
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, outcome.detail, ((ERROR_CODE_KEY, code),))
         return pb.AnalyzeResponse(result=result_message(outcome), model=model_message(service.description.identity))
 
@@ -67,7 +67,7 @@ class InferenceHandlers(InferenceServicer):
         )
 
     async def Describe(self, _request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:  # noqa: N802
-        """What model and calibration answer."""
+        """Which model and calibration are loaded."""
         service = await self._loaded(context)
         message = description_message(service.description)
         message.indexed_images = len(service.index)
@@ -76,7 +76,7 @@ class InferenceHandlers(InferenceServicer):
         return message
 
     async def Similar(self, request: pb.SimilarRequest, context: Context) -> pb.SimilarResponse:  # noqa: N802
-        """What looks like an image, or like an embedding."""
+        """The images most like an image, or like an embedding."""
         service = await self._loaded(context)
         k = request.k or _SIMILAR_DEFAULT
         if not 1 <= k <= MAX_SIMILAR:
@@ -122,7 +122,7 @@ async def _analyzed(service: ModelService, items: list[Item], context: Context) 
         return await service.analyze(items)
     except QueueFull:
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the queue is full; try again later")
-    except Stopped:
+    except BatcherClosed:
         await _unavailable(context)
 
 

@@ -150,7 +150,7 @@ def load(app: ServiceApp, metrics: ModelMetrics) -> tuple[ModelService, Snapshot
             bundle=bundle,
             scorer=scorer,
             backbone=backbone,
-            timed=lambda step: metrics.engine_seconds.labels(step).time(),
+            step_timer=lambda step: metrics.engine_seconds.labels(step).time(),
         ),
         index=SimilarityIndex(vectors, analyzed_until=analyzed_until),
         description=describe(bundle, scorer, backbone.provider),

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Final
 
 from astrolens.inference.batcher import MicroBatcher, QueueFull
-from astrolens.inference.engine import Engine, Item, Outcome, Scored
+from astrolens.inference.engine import Engine, Item, ItemResult, Outcome
 from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.similarity.index import SimilarityIndex
 from astrolens.science.bundle import Bundle
@@ -161,7 +161,7 @@ class ModelService:
 
         Raises:
             QueueFull: Too much is waiting.
-            Stopped: The service ends.
+            BatcherClosed: The service ends.
         """
         self._metrics.received.labels(_STAGE).inc(len(items))
         try:
@@ -170,7 +170,7 @@ class ModelService:
             self._refusals.inc()
             raise
         self._on_done(len(outcomes))
-        done = sum(isinstance(outcome, Scored) for outcome in outcomes)
+        done = sum(isinstance(outcome, ItemResult) for outcome in outcomes)
         self._metrics.settled.labels(_STAGE, "done").inc(done)
         self._metrics.settled.labels(_STAGE, "rejected").inc(len(outcomes) - done)
         return outcomes
@@ -196,5 +196,5 @@ class ModelService:
         self.index.add(
             (item.image_id, outcome.embedding)
             for item, outcome in zip(items, outcomes, strict=True)
-            if item.image_id and isinstance(outcome, Scored)
+            if item.image_id and isinstance(outcome, ItemResult)
         )

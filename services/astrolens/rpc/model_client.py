@@ -17,7 +17,7 @@ from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.telemetry.tracing import ANALYZE_MANY, NO_TRACING, Tracing
 from astrolens.rpc.channel import SERVICE_NAME, balanced_channel
-from astrolens.rpc.conversion import Description, analysis_or_reason, description
+from astrolens.rpc.messages import Description, analysis_or_reason, description
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import InferenceStub
 

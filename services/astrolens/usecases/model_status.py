@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from astrolens.platform.errors import ModelUnavailable
-from astrolens.rpc.conversion import Description
+from astrolens.rpc.messages import Description
 
 FRESH_S = 5.0
 """How long a description serves again: it changes only with a new bundle, but every status asks for it."""

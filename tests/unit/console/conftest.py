@@ -14,7 +14,7 @@ from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import image_store, record_store
-from astrolens.rpc.conversion import Description
+from astrolens.rpc.messages import Description
 from astrolens.rpc.model_client import Neighbour, UnknownToModel
 
 from tests.made_records import RecordingBus, make_image

@@ -3,7 +3,7 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from astrolens.inference.batcher import MicroBatcher, QueueFull, Stopped
+from astrolens.inference.batcher import BatcherClosed, MicroBatcher, QueueFull
 
 
 class Work:
@@ -117,9 +117,9 @@ async def test_closing_finishes_what_is_in_hand_and_refuses_the_rest() -> None:
     work.gate.set()
     await closing
     assert await in_hand == [2, 4]
-    with pytest.raises(Stopped):
+    with pytest.raises(BatcherClosed):
         await waiting
-    with pytest.raises(Stopped):
+    with pytest.raises(BatcherClosed):
         await batcher.submit([5])
 
 

@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 from astrolens.inference.backbone import Backbone
-from astrolens.inference.engine import Engine, Fault, Item, Refused, Scored
+from astrolens.inference.engine import Engine, Item, ItemError, ItemErrorCode, ItemResult
 from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.science.bundle import Bundle, BundleDamaged
 from astrolens.science.scoring import Scorer
@@ -55,20 +55,27 @@ def test_a_bad_cutout_is_refused_and_harms_no_other(tiny_engine: Engine) -> None
     mixed = [good[0], *bad[:3], good[1], *bad[3:], good[2]]
     outcomes = tiny_engine.analyze(mixed)
     assert [outcomes[0], outcomes[4], outcomes[8]] == tiny_engine.analyze(good)
-    faults = [outcome.fault for outcome in outcomes if isinstance(outcome, Refused)]
-    undecodable = Fault.UNDECODABLE
-    assert faults == [Fault.INVALID, undecodable, undecodable, undecodable, Fault.TOO_LARGE, Fault.TOO_LARGE]
+    faults = [outcome.code for outcome in outcomes if isinstance(outcome, ItemError)]
+    undecodable = ItemErrorCode.UNDECODABLE
+    assert faults == [
+        ItemErrorCode.INVALID,
+        undecodable,
+        undecodable,
+        undecodable,
+        ItemErrorCode.TOO_LARGE,
+        ItemErrorCode.TOO_LARGE,
+    ]
 
 
 def test_all_bad_and_none_at_all(tiny_engine: Engine) -> None:
     [refused] = tiny_engine.analyze([Item("", "sdss", b"x")])
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, ItemError)
     assert tiny_engine.analyze([]) == []
 
 
 def test_a_result_is_whole(tiny_engine: Engine) -> None:
     [scored] = tiny_engine.analyze(items(1))
-    assert isinstance(scored, Scored)
+    assert isinstance(scored, ItemResult)
     assert set(scored.scores.class_probabilities) == set(CLASSES)
     assert len(np.frombuffer(scored.embedding, dtype="<f2")) == DIMENSIONS
     assert scored.scores.calibration_survey == "sdss"
@@ -84,8 +91,8 @@ def test_an_answer_that_is_not_finite_is_refused(tiny_bundle: Bundle) -> None:
 
     engine = Engine(bundle=tiny_bundle, scorer=Scorer(tiny_bundle), backbone=Broken(tiny_bundle))
     outcomes = engine.analyze(items(3))
-    assert [isinstance(outcome, Scored) for outcome in outcomes] == [True, False, True]
-    assert outcomes[1] == Refused(Fault.NOT_FINITE, "the model's answer is not finite")
+    assert [isinstance(outcome, ItemResult) for outcome in outcomes] == [True, False, True]
+    assert outcomes[1] == ItemError(ItemErrorCode.NOT_FINITE, "the model's answer is not finite")
 
 
 def test_an_embedding_beyond_float16_is_refused(tiny_bundle: Bundle) -> None:
@@ -96,8 +103,8 @@ def test_an_embedding_beyond_float16_is_refused(tiny_bundle: Bundle) -> None:
 
     engine = Engine(bundle=tiny_bundle, scorer=Scorer(tiny_bundle), backbone=Huge(tiny_bundle))
     [outcome] = engine.analyze(items(1))
-    assert isinstance(outcome, Refused)
-    assert outcome.fault is Fault.NOT_FINITE
+    assert isinstance(outcome, ItemError)
+    assert outcome.code is ItemErrorCode.NOT_FINITE
 
 
 def test_whatever_a_picture_provokes_costs_no_batch_mate(tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +122,7 @@ def test_whatever_a_picture_provokes_costs_no_batch_mate(tiny_engine: Engine, mo
     monkeypatch.setattr(module, "decode_cutout", provoked)
     outcomes = tiny_engine.analyze(every)
     assert [outcomes[0], outcomes[2]] == [expected[0], expected[2]]
-    assert outcomes[1] == Refused(Fault.UNDECODABLE, "RuntimeError: a bug in a decoder")
+    assert outcomes[1] == ItemError(ItemErrorCode.UNDECODABLE, "RuntimeError: a bug in a decoder")
 
 
 def test_a_graph_that_does_not_load_is_a_damaged_bundle(tiny_bundle: Bundle) -> None:

@@ -1,6 +1,6 @@
 import pytest
 from astrolens.inference.batcher import QueueFull
-from astrolens.inference.engine import Engine, Item, Refused, Scored
+from astrolens.inference.engine import Engine, Item, ItemError, ItemResult
 from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.model_service import ModelService, describe
 from astrolens.inference.similarity.index import SimilarityIndex
@@ -49,7 +49,7 @@ async def test_what_is_answered_is_indexed_and_counted(world: World) -> None:
     outcomes = await world.service.analyze(
         [*items(1, 2), Item("", "sdss", picture(3)), Item(image_id(4), "sdss", b"x")]
     )
-    assert [type(outcome) for outcome in outcomes] == [Scored, Scored, Scored, Refused]
+    assert [type(outcome) for outcome in outcomes] == [ItemResult, ItemResult, ItemResult, ItemError]
     assert len(world.index) == 2
     assert world.done == 4
     assert world.value("astrolens_settled_total", stage="model", outcome="done") == 3

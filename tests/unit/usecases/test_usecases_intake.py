@@ -9,7 +9,7 @@ from astrolens.platform.errors import ModelUnavailable, StoreUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, original_key
 from astrolens.platform.stores.records import RecordStore
-from astrolens.rpc.conversion import Description
+from astrolens.rpc.messages import Description
 from astrolens.usecases import intake as intake_module
 from astrolens.usecases.errors import InvalidRequest, MalformedUpload, Overloaded, PipelineFull
 from astrolens.usecases.intake import Intake, UploadedFile

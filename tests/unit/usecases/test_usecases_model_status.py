@@ -2,7 +2,7 @@
 
 import pytest
 from astrolens.platform.errors import ModelUnavailable
-from astrolens.rpc.conversion import Description
+from astrolens.rpc.messages import Description
 from astrolens.usecases.model_status import FRESH_S, ModelStatus
 
 

@@ -9,7 +9,7 @@ from astrolens.contracts.records import Books, ImageState, Observation, Outcome,
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Query, RecordStore
-from astrolens.rpc.conversion import Description
+from astrolens.rpc.messages import Description
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.status import FORGOTTEN_AFTER_S, SILENT_AFTER_S, StatusReader
 from hypothesis import given

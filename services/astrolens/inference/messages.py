@@ -1,9 +1,9 @@
-"""Between the model server's own words and those of the gRPC contract."""
+"""gRPC messages made from the model server's results, and its items from messages."""
 
 from typing import Final
 
 from astrolens.contracts.verdicts import Verdict
-from astrolens.inference.engine import Fault, Item, Outcome, Refused, Scored
+from astrolens.inference.engine import Item, ItemError, ItemErrorCode, ItemResult, Outcome
 from astrolens.inference.model_service import ModelDescription, ModelIdentity
 from astrolens.rpc.v1 import inference_pb2 as pb
 
@@ -12,29 +12,29 @@ VERDICTS: Final = {
     Verdict.NEAR_MISS: pb.VERDICT_NEAR_MISS,
     Verdict.ANOMALY: pb.VERDICT_ANOMALY,
 }
-FAULTS: Final = {
-    Fault.UNDECODABLE: pb.ItemError.CODE_UNDECODABLE,
-    Fault.TOO_LARGE: pb.ItemError.CODE_TOO_LARGE,
-    Fault.INVALID: pb.ItemError.CODE_INVALID,
-    Fault.NOT_FINITE: pb.ItemError.CODE_NOT_FINITE,
+ERROR_CODES: Final = {
+    ItemErrorCode.UNDECODABLE: pb.ItemError.CODE_UNDECODABLE,
+    ItemErrorCode.TOO_LARGE: pb.ItemError.CODE_TOO_LARGE,
+    ItemErrorCode.INVALID: pb.ItemError.CODE_INVALID,
+    ItemErrorCode.NOT_FINITE: pb.ItemError.CODE_NOT_FINITE,
 }
 
 
 def item_of(message: pb.Item) -> Item:
-    """A cutout as the engine takes it."""
+    """The engine's item of a message."""
     return Item(image_id=message.image_id, survey=message.survey, jpeg=message.cutout)
 
 
 def outcome_message(image_id: str, outcome: Outcome) -> pb.Outcome:
-    """What became of one cutout."""
-    if isinstance(outcome, Refused):
-        return pb.Outcome(image_id=image_id, error=pb.ItemError(code=FAULTS[outcome.fault], detail=outcome.detail))
+    """The outcome of one cutout, with its result or error."""
+    if isinstance(outcome, ItemError):
+        return pb.Outcome(image_id=image_id, error=pb.ItemError(code=ERROR_CODES[outcome.code], detail=outcome.detail))
     return pb.Outcome(image_id=image_id, result=result_message(outcome))
 
 
-def result_message(scored: Scored) -> pb.Result:
-    """What the bundle says of a cutout."""
-    scores = scored.scores
+def result_message(result: ItemResult) -> pb.Result:
+    """Probabilities, scores, verdict and embedding of one cutout."""
+    scores = result.scores
     return pb.Result(
         class_probabilities=scores.class_probabilities,
         predicted_class=scores.predicted_class,
@@ -45,12 +45,12 @@ def result_message(scored: Scored) -> pb.Result:
         p_value=scores.p_value,
         verdict=VERDICTS[scores.verdict],
         calibration_survey=scores.calibration_survey,
-        embedding=scored.embedding,
+        embedding=result.embedding,
     )
 
 
 def model_message(identity: ModelIdentity) -> pb.ModelRef:
-    """What makes an analysis traceable."""
+    """Name, digests and calibration: they make an analysis traceable."""
     return pb.ModelRef(
         name=identity.name,
         version=identity.version,
@@ -62,7 +62,7 @@ def model_message(identity: ModelIdentity) -> pb.ModelRef:
 
 
 def description_message(description: ModelDescription) -> pb.DescribeResponse:
-    """All there is to say of the model, but what only the server knows."""
+    """The description of a model, without what only the server knows (limits, size of the index)."""
     return pb.DescribeResponse(
         model=model_message(description.identity),
         classes=description.classes,

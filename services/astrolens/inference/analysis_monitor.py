@@ -1,4 +1,4 @@
-"""What the stream of analyses says of itself: how fast, how strange, by which model, and whether it drifts."""
+"""Metrics of the stream of analyses: latency, verdicts, p-values, model, drift."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -14,14 +14,14 @@ from astrolens.science.calibration import COMBINED
 from astrolens.science.drift import DriftMonitor
 
 _MEASURE_EVERY_S: Final = 5.0
-"""Sorting every window takes some milliseconds: nothing at this pace, more than the analyses if done at each batch."""
+"""Measuring drift sorts every window, some milliseconds: too much at each batch."""
 
 
-class StreamHealth:
-    """Notes each analysis once, when it is written.
+class AnalysisMonitor:
+    """Records each analysis once, when it is written.
 
     Args:
-        metrics: Where it is told.
+        metrics: Where it is recorded.
         timer: A clock, seconds.
     """
 
@@ -29,55 +29,55 @@ class StreamHealth:
         self._metrics = metrics
         self._timer = timer
         self._survey = LabelLimiter()
-        self._expected: set[str] = set()
+        self._created: set[str] = set()
         self._drift = DriftMonitor()
         self._model = ""
         self._measured_at = -float("inf")
 
-    def note(self, written: Sequence[tuple[Document, Analysis]], now: datetime) -> None:
-        """Note images, as they were before, with the analyses that were written `now`."""
+    def record(self, written: Sequence[tuple[Document, Analysis]], now: datetime) -> None:
+        """Record images, as they were before, with the analyses that were written `now`."""
         for document, analysis in written:
-            self._note_model(analysis)
-            self._note_verdict(document["observation"]["survey"], analysis)
+            self._record_model(analysis)
+            self._record_verdict(document["observation"]["survey"], analysis)
             # An image that is analysed again has waited for a person, not for the pipeline.
             if document.get("analyzed_at") is None:
-                self._note_time(document, now)
+                self._record_latency(document, now)
         if self._timer() - self._measured_at >= _MEASURE_EVERY_S:
             self._measured_at = self._timer()
-            self._show_drift()
+            self._publish_drift()
 
-    def _note_model(self, analysis: Analysis) -> None:
+    def _record_model(self, analysis: Analysis) -> None:
         if analysis.model_digest != self._model:
             self._model = analysis.model_digest
             self._drift.clear()
-            # What the model before told must not stand beside what this one tells.
+            # The drift of the previous model must not stand beside that of this one.
             self._metrics.drift.clear()
             self._metrics.drift_images.clear()
         self._metrics.by_model.labels(analysis.model_digest[:16], analysis.calibration_id).inc()
 
-    def _note_verdict(self, survey: str, analysis: Analysis) -> None:
+    def _record_verdict(self, survey: str, analysis: Analysis) -> None:
         survey = self._survey(survey)
-        if survey not in self._expected:
-            self._expect(survey, analysis.class_probabilities)
+        if survey not in self._created:
+            self._create_series(survey, analysis.class_probabilities)
         self._metrics.analyzed.labels(survey, analysis.predicted_class, analysis.verdict.value).inc()
         self._metrics.p_value.labels(analysis.calibration_survey).observe(analysis.p_value)
         p_values = {name: result.p_value for name, result in analysis.detectors.items()}
         self._drift.add(analysis.calibration_survey, p_values | {COMBINED: analysis.p_value})
 
-    def _expect(self, survey: str, classes: Iterable[str]) -> None:
-        # There before its first anomaly: of a series that begins at one, Prometheus sees no increase.
-        self._expected.add(survey)
+    def _create_series(self, survey: str, classes: Iterable[str]) -> None:
+        # Before the first anomaly: of a series that begins at one, Prometheus sees no increase.
+        self._created.add(survey)
         for predicted_class in classes:
             for verdict in Verdict:
                 self._metrics.analyzed.labels(survey, predicted_class, verdict.value)
 
-    def _note_time(self, document: Document, now: datetime) -> None:
+    def _record_latency(self, document: Document, now: datetime) -> None:
         shared = self._metrics.shared
         shared.stage_seconds.labels(Stage.ANALYSIS).observe(_seconds(document["ingested_at"], now))
         if received_at := document.get("received_at"):
             shared.latency.labels(Stage.ANALYSIS).observe(_seconds(received_at, now))
 
-    def _show_drift(self) -> None:
+    def _publish_drift(self) -> None:
         for drift in self._drift.measure():
             self._metrics.drift.labels(drift.calibration, drift.detector).set(drift.distance)
             self._metrics.drift_images.labels(drift.calibration).set(drift.images)
