@@ -47,22 +47,22 @@ def doctor() -> int:
 def check_installation(settings: Settings) -> Iterator[Finding]:
     """Every finding on this machine."""
     home = settings.home
-    yield _check(lambda: preflight.check_home(home), f"the home folder {home} can be written")
+    yield _finding(lambda: preflight.check_home(home), f"the home folder {home} can be written")
     if home.is_dir():
-        room = f"the disk of {home} has more than {settings.min_free_disk_mib} MiB free"
-        yield _check(lambda: preflight.check_disk(home, settings.min_free_disk_mib), room)
-    yield _check(lambda: preflight.check_bundle(settings.bundle), f"the model bundle {settings.bundle.name} is whole")
+        enough = f"the disk of {home} has more than {settings.min_free_disk_mib} MiB free"
+        yield _finding(lambda: preflight.check_disk(home, settings.min_free_disk_mib), enough)
+    yield _finding(lambda: preflight.check_bundle(settings.bundle), f"the model bundle {settings.bundle.name} is whole")
     pid = running_pid(home) if home.is_dir() else None
-    yield from _stores(settings)
+    yield from _check_stores(settings)
     if pid is None:
         yield Finding(ok=True, sentence=f"nothing runs on {home}; `astrolens up` starts it")
-        yield from _ports(settings)
+        yield from _check_ports(settings)
     else:
         yield Finding(ok=True, sentence=f"AstroLens runs on {home} (process {pid})")
-        yield from _running(settings)
+        yield from _check_running(settings)
 
 
-def _check(check: Callable[[], None], sentence: str) -> Finding:
+def _finding(check: Callable[[], None], sentence: str) -> Finding:
     try:
         check()
     except AstroLensError as error:
@@ -70,7 +70,7 @@ def _check(check: Callable[[], None], sentence: str) -> Finding:
     return Finding(ok=True, sentence=sentence)
 
 
-def _ports(settings: Settings) -> Iterator[Finding]:
+def _check_ports(settings: Settings) -> Iterator[Finding]:
     try:
         wanted = preflight.ports(settings)
     except AstroLensError as error:
@@ -79,14 +79,14 @@ def _ports(settings: Settings) -> Iterator[Finding]:
     faults = [
         finding
         for name, host, port in wanted
-        if not (finding := _check(lambda n=name, h=host, p=port: preflight.check_port(n, h, p), "")).ok  # type: ignore[misc]
+        if not (finding := _finding(lambda n=name, h=host, p=port: preflight.check_port(n, h, p), "")).ok  # type: ignore[misc]
     ]
     ports = ", ".join(str(port) for _, _, port in wanted)
     yield from faults or [Finding(ok=True, sentence=f"the ports {ports} are free")]
 
 
-def _stores(settings: Settings) -> Iterator[Finding]:
-    async def look() -> list[Finding]:
+def _check_stores(settings: Settings) -> Iterator[Finding]:
+    async def check() -> list[Finding]:
         found = []
         for name, build in (
             ("record", lambda: record_store(settings.records_url)),
@@ -105,10 +105,10 @@ def _stores(settings: Settings) -> Iterator[Finding]:
                 found.append(Finding(ok=True, sentence=f"the {name} store serves"))
         return found
 
-    yield from asyncio.run(look())
+    yield from asyncio.run(check())
 
 
-def _running(settings: Settings) -> Iterator[Finding]:
+def _check_running(settings: Settings) -> Iterator[Finding]:
     logs = settings.home / "logs"
     try:
         with connect(None, None) as client:
@@ -116,14 +116,14 @@ def _running(settings: Settings) -> Iterator[Finding]:
     except (Refused, ConsoleUnreachable) as error:
         yield Finding(ok=False, sentence=f"the console does not serve: {error}; look into {logs / 'console.log'}")
     try:
-        status = asyncio.run(_status(settings))
+        status = asyncio.run(_read_status(settings))
     except AstroLensError as error:
         yield Finding(ok=False, sentence=f"the books cannot be read: {error}")
     else:
         yield from check_status(status, logs=str(logs))
 
 
-async def _status(settings: Settings) -> dict[str, Any]:
+async def _read_status(settings: Settings) -> dict[str, Any]:
     """The status from the stores themselves: it needs neither the console nor a login."""
     records, client = record_store(settings.records_url), ModelClient(settings.inference_address)
     await records.open()

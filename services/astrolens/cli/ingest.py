@@ -39,7 +39,7 @@ _SHOWN_UNREADABLE = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to send."""
+    """Options of the command."""
 
     survey: str | None = None
     wait: bool = False
@@ -78,14 +78,14 @@ async def _ingest(path: Path, options: Options, url: str, token: str | None) -> 
                 unreachable_timeout_s=options.unreachable_timeout_s,
                 on_sent=lambda count: progress.advance(sending, count),
             )
-            watch = asyncio.create_task(_watch(client, batch, progress, len(items))) if options.wait else None
+            showing = asyncio.create_task(_show_settled(client, batch, progress, len(items))) if options.wait else None
             try:
                 sent = await uploader.send(items, batch_size=options.batch_size)
             finally:
-                if watch is not None:
-                    watch.cancel()
-                    await asyncio.gather(watch, return_exceptions=True)
-            books = await _settle(client, batch, progress, sent, options) if options.wait else None
+                if showing is not None:
+                    showing.cancel()
+                    await asyncio.gather(showing, return_exceptions=True)
+            books = await _wait_until_settled(client, batch, progress, sent, options) if options.wait else None
     reasons = {}
     if books and books["rejected"] + books["dead_lettered"]:
         reasons = await asyncio.to_thread(_reasons, url, token, batch)
@@ -103,7 +103,7 @@ def _progress(out: Console) -> Progress:
     return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=out, disable=not out.is_terminal)
 
 
-async def _watch(client: httpx.AsyncClient, batch: str, progress: Progress, total: int) -> None:
+async def _show_settled(client: httpx.AsyncClient, batch: str, progress: Progress, total: int) -> None:
     """Show how many are settled while others are still being sent; what fails is asked again."""
     task = progress.add_task("settled", total=total)
     while True:
@@ -115,12 +115,12 @@ async def _watch(client: httpx.AsyncClient, batch: str, progress: Progress, tota
         progress.update(task, completed=books["received"] - books["in_flight"])
 
 
-async def _settle(
+async def _wait_until_settled(
     client: httpx.AsyncClient, batch: str, progress: Progress, sent: UploadSummary, options: Options
 ) -> dict[str, Any]:
     """Wait until everything sent is settled; a console that restarts meanwhile is waited for."""
     task = next((each.id for each in progress.tasks if each.description == "settled"), None)
-    answered_at = moved_at = time.monotonic()
+    answered_at = settled_at = time.monotonic()
     settled = -1
     while True:
         try:
@@ -135,8 +135,8 @@ async def _settle(
             before, settled = settled, books["received"] - books["in_flight"]
             if task is not None:
                 progress.update(task, completed=settled)
-            moved_at = answered_at if settled != before else moved_at
-            _check_progress(books, batch, unchanged_s=answered_at - moved_at)
+            settled_at = answered_at if settled != before else settled_at
+            _check_progress(books, batch, unchanged_s=answered_at - settled_at)
         await asyncio.sleep(POLL_S)
 
 

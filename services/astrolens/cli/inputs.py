@@ -24,7 +24,7 @@ class Item:
 
     path: Path
     ref: str
-    known: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def items_of(path: Path) -> list[Item]:
@@ -71,9 +71,9 @@ def _rows(table: Path) -> Iterator[Item]:
     for number, row in enumerate(reader, start=2):
         values = {key.strip(): value.strip() for key, value in row.items() if key and value and value.strip()}
         if file := values.pop(named, ""):
-            rows.append((file, _known(values, where=f"{table}, line {number}")))
-    for (file, known), ref in zip(rows, number_repeated(file for file, _ in rows), strict=True):
-        yield Item(_find(table, file), ref, known)
+            rows.append((file, _metadata(values, where=f"{table}, line {number}")))
+    for (file, metadata), ref in zip(rows, number_repeated(file for file, _ in rows), strict=True):
+        yield Item(_find(table, file), ref, metadata)
 
 
 def _find(table: Path, file: str) -> Path:
@@ -85,22 +85,22 @@ def _find(table: Path, file: str) -> Path:
     return next((place / given for place in places if (place / given).exists()), table.parent / given)
 
 
-def _known(values: dict[str, str], *, where: str) -> dict[str, Any]:
-    known: dict[str, Any] = {}
+def _metadata(values: dict[str, str], *, where: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
     extra: dict[str, str] = {}
     for column, value in values.items():
         key = _ALIASES.get(column.lower(), column.lower())
         if key in _NUMBERS:
             try:
-                known[key] = float(value)
+                metadata[key] = float(value)
             except ValueError:
                 raise ConfigurationError(f"{where}: {column} is {value!r}, but must be a number in degrees") from None
         elif key in _TEXTS:
-            known[key] = value
+            metadata[key] = value
         elif key == "bands":
-            known[key] = value.replace(";", " ").replace(",", " ").split()
+            metadata[key] = value.replace(";", " ").replace(",", " ").split()
         else:
             extra[column] = value
     if extra:
-        known["extra"] = extra
-    return known
+        metadata["extra"] = extra
+    return metadata

@@ -129,8 +129,8 @@ class Uploader:
             files = await asyncio.to_thread(self._read, group, opened)
             if not files:
                 return None
-            known = [{"ref": item.ref, **item.known} for item, _ in files]
-            fields = {"batch": self._batch, "observations": json.dumps(known, separators=(",", ":"))}
+            observations = [{"ref": item.ref, **item.metadata} for item, _ in files]
+            fields = {"batch": self._batch, "observations": json.dumps(observations, separators=(",", ":"))}
             if self._survey:
                 fields["survey"] = self._survey
             # The true name travels in `observations`, where no character needs care.

@@ -55,26 +55,26 @@ class _PartReader:
 
     def callbacks(self) -> "MultipartCallbacks":
         return {
-            "on_part_begin": self._begin,
-            "on_header_field": self._name,
-            "on_header_value": self._value,
-            "on_header_end": self._header,
-            "on_headers_finished": self._headers,
-            "on_part_data": self._data,
-            "on_part_end": self._finish,
-            "on_end": self._end,
+            "on_part_begin": self._on_part_begin,
+            "on_header_field": self._on_header_field,
+            "on_header_value": self._on_header_value,
+            "on_header_end": self._on_header_end,
+            "on_headers_finished": self._on_headers_finished,
+            "on_part_data": self._on_part_data,
+            "on_part_end": self._on_part_end,
+            "on_end": self._on_end,
         }
 
-    def _begin(self) -> None:
+    def _on_part_begin(self) -> None:
         self._part = _PartBuffer()
         self._disposition = b""
         self._header_bytes = 0
 
-    def _name(self, data: bytes, start: int, end: int) -> None:
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header_name += data[start:end]
         self._limit_headers(end - start)
 
-    def _value(self, data: bytes, start: int, end: int) -> None:
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
         self._header_value += data[start:end]
         self._limit_headers(end - start)
 
@@ -83,13 +83,13 @@ class _PartReader:
         if self._header_bytes > MAX_HEADER_BYTES:
             raise MalformedUpload(f"the headers of a part are longer than {MAX_HEADER_BYTES} bytes")
 
-    def _header(self) -> None:
+    def _on_header_end(self) -> None:
         if self._header_name.lower() == b"content-disposition":
             self._disposition = bytes(self._header_value)
         self._header_name.clear()
         self._header_value.clear()
 
-    def _headers(self) -> None:
+    def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
         filename = options.get(b"filename")
@@ -100,7 +100,7 @@ class _PartReader:
             raise MalformedUpload(f"it holds more than {MAX_FILES} files: send them in several requests")
         self._part.filename = filename.decode("utf-8", "replace")
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
         chunk = data[start:end]
         part.size += len(chunk)
@@ -115,7 +115,7 @@ class _PartReader:
         else:
             part.chunks.clear()
 
-    def _finish(self) -> None:
+    def _on_part_end(self) -> None:
         part = self._part
         if part.filename is None:
             self.fields[part.name] = b"".join(part.chunks).decode("utf-8", "replace")
@@ -124,7 +124,7 @@ class _PartReader:
         self.files.append(UploadedFile(part.filename, data, part.size, part.digest.hexdigest()))
         part.chunks = []
 
-    def _end(self) -> None:
+    def _on_end(self) -> None:
         self.ended = True
 
 

@@ -146,14 +146,14 @@ class SecurityMiddleware:
     def _with_headers(self, send: Send, path: str) -> Send:
         policy = _DATA_POLICY if path.startswith("/api/") else self._page_policy
 
-        async def sending(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _each_header(policy):
                     headers.setdefault(name, value)
             await send(message)
 
-        return sending
+        return send_with_headers
 
 
 def cookie_name(port: int) -> str:

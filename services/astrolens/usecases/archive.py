@@ -75,8 +75,8 @@ class Archive:
         """Images whose verdict is not ordinary, the strangest first."""
         page = await self.images(wanted, sort=Sort.STRANGENESS, limit=limit, after=after)
         counts = await self._records.tally(Collection.IMAGES, "verdict")
-        plain = wanted == ImageFilter(verdicts=CANDIDATE_VERDICTS)
-        total = sum(counts.get((verdict,), 0) for verdict in CANDIDATE_VERDICTS) if plain else None
+        unfiltered = wanted == ImageFilter(verdicts=CANDIDATE_VERDICTS)
+        total = sum(counts.get((verdict,), 0) for verdict in CANDIDATE_VERDICTS) if unfiltered else None
         return page.model_copy(update={"total": total})
 
     async def image(self, image: str) -> ImageDetail:

@@ -22,10 +22,10 @@ BOOKS = {
 
 
 class Console:
-    """A console that settles a batch after a few looks, and is away for one of them."""
+    """A console that settles a batch after a few requests, and does not answer one of them."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.requests = 0
         self.never = False
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -37,12 +37,12 @@ class Console:
             return httpx.Response(202, json={"new": 3})
         if path.endswith("/progress"):
             assert path == "/api/receipts/night-7/progress"
-            self.looks += 1
-            if self.looks == 2:
+            self.requests += 1
+            if self.requests == 2:
                 raise httpx.ConnectError("connection refused")
-            if self.looks == 3:
+            if self.requests == 3:
                 return httpx.Response(503, json={"detail": "a store is away"})
-            done = self.looks > 4 and not self.never
+            done = self.requests > 4 and not self.never
             waiting = {**BOOKS, "analyzed": 0, "in_flight": 1, "settled": False}
             return httpx.Response(200, json=BOOKS if done else waiting)
         return httpx.Response(404, json={"detail": f"no such address: {path}"})
@@ -88,7 +88,7 @@ def test_it_waits_until_all_is_settled_and_says_what_became_of_it(
     assert summary["outcomes"] == {key: value for key, value in BOOKS.items() if key != "settled"}
     assert summary["reasons"] == {"not-an-image": 1, "bomb": 1}
     assert (summary["batch"], summary["sent"], summary["new"]) == ("night-7", 3, 3)
-    assert console.looks >= 5
+    assert console.requests >= 5
 
 
 def test_people_get_a_table(console: Console, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,7 +106,7 @@ def test_without_waiting_it_says_where_to_look(
     (tmp_path / "a.jpg").write_bytes(b"a")
     assert run(tmp_path, wait=False) == 0
     assert "astrolens status" in capsys.readouterr().out
-    assert console.looks == 0
+    assert console.requests == 0
 
 
 def test_a_batch_that_does_not_move_is_said(console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

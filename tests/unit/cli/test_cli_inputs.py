@@ -22,7 +22,7 @@ def test_a_folder_gives_every_file_below_it_in_order_whatever_it_is(tmp_path: Pa
 
 def test_one_file_goes_under_its_name(tmp_path: Path) -> None:
     (item,) = items_of(write(tmp_path / "m51.fits"))
-    assert (item.ref, item.known) == ("m51.fits", {})
+    assert (item.ref, item.metadata) == ("m51.fits", {})
 
 
 def test_a_table_tells_what_is_known_of_its_files(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_table_tells_what_is_known_of_its_files(tmp_path: Path) -> None:
     )
     items = items_of(table)
     assert [item.ref for item in items] == ["galaxies/a.jpg", "b.jpg", "galaxies/a.jpg (2)", "gone.jpg"]
-    assert items[0].known == {
+    assert items[0].metadata == {
         "survey": "SDSS",
         "ra_deg": 10.5,
         "dec_deg": -3.25,
@@ -55,7 +55,7 @@ def test_a_table_tells_what_is_known_of_its_files(tmp_path: Path) -> None:
 def test_semicolons_and_short_names_are_understood(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("path;RA;Dec\nx.jpg;1.5;2.5\n")
-    assert items_of(table)[0].known == {"ra_deg": 1.5, "dec_deg": 2.5}
+    assert items_of(table)[0].metadata == {"ra_deg": 1.5, "dec_deg": 2.5}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Sending files: bounded, patient, never twice."""
+"""Sending files: bounded, retried, never twice."""
 
 import asyncio
 import errno
@@ -24,7 +24,7 @@ class Console:
         self.taken: dict[str, bytes] = {}
         self.batches: set[str] = set()
         self.requests: list[int] = []
-        self.moods: list[Callable[[], httpx.Response]] = []
+        self.answers: list[Callable[[], httpx.Response]] = []
         self.full_for = 0
         self.running = 0
         self.most_running = 0
@@ -55,9 +55,9 @@ class Console:
             assert file.data is not None
             self.taken[each["ref"]] = file.data
         self.requests.append(len(files))
-        # The mood comes after the work: an answer that is lost is the interesting failure.
-        if self.moods:
-            return self.moods.pop(0)()
+        # The answer comes after the work: an answer that is lost is the interesting failure.
+        if self.answers:
+            return self.answers.pop(0)()
         return httpx.Response(202, json={"new": new})
 
 
@@ -91,9 +91,9 @@ def files(tmp_path: Path) -> list[Item]:
 
 
 async def test_everything_is_sent_a_few_requests_at_a_time(console: Console, files: list[Item]) -> None:
-    told: list[int] = []
-    sent = await uploader(console, on_sent=told.append).send(files, batch_size=3)
-    assert (sent.files, sent.new, sum(told)) == (20, 20, 20)
+    counts: list[int] = []
+    sent = await uploader(console, on_sent=counts.append).send(files, batch_size=3)
+    assert (sent.files, sent.new, sum(counts)) == (20, 20, 20)
     assert console.taken == {item.ref: item.path.read_bytes() for item in files}
     assert sorted(console.requests) == [2, 3, 3, 3, 3, 3, 3]
     assert 1 < console.most_running <= upload.CONCURRENT
@@ -101,7 +101,7 @@ async def test_everything_is_sent_a_few_requests_at_a_time(console: Console, fil
 
 
 async def test_a_lost_answer_is_asked_for_again_under_the_same_batch(console: Console, files: list[Item]) -> None:
-    console.moods = [lost, lambda: httpx.Response(503, json={"detail": "a store is away"}), lost]
+    console.answers = [lost, lambda: httpx.Response(503, json={"detail": "a store is away"}), lost]
     sent = await uploader(console).send(files, batch_size=5)
     assert sent.files == 20
     assert set(console.taken) == {item.ref for item in files}
@@ -111,7 +111,7 @@ async def test_a_lost_answer_is_asked_for_again_under_the_same_batch(console: Co
 
 async def test_a_full_pipeline_is_waited_for_however_long(console: Console, files: list[Item]) -> None:
     console.full_for = 1000
-    console.moods = [lambda: httpx.Response(429, headers={"retry-after": "7"}, json={"detail": "full"})]
+    console.answers = [lambda: httpx.Response(429, headers={"retry-after": "7"}, json={"detail": "full"})]
     sent = await uploader(console, unreachable_timeout_s=0.001).send(files, batch_size=20)
     assert sent.files == 20
 
@@ -130,7 +130,7 @@ async def test_a_pipeline_that_never_has_room_is_said(console: Console, files: l
     assert console.taken == {}
 
 
-async def test_patience_ends(console: Console, files: list[Item]) -> None:
+async def test_a_console_that_does_not_answer_within_the_timeout_is_said(console: Console, files: list[Item]) -> None:
     now = 0.0
 
     def clock() -> float:
@@ -138,13 +138,13 @@ async def test_patience_ends(console: Console, files: list[Item]) -> None:
         now += 10.0
         return now
 
-    console.moods = [lost] * 1000
+    console.answers = [lost] * 1000
     with pytest.raises(ConsoleUnreachable, match="http://console"):
         await uploader(console, clock=clock, unreachable_timeout_s=100.0).send(files, batch_size=20)
 
 
 async def test_what_is_refused_for_good_is_said_in_the_consoles_words(console: Console, files: list[Item]) -> None:
-    console.moods = [lambda: httpx.Response(422, json={"detail": "survey: 'No Slug!' cannot be used"})] * 10
+    console.answers = [lambda: httpx.Response(422, json={"detail": "survey: 'No Slug!' cannot be used"})] * 10
     with pytest.raises(Refused, match="No Slug") as refused:
         await uploader(console).send(files, batch_size=5)
     assert refused.value.status == 422
@@ -188,7 +188,7 @@ async def test_a_large_file_is_streamed_and_never_held_whole(
     with large.open("wb") as file:
         for n in range(24):
             file.write(bytes([n]) * 100_003)
-    console.moods = [lost]
+    console.answers = [lost]
     network = Network(console)
     client = httpx.AsyncClient(transport=network, base_url="http://console")
     uploader = Uploader(client, batch="night", survey=None, unreachable_timeout_s=60.0)
@@ -234,7 +234,7 @@ async def test_a_file_that_goes_between_two_attempts_does_not_hold_up_the_others
         files[0].path.unlink()
         return lost()
 
-    console.moods = [lose_one]
+    console.answers = [lose_one]
     sent = await uploader(console).send(files[:3], batch_size=64)
     assert (sent.files, sent.unreadable) == (2, {files[0].ref: "No such file or directory"})
     assert console.requests == [3, 2]

@@ -21,23 +21,27 @@ from tests.made_records import RecordingBus, make_image
 
 
 class FakeModel:
-    """A model server that answers, or is away."""
+    """A model server that answers, or does not."""
 
     def __init__(self) -> None:
-        self.away = False
+        self.unreachable = False
         self.neighbours: dict[str, list[Neighbour]] = {}
 
     async def describe(self) -> Description:
-        if self.away:
+        if self.unreachable:
             raise ModelUnavailable("the model server at 127.0.0.1:1 answered UNAVAILABLE: loading")
         summary = {"name": "first-light", "version": "1", "digest": "d" * 64}
         return Description(summary, {**summary, "figures": {"accuracy": 0.9}})
 
     async def summary(self) -> dict[str, Any]:
-        return {"state": "unreachable", "detail": "loading"} if self.away else {"state": "ready", "name": "first-light"}
+        return (
+            {"state": "unreachable", "detail": "loading"}
+            if self.unreachable
+            else {"state": "ready", "name": "first-light"}
+        )
 
     async def similar(self, image: str, k: int) -> tuple[str, list[Neighbour]]:
-        if self.away:
+        if self.unreachable:
             raise ModelUnavailable("the model server is loading")
         if image not in self.neighbours:
             raise UnknownToModel(image)
@@ -48,7 +52,7 @@ class FakeModel:
 
 
 class World:
-    """The application with hands on everything behind it."""
+    """The application, and everything behind it."""
 
     def __init__(self, context: AppContext, bus: RecordingBus, model: FakeModel) -> None:
         self.context = context

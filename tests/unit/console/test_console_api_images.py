@@ -62,7 +62,7 @@ async def test_filters(client: httpx.AsyncClient, sky: Any, query: dict[str, Any
     assert set(await names(client, **query)) == expected
 
 
-async def test_a_cone_tells_distances_and_leaves_the_corners_of_its_box_out(
+async def test_a_cone_gives_distances_and_leaves_the_corners_of_its_box_out(
     world: Any, client: httpx.AsyncClient
 ) -> None:
     await world.add_image("inside", position=(50.0, 0.5 / 3600))
@@ -204,10 +204,10 @@ async def test_similar_images_come_with_their_records(
     ]
     unknown = await client.get(f"/api/images/{sky['quiet']}/similar")
     assert (unknown.status_code, unknown.json()["title"]) == (404, "Not indexed")
-    world.model.away = True
-    away = await client.get(f"/api/images/{sky['odd']}/similar")
-    assert away.status_code == 503
-    assert "loading" in away.json()["detail"]
+    world.model.unreachable = True
+    unreachable = await client.get(f"/api/images/{sky['odd']}/similar")
+    assert unreachable.status_code == 503
+    assert "loading" in unreachable.json()["detail"]
 
 
 @pytest.mark.parametrize(

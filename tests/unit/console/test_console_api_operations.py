@@ -128,7 +128,7 @@ async def test_a_source_that_is_down_is_shown_with_its_reason(world: Any, client
 
 async def test_the_model_or_why_there_is_none(world: Any, client: httpx.AsyncClient) -> None:
     assert (await client.get("/api/model")).json()["figures"] == {"accuracy": 0.9}
-    world.model.away = True
+    world.model.unreachable = True
     answer = await client.get("/api/model")
     assert answer.status_code == 503
     assert "loading" in answer.json()["detail"]
@@ -194,7 +194,7 @@ async def test_a_dead_letter_is_sent_again_and_its_image_is_in_flight_again(
     assert (again.status_code, len(world.bus.published)) == (409, 1)
 
 
-async def test_a_dead_letters_second_chance_goes_on_in_the_same_trace(world: Any, client: httpx.AsyncClient) -> None:
+async def test_a_dead_letter_sent_again_goes_on_in_the_same_trace(world: Any, client: httpx.AsyncClient) -> None:
     traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     carried = {"headers": (("traceparent", base64.b64encode(traceparent.encode()).decode()),)}
     dead = letter("traced", IMAGES_INGESTED, {"image_id": "x"}).model_copy(update=carried)
@@ -289,8 +289,8 @@ async def test_closing_ends_every_stream(world: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["status", "model", "images"])
-async def test_a_store_that_is_away_is_said_with_503(world: Any, client: httpx.AsyncClient, name: str) -> None:
-    world.model.away = True
+async def test_an_unreachable_store_is_answered_with_503(world: Any, client: httpx.AsyncClient, name: str) -> None:
+    world.model.unreachable = True
     await world.records.close()
     answer = await client.get(f"/api/{name}")
     assert answer.status_code == 503

@@ -291,7 +291,7 @@ def test_the_limiter_remembers_a_bounded_number_of_addresses(
     assert limiter.wait_s("10.0.0.49") > 0.0
 
 
-async def test_every_answer_tells_the_browser_what_it_may_do(world: Any) -> None:
+async def test_every_answer_says_to_the_browser_what_it_may_do(world: Any) -> None:
     async with world.client() as client:
         api = await client.get("/api/status")
         page = await client.get("/gallery")
