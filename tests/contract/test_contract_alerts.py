@@ -1,4 +1,4 @@
-"""The public alert: units in every doc, JSON without lossy numbers, and packets of every version readable for ever."""
+"""The public alert: units in every doc, JSON without lossy numbers, and packets of every version that stay readable."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def test_optional_fields_are_null_first_and_null_by_default(name: str) -> None:
         assert field["default"] is None
 
 
-def test_the_packet_of_this_version_is_kept(update_golden: bool) -> None:
+def test_the_golden_packet_of_this_version_exists(update_golden: bool) -> None:
     packet, twin = GOLDEN / f"alert-{ALERT_SCHEMA_VERSION}.avro", GOLDEN / f"alert-{ALERT_SCHEMA_VERSION}.json"
     if update_golden and not packet.exists():
         packet.write_bytes(encode_packet(examples.alert()))
@@ -80,7 +80,7 @@ def _without_docs(schema: Any) -> Any:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_packets_of_every_version_are_read_for_ever(version: str) -> None:
+def test_packets_of_every_version_are_readable(version: str) -> None:
     alert = decode_packet((GOLDEN / f"alert-{version}.avro").read_bytes())
     assert alert.schema_version == version
     assert alert == Alert.model_validate_json((GOLDEN / f"alert-{version}.json").read_bytes())
@@ -103,7 +103,7 @@ def test_packets_are_the_same_bytes_every_time() -> None:
     assert encode_packet(examples.alert()) == encode_packet(examples.alert())
 
 
-def test_the_json_twin_says_the_same_without_lossy_numbers() -> None:
+def test_the_json_form_has_the_same_values_without_rounding() -> None:
     alert = examples.alert()
     twin = json.loads(alert.model_dump_json())
     assert twin["survey_object_id"] == "587722984435351614"
@@ -122,7 +122,7 @@ def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
     assert Alert.model_validate(newer).schema_version == "1.9"
 
 
-def test_a_field_without_description_cannot_become_avro() -> None:
+def test_a_field_without_description_is_refused() -> None:
     class Bare(Contract):
         flux: float
 
@@ -130,7 +130,7 @@ def test_a_field_without_description_cannot_become_avro() -> None:
         avro.avro_schema(Bare, namespace="n")
 
 
-def test_a_type_that_avro_lacks_cannot_become_avro() -> None:
+def test_a_type_without_avro_equivalent_is_refused() -> None:
     class Odd(Contract):
         pair: complex | None = Field(default=None, description="A pair [1].")
 
@@ -138,7 +138,7 @@ def test_a_type_that_avro_lacks_cannot_become_avro() -> None:
         avro.avro_schema(Odd, namespace="n")
 
 
-def test_a_record_is_spelled_out_once_and_named_after() -> None:
+def test_a_nested_record_is_defined_once_and_then_named() -> None:
     class Point(Contract):
         x: float = Field(description="Place [1].")
 

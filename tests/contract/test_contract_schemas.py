@@ -26,7 +26,7 @@ def test_the_committed_file_is_the_generated_one(name: str, update_golden: bool)
     assert path.read_text(encoding="utf-8") == GENERATED[name], f"schemas/{name} is not current: run `make schemas`"
 
 
-def test_nothing_else_lies_in_schemas(update_golden: bool) -> None:
+def test_schemas_has_no_other_files(update_golden: bool) -> None:
     present = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file()}
     left_over = {name for name in present - GENERATED.keys() if not name.startswith(_NOT_GENERATED)}
     if update_golden:
@@ -74,7 +74,7 @@ def test_every_record_of_the_store_has_a_schema() -> None:
     assert documents <= set(schemas.MODELS.values())
 
 
-def test_asyncapi_has_every_topic_of_the_vocabulary() -> None:
+def test_asyncapi_has_every_topic_of_the_contracts() -> None:
     constants = {value for name, value in vars(topics).items() if name.isupper() and isinstance(value, str)}
     assert constants >= set(topics.INTERNAL)
     addresses = {channel["address"] for channel in ASYNCAPI["channels"].values()}
@@ -85,7 +85,7 @@ def test_asyncapi_has_every_topic_of_the_vocabulary() -> None:
     assert addresses >= {topics.dead_letter_topic(topic) for topic in read}
 
 
-def test_the_manual_names_every_topic_and_every_alert_field() -> None:
+def test_the_documentation_names_every_topic_and_every_alert_field() -> None:
     manual = (FOLDER.parent / "docs" / "events.md").read_text(encoding="utf-8")
     for entry in asyncapi.TOPICS:
         assert f"`{entry.address.replace('{', '<').replace('}', '>')}`" in manual
@@ -185,7 +185,7 @@ def _references(value: Any) -> list[str]:
     return []
 
 
-def test_every_reference_of_asyncapi_leads_somewhere() -> None:
+def test_every_reference_of_asyncapi_resolves() -> None:
     references = _references(ASYNCAPI)
     assert references
     for reference in references:

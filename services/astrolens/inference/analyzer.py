@@ -4,7 +4,6 @@ The state of an image decides, not the event: whoever finds it `ingested` may an
 it still is. So events may come twice, late or from another service, and nothing is done twice.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -12,7 +11,7 @@ from typing import Any, Final, Protocol
 from astrolens.contracts import topics
 from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.events import ImageAnalyzed, ImageIngested, producer
-from astrolens.contracts.ids import event_id
+from astrolens.contracts.ids import content_digest, event_id
 from astrolens.contracts.records import ImageState, PendingEvent, Reason
 from astrolens.contracts.verdicts import Analysis
 from astrolens.platform.bus import Refusal
@@ -115,7 +114,7 @@ class Analyzer:
             if jpeg is None:
                 detail = f"the image store has no cutout under {keys[image]!r}"
                 reasons[image] = Reason(code="cutout-missing", detail=detail)
-            elif hashlib.sha256(jpeg).hexdigest() != document["cutout"]["sha256"]:
+            elif content_digest(jpeg) != document["cutout"]["sha256"]:
                 detail = f"the cutout under {keys[image]!r} is not the one that was ingested: its digest differs"
                 reasons[image] = Reason(code="cutout-changed", detail=detail)
             else:

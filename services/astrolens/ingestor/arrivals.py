@@ -1,6 +1,5 @@
 """What becomes of an arrival, as pure functions: its receipt, its settlement, its image record."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
@@ -87,7 +86,7 @@ def image_record(arrival: Arrival, cutout: Cutout, now: datetime) -> ImageRecord
     sha256 = receipt.sha256 or ""
     info = CutoutInfo(
         key=cutout_key(image),
-        sha256=hashlib.sha256(cutout.jpeg).hexdigest(),
+        sha256=ids.content_digest(cutout.jpeg),
         width=cutout.width,
         height=cutout.height,
         scale=cutout.scale,

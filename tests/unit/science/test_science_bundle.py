@@ -102,7 +102,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         Bundle.load(tmp_path / "nowhere")
 
 
-def test_a_truncated_and_a_swollen_file_are_refused(folder: Path) -> None:
+def test_a_truncated_and_an_enlarged_file_are_refused(folder: Path) -> None:
     original = (folder / files.MODEL).read_bytes()
     for data in (original[:-1], original + b"x", b""):
         (folder / files.MODEL).write_bytes(data)
@@ -110,7 +110,7 @@ def test_a_truncated_and_a_swollen_file_are_refused(folder: Path) -> None:
             Bundle.load(folder)
 
 
-def test_a_stowaway_is_refused(folder: Path) -> None:
+def test_an_unlisted_file_is_refused(folder: Path) -> None:
     (folder / "extra.pkl").write_bytes(b"")
     with pytest.raises(BundleDamaged, match="does not know"):
         Bundle.load(folder)
@@ -172,7 +172,7 @@ def _bomb() -> bytes:
         (_bomb, "larger than"),
     ],
 )
-def test_signed_but_unusable_arrays_are_refused(tmp_path: Path, data: Callable[[], bytes], complaint: str) -> None:
+def test_listed_but_unusable_arrays_are_refused(tmp_path: Path, data: Callable[[], bytes], complaint: str) -> None:
     write_bundle(tmp_path / "b", small_manifest(), small_contents(detectors__npz=data()))
     with pytest.raises(BundleDamaged, match=complaint) as caught:
         Bundle.load(tmp_path / "b")

@@ -1,4 +1,4 @@
-"""p-values are valid, monotone and untied; Fisher's statistic is what the book says."""
+"""p-values are valid, monotone and untied; Fisher's statistic agrees with the textbook."""
 
 import math
 
@@ -32,7 +32,7 @@ def test_the_ranking_tail_starts_at_its_quantile() -> None:
 
 @given(LISTS, st.lists(st.floats(-1e7, 1e7), min_size=2, max_size=50), st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_p_values_never_rise_with_the_score(scores: list[float], asked: list[float], exact: bool) -> None:
+def test_p_values_decrease_with_the_score(scores: list[float], asked: list[float], exact: bool) -> None:
     tail = ScoreCalibration(np.sort(scores), exact=exact)
     p = tail.p_values(np.sort(asked))
     assert (np.diff(p) <= 0).all()
@@ -64,7 +64,7 @@ def test_p_values_of_fresh_ordinary_scores_are_uniform(exact: bool) -> None:
         assert abs((p <= alpha).mean() - alpha) < spread
 
 
-def test_scores_beyond_all_that_was_seen_are_not_tied() -> None:
+def test_scores_beyond_the_calibration_are_not_tied() -> None:
     rng = np.random.default_rng(5)
     for exact in (True, False):
         tail = ScoreCalibration(np.sort(rng.normal(size=500)), exact=exact)
@@ -73,7 +73,7 @@ def test_scores_beyond_all_that_was_seen_are_not_tied() -> None:
         assert p[0] < 1 / 501
 
 
-def test_scores_that_are_all_alike_still_calibrate() -> None:
+def test_equal_scores_still_calibrate() -> None:
     for exact in (True, False):
         assert ScoreCalibration(np.full(50, 3.0), exact=exact).p_values(np.array([2.0, 3.0]))[0] == 1.0
         assert 0 < ScoreCalibration(np.full(50, 3.0), exact=exact).p_values(np.array([4.0]))[0] < 1 / 51
@@ -92,12 +92,12 @@ def test_fisher_of_independent_uniforms_is_chi_squared() -> None:
         assert (statistic > chi2(6).ppf(quantile)).mean() == pytest.approx(1 - quantile, abs=spread)
 
 
-def test_the_combination_is_conformalised_again() -> None:
-    """Two detectors that say the same make Fisher's book value wrong by far; the second calibration mends it."""
+def test_the_combined_statistic_is_calibrated_on_its_own_split() -> None:
+    """With two identical detectors the chi-squared p-value is far too small; the second calibration corrects it."""
     rng = np.random.default_rng(8)
     first, second, fresh = (rng.normal(size=3000) for _ in range(3))
     own = ScoreCalibration(np.sort(first))
-    book = chi2(4).sf(fisher_statistic([own.p_values(fresh)] * 2))
+    chi_squared = chi2(4).sf(fisher_statistic([own.p_values(fresh)] * 2))
     arrays = {
         "s/a": np.sort(first),
         "s/b": np.sort(first),
@@ -105,7 +105,7 @@ def test_the_combination_is_conformalised_again() -> None:
     }
     made = load_calibrations(arrays, detectors=("a", "b"), combined_detectors=("a", "b"), tail_share=0.02)["s"]
     p = made.combined.p_values(made.statistic(made.detector_p_values({"a": fresh, "b": fresh})))
-    assert (book <= 0.01).mean() > 0.025
+    assert (chi_squared <= 0.01).mean() > 0.025
     assert (p <= 0.01).mean() == pytest.approx(0.01, abs=0.006)
 
 

@@ -42,7 +42,7 @@ def bright_corner(cutout: Cutout) -> tuple[str, str]:
     return ("lower" if row >= smooth.shape[0] // 2 else "upper", "right" if column >= smooth.shape[1] // 2 else "left")
 
 
-def test_a_jpeg_of_423_pixels_becomes_256_in_rgb_and_keeps_its_look() -> None:
+def test_a_jpeg_of_423_pixels_is_resized_to_256_in_rgb() -> None:
     original = rgb(423)
     cutout = make_cutout(encoded(original, "JPEG", quality=95))
     assert (cutout.width, cutout.height) == (256, 256)
@@ -91,7 +91,7 @@ def test_every_mode_becomes_rgb(picture: Image.Image, kind: str) -> None:
     assert pixels.max() > 120
 
 
-def test_what_transparency_hides_stays_hidden() -> None:
+def test_transparent_pixels_become_black() -> None:
     picture = Image.fromarray(rgb()).convert("RGBA")
     hidden = np.array(picture)
     hidden[:60, :, :3] = 255
@@ -258,7 +258,7 @@ def test_a_gzipped_bomb_is_refused_by_its_header_without_inflating_it() -> None:
     assert time.process_time() - made < 0.2 * (made - started)
 
 
-def test_an_honest_big_picture_is_too_large_not_a_bomb() -> None:
+def test_a_large_picture_that_hardly_compresses_is_too_large_not_a_bomb() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (300, 300, 3), dtype=np.uint8)
     assert refusal(encoded(noise, "PNG"), DecodeLimits(max_pixels=50_000)).code == "too-large"
 
@@ -267,7 +267,7 @@ def test_too_many_bytes_are_refused_before_anything_else() -> None:
     assert refusal(bytes(2000), DecodeLimits(max_bytes=1000)).code == "too-large"
 
 
-def test_limits_survive_their_journey_to_a_child() -> None:
+def test_limits_survive_a_round_trip_through_json() -> None:
     limits = DecodeLimits(max_pixels=123)
     assert DecodeLimits.from_json(limits.to_json()) == limits
 

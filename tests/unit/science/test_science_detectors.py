@@ -72,7 +72,7 @@ def test_softmax_and_logsumexp_do_not_overflow() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(DETECTOR_KINDS))
-def test_a_score_does_not_depend_on_batch_mates(kind: str) -> None:
+def test_a_score_does_not_depend_on_the_batch(kind: str) -> None:
     rng = np.random.default_rng(4)
     d, classes = 64, 4
     everything = {

@@ -38,14 +38,14 @@ def test_a_picture_of_the_views_size_keeps_its_pixels() -> None:
 
 
 @pytest.mark.parametrize("size", [(256, 256), (88, 88), (200, 120), (16, 90)])
-def test_a_batch_is_the_sum_of_its_pictures(size: tuple[int, int]) -> None:
+def test_a_batch_has_the_results_of_single_cutouts(size: tuple[int, int]) -> None:
     pictures = [cutout(*size, seed=seed) for seed in range(3)]
     batch = preprocess_many(pictures, SPEC)
     for row, picture in zip(batch, pictures, strict=True):
         assert np.array_equal(row, preprocess(picture, SPEC))
 
 
-def test_an_oblong_picture_is_padded_by_its_borders_colour() -> None:
+def test_an_oblong_cutout_is_padded_with_the_colour_of_its_border() -> None:
     picture = np.full((40, 80, 3), 90, dtype=np.uint8)
     picture[10:30, 20:60] = 220
     full = preprocess(picture, SPEC)[0]

@@ -88,7 +88,7 @@ def test_simulated_images_are_golden(bundle: Bundle, update_golden: bool) -> Non
     assert np.log([row[2] for row in document]) == pytest.approx(np.log([row[2] for row in expected]), abs=0.2)
 
 
-def test_a_verdict_does_not_depend_on_batch_mates(
+def test_a_verdict_does_not_depend_on_the_batch(
     bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]]
 ) -> None:
     logits, embeddings, surveys = outputs
@@ -105,11 +105,13 @@ def test_a_verdict_does_not_depend_on_batch_mates(
         assert parts == whole
 
 
-def test_the_golden_inputs_reach_both_ends(bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]]) -> None:
+def test_the_golden_inputs_have_ordinary_images_and_anomalies(
+    bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]]
+) -> None:
     assert {score.verdict for score in Scorer(bundle, 100.0).score(*outputs)} >= {Verdict.ANOMALY, Verdict.ORDINARY}
 
 
-def test_an_unknown_survey_is_judged_by_the_pool_and_says_so(
+def test_an_unknown_survey_uses_and_reports_the_pooled_calibration(
     bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]]
 ) -> None:
     scorer = Scorer(bundle)
@@ -138,7 +140,7 @@ def test_an_impossible_budget_is_refused(bundle: Bundle, budget: float) -> None:
         Scorer(bundle, budget)
 
 
-def test_an_empty_batch_gives_nothing(bundle: Bundle) -> None:
+def test_an_empty_batch_gives_an_empty_result(bundle: Bundle) -> None:
     empty = np.zeros((0, len(bundle.manifest.classes)), np.float32)
     assert Scorer(bundle).score(empty, np.zeros((0, bundle.manifest.model.embedding_dim), np.float32), []) == []
 
@@ -148,13 +150,13 @@ def test_outputs_of_another_model_are_refused(bundle: Bundle) -> None:
         Scorer(bundle).score(np.zeros((2, 4)), np.zeros((2, 7)), ["sdss", "sdss"])
 
 
-def test_strips_are_rising_quantiles(bundle: Bundle) -> None:
+def test_score_quantiles_are_monotone(bundle: Bundle) -> None:
     scorer = Scorer(bundle)
     for detector in ("msp", "energy", "mahalanobis", "combined"):
         for survey in ("sdss", "never-heard-of"):
-            strip = scorer.score_quantiles(detector, survey)
-            assert len(strip) == 101
-            assert (np.diff(strip) >= 0).all()
+            quantiles = scorer.score_quantiles(detector, survey)
+            assert len(quantiles) == 101
+            assert (np.diff(quantiles) >= 0).all()
 
 
 def test_the_description_is_json(bundle: Bundle) -> None:
@@ -190,7 +192,7 @@ def test_by_hand(tmp_path: Path) -> None:
         (None, {"sdss/msp": np.array([2.0, 1.0]), "sdss/combined": np.arange(3.0)}, files.CALIBRATION),
     ],
 )
-def test_arrays_that_do_not_fit_the_manifest_are_damage(
+def test_arrays_that_do_not_fit_the_manifest_are_refused(
     tmp_path: Path, detectors: list[DetectorEntry] | None, contents: dict[str, np.ndarray], file: str
 ) -> None:
     manifest = small_manifest(**({"detectors": tuple(detectors)} if detectors else {}))

@@ -49,15 +49,15 @@ def test_another_process_makes_the_same_image() -> None:
     assert there == hashlib.sha256(simulate(7, 1234, oddity_rate=0.1).jpeg).hexdigest()
 
 
-def test_what_the_pipeline_sees_tells_nothing_of_the_truth() -> None:
+def test_public_metadata_do_not_depend_on_the_truth() -> None:
     image = simulate(1, 123, oddity_rate=1.0)
     assert image.name == "SIM-0000123"
     assert image.truth.oddity in ODDITIES
-    told = (image.name, image.survey, image.bands, image.pixel_scale_arcsec, image.ra_deg, image.dec_deg)
-    # The same index without its oddity is told alike.
+    metadata = (image.name, image.survey, image.bands, image.pixel_scale_arcsec, image.ra_deg, image.dec_deg)
+    # The same index without its oddity has the same metadata.
     plain = simulate(1, 123, oddity_rate=0.0)
     assert plain.truth.oddity is None
-    assert told == (plain.name, plain.survey, plain.bands, plain.pixel_scale_arcsec, plain.ra_deg, plain.dec_deg)
+    assert metadata == (plain.name, plain.survey, plain.bands, plain.pixel_scale_arcsec, plain.ra_deg, plain.dec_deg)
 
 
 def test_oddities_come_at_their_rate_and_all_kinds_come() -> None:

@@ -76,7 +76,7 @@ def test_a_simulated_sample_is_read_with_its_truth() -> None:
     assert (again.pixels == image.pixels).all()
 
 
-def test_the_real_table_has_every_role_and_no_overlap() -> None:
+def test_the_real_table_has_every_split_and_no_overlap() -> None:
     samples = list(labelled_samples(shared_data() / "galaxies"))
     assert {sample.split for sample in samples} == set(Split)
     assert len({sample.key for sample in samples}) == len(samples)

@@ -1,4 +1,4 @@
-"""Detectors are fitted and calibrated as the formulas say, figures as their definitions say."""
+"""Detectors, calibration and figures agree with their formulas."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_each_survey_family_has_its_own_means() -> None:
     assert detector.score(far).mean() > 5 * distances.mean()
 
 
-def test_the_residual_whitener_keeps_the_quiet_directions() -> None:
+def test_the_residual_whitener_keeps_the_directions_of_least_variance() -> None:
     rng = np.random.default_rng(6)
     residuals = rng.normal(size=(20_000, 4)) * np.array([5.0, 0.1, 3.0, 0.5])
     made = residual_whitener(residuals)

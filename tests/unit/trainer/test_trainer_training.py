@@ -59,7 +59,7 @@ def test_logit_norm_ignores_length() -> None:
     assert logit_norm_loss(logits * 9, classes, tau=0.5).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_temperature_is_that_of_the_truth() -> None:
+def test_the_temperature_is_recovered() -> None:
     rng = np.random.default_rng(2)
     logits = rng.normal(size=(20_000, 3)) * 2
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -97,7 +97,7 @@ def test_training_is_repeatable() -> None:
         assert torch.equal(first, second)
 
 
-def test_training_goes_on_from_earlier_weights() -> None:
+def test_training_continues_from_earlier_weights() -> None:
     own = images()
     recipe = Recipe(seed=5, epochs=1, draws=40, batch=20)
     first = train(own, own, SPEC, recipe, TINY)
@@ -111,7 +111,7 @@ def test_training_goes_on_from_earlier_weights() -> None:
     assert 0 < distance(second.model, first.model) < distance(second.model, fresh)
 
 
-def test_the_clock_ends_the_training() -> None:
+def test_the_time_limit_ends_the_training() -> None:
     own = images()
     recipe = Recipe(seed=5, epochs=1000, draws=40, batch=20, minutes=0.02)
     trained = train(own, own, SPEC, recipe, TINY)

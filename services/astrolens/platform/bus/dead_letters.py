@@ -5,14 +5,13 @@ acknowledged. Both are idempotent, so that a crash in between does no harm.
 """
 
 import base64
-import hashlib
 import json
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.ids import derived_id
+from astrolens.contracts.ids import content_digest, derived_id
 from astrolens.contracts.records import DeadLetter
 from astrolens.contracts.topics import dead_letter_topic
 from astrolens.platform.errors import AstroLensError
@@ -109,7 +108,7 @@ def dead_letter(record: KafkaRecord, *, service: str, error_type: str, error: st
     body = record.value or b""
     return DeadLetter(
         dead_letter_id=derived_id(
-            "dead-letter", record.topic, str(record.partition), str(record.offset), hashlib.sha256(body).hexdigest()
+            "dead-letter", record.topic, str(record.partition), str(record.offset), content_digest(body)
         ),
         topic=record.topic,
         partition=record.partition,
