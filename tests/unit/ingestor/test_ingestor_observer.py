@@ -1,4 +1,4 @@
-"""What the ingestor tells Prometheus: every arrival is counted in and counted out."""
+"""Metrics of arrivals: every one is counted in and counted out."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -22,10 +22,10 @@ ARRIVALS = [
 ]
 
 
-class Told:
+class Observed:
     def __init__(self) -> None:
         self.metrics = IngestMetrics(Metrics("ingestor"))
-        self.telling = PrometheusObserver(self.metrics)
+        self.observer = PrometheusObserver(self.metrics)
 
     def __call__(self, name: str, **labels: str) -> float | None:
         return self.metrics.shared.registry.get_sample_value(name, labels)
@@ -37,50 +37,50 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def observed() -> Observed:
+    return Observed()
 
 
-async def test_what_was_received_is_the_sum_of_what_became_of_it(told: Told, tmp_path: Path) -> None:
-    async with ingest_at(tmp_path, observer=told.telling) as ingest:
+async def test_what_was_received_is_the_sum_of_what_became_of_it(observed: Observed, tmp_path: Path) -> None:
+    async with ingest_at(tmp_path, observer=observed.observer) as ingest:
         await ingest.service.admit(ARRIVALS)
         await ingest.service.admit(ARRIVALS)  # yielded again: the same arrivals
-    assert told.books() == {"accepted": 1, "duplicate": 1, "rejected": 1, "dead_lettered": 1}
-    assert told("astrolens_received_total", stage="ingest") == 4
-    assert told("astrolens_latency_seconds_count", stage="ingest") == 4
-    assert told("astrolens_refused_total", reason="truncated") == 1
-    assert told("astrolens_refused_total", reason="decoder-failed") == 1
+    assert observed.books() == {"accepted": 1, "duplicate": 1, "rejected": 1, "dead_lettered": 1}
+    assert observed("astrolens_received_total", stage="ingest") == 4
+    assert observed("astrolens_latency_seconds_count", stage="ingest") == 4
+    assert observed("astrolens_refused_total", reason="truncated") == 1
+    assert observed("astrolens_refused_total", reason="decoder-failed") == 1
 
 
-async def test_what_a_source_could_not_use_is_counted_too(told: Told, tmp_path: Path) -> None:
+async def test_what_a_source_could_not_use_is_counted_too(observed: Observed, tmp_path: Path) -> None:
     refused = {"outcome": Outcome.REJECTED, "reason": Reason(code="blank-field", detail="No sky."), "sha256": None}
     blank = ARRIVALS[0].receipt.model_copy(update=refused)
-    async with ingest_at(tmp_path, observer=told.telling) as ingest:
+    async with ingest_at(tmp_path, observer=observed.observer) as ingest:
         await ingest.service.admit([Arrival(blank)])
-    assert told.books()["rejected"] == told("astrolens_received_total", stage="ingest") == 1
-    assert told("astrolens_refused_total", reason="blank-field") == 1
+    assert observed.books()["rejected"] == observed("astrolens_received_total", stage="ingest") == 1
+    assert observed("astrolens_refused_total", reason="blank-field") == 1
 
 
-async def test_fetching_an_address_and_the_age_of_an_observation_are_timed(told: Told, tmp_path: Path) -> None:
-    async with ingest_at(tmp_path, observer=told.telling) as ingest:
+async def test_fetching_an_address_and_the_age_of_an_observation_are_timed(observed: Observed, tmp_path: Path) -> None:
+    async with ingest_at(tmp_path, observer=observed.observer) as ingest:
         ingest.fetcher.replies["https://sky.example/one.jpg"] = b"sky"
         await ingest.service.admit([by_url("https://sky.example/one.jpg")])
-    assert told("astrolens_latency_seconds_count", stage="fetch") == 1
+    assert observed("astrolens_latency_seconds_count", stage="fetch") == 1
     receipt = ARRIVALS[0].receipt
     taken = receipt.observation.model_copy(update={"observed_at": receipt.received_at - timedelta(hours=2)})
-    told.telling.received([receipt.model_copy(update={"observation": taken})])
-    assert told("astrolens_observation_age_seconds_sum", source=receipt.source) == 7200
+    observed.observer.received([receipt.model_copy(update={"observation": taken})])
+    assert observed("astrolens_observation_age_seconds_sum", source=receipt.source) == 7200
 
 
-def test_a_source_is_in_one_state(told: Told) -> None:
+def test_a_source_is_in_one_state(observed: Observed) -> None:
     for state in ("running", "unreachable"):
-        told.telling.source(SourceStatus(source="sdss", state=state, updated_at=utc_now()))
-    assert told("astrolens_source_state", source="sdss", state="unreachable") == 1
-    assert told("astrolens_source_state", source="sdss", state="running") == 0
+        observed.observer.source(SourceStatus(source="sdss", state=state, updated_at=utc_now()))
+    assert observed("astrolens_source_state", source="sdss", state="unreachable") == 1
+    assert observed("astrolens_source_state", source="sdss", state="running") == 0
 
 
-async def test_rate_limit_and_circuit_are_told(told: Told) -> None:
-    archives = told.metrics.archives
+async def test_rate_limit_and_circuit_are_told(observed: Observed) -> None:
+    archives = observed.metrics.archives
 
     async def no_wait(_: float) -> None:
         return
@@ -92,9 +92,9 @@ async def test_rate_limit_and_circuit_are_told(told: Told) -> None:
     bucket = TokenBucket(60.0, monotonic=lambda: 0.0, sleep=no_wait, on_wait=paced.inc)
     for _ in range(3):
         await bucket.acquire()
-    assert told("astrolens_archive_paced_seconds_total", host="sky.example") == 1 + 2
+    assert observed("astrolens_archive_paced_seconds_total", host="sky.example") == 1 + 2
     backoff = Backoff(on_change=circuit_open.set)
     backoff.record_failure()
-    assert told("astrolens_archive_left_alone", host="sky.example") == 1
+    assert observed("astrolens_archive_left_alone", host="sky.example") == 1
     backoff.record_success()
-    assert told("astrolens_archive_left_alone", host="sky.example") == 0
+    assert observed("astrolens_archive_left_alone", host="sky.example") == 0

@@ -90,7 +90,7 @@ class SdssSource:
         return self._server.release
 
     def check(self) -> None:
-        """Nothing to check: whether SkyServer answers shows while running; without network everything else goes on."""
+        """Nothing to check: whether SkyServer answers shows while running; without it everything else continues."""
 
     async def images(self, cursor: SourceCursor | None) -> AsyncGenerator[SourceImage, None]:
         """Galaxies behind an objID, until the survey has no more."""
