@@ -85,7 +85,7 @@ async def test_every_galaxy_is_yielded_once_in_order() -> None:
     assert first.observation.name == "SDSS J024024.00-001200.0"
     assert first.observation.survey == "sdss"
     assert first.observation.pixel_scale_arcsec == 0.396
-    assert first.observation.extra["objid"] == str(FIRST_OBJID)
+    assert first.observation.extra["object_id"] == str(FIRST_OBJID)
 
 
 async def test_a_restart_goes_on_behind_the_last_galaxy() -> None:

@@ -5,13 +5,19 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from astrolens.contracts.base import Contract, DecDeg, PValue, RaDeg, Slug, UtcTime
 from astrolens.contracts.sky import unit_vector
 from astrolens.contracts.verdicts import Analysis, Verdict
+
+OBJECT_ID_KEY: Final = "object_id"
+"""The key of `Observation.extra` with the survey's own number of the object."""
+OBJECT_ID_KEYS: Final = (OBJECT_ID_KEY, "objid")
+"""The keys that are read, in this order, without regard to case: records of older versions, and tables of SDSS, have
+`objid`."""
 
 
 class PendingEvent(Contract):
@@ -192,6 +198,9 @@ class Delivery(Contract):
     attempts: int = 0
     error: str | None = None
     at: UtcTime | None = None
+    claimed_at: UtcTime | None = Field(
+        default=None, description="When the attempt began whose outcome is not recorded yet."
+    )
 
 
 class AlertRecord(Contract):

@@ -17,14 +17,12 @@ from astrolens.contracts.alerts import (
     ClassProbability,
 )
 from astrolens.contracts.events import producer
-from astrolens.contracts.records import AlertRecord, ImageRecord, Observation, PendingEvent
+from astrolens.contracts.records import OBJECT_ID_KEYS, AlertRecord, ImageRecord, Observation, PendingEvent
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import packets
 
 _PRODUCER: Final = producer("notifier")
 _INT64_DIGITS: Final = re.compile(r"[0-9]{1,19}")
-_OBJECT_ID_COLUMN: Final = "object_id"
-"""The column of a CSV, or the key of a source, that carries the survey's own number of an object."""
 
 
 def messages(alert: Alert, topic: str, *, traceparent: str | None = None) -> tuple[PendingEvent, PendingEvent]:
@@ -143,6 +141,8 @@ def _provenance(image: ImageRecord, analysis: Analysis) -> AlertProvenance:
 
 
 def _object_id(observation: Observation) -> int | None:
-    text = observation.extra.get(_OBJECT_ID_COLUMN, "")
-    number = int(text) if _INT64_DIGITS.fullmatch(text) else None
-    return number if number is not None and number < 2**63 else None
+    given = {key.lower(): value for key, value in observation.extra.items()}
+    for key in OBJECT_ID_KEYS:
+        if _INT64_DIGITS.fullmatch(text := given.get(key, "")) and (number := int(text)) < 2**63:
+            return number
+    return None

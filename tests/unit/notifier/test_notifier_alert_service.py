@@ -8,6 +8,7 @@ from astrolens.contracts import topics
 from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import AlertRecord
 from astrolens.contracts.verdicts import Verdict
+from astrolens.ingestor.sources.skyserver import Galaxy, SkyServer
 from astrolens.notifier import handlers
 from astrolens.notifier.delivery_queue import DeliveryQueue
 from astrolens.platform.errors import StoreUnavailable
@@ -305,6 +306,32 @@ async def test_an_unreachable_store_fails_the_batch(world: World, monkeypatch: p
     with pytest.raises(StoreUnavailable):
         await world.service().reconcile([picture.image_id])
     assert await world.alert(picture) is None
+
+
+async def test_the_number_that_sdss_gives_an_object_is_in_its_alert(world: World) -> None:
+    galaxy = Galaxy(
+        objid=1237648722301452469,
+        ra_deg=185.0,
+        dec_deg=1.5,
+        petrosian_radius_arcsec=9.0,
+        petrosian_mag_r=16.0,
+        run=752,
+        camcol=4,
+        field=372,
+    )
+    observation = SkyServer("https://skyserver.sdss.org/dr17").observation(galaxy)
+    picture = image(1).model_copy(update={"observation": observation})
+    await world.put(picture)
+    await world.service().reconcile([picture.image_id])
+    assert world.outbox.packets()[0].survey_object_id == 1237648722301452469
+
+
+@pytest.mark.parametrize("column", ["object_id", "objid", "objID"])
+async def test_object_ids_of_tables_and_of_older_records_are_understood(world: World, column: str) -> None:
+    picture = image(1, extra={column: "1237648722301452469"})
+    await world.put(picture)
+    await world.service().reconcile([picture.image_id])
+    assert world.outbox.packets()[0].survey_object_id == 1237648722301452469
 
 
 @pytest.mark.parametrize("text", ["9223372036854775808", "99999999999999999999", "-1", "1.5", "٣", ""])

@@ -11,7 +11,7 @@ from math import floor
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from astrolens.contracts.records import Observation, Position
+from astrolens.contracts.records import OBJECT_ID_KEY, Observation, Position
 from astrolens.platform.errors import ConfigurationError, TransientError
 
 PIXEL_SCALE_ARCSEC: Final = 0.396
@@ -108,7 +108,7 @@ class SkyServer:
             credit="Sloan Digital Sky Survey (SDSS), www.sdss.org",
             url=self.cutout_url(galaxy),
             extra={
-                "objid": str(galaxy.objid),
+                OBJECT_ID_KEY: str(galaxy.objid),
                 "release": self.release,
                 "run": str(galaxy.run),
                 "camcol": str(galaxy.camcol),
