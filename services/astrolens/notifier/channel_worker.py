@@ -1,6 +1,9 @@
 """Sends alerts to one channel: a bounded rate, bounded attempts, bursts as one digest.
 
-Delivery is at least once: a crash between sending a message and recording that sends it again.
+Each attempt is claimed in the record store before it is sent: while the store cannot be written, nothing is sent.
+Delivery is at least once: an attempt that a crash interrupted is made again after `delivery_queue.CLAIM_TIMEOUT`. While
+the process lives, an outcome that could not be stored is kept here and stored later, and what was delivered is never
+sent again, whatever the store says.
 """
 
 import asyncio
@@ -28,6 +31,9 @@ MAX_WAIT_S: Final = 900.0
 
 POLL_INTERVAL_S: Final = 5.0
 """Seconds between two looks at the queue; new deliveries start one at once."""
+
+MAX_REMEMBERED: Final = 10_000
+"""Delivered alerts that are remembered, the newest: about 1 MB."""
 
 _RATE_WINDOW_S: Final = 60.0
 _log = structlog.get_logger(__name__)
@@ -107,6 +113,10 @@ class ChannelWorker:
         self._failures = 0
         self._not_before = 0.0
         self._raised_at: dict[str, datetime] = {}
+        self._unrecorded: tuple[Message, str | None] | None = None
+        """The last message and its error, while its outcome is not in the store; nothing is sent meanwhile."""
+        self._delivered: dict[tuple[str, int], None] = {}
+        """Alert and revision of what was delivered by this process."""
         # Computed when scraped: no pass looks at the queue while a failing channel waits, and its alerts grow older.
         metrics.deliveries_waiting.labels(channel.name).set_function(lambda: len(self._raised_at))
         metrics.delivery_oldest.labels(channel.name).set_function(self._oldest_age_s)
@@ -119,6 +129,7 @@ class ChannelWorker:
         Raises:
             TransientError: A store is unreachable.
         """
+        await self._record_outcome()
         if self._timer() < self._not_before or (budget := self._budget()) < 1:
             return
         waiting = await self._queue.waiting_for(self._channel.name)
@@ -127,29 +138,60 @@ class ChannelWorker:
             if not await self._send(message):
                 return
 
-    async def _send(self, message: Message) -> bool:
-        """Send one message and record the attempt; return whether it was delivered."""
+    async def _send(self, planned: Message) -> bool:
+        """Claim, send and record one message; return whether the next one may be sent."""
+        picture = await self._picture(planned)
+        claimed = await self._queue.claim([each.alert for each in planned.alerts], self._channel.name)
+        alerts = tuple(each for each in planned.alerts if each.alert.alert_id in claimed)
+        delivered = tuple(each for each in alerts if _key(each) in self._delivered)
+        if delivered:
+            # The store has lost an outcome that it had acknowledged: people do not get the message again.
+            self._unrecorded = Message(delivered), None
+            await self._record_outcome()
+            alerts = tuple(each for each in alerts if _key(each) not in self._delivered)
+        if not alerts:
+            return True
+        message = Message(alerts)
+        error = await self._send_claimed(message, picture)
+        self._unrecorded = message, error
+        self._update_health(error)
+        await self._record_outcome()
+        return error is None
+
+    async def _picture(self, message: Message) -> bytes | None:
+        """The picture of a message about one alert. It is read before the claim, so that a failure leaves no claim."""
+        image = message.alerts[0].image if message.kind == "single" else None
+        return None if image is None else await self._queue.cutout(image)
+
+    async def _send_claimed(self, message: Message, picture: bytes | None) -> str | None:
+        """Send one message; return why it was not delivered."""
         if message.kind == "single":
-            (single,) = message.alerts
-            text = message_text.single_alert(single, console=self._console)
-            picture = None if single.image is None else await self._queue.cutout(single.image)
+            text = message_text.single_alert(message.alerts[0], console=self._console)
         else:
-            text, picture = message_text.digest(message.alerts, console=self._console), None
+            text = message_text.digest(message.alerts, console=self._console)
         self._sent_at.append(self._timer())
-        error: str | None = None
         try:
             await self._channel.send(text.title, text.body, picture=picture)
         except DeliveryFailed as failure:
-            error = str(failure)
-        self._update_health(error)
+            return str(failure)
+        self._delivered.update(dict.fromkeys(map(_key, message.alerts)))
+        while len(self._delivered) > MAX_REMEMBERED:
+            del self._delivered[next(iter(self._delivered))]
+        return None
+
+    async def _record_outcome(self) -> None:
+        """Store the outcome of the last message, if that has not been done."""
+        if self._unrecorded is None:
+            return
+        message, error = self._unrecorded
         alerts = [each.alert for each in message.alerts]
         for delivery in await self._queue.record_attempt(alerts, self._channel.name, error=error):
             if delivery.state != "waiting":
                 self._metrics.deliveries.labels(self._channel.name, delivery.state).inc()
+        self._unrecorded = None
         if error is None:
             for alert in alerts:
                 self._raised_at.pop(alert.alert_id, None)
-        return error is None
 
     def _oldest_age_s(self) -> float:
         oldest = min(self._raised_at.values(), default=None)
@@ -173,3 +215,7 @@ class ChannelWorker:
         while self._sent_at and self._sent_at[0] <= now - _RATE_WINDOW_S:
             self._sent_at.popleft()
         return self._per_min - len(self._sent_at)
+
+
+def _key(each: AlertWithImage) -> tuple[str, int]:
+    return each.alert.alert_id, each.alert.revision

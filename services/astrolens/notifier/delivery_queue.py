@@ -1,11 +1,13 @@
 """The queue of deliveries: which alerts wait for which channel. Every state is in the alert's own record.
 
-`waiting` becomes `delivered`, or `failed` after `MAX_ATTEMPTS` attempts or when the channel was removed.
+`waiting` becomes `delivered`, or `failed` after `MAX_ATTEMPTS` attempts or when the channel was removed. An attempt is
+claimed in the record before anything is sent: a store that cannot be written therefore stops messages, instead of
+letting each pass send the same one.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from pydantic import ValidationError
@@ -21,6 +23,10 @@ from astrolens.platform.stores.records import Change, Clause, Document, Order, Q
 
 MAX_ATTEMPTS: Final = 8
 """With the waits of `ChannelWorker` about 40 minutes: longer than a mail server's restart, shorter than a night."""
+
+CLAIM_TIMEOUT: Final = timedelta(minutes=5)
+"""A claim older than this was left by a process that ended while it sent; the alert is then sent again. Well above
+`channels.SEND_TIMEOUT_S`, so that no message of a live process is taken for lost."""
 
 BATCH_SIZE: Final = 500
 """Alerts read for one delivery pass; of a longer queue the oldest first."""
@@ -56,7 +62,7 @@ class DeliveryQueue:
         """Alerts that wait for a channel, smallest p-value first, about `BATCH_SIZE` at most."""
         alerts: list[AlertRecord] = []
         async for page in self._undelivered(BATCH_SIZE):
-            alerts.extend(alert for alert in page if _is_waiting_for(alert, channel))
+            alerts.extend(alert for alert in page if _is_waiting_for(alert, channel, self._clock()))
             if len(alerts) >= BATCH_SIZE:
                 break
         documents = await self._records.get(Collection.IMAGES, [alert.image_id for alert in alerts])
@@ -68,9 +74,30 @@ class DeliveryQueue:
         key = image.cutout.key
         return (await self._images.get_many([key])).get(key)
 
+    async def claim(self, alerts: Sequence[AlertRecord], channel: str) -> set[str]:
+        """Store that an attempt to send a message about some alerts begins; nothing may be sent without.
+
+        Returns:
+            Ids of the alerts that may be sent. Others have changed, or had their last attempt in a process that ended.
+
+        Raises:
+            TransientError: The store cannot be written; nothing may be sent.
+        """
+        changed = await self._change(alerts, lambda alert: _claimed(alert, channel, self._clock()))
+        return {
+            alert
+            for alert, deliveries in changed.items()
+            if any(one.channel == channel and one.claimed_at is not None for one in deliveries)
+        }
+
     async def record_attempt(self, alerts: Sequence[AlertRecord], channel: str, *, error: str | None) -> list[Delivery]:
-        """Store the outcome of one attempt to send a message about some alerts; return the deliveries that changed."""
-        return await self._change(alerts, lambda alert: _after_attempt(alert, channel, error, self._clock()))
+        """Store the outcome of a claimed attempt; return the deliveries that changed.
+
+        Raises:
+            TransientError: The store cannot be written; call it again.
+        """
+        changed = await self._change(alerts, lambda alert: _after_attempt(alert, channel, error, self._clock()))
+        return [one for deliveries in changed.values() for one in deliveries]
 
     async def fail_removed_channels(self, channels: Sequence[str]) -> int:
         """End deliveries to channels other than `channels`; return the number of alerts."""
@@ -90,20 +117,24 @@ class DeliveryQueue:
 
     async def _change(
         self, alerts: Sequence[AlertRecord], change: Callable[[AlertRecord], tuple[Delivery, ...]]
-    ) -> list[Delivery]:
+    ) -> dict[str, list[Delivery]]:
+        """Change the deliveries of alerts; return those that were changed and stored, by alert id."""
         if not alerts:
-            return []
+            return {}
         async with self._write_lock:
             documents = await self._records.get(Collection.ALERTS, [alert.alert_id for alert in alerts])
             revisions = {alert.alert_id: alert.revision for alert in alerts}
             changes: list[Change] = []
-            changed: list[Delivery] = []
+            changed: dict[str, list[Delivery]] = {}
             for document in documents.values():
                 alert = self._alert(document)
                 if alert is None or alert.revision != revisions[alert.alert_id]:
                     continue  # A later revision has deliveries of its own.
                 deliveries = change(alert)
-                changed.extend(new for old, new in zip(alert.deliveries, deliveries, strict=True) if new != old)
+                different = [new for old, new in zip(alert.deliveries, deliveries, strict=True) if new != old]
+                if not different:
+                    continue
+                changed[alert.alert_id] = different
                 changes.append(
                     Change(
                         id=alert.alert_id,
@@ -114,8 +145,8 @@ class DeliveryQueue:
                         when=(Clause("revision", "eq", alert.revision),),
                     )
                 )
-            await self._records.apply(Collection.ALERTS, changes)
-            return changed
+            stored = await self._records.apply(Collection.ALERTS, changes) if changes else set()
+            return {alert: deliveries for alert, deliveries in changed.items() if alert in stored}
 
     def _alert(self, document: Document) -> AlertRecord | None:
         try:
@@ -135,24 +166,44 @@ class DeliveryQueue:
             return None
 
 
-def _is_waiting_for(alert: AlertRecord, channel: str) -> bool:
-    return any(one.channel == channel and one.state == "waiting" for one in alert.deliveries)
+def _is_waiting_for(alert: AlertRecord, channel: str, now: datetime) -> bool:
+    return any(
+        one.channel == channel and one.state == "waiting" and not _is_claimed(one, now) for one in alert.deliveries
+    )
+
+
+def _is_claimed(delivery: Delivery, now: datetime) -> bool:
+    """Whether an attempt may still be running. A claim far in the future is as old: the clock was set back since."""
+    return delivery.claimed_at is not None and abs(now - delivery.claimed_at) < CLAIM_TIMEOUT
 
 
 def _is_removed(delivery: Delivery, channels: Sequence[str]) -> bool:
     return delivery.state == "waiting" and delivery.channel not in channels
 
 
+def _claimed(alert: AlertRecord, channel: str, at: datetime) -> tuple[Delivery, ...]:
+    def after(one: Delivery) -> Delivery:
+        if one.attempts >= MAX_ATTEMPTS:
+            # The process that made the last attempt ended before it recorded the outcome.
+            error = one.error or "the notifier ended while it sent the last message"
+            return one.model_copy(update={"state": "failed", "error": error, "at": at, "claimed_at": None})
+        return one.model_copy(update={"attempts": one.attempts + 1, "claimed_at": at})
+
+    return tuple(
+        after(one) if one.channel == channel and one.state == "waiting" and not _is_claimed(one, at) else one
+        for one in alert.deliveries
+    )
+
+
 def _after_attempt(alert: AlertRecord, channel: str, error: str | None, at: datetime) -> tuple[Delivery, ...]:
     def after(one: Delivery) -> Delivery:
-        attempts = one.attempts + 1
-        unsent: Literal["failed", "waiting"] = "failed" if attempts >= MAX_ATTEMPTS else "waiting"
+        unsent: Literal["failed", "waiting"] = "failed" if one.attempts >= MAX_ATTEMPTS else "waiting"
         state = "delivered" if error is None else unsent
-        return one.model_copy(update={"state": state, "attempts": attempts, "error": error, "at": at})
+        return one.model_copy(update={"state": state, "error": error, "at": at, "claimed_at": None})
 
     return tuple(after(one) if one.channel == channel and one.state == "waiting" else one for one in alert.deliveries)
 
 
 def _without_removed(alert: AlertRecord, channels: Sequence[str], at: datetime) -> tuple[Delivery, ...]:
-    ended = {"state": "failed", "error": "the channel is no longer in the settings", "at": at}
+    ended = {"state": "failed", "error": "the channel is no longer in the settings", "at": at, "claimed_at": None}
     return tuple(one.model_copy(update=ended) if _is_removed(one, channels) else one for one in alert.deliveries)

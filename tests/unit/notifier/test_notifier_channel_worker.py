@@ -235,6 +235,91 @@ async def test_an_unreadable_alert_does_not_stop_the_others(world: World) -> Non
     assert damaged.alert_id in error
 
 
+async def test_a_store_that_reads_but_cannot_write_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(world, FakeChannel())
+    pictures = [image(number) for number in range(3)]
+    await raised(world, *pictures)
+
+    async def refuse(*_: Any, **__: Any) -> set[str]:
+        raise StoreUnavailable("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.records, "apply", refuse)
+        for _ in range(10):
+            with pytest.raises(StoreUnavailable):
+                await bench.deliver(after_s=60)
+        assert bench.channel.attempts == 0
+    await bench.deliver(after_s=60)
+    assert len(bench.channel.sent) == 3
+    assert {(await bench.delivery(picture)).state for picture in pictures} == {"delivered"}
+
+
+async def test_an_outcome_that_cannot_be_stored_is_stored_later_and_nothing_is_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(world, FakeChannel())
+    picture = image(1)
+    await raised(world, picture)
+    real = world.records.apply
+
+    async def apply(collection: Collection, changes: Any) -> set[str]:
+        if bench.channel.attempts:
+            raise StoreUnavailable("the disk is full")
+        return await real(collection, changes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.records, "apply", apply)
+        for _ in range(20):
+            world.clock.now += delivery_queue.CLAIM_TIMEOUT
+            with pytest.raises(StoreUnavailable):
+                await bench.deliver(after_s=60)
+    assert bench.channel.attempts == 1
+    await bench.deliver(after_s=60)
+    assert bench.channel.attempts == 1
+    assert (await bench.delivery(picture)).state == "delivered"
+
+
+async def test_a_store_that_loses_its_writes_repeats_no_message(world: World) -> None:
+    bench = Bench(world, FakeChannel())
+    picture = image(1)
+    await raised(world, picture)
+    before = await world.alert(picture)
+    assert before is not None
+    for _ in range(5):
+        await bench.deliver(after_s=60)
+        await world.records.upsert(Collection.ALERTS, [before])
+    assert bench.channel.attempts == 1
+
+
+async def test_an_attempt_that_a_crash_interrupted_is_made_again_after_a_bounded_time(world: World) -> None:
+    picture = image(1)
+    await raised(world, picture)
+    crashed = Bench(world, FakeChannel())
+    (waiting,) = await crashed.queue.waiting_for("mailto #1")
+    assert await crashed.queue.claim([waiting.alert], "mailto #1") == {waiting.alert.alert_id}
+    bench = Bench(world, FakeChannel())
+    await bench.deliver()
+    assert bench.channel.sent == []
+    world.clock.now += delivery_queue.CLAIM_TIMEOUT
+    await bench.deliver()
+    assert len(bench.channel.sent) == 1
+    assert ((await bench.delivery(picture)).state, (await bench.delivery(picture)).attempts) == ("delivered", 2)
+
+
+async def test_crashes_while_sending_end_in_a_failed_delivery(world: World) -> None:
+    picture = image(1)
+    await raised(world, picture)
+    bench = Bench(world, FakeChannel())
+    (waiting,) = await bench.queue.waiting_for("mailto #1")
+    for _ in range(delivery_queue.MAX_ATTEMPTS):
+        assert await bench.queue.claim([waiting.alert], "mailto #1")
+        world.clock.now += delivery_queue.CLAIM_TIMEOUT
+    await bench.deliver()
+    assert bench.channel.attempts == 0
+    delivery = await bench.delivery(picture)
+    assert (delivery.state, delivery.attempts) == ("failed", delivery_queue.MAX_ATTEMPTS)
+
+
 def _alerts(count: int) -> list[Any]:
     return [SimpleNamespace(number=number) for number in range(count)]
 
