@@ -51,7 +51,8 @@ class PeriodicTask:
                 with it. The name by default.
             lease: Of several instances only the one that holds it works; the others try again at every interval. It is
                 renewed while a pass runs and between passes, and released at the end.
-            wake: Begins the next pass at once when it is set. It is cleared when a pass begins.
+            wake: Begins the next pass at once when it is set, but after a failed pass not before its retry. A pass
+                clears it when it begins.
             fixed_rate: Keep the rate constant however long a pass takes; a pass that outlasts the interval is
                 followed by one pass, not by all that were missed.
         """
@@ -82,7 +83,8 @@ class PeriodicTask:
                     wait_s = began + self._interval_s - loop.time()
                 else:
                     wait_s = self._interval_s if succeeded else min(self._interval_s, _RETRY_S)
-                await self._sleep(stopping, wait_s)
+                # Without the wait after a failure, frequent wakes would repeat it without a pause.
+                await self._sleep(stopping, wait_s, wake=self._wake if succeeded else None)
 
     async def run_pass(self) -> bool:
         """Run one pass, unless another instance holds the lease; return False where it failed.
@@ -109,11 +111,11 @@ class PeriodicTask:
             # Once an outage; with the trace where it is no outage.
             _log.warning("periodic work failed", task=self._name, error=cause, exc_info=None if expected else error)
 
-    async def _sleep(self, stopping: asyncio.Event, seconds: float) -> None:
-        if self._wake is None:
+    async def _sleep(self, stopping: asyncio.Event, seconds: float, *, wake: asyncio.Event | None) -> None:
+        if wake is None:
             await sleep_unless(stopping, seconds)
             return
-        waits = [asyncio.create_task(event.wait()) for event in (stopping, self._wake)]
+        waits = [asyncio.create_task(event.wait()) for event in (stopping, wake)]
         try:
             await asyncio.wait(waits, timeout=max(seconds, 0.0), return_when=asyncio.FIRST_COMPLETED)
         finally:

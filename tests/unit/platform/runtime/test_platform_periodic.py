@@ -200,6 +200,22 @@ async def test_a_wake_during_a_pass_begins_another_one(condition: Condition) -> 
         await until(lambda: count == 2)
 
 
+async def test_a_wake_after_a_failure_waits_for_the_retry(
+    passes: Passes, condition: Condition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astrolens.platform.runtime.periodic._RETRY_S", 0.05)
+    passes.failure = StoreUnavailable("locked")
+    wake, began = asyncio.Event(), asyncio.get_running_loop().time()
+    async with running(passes, condition, interval_s=NEVER_S, wake=wake):
+        await passes.reach(1)
+        wake.set()
+        await passes.reach(2)
+        assert asyncio.get_running_loop().time() - began >= 0.05
+        wake.set()
+        passes.failure = None
+        await passes.reach(3)
+
+
 async def test_at_a_fixed_rate_the_time_of_a_pass_is_part_of_the_interval(
     condition: Condition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
