@@ -1,5 +1,6 @@
 """A limit on guessing passwords: a few wrong ones a minute from one address, some more from all together."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,12 +20,17 @@ class LoginLimiter:
 
     Args:
         clock: The present time, seconds since the epoch, as `limits` reads it.
+
+    Attributes:
+        one_at_a_time: Held from `wait_s` to `record_failure`; otherwise attempts sent at once would all see the same
+            count. It costs nothing, for passwords are verified one at a time anyway.
     """
 
     PER_ADDRESS = 5
     ALTOGETHER = 60
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.one_at_a_time = asyncio.Lock()
         self._clock = clock
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._per_address = RateLimitItemPerMinute(self.PER_ADDRESS, namespace="address")

@@ -1,5 +1,6 @@
 """Who may come in, and from where."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -239,6 +240,15 @@ async def test_guessing_is_slowed_down(make_world: Callable[..., Any], quick: No
         answer = await client.post("/api/login", json={"token": TOKEN})
         assert answer.status_code == 429
         assert 0 < int(answer.headers["retry-after"]) <= 60
+
+
+async def test_guesses_sent_at_once_are_slowed_down_too(make_world: Callable[..., Any], quick: None) -> None:
+    world = await make_world(host="0.0.0.0", token=TOKEN)
+    await world.context.credentials.accounts.add("vera", PASSWORD)
+    async with world.client("http://observatory.example") as client:
+        guesses = [client.post("/api/login", json={"name": "vera", "password": f"guess {n}"}) for n in range(20)]
+        statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
+    assert sorted(statuses) == [401] * LoginLimiter.PER_ADDRESS + [429] * (20 - LoginLimiter.PER_ADDRESS)
 
 
 @pytest.fixture

@@ -39,21 +39,22 @@ class SessionView(BaseModel):
 async def login(context: Context, request: Request, response: Response, body: LoginRequest) -> SessionView:
     """Start a session: sets a signed, HttpOnly, SameSite=Strict cookie."""
     address = request.client.host if request.client else "unknown"
-    if (wait_s := context.login_limiter.wait_s(address)) > 0:
-        raise too_many(
-            "Too many attempts",
-            f"Too many wrong logins came from {address}: try again in {ceil(wait_s)} s.",
-            retry_after_s=ceil(wait_s),
-        )
-    if body.token is not None:
-        user, right = "token", context.credentials.is_token(body.token.get_secret_value())
-    else:
-        user = body.name
-        right = await context.credentials.login(name=user, password=body.password.get_secret_value())
-    if not right:
-        context.login_limiter.record_failure(address)
-        log.warning("login refused", address=address)
-        raise Problem(401, "Wrong credentials", "Name and password (or the token) do not match: check both.")
+    async with context.login_limiter.one_at_a_time:
+        if (wait_s := context.login_limiter.wait_s(address)) > 0:
+            raise too_many(
+                "Too many attempts",
+                f"Too many wrong logins came from {address}: try again in {ceil(wait_s)} s.",
+                retry_after_s=ceil(wait_s),
+            )
+        if body.token is not None:
+            user, right = "token", context.credentials.is_token(body.token.get_secret_value())
+        else:
+            user = body.name
+            right = await context.credentials.login(name=user, password=body.password.get_secret_value())
+        if not right:
+            context.login_limiter.record_failure(address)
+            log.warning("login refused", address=address)
+            raise Problem(401, "Wrong credentials", "Name and password (or the token) do not match: check both.")
     response.set_cookie(
         cookie_name(context.settings.port),
         await context.credentials.session(user),
