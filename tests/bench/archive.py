@@ -9,9 +9,10 @@ import asyncio
 import base64
 import hashlib
 import io
+import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -23,6 +24,7 @@ from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.images import ImageStore, cutout_key
 from astrolens.platform.stores.records import Document, RecordStore, to_document
+from astrolens.platform.stores.sqlite.schema import LAYOUT
 from astrolens.science.bundle import Bundle
 from astrolens.science.calibration import POOLED
 from astrolens.science.phash import perceptual_hash
@@ -93,7 +95,9 @@ class Model:
 
     def fingerprint(self) -> str:
         """Names an archive in a cache: another declaration, model or filler makes another archive."""
-        text = repr((VERSION, self.digest, self.calibration_id, DECLARATIONS))
+        declared = {name: asdict(declaration) for name, declaration in DECLARATIONS.items()}
+        # Sets are sorted: their own order differs from process to process.
+        text = json.dumps([VERSION, LAYOUT, self.digest, self.calibration_id, declared], default=sorted)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -2,6 +2,8 @@
 
 import base64
 import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -103,6 +105,27 @@ async def test_a_filled_archive_balances_and_filling_goes_on_where_it_stopped(
     told = sizes.of_sqlite(tmp_path, tmp_path / "records.sqlite")
     record = sizes.a_record(told, {"images": 420, "receipts": 420, "alerts": 4})
     assert record["image, receipt and alert"] > record["images"] > record["receipts"] > 100
+
+
+def test_the_name_of_an_archive_is_the_same_in_every_process() -> None:
+    script = (
+        "from tests.bench.archive import Model; from astrolens.science.bundle import Bundle; "
+        "from astrolens.platform.settings import PACKAGED_BUNDLE; "
+        "print(Model.of(Bundle.load(PACKAGED_BUNDLE)).fingerprint())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[3],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
 
 
 def test_blocks_cover_what_is_missing() -> None:
