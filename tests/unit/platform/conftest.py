@@ -1,5 +1,6 @@
 """What the tests of the platform share."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,3 +30,14 @@ def logged() -> Iterator[list[Any]]:
 @pytest.fixture
 def harness(tmp_path: Path, records: FlakyRecords) -> Harness:
     return Harness(tmp_path, records)
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()

@@ -330,7 +330,7 @@ class ServiceApp:
         server.start()
 
     def _start_heartbeat(self) -> None:
-        # Not with the other tasks: it shows how the start and the end of the service go on.
+        # Not with the other tasks, which begin when everything is open: it also shows what a start waits for.
         task = PeriodicTask(
             "heartbeat",
             self._heartbeat.beat,
