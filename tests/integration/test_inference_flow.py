@@ -13,13 +13,15 @@ from astrolens.contracts.events import ImageAnalyzed, ImageIngested
 from astrolens.contracts.ids import content_digest, event_id
 from astrolens.contracts.records import CutoutInfo, ImageRecord, Observation, Original
 from astrolens.inference import analyzer_main, model_server
+from astrolens.inference.model_server import ModelServer
 from astrolens.local.broker import EmbeddedBroker
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings, load_settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import cutout_key
 from astrolens.platform.stores.open import image_store, record_store
-from astrolens.platform.stores.records import Clause, Query
+from astrolens.platform.stores.records import Clause, Page, Query
+from astrolens.rpc.model_client import ModelClient
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from tests.unit.inference.tiny_bundle import image_id, picture, write_tiny_bundle
@@ -149,3 +151,41 @@ async def test_the_analyzer_waits_for_the_model_server_and_says_so(settings: Set
     async with model_server.create_app(settings).running() as server, analyzer_main.create_app(settings).running():
         await asyncio.sleep(1.0)
         assert server.processed == 0
+
+
+async def test_a_model_server_that_was_killed_answers_at_once_and_catches_up_meanwhile(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(_: ModelServer) -> None:
+        """Nothing is saved."""
+
+    await ingest(settings, count=30, damaged=frozenset(), announced=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelServer, "_save", killed)
+        async with model_server.create_app(settings).running(), analyzer_main.create_app(settings).running() as app:
+            await settled(app, analyzed=30, dead_lettered=0)
+
+    client = ModelClient(settings.inference_address)
+    answering = asyncio.Event()
+    again = model_server.create_app(settings)
+    find = again.records.find
+
+    async def held(collection: Collection, query: Query) -> Page:
+        await answering.wait()
+        return await find(collection, query)
+
+    monkeypatch.setattr(again.records, "find", held)
+    async with again.running():
+        await client.ping()
+        assert (await client.describe()).summary["indexed_images"] == 0
+        answering.set()
+        async with asyncio.timeout(30):
+            while (await client.describe()).summary["indexed_images"] != 30:
+                await asyncio.sleep(0.05)
+        assert len((await client.similar(image_id(7), 5))[1]) == 5
+    await client.close()
+    # Stopped gracefully: the next start reads a snapshot.
+    another = ModelClient(settings.inference_address)
+    async with model_server.create_app(settings).running():
+        assert (await another.describe()).summary["indexed_images"] == 30
+        await another.close()
