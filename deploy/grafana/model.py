@@ -117,8 +117,11 @@ BOARD: Final = Board(
             [
                 lines(
                     "Similarity index",
-                    "Images that `similar` knows.",
+                    "Images that `similar` knows, and analyses whose embedding it had to leave out.",
                     Query("sum by (instance) (astrolens_model_indexed)", "{{instance}}"),
+                    Query(
+                        "sum by (instance) (astrolens_model_unusable_embeddings_total) > 0", "{{instance}}, left out"
+                    ),
                 ),
                 lines(
                     "Memory",
