@@ -92,7 +92,11 @@ def feed(system: System, pictures: Path) -> float:
         stdout=subprocess.DEVNULL,
     ) as client:
         spent = 0.0
+        deadline = time.monotonic() + _LONGEST_S
         while client.poll() is None:
+            if time.monotonic() > deadline:
+                client.kill()
+                raise TimeoutError(f"the ingest client did not end within {_LONGEST_S} s")
             try:
                 times = psutil.Process(client.pid).cpu_times()
             except psutil.NoSuchProcess:
