@@ -2,12 +2,16 @@
 
 import shutil
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.runtime.services import SERVICES
 from astrolens.platform.settings import Settings
 from astrolens.science.bundle import Bundle, BundleDamaged
+
+_PORT_CHECK_INTERVAL_S = 0.2
 
 
 def check(settings: Settings) -> None:
@@ -21,6 +25,38 @@ def check(settings: Settings) -> None:
     for name, host, port in ports(settings):
         check_port(name, host, port)
     check_bundle(settings.bundle)
+
+
+def wait_for_ports(
+    settings: Settings, *, timeout_s: float, report: Callable[[str], None], pause: Callable[[float], None] = time.sleep
+) -> None:
+    """Wait until every port is free: the services of a supervisor that was killed end a little later than it does.
+
+    Args:
+        settings: The ports.
+        timeout_s: Longest wait. What is taken then is for `check` to refuse.
+        report: Told once what is waited for.
+        pause: Sleeps for some seconds.
+    """
+    wanted = ports(settings)
+    for attempt in range(max(1, round(timeout_s / _PORT_CHECK_INTERVAL_S))):
+        taken = [str(port) for _, host, port in wanted if not _is_free(host, port)]
+        if not taken:
+            return
+        if attempt == 0:
+            report(
+                "The AstroLens that ran here before was killed and its services are still ending; "
+                f"waiting up to {timeout_s:.0f} s for port {', '.join(taken)}"
+            )
+        pause(_PORT_CHECK_INTERVAL_S)
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        check_port("", host, port)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def ports(settings: Settings) -> list[tuple[str, str, int]]:

@@ -61,6 +61,11 @@ class ServiceProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
+    def kill(self) -> None:
+        """End the process at once."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
     def wait(self, timeout_s: float) -> bool:
         """Wait until the process ends; kill it after `timeout_s` seconds. Return False where it was killed."""
         if self._process is None:

@@ -1,4 +1,4 @@
-"""`astrolens up`: one process per service, restarted when it exits (with a limit), all stopped together."""
+"""`astrolens up`: one process per service, restarted when it exits (with a limit) or hangs, all stopped together."""
 
 import fcntl
 import os
@@ -6,7 +6,7 @@ import signal
 import time
 import webbrowser
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,6 +17,7 @@ from rich.console import Console
 
 from astrolens.local import preflight
 from astrolens.local.broker import EmbeddedBroker
+from astrolens.local.liveness import MISSES, PROBE_INTERVAL_S, LivenessMonitor
 from astrolens.local.service_process import ServiceProcess
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.runtime.services import SERVICE_NAMES
@@ -28,6 +29,8 @@ _RESTART_WINDOW_S = 60.0
 
 _CHECK_INTERVAL_S = 0.2
 _READY_TIMEOUT_S = 90.0
+_FORCED_EXIT_S = 7.0
+"""So long after its grace period a service has ended: it forces its own exit after 5 s, and the disk may be slow."""
 _CONFIGURATION_EXIT = 2
 
 
@@ -39,7 +42,11 @@ def up(settings: Settings, *, open_browser: bool = True) -> int:
     """
     preflight.check_home(settings.home)
     with ExitStack() as stack:
-        stack.enter_context(_lock_home(settings.home))
+        was_killed = stack.enter_context(_lock_home(settings.home))
+        if was_killed:
+            preflight.wait_for_ports(
+                settings, timeout_s=settings.shutdown_grace_s + _FORCED_EXIT_S, report=Console(highlight=False).print
+            )
         preflight.check(settings)
         if settings.events_url.startswith("embedded:"):
             broker = stack.enter_context(EmbeddedBroker())
@@ -85,7 +92,11 @@ def running_pid(home: Path) -> int | None:
 
 
 @contextmanager
-def _lock_home(home: Path) -> Iterator[None]:
+def _lock_home(home: Path) -> Iterator[bool]:
+    """Hold the lock of the home; give whether the supervisor before was killed.
+
+    One that was killed leaves its process id in the file, and services that end a little later.
+    """
     path = home / "supervisor.lock"
     with path.open("a+") as file:
         try:
@@ -95,10 +106,15 @@ def _lock_home(home: Path) -> Iterator[None]:
                 f"AstroLens already runs on {home} (process {running_pid(home)}); `astrolens down` stops it, "
                 "another ASTROLENS_HOME and ASTROLENS_PORT run a second one"
             ) from None
+        file.seek(0)
+        was_killed = bool(file.read().strip())
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        try:
+            yield was_killed
+        finally:
+            file.truncate(0)
 
 
 def _environment(settings: Settings, *, events_url: str, embedded: bool) -> dict[str, str]:
@@ -123,6 +139,7 @@ class Supervisor:
         environment: dict[str, str],
         open_browser: bool,
         make_process: Callable[..., ServiceProcess] = ServiceProcess,
+        make_monitor: Callable[[Sequence[ServiceProcess], Settings], LivenessMonitor] = LivenessMonitor,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -136,6 +153,9 @@ class Supervisor:
         self._exits: dict[str, deque[float]] = {service: deque(maxlen=_MAX_RESTARTS) for service in SERVICE_NAMES}
         self._not_restarted: set[str] = set()
         self._restart_at: dict[str, float] = {}
+        self._liveness = make_monitor(self._processes, settings)
+        self._kill_at: dict[str, float] = {}
+        """When services that hang and were asked to stop are killed."""
 
     @property
     def url(self) -> str:
@@ -150,9 +170,11 @@ class Supervisor:
         self._print(f"AstroLens starts; it keeps everything in {self._settings.home}")
         for process in self._processes:
             process.start()
+        self._liveness.start()
         try:
             return self._watch()
         finally:
+            self._liveness.stop()
             self._stop_all()
 
     def _watch(self) -> int:
@@ -183,7 +205,9 @@ class Supervisor:
             return None
         code = process.exit_code()
         if code is None:
+            self._stop_if_hung(process, now)
             return None
+        self._kill_at.pop(process.service, None)
         if code == _CONFIGURATION_EXIT and not self._exits[process.service]:
             # Only at the first start: settings that worked before are right, so an engine is unreachable for a while.
             self._print(f"[red]{process.service} cannot start:[/red] {process.last_output_line()}", markup=True)
@@ -207,6 +231,22 @@ class Supervisor:
             f"{process.service} ended with {code} and is started again; {process.last_output_line()}", markup=False
         )
         return code
+
+    def _stop_if_hung(self, process: ServiceProcess, now: float) -> None:
+        """Stop a service that hangs, and kill it where that does not help; it is then started again as any other."""
+        if process.service in self._kill_at:
+            if now >= self._kill_at[process.service]:
+                process.kill()
+            return
+        if not self._liveness.is_hung(process):
+            return
+        self._print(
+            f"{process.service} hangs: it has not answered for {MISSES * PROBE_INTERVAL_S:.0f} s; "
+            "it is stopped and started again",
+            markup=False,
+        )
+        self._kill_at[process.service] = now + self._settings.shutdown_grace_s + _FORCED_EXIT_S
+        process.terminate()
 
     def _print_when_ready(self, deadline: float) -> bool:
         """Print the console's URL once it answers, or a hint after `deadline`. Return True when one was printed."""

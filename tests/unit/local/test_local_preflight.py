@@ -56,3 +56,38 @@ def test_one_home_has_one_supervisor(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="already runs"), supervisor._lock_home(tmp_path):
             pytest.fail("two supervisors on one home")
     assert supervisor.running_pid(tmp_path) is None
+
+
+def test_only_a_supervisor_that_was_killed_is_waited_for(tmp_path: Path) -> None:
+    with supervisor._lock_home(tmp_path) as was_killed:
+        assert not was_killed
+    with supervisor._lock_home(tmp_path) as was_killed:
+        assert not was_killed, "the one before ended by itself"
+    (tmp_path / "supervisor.lock").write_text("4711")  # what a kill leaves behind
+    with supervisor._lock_home(tmp_path) as was_killed:
+        assert was_killed
+
+
+def test_ports_of_services_that_still_end_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    pauses: list[float] = []
+    monkeypatch.setattr(preflight, "_is_free", lambda _, port: port != 9000 or len(pauses) == 3)
+    preflight.wait_for_ports(load_settings(port=9000), timeout_s=20, report=said.append, pause=pauses.append)
+    assert len(pauses) == 3
+    (sentence,) = said
+    assert "port 9000" in sentence
+    assert "waiting up to 20 s" in sentence
+
+
+def test_the_wait_for_ports_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(preflight, "_is_free", lambda *_: False)
+    preflight.wait_for_ports(load_settings(port=9000), timeout_s=20, report=lambda _: None, pause=pauses.append)
+    assert sum(pauses) == pytest.approx(20)
+
+
+def test_nobody_waits_for_free_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "_is_free", lambda *_: True)
+    calls: list[object] = []
+    preflight.wait_for_ports(load_settings(port=9000), timeout_s=20, report=calls.append, pause=calls.append)
+    assert calls == []

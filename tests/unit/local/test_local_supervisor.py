@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from astrolens.local import supervisor
+from astrolens.local.liveness import MISSES, LivenessMonitor
 from astrolens.local.supervisor import Supervisor
 from astrolens.platform.settings import load_settings
 
@@ -18,7 +19,12 @@ class FakeProcess:
         self.service = service
         self.starts = 0
         self.terminated = False
+        self.killed = False
         self._exit_codes = exit_codes
+
+    @property
+    def pid(self) -> int | None:
+        return 100 + self.starts if self.starts else None
 
     def start(self) -> None:
         self.starts += 1
@@ -31,6 +37,9 @@ class FakeProcess:
 
     def terminate(self) -> None:
         self.terminated = True
+
+    def kill(self) -> None:
+        self.killed = True
 
     def wait(self, _timeout_s: float) -> bool:
         return True
@@ -56,6 +65,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             environment={},
             open_browser=False,
             make_process=make,
+            make_monitor=lambda processes, settings: LivenessMonitor(processes, settings, ask=lambda *_: True),
             clock=lambda: begin + (time.monotonic() - begin) * 100,
         )
 
@@ -124,3 +134,71 @@ def test_the_pause_is_short_again_after_an_hour_without_exits(tmp_path: Path) ->
         watcher._supervise(process)
         now += running_s
     assert pauses == [0.5, 1.0, 2.0, 0.5]
+
+
+class Hanging:
+    """A supervisor whose first service answers, or not, as the test says; time passes as the test says."""
+
+    def __init__(self, home: Path) -> None:
+        self.now = 0.0
+        self.alive = True
+        self.watcher = Supervisor(
+            load_settings(home=home),
+            environment={},
+            open_browser=False,
+            make_process=lambda service, **_: FakeProcess(service, [None]),
+            make_monitor=self._monitor,
+            clock=lambda: self.now,
+        )
+        self.process: Any = self.watcher._processes[0]
+        self.process.start()
+
+    def _monitor(self, processes: Any, settings: Any) -> LivenessMonitor:
+        self.monitor = LivenessMonitor(processes, settings, ask=lambda *_: self.alive)
+        return self.monitor
+
+    def miss(self, times: int) -> None:
+        self.alive = False
+        for _ in range(times):
+            self.monitor.ask_all()
+            self.watcher._supervise(self.process)
+
+
+def test_a_service_that_hangs_is_stopped_then_killed_and_started_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hanging = Hanging(tmp_path)
+    hanging.monitor.ask_all()
+    hanging.miss(MISSES - 1)
+    assert not hanging.process.terminated
+    hanging.miss(1)
+    assert hanging.process.terminated
+    assert not hanging.process.killed
+    hanging.now += 60
+    hanging.watcher._supervise(hanging.process)
+    assert hanging.process.killed
+    hanging.process._exit_codes = [-9, None]
+    hanging.watcher._supervise(hanging.process)
+    hanging.now += 1
+    hanging.watcher._supervise(hanging.process)
+    assert hanging.process.starts == 2
+    printed = capsys.readouterr().out.replace("\n", " ")
+    assert "model-server hangs: it has not answered for 60 s" in printed
+    hanging.miss(MISSES * 2)
+    assert printed.count("hangs") == 1, "the new process has not answered yet: it is starting"
+    assert "hangs" not in capsys.readouterr().out
+
+
+def test_a_service_that_is_slow_now_and_then_is_left_alone(tmp_path: Path) -> None:
+    hanging = Hanging(tmp_path)
+    for _ in range(5):
+        hanging.alive = True
+        hanging.monitor.ask_all()
+        hanging.miss(MISSES - 1)
+    assert not hanging.process.terminated
+
+
+def test_a_service_that_has_never_answered_is_starting(tmp_path: Path) -> None:
+    hanging = Hanging(tmp_path)
+    hanging.miss(MISSES * 3)
+    assert not hanging.process.terminated
