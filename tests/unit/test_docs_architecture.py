@@ -70,6 +70,16 @@ def test_every_room_is_in_the_table() -> None:
     assert all(f"`{engine}`" in PAGE for engine in engines)
 
 
+def test_each_room_imports_only_what_its_row_names() -> None:
+    everything = set(rooms(PACKAGE))
+    for room, _, may_import in table("Rooms"):
+        name = room.strip("`")
+        if "/" in name:  # the rooms inside platform are kept apart by lint-imports
+            continue
+        named = everything & set(re.findall(r"[a-z]+", may_import))
+        assert imported_rooms(name) - {name} <= named, f"{name} imports more than its row names"
+
+
 def test_all_periodic_work_is_in_the_table_and_nothing_else() -> None:
     listed = {(row[0].strip("`"), REFERENCE.findall(row[1])[0][0]) for row in table("Periodic work")}
     assert listed == set(periodic_work())
@@ -78,6 +88,17 @@ def test_all_periodic_work_is_in_the_table_and_nothing_else() -> None:
 def rooms(folder: Path) -> Iterator[str]:
     """Packages inside a package."""
     return (path.parent.name for path in folder.glob("*/__init__.py"))
+
+
+def imported_rooms(room: str) -> set[str]:
+    """The rooms that the modules of a room import."""
+    found = set()
+    for path in (PACKAGE / room).rglob("*.py"):
+        for node in ast.walk(tree(path)):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found |= {module.split(".")[1] for module in modules if module.startswith("astrolens.")}
+    return found
 
 
 def periodic_work() -> Iterator[tuple[str, str]]:
