@@ -1,24 +1,38 @@
-"""Answers of people: one atomic append to the image's record, with the event that follows from it."""
+"""Answers of people: one atomic append to the image's record, with the event that follows from it.
 
+A label is appended only where the labels are still those that were read, so that one request answers once, however
+often it is sent and whatever runs beside it.
+"""
+
+import asyncio
+import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import BaseModel, Field
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import LabelRecorded, producer
 from astrolens.contracts.ids import derived_id, event_id
-from astrolens.contracts.records import Answer, Label
+from astrolens.contracts.records import Answer, Label, PendingEvent
 from astrolens.contracts.topics import LABELS_RECORDED
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
-from astrolens.usecases.errors import InvalidRequest, NotFound
+from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound, Overloaded
 from astrolens.usecases.originals import OriginalsProtection
 from astrolens.usecases.views import ImageCard, LabelPage, LabelView, View
 
 MAX_ANSWERS = 500
 """Most images in one answer: more than a screen shows."""
+
+MAX_ATTEMPTS = 50
+"""Attempts to record one request. Each one that fails means that another answer to the same image was recorded."""
+
+_MAX_WAIT_S = 0.05
+"""Longest random wait between two attempts, so that requests that conflicted do not all conflict again."""
 
 
 class LabelRequest(BaseModel):
@@ -70,17 +84,35 @@ class Labelling:
         Raises:
             InvalidRequest: No image is named.
             NotFound: An image does not exist; then nothing is recorded.
+            Conflict: The same `request_id` has given an image another answer or note.
+            Overloaded: Others answer the same images all the time.
         """
         ids = request.images()
         if not ids:
             raise InvalidRequest("No image", "The answer names no image: give image_id or image_ids.")
+        nonce = request.request_id or secrets.token_hex(16)
+        outcomes: dict[str, LabelOutcome] = {}
+        for _ in range(MAX_ATTEMPTS):
+            waiting = [image for image in ids if image not in outcomes]
+            outcomes |= await self._attempt(waiting, request, nonce=nonce, user=user)
+            if len(outcomes) == len(ids):
+                return LabelOutcomes(labels=[outcomes[image] for image in ids])
+            await asyncio.sleep(random.uniform(0.0, _MAX_WAIT_S))  # noqa: S311 - no secret
+        raise Overloaded(
+            "Busy", "Others answer the same images all the time: send this answer again with the same request_id."
+        )
+
+    async def _attempt(
+        self, ids: Sequence[str], request: LabelRequest, *, nonce: str, user: str
+    ) -> dict[str, LabelOutcome]:
+        """Record the answer on images whose labels nobody changes meanwhile; return what became of these."""
         documents = await self._records.get(Collection.IMAGES, ids)
         for image in ids:
             if image not in documents:
                 raise NotFound("image", image)
-        nonce = request.request_id or secrets.token_hex(16)
-        outcomes, changes, released = [], [], []
         now = utc_now()
+        outcomes: dict[str, LabelOutcome] = {}
+        additions: list[_Addition] = []
         for image in ids:
             document = documents[image]
             label = Label(
@@ -90,35 +122,21 @@ class Labelling:
                 recorded_at=now,
                 note=request.note,
             )
-            known = _earlier(document, label.label_id)
-            previous = known if known is not None else document.get("label")
-            outcomes.append(
-                LabelOutcome(image_id=image, label_id=label.label_id, answer=request.answer, previous=previous)
-            )
-            if any(each["label_id"] == label.label_id for each in document.get("labels") or ()):
-                continue
-            event = LabelRecorded(
-                event_id=event_id(LABELS_RECORDED, label.label_id),
-                producer=producer("console"),
-                occurred_at=now,
+            repeated = _repeated(document, label)
+            outcomes[image] = LabelOutcome(
                 image_id=image,
                 label_id=label.label_id,
                 answer=request.answer,
-                user=user,
-            ).pending(topic=LABELS_RECORDED, key=image)
-            row = label.model_dump(mode="json")
-            changes.append(
-                Change(
-                    id=image,
-                    set={"label": row["answer"], "labeled_at": row["recorded_at"] if request.answer else None},
-                    push={"labels": [row], "pending": [event.model_dump(mode="json")]},
-                )
+                previous=repeated.previous if repeated else document.get("label"),
             )
-            released.append((image, (event,)))
+            if repeated is None:
+                additions.append(_Addition.of(image, document, label, at=now))
         async with self._originals.protect_from_expiry(documents.values()):
-            await self._records.apply(Collection.IMAGES, changes)
+            applied = await self._records.apply(Collection.IMAGES, [each.change for each in additions])
+            released = [(each.image, (each.event,)) for each in additions if each.image in applied]
             await self._releaser.release(Collection.IMAGES, released)
-        return LabelOutcomes(labels=outcomes)
+        conflicted = {each.image for each in additions} - applied
+        return {image: outcome for image, outcome in outcomes.items() if image not in conflicted}
 
     async def page(self, answers: Sequence[Answer], *, limit: int, after: str | None) -> LabelPage:
         """Answered images, the last answered first."""
@@ -133,14 +151,67 @@ class Labelling:
         )
 
 
-def _earlier(document: Document, label_id: str) -> Answer | None:
-    """The answer before a label that is recorded already, for a request that comes twice."""
-    labels = document.get("labels") or []
-    for n, label in enumerate(labels):
-        if label["label_id"] == label_id and n:
-            answer = labels[n - 1]["answer"]
-            return Answer(answer) if answer else None
+@dataclass(frozen=True)
+class _Addition:
+    """One label to append, and the event that follows from it."""
+
+    image: str
+    change: Change
+    event: PendingEvent
+
+    @classmethod
+    def of(cls, image: str, document: Document, label: Label, *, at: datetime) -> "_Addition":
+        """The change that appends a label, unless another one was appended since the document was read."""
+        event = LabelRecorded(
+            event_id=event_id(LABELS_RECORDED, label.label_id),
+            producer=producer("console"),
+            occurred_at=at,
+            image_id=image,
+            label_id=label.label_id,
+            answer=label.answer,
+            user=label.user,
+        ).pending(topic=LABELS_RECORDED, key=image)
+        row = label.model_dump(mode="json")
+        change = Change(
+            id=image,
+            set={"label": row["answer"], "labeled_at": row["recorded_at"] if label.answer else None},
+            push={"labels": [row], "pending": [event.model_dump(mode="json")]},
+            when=(Clause("labels", "eq", document.get("labels")),),
+        )
+        return cls(image, change, event)
+
+
+@dataclass(frozen=True)
+class _Repeated:
+    """A request that was recorded before."""
+
+    previous: Answer | None
+
+
+def _repeated(document: Document, label: Label) -> _Repeated | None:
+    """What a request found when it came first; None where it comes for the first time.
+
+    Raises:
+        Conflict: It came with another answer or note.
+    """
+    previous: Answer | None = None
+    for recorded in _recorded(document):
+        if recorded.label_id != label.label_id:
+            previous = recorded.answer
+            continue
+        if (recorded.answer, recorded.note) != (label.answer, label.note):
+            raise Conflict(
+                "Another answer",
+                f"This request_id has answered the image {document['image_id']!r} with "
+                f"{recorded.answer.value if recorded.answer else 'no answer'!r} already, or with another note: "
+                "a new answer needs a request_id of its own.",
+            )
+        return _Repeated(previous)
     return None
+
+
+def _recorded(document: Document) -> Iterator[Label]:
+    return (Label.model_validate(row) for row in document.get("labels") or ())
 
 
 def _label_view(document: Document) -> LabelView:

@@ -1,11 +1,14 @@
 """Answers without HTTP: what is refused, and what a request that comes twice does."""
 
+import asyncio
+from typing import Any
+
 import pytest
 from astrolens.contracts.records import Answer
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import RecordStore
-from astrolens.usecases.errors import InvalidRequest, NotFound
+from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound
 from astrolens.usecases.labelling import Labelling, LabelRequest
 from astrolens.usecases.originals import OriginalsProtection
 from astrolens.usecases.reanalysis import Reanalysis
@@ -43,6 +46,49 @@ async def test_the_event_says_the_same_as_the_record(
     document = (await records.get(Collection.IMAGES, [image.image_id]))[image.image_id]
     assert [pending["event_id"] for pending in document["pending"]] == [event.event_id]
     assert (key, document["label"], outcome.label_id) == (image.image_id, "artefact", document["labels"][0]["label_id"])
+
+
+async def test_one_request_answers_once_however_many_of_it_come_at_the_same_time(
+    labelling: Labelling, records: RecordStore, bus: RecordingBus
+) -> None:
+    made = [make_image(f"galaxy {n}")[0] for n in range(3)]
+    await records.insert(Collection.IMAGES, made)
+    ids = [image.image_id for image in made]
+    request = LabelRequest(image_ids=ids, answer=Answer.INTERESTING, request_id="r1")
+    answers = await asyncio.gather(*(labelling.answer(request, user="vera") for _ in range(24)))
+    documents = await records.get(Collection.IMAGES, ids)
+    assert [len(documents[image]["labels"]) for image in ids] == [1, 1, 1]
+    assert sorted(key for _, key, _ in bus.released) == sorted(ids)
+    assert all(answer == answers[0] for answer in answers)
+    assert [outcome.previous for outcome in answers[0].labels] == [None] * 3
+
+
+async def test_answers_of_many_people_at_once_are_all_recorded_one_after_another(
+    labelling: Labelling, records: RecordStore
+) -> None:
+    image = make_image("m51")[0]
+    await records.insert(Collection.IMAGES, [image])
+    request = LabelRequest(image_id=image.image_id, answer=Answer.INTERESTING)
+    answers = await asyncio.gather(*(labelling.answer(request, user=f"user {n}") for n in range(12)))
+    document = (await records.get(Collection.IMAGES, [image.image_id]))[image.image_id]
+    assert len(document["labels"]) == 12
+    # Each answer names the one before it: exactly one of them was the first.
+    assert [answer.labels[0].previous for answer in answers].count(None) == 1
+
+
+@pytest.mark.parametrize("other", [{"answer": Answer.ORDINARY}, {"answer": None}, {"note": "a ghost"}])
+async def test_the_same_request_with_another_answer_is_refused(
+    labelling: Labelling, records: RecordStore, other: dict[str, Any]
+) -> None:
+    image = make_image("m51")[0]
+    await records.insert(Collection.IMAGES, [image])
+    request = LabelRequest(image_id=image.image_id, answer=Answer.ARTEFACT, note="a trail", request_id="r1")
+    await labelling.answer(request, user="vera")
+    with pytest.raises(Conflict, match="'artefact' already, or with another note"):
+        await labelling.answer(request.model_copy(update=other), user="vera")
+    document = (await records.get(Collection.IMAGES, [image.image_id]))[image.image_id]
+    assert [(label["answer"], label["note"]) for label in document["labels"]] == [("artefact", "a trail")]
+    await labelling.answer(request.model_copy(update=other), user="caroline")
 
 
 async def test_an_image_is_analysed_again_once_at_a_time(

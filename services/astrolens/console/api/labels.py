@@ -14,7 +14,13 @@ from astrolens.usecases.views import LabelPage
 router = APIRouter(tags=["labels"])
 
 
-@router.post("/labels", response_model=LabelOutcomes, responses=responses(s404="No such image; nothing is recorded."))
+@router.post(
+    "/labels",
+    response_model=LabelOutcomes,
+    responses=responses(
+        s404="No such image; nothing is recorded.", s409="The same request_id has given another answer or note."
+    ),
+)
 async def record_labels(context: Context, request: Request, body: LabelRequest) -> LabelOutcomes:
     """Record one answer on one or several images; `previous` undoes it."""
     return await context.labelling.answer(body, user=user_of(request))
