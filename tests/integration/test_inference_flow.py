@@ -13,7 +13,7 @@ from astrolens.contracts.events import ImageAnalyzed, ImageIngested
 from astrolens.contracts.ids import content_digest, event_id
 from astrolens.contracts.records import CutoutInfo, ImageRecord, Observation, Original
 from astrolens.inference import analyzer_main, model_server
-from astrolens.inference.model_server import ModelServer
+from astrolens.inference.similarity.snapshot_task import SnapshotTask
 from astrolens.local.broker import EmbeddedBroker
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings, load_settings
@@ -156,12 +156,12 @@ async def test_the_analyzer_waits_for_the_model_server_and_says_so(settings: Set
 async def test_a_model_server_that_was_killed_answers_at_once_and_catches_up_meanwhile(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def killed(_: ModelServer) -> None:
+    async def killed(_: SnapshotTask) -> None:
         """Nothing is saved."""
 
     await ingest(settings, count=30, damaged=frozenset(), announced=True)
     with monkeypatch.context() as patched:
-        patched.setattr(ModelServer, "_save", killed)
+        patched.setattr(SnapshotTask, "save", killed)
         async with model_server.create_app(settings).running(), analyzer_main.create_app(settings).running() as app:
             await settled(app, analyzed=30, dead_lettered=0)
 

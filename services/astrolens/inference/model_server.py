@@ -16,6 +16,7 @@ from astrolens.inference.rpc_server import RpcServer
 from astrolens.inference.similarity.catch_up import CatchUp
 from astrolens.inference.similarity.index import BEGINNING, SimilarityIndex
 from astrolens.inference.similarity.snapshot import SnapshotFolder
+from astrolens.inference.similarity.snapshot_task import SnapshotTask
 from astrolens.inference.similarity.vector_index import VectorIndex
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
 from astrolens.platform.runtime.service import ServiceApp
@@ -29,10 +30,6 @@ _GRACE_SHARE: Final = 0.3
 _CATCH_UP_EVERY_S: Final = 30.0
 """How late an image that another model server analysed is found here."""
 _SNAPSHOT_EVERY_S: Final = 60.0
-SNAPSHOT_AFTER_IMAGES: Final = 10_000
-"""New images that are worth a snapshot: a start after a crash reads at most about so many from the record store."""
-SNAPSHOT_AFTER_SHARE: Final = 20
-"""Of a large index, a twentieth: each snapshot writes it whole, so that an image is written twenty times at most."""
 
 logger = structlog.get_logger(__name__)
 
@@ -54,7 +51,7 @@ class ModelServer:
         self._metrics = ModelMetrics(app.metrics)
         self._rpc = RpcServer(app.settings.inference_address, tracing=app.tracing)
         self._service: ModelService | None = None
-        self._snapshots: SnapshotFolder | None = None
+        self._snapshots: SnapshotTask | None = None
 
     async def start(self) -> None:
         """Load the model and answer with it.
@@ -63,8 +60,9 @@ class ModelServer:
             ConfigurationError: The address is taken, the bundle damaged, or the home not writable.
         """
         await self._rpc.start()
-        service, self._snapshots = await asyncio.to_thread(load, self._app, self._metrics)
+        service, folder = await asyncio.to_thread(load, self._app, self._metrics)
         self._service = service
+        self._snapshots = SnapshotTask(service.index, folder)
         service.start()
         identity = service.description.identity
         self._app.info.update(
@@ -92,7 +90,7 @@ class ModelServer:
         )
         self._app.every(
             "similarity snapshot",
-            self._save_when_due,
+            self._snapshots.run_pass,
             interval_s=_SNAPSHOT_EVERY_S,
             issue="the similarity index cannot be saved",
         )
@@ -102,27 +100,11 @@ class ModelServer:
         await self._rpc.close(self._app.settings.shutdown_grace_s * _GRACE_SHARE)
         if self._service is not None:
             await self._service.close()
+        if self._snapshots is not None:
             try:
-                await self._save()
+                await self._snapshots.save()
             except StoreUnavailable as error:
                 logger.warning("similarity index not saved; the next start reads it from the records", error=str(error))
-
-    async def _save_when_due(self) -> None:
-        if self._service is None:
-            return
-        index = self._service.index
-        if len(index) - index.saved >= max(SNAPSHOT_AFTER_IMAGES, index.saved // SNAPSHOT_AFTER_SHARE):
-            await self._save()
-
-    async def _save(self) -> None:
-        if self._service is None or self._snapshots is None:
-            return
-        try:
-            saved = await asyncio.to_thread(self._service.index.save, self._snapshots)
-        except OSError as error:
-            raise StoreUnavailable(str(error)) from error
-        if saved:
-            logger.info("similarity index saved", images=self._service.index.saved)
 
 
 def load(app: ServiceApp, metrics: ModelMetrics) -> tuple[ModelService, SnapshotFolder]:
