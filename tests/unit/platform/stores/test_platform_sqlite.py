@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pytest
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.stores import collections
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Clause, Query, RecordStore
+from astrolens.platform.stores.records import Clause, Order, Query, RecordStore
+from astrolens.platform.stores.sqlite import queries
+from astrolens.platform.stores.sqlite.filters import where_sql
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
 from tests.behaviour.record_store import IMAGES, RecordStoreBehaviour, event, image
@@ -44,6 +48,40 @@ class TestSqliteRecordStore(RecordStoreBehaviour):
         assert await other.tally(IMAGES, "credit") == {("a",): 1, ("b",): 1}
         assert len(await other.pending(IMAGES, limit=5)) == 1
         await other.close()
+
+
+async def test_a_part_of_a_name_is_looked_for_in_the_index_of_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteRecordStore(tmp_path / "records.sqlite")
+    await store.open()
+    try:
+        names = ["M31", "NGC 1", "M33", "NGC 2", "ngc 3", "NGC 4"]
+        images = [
+            image(number, observation={"name": name}, ingested_at=f"2026-01-0{number + 1}T00:00:00Z")
+            for number, name in enumerate(names)
+        ]
+        await store.insert(IMAGES, images)
+        where = (Clause("observation.name", "contains", "NGC"),)
+        for most in (1_000, 4, 3):  # more than three hold it: then the walk in order finds them
+            monkeypatch.setattr(queries, "_MAX_CONTAINING", most)
+            for order in (Order("ingested_at"), Order("ingested_at", descending=True)):
+                query = Query(where=where, order=order, limit=3)
+                first = await store.find(IMAGES, query)
+                second = await store.find(IMAGES, replace(query, after=first.next))
+                found = [one["image_id"] for one in (*first.documents, *second.documents)]
+                wanted = ["img0001", "img0003", "img0004", "img0005"]
+                assert found == (wanted[::-1] if order.descending else wanted)
+                assert second.next is None
+        none = Query(where=(Clause("observation.name", "contains", "IC"),), order=Order("ingested_at"))
+        assert (await store.find(IMAGES, none)).documents == []
+    finally:
+        await store.close()
+    with closing(sqlite3.connect(tmp_path / "records.sqlite")) as db:
+        (condition,), values = where_sql(IMAGES, where)
+        select = f"SELECT row FROM images WHERE {condition} LIMIT 9"  # noqa: S608
+        plan = db.execute(f"EXPLAIN QUERY PLAN {select}", values).fetchall()
+        assert "COVERING INDEX images_f_observation__name" in plan[0][-1]
 
 
 async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Pages of documents by keyset: page 1,000 costs what page 1 costs."""
 
 import sqlite3
-from typing import Any
+from typing import Any, Final
 
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.records import Page, Query, bad_cursor, decode_cursor, encode_cursor
 from astrolens.platform.stores.sqlite.filters import column_of, where_sql
 from astrolens.platform.stores.sqlite.projection import Projection
+
+_MAX_CONTAINING: Final = 1_000
+"""Rows found by a part of a text that narrow a query. More are so frequent that the walk in order meets enough soon."""
 
 _Walk = tuple[list[str], list[Any]]
 """Conditions beside the query's own, and the values they bind."""
@@ -16,6 +19,8 @@ def find(db: sqlite3.Connection, collection: Collection, query: Query) -> Page:
     """One page of documents. In an order, the row number breaks ties; without one, documents go by id."""
     projection = Projection(DECLARATIONS[collection], query.fields)
     conditions, values = where_sql(collection, query.where)
+    if query.order and (containing := _rows_containing(db, collection, query)) is not None:
+        conditions.append(f"row IN ({', '.join(map(str, containing))})")
     order, tie = (column_of(collection, query.order.field), "row") if query.order else ("NULL", "id")
     way = "DESC" if query.order and query.order.descending else "ASC"
     sorting = f"{order} {way}, {tie} {way}" if query.order else f"{tie} {way}"
@@ -35,6 +40,23 @@ def find(db: sqlite3.Connection, collection: Collection, query: Query) -> Page:
         return Page(documents, None)
     value, last, *_ = rows[query.limit - 1]
     return Page(documents, encode_cursor(value, str(last)))
+
+
+def _rows_containing(db: sqlite3.Connection, collection: Collection, query: Query) -> list[int] | None:
+    """The rows that hold the texts that a query looks for, None where it looks for none or they are many.
+
+    No index finds a part of a text. Without this, the walk in the query's order would read every row of the collection
+    to find a few; this scans the index of the field, which is small.
+    """
+    clauses = [clause for clause in query.where if clause.op == "contains"]
+    if not clauses:
+        return None
+    conditions, values = where_sql(collection, clauses[:1])
+    found = db.execute(
+        f"SELECT row FROM {collection} WHERE {conditions[0]} LIMIT ?",  # noqa: S608
+        (*values, _MAX_CONTAINING + 1),
+    ).fetchall()
+    return None if len(found) > _MAX_CONTAINING else [row for (row,) in found]
 
 
 def _walks(query: Query, order: str) -> list[_Walk]:
