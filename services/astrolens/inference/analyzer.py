@@ -1,7 +1,7 @@
-"""Analyses what was ingested: cutouts to the model server, its answers into the record store, the facts out.
+"""Analyses ingested images: the model server gets their cutouts, the record store their analyses, the bus the events.
 
-The state of an image decides, not the event: whoever finds it `ingested` may analyse it, and the write holds only while
-it still is. So events may come twice, late or from another service, and nothing is done twice.
+The state of an image decides, not the event: an image is analysed while it is `ingested`, and the analysis is written
+only if it still is. So events may come twice, late or from another service, and nothing is done twice.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,8 +47,8 @@ class Analyzer:
         records: The record store.
         images: The image store.
         model: The model server.
-        outbox: Publishes what the writes caused.
-        on_written: Told the images whose analysis was written, as they were before, and when.
+        outbox: Publishes the events of the writes.
+        on_written: Called with the images whose analysis was written, as they were before, and when.
         clock: Gives the present time, UTC.
     """
 
@@ -70,10 +70,10 @@ class Analyzer:
         self._clock = clock
 
     async def handle(self, events: Sequence[ImageIngested]) -> list[Refusal]:
-        """Analyse a batch; return what can never be analysed.
+        """Analyse a batch; return the events whose image can never be analysed.
 
         Raises:
-            TransientError: A store or the model server is away; nothing is lost by trying again.
+            TransientError: A store or the model server is unreachable; the same batch may be handled again.
         """
         by_image = {event.image_id: event for event in events}
         documents = await self._records.get(Collection.IMAGES, list(by_image))
@@ -104,7 +104,7 @@ class Analyzer:
         await self._records.apply(Collection.IMAGES, [change])
 
     async def _cutouts(self, waiting: Mapping[str, Document]) -> tuple[list[CutoutRequest], dict[str, Reason]]:
-        """The cutouts of images, and why some have none."""
+        """The cutouts of images, and the reasons of those without one."""
         keys = {image: document["cutout"]["key"] for image, document in waiting.items()}
         found = await self._images.get_many(list(keys.values()))
         cutouts: list[CutoutRequest] = []
@@ -131,14 +131,14 @@ class Analyzer:
         )
         if self._on_written is not None:
             self._on_written([(waiting[image], analyses[image]) for image in analyses if image in written], now)
-        # What is not written was analysed by somebody else meanwhile, who also publishes it.
+        # An image that is not written was analysed meanwhile by another analyzer, which publishes the event.
         await self._outbox.release(
             Collection.IMAGES, [(image, [events[image]]) for image in events if image in written]
         )
 
 
 def _unpublished(documents: Mapping[str, Document]) -> list[tuple[str, list[PendingEvent]]]:
-    """Images that are analysed and whose fact is not out: the last attempt ended between write and publication."""
+    """Events of analysed images that are not published: the last attempt ended between write and publication."""
     found = []
     for image, document in documents.items():
         if document["state"] != ImageState.INGESTED.value and document.get("pending"):

@@ -14,7 +14,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.rpc.model_client import ModelClient
 
 _BATCH: Final = 128
-"""Four batches of the model server: both cores stay busy while one of them is decoded."""
+"""Four batches of the model server, so that its workers stay busy."""
 
 
 def create_app(settings: Settings) -> ServiceApp:

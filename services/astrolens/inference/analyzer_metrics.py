@@ -1,4 +1,4 @@
-"""What the analyzer counts: each image of the stream once, when its verdict is written."""
+"""Metrics of the analyzer: each image counts once, when its verdict is written."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from astrolens.platform.telemetry.metrics import Metrics
 
 _P_BUCKETS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Even steps, which a calibrated stream fills evenly, and the small values that verdicts are made of."""
+"""Even steps, which a calibrated stream fills evenly, and the small values that verdicts depend on."""
 
 
 class AnalysisMetrics:

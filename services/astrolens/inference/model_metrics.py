@@ -1,4 +1,4 @@
-"""What the model server counts."""
+"""Metrics of the model server."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram, Info
 from astrolens.platform.telemetry.metrics import Metrics
 
 _STEP_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
-"""Seconds a batch of at most 32."""
+"""Seconds of a step, for a batch of at most 32."""
 
 
 class ModelMetrics:

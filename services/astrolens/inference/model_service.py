@@ -22,7 +22,7 @@ MAX_SIMILAR: Final = 100
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """What makes an analysis traceable and repeatable."""
+    """Names, digests and calibration: they make an analysis traceable and repeatable."""
 
     name: str
     version: str
@@ -65,7 +65,7 @@ class ModelDescription:
 
 
 def describe(bundle: Bundle, scorer: Scorer, execution_provider: str) -> ModelDescription:
-    """What there is to say of a bundle under a false-alarm budget."""
+    """The description of a bundle under a false-alarm budget."""
     manifest, facts = bundle.manifest, scorer.describe()
     detectors = tuple(entry.name for entry in manifest.detectors)
     return ModelDescription(
@@ -111,7 +111,7 @@ def _strip(scorer: Scorer, detector: str, survey: str) -> Strip:
 
 
 class ModelService:
-    """One loaded model at work.
+    """One loaded model with its batcher and its similarity index.
 
     Args:
         engine: Analyses a batch.
@@ -149,7 +149,7 @@ class ModelService:
         return self._batcher.queued
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the batcher."""
         self._batcher.start()
 
     async def close(self) -> None:
@@ -184,7 +184,7 @@ class ModelService:
         return await asyncio.to_thread(self.index.like_embedding, embedding, k)
 
     def _work(self, items: Sequence[Item]) -> list[Outcome]:
-        """In a worker thread."""
+        """Analyse a batch; called in a worker thread."""
         start = perf_counter()
         outcomes = self._engine.analyze(items)
         self._index_embeddings(items, outcomes)

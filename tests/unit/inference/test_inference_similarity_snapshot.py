@@ -45,7 +45,7 @@ def saved(folder: Path, bundle: Bundle, *seeds: int, until: str = UNTIL) -> Simi
 
 
 @pytest.mark.parametrize("compress_at", [20_000, 30])
-def test_a_new_process_knows_what_the_old_one_saved(
+def test_a_new_process_loads_what_the_old_one_saved(
     tiny_bundle: Bundle, folder: Path, compress_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vector_index, "_COMPRESS_AT", compress_at)
@@ -122,7 +122,7 @@ def test_a_kill_while_a_snapshot_is_written_leaves_the_one_before(tiny_bundle: B
     assert not draft.exists()
 
 
-def test_a_full_disk_leaves_the_snapshot_before_and_no_rubbish(
+def test_a_full_disk_leaves_the_snapshot_before_and_nothing_else(
     tiny_bundle: Bundle, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = saved(folder, tiny_bundle, 1)
@@ -150,7 +150,7 @@ def test_two_servers_may_share_a_folder(tiny_bundle: Bundle, folder: Path) -> No
     second.analyzed_until = UNTIL
     assert first.save(opened(folder, tiny_bundle))
     assert second.save(opened(folder, tiny_bundle))
-    # What knows more is neither replaced nor passed over.
+    # The more complete one is neither removed nor passed over.
     third = started(folder, tiny_bundle)
     assert (len(third), third.analyzed_until) == (3, first.analyzed_until)
 

@@ -94,6 +94,15 @@ def test_many_images_are_compressed_and_nearly_all_true_neighbours_are_found() -
 
 
 @pytest.mark.usefixtures("soon_compressed")
+def test_an_archive_of_one_picture_can_be_compressed() -> None:
+    vectors = np.repeat(sky_like(1), COMPRESS_AT, axis=0)
+    index = VectorIndex(sky_like(4))
+    index.add(ids_of(range(COMPRESS_AT)), vectors)
+    assert index.is_compressed
+    assert [cosine for _, cosine in index.search(vectors[0], 3)] == pytest.approx([1.0] * 3, abs=1e-3)
+
+
+@pytest.mark.usefixtures("soon_compressed")
 def test_embeddings_without_structure_keep_all_their_dimensions() -> None:
     vectors = np.random.default_rng(4).normal(size=(COMPRESS_AT, 6)).astype(np.float32)
     index = VectorIndex(vectors[:4])

@@ -26,7 +26,7 @@ logger = structlog.get_logger(__name__)
 class CatchUp:
     """Reads what was analysed with a model since the last pass, the oldest first.
 
-    It rests as long as it works, so that a cold start does not take the record store from everybody else.
+    After each page it pauses for as long as the page took, so that a cold start leaves the record store to the others.
 
     Args:
         records: The record store, open.
@@ -73,7 +73,7 @@ class CatchUp:
         async for page in pages(self._records, Collection.IMAGES, query):
             added += await self._complete(page)
             self._index.analyzed_until = max(self._index.analyzed_until, page[-1]["analyzed_at"])
-            self._forget_unusable()
+            self._drop_old_unusable()
             await asyncio.sleep(min(monotonic() - began, _MAX_PAUSE_S))
             began = monotonic()
         if added:
@@ -102,7 +102,7 @@ class CatchUp:
             unusable += [image for image, embedding in images.items() if embedding is None]
             await asyncio.to_thread(self._index.add, usable)
             added = len(usable)
-        self._note_unusable({image: analyzed_at[image] for image in unusable})
+        self._report_unusable({image: analyzed_at[image] for image in unusable})
         return added
 
     def _embedding(self, document: Document) -> bytes | None:
@@ -114,7 +114,7 @@ class CatchUp:
             return None
         return embedding if self._index.is_usable(embedding) else None
 
-    def _note_unusable(self, images: dict[str, str]) -> None:
+    def _report_unusable(self, images: dict[str, str]) -> None:
         """Count each once, and log the first: one bad record must neither stop the others nor fill the log."""
         if not images:
             return
@@ -125,7 +125,7 @@ class CatchUp:
         if self._on_unusable is not None:
             self._on_unusable(len(images))
 
-    def _forget_unusable(self) -> None:
+    def _drop_old_unusable(self) -> None:
         # Only the overlap is read again.
         since = _earlier(self._index.analyzed_until, _OVERLAP)
         self._unusable = {image: at for image, at in self._unusable.items() if at >= since}

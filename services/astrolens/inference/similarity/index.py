@@ -17,7 +17,7 @@ BEGINNING: Final = "0000-01-01T00:00:00.000000Z"
 """Before every analysis."""
 _IMAGE_ID: Final = re.compile(r"[0-9a-f]{32}")
 _MAX_RECENT: Final = 4096
-"""Images that wait to be merged, 2 MB: merging many at once costs less, and adding one costs nearly nothing."""
+"""Images that wait to be merged, 2 MB. Merging many at once costs less CPU per image."""
 
 
 class UnknownImage(Exception):
@@ -36,7 +36,7 @@ def is_image_id(text: str) -> bool:
 class SimilarityIndex:
     """Embeddings in memory.
 
-    New images wait in a small buffer, which is merged into the vector index by whoever searches, or when it is full.
+    New images wait in a small buffer. It is merged into the vector index before each search and when it is full.
 
     Args:
         vectors: Empty, or what a snapshot held.
@@ -54,7 +54,7 @@ class SimilarityIndex:
         """Images in the last snapshot."""
 
     def __len__(self) -> int:
-        """Images; one that is analysed again counts twice until the buffer is merged."""
+        """Images. One that is analysed again counts twice until the buffer is merged."""
         return len(self._vectors) + len(self._recent)
 
     def add(self, images: Iterable[tuple[str, bytes]]) -> None:
@@ -124,17 +124,17 @@ class SimilarityIndex:
         """
         with self._saving:
             with self._lock:
-                # Read before the merge: what the catch-up has added until then is in the buffer or in the index.
+                # Read before the merge, so that everything up to this time is in the index then.
                 analyzed_until = self.analyzed_until
                 self._merge()
                 count = len(self._vectors)
                 if count == self.saved:
                     return False
                 draft = snapshots.write(self._vectors)
-            # Hashing and waiting for the disk hold nobody up.
+            # No lock is held while the files are hashed and synced.
             snapshots.publish(draft, images=count, analyzed_until=analyzed_until)
             self.saved = count
-        # Often enough: an index that is saved has grown by a good part.
+        # Not more often: an index is saved when it has grown by a part of its size.
         release_free_memory()
         return True
 

@@ -6,8 +6,8 @@
                           /manifest.json    model, format, counts, how far the catch-up was, SHA-256 of both files
 ```
 A snapshot is written under another name, synced and renamed, so that it is whole or not there. Several model servers
-may share a folder: each reads the snapshot that knows most, and writes its own. The record store is the truth; a
-snapshot only spares a start the reading of the archive, and one that cannot be used is put aside.
+may share a folder: each reads the most complete snapshot, and writes its own. The record store is the truth; a snapshot
+only saves a start the reading of the archive, and one that cannot be used is put aside.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _MANIFEST: Final = "manifest.json"
 _SNAPSHOT: Final = "snapshot-"
 _DRAFT: Final = "draft-"
 _UNUSABLE: Final = "unusable"
-"""Where the last snapshot that could not be used is kept, for whoever wants to know why."""
+"""Where the last snapshot that could not be used is kept, to find out why."""
 _DRAFT_LIFETIME_S: Final = 3600.0
 """After that long a draft is what a killed server left behind."""
 
@@ -50,8 +50,8 @@ class Manifest(BaseModel):
     sha256: dict[str, str]
 
     @property
-    def knowledge(self) -> tuple[str, int]:
-        """Sorts snapshots by what they know."""
+    def completeness(self) -> tuple[str, int]:
+        """Sorts snapshots, the most complete last."""
         return self.analyzed_until, self.images
 
 
@@ -76,14 +76,14 @@ class SnapshotFolder:
             raise PermissionError(f"{folder} cannot be written")
 
     def load(self) -> tuple[VectorIndex, str] | None:
-        """The index of the snapshot that knows most, and how far the catch-up had read; None where no one is usable."""
+        """The most complete index, and how far the catch-up had read for it; None without a usable snapshot."""
         found: list[tuple[Manifest, Path]] = []
         for path in self._folder.glob(f"{_SNAPSHOT}*"):
             try:
                 found.append((self._manifest(path), path))
             except (OSError, ValueError) as error:
                 self._put_aside(path, error)
-        for manifest, path in sorted(found, key=lambda each: each[0].knowledge, reverse=True):
+        for manifest, path in sorted(found, key=lambda each: each[0].completeness, reverse=True):
             try:
                 return self._read(path, manifest), manifest.analyzed_until
             except (OSError, ValueError) as error:
@@ -106,7 +106,7 @@ class SnapshotFolder:
         return draft
 
     def publish(self, draft: Path, *, images: int, analyzed_until: str) -> None:
-        """Make a draft the snapshot, and remove those that know less.
+        """Make a draft a snapshot, and remove those that are less complete.
 
         Raises:
             OSError: The disk is full or broken; the draft is removed.
@@ -133,7 +133,7 @@ class SnapshotFolder:
     def _remove_superseded(self, published: Path, manifest: Manifest) -> None:
         for path in self._folder.glob(f"{_SNAPSHOT}*"):
             try:
-                if path != published and self._manifest(path).knowledge <= manifest.knowledge:
+                if path != published and self._manifest(path).completeness <= manifest.completeness:
                     shutil.rmtree(path, ignore_errors=True)
             except (OSError, ValueError):
                 shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The vectors of an index: FAISS, exact while they are few, compressed in inverted lists when they are many."""
+"""The vectors of an index in FAISS: exact while they are few, compressed in inverted lists when they are many."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from astrolens.inference.similarity.image_ids import ImageIds
 
 _COMPRESS_AT: Final = 20_000
-"""Images. Fewer are kept as they are and searched one and all: 20 MB and some milliseconds, and nothing is missed."""
+"""Images. Fewer are kept uncompressed and all searched: 20 MB, some milliseconds, and exact."""
 _KEPT_VARIANCE: Final = 0.9999
 """Share of the embeddings' variance that compression keeps. Neighbours differ by cosines of a thousandth, so that fewer
 components, or 8-bit codes, lose them."""
 _COMPONENTS_STEP: Final = 32
 _MAX_COMPONENTS: Final = 128
-"""256 bytes an image. The bundle that comes along needs 64 components, 128 bytes."""
+"""256 bytes an image. The bundle `first-light` needs 64 components, 128 bytes."""
 _SEARCHED_SHARE: Final = 4
 """One list in so many is searched in a compressed index."""
 
@@ -25,7 +25,7 @@ class VectorIndex:
     """Embeddings under image ids, each once, compared by cosine similarity.
 
     A compressed index keeps the principal components of unit vectors as float16, in inverted lists. The components are
-    those of the first images, and stay: what later images have beside them is lost, some 1e-4 of a squared distance.
+    computed once, from the first images. What later images have outside them is lost, some 1e-4 of a squared distance.
 
     Not for several threads at once; its owner holds a lock.
 
@@ -43,7 +43,7 @@ class VectorIndex:
 
     @property
     def dimensions(self) -> int:
-        """D of the embeddings."""
+        """Length of an embedding."""
         return int(self._centroids.shape[1])
 
     @property
@@ -140,7 +140,7 @@ class VectorIndex:
             False,  # no residuals: float16 is fine enough without
         )
         lists.train(components.apply(vectors))
-        # Finds a row's vector again without walking through the lists.
+        # Maps a row to its place in the lists, for `reconstruct`.
         lists.make_direct_map(True)
         compressed = faiss.IndexPreTransform(components, lists)
         compressed.add(vectors)
@@ -156,7 +156,7 @@ def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
 def _components_of(vectors: NDArray[np.float32]) -> int:
     """How many principal components keep enough of the variance."""
     variances = np.linalg.eigvalsh(np.cov(vectors, rowvar=False))[::-1]
-    kept = np.cumsum(variances) / variances.sum()
+    kept = np.cumsum(variances) / max(float(variances.sum()), 1e-12)  # images may all be the same
     enough = int(np.searchsorted(kept, _KEPT_VARIANCE)) + 1
     stepped = -(-enough // _COMPONENTS_STEP) * _COMPONENTS_STEP
     return min(stepped, _MAX_COMPONENTS, int(vectors.shape[1]))
