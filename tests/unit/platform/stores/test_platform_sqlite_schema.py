@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -47,7 +48,7 @@ def documents(count: int = 5) -> list[dict[str, Any]]:
 
 
 async def opened(path: Path) -> SqliteRecordStore:
-    store = SqliteRecordStore(path, busy_timeout_s=0.2)
+    store = SqliteRecordStore(path, busy_timeout_s=0.2, upgrade_wait_s=0.0)
     await store.open()
     return store
 
@@ -125,7 +126,7 @@ async def test_a_writer_in_the_way_of_a_change_is_an_unavailable_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(path, SMALL, monkeypatch)
-    store = SqliteRecordStore(path, busy_timeout_s=0.1)
+    store = SqliteRecordStore(path, busy_timeout_s=0.1, upgrade_wait_s=0.0)
     with writing(path), pytest.raises(StoreUnavailable, match=r"records\.sqlite does not serve: database is locked"):
         await store.open()
     await store.open()  # the service tries again
@@ -137,6 +138,38 @@ async def test_a_writer_in_the_way_of_a_new_file_is_an_unavailable_store(path: P
     with writing(path), pytest.raises(StoreUnavailable, match="locked"):
         await opened(path)
     await (await opened(path)).close()
+
+
+async def test_a_long_change_by_another_service_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(path, SMALL, monkeypatch)
+    store = SqliteRecordStore(path, busy_timeout_s=0.05, upgrade_wait_s=600.0)
+    with writing(path):
+        opening = asyncio.create_task(store.open())
+        await asyncio.sleep(0.3)  # several waits of the lock
+        assert not opening.done()
+    await opening
+    await store.close()
+    await check(path)
+
+
+async def test_closing_ends_a_change_that_is_under_way(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(path, SMALL, monkeypatch)
+    started = threading.Event()
+
+    def endless(db: sqlite3.Connection, *_: object) -> None:
+        started.set()
+        db.execute("WITH RECURSIVE n (i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n").fetchall()
+
+    store = SqliteRecordStore(path)
+    with monkeypatch.context() as patch:
+        patch.setattr("astrolens.platform.stores.sqlite.schema._fill_hashes", endless)
+        opening = asyncio.create_task(store.open())
+        assert await asyncio.to_thread(started.wait, 30)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await asyncio.wait_for(store.close(), 30)
+    await check(path)
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,10 @@ def extract(field: str) -> str:
     return f"json_extract(doc, {json_path(field)})"
 
 
-def counted(field: str) -> str:
+def counted(declared: Declaration, field: str) -> str:
     """The SQL expression of a field's value as tallies write it."""
+    if declared.fields.get(field) == "text":
+        return column_name(field)
     path = json_path(field)
     return f"CASE json_type(doc, {path}) WHEN 'true' THEN 'True' WHEN 'false' THEN 'False' ELSE {extract(field)} END"
 

@@ -9,6 +9,8 @@ import sqlite3
 from dataclasses import asdict
 from typing import Any, Final
 
+import structlog
+
 from astrolens.platform.errors import PermanentError
 from astrolens.platform.stores import binary
 from astrolens.platform.stores.collections import DECLARATIONS, Collection, Declaration
@@ -26,6 +28,8 @@ from astrolens.platform.stores.sqlite.columns import (
     json_path,
     table_sql,
 )
+
+_log = structlog.get_logger(__name__)
 
 LAYOUT: Final = 2
 """Changes when the same declarations make other tables. 1 had no row numbers, `doc` first, and no binary columns."""
@@ -83,21 +87,30 @@ def _upgrade(db: sqlite3.Connection, collection: Collection, declared: Declarati
     before = stored or {}
     if not _exists(db, collection):
         db.execute(table_sql(collection, declared))
-    elif "row" not in _columns(db, collection):
-        _copy_from_layout_1(db, collection, declared)
     else:
-        _drop_indexes(db, collection, keep=index_sql(collection, declared))
-        _put_back_binary(db, collection, set(before.get("binary", ())) - declared.binary)
-        _change_columns(db, collection, declared)
+        _log.info("changes a table for its new declaration", collection=collection.value)
+        _change_table(db, collection, declared, binary_before=set(before.get("binary", ())))
     present = _indexes(db, collection)
     for name, statement in index_sql(collection, declared).items():
         if name not in present:
             db.execute(statement)
     if before.get("tallies") != _to_store(declared)["tallies"]:
-        expressions = {name: {field: counted(field) for field in fields} for name, fields in declared.tallies.items()}
-        tallies.recount(db, collection, expressions)
+        values = {name: [counted(declared, field) for field in fields] for name, fields in declared.tallies.items()}
+        tallies.recount(db, collection, values)
     if before.get("hash_field") != declared.hash_field or stored is None:
         _fill_hashes(db, collection, declared)
+
+
+def _change_table(
+    db: sqlite3.Connection, collection: Collection, declared: Declaration, *, binary_before: set[str]
+) -> None:
+    """Bring the columns of an existing table to the declaration; drop the indexes that are no longer declared so."""
+    if "row" not in _columns(db, collection):
+        _copy_from_layout_1(db, collection, declared)
+        return
+    _drop_indexes(db, collection, keep=index_sql(collection, declared))
+    _put_back_binary(db, collection, binary_before - declared.binary)
+    _change_columns(db, collection, declared)
 
 
 def _copy_from_layout_1(db: sqlite3.Connection, collection: Collection, declared: Declaration) -> None:
@@ -155,9 +168,10 @@ def _fill_hashes(db: sqlite3.Connection, collection: Collection, declared: Decla
         return
     db.execute(hashes.table_sql(collection))
     numbers = ", ".join(f"({number})" for number in range(KEYS_PER_HASH))
+    value = f"hash_number({extract(declared.hash_field)})"
     db.execute(
         f"WITH numbers (number) AS (VALUES {numbers}), "  # noqa: S608
-        f"found (row, hash) AS (SELECT row, hash_number({extract(declared.hash_field)}) FROM {collection}) "
+        f"found (row, hash) AS MATERIALIZED (SELECT row, {value} FROM {collection}) "
         f"INSERT INTO {table} (key, row, hash) SELECT hash_key(hash, number), row, hash FROM found, numbers "
         "WHERE hash IS NOT NULL ORDER BY 1, 2"
     )

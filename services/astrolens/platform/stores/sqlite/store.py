@@ -6,10 +6,12 @@ hashes are changed in the same transaction as the documents they belong to.
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Final, TypeVar
 
 from astrolens.contracts.base import Contract
@@ -26,6 +28,12 @@ T = TypeVar("T")
 BUSY_TIMEOUT_S: Final = 15.0
 """Longest wait for another process's transaction: far above the longest batch, far below any health limit."""
 
+UPGRADE_WAIT_S: Final = 600.0
+"""Longest wait for another service that changes the file for new declarations: a million images take minutes."""
+
+_PROGRESS_STEPS: Final = 100_000
+"""Steps of SQLite's virtual machine, about a millisecond, between two looks at whether the store is being closed."""
+
 _TRANSIENT: Final = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL}
 )
@@ -38,13 +46,17 @@ class SqliteRecordStore:
     Two connections, each used from its own thread: writes never hold up the reads of the same process.
     """
 
-    def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S, upgrade_wait_s: float = UPGRADE_WAIT_S
+    ) -> None:
         self._path = path
         self._busy_timeout_s = busy_timeout_s
+        self._upgrade_wait_s = upgrade_wait_s
         self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="records-write")
         self._reader_thread = ThreadPoolExecutor(1, thread_name_prefix="records-read")
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
+        self._closing = threading.Event()
 
     async def open(self) -> None:
         """Open the file, creating it and whatever declaration is new.
@@ -56,17 +68,17 @@ class SqliteRecordStore:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = await self._in(self._writer_thread, self._connect)
-            await self._in(self._writer_thread, lambda: prepare(self._opened(self._writer)))
+            await self._prepare(self._writer)
             self._reader = await self._in(self._reader_thread, self._connect)
         except (OSError, sqlite3.DatabaseError) as error:
             await self._disconnect()
-            # The low byte is the kind of the error, the others say more about it.
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _TRANSIENT:
+            if _kind(error) in _TRANSIENT:
                 raise self._unavailable(error) from error
             raise ConfigurationError(f"the record store {self._path} cannot be opened: {error}") from error
 
     async def close(self) -> None:
         """Close both connections; the last process to do so folds the write-ahead log back."""
+        self._closing.set()
         await self._disconnect()
         self._reader_thread.shutdown(wait=True)
         self._writer_thread.shutdown(wait=True)
@@ -138,6 +150,21 @@ class SqliteRecordStore:
             raise
         return connection
 
+    async def _prepare(self, db: sqlite3.Connection) -> None:
+        deadline = monotonic() + self._upgrade_wait_s
+        # A change of a large file takes minutes: closing ends it, and it is rolled back.
+        db.set_progress_handler(self._closing.is_set, _PROGRESS_STEPS)
+        while True:
+            try:
+                await self._in(self._writer_thread, lambda: prepare(db))
+            except sqlite3.OperationalError as error:
+                # Another service may be changing the file for the same declarations: wait for it and look again.
+                if _kind(error) != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                    raise
+            else:
+                db.set_progress_handler(None, 0)
+                return
+
     async def _disconnect(self) -> None:
         for thread, connection in ((self._reader_thread, self._reader), (self._writer_thread, self._writer)):
             if connection is not None:
@@ -174,6 +201,11 @@ class SqliteRecordStore:
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         return StoreUnavailable(f"the record store {self._path} does not serve: {error}")
+
+
+def _kind(error: Exception) -> int:
+    """SQLite's primary result code; the higher bytes of a code say more about it. 0 where there is none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 @contextmanager

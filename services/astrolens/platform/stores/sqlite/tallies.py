@@ -34,18 +34,18 @@ def read(db: sqlite3.Connection, wanted: Sequence[tuple[Collection, str]]) -> li
         db.execute("COMMIT")
 
 
-def recount(db: sqlite3.Connection, collection: Collection, tallies: dict[str, dict[str, str]]) -> None:
+def recount(db: sqlite3.Connection, collection: Collection, tallies: dict[str, list[str]]) -> None:
     """Count a collection anew.
 
     Args:
         db: In a transaction.
         collection: What to count.
-        tallies: By name, the SQL expression of each field's value.
+        tallies: By name, the SQL expressions of the values that are counted by.
     """
     db.execute("DELETE FROM tallies WHERE collection = ?", (collection,))
     increments: Increments = Counter()
     for name, expressions in tallies.items():
-        values = ", ".join(expressions.values())
+        values = ", ".join(expressions)
         places = ", ".join(str(place + 1) for place in range(len(expressions)))
         for *key, n in db.execute(f"SELECT {values}, count(*) FROM {collection} GROUP BY {places}"):  # noqa: S608
             increments[name, tally_key(key)] += n
