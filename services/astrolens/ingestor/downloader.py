@@ -12,6 +12,7 @@ from astrolens.ingestor.ports import Fetched, Fetcher
 from astrolens.platform.errors import PermanentError, TransientError
 from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.telemetry.tracing import FETCH, child_span
+from astrolens.platform.time_limits import DOWNLOADS_S
 
 _log = structlog.get_logger(__name__)
 
@@ -20,14 +21,13 @@ MAX_CONCURRENT_DOWNLOADS: Final = 8
 
 _RETRY: Final = RetryPolicy(initial_wait_s=2.0, max_wait_s=4.0, max_attempts=3)
 
-DEADLINE_S: Final = 120.0
-"""Longest for one batch: well inside the broker's five minutes between polls. What is late waits for the next sweep."""
-
 
 class Downloader:
     """Fetches the bytes of arrivals that name a URL: in their observation, else in their `ref`."""
 
-    def __init__(self, fetcher: Fetcher, *, retry_policy: RetryPolicy = _RETRY, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, fetcher: Fetcher, *, retry_policy: RetryPolicy = _RETRY, deadline_s: float = DOWNLOADS_S
+    ) -> None:
         self._fetcher = fetcher
         self._retry_policy = retry_policy
         self.deadline_s = deadline_s

@@ -22,6 +22,7 @@ from astrolens.local.service_process import ServiceProcess
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.runtime.services import SERVICE_NAMES
 from astrolens.platform.settings import Settings
+from astrolens.platform.time_limits import KILL_AFTER_S
 
 _MAX_RESTARTS = 5
 _RESTART_WINDOW_S = 60.0
@@ -29,8 +30,6 @@ _RESTART_WINDOW_S = 60.0
 
 _CHECK_INTERVAL_S = 0.2
 _READY_TIMEOUT_S = 90.0
-_FORCED_EXIT_S = 7.0
-"""So long after its grace period a service has ended: it forces its own exit after 5 s, and the disk may be slow."""
 _CONFIGURATION_EXIT = 2
 
 
@@ -45,7 +44,7 @@ def up(settings: Settings, *, open_browser: bool = True) -> int:
         was_killed = stack.enter_context(_lock_home(settings.home))
         if was_killed:
             preflight.wait_for_ports(
-                settings, timeout_s=settings.shutdown_grace_s + _FORCED_EXIT_S, report=Console(highlight=False).print
+                settings, timeout_s=settings.shutdown_grace_s + KILL_AFTER_S, report=Console(highlight=False).print
             )
         preflight.check(settings)
         if settings.events_url.startswith("embedded:"):
@@ -245,7 +244,7 @@ class Supervisor:
             "it is stopped and started again",
             markup=False,
         )
-        self._kill_at[process.service] = now + self._settings.shutdown_grace_s + _FORCED_EXIT_S
+        self._kill_at[process.service] = now + self._settings.shutdown_grace_s + KILL_AFTER_S
         process.terminate()
 
     def _print_when_ready(self, deadline: float) -> bool:
@@ -272,7 +271,7 @@ class Supervisor:
         self._print("AstroLens stops")
         for process in self._processes:
             process.terminate()
-        deadline = self._clock() + self._settings.shutdown_grace_s + 2.0
+        deadline = self._clock() + self._settings.shutdown_grace_s + KILL_AFTER_S
         for process in self._processes:
             if not process.wait(max(0.1, deadline - self._clock())):
                 self._print(f"{process.service} did not stop in time and was killed; nothing is lost")

@@ -18,6 +18,7 @@ from pydantic_core import PydanticUseDefault
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.time_limits import SHUTDOWN_GRACE_S
 
 PACKAGED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "first-light"
 """The bundle that comes with the package."""
@@ -166,7 +167,9 @@ class Settings(BaseSettings):
     open_browser: bool = Field(default=True, description="Open the console when a display is there.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least severe line.")
     log_format: Literal["console", "json"] = Field(default="json", description="Log lines for people or machines.")
-    shutdown_grace_s: float = Field(default=15.0, gt=0, le=300, description="Longest graceful shutdown, seconds.")
+    shutdown_grace_s: float = Field(
+        default=SHUTDOWN_GRACE_S, gt=0, le=300, description="Longest graceful shutdown, seconds."
+    )
     min_free_disk_mib: int = Field(default=512, ge=0, description="Stop taking images in below this, MiB.")
 
     @field_validator("port", mode="after")

@@ -16,6 +16,7 @@ from astrolens.contracts.verdicts import Analysis
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.telemetry.tracing import ANALYZE_MANY, NO_TRACING, Tracing
+from astrolens.platform.time_limits import MODEL_CALL_S, MODEL_RETRY_S
 from astrolens.rpc.channel import SERVICE_NAME, balanced_channel
 from astrolens.rpc.messages import Description, analysis_or_reason, description
 from astrolens.rpc.v1 import inference_pb2 as pb
@@ -26,13 +27,10 @@ if TYPE_CHECKING:
 
 _MAX_REQUEST_BYTES: Final = 32 << 20
 _MAX_REQUEST_ITEMS: Final = 128
-_ANALYZE_TIMEOUT_S: Final = 60.0
-"""128 images of a large backbone on one core."""
 _QUERY_TIMEOUT_S: Final = 3.0
 """Of `describe` and `similar`: a page must not hang on a model server that is loading."""
 _PING_TIMEOUT_S: Final = 2.0
-_RETRY: Final = RetryPolicy(initial_wait_s=0.1, max_wait_s=2.0, timeout_s=20.0)
-"""Long enough for a restart of the server; what takes longer is retried by the bus, which reports it."""
+_RETRY: Final = RetryPolicy(initial_wait_s=0.1, max_wait_s=2.0, timeout_s=MODEL_RETRY_S)
 _NO_HEALTHY_SERVER: Final = "backend unhealthy"
 """gRPC's words where servers are there and none of them is SERVING."""
 _INPUT_ERRORS: Final = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
@@ -156,7 +154,7 @@ class ModelClient:
         images = [item.image_id for item in request.items]
         try:
             with self._tracing.calling(ANALYZE_MANY, address=self._address, keys=images) as call:
-                return await self._stub().AnalyzeMany(request, timeout=_ANALYZE_TIMEOUT_S, metadata=call.metadata)
+                return await self._stub().AnalyzeMany(request, timeout=MODEL_CALL_S, metadata=call.metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() in _INPUT_ERRORS:
                 raise

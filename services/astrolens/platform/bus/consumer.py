@@ -1,6 +1,7 @@
 """Processes batches of records: each is parsed alone, all are handled together, and one that fails is isolated."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +20,11 @@ from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.telemetry.metrics import Metrics
 from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing, log_fields, record_failure, record_key
+from astrolens.platform.time_limits import BATCH_RETRY_S, HANDLER_S
 
 E = TypeVar("E", bound=Event)
 
-HANDLER_TIMEOUT_S = 180.0
-"""Longest call of a handler; with the retries of a batch it stays below Kafka's poll interval of 300 s."""
-BATCH_RETRY = RetryPolicy(timeout_s=240.0)
+BATCH_RETRY = RetryPolicy(timeout_s=BATCH_RETRY_S)
 """How long a batch is tried again before it is left to be read again. Reading it again at once, without a pause, would
 repeat it thousands of times a second."""
 
@@ -86,10 +86,12 @@ class _BatchState(Generic[E]):
     Attributes:
         unusable: To be dead-lettered.
         groups: To be handled, each together; halves of a group that failed.
+        deadline: No handler call and no dead letter begins later, by `monotonic`.
     """
 
     unusable: deque[_UnusableRecord] = field(default_factory=deque)
     groups: list[list[_ParsedRecord[E]]] = field(default_factory=list)
+    deadline: float = math.inf
 
 
 class BatchConsumer(Generic[E]):
@@ -108,7 +110,7 @@ class BatchConsumer(Generic[E]):
         metrics: Metrics,
         stopping: asyncio.Event,
         retry_policy: RetryPolicy = BATCH_RETRY,
-        handler_timeout_s: float = HANDLER_TIMEOUT_S,
+        handler_timeout_s: float = HANDLER_S,
         progress: Progress | None = None,
         tracing: Tracing = NO_TRACING,
         group: str = "",
@@ -143,6 +145,7 @@ class BatchConsumer(Generic[E]):
         self._metrics.received.labels(stage=self.topic).inc(len(records))
         self._metrics.batch_size.labels(stage=self.topic).observe(len(records))
         state = self._parse(records)
+        state.deadline = monotonic() + BATCH_RETRY_S
         try:
             with self._tracing.consuming(self.topic, self._group, records):
                 await retry(
@@ -181,11 +184,14 @@ class BatchConsumer(Generic[E]):
 
     async def _process(self, state: _BatchState[E]) -> None:
         while state.unusable or state.groups:
-            while state.unusable:
+            if state.unusable:
                 await self._dead_letter(state.unusable[0])
                 state.unusable.popleft()
-            if state.groups:
+            else:
                 await self._handle_group(state)
+            if monotonic() > state.deadline and (state.unusable or state.groups):
+                # Halves of a slow batch could together outlast the poll interval, and the group would rebalance.
+                raise TransientError(f"a batch of {self.topic} took longer than {BATCH_RETRY_S:g} s")
 
     async def _handle_group(self, state: _BatchState[E]) -> None:
         group = state.groups[-1]

@@ -35,37 +35,42 @@ class TooManyDeadLetters(AstroLensError):
 class CircuitBreaker:
     """Stops a service that would dead-letter everything.
 
-    Raises `TooManyDeadLetters` when more than `limit` of the last `window` records were dead-lettered.
+    Raises `TooManyDeadLetters` when more than `limit` of the last `window` records were dead-lettered. A dead letter
+    that is put again, because something after it failed, counts once.
     """
 
     def __init__(self, *, service: str, limit: int = 20, window: int = 200) -> None:
         self._service = service
         self._limit = limit
-        self._outcomes: deque[bool] = deque(maxlen=window)
-        self._dead = 0
+        # The id of a dead letter, or None for a record that was processed.
+        self._outcomes: deque[str | None] = deque(maxlen=window)
+        self._dead: set[str] = set()
 
     def record_processed(self, count: int) -> None:
         """Count records that were processed."""
         for _ in range(min(count, self._outcomes.maxlen or count)):
-            self._add(dead=False)
+            self._add(None)
 
-    def record_dead_letter(self) -> None:
-        """Count one dead letter."""
-        self._add(dead=True)
+    def record_dead_letter(self, dead_letter_id: str) -> bool:
+        """Count a dead letter; return False where it is counted already."""
+        if dead_letter_id in self._dead:
+            return False
+        self._add(dead_letter_id)
+        self._dead.add(dead_letter_id)
+        return True
 
-    def check(self, topic: str, error: str) -> None:
-        """Raise `TooManyDeadLetters` unless one more dead letter is allowed."""
-        if self._dead >= self._limit:
+    def check(self, dead_letter_id: str, *, topic: str, error: str) -> None:
+        """Raise `TooManyDeadLetters` unless this dead letter is counted already or one more is allowed."""
+        if dead_letter_id not in self._dead and len(self._dead) >= self._limit:
             raise TooManyDeadLetters(
-                f"{self._service} stopped: {self._dead} of the last {len(self._outcomes)} records could not be used "
-                f"(topic {topic}, last error: {error[:200]}); repair the cause and start it again, nothing is lost"
+                f"{self._service} stopped: {len(self._dead)} of the last {len(self._outcomes)} records could not be "
+                f"used (topic {topic}, last error: {error[:200]}); repair the cause and start it again, nothing is lost"
             )
 
-    def _add(self, *, dead: bool) -> None:
-        if len(self._outcomes) == self._outcomes.maxlen:
-            self._dead -= self._outcomes[0]
-        self._outcomes.append(dead)
-        self._dead += dead
+    def _add(self, outcome: str | None) -> None:
+        if len(self._outcomes) == self._outcomes.maxlen and (oldest := self._outcomes[0]) is not None:
+            self._dead.discard(oldest)
+        self._outcomes.append(outcome)
 
 
 class DeadLetters:
@@ -95,12 +100,12 @@ class DeadLetters:
             TooManyDeadLetters: Too many already; the record stays where it is.
             TransientError: The record store or the broker does not answer; nothing may be acknowledged.
         """
-        self._breaker.check(record.topic, error)
         letter = dead_letter(record, service=self._service, error_type=error_type, error=error, at=self._clock())
+        self._breaker.check(letter.dead_letter_id, topic=record.topic, error=error)
         await self._records.insert(Collection.DEAD_LETTERS, [letter])
         await self._publish(dead_letter_topic(record.topic), record.key, record.value or b"", origin_headers(letter))
-        self._breaker.record_dead_letter()
-        self._metrics.dead_letters.labels(stage=record.topic, error=error_type).inc()
+        if self._breaker.record_dead_letter(letter.dead_letter_id):
+            self._metrics.dead_letters.labels(stage=record.topic, error=error_type).inc()
 
 
 def dead_letter(record: KafkaRecord, *, service: str, error_type: str, error: str, at: datetime) -> DeadLetter:

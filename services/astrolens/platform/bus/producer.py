@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from aiokafka.errors import (
     InvalidTopicError,
@@ -19,9 +19,7 @@ from faststream.kafka import KafkaBroker
 from astrolens.platform.bus.access import KafkaAccess
 from astrolens.platform.bus.connect import find_access_problem
 from astrolens.platform.errors import AstroLensError, BusUnavailable, PermanentError
-
-PUBLISH_TIMEOUT_S: Final = 15.0
-"""Longest wait for the acknowledgement of records that are sent together."""
+from astrolens.platform.time_limits import PUBLISH_S
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class RecordProducer:
         """
         futures: list[asyncio.Future[Any]] = []
         try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+            async with asyncio.timeout(PUBLISH_S):
                 for record in records:
                     # One by one, so that those already sent are known when the next one fails.
                     futures.append(await self._send_one(record))  # noqa: PERF401

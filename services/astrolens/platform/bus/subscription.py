@@ -12,9 +12,8 @@ from faststream.kafka.schemas import Topic
 
 from astrolens.platform.kafka_record import KafkaRecord
 from astrolens.platform.private_apis import BatchSubscriber, KafkaAckableMessage
+from astrolens.platform.time_limits import POLL_INTERVAL_S
 
-MAX_POLL_INTERVAL_MS: Final = 300_000
-"""Kafka's default; a handler and its retries stay below it (`consumer.py`), or the group would rebalance for ever."""
 POLL_MS: Final = 50
 """How long one poll waits. FastStream sleeps as long again after an empty poll, so this bounds the added delay."""
 FETCH_WAIT_MS: Final = 250
@@ -70,7 +69,7 @@ class Subscription:
             max_records=max_batch,
             batch_timeout_ms=POLL_MS,
             fetch_max_wait_ms=fetch_wait_ms,
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            max_poll_interval_ms=int(POLL_INTERVAL_S * 1000),
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=session_ms // 3,
             no_reply=True,

@@ -13,10 +13,7 @@ from starlette.routing import Route
 from astrolens.platform.bus.consumer import Progress
 from astrolens.platform.errors import AstroLensError
 from astrolens.platform.runtime.condition import Condition
-
-STUCK_AFTER_S = 120.0
-"""A consumer with waiting records that did nothing for so long is stuck. Waiting for an unreachable store is progress:
-every retry counts, and a restart would not help."""
+from astrolens.platform.time_limits import STUCK_AFTER_S
 
 Check = Callable[[], Awaitable[None]]
 """Raises an `AstroLensError` when something does not answer."""
@@ -38,7 +35,8 @@ class Liveness:
         Args:
             consumers: The topic and progress of each consumer.
             waiting: Records waiting, by topic.
-            stuck_after_s: `STUCK_AFTER_S`.
+            stuck_after_s: A consumer with waiting records that did nothing for so long is stuck. Waiting for an
+                unreachable store is progress: every retry counts, and a restart would not help.
             clock: Seconds that only grow.
         """
         self._consumers = consumers

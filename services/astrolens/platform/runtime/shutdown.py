@@ -9,8 +9,8 @@ from typing import Final
 
 import structlog
 
-_FORCED_EXIT_S: Final = 5.0
-"""So long after the grace period a thread ends the process: a blocked call could stop the event loop for ever."""
+from astrolens.platform.time_limits import FORCED_EXIT_S
+
 _LEAST_STEP_S: Final = 0.5
 """Each step gets so much, even where nothing is left of the grace period: the last ones close files."""
 
@@ -32,7 +32,7 @@ class Shutdown:
 
     async def run(self) -> None:
         """Run every step; one that exceeds the grace period is cancelled and logged."""
-        forced_exit = threading.Timer(self._grace_s + _FORCED_EXIT_S, os._exit, args=(1,))
+        forced_exit = threading.Timer(self._grace_s + FORCED_EXIT_S, os._exit, args=(1,))
         forced_exit.daemon = True
         forced_exit.start()
         deadline = monotonic() + self._grace_s

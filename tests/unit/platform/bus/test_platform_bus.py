@@ -11,11 +11,10 @@ from astrolens.contracts import topics
 from astrolens.contracts.events import Event, ImageAnalyzed, ImageIngested, LabelRecorded
 from astrolens.contracts.records import Reason
 from astrolens.platform.bus import Bus, Refusal, TooManyDeadLetters, create_bus
-from astrolens.platform.bus.consumer import BATCH_RETRY, HANDLER_TIMEOUT_S
 from astrolens.platform.bus.dead_letters import CircuitBreaker
-from astrolens.platform.bus.subscription import MAX_POLL_INTERVAL_MS
 from astrolens.platform.errors import AstroLensError, ConfigurationError, PermanentError, TransientError
 from astrolens.platform.retry import RetryPolicy
+from astrolens.platform.time_limits import POLL_INTERVAL_S
 from faststream import AckPolicy
 from prometheus_client.exposition import generate_latest
 
@@ -54,15 +53,22 @@ async def test_every_subscriber_redelivers_on_error_and_reads_from_the_beginning
         arguments = subscriber._connection_args
         assert arguments["enable_auto_commit"] is False
         assert arguments["auto_offset_reset"] == "earliest"
-        assert arguments["max_poll_interval_ms"] == MAX_POLL_INTERVAL_MS
-        assert arguments["heartbeat_interval_ms"] < arguments["session_timeout_ms"] < MAX_POLL_INTERVAL_MS
+        assert arguments["max_poll_interval_ms"] == POLL_INTERVAL_S * 1000
+        assert arguments["heartbeat_interval_ms"] < arguments["session_timeout_ms"] < POLL_INTERVAL_S * 1000
     assert harness.bus.broker._connection_kwargs["enable_idempotence"] is True
 
 
-def test_a_batch_never_outlasts_the_poll_interval() -> None:
-    longest_s = BATCH_RETRY.timeout_s + BATCH_RETRY.max_wait_s
-    assert longest_s < MAX_POLL_INTERVAL_MS / 1000
-    assert BATCH_RETRY.timeout_s > HANDLER_TIMEOUT_S
+async def test_the_halves_of_a_batch_together_do_not_outlast_its_limit(
+    tmp_path: Path, records: FlakyRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astrolens.platform.bus.consumer.BATCH_RETRY_S", 0.0)
+    harness = Harness(tmp_path, records, retry_policy=RetryPolicy(initial_wait_s=0.001, timeout_s=0.0))
+    harness.behaviour = fail_on("event0", error=ValueError("bad"))
+    await harness.feed(*(record(body(n), n) for n in range(8)))
+    assert len(harness.batches) == 1, "no call begins after the limit"
+    assert not harness.acknowledged
+    assert harness.failure == []
+    assert "took longer than 0 s" in str(harness.bus.condition.detail)
 
 
 async def test_a_good_batch_is_handled_at_once_and_committed(harness: Harness) -> None:
@@ -250,6 +256,35 @@ async def test_the_breaker_stops_a_service_that_dead_letters_everything(tmp_path
     assert str(failure).startswith("analyzer stopped: 3 of the last 3 records could not be used")
     assert len(await harness.letters()) == 3
     assert harness.subscriber.running is False, "it must not read the same batch again at once"
+
+
+async def test_the_breaker_counts_a_dead_letter_once_however_often_it_is_tried(
+    tmp_path: Path, records: FlakyRecords
+) -> None:
+    attempts: list[Refusal] = []
+
+    async def flaky(refusal: Refusal) -> None:
+        attempts.append(refusal)
+        if len(attempts) < 8:
+            raise TransientError("store unreachable")
+
+    harness = Harness(
+        tmp_path,
+        records,
+        breaker=CircuitBreaker(service="analyzer", limit=1, window=10),
+        retry_policy=RetryPolicy(initial_wait_s=0.001, max_wait_s=0.001, timeout_s=30.0),
+        on_refused=flaky,
+    )
+    harness.behaviour = fail_on("event0", error=ValueError("bad"))
+    await harness.feed(record(body(0), 0))
+    assert len(attempts) == 8
+    assert harness.failure == []
+    assert harness.acknowledged
+    assert 'astrolens_dead_letters_total{error="handler-failed",stage="astrolens.images.ingested.v1"} 1.0' in (
+        generate_latest(harness.metrics.registry).decode()
+    )
+    await harness.feed(record(b"rubbish", 1))
+    assert isinstance(harness.failure[0], TooManyDeadLetters), "another one is one too many"
 
 
 async def test_the_breaker_counts_only_the_last_records(tmp_path: Path, records: FlakyRecords) -> None:

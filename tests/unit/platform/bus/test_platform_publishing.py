@@ -64,7 +64,7 @@ async def test_publishing_is_bounded(harness: Harness, monkeypatch: pytest.Monke
         return asyncio.get_running_loop().create_future()
 
     harness.bus.broker.publish = never  # type: ignore[method-assign]
-    monkeypatch.setattr("astrolens.platform.bus.producer.PUBLISH_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("astrolens.platform.bus.producer.PUBLISH_S", 0.01)
     with pytest.raises(BusUnavailable):
         await harness.bus.publish([pending(1)])
 

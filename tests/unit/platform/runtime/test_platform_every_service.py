@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from astrolens.platform.bus.subscription import MAX_POLL_INTERVAL_MS
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.runtime.services import service_named
+from astrolens.platform.time_limits import POLL_INTERVAL_S
 from faststream import AckPolicy
 
 from tests.unit.platform.platform_fakes import settings
@@ -29,7 +29,7 @@ def test_every_subscriber_redelivers_what_failed(service: str, tmp_path: Path) -
         assert subscriber.ack_policy is AckPolicy.NACK_ON_ERROR
         assert subscriber._connection_args["enable_auto_commit"] is False
         assert subscriber._connection_args["auto_offset_reset"] == "earliest"
-        assert subscriber._connection_args["max_poll_interval_ms"] == MAX_POLL_INTERVAL_MS
+        assert subscriber._connection_args["max_poll_interval_ms"] == POLL_INTERVAL_S * 1000
         assert subscriber.group_id == f"astrolens-{service}"
 
 

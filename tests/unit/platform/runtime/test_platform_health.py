@@ -15,6 +15,7 @@ from astrolens.platform.runtime.http_server import add_health_endpoints
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Query
 from astrolens.platform.telemetry.metrics import Metrics
+from astrolens.platform.time_limits import STUCK_AFTER_S
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -65,16 +66,16 @@ async def test_records_that_just_came_after_a_long_idle_time_are_no_alarm(pipeli
 async def test_a_stuck_handler_with_waiting_records_is_dead(pipeline: Pipeline) -> None:
     pipeline.progress.in_progress = 64
     pipeline.progress.tick()
-    pipeline.clock.now += 119
+    pipeline.clock.now += STUCK_AFTER_S - 1
     assert await pipeline.liveness.reason() is None
     pipeline.clock.now += 2
-    assert await pipeline.liveness.reason() == "images: 64 records wait and nothing has happened for 121 s"
+    assert await pipeline.liveness.reason() == "images: 64 records wait and nothing has happened for 241 s"
 
 
 async def test_a_consumer_that_fetches_nothing_of_what_waits_is_dead(pipeline: Pipeline) -> None:
     pipeline.lag = 3
     await pipeline.liveness.reason()
-    pipeline.clock.now += 121
+    pipeline.clock.now += STUCK_AFTER_S + 1
     assert "3 records wait" in (await pipeline.liveness.reason() or "")
     pipeline.lag = 0
     assert await pipeline.liveness.reason() is None

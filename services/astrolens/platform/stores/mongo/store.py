@@ -32,6 +32,7 @@ from astrolens.platform.stores.mongo.schema import Database, collections_to_coun
 from astrolens.platform.stores.mongo.transactions import DURABLE, TransactionBody, Transactions
 from astrolens.platform.stores.mongo.writer import MongoWriter
 from astrolens.platform.stores.records import Change, Document, Page, Query, decode_cursor, encode_cursor, to_document
+from astrolens.platform.time_limits import STORE_OPERATION_S
 
 T = TypeVar("T")
 DATABASE = "astrolens"
@@ -39,8 +40,6 @@ DATABASE = "astrolens"
 
 _SELECTION_S = 5.0
 """Longest search for a primary: an election takes a second or two."""
-_OPERATION_S = 15.0
-"""Longest wait for one call with all its retries; callers have retry policies of their own."""
 _RECOUNT_S = 60.0
 """MongoDB ends a transaction after a minute by itself."""
 _BULK = 500
@@ -72,7 +71,7 @@ class MongoRecordStore:
                 appname="astrolens",
                 serverSelectionTimeoutMS=int(_SELECTION_S * 1000),
                 connectTimeoutMS=int(_SELECTION_S * 1000),
-                timeoutMS=int(_OPERATION_S * 1000),
+                timeoutMS=int(STORE_OPERATION_S * 1000),
                 retryWrites=True,
                 retryReads=True,
                 tz_aware=True,
@@ -234,12 +233,12 @@ class MongoRecordStore:
                 document["pending"] = events.get(document[declared.key], [])
         return [project(document, fields, key=declared.key) for document in documents] if fields else documents
 
-    async def _transaction(self, body: TransactionBody[T], *, timeout_s: float = _OPERATION_S) -> T:
+    async def _transaction(self, body: TransactionBody[T], *, timeout_s: float = STORE_OPERATION_S) -> T:
         return await self._transactions.run(self._database.client, body, timeout_s=timeout_s)
 
     @property
     def _writer(self) -> MongoWriter:
-        return MongoWriter(self._database, self._outboxes, self._transactions, timeout_s=_OPERATION_S)
+        return MongoWriter(self._database, self._outboxes, self._transactions, timeout_s=STORE_OPERATION_S)
 
     @property
     def _database(self) -> Database:

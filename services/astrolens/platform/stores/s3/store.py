@@ -26,14 +26,12 @@ from urllib3.exceptions import HTTPError
 
 from astrolens.platform.errors import AstroLensError, ConfigurationError, ObjectMissing, StoreUnavailable
 from astrolens.platform.stores.images import ORIGINALS, Expiry, checked_key
+from astrolens.platform.time_limits import STORE_CONNECT_S, STORE_OPERATION_S, STORE_TRIES
 
 T = TypeVar("T")
 
 _THREADS = 16
 """Requests at a time: more gain nothing on one MinIO (1,480 puts/s with 16, 770 with one)."""
-_CONNECT_S = 3.0
-_READ_S = 15.0
-_TRIES = 3
 _PART_BYTES = 5 * 2**20
 """S3's smallest part. Everything is put in one piece: only a single put can be conditional."""
 
@@ -348,8 +346,8 @@ def _is_final(error: S3Error) -> bool:
 def _pool(kind: type[urllib3.PoolManager]) -> urllib3.PoolManager:
     return kind(
         maxsize=_THREADS,
-        timeout=urllib3.Timeout(connect=_CONNECT_S, read=_READ_S),
-        retries=urllib3.Retry(total=_TRIES - 1, backoff_factor=0.1, status_forcelist=[500, 502, 503, 504]),
+        timeout=urllib3.Timeout(connect=STORE_CONNECT_S, read=STORE_OPERATION_S),
+        retries=urllib3.Retry(total=STORE_TRIES - 1, backoff_factor=0.1, status_forcelist=[500, 502, 503, 504]),
         cert_reqs="CERT_REQUIRED",
         ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
     )

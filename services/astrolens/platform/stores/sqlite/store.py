@@ -22,11 +22,9 @@ from astrolens.platform.stores.records import Change, Document, Page, Query, to_
 from astrolens.platform.stores.sqlite import queries, rows, tallies
 from astrolens.platform.stores.sqlite.hashes import near
 from astrolens.platform.stores.sqlite.schema import prepare
+from astrolens.platform.time_limits import STORE_OPERATION_S
 
 T = TypeVar("T")
-
-BUSY_TIMEOUT_S: Final = 15.0
-"""Longest wait for another process's transaction: far above the longest batch, far below any health limit."""
 
 UPGRADE_WAIT_S: Final = 600.0
 """Longest wait for another service that changes the file for new declarations: a million images take minutes."""
@@ -47,7 +45,7 @@ class SqliteRecordStore:
     """
 
     def __init__(
-        self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S, upgrade_wait_s: float = UPGRADE_WAIT_S
+        self, path: Path, *, busy_timeout_s: float = STORE_OPERATION_S, upgrade_wait_s: float = UPGRADE_WAIT_S
     ) -> None:
         self._path = path
         self._busy_timeout_s = busy_timeout_s
