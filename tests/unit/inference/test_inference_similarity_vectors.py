@@ -94,6 +94,22 @@ def test_many_images_are_compressed_and_nearly_all_true_neighbours_are_found() -
 
 
 @pytest.mark.usefixtures("soon_compressed")
+def test_embeddings_that_need_too_many_components_keep_all_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_index, "_MAX_COMPONENTS", 8)
+    vectors = np.random.default_rng(4).normal(size=(COMPRESS_AT, 24)).astype(np.float32)
+    index = VectorIndex(vectors[:4])
+    index.add(ids_of(range(COMPRESS_AT)), vectors)
+    assert index.is_compressed
+    assert index.bytes_per_vector == 24
+    monkeypatch.setattr(vector_index, "_SEARCHED_SHARE", 1)
+    shared = 0
+    for row in range(50):
+        found = {image for image, _ in index.search(vectors[row], 20)}
+        shared += len(found & set(neighbours(vectors, row, 20)))
+    assert shared / (50 * 20) >= 0.97
+
+
+@pytest.mark.usefixtures("soon_compressed")
 def test_an_archive_of_one_picture_can_be_compressed() -> None:
     vectors = np.repeat(sky_like(1), COMPRESS_AT, axis=0)
     index = VectorIndex(sky_like(4))
