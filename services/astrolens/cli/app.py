@@ -79,6 +79,9 @@ def ingest(
     patience_s: Annotated[
         float, typer.Option("--patience", min=1, help="Seconds to try again while the console does not answer.")
     ] = 180.0,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Send files outside the folder of the CSV that names them, too.")
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
@@ -88,7 +91,13 @@ def ingest(
     from astrolens.cli.ingest import ingest as run
 
     options = Options(
-        survey=survey, wait=wait, batch=batch, batch_size=batch_size, unreachable_timeout_s=patience_s, as_json=as_json
+        survey=survey,
+        wait=wait,
+        batch=batch,
+        batch_size=batch_size,
+        unreachable_timeout_s=patience_s,
+        as_json=as_json,
+        allow_outside=allow_outside,
     )
     raise typer.Exit(run(path, options, url=url, token=token))
 

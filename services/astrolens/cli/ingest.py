@@ -47,6 +47,7 @@ class Options:
     batch_size: int = 64
     unreachable_timeout_s: float = 180.0
     as_json: bool = False
+    allow_outside: bool = False
 
 
 def ingest(path: Path, options: Options, *, url: str | None, token: str | None) -> int:
@@ -64,7 +65,7 @@ def ingest(path: Path, options: Options, *, url: str | None, token: str | None) 
 
 async def _ingest(path: Path, options: Options, url: str, token: str | None) -> int:
     out = Console(highlight=False, stderr=options.as_json)
-    items = await asyncio.to_thread(items_of, path)
+    items = await asyncio.to_thread(items_of, path, allow_outside=options.allow_outside)
     batch = options.batch or f"ingest-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     limits = httpx.Limits(max_connections=CONCURRENT + 2)
     began = time.monotonic()

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import stat
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
@@ -23,6 +25,9 @@ REQUEST_BYTES = 32 * 2**20
 
 FIRST_ANSWER_S = 30.0
 """How long the first answer may take: all services may be starting."""
+
+DEFAULT_MAX_FILE_BYTES = 64 * 2**20
+"""Largest file sent to a console that does not say what it takes, bytes."""
 
 STALLED_S = 900.0
 """How long a pipeline that settles nothing is waited for: far above a restart of everything, below a lost night."""
@@ -78,6 +83,7 @@ class Uploader:
         # When the console last took an upload, or said that it is full: both are signs that it works.
         self._worked_at = clock()
         self._waiting = asyncio.Lock()
+        self._max_file_bytes = DEFAULT_MAX_FILE_BYTES
         self.summary = UploadSummary()
 
     async def send(self, items: Sequence[Item], *, batch_size: int) -> UploadSummary:
@@ -147,11 +153,15 @@ class Uploader:
         files: list[tuple[Item, bytes | BinaryIO]] = []
         for item in group:
             try:
-                if len(group) == 1 and item.path.stat().st_size > REQUEST_BYTES:
-                    # httpx reads it 64 KiB at a time between two writes to the network.
-                    files.append((item, opened.enter_context(item.path.open("rb"))))
-                else:
-                    files.append((item, item.path.read_bytes()))
+                with ExitStack() as opening:
+                    file, size = open_regular(item, max_bytes=self._max_file_bytes)
+                    opening.enter_context(file)
+                    if len(group) == 1 and size > REQUEST_BYTES:
+                        # httpx reads it 64 KiB at a time between two writes to the network.
+                        files.append((item, file))
+                        opened.push(opening.pop_all())
+                    else:
+                        files.append((item, file.read(self._max_file_bytes)))
                 self.summary.unreadable.pop(item.ref, None)
             except OSError as error:
                 self._note_unreadable(item, error)
@@ -166,7 +176,9 @@ class Uploader:
             began_at = self._clock()
             while True:
                 response = await self._until_answered(lambda: self._client.get("/api/intake"))
-                if checked(response)["room"] > 0:
+                capacity = checked(response)
+                self._max_file_bytes = int(capacity.get("max_image_bytes", DEFAULT_MAX_FILE_BYTES))
+                if capacity["room"] > 0:
                     return
                 # A full pipeline works on what it has, unless it is full for too long.
                 self._worked_at = self._clock()
@@ -188,7 +200,8 @@ class Uploader:
             error: Exception
             try:
                 response = await send()
-                if response is None or not response.is_server_error:
+                slow = response is not None and response.status_code == httpx.codes.REQUEST_TIMEOUT
+                if response is None or not (response.is_server_error or slow):
                     self._has_answered = True
                     return response
                 error = httpx.TransportError(f"it answers {response.status_code}")
@@ -202,6 +215,38 @@ class Uploader:
                 raise console_unreachable(str(self._client.base_url), error) from error
             await asyncio.sleep(_RETRY.wait_s(failures))
             failures += 1
+
+
+def open_regular(item: Item, *, max_bytes: int) -> tuple[BinaryIO, int]:
+    """Open a file that may be sent; close it.
+
+    Returns:
+        The open file and its size, bytes.
+
+    Raises:
+        OSError: It must not be read, is no regular file, or is larger than `max_bytes`; none of it has been read.
+    """
+    if item.refused is not None:
+        raise OSError(item.refused)
+    with ExitStack() as opened:
+        file = opened.enter_context(open(item.path, "rb", opener=_open_without_waiting))
+        # What is opened is what is checked: a path may name another file a moment later.
+        size = _checked_size(os.fstat(file.fileno()), max_bytes=max_bytes)
+        opened.pop_all()
+    return file, size
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # A pipe without a writer would block for ever.
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _checked_size(status: os.stat_result, *, max_bytes: int) -> int:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("no regular file")
+    if status.st_size > max_bytes:
+        raise OSError(f"{status.st_size} bytes are more than the {max_bytes} that the console takes")
+    return status.st_size
 
 
 def grouped(items: Sequence[Item], *, batch_size: int) -> list[list[Item]]:

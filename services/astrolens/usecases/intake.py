@@ -110,7 +110,10 @@ class Intake:
         """How much the pipeline takes now: cheap to ask, where an upload that is refused has cost its bytes."""
         in_flight = await self._status.in_flight() + self._arriving
         return IntakeCapacity(
-            in_flight=in_flight, max_in_flight=self._max_in_flight, room=self._max_in_flight - in_flight
+            in_flight=in_flight,
+            max_in_flight=self._max_in_flight,
+            room=self._max_in_flight - in_flight,
+            max_image_bytes=self.max_image_bytes,
         )
 
     @asynccontextmanager

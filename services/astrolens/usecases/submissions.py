@@ -84,6 +84,7 @@ class IntakeCapacity(View):
     in_flight: int
     max_in_flight: int
     room: int = Field(description="0 or less: an upload is answered with 429.")
+    max_image_bytes: int = Field(description="Largest file taken in, bytes; a larger one is rejected.")
 
 
 class Accepted(View):

@@ -52,6 +52,43 @@ def test_a_table_tells_what_is_known_of_its_files(tmp_path: Path) -> None:
     assert items[1].path == tmp_path / "data" / "b.jpg", "named from the data set's root"
 
 
+def test_a_table_names_no_file_outside_its_folder_unless_that_is_allowed(tmp_path: Path) -> None:
+    table = write(tmp_path / "a" / "b" / "data" / "t.csv")
+    outside = write(tmp_path / "a" / "outside.txt", b"secret")
+    write(table.parent / "inside.jpg")
+    (table.parent / "link.jpg").symlink_to(outside)
+    (table.parent / "loop.jpg").symlink_to(table.parent / "loop.jpg")
+    names = ["../../outside.txt", str(outside), "/dev/zero", "link.jpg", "../absent.jpg", "loop.jpg", "x" * 5000]
+    names += ["inside.jpg", str(table.parent / "inside.jpg"), "absent.jpg", "../data/inside.jpg"]
+    table.write_text("\n".join(["file", *names]))
+    refused = [item.refused for item in items_of(table)]
+    assert [reason is not None and "--allow-outside" in reason for reason in refused[:5]] == [True] * 5
+    assert all(refused[5:7])
+    assert refused[7:] == [None] * 4
+    allowed = items_of(table, allow_outside=True)
+    assert [item.path.resolve() for item in allowed[:3]] == [outside, outside, Path("/dev/zero")]
+    assert [item.refused for item in allowed[:5]] == [None] * 5
+
+
+def test_a_table_finds_nothing_in_the_home_folder_above_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / ".ssh" / "id_ed25519")
+    table = tmp_path / "Downloads" / "t.csv"
+    write(table, b"file\n.ssh/id_ed25519\n")
+    (item,) = items_of(table)
+    assert not item.path.exists()
+
+
+def test_an_address_that_is_no_link_is_kept_as_text(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("file,url\nx.jpg,https://example.org/x\ny.jpg,n/a\nz.jpg,javascript:alert(1)\n")
+    assert [item.metadata for item in items_of(table)] == [
+        {"url": "https://example.org/x"},
+        {"extra": {"url": "n/a"}},
+        {"extra": {"url": "javascript:alert(1)"}},
+    ]
+
+
 def test_semicolons_and_short_names_are_understood(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("path;RA;Dec\nx.jpg;1.5;2.5\n")

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,16 @@ class Console:
         self.requests: list[int] = []
         self.answers: list[Callable[[], httpx.Response]] = []
         self.full_for = 0
+        self.max_image_bytes = 2**30
         self.running = 0
         self.most_running = 0
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/api/intake":
             self.full_for -= 1
-            return httpx.Response(200, json={"room": 0 if self.full_for >= 0 else 100})
+            return httpx.Response(
+                200, json={"room": 0 if self.full_for >= 0 else 100, "max_image_bytes": self.max_image_bytes}
+            )
         body = await request.aread()
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -81,6 +85,33 @@ def console(monkeypatch: pytest.MonkeyPatch) -> Console:
 def uploader(console: Console, **options: Any) -> Uploader:
     client = httpx.AsyncClient(transport=httpx.MockTransport(console), base_url="http://console")
     return Uploader(client, **{"batch": "night", "survey": None, "unreachable_timeout_s": 60.0, **options})
+
+
+async def test_only_regular_files_of_a_size_that_the_console_takes_are_read(
+    console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "small.jpg").write_bytes(b"pixels")
+    with (tmp_path / "large.jpg").open("wb") as large:
+        large.truncate(2**20 + 1)
+    (tmp_path / "outside.jpg").write_bytes(b"secret")
+    console.max_image_bytes = 2**20
+    names = ("pipe.jpg", "folder.jpg", "large.jpg", "small.jpg", "absent.jpg")
+    items = [Item(tmp_path / name, name) for name in names]
+    items += [Item(Path("/dev/zero"), "zero"), Item(tmp_path / "outside.jpg", "outside", refused="outside the folder")]
+    sender = uploader(console)
+    async with asyncio.timeout(20):
+        summary = await sender.send(items, batch_size=64)
+    assert console.taken == {"small.jpg": b"pixels"}
+    assert summary.unreadable == {
+        "pipe.jpg": "no regular file",
+        "folder.jpg": "Is a directory",
+        "large.jpg": "1048577 bytes are more than the 1048576 that the console takes",
+        "absent.jpg": "No such file or directory",
+        "zero": "no regular file",
+        "outside": "outside the folder",
+    }
 
 
 @pytest.fixture
@@ -183,7 +214,6 @@ async def test_a_large_file_is_streamed_and_never_held_whole(
     console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload, "REQUEST_BYTES", 2**20)
-    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("a large file was read whole"))
     large = tmp_path / "large.fits"
     with large.open("wb") as file:
         for n in range(24):
@@ -203,9 +233,6 @@ async def test_a_large_file_that_fails_half_way_is_named(
     console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[Item]
 ) -> None:
     class BrokenDisk(io.BytesIO):
-        def fileno(self) -> int:
-            raise io.UnsupportedOperation
-
         def read(self, size: int | None = -1, /) -> bytes:
             if self.tell() > 100_000:
                 raise OSError(errno.EIO, "Input/output error")
@@ -213,13 +240,13 @@ async def test_a_large_file_that_fails_half_way_is_named(
 
     large = tmp_path / "large.fits"
     large.write_bytes(b"x" * 300_000)
-    real_open = Path.open
+    real_open = upload.open_regular
     monkeypatch.setattr(upload, "REQUEST_BYTES", 1000)
 
-    def open_file(path: Path, *args: Any, **options: Any) -> Any:
-        return BrokenDisk(b"x" * 300_000) if path == large else real_open(path, *args, **options)
+    def open_file(item: Item, *, max_bytes: int) -> Any:
+        return (BrokenDisk(b"x" * 300_000), 300_000) if item.path == large else real_open(item, max_bytes=max_bytes)
 
-    monkeypatch.setattr(Path, "open", open_file)
+    monkeypatch.setattr(upload, "open_regular", open_file)
     client = httpx.AsyncClient(transport=Network(console), base_url="http://console")
     uploader = Uploader(client, batch="night", survey=None, unreachable_timeout_s=60.0)
     sent = await uploader.send([Item(large, "large.fits"), files[0]], batch_size=64)
