@@ -1,13 +1,21 @@
 """What every image store must do. An adapter's test class inherits this and gives the `store` fixture."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 
 import pytest
-from astrolens.platform.errors import ObjectMissing, PermanentError
+from astrolens.platform.errors import ObjectDamaged, ObjectMissing, PermanentError
 from astrolens.platform.stores.images import ImageStore, cutout_key, original_key
 
 JPEG = "image/jpeg"
+
+ORIGINAL = bytes(range(256)) * 100
+ORIGINAL_KEY = original_key(hashlib.sha256(ORIGINAL).hexdigest())
+CUTOUT_KEY = cutout_key("5c" * 16)
+
+DAMAGED = [pytest.param(b"", id="empty"), pytest.param(ORIGINAL[:777], id="truncated")]
+"""What a power cut leaves of a file that was never synced."""
 
 
 class ImageStoreBehaviour:
@@ -19,10 +27,40 @@ class ImageStoreBehaviour:
         yield  # noqa: PT022 - makes this a generator, as the adapters' fixtures are
 
     async def test_bytes_come_back(self, store: ImageStore) -> None:
-        data = bytes(range(256)) * 100
-        assert await store.put(original_key("ab" * 32), data, media_type=JPEG)
-        assert await store.get(original_key("ab" * 32)) == data
-        assert await store.exists(original_key("ab" * 32))
+        assert await store.put(ORIGINAL_KEY, ORIGINAL, media_type=JPEG)
+        assert await store.get(ORIGINAL_KEY) == ORIGINAL
+        assert await store.exists(ORIGINAL_KEY)
+
+    async def test_the_same_bytes_again_are_not_new(self, store: ImageStore) -> None:
+        assert await store.put(ORIGINAL_KEY, ORIGINAL, media_type=JPEG)
+        assert not await store.put(ORIGINAL_KEY, ORIGINAL, media_type=JPEG)
+        await store.put_many([(ORIGINAL_KEY, ORIGINAL, JPEG)] * 3)
+        assert await store.get(ORIGINAL_KEY) == ORIGINAL
+
+    @pytest.mark.parametrize("damaged", [*DAMAGED, pytest.param(bytes(len(ORIGINAL)), id="zeros")])
+    async def test_a_damaged_original_is_never_served(self, store: ImageStore, damaged: bytes) -> None:
+        await store.put(ORIGINAL_KEY, damaged, media_type=JPEG)
+        with pytest.raises(ObjectDamaged, match=r"damaged .* SHA-256 .* put it there again"):
+            await store.get(ORIGINAL_KEY)
+        assert await store.get_many([ORIGINAL_KEY]) == {}
+
+    @pytest.mark.parametrize("damaged", DAMAGED)
+    async def test_putting_an_original_again_heals_it(self, store: ImageStore, damaged: bytes) -> None:
+        await store.put(ORIGINAL_KEY, damaged, media_type=JPEG)
+        assert await store.put(ORIGINAL_KEY, ORIGINAL, media_type=JPEG)
+        assert await store.get(ORIGINAL_KEY) == ORIGINAL
+
+    @pytest.mark.parametrize("damaged", DAMAGED)
+    async def test_putting_many_heals_those_that_are_damaged(self, store: ImageStore, damaged: bytes) -> None:
+        await store.put_many([(ORIGINAL_KEY, damaged, JPEG), (CUTOUT_KEY, damaged, JPEG)])
+        await store.put_many([(ORIGINAL_KEY, ORIGINAL, JPEG), (CUTOUT_KEY, ORIGINAL, JPEG)])
+        assert await store.get_many([ORIGINAL_KEY, CUTOUT_KEY]) == {ORIGINAL_KEY: ORIGINAL, CUTOUT_KEY: ORIGINAL}
+
+    async def test_an_empty_cutout_is_never_served(self, store: ImageStore) -> None:
+        await store.put(CUTOUT_KEY, b"", media_type=JPEG)
+        with pytest.raises(ObjectDamaged, match="empty"):
+            await store.get(CUTOUT_KEY)
+        assert await store.get_many([CUTOUT_KEY]) == {}
 
     async def test_the_first_put_wins(self, store: ImageStore) -> None:
         assert await store.put("a/b", b"first", media_type=JPEG)

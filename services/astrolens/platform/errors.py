@@ -8,6 +8,7 @@ AstroLensError
 │   └── ModelUnavailable
 └── PermanentError       trying again gives the same: dead-letter with its reason
     ├── ObjectMissing
+    │   └── ObjectDamaged
     └── UndeclaredField  (a bug of ours, never of an input)
 """
 
@@ -51,6 +52,16 @@ class ObjectMissing(PermanentError):
 
     def __init__(self, key: str) -> None:
         super().__init__("object-missing", f"the image store has nothing under {key!r}")
+        self.key = key
+
+
+class ObjectDamaged(ObjectMissing):
+    """What lies under this key is not what was put there, so its bytes are as good as missing."""
+
+    def __init__(self, key: str, fault: str) -> None:
+        PermanentError.__init__(
+            self, "object-damaged", f"what the image store has under {key!r} is damaged ({fault}); put it there again"
+        )
         self.key = key
 
 

@@ -1,9 +1,10 @@
 """The image-store port: immutable bytes under content-addressed keys."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Protocol
 
-from astrolens.platform.errors import PermanentError
+from astrolens.platform.errors import ObjectDamaged, PermanentError
 
 ORIGINALS = "originals/"
 CUTOUTS = "cutouts/"
@@ -26,7 +27,11 @@ class ImageStore(Protocol):
         """Raise unless the store answers."""
 
     async def put(self, key: str, data: bytes, *, media_type: str) -> bool:
-        """Put bytes where there are none yet, atomically; return whether they are new."""
+        """Put bytes where there are none yet, atomically and durably; return whether they are new.
+
+        The first bytes under a key stay, except where the key names an image (`is_replaceable`) and what lies there is
+        of another size: that is damaged, or of an attempt that was never recorded, and is replaced.
+        """
 
     async def put_many(self, items: Sequence[tuple[str, bytes, str]]) -> None:
         """Put several (key, bytes, media type)."""
@@ -36,10 +41,11 @@ class ImageStore(Protocol):
 
         Raises:
             ObjectMissing: Nothing lies under this key.
+            ObjectDamaged: What lies there is not what was put (`verified`).
         """
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Get several; missing keys are left out."""
+        """Get several; missing and damaged ones are left out."""
 
     async def exists(self, key: str) -> bool:
         """Whether something lies under this key."""
@@ -89,6 +95,27 @@ def original_key(sha256: str) -> str:
 def cutout_key(image_id: str) -> str:
     """Where the canonical cutout of an image lies."""
     return f"{CUTOUTS}{image_id[:2]}/{image_id}.jpg"
+
+
+def is_replaceable(key: str) -> bool:
+    """Whether a put may replace what lies under this key: it names an image, so it is the same image in every put."""
+    return key.startswith((ORIGINALS, CUTOUTS))
+
+
+def verified(key: str, data: bytes) -> bytes:
+    """The bytes, when they can be what was put under this key.
+
+    An original's key ends with its SHA-256. A cutout is never empty; its digest is in its record, and whoever has the
+    record compares it.
+
+    Raises:
+        ObjectDamaged: They cannot.
+    """
+    if key.startswith(ORIGINALS) and hashlib.sha256(data).hexdigest() != key.rpartition("/")[2]:
+        raise ObjectDamaged(key, f"its {len(data)} bytes have another SHA-256 than its name")
+    if key.startswith(CUTOUTS) and not data:
+        raise ObjectDamaged(key, "it is empty")
+    return data
 
 
 def checked_key(key: str) -> str:

@@ -1,26 +1,40 @@
 """The embedded image store: a folder of immutable files."""
 
 import asyncio
+import errno
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
 
-from astrolens.platform.errors import ConfigurationError, ObjectMissing, StoreUnavailable
-from astrolens.platform.stores.images import Expiry, checked_key
+import structlog
+
+from astrolens.platform.errors import ConfigurationError, ObjectDamaged, ObjectMissing, StoreUnavailable
+from astrolens.platform.stores.images import Expiry, checked_key, is_replaceable, verified
+
+_THREADS: Final = 8
+"""Files written at a time: a disk syncs several together in about the time of one."""
+_FILE_MODE: Final = 0o600
+_FOLDER_MODE: Final = 0o700
+"""Nobody but the user who runs AstroLens may look into the store."""
+
+T = TypeVar("T")
+Arguments = ParamSpec("Arguments")
+
+_log = structlog.get_logger(__name__)
 
 
 class FolderImageStore:
-    """`ImageStore` on a folder: a file is written aside and linked into place, so it is whole or absent.
+    """`ImageStore` on a folder: a file is written under another name, synced and linked, so it is whole or absent.
 
-    Files are synced to disk before they are linked only when `durable`: after a power cut an unsynced file could be
-    empty under its final name. A killed process loses nothing either way.
+    What a put has returned from survives a power cut: the file is on disk before its name is, and so is the name.
     """
 
-    def __init__(self, root: Path, *, threads: int = 4, durable: bool = False) -> None:
+    def __init__(self, root: Path, *, threads: int = _THREADS) -> None:
         self._root = root
-        self._durable = durable
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="images")
 
     @property
@@ -49,43 +63,44 @@ class FolderImageStore:
             raise StoreUnavailable(f"the image store {self._root} is gone")
 
     async def put(self, key: str, data: bytes, *, media_type: str) -> bool:  # noqa: ARG002 - the port's; files have none
-        """Put bytes where there are none yet, atomically; return whether they are new."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._put, key, data)
+        """See `ImageStore`."""
+        is_new, folders = await self._run(self._write, key, data)
+        await self._sync_folders(folders)
+        return is_new
 
     async def put_many(self, items: Sequence[tuple[str, bytes, str]]) -> None:
-        """Put several (key, bytes, media type)."""
-
-        def put_all() -> None:
-            for key, data, _ in items:
-                self._put(key, data)
-
-        await asyncio.get_running_loop().run_in_executor(self._threads, put_all)
+        """Put several (key, bytes, media type); each touched folder is synced once."""
+        written = await asyncio.gather(*(self._run(self._write, key, data) for key, data, _ in items))
+        await self._sync_folders(set().union(*(folders for _, folders in written)))
 
     async def get(self, key: str) -> bytes:
         """Get bytes.
 
         Raises:
             ObjectMissing: Nothing lies under this key.
+            ObjectDamaged: What lies there is not what was put.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._get, key)
+        return await self._run(self._get, key)
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        """Get several; missing keys are left out."""
+        """Get several; missing and damaged ones are left out."""
 
         def get_all() -> dict[str, bytes]:
             found: dict[str, bytes] = {}
             for key in keys:
                 try:
                     found[key] = self._get(key)
+                except ObjectDamaged as error:
+                    _log.error("image is damaged", key=key, error=str(error))
                 except ObjectMissing:
                     continue  # the port's contract: the caller sees it by its absence
             return found
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, get_all)
+        return await self._run(get_all)
 
     async def exists(self, key: str) -> bool:
         """Whether something lies under this key."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._path(key).is_file)
+        return await self._run(self._path(key).is_file)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove; a missing key is no error."""
@@ -94,7 +109,7 @@ class FolderImageStore:
             for key in keys:
                 self._path(key).unlink(missing_ok=True)
 
-        await asyncio.get_running_loop().run_in_executor(self._threads, delete_all)
+        await self._run(delete_all)
 
     async def link(
         self,
@@ -108,8 +123,11 @@ class FolderImageStore:
         checked_key(key)
         return None
 
+    async def _run(self, call: Callable[Arguments, T], *arguments: Arguments.args, **named: Arguments.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *arguments, **named))
+
     def _check_writable(self) -> None:
-        self._root.mkdir(parents=True, exist_ok=True)
+        self._root.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         probe = self._root / f".probe-{secrets.token_hex(8)}"
         probe.write_bytes(b"")
         probe.unlink()
@@ -117,37 +135,86 @@ class FolderImageStore:
     def _path(self, key: str) -> Path:
         return self._root.joinpath(*checked_key(key).split("/"))
 
-    def _put(self, key: str, data: bytes) -> bool:
+    def _write(self, key: str, data: bytes) -> tuple[bool, set[Path]]:
+        """Write and sync a file; return whether it is new, and the folders that must be synced before it is safe."""
         path = self._path(key)
-        if path.exists():
-            return False
-        aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
+            damaged = False
+            if path.exists():
+                # Another put may have linked it a moment ago, and not synced its folder yet.
+                if not is_replaceable(key) or _holds(path, data):
+                    return False, {path.parent}
+                damaged = True
+            folders = self._make_folder(path.parent)
+            draft = _write_draft(path, data)
             try:
-                descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            except FileNotFoundError:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                if self._durable:
-                    file.flush()
-                    os.fsync(file.fileno())
-            try:
-                os.link(aside, path)  # unlike rename, it fails where someone else was first
-            except FileExistsError:
-                return False
+                if damaged:
+                    _log.warning("image is replaced: its file differs", key=key, size_bytes=len(data))
+                    draft.replace(path)
+                    return True, folders
+                try:
+                    os.link(draft, path)  # unlike rename, it fails where someone else was first
+                except FileExistsError:
+                    return False, folders
             finally:
-                aside.unlink(missing_ok=True)
+                draft.unlink(missing_ok=True)
         except OSError as error:
-            aside.unlink(missing_ok=True)
-            raise StoreUnavailable(f"the image store {self._root} cannot write: {error.strerror}") from error
-        return True
+            raise self._unavailable("written", error) from error
+        return True, folders
+
+    def _make_folder(self, folder: Path) -> set[Path]:
+        """Create a folder where it is missing; return it, and the folders that hold the names of new ones."""
+        missing: list[Path] = []
+        while folder != self._root and not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            new.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        return {folder, *missing}
+
+    async def _sync_folders(self, folders: set[Path]) -> None:
+        try:
+            await asyncio.gather(*(self._run(_sync_folder, folder) for folder in folders))
+        except OSError as error:
+            raise self._unavailable("written", error) from error
 
     def _get(self, key: str) -> bytes:
         try:
-            return self._path(key).read_bytes()
+            data = self._path(key).read_bytes()
         except FileNotFoundError:
             raise ObjectMissing(key) from None
         except OSError as error:
-            raise StoreUnavailable(f"the image store {self._root} cannot read: {error.strerror}") from error
+            raise self._unavailable("read", error) from error
+        return verified(key, data)
+
+    def _unavailable(self, verb: str, error: OSError) -> StoreUnavailable:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return StoreUnavailable(f"the disk of the image store {self._root} is full: free some space there")
+        return StoreUnavailable(f"the image store {self._root} cannot be {verb}: {error.strerror}")
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a file holds these bytes; its size is compared first."""
+    return path.stat().st_size == len(data) and path.read_bytes() == data
+
+
+def _write_draft(path: Path, data: bytes) -> Path:
+    """Write and sync a file beside `path`."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return draft
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
