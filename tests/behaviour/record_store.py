@@ -217,6 +217,22 @@ class RecordStoreBehaviour:
         waiting = dict(await store.pending(IMAGES, limit=10))
         assert {key: [e.event_id for e in events] for key, events in waiting.items()} == {"img0002": ["event3"]}
 
+    async def test_pending_documents_are_paged_by_age(self, store: RecordStore) -> None:
+        for number in (3, 1, 4, 2, 5):
+            await store.insert(IMAGES, [image(number, pending=[event(number)])])
+        await store.insert(IMAGES, [image(number, pending=[event(number)]) for number in (7, 6, 8)])
+        seen: list[str] = []
+        after: str | None = None
+        while page := await store.pending(IMAGES, limit=2, after=after):
+            seen += [key for key, _ in page]
+            after = seen[-1]
+        assert seen[:5] == ["img0003", "img0001", "img0004", "img0002", "img0005"]
+        assert sorted(seen[5:]) == ["img0006", "img0007", "img0008"]
+        await store.apply(IMAGES, [Change(id="img0004", pull_pending=["event4"])])
+        whole = [key for key, _ in await store.pending(IMAGES, limit=10)]
+        for vanished in ("img0004", "absent"):
+            assert [key for key, _ in await store.pending(IMAGES, limit=10, after=vanished)] == whole
+
     async def test_a_document_carries_its_pending_events_in_their_order(self, store: RecordStore) -> None:
         await store.insert(IMAGES, [image(1, pending=[event(2), event(1)]), image(2)])
         await store.apply(IMAGES, [Change(id="img0001", set={"state": "analyzed"}, push={"pending": [event(3)]})])

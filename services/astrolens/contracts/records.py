@@ -26,7 +26,10 @@ class PendingEvent(Contract):
     `payload` is the event as JSON text, or base64 where `binary` says so (Avro).
     """
 
-    event_id: str
+    event_id: str = Field(description="Unique among the pending events of its document.")
+    published_id: str | None = Field(
+        default=None, description="`event_id` of the published record, where it is another: one event on two topics."
+    )
     topic: str
     key: str
     payload: str

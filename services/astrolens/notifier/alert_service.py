@@ -16,6 +16,7 @@ from astrolens.notifier import lifecycle, public_alerts
 from astrolens.notifier.metrics import AlertMetrics
 from astrolens.notifier.unreadable import UnreadableDocuments
 from astrolens.platform.bus.ports import EventReleaser
+from astrolens.platform.errors import PermanentError
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, Document, RecordStore, to_document
@@ -163,7 +164,7 @@ class AlertService:
             image = revision.image
             try:
                 record = self._record(revision, cutouts.get(image.cutout.key), now)
-            except (ValueError, TypeError, OverflowError) as error:
+            except (ValueError, TypeError, OverflowError, PermanentError) as error:
                 # A value that the image record allows and the public alert does not: its neighbours are not held up.
                 refused[image.image_id] = Reason(code="no-alert", detail=f"image {image.image_id}: {error}"[:500])
                 continue
@@ -201,7 +202,7 @@ class AlertService:
         if record.topic is None:
             return record
         alert = public_alerts.public_alert(image, analysis, record, cutout=cutout, published_at=now)
-        pending = public_alerts.messages(alert, record.topic, traceparent=traceparent_of(record.image_id))
+        pending = public_alerts.publishable_messages(alert, record.topic, traceparent=traceparent_of(record.image_id))
         return record.model_copy(update={"pending": pending})
 
     def _report(self, records: Sequence[AlertRecord], revisions: Sequence[AlertRevision]) -> None:

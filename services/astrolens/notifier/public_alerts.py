@@ -17,16 +17,26 @@ from astrolens.contracts.alerts import (
     ClassProbability,
 )
 from astrolens.contracts.events import producer
+from astrolens.contracts.ids import derived_id
 from astrolens.contracts.records import OBJECT_ID_KEYS, AlertRecord, ImageRecord, Observation, PendingEvent
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import packets
+from astrolens.platform.bus.payload import require_publishable
+from astrolens.platform.errors import PermanentError
 
 _PRODUCER: Final = producer("notifier")
+_WITHOUT_PICTURES: Final = {
+    "near_duplicates": (),
+    "cutout": None,
+    "cutout_media_type": None,
+    "cutout_width": None,
+    "cutout_height": None,
+}
 _INT64_DIGITS: Final = re.compile(r"[0-9]{1,19}")
 
 
 def messages(alert: Alert, topic: str, *, traceparent: str | None = None) -> tuple[PendingEvent, PendingEvent]:
-    """The alert as an Avro packet and as JSON: the same message twice, under the same event id.
+    """The alert as an Avro packet and as JSON: the same message twice, published under the same event id.
 
     Args:
         alert: The alert to publish.
@@ -44,13 +54,33 @@ def messages(alert: Alert, topic: str, *, traceparent: str | None = None) -> tup
             traceparent=traceparent,
         ),
         PendingEvent(
-            event_id=alert.event_id,
+            event_id=derived_id("json", alert.event_id),
+            published_id=alert.event_id,
             topic=_json_topic(topic),
             key=alert.image_id,
             payload=packets.encode_json(alert),
             traceparent=traceparent,
         ),
     )
+
+
+def publishable_messages(
+    alert: Alert, topic: str, *, traceparent: str | None = None
+) -> tuple[PendingEvent, PendingEvent]:
+    """As `messages`, but no larger than the broker takes: near-duplicates are left out first, then the cutout.
+
+    Raises:
+        PermanentError: The alert is too large without them, too.
+    """
+    for left_out in ({}, {"near_duplicates": ()}, _WITHOUT_PICTURES):
+        found = messages(alert.model_copy(update=left_out), topic, traceparent=traceparent)
+        try:
+            require_publishable(found)
+        except PermanentError as error:
+            too_large = error
+        else:
+            return found
+    raise too_large
 
 
 def _json_topic(topic: str) -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from astrolens.contracts import topics
 from astrolens.contracts.ids import alert_id
-from astrolens.contracts.records import AlertRecord
+from astrolens.contracts.records import AlertRecord, NearDuplicate
 from astrolens.contracts.verdicts import Verdict
 from astrolens.ingestor.sources.skyserver import Galaxy, SkyServer
 from astrolens.notifier import handlers
@@ -102,7 +102,8 @@ async def test_an_event_handled_twice_alerts_once(world: World) -> None:
     await handle([*events, *events])
     await handle(events)
     assert len(world.outbox.published) == 2 * len(pictures)
-    assert len({event.event_id for event in world.outbox.published}) == len(pictures)
+    assert len({event.published_id or event.event_id for event in world.outbox.published}) == len(pictures)
+    assert len({event.event_id for event in world.outbox.published}) == 2 * len(pictures), "each is cleared by itself"
     assert await world.records.tally(Collection.ALERTS, "survey") == {("sdss",): len(pictures)}
 
 
@@ -340,3 +341,24 @@ async def test_only_a_64_bit_number_becomes_an_object_id(world: World, text: str
     await world.put(picture)
     await world.service().reconcile([picture.image_id])
     assert world.outbox.packets()[0].survey_object_id is None
+
+
+async def test_an_alert_too_large_for_the_broker_goes_without_its_near_duplicates_or_picture(world: World) -> None:
+    near = [NearDuplicate(image_id=f"{number:032x}", distance=4) for number in range(20_000)]
+    large = image(2).cutout.model_copy(update={"key": "cutouts/large.jpg"})
+    many = image(1).model_copy(update={"near_duplicates": tuple(near)})
+    await world.put(many)
+    await world.put(image(2).model_copy(update={"cutout": large}), cutout=b"\xff" * 900_000)
+    await world.service().reconcile([many.image_id, image(2).image_id])
+    first, second = world.outbox.packets()
+    assert (first.near_duplicates, first.cutout) == ((), JPEG)
+    assert (second.cutout, second.cutout_width, second.cutout_media_type) == (None, None, None)
+
+
+async def test_an_alert_that_no_broker_takes_is_refused_and_its_neighbours_are_published(world: World) -> None:
+    large = image(1, bands=("g" * 1_000_000,))
+    await world.put(large, image(2))
+    (refusal,) = await handlers.image_analyzed(world.service())([analyzed(large), analyzed(image(2))])
+    assert "bytes" in refusal.reason.detail
+    assert await world.alert(large) is None
+    assert [alert.image_id for alert in world.outbox.packets()] == [image(2).image_id]

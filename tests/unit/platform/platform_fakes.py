@@ -156,6 +156,8 @@ class FlakyRecords(SqliteRecordStore):
 class FakeBus:
     """A bus for the outbox: remembers what was published, or is unreachable."""
 
+    service = "test"
+
     def __init__(self) -> None:
         self.published: list[str] = []
         self.unreachable = False

@@ -18,7 +18,7 @@ from astrolens.platform.bus.connect import await_broker, find_access_problem
 from astrolens.platform.bus.consumer import BATCH_RETRY, BatchConsumer, Handler, OnRefused
 from astrolens.platform.bus.dead_letters import CircuitBreaker, DeadLetters, TooManyDeadLetters
 from astrolens.platform.bus.middleware import UnreadableRecordsMiddleware
-from astrolens.platform.bus.payload import event_body, event_headers
+from astrolens.platform.bus.payload import MAX_REQUEST_BYTES, event_body, event_headers
 from astrolens.platform.bus.producer import OutgoingRecord, RecordProducer
 from astrolens.platform.bus.subscription import (
     EMBEDDED_FETCH_WAIT_MS,
@@ -43,8 +43,6 @@ METADATA_MS: Final = 30_000
 LINGER_MS: Final = 5
 """Gathers the events of a batch of documents into one request."""
 MAX_BATCH_BYTES: Final = 256 * 1024
-MAX_REQUEST_BYTES: Final = 1_000_000
-"""Kafka's default limit of a record, less its envelope."""
 START_TIMEOUT_S: Final = 30.0
 """How long `connect` waits for a broker: it may be starting as well."""
 _PING_TIMEOUT_S: Final = 2.0

@@ -7,14 +7,17 @@ acknowledged. Both are idempotent, so that a crash in between does no harm.
 import base64
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from astrolens.contracts.base import utc_now
+from astrolens.contracts.events import producer
 from astrolens.contracts.ids import content_digest, derived_id
-from astrolens.contracts.records import DeadLetter
+from astrolens.contracts.records import DeadLetter, PendingEvent
 from astrolens.contracts.topics import dead_letter_topic
-from astrolens.platform.errors import AstroLensError
+from astrolens.platform.bus.payload import event_body, event_headers
+from astrolens.platform.errors import AstroLensError, PermanentError
 from astrolens.platform.kafka_record import KafkaRecord
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
@@ -26,6 +29,18 @@ _LONGEST_ERROR = 2000
 
 PublishRaw = Callable[[str, bytes | None, bytes, dict[str, str]], Awaitable[None]]
 """Publishes (topic, key, body, headers) and returns when the broker has acknowledged."""
+
+
+@dataclass
+class _UnpublishedRecord:
+    """An event in the form of the record that it would have become."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    partition: int = -1
+    offset: int = -1
 
 
 class TooManyDeadLetters(AstroLensError):
@@ -126,6 +141,17 @@ def dead_letter(record: KafkaRecord, *, service: str, error_type: str, error: st
         error=error[:_LONGEST_ERROR].encode(errors="replace").decode(),
         dead_lettered_at=at,
     )
+
+
+def dead_letter_of_event(event: PendingEvent, *, service: str, error_type: str, error: str, at: datetime) -> DeadLetter:
+    """The document that stores an event which was never published; its place in its topic is -1."""
+    try:
+        body = event_body(event)
+    except PermanentError:
+        body = event.payload.encode()
+    headers = tuple((name, value.encode()) for name, value in event_headers(event, producer(service)).items())
+    record = _UnpublishedRecord(event.topic, key=event.key.encode(), value=body, headers=headers)
+    return dead_letter(record, service=service, error_type=error_type, error=error, at=at)
 
 
 def origin_headers(letter: DeadLetter) -> dict[str, str]:

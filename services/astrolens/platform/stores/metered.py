@@ -123,10 +123,12 @@ class MeteredRecordStore:
         with self._calls.measure("near"):
             return await self._store.near(collection, hashes, radius=radius, limit=limit)
 
-    async def pending(self, collection: Collection, *, limit: int) -> list[tuple[str, list[PendingEvent]]]:
+    async def pending(
+        self, collection: Collection, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, list[PendingEvent]]]:
         """See `RecordStore`."""
         with self._calls.measure("pending"):
-            return await self._store.pending(collection, limit=limit)
+            return await self._store.pending(collection, limit=limit, after=after)
 
 
 class MeteredImageStore:

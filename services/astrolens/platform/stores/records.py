@@ -126,8 +126,13 @@ class RecordStore(Protocol):
         index; beyond that only the newest of them are looked at.
         """
 
-    async def pending(self, collection: Collection, *, limit: int) -> list[tuple[str, list[PendingEvent]]]:
-        """Documents with unpublished events, oldest first."""
+    async def pending(
+        self, collection: Collection, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, list[PendingEvent]]]:
+        """Documents with unpublished events, oldest first.
+
+        With `after`, the id of a document, only those behind it; all where it has no unpublished events any more.
+        """
 
 
 def to_document(model: Contract | Document) -> Document:

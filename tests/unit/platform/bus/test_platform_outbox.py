@@ -1,18 +1,23 @@
 """The outbox: what was written is published, sooner or later, and cleared."""
 
 import asyncio
+import base64
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
+from astrolens.contracts.records import PendingEvent
 from astrolens.platform.bus import Bus
+from astrolens.platform.bus import outbox as outbox_module
 from astrolens.platform.bus.outbox import RELAY_ISSUE, RELAY_S, RELAY_TASK, Outbox
-from astrolens.platform.errors import BusUnavailable, PermanentError
+from astrolens.platform.errors import BusUnavailable, PermanentError, StoreUnavailable
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.runtime.periodic import PeriodicTask
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Query
 from astrolens.platform.telemetry.metrics import Metrics
 
-from tests.unit.platform.platform_fakes import FakeBus, FlakyRecords, image_with_pending, pending
+from tests.unit.platform.platform_fakes import TOPIC, FakeBus, FlakyRecords, image_with_pending, pending
 
 IMAGES = Collection.IMAGES
 
@@ -170,19 +175,115 @@ async def test_many_are_relayed_in_bounded_batches(
     assert sorted(bus.published) == sorted(f"event{number}" for number in range(10))
 
 
-async def test_an_event_that_is_refused_holds_back_no_other(
-    bus: FakeBus, records: FlakyRecords, condition: Condition
-) -> None:
-    class RefusingBus(FakeBus):
-        async def publish(self, events: Any) -> None:
-            if any(event.event_id == "event2" for event in events):
-                raise PermanentError("event-refused", "too large")
-            await super().publish(events)
+class PartialBus(FakeBus):
+    """Never accepts `refused` events; does not answer for topics in `unusable`."""
 
-    refusing = RefusingBus()
-    outbox = make(refusing, records, condition)
+    def __init__(self, *, refused: tuple[str, ...] = (), unusable: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.refused = refused
+        self.unusable = unusable
+        self.tried: list[str] = []
+
+    async def publish(self, events: Sequence[PendingEvent]) -> None:
+        self.tried += {event.topic for event in events}
+        if any(event.topic in self.unusable for event in events):
+            raise BusUnavailable("no such topic")
+        if any(event.event_id in self.refused for event in events):
+            raise PermanentError("event-refused", "too large")
+        await super().publish(events)
+
+
+async def write_to(topic: str, records: FlakyRecords, *numbers: int) -> list[tuple[str, list[PendingEvent]]]:
+    documents = [
+        image_with_pending(number).model_copy(
+            update={"pending": (pending(number).model_copy(update={"topic": topic}),)}
+        )
+        for number in numbers
+    ]
+    await records.insert(IMAGES, documents)
+    return [(document.image_id, list(document.pending)) for document in documents]
+
+
+async def test_an_event_that_is_never_accepted_is_dead_lettered_and_holds_back_no_other(
+    records: FlakyRecords, condition: Condition
+) -> None:
+    bus = PartialBus(refused=("event2",))
     await write(records, 1, 2, 3)
+    assert await make(bus, records, condition).relay_once() == 3
+    assert sorted(bus.published) == ["event1", "event3"]
+    assert await still_pending(records) == []
+    (letter,) = (await records.find(Collection.DEAD_LETTERS, Query())).documents
+    assert (letter["topic"], letter["error_type"], letter["error"]) == (TOPIC, "event-refused", "too large")
+    assert base64.b64decode(letter["body"]).decode() == pending(2).payload
+    assert condition.detail is None
+    assert "too large" in condition.last_errors[-1]
+
+
+async def test_a_release_dead_letters_what_is_never_accepted(records: FlakyRecords, condition: Condition) -> None:
+    bus = PartialBus(refused=("event2",))
+    await make(bus, records, condition).release(IMAGES, await write(records, 1, 2, 3))
+    assert sorted(bus.published) == ["event1", "event3"]
+    assert await still_pending(records) == []
+    assert len((await records.find(Collection.DEAD_LETTERS, Query())).documents) == 1
+
+
+async def test_an_event_stays_until_its_dead_letter_is_stored(records: FlakyRecords, condition: Condition) -> None:
+    outbox = make(PartialBus(refused=("event1",)), records, condition)
+    await write(records, 1)
+    records.failures = 1
+    with pytest.raises(StoreUnavailable):
+        await outbox.relay_once()
+    assert await still_pending(records) == ["image1"]
+    assert await outbox.relay_once() == 1
+
+
+async def test_a_topic_that_fails_holds_back_no_other(records: FlakyRecords, condition: Condition) -> None:
+    now_s = 100.0
+    bus = PartialBus(unusable=("missing",))
+    outbox = Outbox(cast("Bus", bus), records, collections=(IMAGES,), condition=condition, clock=lambda: now_s)
+    await write_to("missing", records, 1, 2)
+    await write(records, 3)
+    with pytest.raises(BusUnavailable, match=r"1 topics do not take events \(missing\): no such topic"):
+        await outbox.relay_once()
+    assert bus.published == ["event3"]
+    assert await still_pending(records) == ["image1", "image2"]
+    bus.tried.clear()
+    with pytest.raises(BusUnavailable, match="missing"):
+        await outbox.relay_once()
+    await outbox.release(IMAGES, await write_to("missing", records, 4))
+    assert bus.tried == [], "it is not tried again at once: each try costs the wait of a publication"
+    await outbox.release(IMAGES, await write(records, 5))
+    assert bus.published == ["event3", "event5"]
+    bus.unusable = ()
+    now_s += outbox_module.LONGEST_WAIT_S
     assert await outbox.relay_once() == 2
-    assert sorted(refusing.published) == ["event1", "event3"]
-    assert await still_pending(records) == ["image2"]
-    assert "too large" in (condition.detail or "")
+    assert await outbox.relay_once() == 1, "the one that was written meanwhile"
+    assert await still_pending(records) == []
+
+
+async def test_the_relay_pages_past_what_does_not_go(
+    records: FlakyRecords, condition: Condition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "RELAY_BATCH", 2)
+    monkeypatch.setattr(outbox_module, "PAGES_A_PASS", 3)
+    bus = PartialBus(unusable=("missing",))
+    outbox = make(bus, records, condition)
+    await write_to("missing", records, *range(20))
+    await write(records, *range(20, 25))
+    for _ in range(12):
+        with pytest.raises(BusUnavailable):
+            await outbox.relay_once()
+        if len(bus.published) == 5:
+            break
+    assert sorted(bus.published) == [f"event{number}" for number in range(20, 25)]
+    assert len(await still_pending(records)) == 20
+
+
+async def test_an_event_on_two_topics_waits_for_the_one_that_fails(records: FlakyRecords, condition: Condition) -> None:
+    both = (pending(1), pending(1).model_copy(update={"topic": "missing"}))
+    await records.insert(IMAGES, [image_with_pending(1).model_copy(update={"pending": both})])
+    bus = PartialBus(unusable=("missing",))
+    outbox = make(bus, records, condition)
+    with pytest.raises(BusUnavailable):
+        await outbox.relay_once()
+    assert await still_pending(records) == ["image1"], "the alerts of older versions have one id on two topics"

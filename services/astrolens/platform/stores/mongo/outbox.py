@@ -92,17 +92,26 @@ class MongoOutbox:
             for document_id, rows in found.items()
         }
 
-    async def oldest(self, limit: int) -> list[tuple[str, list[PendingEvent]]]:
-        """Documents with events, oldest first, each with all of its events."""
+    async def oldest(self, limit: int, after: str | None) -> list[tuple[str, list[PendingEvent]]]:
+        """Documents with events, oldest first, each with all of its events; with `after` those behind this document."""
+        place = None if after is None else await self._rows.find_one({"doc": after}, sort=list(_BY_AGE))
         order: dict[str, None] = {}
-        async with self._rows.find({}, {"doc": 1}).sort(list(_BY_AGE)) as cursor:
+        behind = {} if place is None else {"since": {"$gte": place["since"]}}
+        async with self._rows.find(behind, {"doc": 1, "since": 1, "n": 1}).sort(list(_BY_AGE)) as cursor:
             async for row in cursor:
+                if place is not None and (row["doc"] == after or _age(row) <= _age(place)):
+                    continue
                 order[row["doc"]] = None
                 if len(order) == limit:
                     break
         events = await self.events_of(list(order))
         # A document whose events were published between the two reads has none left.
         return [(key, [PendingEvent.model_validate(event) for event in events[key]]) for key in order if key in events]
+
+
+def _age(row: Document) -> tuple[Any, ...]:
+    """The place of an event in the order of `_BY_AGE`."""
+    return tuple(row[name] for name, _ in _BY_AGE)
 
 
 def outboxes(database: AsyncDatabase[Document]) -> dict[Collection, MongoOutbox]:

@@ -215,11 +215,13 @@ class MongoRecordStore:
         with translate_mongo_errors(self._address):
             return await near(self._of(collection), field, hashes, radius=radius, limit=limit)
 
-    async def pending(self, collection: Collection, *, limit: int) -> list[tuple[str, list[PendingEvent]]]:
+    async def pending(
+        self, collection: Collection, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, list[PendingEvent]]]:
         """Documents with unpublished events, oldest first."""
         with translate_mongo_errors(self._address):
             self._database  # noqa: B018 - says so where the store is not open
-            return await self._outboxes[collection].oldest(limit)
+            return await self._outboxes[collection].oldest(limit, after)
 
     async def _documents(
         self, collection: Collection, rows: Sequence[Document], fields: Sequence[str]

@@ -119,11 +119,18 @@ def get(
     return found
 
 
-def pending(db: sqlite3.Connection, collection: Collection, limit: int) -> list[tuple[str, list[PendingEvent]]]:
-    """Documents with unpublished events, oldest first."""
+def pending(
+    db: sqlite3.Connection, collection: Collection, limit: int, after: str | None
+) -> list[tuple[str, list[PendingEvent]]]:
+    """Documents with unpublished events, oldest first; with `after` those behind this document, if it has any."""
+    place = db.execute(
+        f"SELECT pending_since, row FROM {collection} WHERE id = ? AND pending_since IS NOT NULL",  # noqa: S608
+        (after,),
+    ).fetchone()
     rows = db.execute(
-        f"SELECT id, doc FROM {collection} WHERE pending_since IS NOT NULL ORDER BY pending_since LIMIT ?",  # noqa: S608
-        (limit,),
+        f"SELECT id, doc FROM {collection} WHERE pending_since IS NOT NULL "  # noqa: S608
+        f"{'' if place is None else 'AND (pending_since, row) > (?, ?) '}ORDER BY pending_since, row LIMIT ?",
+        (*(place or ()), limit),
     )
     return [
         (document_id, [PendingEvent.model_validate(event) for event in loads(text)["pending"]])

@@ -128,9 +128,11 @@ class SqliteRecordStore:
         """For each hash the (id, distance) of the nearest documents."""
         return await self._read(lambda db: near(db, collection, hashes, radius, limit)) if hashes else []
 
-    async def pending(self, collection: Collection, *, limit: int) -> list[tuple[str, list[PendingEvent]]]:
+    async def pending(
+        self, collection: Collection, *, limit: int, after: str | None = None
+    ) -> list[tuple[str, list[PendingEvent]]]:
         """Documents with unpublished events, oldest first."""
-        return await self._read(lambda db: rows.pending(db, collection, limit))
+        return await self._read(lambda db: rows.pending(db, collection, limit, after))
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
