@@ -28,8 +28,8 @@ class Declaration:
     """What an engine must know to serve a collection.
 
     `fields` are what queries may name. `indexes` serve the queries that the services make (a test asks the planner):
-    each costs every write, and ends with the id, so that paging is a walk. An index led by a field of `rare` holds only
-    the documents that have it.
+    each costs every write, and breaks ties, so that paging is an index walk. An index led by a field of `rare` holds
+    only the documents that have it.
     `tallies` count documents by the values of some fields; an absent value counts as the empty text.
     `hash_field` holds a 64-bit hash as 16 hexadecimal digits, by which `near` finds documents.
     `binary` fields hold base64 text in a document and are stored as bytes beside it; documents leave them out unless a

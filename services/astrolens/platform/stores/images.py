@@ -40,7 +40,7 @@ class ImageStore(Protocol):
         """Get bytes.
 
         Raises:
-            ObjectMissing: Nothing lies under this key.
+            ObjectMissing: Nothing is stored under this key.
             ObjectDamaged: What lies there is not what was put (`verified`).
         """
 
@@ -48,7 +48,7 @@ class ImageStore(Protocol):
         """Get several; missing and damaged ones are left out."""
 
     async def exists(self, key: str) -> bool:
-        """Whether something lies under this key."""
+        """Whether something is stored under this key."""
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove; a missing key is no error."""
@@ -56,12 +56,12 @@ class ImageStore(Protocol):
     async def link(self, key: str, *, media_type: str, expires_s: float, filename: str | None = None) -> str | None:
         """An address at which whoever knows it gets these bytes for a while; None where the store gives none.
 
-        It is a secret: it belongs into the answer to who asked, and into no log. Whether anything lies under the key
-        is not asked.
+        It is a secret: it belongs into the answer to the one who asked, and into no log. It is not checked whether
+        anything is stored under the key.
 
         Args:
-            key: What to get.
-            media_type: What the bytes are served as, whatever they were put as.
+            key: Key of the object.
+            media_type: Media type of the answer, whatever the bytes were put as.
             expires_s: How long the address is good for, seconds.
             filename: Serve them as a download of this name, never shown in a page: for what strangers sent.
         """
@@ -88,12 +88,12 @@ class Expiry(Protocol):
 
 
 def original_key(sha256: str) -> str:
-    """Where the bytes as they came lie."""
+    """The key of the original bytes."""
     return f"{ORIGINALS}{sha256[:2]}/{sha256}"
 
 
 def cutout_key(image_id: str) -> str:
-    """Where the canonical cutout of an image lies."""
+    """The key of an image's canonical cutout."""
     return f"{CUTOUTS}{image_id[:2]}/{image_id}.jpg"
 
 
@@ -118,8 +118,8 @@ def verified(key: str, data: bytes) -> bytes:
     return data
 
 
-def checked_key(key: str) -> str:
-    """The key, when it is one.
+def validated_key(key: str) -> str:
+    """The key, unchanged.
 
     Raises:
         PermanentError: It is empty, has an empty or relative step, or a NUL: on some engine it would leave the store.

@@ -1,4 +1,4 @@
-"""From a URL to the adapter that serves it."""
+"""Chooses the adapter of a store by its URL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ def record_store(url: str) -> RecordStore:
     if parts.scheme == "sqlite":
         return SqliteRecordStore(_local_path("ASTROLENS_RECORDS_URL", url, parts.netloc, parts.path))
     if parts.scheme in {"mongodb", "mongodb+srv"}:
-        with _extra("ASTROLENS_RECORDS_URL"):
+        with _optional_package("ASTROLENS_RECORDS_URL"):
             from astrolens.platform.stores.mongo.store import MongoRecordStore  # noqa: PLC0415 - an optional dependency
         return MongoRecordStore(url)
     raise ConfigurationError(
@@ -53,7 +53,7 @@ def image_store(url: str, options: S3Options | None = None) -> ImageStore:
 
 
 def _s3(parts: SplitResult, options: S3Options) -> ImageStore:
-    with _extra("ASTROLENS_IMAGES_URL"):
+    with _optional_package("ASTROLENS_IMAGES_URL"):
         from astrolens.platform.stores.s3.store import S3ImageStore  # noqa: PLC0415 - an optional dependency
     user, _, endpoint = parts.netloc.rpartition("@")
     access_key, _, secret_key = (unquote(part) for part in user.partition(":"))
@@ -79,7 +79,7 @@ def _s3(parts: SplitResult, options: S3Options) -> ImageStore:
 
 
 @contextmanager
-def _extra(setting: str) -> Iterator[None]:
+def _optional_package(setting: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
 """The record-store port: documents with deterministic ids, changed one at a time and atomically.
 
 The verbs are what SQLite and MongoDB both do well, so that an adapter is small. A query may only name fields that
-`collections.py` declares, beside the indexes that serve it, so that no page grows slower with the archive.
+`collections.py` declares together with the indexes that serve it, so that no page takes longer in a larger archive.
 """
 
 import base64

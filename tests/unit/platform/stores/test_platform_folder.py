@@ -44,7 +44,7 @@ async def test_a_vanished_folder_is_noticed(tmp_path: Path) -> None:
     store = FolderImageStore(tmp_path / "images")
     await store.open()
     (tmp_path / "images").rmdir()
-    with pytest.raises(StoreUnavailable, match="gone"):
+    with pytest.raises(StoreUnavailable, match="is missing"):
         await store.ping()
     await store.close()
 

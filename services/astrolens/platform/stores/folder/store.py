@@ -13,7 +13,7 @@ from typing import Final, ParamSpec, TypeVar
 import structlog
 
 from astrolens.platform.errors import ConfigurationError, ObjectDamaged, ObjectMissing, StoreUnavailable
-from astrolens.platform.stores.images import Expiry, checked_key, is_replaceable, verified
+from astrolens.platform.stores.images import Expiry, is_replaceable, validated_key, verified
 
 _THREADS: Final = 8
 """Files written at a time: a disk syncs several together in about the time of one."""
@@ -60,7 +60,7 @@ class FolderImageStore:
     async def ping(self) -> None:
         """Raise unless the folder is there."""
         if not await asyncio.to_thread(self._root.is_dir):
-            raise StoreUnavailable(f"the image store {self._root} is gone")
+            raise StoreUnavailable(f"the image store {self._root} is missing")
 
     async def put(self, key: str, data: bytes, *, media_type: str) -> bool:  # noqa: ARG002 - the port's; files have none
         """See `ImageStore`."""
@@ -77,7 +77,7 @@ class FolderImageStore:
         """Get bytes.
 
         Raises:
-            ObjectMissing: Nothing lies under this key.
+            ObjectMissing: Nothing is stored under this key.
             ObjectDamaged: What lies there is not what was put.
         """
         return await self._run(self._get, key)
@@ -99,7 +99,7 @@ class FolderImageStore:
         return await self._run(get_all)
 
     async def exists(self, key: str) -> bool:
-        """Whether something lies under this key."""
+        """Whether something is stored under this key."""
         return await self._run(self._path(key).is_file)
 
     async def delete(self, keys: Sequence[str]) -> None:
@@ -120,7 +120,7 @@ class FolderImageStore:
         filename: str | None = None,  # noqa: ARG002 - the port's
     ) -> str | None:
         """None: a folder serves nobody but its own processes."""
-        checked_key(key)
+        validated_key(key)
         return None
 
     async def _run(self, call: Callable[Arguments, T], *arguments: Arguments.args, **named: Arguments.kwargs) -> T:
@@ -133,7 +133,7 @@ class FolderImageStore:
         probe.unlink()
 
     def _path(self, key: str) -> Path:
-        return self._root.joinpath(*checked_key(key).split("/"))
+        return self._root.joinpath(*validated_key(key).split("/"))
 
     def _write(self, key: str, data: bytes) -> tuple[bool, set[Path]]:
         """Write and sync a file; return whether it is new, and the folders that must be synced before it is safe."""

@@ -32,7 +32,7 @@ from astrolens.platform.errors import (
     ObjectMissing,
     StoreUnavailable,
 )
-from astrolens.platform.stores.images import ORIGINALS, Expiry, checked_key, is_replaceable, verified
+from astrolens.platform.stores.images import ORIGINALS, Expiry, is_replaceable, validated_key, verified
 from astrolens.platform.time_limits import STORE_CONNECT_S, STORE_OPERATION_S, STORE_TRIES
 
 T = TypeVar("T")
@@ -44,20 +44,20 @@ _PART_BYTES = 5 * 2**20
 """S3's smallest part. Everything is put in one piece: only a single put can be conditional."""
 
 _MISSING = frozenset({"NoSuchKey", "ResourceNotFound"})
-_ALREADY = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
-_WRONG_KEYS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"})
+_ALREADY_EXISTS = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+_WRONG_CREDENTIALS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"})
 
-_LATER = frozenset({408, 429})
-"""Refusals that ask for patience."""
+_RETRYABLE_STATUSES = frozenset({408, 429})
+"""Refusals of a request that may be sent again."""
 
 RULE = "astrolens-expendable-originals"
 """Name of the one life-cycle rule."""
 EXPENDABLE = ("astrolens", "expendable")
-"""The tag that lets the life-cycle rule take an original. Nothing has it unless `mark_expendable` gave it."""
+"""The tag that lets the life-cycle rule delete an original; only `mark_expendable` sets it."""
 
 
-class _OnlyIfAbsent(urllib3.PoolManager):
-    """Adds the condition to every put. The client of `minio` has no argument for it, but takes an HTTP client."""
+class _ConditionalPutPool(urllib3.PoolManager):
+    """Adds `If-None-Match: *` to every put: `minio` has no argument for it, but takes an HTTP client."""
 
     def urlopen(self, method: str, url: str, redirect: bool = True, **arguments: Any) -> Any:  # type: ignore[override]
         if method == "PUT":
@@ -110,7 +110,7 @@ class S3ImageStore:
                     region=region,
                     http_client=_pool(kind),
                 )
-                for kind in (urllib3.PoolManager, _OnlyIfAbsent)
+                for kind in (urllib3.PoolManager, _ConditionalPutPool)
             )
         except ValueError as error:
             raise ConfigurationError(f"ASTROLENS_IMAGES_URL: {self._name}: {error}") from None
@@ -136,11 +136,11 @@ class S3ImageStore:
     async def ping(self) -> None:
         """Raise unless the bucket is there."""
         if not await self._run(lambda: self._client.bucket_exists(self._bucket)):
-            raise StoreUnavailable(f"the image store {self._name} is gone: there is no such bucket")
+            raise StoreUnavailable(f"the image store {self._name} is missing: there is no such bucket")
 
     async def put(self, key: str, data: bytes, *, media_type: str) -> bool:
         """See `ImageStore`."""
-        return await self._run(partial(self._put, checked_key(key), data, media_type))
+        return await self._run(partial(self._put, validated_key(key), data, media_type))
 
     async def put_many(self, items: Sequence[tuple[str, bytes, str]]) -> None:
         """Put several (key, bytes, media type)."""
@@ -150,10 +150,10 @@ class S3ImageStore:
         """Get bytes.
 
         Raises:
-            ObjectMissing: Nothing lies under this key.
+            ObjectMissing: Nothing is stored under this key.
             ObjectDamaged: What lies there is not what was put.
         """
-        return await self._run(partial(self._get, checked_key(key)))
+        return await self._run(partial(self._get, validated_key(key)))
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """Get several; missing and damaged ones are left out."""
@@ -170,23 +170,23 @@ class S3ImageStore:
         return dict(found for found in await asyncio.gather(*map(get_one, keys)) if found is not None)
 
     async def exists(self, key: str) -> bool:
-        """Whether something lies under this key."""
+        """Whether something is stored under this key."""
         try:
-            await self._run(partial(self._client.stat_object, self._bucket, checked_key(key)), key=key)
+            await self._run(partial(self._client.stat_object, self._bucket, validated_key(key)), key=key)
         except ObjectMissing:
             return False
         return True
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove; a missing key is no error."""
-        await self._run(partial(self._delete, [checked_key(key) for key in keys]))
+        await self._run(partial(self._delete, [validated_key(key) for key in keys]))
 
     async def link(self, key: str, *, media_type: str, expires_s: float, filename: str | None = None) -> str | None:
         """A presigned address at the public URL; None where there is no such URL.
 
         Signing asks no server, but for its region: once, and only where the store's URL does not name it.
         """
-        checked_key(key)
+        validated_key(key)
         if not self._public_url:
             return None
         if self._signer is None:
@@ -202,7 +202,7 @@ class S3ImageStore:
         )
 
     async def expire_after(self, days: int) -> None:
-        """Take marked originals at this age, by one life-cycle rule of the bucket; 0 takes the rule away.
+        """Delete marked originals at this age, by one life-cycle rule of the bucket; 0 removes the rule.
 
         Rules of others in the bucket stay.
 
@@ -212,18 +212,18 @@ class S3ImageStore:
         await self._run(partial(self._expire_after, days))
 
     async def mark_expendable(self, keys: Sequence[str]) -> None:
-        """Let the life-cycle rule take these originals once they are old enough."""
+        """Let the life-cycle rule delete these originals once they are old enough."""
         await self._tag(keys, partial(self._client.set_object_tags, tags=_mark()))
 
     async def unmark_expendable(self, keys: Sequence[str]) -> None:
-        """Take the mark back; where there is none, nothing happens."""
+        """Remove the mark; where there is none, nothing happens."""
         await self._tag(keys, self._client.delete_object_tags)
 
     async def _tag(self, keys: Sequence[str], change: Callable[..., Any]) -> None:
         async def change_one(key: str) -> None:
-            # The port's contract: what is gone needs no mark.
+            # The port's contract: what is deleted needs no mark.
             with suppress(ObjectMissing):
-                await self._run(partial(change, self._bucket, checked_key(key)))
+                await self._run(partial(change, self._bucket, validated_key(key)))
 
         await asyncio.gather(*map(change_one, keys))
 
@@ -234,11 +234,11 @@ class S3ImageStore:
             access_key=access_key,
             secret_key=secret_key,
             secure=public.scheme == "https",
-            region=self._region or self._told_region(),
+            region=self._region or self._server_region(),
         )
 
-    def _told_region(self) -> str:
-        # A signature names the region. The client asks the server for it, but tells it only in what it signs.
+    def _server_region(self) -> str:
+        # The client asks the server for its region, and shows it only in what it signs.
         signed = urlsplit(self._client.presigned_get_object(self._bucket, "any"))
         return parse_qs(signed.query)["X-Amz-Credential"][0].split("/")[2]
 
@@ -261,14 +261,14 @@ class S3ImageStore:
                     f"ASTROLENS_S3_EXPIRE_ORDINARY_DAYS: {self._name} takes no life-cycle rule from these credentials "
                     f"({error.code}); allow it, or set 0"
                 ) from None
-            # Who may not set a rule has set none: there is nothing to take away.
+            # Credentials that may not set a rule have set none: there is nothing to remove.
 
     def _open(self) -> None:
         try:
             if not self._client.bucket_exists(self._bucket):
                 self._create()
         except S3Error as error:
-            if error.code in _WRONG_KEYS:
+            if error.code in _WRONG_CREDENTIALS:
                 raise ConfigurationError(
                     f"ASTROLENS_IMAGES_URL: the server of {self._name} refuses these credentials ({error.code}); "
                     "see ASTROLENS_S3_ACCESS_KEY and ASTROLENS_S3_SECRET_KEY"
@@ -299,7 +299,7 @@ class S3ImageStore:
         try:
             self._put_with(self._putter, key, data, media_type)
         except S3Error as error:
-            if error.code not in _ALREADY:
+            if error.code not in _ALREADY_EXISTS:
                 raise
             if not is_replaceable(key) or self._client.stat_object(self._bucket, key).size == len(data):
                 return False
@@ -325,7 +325,7 @@ class S3ImageStore:
             raise StoreUnavailable(f"the image store {self._name} did not delete {len(refused)} objects")
 
     async def _run(self, call: Callable[[], T], *, key: str = "") -> T:
-        """Call in a thread of the pool; what fails is told in our words, without credentials."""
+        """Call in a thread of the pool; errors become ours, without credentials."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, call)
         except AstroLensError:
@@ -339,7 +339,7 @@ class S3ImageStore:
 
 
 def lifecycle(days: int, *, others: Sequence[Rule] = ()) -> LifecycleConfig:
-    """The rule beside the bucket's others: originals that carry the mark go at this age; nothing else ever does."""
+    """The rule beside the bucket's others: marked originals expire at this age, and nothing else ever does."""
     rule = Rule(
         status=ENABLED,
         rule_id=RULE,
@@ -350,9 +350,9 @@ def lifecycle(days: int, *, others: Sequence[Rule] = ()) -> LifecycleConfig:
 
 
 def _is_final(error: S3Error) -> bool:
-    """Whether asking again gives the same answer: it is not allowed, or this server knows no such thing."""
+    """Whether the same request fails again: it is not allowed, or this server does not implement it."""
     status = error.response.status
-    return (400 <= status < 500 and status not in _LATER) or status == 501
+    return (400 <= status < 500 and status not in _RETRYABLE_STATUSES) or status == 501
 
 
 def _pool(kind: type[urllib3.PoolManager]) -> urllib3.PoolManager:
