@@ -88,6 +88,7 @@ def _create_sandbox(app: ServiceApp, metrics: IngestMetrics) -> DecodingSandbox:
         SandboxLimits(decode=decode),
         on_death=lambda cause: metrics.sandbox_deaths.labels(cause).inc(),
         on_decoded=metrics.sandbox_seconds.observe,
+        on_failure=app.condition.record_error,
     )
     metrics.sandbox_children.set_function(lambda: sandbox.children)
     metrics.sandbox_waiting.set_function(lambda: sandbox.waiting)

@@ -5,6 +5,7 @@ from typing import Final, get_args
 from prometheus_client import Counter, Gauge, Histogram
 
 from astrolens.contracts.records import SourceStatus
+from astrolens.ingestor.sandbox_process import Cause
 from astrolens.platform.telemetry.archive_metrics import ArchiveMetrics
 from astrolens.platform.telemetry.metrics import Metrics
 
@@ -48,11 +49,11 @@ class IngestMetrics:
         )
         self.sandbox_deaths = Counter(
             "astrolens_sandbox_deaths",
-            "Decoding children that hung and were killed (timeout), died, or sent nonsense (malformed).",
+            "Decoding children lost: timeout, stalled (did not run), died, malformed, failed (a fault of ours).",
             ["cause"],
             registry=registry,
         )
-        for cause in ("timeout", "died", "malformed"):
+        for cause in (*get_args(Cause), "failed"):
             self.sandbox_deaths.labels(cause)
         self.sandbox_seconds = Histogram(
             "astrolens_sandbox_seconds",

@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from astrolens.platform.errors import TransientError
 from astrolens.science.cutouts import Cutout
+
+
+class DecoderStalled(TransientError):
+    """Several decoders did not run while they had an image: the machine is stopped or starved, or they sleep.
+
+    Of all transient errors it alone concerns one image, so its neighbours are settled without it.
+    """
 
 
 class Decoder(Protocol):
@@ -14,6 +22,7 @@ class Decoder(Protocol):
 
         Raises:
             ImageRejected: These bytes will never become a cutout.
+            DecoderStalled: No decoder ran while it had them; they may be decoded later.
         """
 
 

@@ -1,70 +1,56 @@
 """The decoding sandbox: untrusted bytes are decoded in confined child processes, a few at a time.
 
 A child that hangs or dies costs one image, never the service: the image is rejected with a reason, the child is
-replaced, and what waited behind it is decoded by the next child.
+replaced, and what waited behind it is decoded by the next child. An image is rejected only for what it does itself;
+when the machine stops a child, the image is decoded again. Nobody waits for ever: a worker that fails is begun again,
+and while nothing makes progress the callers get an error that they may retry.
 """
 
 import asyncio
-import contextlib
-import json
-import os
-import signal
-import sys
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import structlog
 
-from astrolens.ingestor.sandbox_protocol import LENGTHS, MAX_BODY, MAX_HEADER, MalformedReply, frame, parse_reply
-from astrolens.platform.errors import TransientError
+from astrolens.ingestor.ports import DecoderStalled
+from astrolens.ingestor.sandbox_process import ChildLost, ChildProcess, SandboxLimits, SandboxUnavailable
+from astrolens.platform.runtime.tasks import Tasks
 from astrolens.science.cutouts import Cutout
-from astrolens.science.rejection import DecodeLimits, ImageRejected
+from astrolens.science.rejection import ImageRejected
+
+__all__ = ["DecodingSandbox", "SandboxLimits", "SandboxUnavailable"]
 
 _log = structlog.get_logger(__name__)
 
+_MAX_STALLS: Final = 3
+"""Attempts at an image whose child does not run, each alone and longer than the one before."""
 
-_REPLY_BUFFER_BYTES = 2**20
-"""Replies that may wait in the parent: a whole batch."""
+_MAX_FAILURES: Final = 2
+"""Attempts at an image whose child dies, or at which a worker fails."""
+
+_WORKER_RESTART_S: Final = 0.5
+"""Pause before a worker that failed begins again, so that a lasting fault does not spin."""
 
 
-class SandboxUnavailable(TransientError):
-    """No child can be started, or the sandbox is closed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxLimits:
-    """What one child may take.
-
-    Attributes:
-        decode: Bounds on an original.
-        address_space: Bytes of memory that a child may map: libraries 0.4 GiB, 64 million pixels the rest.
-        wall_s: Seconds for one image.
-        cpu_s: Seconds of processor time for one image.
-        start_s: Seconds for a child to come up, on a busy machine.
-        images_per_child: Then it is replaced, before leaks in decoders matter.
-        batch: Images on their way to one child: while it decodes one, the next is in its pipe.
-        batch_bytes: The same, in bytes; a single image may be larger.
-    """
-
-    decode: DecodeLimits = field(default_factory=DecodeLimits)
-    address_space: int = 1536 * 2**20
-    wall_s: float = 10.0
-    cpu_s: int = 8
-    start_s: float = 60.0
-    images_per_child: int = 5000
-    batch: int = 8
-    batch_bytes: int = 4 * 2**20
+_CLOSE_S: Final = 5.0
+"""Seconds for the children to end when the sandbox is closed."""
 
 
 @dataclass(eq=False, slots=True)
 class _DecodeRequest:
     data: bytes
     result: asyncio.Future[Cutout]
-    lost_children: int = 0
+    failures: int = 0
+    stalls: int = 0
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a child was lost with it before: it goes alone then."""
+        return self.failures + self.stalls > 0
 
     def resolve(self, result: Cutout | Exception) -> None:
         """Give the caller its result, unless it was cancelled."""
@@ -87,6 +73,7 @@ class DecodingSandbox:
         waiting: int | None = None,
         on_death: Callable[[str], None] | None = None,
         on_decoded: Callable[[float], None] | None = None,
+        on_failure: Callable[[str], None] | None = None,
     ) -> None:
         """Nothing is started yet.
 
@@ -94,19 +81,23 @@ class DecodingSandbox:
             workers: Children.
             limits: What each may take.
             waiting: Images that may wait for a child; further callers wait for a slot. By default two batches a child.
-            on_death: Called with the cause of each child that died or was killed: `timeout`, `died`, `malformed`.
+            on_death: Called with the cause of each child that died or was killed: a `Cause`, or `failed` where this
+                side of it failed.
             on_decoded: Called for each reply with the seconds that the child took for it.
+            on_failure: Called with a sentence when a worker failed by a fault of ours; it begins again.
         """
         self._limits = limits or SandboxLimits()
         self._workers = workers
         self._slots = asyncio.Semaphore(waiting or 2 * workers * self._limits.batch)
         self._queue: deque[_DecodeRequest] = deque()
         self._has_requests = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._on_death = on_death
+        self._tasks: Tasks | None = None
+        self._on_death = on_death or (lambda _: None)
         self._on_decoded = on_decoded or (lambda _: None)
-        self._running: set[_Child] = set()
-        self._closed = False
+        self._on_failure = on_failure or (lambda _: None)
+        self._running: set[ChildProcess] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+        self._progress_at = monotonic()
 
     @property
     def children(self) -> int:
@@ -119,15 +110,19 @@ class DecodingSandbox:
         return len(self._queue)
 
     async def start(self) -> None:
-        """Start the children; they come up beside what the caller does next."""
-        self._tasks = [asyncio.create_task(self._run_worker(), name=f"sandbox-{n}") for n in range(self._workers)]
+        """Start the workers; each starts its child when it gets its first image."""
+        self._tasks = Tasks(self._worker_ended)
+        for number in range(self._workers):
+            self._tasks.spawn(f"sandbox-{number}", self._keep_worker)
+        self._tasks.start()
 
     async def close(self) -> None:
         """End the children. Callers still waiting get `SandboxUnavailable`."""
-        self._closed = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks, self._tasks = self._tasks, None
+        if tasks is not None:
+            await tasks.stop(grace_s=_CLOSE_S)
+        if self._ending:
+            await asyncio.wait(self._ending)
         while self._queue:
             self._queue.popleft().resolve(SandboxUnavailable("the decoding sandbox was closed"))
 
@@ -145,21 +140,48 @@ class DecodingSandbox:
 
         Raises:
             ImageRejected: These bytes will never become a cutout; `timeout` and `decoder-died` are such reasons.
-            SandboxUnavailable: No child can be started.
+            SandboxUnavailable: No child can be started, or none makes progress.
+            DecoderStalled: The children that had it did not run.
         """
         limits = self._limits.decode
         if len(data) > limits.max_bytes:
             raise ImageRejected("too-large", f"It has {len(data)} bytes, more than the limit of {limits.max_bytes}.")
-        async with self._slots:
-            if self._closed or not self._tasks:
+        await self._while_progress(self._slots.acquire)
+        try:
+            if self._tasks is None:
                 raise SandboxUnavailable("the decoding sandbox is not running")
             request = _DecodeRequest(data, asyncio.get_running_loop().create_future())
             self._queue.append(request)
             self._has_requests.set()
-            return await request.result
+            try:
+                await self._while_progress(lambda: asyncio.wait([request.result]))
+            finally:
+                # A worker passes over requests whose caller no longer waits.
+                request.result.cancel()
+            return request.result.result()
+        finally:
+            self._slots.release()
+
+    async def _while_progress(self, wait: Callable[[], Awaitable[object]]) -> None:
+        """Wait for as long as any child makes progress.
+
+        Raises:
+            SandboxUnavailable: None did for `idle_s`.
+        """
+        since = monotonic()
+        while True:
+            within_s = max(self._progress_at, since) + self._limits.idle_s - monotonic()
+            if within_s <= 0:
+                raise SandboxUnavailable(f"no decoder made any progress for {self._limits.idle_s:g} s")
+            try:
+                async with asyncio.timeout(within_s):
+                    await wait()
+            except TimeoutError:
+                continue
+            return
 
     async def _next_batch(self) -> deque[_DecodeRequest]:
-        """The next requests for one child. One in whose decoding a child was lost before goes alone."""
+        """The next requests for one child. One with which a child was lost before goes alone."""
         while not self._queue:
             self._has_requests.clear()
             await self._has_requests.wait()
@@ -167,7 +189,7 @@ class DecodingSandbox:
         room = self._limits.batch_bytes - len(batch[0].data)
         # The queue is shared out evenly: a batch must not make other children idle.
         limit = min(self._limits.batch, -(-(len(self._queue) + 1) // self._workers))
-        while self._queue and len(batch) < limit and not batch[0].lost_children and not self._queue[0].lost_children:
+        while self._queue and len(batch) < limit and not batch[0].is_suspect and not self._queue[0].is_suspect:
             room -= len(self._queue[0].data)
             if room < 0:
                 break
@@ -180,15 +202,32 @@ class DecodingSandbox:
         requests.clear()
         self._has_requests.set()
 
+    def _worker_ended(self, name: str, error: BaseException) -> None:
+        """Last resort: `_keep_worker` ends by cancellation only."""
+        if self._tasks is not None:
+            self._tasks.spawn(name, self._keep_worker)
+        self._on_failure(f"the decoding worker {name} ended: {type(error).__name__}: {error}")
+
+    async def _keep_worker(self) -> None:
+        """Run a worker, again and again: whatever ends it must not end decoding."""
+        while True:
+            try:
+                await self._run_worker()
+            except Exception as error:  # noqa: BLE001 - no fault of one worker may end all decoding
+                _log.exception("a decoding worker failed and begins again")
+                self._on_death("failed")
+                self._on_failure(f"a decoding worker failed and begins again: {type(error).__name__}: {error}")
+                await asyncio.sleep(_WORKER_RESTART_S)
+
     async def _run_worker(self) -> None:
         """Serve requests with one child at a time, replaced when it is lost or retired."""
-        child: _Child | None = None
+        child: ChildProcess | None = None
         try:
             while True:
                 requests = await self._next_batch()
                 try:
                     child = await self._usable_child(child)
-                    child.send(requests)
+                    child.send([request.data for request in requests])
                     await self._collect_replies(child, requests)
                 except asyncio.CancelledError:
                     for request in requests:
@@ -196,169 +235,83 @@ class DecodingSandbox:
                     raise
                 except SandboxUnavailable as error:
                     _log.warning("a decoding child did not start", error=str(error))
+                    child = None
                     for request in requests:
                         request.resolve(error)
-                except _ChildLost as lost:
-                    self._resolve_lost(requests.popleft(), lost)
+                except ChildLost as lost:
                     # Nothing may be awaited before: a cancellation would leave their callers waiting for ever.
-                    self._requeue(requests)
+                    self._blame(requests, lost)
                     await self._stop_child(child)
                     child = None
+                except Exception as error:
+                    self._blame(requests, error)
+                    raise
         finally:
             await self._stop_child(child)
 
-    async def _usable_child(self, child: "_Child | None") -> "_Child":
+    async def _usable_child(self, child: ChildProcess | None) -> ChildProcess:
         if child is not None and child.retired:
             await self._stop_child(child)
             child = None
         if child is None:
-            child = await _Child.start(self._limits)
+            child = await ChildProcess.start(self._limits)
             self._running.add(child)
         return child
 
-    async def _stop_child(self, child: "_Child | None") -> None:
+    async def _stop_child(self, child: ChildProcess | None) -> None:
         if child is not None:
             self._running.discard(child)
-            await child.kill()
+            # In a task of its own: a worker that is cancelled meanwhile must not leave a process behind.
+            ending = asyncio.create_task(child.kill())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            await asyncio.shield(ending)
 
-    async def _collect_replies(self, child: "_Child", requests: deque[_DecodeRequest]) -> None:
+    async def _collect_replies(self, child: ChildProcess, requests: deque[_DecodeRequest]) -> None:
         """Resolve the requests in their order; those that remain when the child is lost are still in `requests`."""
         while requests:
             # The child decodes while its replies are read: what it takes for an image is the time until its reply.
             start = monotonic()
-            reply = await child.receive()
-            self._on_decoded(monotonic() - start)
+            reply = await child.receive(self._limits.wall_s * (1 + requests[0].stalls))
+            self._progress_at = monotonic()
             requests.popleft().resolve(reply)
+            self._on_decoded(self._progress_at - start)
             if child.retired and requests:
                 # It works, but asked to be replaced: what is in its pipe goes to the next one.
                 self._requeue(requests)
 
-    def _resolve_lost(self, request: _DecodeRequest, lost: "_ChildLost") -> None:
-        """Decide about the image in whose decoding a child was lost."""
-        _log.warning("lost a decoding child", cause=lost.cause, detail=str(lost), size_bytes=len(request.data))
-        if self._on_death is not None:
-            self._on_death(lost.cause)
-        request.lost_children += 1
-        if lost.cause == "timeout":
-            request.resolve(ImageRejected("timeout", f"Decoding it took longer than {self._limits.wall_s:g} s."))
-        elif request.lost_children > 1:
-            request.resolve(ImageRejected("decoder-died", f"Decoding it ended two decoders: {lost}."))
-        else:
-            # Perhaps the machine was short of memory and the image is harmless: once more, alone, in a fresh child.
+    def _blame(self, requests: deque[_DecodeRequest], error: Exception) -> None:
+        """Decide about the image at which a child was lost or this worker failed; the others go to the next child."""
+        self._progress_at = monotonic()
+        if not requests:
+            return
+        request = requests.popleft()
+        self._requeue(requests)
+        result = self._verdict(request, error)
+        if result is None:
             self._queue.appendleft(request)
+        else:
+            request.resolve(result)
+        if isinstance(error, ChildLost):
+            _log.warning("lost a decoding child", cause=error.cause, detail=str(error), size_bytes=len(request.data))
+            self._on_death(error.cause)
 
-
-class _ChildLost(Exception):
-    """A child hangs, died or sent a malformed reply."""
-
-    def __init__(self, cause: str, detail: str) -> None:
-        super().__init__(detail)
-        self.cause = cause
-
-
-class _Child:
-    """One confined process and the pipes to it."""
-
-    def __init__(self, process: asyncio.subprocess.Process, limits: SandboxLimits) -> None:
-        self._process = process
-        self._limits = limits
-        self._served = 0
-        self.retired = False
-
-    @classmethod
-    async def start(cls, limits: SandboxLimits) -> Self:
-        """Start a child and wait until it is confined.
-
-        Raises:
-            SandboxUnavailable: It does not come up.
-        """
-        options = {
-            "parent": os.getpid(),
-            "address_space": limits.address_space,
-            "cpu_s": limits.cpu_s,
-            "limits": limits.decode.to_json(),
-        }
-        try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "astrolens.ingestor.sandbox_child", json.dumps(options)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                limit=_REPLY_BUFFER_BYTES,
-                cwd="/",
-                env=_environment(),
-                start_new_session=True,
+    def _verdict(self, request: _DecodeRequest, error: Exception) -> Exception | None:
+        """What the caller gets, or None: once more, alone, in a fresh child."""
+        if not isinstance(error, ChildLost):
+            request.failures += 1
+            # A fault of ours, not of the image: the caller gets the error itself and settles the image by it.
+            return error if request.failures >= _MAX_FAILURES else None
+        if error.cause == "timeout":
+            return ImageRejected("timeout", f"Decoding it took longer than {self._limits.wall_s:g} s.")
+        if error.cause == "stalled":
+            request.stalls += 1
+            return (
+                DecoderStalled(f"{_MAX_STALLS} decoders stood still: {error}")
+                if request.stalls >= _MAX_STALLS
+                else None
             )
-        except OSError as error:
-            raise SandboxUnavailable(f"a decoding child cannot be started: {error}") from error
-        child = cls(process, limits)
-        try:
-            async with asyncio.timeout(limits.start_s):
-                await child._frame()
-        except (TimeoutError, _ChildLost) as error:
-            await child.kill()
-            raise SandboxUnavailable(f"a decoding child did not come up: {error}") from error
-        except asyncio.CancelledError:
-            await child.kill()
-            raise
-        return child
-
-    def send(self, requests: deque[_DecodeRequest]) -> None:
-        """Put a batch into the pipe. Not awaited: the child empties it while its replies are read."""
-        pipe = self._process.stdin
-        if pipe is not None:
-            # One write: each write of its own would wake the event loop for what the pipe has no room for.
-            pipe.write(b"".join(frame({}, request.data) for request in requests))
-
-    async def receive(self) -> Cutout | ImageRejected:
-        """The next reply.
-
-        Raises:
-            _ChildLost: It hangs, died or sent a malformed reply.
-        """
-        try:
-            async with asyncio.timeout(self._limits.wall_s):
-                head, body = await self._frame()
-        except TimeoutError:
-            raise _ChildLost("timeout", "no answer in time") from None
-        try:
-            reply, wants_replacement = parse_reply(head, body, side=self._limits.decode.cutout_side)
-        except MalformedReply as error:
-            raise _ChildLost("malformed", str(error)) from error
-        self._served += 1
-        self.retired = wants_replacement or self._served >= self._limits.images_per_child
-        return reply
-
-    async def _frame(self) -> tuple[bytes, bytes]:
-        pipe = self._process.stdout
-        if pipe is None:
-            raise _ChildLost("died", "it has no output")
-        try:
-            head, body = LENGTHS.unpack(await pipe.readexactly(LENGTHS.size))
-            if head > MAX_HEADER or body > MAX_BODY:
-                raise _ChildLost("malformed", "a reply beyond all bounds")
-            reply = await pipe.readexactly(head + body)
-            return reply[:head], reply[head:]
-        except (asyncio.IncompleteReadError, ConnectionError):
-            code = await self._process.wait()
-            if code == -signal.SIGXCPU:
-                raise _ChildLost("timeout", "its processor time is spent") from None
-            how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-            raise _ChildLost("died", f"the decoder ended with {how}") from None
-
-    async def kill(self) -> None:
-        """Kill it, whatever it does, and wait for its end."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        await self._process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """No secrets, no settings: the search path of Python, and one thread for every library."""
-    needed = ("PATH", "PYTHONPATH", "LANG", "LD_LIBRARY_PATH")
-    kept = {name: os.environ[name] for name in needed if name in os.environ}
-    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**kept, **single, "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONNOUSERSITE": "1"}
+        request.failures += 1
+        # Perhaps the machine was short of memory and the image is harmless.
+        dead = ImageRejected("decoder-died", f"Decoding it ended two decoders: {error}.")
+        return dead if request.failures >= _MAX_FAILURES else None

@@ -22,7 +22,7 @@ from astrolens.ingestor.arrivals import UNSETTLED, Arrival, Settlement, image_re
 from astrolens.ingestor.downloader import MAX_CONCURRENT_DOWNLOADS, Downloader
 from astrolens.ingestor.near_duplicates import NearDuplicateLinker
 from astrolens.ingestor.observer import NullObserver, Observer
-from astrolens.ingestor.ports import Decoder
+from astrolens.ingestor.ports import Decoder, DecoderStalled
 from astrolens.ingestor.receipts import ReceiptReader
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.errors import PermanentError, TransientError
@@ -160,7 +160,7 @@ class IngestService:
         known = await self._records.get(Collection.IMAGES, list(groups))
         owners = {image: str(document.get("receipt_id")) for image, document in known.items()}
         new = {image: group[0] for image, group in groups.items() if image not in owners}
-        cutouts, failures = await self._decode(await self._with_data(new), new)
+        cutouts, failures, stalled = await self._decode(await self._with_data(new), new)
         inserted = await self._insert({image: (new[image], cutout) for image, cutout in cutouts.items()}, owners)
         await self._link(groups, known, inserted)
 
@@ -169,6 +169,7 @@ class IngestService:
             *(
                 _settlement(arrival, image, owners.get(image), failures.get(image))
                 for image, group in groups.items()
+                if image not in stalled
                 for arrival in group
             ),
         ]
@@ -198,7 +199,9 @@ class IngestService:
 
     async def _decode(
         self, originals: dict[str, bytes | None], arrivals: Mapping[str, Arrival]
-    ) -> tuple[dict[str, Cutout], dict[str, "_Failure"]]:
+    ) -> tuple[dict[str, Cutout], dict[str, "_Failure"], set[str]]:
+        """Cutouts, failures, and the images whose decoders stalled: those stay unsettled until the next sweep."""
+
         async def decoded(image: str, data: bytes) -> Cutout:
             with child_span(arrivals[image].receipt.receipt_id, DECODE):
                 return await self._decoder.decode(data)
@@ -213,12 +216,16 @@ class IngestService:
             *(decoded(image, data) for image, data in wanted.items()), return_exceptions=True
         )
         cutouts: dict[str, Cutout] = {}
+        stalled: set[str] = set()
         for image, result in zip(wanted, results, strict=True):
-            if isinstance(result, BaseException):
+            if isinstance(result, DecoderStalled):
+                _log.warning("an image waits for the next sweep", image_id=image, error=str(result))
+                stalled.add(image)
+            elif isinstance(result, BaseException):
                 failures[image] = _failure(image, result)
             else:
                 cutouts[image] = result
-        return cutouts, failures
+        return cutouts, failures, stalled
 
     async def _insert(self, new: dict[str, tuple[Arrival, Cutout]], owners: dict[str, str]) -> list[ImageRecord]:
         """Store the cutouts, insert the image records, and complete `owners`; return the records that are new."""

@@ -15,7 +15,7 @@ from astrolens.ingestor.arrivals import Arrival
 from astrolens.ingestor.downloader import Downloader
 from astrolens.ingestor.near_duplicates import NearDuplicateLinker
 from astrolens.ingestor.observer import Observer
-from astrolens.ingestor.ports import Fetched
+from astrolens.ingestor.ports import DecoderStalled, Fetched
 from astrolens.ingestor.service import IngestService
 from astrolens.platform.errors import PermanentError, StoreUnavailable
 from astrolens.platform.retry import RetryPolicy
@@ -41,7 +41,7 @@ class Clock:
 
 
 class FakeDecoder:
-    """Rejects what begins with `bad:`, breaks at `break:`; else the hash is told by the bytes."""
+    """Rejects what begins with `bad:`, breaks at `break:`, stalls at `stall:`; else the hash is told by the bytes."""
 
     def __init__(self) -> None:
         self.decoded = 0
@@ -56,6 +56,8 @@ class FakeDecoder:
             raise ImageRejected(data.decode().removeprefix("bad:"), "It is not usable.")
         if data.startswith(b"break:"):
             raise RuntimeError("a fault of ours")
+        if data.startswith(b"stall:"):
+            raise DecoderStalled("3 decoders stood still")
         if data.startswith(b"permanent:"):
             raise PermanentError("cursed", "It always fails.")
         digest = hashlib.sha256(data).hexdigest()

@@ -233,3 +233,10 @@ async def test_a_crash_while_fetching_never_makes_two_images_of_one_receipt(
         await ReceiptSweeper(records=ingest.records, service=ingest.service, after_s=0).sweep()
         assert len(await ingest.all(Collection.IMAGES)) == 1
         assert await ingest.outcomes() == {"accepted": 1}
+
+
+async def test_an_image_whose_decoders_stalled_waits_alone_for_the_next_sweep(tmp_path: Path) -> None:
+    """It is neither rejected nor does it hold up its neighbours."""
+    async with ingest_at(tmp_path) as ingest:
+        await ingest.service.admit([arrival(b"stall:", "frozen"), arrival(b"sky", "one")])
+        assert await ingest.outcomes() == {"received": 1, "accepted": 1}
