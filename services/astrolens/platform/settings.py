@@ -196,6 +196,16 @@ class Settings(BaseSettings):
                 raise PydanticUseDefault
         return value
 
+    @field_validator("events_url", mode="after")
+    @classmethod
+    def _refuse_password(cls, value: str) -> str:
+        # The address is named in logs and errors, so it must hold nothing secret.
+        if "@" in value:
+            raise ValueError(
+                "a user or password is no part of it: set ASTROLENS_KAFKA_USER and ASTROLENS_KAFKA_PASSWORD"
+            )
+        return value
+
     @field_validator("sources", "fetch_hosts", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:

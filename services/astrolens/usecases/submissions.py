@@ -1,9 +1,10 @@
 """Requests to take images in, and the answers to them."""
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from astrolens.contracts.base import DecDeg, RaDeg, Slug, UtcTime
 from astrolens.contracts.records import Observation, Position
@@ -21,6 +22,25 @@ def lower_case(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+FIRST_OBSERVATION = datetime(1800, 1, 1, tzinfo=UTC)
+LAST_OBSERVATION = datetime(2200, 1, 1, tzinfo=UTC)
+"""Bounds of the time of an observation: beyond them it is a slip, and its neighbours cannot be computed in years 1 or
+9999."""
+
+
+def _possible_time(value: datetime) -> datetime:
+    if not FIRST_OBSERVATION <= value < LAST_OBSERVATION:
+        raise ValueError(f"{value.isoformat()} is no time of an observation: give one from 1800 to 2199")
+    return value
+
+
+def _web_link(value: str) -> str:
+    # Pages, alerts and messages show it as a link: `javascript:` and the like would run in the reader's browser.
+    if not value.lower().startswith(("http://", "https://")):
+        raise ValueError("give an http or https address")
+    return value
+
+
 class ImageDescription(BaseModel):
     """What is known of one image beside its pixels; every field may be left out."""
 
@@ -29,11 +49,15 @@ class ImageDescription(BaseModel):
     name: str | None = Field(default=None, max_length=200, examples=["NGC 1068"])
     ra_deg: RaDeg | None = None
     dec_deg: DecDeg | None = None
-    pixel_scale_arcsec: float | None = Field(default=None, gt=0, description="Arcseconds a pixel of the original.")
-    observed_at: UtcTime | None = None
+    pixel_scale_arcsec: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Arcseconds a pixel of the original."
+    )
+    observed_at: Annotated[UtcTime, AfterValidator(_possible_time)] | None = None
     bands: tuple[str, ...] = ()
     credit: str | None = Field(default=None, max_length=500)
-    url: str | None = Field(default=None, max_length=2000, description="Where the original can be seen again.")
+    url: Annotated[str, AfterValidator(_web_link)] | None = Field(
+        default=None, max_length=2000, description="http or https: where the original can be seen again."
+    )
     simulated: bool = False
     extra: dict[str, str] = Field(default_factory=dict, description="Anything else known.")
 

@@ -242,3 +242,11 @@ async def test_analysing_again_puts_an_image_back_in_flight_once(
     status = (await client.get("/api/status")).json()
     assert status["in_flight"] == 2
     assert (await client.post(f"/api/analyze/{'0' * 32}")).status_code == 404
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+@pytest.mark.parametrize("bound", ["since", "until"])
+async def test_times_at_the_ends_of_the_calendar_are_refused(client: httpx.AsyncClient, bound: str, time: str) -> None:
+    answer = await client.get("/api/images", params={bound: time})
+    assert answer.status_code == 422
+    assert "years 1 to 9999" in answer.json()["detail"]

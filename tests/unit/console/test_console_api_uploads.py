@@ -119,6 +119,20 @@ async def test_addresses_are_taken_in_for_the_ingestor_to_fetch(world: Any, clie
         ({"data": {"batch": "x"}, "files": {"observations": (None, "[]")}}, 422, "file"),
         ({"files": [("file", ("a", b"a"))], "data": {"observations": "{}"}}, 422, "observations"),
         ({"files": [("file", ("a", b"a"))], "data": {"observations": '[{"ra_deg": 400}]'}}, 422, "ra_deg"),
+        *(
+            ({"files": [("file", ("a", b"a"))], "data": {"observations": f"[{given}]"}}, 422, word)
+            for given, word in (
+                ('{"observed_at": "0001-01-01T00:00:00+14:00"}', "observed_at"),
+                ('{"observed_at": "0001-01-02T00:00:00Z"}', "1800"),
+                ('{"observed_at": "9999-12-31T23:59:59-12:00"}', "observed_at"),
+                ('{"observed_at": "2200-01-01T00:00:00Z"}', "1800"),
+                ('{"pixel_scale_arcsec": Infinity}', "pixel_scale_arcsec"),
+                ('{"pixel_scale_arcsec": NaN}', "pixel_scale_arcsec"),
+                ('{"ra_deg": NaN, "dec_deg": 1}', "ra_deg"),
+                ('{"url": "javascript:alert(1)"}', "http or https"),
+                ('{"url": " https://x.org"}', "http or https"),
+            )
+        ),
         ({"files": [("file", ("a", b"a"))], "data": {"observations": "[null, null]"}}, 422, "2 files"),
         ({"files": [("file", ("a", b"a"))], "data": {"survey": "Not A Slug!"}}, 422, "survey"),
         ({"files": [("file", ("a", b"a"))], "data": {"batch": "../up"}}, 422, "batch"),

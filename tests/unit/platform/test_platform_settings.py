@@ -56,6 +56,13 @@ def test_a_wrong_value_is_named_without_its_content(monkeypatch: pytest.MonkeyPa
     assert "secret-token" not in str(caught.value)
 
 
+def test_the_broker_address_holds_no_password_and_none_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASTROLENS_EVENTS_URL", "kafka://vera:hunter2hunter2@kafka:9092")
+    with pytest.raises(ConfigurationError, match="ASTROLENS_KAFKA_PASSWORD") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("open_store", "url"),
     [

@@ -79,8 +79,13 @@ Filter = Annotated[ImageFilter, Depends(image_filter)]
 
 
 def aware(time: datetime | None) -> datetime | None:
-    """A time with a zone: UTC where none was given."""
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+    """A time in UTC, which it also is where no zone was given."""
+    if time is None:
+        return None
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError:
+        raise Problem(422, "Impossible time", f"{time.isoformat()} lies outside the years 1 to 9999 in UTC.") from None
 
 
 def _answers(label: str | None) -> tuple[Answer, ...]:
