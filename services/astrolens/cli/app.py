@@ -199,6 +199,9 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    from astrolens.platform.private_files import restrict_new_files
+
+    restrict_new_files()
     try:
         app()
     except Exception as error:

@@ -13,6 +13,7 @@ from astrolens.contracts.records import Books
 from astrolens.local import preflight
 from astrolens.local.supervisor import running_pid
 from astrolens.platform.errors import AstroLensError
+from astrolens.platform.private_files import open_to_others
 from astrolens.platform.runtime.services import SERVICE_NAMES
 from astrolens.platform.settings import Settings, load_settings
 from astrolens.platform.stores.open import image_store, record_store
@@ -49,6 +50,9 @@ def check_installation(settings: Settings) -> Iterator[Finding]:
     home = settings.home
     yield _finding(lambda: preflight.check_home(home), f"the home folder {home} can be written")
     if home.is_dir():
+        private = Finding(ok=True, sentence=f"the home folder {home} is private")
+        others = Finding(ok=False, sentence=f"other users can look into the home folder {home}: chmod 700 {home}")
+        yield others if open_to_others(home) else private
         enough = f"the disk of {home} has more than {settings.min_free_disk_mib} MiB free"
         yield _finding(lambda: preflight.check_disk(home, settings.min_free_disk_mib), enough)
     yield _finding(lambda: preflight.check_bundle(settings.bundle), f"the model bundle {settings.bundle.name} is whole")

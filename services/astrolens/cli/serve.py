@@ -4,6 +4,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.private_files import make_home_private
 from astrolens.platform.runtime.service import run
 from astrolens.platform.runtime.services import SERVICE_NAMES, service_named
 from astrolens.platform.settings import load_settings
@@ -25,4 +26,11 @@ def serve(service: str) -> int:
         raise ConfigurationError(
             f"the service {service!r} needs the package {error.name!r}: install astrolens[{declared.extra}]"
         ) from error
-    return run(lambda: module.create_app(load_settings()))
+    settings = load_settings()
+    try:
+        make_home_private(settings.home)
+    except OSError as error:
+        raise ConfigurationError(
+            f"ASTROLENS_HOME: {settings.home} cannot be made private ({error.strerror}); choose another folder"
+        ) from error
+    return run(lambda: module.create_app(settings))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.private_files import create_private_folder, make_home_private
 from astrolens.platform.runtime.services import SERVICES
 from astrolens.platform.settings import Settings
 from astrolens.science.bundle import Bundle, BundleDamaged
@@ -74,9 +75,10 @@ def ports(settings: Settings) -> list[tuple[str, str, int]]:
 
 
 def check_home(home: Path) -> None:
-    """The home folder exists or can be created, and is writable."""
+    """The home folder exists or can be created, is writable, and is made private."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        create_private_folder(home)
+        make_home_private(home)
         probe = home / ".probe"
         probe.write_bytes(b"")
         probe.unlink()

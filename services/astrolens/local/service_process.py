@@ -8,6 +8,8 @@ from collections import deque
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from astrolens.platform.private_files import create_private_file, create_private_folder
+
 _LOG_BYTES = 10 * 2**20
 _LOG_FILES = 3
 
@@ -96,11 +98,13 @@ class ServiceProcess:
 
 
 def _log_file(service: str, folder: Path) -> logging.Logger:
-    folder.mkdir(parents=True, exist_ok=True)
+    create_private_folder(folder)
+    path = folder / f"{service}.log"
+    create_private_file(path)
     logger = logging.getLogger(f"astrolens.output.{service}")
     logger.propagate = False
     logger.setLevel(logging.INFO)
     for handler in logger.handlers:
         handler.close()
-    logger.handlers = [RotatingFileHandler(folder / f"{service}.log", maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)]
+    logger.handlers = [RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)]
     return logger

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from astrolens.inference.similarity.vector_index import VectorIndex
+from astrolens.platform.private_files import FOLDER_MODE, create_private_folder, make_private
 
 _FORMAT: Final = 1
 _VECTORS: Final = "vectors.faiss"
@@ -71,7 +72,7 @@ class SnapshotFolder:
         self._folder = folder
         self._model_digest = model_digest
         self._centroids = centroids
-        folder.mkdir(parents=True, exist_ok=True)
+        create_private_folder(folder)
         if not os.access(folder, os.W_OK):
             raise PermissionError(f"{folder} cannot be written")
 
@@ -97,7 +98,7 @@ class SnapshotFolder:
             OSError: The disk is full or broken; nothing is left behind.
         """
         draft = self._folder / f"{_DRAFT}{secrets.token_hex(8)}"
-        draft.mkdir()
+        draft.mkdir(mode=FOLDER_MODE)
         try:
             vectors.write(draft / _VECTORS, draft / _IDS)
         except BaseException:
@@ -122,6 +123,7 @@ class SnapshotFolder:
             )
             (draft / _MANIFEST).write_text(manifest.model_dump_json(indent=2))
             for path in (*draft.iterdir(), draft):
+                make_private(path)
                 _sync(path)
             published = draft.rename(draft.with_name(draft.name.replace(_DRAFT, _SNAPSHOT)))
         except BaseException:

@@ -13,13 +13,11 @@ from typing import Final, ParamSpec, TypeVar
 import structlog
 
 from astrolens.platform.errors import ConfigurationError, ObjectDamaged, ObjectMissing, StoreUnavailable
+from astrolens.platform.private_files import FILE_MODE, create_private_folder
 from astrolens.platform.stores.images import Expiry, is_replaceable, validated_key, verified
 
 _THREADS: Final = 8
 """Files written at a time: a disk syncs several together in about the time of one."""
-_FILE_MODE: Final = 0o600
-_FOLDER_MODE: Final = 0o700
-"""Nobody but the user who runs AstroLens may look into the store."""
 
 T = TypeVar("T")
 Arguments = ParamSpec("Arguments")
@@ -127,7 +125,7 @@ class FolderImageStore:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *arguments, **named))
 
     def _check_writable(self) -> None:
-        self._root.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        create_private_folder(self._root)
         probe = self._root / f".probe-{secrets.token_hex(8)}"
         probe.write_bytes(b"")
         probe.unlink()
@@ -169,7 +167,7 @@ class FolderImageStore:
             missing.append(folder)
             folder = folder.parent
         for new in reversed(missing):
-            new.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            create_private_folder(new)
         return {folder, *missing}
 
     async def _sync_folders(self, folders: set[Path]) -> None:
@@ -202,7 +200,7 @@ def _write_draft(path: Path, data: bytes) -> Path:
     """Write and sync a file beside `path`."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE), "wb") as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from astrolens.contracts.base import Contract
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
+from astrolens.platform.private_files import create_private_file, create_private_folder
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Document, Page, Query, to_document
 from astrolens.platform.stores.sqlite import queries, rows, tallies
@@ -64,7 +65,8 @@ class SqliteRecordStore:
             StoreUnavailable: Another process writes for longer than the wait, or the disk is full.
         """
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            create_private_folder(self._path.parent)
+            create_private_file(self._path)  # its write-ahead log gets the same permissions
             self._writer = await self._in(self._writer_thread, self._connect)
             await self._prepare(self._writer)
             self._reader = await self._in(self._reader_thread, self._connect)

@@ -1,0 +1,78 @@
+"""Files that only their owner can use: the record store holds the key that signs sessions, and images may be private.
+
+`restrict_new_files` covers every file that a process creates, `create_private_folder` and `create_private_file` do not
+depend on it, and `make_home_private` mends what an earlier version left readable for others.
+"""
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+FILE_MODE: Final = 0o600
+FOLDER_MODE: Final = 0o700
+_UMASK: Final = 0o077
+_OTHERS: Final = 0o077
+"""Permissions of the group and of everybody else."""
+
+
+def restrict_new_files() -> None:
+    """Give files and folders that this process and its children create to their owner alone."""
+    os.umask(_UMASK)
+
+
+def create_private_folder(folder: Path) -> None:
+    """Create a folder that only its owner can enter; one that is there stays as it is.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+
+
+def create_private_file(path: Path) -> None:
+    """Create an empty file that only its owner can use, or make one that is there so, if it is ours.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    path.touch(mode=FILE_MODE)
+    make_private(path)
+
+
+def make_private(path: Path) -> None:
+    """Take the permissions of others from a file or folder, if it is ours. A link and what is missing are left."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        if found.st_uid == os.geteuid() and not stat.S_ISLNK(found.st_mode) and found.st_mode & _OTHERS:
+            path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
+
+
+def make_home_private(home: Path) -> None:
+    """Make the home folder private, and what lies directly in it; nobody else gets further down then.
+
+    The user's own home folder is not ours to close, only what AstroLens keeps there. A folder of somebody else, such as
+    a volume with a group of its own, stays as it is: its owner decides.
+
+    Raises:
+        OSError: The permissions cannot be changed.
+    """
+    if not home.is_dir():
+        return
+    if home.resolve() != Path.home().resolve():
+        make_private(home)
+    for name in _KEPT:
+        for path in home.glob(name):
+            make_private(path)
+    for path in home.glob("logs/*"):
+        make_private(path)
+
+
+def open_to_others(home: Path) -> bool:
+    """Whether other users of this machine can look into the home folder."""
+    return bool(home.stat().st_mode & _OTHERS)
+
+
+_KEPT: Final = ("records.sqlite*", "supervisor.lock", "images", "logs", "similarity", "console")
+"""What AstroLens keeps in its home folder."""
