@@ -129,7 +129,7 @@ class TestMongoRecordStore(RecordStoreBehaviour):
                     Change(id=f"img{n:04}", set={"state": "analyzed", "verdict": "anomaly"}, when=guard)
                     for n in order[start : start + 8]
                 ]
-                won += len(await _retry_at_start(writer, changes))
+                won += len(await _apply_with_retries(writer, changes))
             return won
 
         looking = asyncio.create_task(look())
@@ -143,8 +143,8 @@ class TestMongoRecordStore(RecordStoreBehaviour):
         await asyncio.gather(*(writer.close() for writer in writers))
 
 
-async def _retry_at_start(writer: RecordStore, changes: list[Change]) -> set[str]:
-    """As the bus does: what is away for a moment is tried again."""
+async def _apply_with_retries(writer: RecordStore, changes: list[Change]) -> set[str]:
+    """As the bus does: a store that is unavailable for a moment is asked again."""
     for _ in range(5):
         try:
             return await writer.apply(IMAGES, changes)

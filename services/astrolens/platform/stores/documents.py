@@ -19,7 +19,7 @@ def get_path(document: "Document", path: str) -> Any:
 
 
 def set_path(document: "Document", path: str, value: Any) -> None:
-    """Set the value at a dotted path in place; what lies inside the document is copied before it is changed."""
+    """Set the value at a dotted path in place; nested dicts are copied before they are changed."""
     *parents, last = path.split(".")
     for step in parents:
         child = document.get(step)
@@ -32,7 +32,7 @@ def set_path(document: "Document", path: str, value: Any) -> None:
 
 
 def without_path(document: "Document", path: str) -> "Document":
-    """A copy of the document without the value at a dotted path; what lies inside is copied before it is changed."""
+    """A copy of the document without the value at a dotted path; nested dicts are copied before they are changed."""
     first, _, rest = path.partition(".")
     if not rest:
         return {name: value for name, value in document.items() if name != first}
@@ -63,7 +63,7 @@ def touches(change: "Change", field: str) -> bool:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether one of two dotted paths is the other, or lies in it."""
+    """Whether one of two dotted paths is the other, or is inside it."""
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 

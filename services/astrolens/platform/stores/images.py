@@ -54,7 +54,7 @@ class ImageStore(Protocol):
         """Remove; a missing key is no error."""
 
     async def link(self, key: str, *, media_type: str, expires_s: float, filename: str | None = None) -> str | None:
-        """An address at which whoever knows it gets these bytes for a while; None where the store gives none.
+        """An address at which these bytes are served for some time; None where the store gives none.
 
         It is a secret: it belongs into the answer to the one who asked, and into no log. It is not checked whether
         anything is stored under the key.

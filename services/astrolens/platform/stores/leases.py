@@ -32,7 +32,7 @@ class Lease:
         """Compose; nothing is asked of the store.
 
         Args:
-            records: Where the lease lies, in `META`.
+            records: Where the lease is stored, in `META`.
             name: What it is about, such as `source:sdss`.
             owner: Unique among all processes.
             lasts_s: Seconds from the last renewal to its end.
@@ -55,7 +55,7 @@ class Lease:
         Whoever finds it held by another only reads.
 
         Raises:
-            StoreUnavailable: Nobody can tell.
+            StoreUnavailable: The holder is unknown.
         """
         now = self._clock()
         held = {"owner": self._owner, "expires_at": utc_text(now + timedelta(seconds=self._lasts_s))}

@@ -1,4 +1,4 @@
-"""Reading a query to its end, a page at a time: the one pager of all that goes through many documents."""
+"""Reading a query to its end, a page at a time: the one pager for everything that reads many documents."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,14 +13,14 @@ async def pages(records: RecordStore, collection: Collection, query: Query) -> A
     A page is read when it is asked for; documents that come or go meanwhile are seen where the order puts them.
 
     Raises:
-        StoreUnavailable: The store is away; whoever goes on later needs a condition of his own.
+        StoreUnavailable: The store does not answer; a caller that goes on later needs a cursor or a condition.
     """
     async for page in pages_with_cursors(records, collection, query):
         yield page.documents
 
 
 async def pages_with_cursors(records: RecordStore, collection: Collection, query: Query) -> AsyncIterator[Page]:
-    """As `pages`, with the cursor behind each page: for whoever stops there and goes on later with `query.after`."""
+    """As `pages`, with the cursor behind each page: for a caller that goes on from there later with `query.after`."""
     while True:
         page = await records.find(collection, query)
         if page.documents:

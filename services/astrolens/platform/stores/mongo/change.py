@@ -14,7 +14,7 @@ Update = Stage | list[Stage]
 
 
 def update_of(declared: Declaration, change: Change) -> Update | None:
-    """The update of a change; None where only its pending events change, which lie in a collection of their own.
+    """The update of a change; None where only its pending events change, which have a collection of their own.
 
     Raises:
         ValueError: It sets `pending` as a whole: events are only pushed and pulled.
@@ -56,7 +56,7 @@ def _assignments(paths: dict[str, Any]) -> Iterator[dict[str, Any]]:
     values = {path: _literal(value) for path, value in paths.items()}
     names = list(values)
     if any(overlap(one, other) for index, one in enumerate(names) for other in names[:index]):
-        # One stage must not set a path and what lies below it; stages follow each other.
+        # One stage must not set a path and one below it; stages follow each other.
         yield from ({path: value} for path, value in values.items())
     else:
         yield values

@@ -1,4 +1,4 @@
-"""Documents as MongoDB keeps them: `_id` is the declared key, field names are escaped, pending events lie elsewhere.
+"""Documents as MongoDB keeps them: `_id` is the declared key, names are escaped, pending events are stored elsewhere.
 
 Binary fields are BSON binary; reading decodes them to base64 text again.
 
@@ -37,7 +37,7 @@ def escape(name: str) -> str:
 
 
 def path_of(field: str, *, key: str) -> str:
-    """Where a dotted field of ours lies in MongoDB."""
+    """The path of a dotted field in MongoDB."""
     return "_id" if field == key else ".".join(escape(step) for step in field.split("."))
 
 

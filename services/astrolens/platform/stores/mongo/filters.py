@@ -16,7 +16,7 @@ PRESENT: dict[str, Filter] = {"text": {"$gte": ""}, "real": {"$gte": float("-inf
 
 
 def declared_path(collection: Collection, field: str) -> str:
-    """Where a declared field lies.
+    """The path of a declared field in MongoDB.
 
     Raises:
         UndeclaredField: No index serves it, so a query on it would read the whole archive.

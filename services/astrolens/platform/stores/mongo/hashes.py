@@ -1,7 +1,7 @@
 """The hash index of a collection in MongoDB: two hidden fields of each document, and an index on them.
 
-`_hash_keys` are the keys of the document's hash (see `platform.stores.hash_index`), `_hash_age` tells the older of two
-documents. The codec adds both and strips them.
+`_hash_keys` are the keys of the document's hash (see `platform.stores.hash_index`), `_hash_age` is larger in the
+younger of two documents. The codec adds both and strips them.
 """
 
 from collections.abc import Sequence

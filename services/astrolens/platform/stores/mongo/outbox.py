@@ -23,7 +23,7 @@ from astrolens.platform.stores.records import Change, Document
 _BY_AGE = (("since", ASCENDING), ("n", ASCENDING), ("_id", ASCENDING))
 
 INDEXES = (IndexModel(list(_BY_AGE), name="astrolens_age"), IndexModel([("doc", ASCENDING)], name="astrolens_doc"))
-"""By age for the relay, by document for whoever reads one."""
+"""By age for the relay, by document for readers of documents."""
 
 Session = AsyncClientSession | None
 Events = list[dict[str, Any]]

@@ -28,7 +28,7 @@ COUNTED = "counted"
 """The MongoDB collection that says which tallies are kept."""
 
 _ANSWER_S = 5.0
-"""Longest wait for a server at the start; whoever opens the store tries again."""
+"""Longest wait for a server at the start; the caller of `open` tries again."""
 
 _OWN = "astrolens_"
 """Prefix of our indexes; what others made is theirs."""

@@ -1,6 +1,6 @@
 """The image store on MinIO, or any server that speaks S3.
 
-An object is put with `If-None-Match: *`, so that the first one wins and no second request is needed to look. Keys name
+An object is put with `If-None-Match: *`: only the first of two puts is stored, and no request looks first. Keys name
 contents: on a server that ignores the condition the second put writes what is there already.
 """
 

@@ -37,7 +37,7 @@ def where_sql(collection: Collection, clauses: Sequence["Clause"]) -> tuple[list
             case "eq" if clause.value is None:
                 conditions.append(f"{name} IS NULL")
             case "eq":
-                # `=` and not `IS`: it tells SQLite that the value is there, as an index of rare fields asks for.
+                # `=` and not `IS`: SQLite infers from it that the value is not NULL, as a partial index requires.
                 conditions.append(f"{name} = ?")
                 values.append(clause.value)
             case "ne":

@@ -151,7 +151,7 @@ def _replace(
     before, after = column_values(declared, old), column_values(declared, new)
     differing = {name: value for name, value in after.items() if value != before[name]}
     if declared.has_pending and bool(old.get("pending")) == bool(new.get("pending")):
-        differing.pop("pending_since", None)  # it tells since when the oldest event waits, not when it was touched
+        differing.pop("pending_since", None)  # the age of the oldest event, not of the last change
     values: Mapping[str, Any] = {**differing, "doc": _text(new), **_binary_values(binary)}
     assignments = ", ".join(f"{name} = ?" for name in values)
     db.execute(

@@ -186,7 +186,7 @@ def _create_functions(db: sqlite3.Connection) -> None:
         try:
             return binary.from_base64(text)
         except PermanentError:
-            return None  # nobody could read it before either
+            return None  # no reader could use it before either
 
     db.create_function("hash_number", 1, number, deterministic=True)
     db.create_function("hash_key", 2, stored_key, deterministic=True)

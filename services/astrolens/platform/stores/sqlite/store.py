@@ -142,7 +142,7 @@ class SqliteRecordStore:
         )
         try:
             (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-            if mode != "wal":  # setting it writes, and would wait for whoever writes now
+            if mode != "wal":  # setting it writes, and would wait for another writer
                 connection.execute("PRAGMA journal_mode=WAL")
             # FULL: what was acknowledged survives a power cut, not only a killed process.
             connection.execute("PRAGMA synchronous=FULL")
