@@ -63,6 +63,7 @@ class AlertService:
         unreadable: UnreadableDocuments,
         channels: tuple[str, ...],
         on_delivery_queued: Callable[[], None],
+        surveys: Iterable[str] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Compose; nothing is read.
@@ -75,8 +76,10 @@ class AlertService:
             unreadable: Where alerts that cannot be validated are reported.
             channels: Names of the channels that new alerts are delivered to.
             on_delivery_queued: Called after an alert was written that waits for a channel.
+            surveys: The surveys of the settings that have alert topics of their own.
             clock: The present time.
         """
+        self._surveys = frozenset(surveys)
         self._records = records
         self._images = images
         self._outbox = outbox
@@ -190,7 +193,9 @@ class AlertService:
         """The record of a revision, with its messages."""
         image, analysis = revision.image, revision.analysis
         if revision.current is None:
-            record = lifecycle.new_record(image, analysis, raised_at=now, channels=self._channels)
+            record = lifecycle.new_record(
+                image, analysis, raised_at=now, channels=self._channels, surveys=self._surveys
+            )
         else:
             record = lifecycle.next_record(
                 revision.current,

@@ -12,6 +12,7 @@ from astrolens.contracts import topics
 from astrolens.contracts.alerts import AlertTense, AlertType
 from astrolens.contracts.ids import alert_id, event_id
 from astrolens.contracts.records import AlertRecord, Delivery, ImageRecord, Observation
+from astrolens.contracts.surveys import OTHER_SURVEYS, SOURCE_SURVEYS
 from astrolens.contracts.verdicts import Analysis, Verdict
 
 
@@ -54,11 +55,23 @@ def message_event_id(alert: str, revision: int, analysis: Analysis) -> str:
 
 
 def new_record(
-    image: ImageRecord, analysis: Analysis, *, raised_at: datetime, channels: tuple[str, ...]
+    image: ImageRecord,
+    analysis: Analysis,
+    *,
+    raised_at: datetime,
+    channels: tuple[str, ...],
+    surveys: frozenset[str] = frozenset(),
 ) -> AlertRecord:
     """The record of an initial alert, without its messages.
 
     An injection has neither topic nor channels: labels of people who saw it would not be blind.
+
+    Args:
+        image: What the alert is about.
+        analysis: Its analysis.
+        raised_at: The present time.
+        channels: Names of the channels that it is delivered to.
+        surveys: The surveys of the settings that have alert topics of their own.
     """
     tense = tense_of(image.observation)
     identifier = alert_id(image.image_id)
@@ -71,7 +84,7 @@ def new_record(
         predicted_class=analysis.predicted_class,
         verdict=analysis.verdict,
         p_value=analysis.p_value,
-        topic=None if blind else topics.alert_topic(image.observation.survey, topic_part(analysis.predicted_class)),
+        topic=None if blind else _topic(image.observation.survey, analysis, surveys),
         raised_at=raised_at,
         event_id=None if blind else message_event_id(identifier, 0, analysis),
         model_digest=analysis.model_digest,
@@ -112,6 +125,12 @@ def next_record(
             "undelivered": bool(channels) if deliver else current.undelivered,
         }
     )
+
+
+def _topic(survey: str, analysis: Analysis, surveys: frozenset[str]) -> str:
+    """The public topic of an alert. A survey is known if it is declared, or if the bundle has a calibration for it."""
+    known = survey in SOURCE_SURVEYS or survey in surveys or survey == analysis.calibration_survey
+    return topics.alert_topic(survey if known else OTHER_SURVEYS, topic_part(analysis.predicted_class))
 
 
 def topic_part(name: str) -> str:

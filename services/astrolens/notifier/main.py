@@ -76,6 +76,7 @@ def create_app(settings: Settings) -> ServiceApp:
         unreadable=unreadable,
         channels=names,
         on_delivery_queued=wake_workers,
+        surveys=(settings.folder_survey, *settings.alert_surveys),
     )
     app.bus.consume(INPUT, ImageAnalyzed, handlers.image_analyzed(alerts))
     _sweep_periodically(app, alerts, unreadable)

@@ -17,6 +17,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticUseDefault
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from astrolens.contracts.base import Slug
+from astrolens.contracts.surveys import MAX_ALERT_SURVEYS
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.time_limits import SHUTDOWN_GRACE_S
 
@@ -157,6 +159,12 @@ class Settings(BaseSettings):
     )
     notify_per_min: int = Field(default=6, ge=1, description="Messages a minute and channel; more become one digest.")
 
+    alert_surveys: Annotated[tuple[Slug, ...], NoDecode] = Field(
+        default=(),
+        max_length=MAX_ALERT_SURVEYS,
+        description="Comma-separated surveys with alert topics of their own, beside those of sources and bundle.",
+    )
+
     traces_url: str = Field(
         default="",
         description="OTLP/gRPC address of a trace collector, such as `http://collector:4317`; empty: no traces.",
@@ -206,7 +214,7 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("sources", "fetch_hosts", mode="before")
+    @field_validator("sources", "fetch_hosts", "alert_surveys", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         if isinstance(value, str):

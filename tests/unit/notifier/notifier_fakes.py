@@ -168,7 +168,7 @@ class World:
     def __post_init__(self) -> None:
         self.unreadable = UnreadableDocuments(self.condition)
 
-    def service(self, *channels: str) -> AlertService:
+    def service(self, *channels: str, surveys: Sequence[str] = ()) -> AlertService:
         return AlertService(
             records=self.records,
             images=self.images,
@@ -177,6 +177,7 @@ class World:
             unreadable=self.unreadable,
             channels=channels,
             on_delivery_queued=self._on_delivery_queued,
+            surveys=surveys,
             clock=self.clock,
         )
 

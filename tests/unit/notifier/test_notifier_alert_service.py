@@ -6,13 +6,15 @@ from datetime import timedelta
 import pytest
 from astrolens.contracts import topics
 from astrolens.contracts.ids import alert_id
-from astrolens.contracts.records import AlertRecord, NearDuplicate
+from astrolens.contracts.records import AlertRecord, NearDuplicate, Observation
+from astrolens.contracts.surveys import SOURCE_SURVEYS
 from astrolens.contracts.verdicts import Verdict
 from astrolens.ingestor.sources.skyserver import Galaxy, SkyServer
 from astrolens.notifier import handlers
 from astrolens.notifier.delivery_queue import DeliveryQueue
 from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.stores.collections import Collection
+from astrolens.science.simulation.instruments import INSTRUMENTS
 
 from tests.unit.notifier.notifier_fakes import EPOCH, JPEG, World, analyzed, image
 
@@ -31,6 +33,35 @@ async def test_an_anomaly_raises_an_alert_on_both_topics(world: World) -> None:
         ("astrolens.alerts-json.sdss.spiral.v1", picture.image_id, False),
     ]
     assert world.outbox.published[0].content_type == "application/avro"
+
+
+async def test_surveys_that_nobody_declared_share_their_topics(world: World) -> None:
+    pictures = [image(number, survey=f"made-up-{number}") for number in range(20)]
+    declared = image(20, survey="euclid")
+    await world.put(*pictures, declared)
+    service = world.service(surveys=("euclid",))
+    await service.reconcile([each.image_id for each in (*pictures, declared)])
+    assert {event.topic for event in world.outbox.published} == {
+        "astrolens.alerts.other.spiral.v1",
+        "astrolens.alerts-json.other.spiral.v1",
+        "astrolens.alerts.euclid.spiral.v1",
+        "astrolens.alerts-json.euclid.spiral.v1",
+    }
+    assert {alert.survey for alert in world.outbox.packets()} == {"euclid", *(f"made-up-{n}" for n in range(20))}
+
+
+async def test_a_survey_with_a_calibration_has_topics_of_its_own(world: World) -> None:
+    picture = image(1, survey="efigi")
+    assert picture.analysis is not None
+    calibrated = picture.analysis.model_copy(update={"calibration_survey": "efigi"})
+    await world.put(picture.model_copy(update={"analysis": calibrated}))
+    await world.service().reconcile([picture.image_id])
+    assert world.outbox.published[0].topic == "astrolens.alerts.efigi.spiral.v1"
+
+
+def test_the_surveys_of_all_sources_have_topics_of_their_own() -> None:
+    surveys = {instrument.survey for instrument in INSTRUMENTS} | {Observation().survey, "sdss"}
+    assert surveys == SOURCE_SURVEYS
 
 
 async def test_the_first_alert_of_a_survey_is_an_increase(world: World) -> None:
