@@ -7,6 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from astrolens.contracts.records import MAX_BAND_LENGTH, MAX_BANDS, truncate_extra
 from astrolens.platform.errors import ConfigurationError
 from astrolens.usecases.submissions import number_repeated
 
@@ -135,9 +136,10 @@ def _metadata(values: dict[str, str], *, where: str) -> dict[str, Any]:
         elif key in _TEXTS:
             metadata[key] = value
         elif key == "bands":
-            metadata[key] = value.replace(";", " ").replace(",", " ").split()
+            bands = value.replace(";", " ").replace(",", " ").split()
+            metadata[key] = [band[:MAX_BAND_LENGTH] for band in bands[:MAX_BANDS]]
         else:
             extra[column] = value
     if extra:
-        metadata["extra"] = extra
+        metadata["extra"] = truncate_extra(extra)
     return metadata

@@ -20,6 +20,17 @@ OBJECT_ID_KEYS: Final = (OBJECT_ID_KEY, "objid")
 `objid`."""
 
 
+MAX_BANDS: Final = 32
+MAX_BAND_LENGTH: Final = 40
+MAX_EXTRA: Final = 256
+"""Entries of `Observation.extra`: the columns of a wide catalogue."""
+MAX_EXTRA_KEY_LENGTH: Final = 100
+MAX_EXTRA_VALUE_LENGTH: Final = 1000
+MAX_EXTRA_LENGTH: Final = 32_000
+"""Characters of all its keys and values together. These bounds hold where input is accepted; records of older versions
+may exceed them and must still be read."""
+
+
 class PendingEvent(Contract):
     """An event written together with the document that caused it; the outbox relay publishes it.
 
@@ -106,6 +117,20 @@ class Observation(Contract):
     simulated: bool = False
     injected: bool = Field(default=False, description="A blind injection: never published on a public topic.")
     extra: dict[str, str] = Field(default_factory=dict, description="Further metadata, such as CSV columns.")
+
+
+def truncate_extra(given: Mapping[str, str]) -> dict[str, str]:
+    """`Observation.extra` within its bounds: long values lose their ends, and what is too much is left out."""
+    extra: dict[str, str] = {}
+    room = MAX_EXTRA_LENGTH
+    for key, value in given.items():
+        cut = value if len(value) <= MAX_EXTRA_VALUE_LENGTH else f"{value[: MAX_EXTRA_VALUE_LENGTH - 1]}…"
+        room -= len(key) + len(cut)
+        if len(extra) == MAX_EXTRA or room < 0:
+            break
+        if len(key) <= MAX_EXTRA_KEY_LENGTH:
+            extra[key] = cut
+    return extra
 
 
 class Receipt(Contract):

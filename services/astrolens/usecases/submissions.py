@@ -7,7 +7,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from astrolens.contracts.base import DecDeg, RaDeg, Slug, UtcTime
-from astrolens.contracts.records import Observation, Position
+from astrolens.contracts.records import (
+    MAX_BAND_LENGTH,
+    MAX_BANDS,
+    MAX_EXTRA,
+    MAX_EXTRA_KEY_LENGTH,
+    MAX_EXTRA_LENGTH,
+    MAX_EXTRA_VALUE_LENGTH,
+    Observation,
+    Position,
+)
 from astrolens.usecases.views import View
 
 MAX_URLS = 256
@@ -15,6 +24,24 @@ MAX_URLS = 256
 
 BATCH_PATTERN = r"^[A-Za-z0-9._:@+-]{1,120}$"
 """A batch is part of addresses."""
+
+
+def _require_length(extra: dict[str, str]) -> dict[str, str]:
+    if (length := sum(len(key) + len(value) for key, value in extra.items())) > MAX_EXTRA_LENGTH:
+        raise ValueError(f"keys and values have {length} characters together, and at most {MAX_EXTRA_LENGTH} are kept")
+    return extra
+
+
+Band = Annotated[str, Field(max_length=MAX_BAND_LENGTH)]
+Extra = Annotated[
+    dict[
+        Annotated[str, Field(max_length=MAX_EXTRA_KEY_LENGTH)],
+        Annotated[str, Field(max_length=MAX_EXTRA_VALUE_LENGTH)],
+    ],
+    Field(max_length=MAX_EXTRA),
+    AfterValidator(_require_length),
+]
+Address = Annotated[str, Field(max_length=2000)]
 
 
 def lower_case(value: Any) -> Any:
@@ -53,13 +80,13 @@ class ImageDescription(BaseModel):
         default=None, gt=0, allow_inf_nan=False, description="Arcseconds a pixel of the original."
     )
     observed_at: Annotated[UtcTime, AfterValidator(_possible_time)] | None = None
-    bands: tuple[str, ...] = ()
+    bands: tuple[Band, ...] = Field(default=(), max_length=MAX_BANDS)
     credit: str | None = Field(default=None, max_length=500)
     url: Annotated[str, AfterValidator(_web_link)] | None = Field(
         default=None, max_length=2000, description="http or https: where the original can be seen again."
     )
     simulated: bool = False
-    extra: dict[str, str] = Field(default_factory=dict, description="Anything else known.")
+    extra: Extra = Field(default_factory=dict, description="Anything else known.")
 
     def observation(self, *, survey: str | None, name: str | None, url: str | None = None) -> Observation:
         """The observation, with the request's own values where the description has none."""
@@ -89,7 +116,7 @@ class UrlToFetch(ImageDescription):
 class UrlSubmission(BaseModel):
     """Images by address."""
 
-    urls: list[str | UrlToFetch] = Field(
+    urls: list[Address | UrlToFetch] = Field(
         min_length=1,
         max_length=MAX_URLS,
         examples=[

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from astrolens.cli.inputs import items_of
 from astrolens.cli.upload import REQUEST_BYTES, grouped
+from astrolens.contracts.records import MAX_BANDS
 from astrolens.platform.errors import ConfigurationError
+from astrolens.usecases.submissions import ImageDescription
 
 
 def write(path: Path, data: bytes = b"x") -> Path:
@@ -87,6 +89,16 @@ def test_an_address_that_is_no_link_is_kept_as_text(tmp_path: Path) -> None:
         {"extra": {"url": "n/a"}},
         {"extra": {"url": "javascript:alert(1)"}},
     ]
+
+
+def test_a_table_wider_than_is_accepted_is_cut(tmp_path: Path) -> None:
+    columns = ",".join(f"column{number}" for number in range(400))
+    row = ",".join(["a.jpg", "g " * 100, *["v" * 3000] * 400])
+    table = write(tmp_path / "wide.csv", f"file,bands,{columns}\n{row}\n".encode())
+    (item,) = items_of(table)
+    description = ImageDescription.model_validate(item.metadata)
+    assert len(description.bands) == MAX_BANDS
+    assert description.extra["column0"] == "v" * 999 + "…"
 
 
 def test_semicolons_and_short_names_are_understood(tmp_path: Path) -> None:

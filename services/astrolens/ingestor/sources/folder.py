@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from astrolens.contracts import ids
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import Observation, Reason
+from astrolens.contracts.records import Observation, Reason, truncate_extra
 from astrolens.ingestor.sources.base import SourceCursor, SourceImage, SourceReport
 from astrolens.ingestor.sources.throttling import Sleep
 from astrolens.platform.errors import ConfigurationError
@@ -159,7 +159,9 @@ class FolderSource:
         return {refs[name] for name in found}
 
     def _read(self, file: _File) -> SourceImage | None:
-        observation = Observation(survey=self._survey, name=file.path.name[:200], extra={"path": file.name})
+        observation = Observation(
+            survey=self._survey, name=file.path.name[:200], extra=truncate_extra({"path": file.name})
+        )
         if file.size > self._max_bytes:
             detail = f"The file has {file.size} bytes, more than the limit of {self._max_bytes}."
             return SourceImage(file.ref, observation, refusal=Reason(code="too-large", detail=detail))
