@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.types import Lifespan
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from astrolens import __version__
 from astrolens.console import problems
@@ -58,11 +59,15 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
     app.add_middleware(
         SecurityMiddleware,
         credentials=context.credentials,
+        limiter=context.login_limiter,
         login_needed=context.login_needed,
         host=context.settings.host,
         port=context.settings.port,
         picture_origin=context.settings.picture_origin,
     )
+    if context.settings.trusted_proxies:
+        # Outermost: everything within sees the address and the scheme of the client, not those of the proxy.
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(context.settings.trusted_proxies))
     return app
 
 

@@ -6,10 +6,11 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from itsdangerous import BadData, Signer, URLSafeSerializer
 
+from astrolens.console.ended_sessions import EndedSessions
 from astrolens.platform.errors import ConfigurationError, TransientError
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
@@ -20,6 +21,9 @@ SESSION_S = 7 * 24 * 3600
 
 ACCOUNTS_FRESH_S = 5.0
 """How long accounts are remembered: a removed account is out after at most so many seconds."""
+
+MIN_TOKEN_LENGTH = 16
+"""Shortest token where others can reach the console: 16 random letters or digits are beyond guessing."""
 
 SESSION_KEY = "console-session-key"
 """The document in META that holds the key which signs sessions, shared by all consoles of one record store."""
@@ -42,9 +46,9 @@ LOCAL = Identity("local", "local")
 class Credentials:
     """Checks tokens and sessions; `start` before use.
 
-    A session is signed JSON: the user, the time of its end, and a signature of the user's secret, so that it ends with
-    that secret, which is the account's password hash or the token. The end is in it, not the age of the signature,
-    which a console whose clock is a second behind would take for one from the future.
+    A session is signed JSON: the user, an id by which logging out ends it, the time of its end, and a signature of the
+    user's secret, so that it ends with that secret, which is the account's password hash or the token. It holds its
+    end, not the age of a signature, which a console whose clock is a second behind would take for one of the future.
     """
 
     def __init__(self, *, records: RecordStore, token: str | None, clock: Callable[[], float] = time.time) -> None:
@@ -54,6 +58,7 @@ class Credentials:
         self._clock = clock
         self._sessions: URLSafeSerializer | None = None
         self._secrets: Signer | None = None
+        self._ended = EndedSessions(records, clock=clock)
         self._hashes: dict[str, str] = {}
         self._read_at = float("-inf")
 
@@ -61,7 +66,7 @@ class Credentials:
         """Read the signing key, making one where there is none yet.
 
         Raises:
-            ConfigurationError: Credentials are needed, but neither token nor account exists.
+            ConfigurationError: Credentials are needed, but neither token nor account exists, or the token is short.
         """
         fresh = {"name": SESSION_KEY, "key": secrets.token_hex(32)}
         await self._records.insert(Collection.META, [fresh])
@@ -69,6 +74,11 @@ class Credentials:
         key = bytes.fromhex(document["key"])
         self._sessions = URLSafeSerializer(key, salt="session", signer_kwargs=_SHA256)
         self._secrets = Signer(key, salt="secret", key_derivation="hmac", digest_method=hashlib.sha256)
+        if needed and self._token is not None and len(self._token) < MIN_TOKEN_LENGTH:
+            raise ConfigurationError(
+                f"ASTROLENS_TOKEN has {len(self._token)} characters, but others can reach the console at {host!r}: "
+                f"take at least {MIN_TOKEN_LENGTH} random ones, such as `openssl rand -hex 16` prints"
+            )
         if needed and self._token is None and not await self._password_hashes():
             raise ConfigurationError(
                 f"ASTROLENS_HOST is {host!r}, where others can reach the console, but neither a token nor an account "
@@ -96,6 +106,7 @@ class Credentials:
         return self._sessions.dumps(
             {
                 "user": user,
+                "id": secrets.token_hex(16),
                 "until": int(self._clock()) + SESSION_S,
                 "secret": self._secrets.get_signature(secret or "").decode(),
             }
@@ -103,17 +114,28 @@ class Credentials:
 
     async def user_of(self, session: str) -> str | None:
         """The user of a session, None where it is forged, over, or of a secret that changed."""
-        if self._sessions is None or self._secrets is None:
+        if self._secrets is None or (signed := self._loaded(session)) is None:
             return None
-        try:
-            signed = self._sessions.loads(session)
-        except BadData:
-            return None
-        if signed["until"] < self._clock():
+        if await self._ended.contains(signed["id"], until=signed["until"]):
             return None
         secret = await self._secret(signed["user"])
         valid = secret is not None and self._secrets.verify_signature(secret, signed["secret"])
         return signed["user"] if valid else None
+
+    async def end(self, session: str) -> None:
+        """End a session, for all consoles of the record store within `ENDED_FRESH_S`; one that is over stays so."""
+        if (signed := self._loaded(session)) is not None:
+            await self._ended.add(signed["id"], until=signed["until"])
+
+    def _loaded(self, session: str) -> dict[str, Any] | None:
+        """The content of a session that is signed and not over."""
+        if self._sessions is None:
+            return None
+        try:
+            signed: dict[str, Any] = self._sessions.loads(session)
+        except BadData:
+            return None
+        return signed if "id" in signed and signed["until"] >= self._clock() else None
 
     async def _secret(self, user: str) -> str | None:
         return self._token if user == "token" else (await self._password_hashes()).get(user)

@@ -1,6 +1,7 @@
-"""A limit on guessing passwords: a few wrong ones a minute from one address, some more from all together."""
+"""A limit on guessing passwords and tokens: a few wrong ones a minute from one address, more from all together."""
 
 import asyncio
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,7 +17,7 @@ _MAX_ADDRESSES: Final = 10_000
 
 
 class LoginLimiter:
-    """Counts wrong passwords of the last minute.
+    """Counts wrong log-ins and tokens of the last minute.
 
     Args:
         clock: The present time, seconds since the epoch, as `limits` reads it.
@@ -35,18 +36,31 @@ class LoginLimiter:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._per_address = RateLimitItemPerMinute(self.PER_ADDRESS, namespace="address")
         self._altogether = RateLimitItemPerMinute(self.ALTOGETHER, namespace="altogether")
-        # `limits` forgets what an address did, but not that there was one.
-        self._addresses: OrderedDict[str, None] = OrderedDict()
+        # `limits` forgets what an address did, but not that there was one. Beside it, the last wrong token's digest.
+        self._addresses: OrderedDict[str, bytes] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
-        """Seconds until this address may try again, 0 where it may now."""
-        return max(self._wait_s(self._per_address, address), self._wait_s(self._altogether, _ALL))
+        """Seconds until this address may log in again, 0 where it may now."""
+        return max(self.token_wait_s(address), self._wait_s(self._altogether, _ALL))
+
+    def token_wait_s(self, address: str) -> float:
+        """Seconds until this address may send a token again: whatever others do, a script of another address works."""
+        return self._wait_s(self._per_address, address)
 
     def record_failure(self, address: str) -> None:
-        """Count a wrong password."""
-        self._limiter.hit(self._per_address, address)
+        """Count a wrong log-in."""
         self._limiter.hit(self._altogether, _ALL)
-        self._addresses[address] = None
+        self._count(address, b"")
+
+    def record_wrong_token(self, address: str, token: str) -> None:
+        """Count a wrong token; the same one again is a script with an old token, and no further guess."""
+        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        if self._addresses.get(address) != digest:
+            self._count(address, digest)
+
+    def _count(self, address: str, digest: bytes) -> None:
+        self._limiter.hit(self._per_address, address)
+        self._addresses[address] = digest
         self._addresses.move_to_end(address)
         while len(self._addresses) > _MAX_ADDRESSES:
             self._limiter.clear(self._per_address, self._addresses.popitem(last=False)[0])

@@ -5,8 +5,10 @@ Host header defeats DNS rebinding, the Origin header cross-site requests (WebSoc
 session is needed for all but the login page and its assets.
 """
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
+from math import ceil
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,7 +16,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from astrolens.console.credentials import LOCAL, Credentials, Identity
-from astrolens.console.problems import Problem, unavailable
+from astrolens.console.login_limiter import LoginLimiter
+from astrolens.console.problems import Problem, too_many, unavailable
 from astrolens.platform.errors import TransientError
 
 OPEN_PATHS = ("/api/health", "/api/login", "/login", "/favicon.ico", "/_nicegui/", "/_nicegui_ws/", "/static/")
@@ -57,6 +60,7 @@ class SecurityMiddleware:
         app: ASGIApp,
         *,
         credentials: Credentials,
+        limiter: LoginLimiter,
         login_needed: bool,
         host: str,
         port: int,
@@ -67,6 +71,7 @@ class SecurityMiddleware:
         Args:
             app: The application.
             credentials: Knows tokens and sessions.
+            limiter: Limits guessing tokens.
             login_needed: Whether people must log in.
             host: Address that is listened on.
             port: Port that is listened on.
@@ -74,6 +79,7 @@ class SecurityMiddleware:
         """
         self._app = app
         self._credentials = credentials
+        self._limiter = limiter
         self._login_needed = login_needed
         self._hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower()})
         self._cookie = cookie_name(port)
@@ -87,7 +93,7 @@ class SecurityMiddleware:
         headers = Headers(scope=scope)
         try:
             self._check_site(scope, headers)
-            identity = await self._identify(headers)
+            identity = await self._identify(scope, headers)
         except Problem as problem:
             await self._refuse(problem.response(), scope, receive, send)
             return
@@ -127,15 +133,27 @@ class SecurityMiddleware:
                 403, "Cross-site request", "Another site sent this, says the browser: open the console itself."
             )
 
-    async def _identify(self, headers: Headers) -> Identity | None:
+    async def _identify(self, scope: Scope, headers: Headers) -> Identity | None:
         if not self._login_needed:
             return LOCAL
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._credentials.is_token(token.strip()):
-            return Identity("token", "token")
+        if scheme.lower() == "bearer":
+            self._limit_guesses(address := address_of(scope))
+            if self._credentials.is_token(token.strip()):
+                return Identity("token", "token")
+            self._limiter.record_wrong_token(address, token)
         session = _cookie(headers, self._cookie)
         user = await self._credentials.user_of(session) if session else None
         return Identity(user, "session") if user else None
+
+    def _limit_guesses(self, address: str) -> None:
+        # The right token is refused too: else an answer would tell whether a guess was right.
+        if (wait_s := self._limiter.token_wait_s(address)) > 0:
+            raise too_many(
+                "Too many attempts",
+                f"Too many wrong tokens or logins came from {address}: try again in {ceil(wait_s)} s.",
+                retry_after_s=ceil(wait_s),
+            )
 
     async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -154,6 +172,20 @@ class SecurityMiddleware:
             await send(message)
 
         return send_with_headers
+
+
+def address_of(scope: Scope) -> str:
+    """Where a request comes from, for counting: an IPv6 client has a whole /64 to itself."""
+    host = scope["client"][0] if scope.get("client") else "unknown"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return str(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((int(address), 64), strict=False))
+    return str(address)
 
 
 def cookie_name(port: int) -> str:

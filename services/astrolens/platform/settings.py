@@ -4,6 +4,7 @@ The URLs alone choose the engines of events, records and images. A field's defau
 """
 
 import contextlib
+import ipaddress
 import os
 import re
 import sys
@@ -171,7 +172,13 @@ class Settings(BaseSettings):
     )
     traces_ratio: float = Field(default=1.0, ge=0, le=1, description="Share of the images whose traces are recorded.")
 
-    token: SecretStr | None = Field(default=None, description="Bearer token for scripts; needed off loopback.")
+    token: SecretStr | None = Field(
+        default=None, description="Bearer token for scripts; needed off loopback, with at least 16 characters."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Comma-separated addresses or networks of proxies whose X-Forwarded-For and -Proto are believed.",
+    )
     open_browser: bool = Field(default=True, description="Open the console when a display is there.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least severe line.")
     log_format: Literal["console", "json"] = Field(default="json", description="Log lines for people or machines.")
@@ -214,7 +221,19 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("sources", "fetch_hosts", "alert_surveys", mode="before")
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            try:
+                network = ipaddress.ip_network(each)
+            except ValueError:
+                raise ValueError("give addresses such as 10.0.0.7 or networks such as 10.0.0.0/24") from None
+            if network.prefixlen == 0:
+                raise ValueError(f"{each} is everybody: name the proxies")
+        return value
+
+    @field_validator("sources", "fetch_hosts", "alert_surveys", "trusted_proxies", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         if isinstance(value, str):

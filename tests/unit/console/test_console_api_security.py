@@ -13,10 +13,11 @@ from typing import Any
 import httpx
 import limits.storage.memory
 import pytest
-from astrolens.console import login_limiter
-from astrolens.console.credentials import SESSION_KEY, SESSION_S, Credentials
+from astrolens.console import ended_sessions, login_limiter
+from astrolens.console.credentials import MIN_TOKEN_LENGTH, SESSION_KEY, SESSION_S, Credentials
+from astrolens.console.ended_sessions import ENDED_SESSIONS, EndedSessions
 from astrolens.console.login_limiter import LoginLimiter
-from astrolens.console.security import SecurityMiddleware
+from astrolens.console.security import SecurityMiddleware, address_of
 from astrolens.platform.errors import ConfigurationError, TransientError
 from astrolens.platform.stores.collections import Collection
 from itsdangerous import URLSafeSerializer
@@ -100,7 +101,12 @@ async def test_sockets_of_other_sites_are_closed(world: Any) -> None:
         await send({"type": "websocket.accept"})
 
     middleware = SecurityMiddleware(
-        inner, credentials=world.context.credentials, login_needed=False, host="127.0.0.1", port=8080
+        inner,
+        credentials=world.context.credentials,
+        limiter=world.context.login_limiter,
+        login_needed=False,
+        host="127.0.0.1",
+        port=8080,
     )
     own = await _open_socket(middleware, {"host": "localhost:8080", "origin": "http://localhost:8080"})
     assert own[0]["type"] == "websocket.accept"
@@ -156,8 +162,11 @@ async def test_people_log_in_with_an_account(make_world: Callable[..., Any], qui
         assert PASSWORD not in cookie
         await client.post("/api/labels", json={"image_id": image, "answer": "ordinary"})
         assert (await client.get(f"/api/images/{image}")).json()["labels"][0]["user"] == "vera"
+        copy = dict(client.cookies)
         assert (await client.post("/api/logout")).status_code == 204
         assert (await client.get("/api/status")).status_code == 401
+        header = "; ".join(f"{name}={value}" for name, value in copy.items())
+        assert (await client.get("/api/status", headers={"cookie": header})).status_code == 401, "a copy is ended too"
         assert (await client.post("/api/login", json={"token": TOKEN})).json()["user"] == "token"
 
 
@@ -227,7 +236,7 @@ async def test_sessions_hold_across_restarts_and_consoles(world: Any) -> None:
     await one.start(host="0.0.0.0", needed=True)
     await other.start(host="0.0.0.0", needed=True)
     assert await other.user_of(await one.session("token")) == "token"
-    changed = Credentials(records=world.records, token="a-new-token")
+    changed = Credentials(records=world.records, token="a-new-secret-token")
     await changed.start(host="0.0.0.0", needed=True)
     assert await changed.user_of(await one.session("token")) is None
 
@@ -249,6 +258,118 @@ async def test_guesses_sent_at_once_are_slowed_down_too(make_world: Callable[...
         guesses = [client.post("/api/login", json={"name": "vera", "password": f"guess {n}"}) for n in range(20)]
         statuses = [answer.status_code for answer in await asyncio.gather(*guesses)]
     assert sorted(statuses) == [401] * LoginLimiter.PER_ADDRESS + [429] * (20 - LoginLimiter.PER_ADDRESS)
+
+
+async def test_guessing_tokens_is_slowed_down_for_that_address_alone(make_world: Callable[..., Any]) -> None:
+    world = await make_world(host="0.0.0.0", token=TOKEN)
+    right = {"authorization": f"Bearer {TOKEN}"}
+    async with world.client("http://observatory.example") as client:
+        for n in range(LoginLimiter.PER_ADDRESS):
+            assert (await client.get("/api/status", headers={"authorization": f"Bearer {n}"})).status_code == 401
+        for headers in ({"authorization": "Bearer 9"}, right):
+            answer = await client.get("/api/status", headers=headers)
+            assert answer.status_code == 429
+            assert 0 < int(answer.headers["retry-after"]) <= 60
+    elsewhere = httpx.ASGITransport(world.app, client=("10.0.0.9", 1))
+    async with httpx.AsyncClient(transport=elsewhere, base_url="http://observatory.example") as client:
+        assert (await client.get("/api/status", headers=right)).status_code == 200
+
+
+async def test_a_script_with_an_old_token_locks_nobody_out(make_world: Callable[..., Any]) -> None:
+    world = await make_world(host="0.0.0.0", token=TOKEN)
+    async with world.client("http://observatory.example") as client:
+        for _ in range(5 * LoginLimiter.PER_ADDRESS):
+            answer = await client.get("/api/status", headers={"authorization": "Bearer the-old-token-here"})
+            assert answer.status_code == 401
+        answer = await client.get("/api/status", headers={"authorization": f"Bearer {TOKEN}"})
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("token", ["a", "x" * (MIN_TOKEN_LENGTH - 1)])
+async def test_a_token_that_can_be_guessed_is_refused_where_others_can_reach_the_console(
+    make_world: Callable[..., Any], token: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="at least 16 random") as refused:
+        await make_world(host="0.0.0.0", token=token)
+    assert f"'{token}'" not in str(refused.value)
+    await make_world(host="127.0.0.1", token=token)
+
+
+async def fail_to_log_in(client: httpx.AsyncClient, times: int, address: str) -> list[int]:
+    body = {"token": "guess"}
+    headers = {"x-forwarded-for": address}
+    return [(await client.post("/api/login", json=body, headers=headers)).status_code for _ in range(times)]
+
+
+async def test_behind_a_trusted_proxy_each_client_has_a_counter_of_its_own(make_world: Callable[..., Any]) -> None:
+    world = await make_world(host="0.0.0.0", token=TOKEN, trusted_proxies="127.0.0.1, 10.9.0.0/24")
+    async with world.client("http://observatory.example") as client:
+        # What a client puts before the address that the proxy adds is not believed.
+        tries = [(await fail_to_log_in(client, 1, f"1.2.3.{n}, 192.0.2.1, 10.9.0.7"))[0] for n in range(6)]
+        assert tries == [401] * 5 + [429]
+        assert await fail_to_log_in(client, 1, "192.0.2.2") == [401]
+        headers = {"x-forwarded-for": "192.0.2.3", "x-forwarded-proto": "https"}
+        answer = await client.post("/api/login", json={"token": TOKEN}, headers=headers)
+        assert "; Secure" in answer.headers["set-cookie"]
+
+
+async def test_without_trusted_proxies_nobody_chooses_an_address_or_scheme(make_world: Callable[..., Any]) -> None:
+    world = await make_world(host="0.0.0.0", token=TOKEN)
+    async with world.client("http://observatory.example") as client:
+        headers = {"x-forwarded-for": "192.0.2.3", "x-forwarded-proto": "https"}
+        answer = await client.post("/api/login", json={"token": TOKEN}, headers=headers)
+        assert "; Secure" not in answer.headers["set-cookie"]
+        tries = [(await fail_to_log_in(client, 1, f"1.2.3.{n}"))[0] for n in range(6)]
+        assert tries == [401] * 5 + [429]
+
+
+async def test_over_https_the_cookie_stays_on_https(make_world: Callable[..., Any]) -> None:
+    world = await make_world(host="0.0.0.0", token=TOKEN)
+    async with world.client("https://observatory.example") as client:
+        answer = await client.post("/api/login", json={"token": TOKEN})
+        assert "; Secure" in answer.headers["set-cookie"]
+
+
+def test_an_ipv6_client_has_one_counter_for_its_whole_network() -> None:
+    hosts = ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1", "::ffff:10.0.0.1", "10.0.0.1", "testclient")
+    found = [address_of({"client": (host, 1)}) for host in hosts]
+    assert found[0] == found[1] != found[2]
+    assert found[3] == found[4] == "10.0.0.1"
+    assert (found[5], address_of({})) == ("testclient", "unknown")
+
+
+async def test_a_log_out_ends_one_session_at_every_console(world: Any) -> None:
+    here, there = (Credentials(records=world.records, token=TOKEN) for _ in range(2))
+    for console in (here, there):
+        await console.start(host="0.0.0.0", needed=True)
+    session, other = await here.session("token"), await here.session("token")
+    await here.end(session)
+    assert [await console.user_of(session) for console in (here, there)] == [None, None]
+    assert [await console.user_of(other) for console in (here, there)] == ["token", "token"]
+    await here.end("forged")
+
+
+async def test_ended_sessions_are_bounded_and_none_comes_back(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ended_sessions, "MAX_ENDED", 3)
+    now = 1000.0
+    ended = EndedSessions(world.records, clock=lambda: now)
+    for n in range(6):
+        await ended.add(f"session {n}", until=2000 + n)
+    assert [await ended.contains(f"session {n}", until=2000 + n) for n in range(6)] == [True] * 6
+    assert await ended.contains("another", until=2001), "ended with those that are forgotten"
+    assert not await ended.contains("another", until=2010)
+    now = 3000.0
+    await ended.add("session 7", until=4000)
+    document = (await world.records.get(Collection.META, [ENDED_SESSIONS]))[ENDED_SESSIONS]
+    assert document["ended"] == {"session 7": 4000}
+
+
+async def test_log_outs_at_the_same_time_all_hold(world: Any) -> None:
+    one, two = EndedSessions(world.records), EndedSessions(world.records)
+    until = int(time.time()) + 1000
+    await asyncio.gather(*(each.add(f"{n}", until=until) for n, each in enumerate((one, two) * 4)))
+    document = (await world.records.get(Collection.META, [ENDED_SESSIONS]))[ENDED_SESSIONS]
+    assert set(document["ended"]) == {f"{n}" for n in range(8)}
 
 
 @pytest.fixture
@@ -327,7 +448,9 @@ async def test_pages_may_show_pictures_of_the_object_store_and_of_nobody_else(wo
     policies = []
     for origin in ("", "https://pictures.example"):
         options = {"host": "127.0.0.1", "port": 8080, "login_needed": False, "picture_origin": origin}
-        middleware = SecurityMiddleware(answer, credentials=world.context.credentials, **options)
+        middleware = SecurityMiddleware(
+            answer, credentials=world.context.credentials, limiter=world.context.login_limiter, **options
+        )
         async with httpx.AsyncClient(transport=httpx.ASGITransport(middleware), base_url="http://localhost") as client:
             policies.append((await client.get("/gallery")).headers["content-security-policy"].split("; "))
             assert "pictures" not in (await client.get("/api/status")).headers["content-security-policy"]

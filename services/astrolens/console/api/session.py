@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, SecretStr
 from astrolens.console.api.parameters import Context
 from astrolens.console.credentials import SESSION_S
 from astrolens.console.problems import Problem, responses, too_many
-from astrolens.console.security import cookie_name, identity_of
+from astrolens.console.security import address_of, cookie_name, identity_of
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class SessionView(BaseModel):
 )
 async def login(context: Context, request: Request, response: Response, body: LoginRequest) -> SessionView:
     """Start a session: sets a signed, HttpOnly, SameSite=Strict cookie."""
-    address = request.client.host if request.client else "unknown"
+    address = address_of(request.scope)
     async with context.login_limiter.one_at_a_time:
         if (wait_s := context.login_limiter.wait_s(address)) > 0:
             raise too_many(
@@ -69,8 +69,10 @@ async def login(context: Context, request: Request, response: Response, body: Lo
 
 
 @router.post("/logout", status_code=204)
-async def logout(context: Context, response: Response) -> None:
-    """End the session of this browser."""
+async def logout(context: Context, request: Request, response: Response) -> None:
+    """End the session of this browser, for whoever may hold a copy of its cookie, too."""
+    if session := request.cookies.get(cookie_name(context.settings.port)):
+        await context.credentials.end(session)
     response.delete_cookie(cookie_name(context.settings.port), path="/", httponly=True, samesite="strict")
 
 

@@ -45,6 +45,8 @@ class HttpServer:
                 app,
                 log_config=None,
                 access_log=False,
+                # Uvicorn would believe every program of this machine; the console names the proxies that it believes.
+                proxy_headers=False,
                 lifespan="on" if lifespan else "off",
                 timeout_graceful_shutdown=_CONNECTIONS_GRACE_S,
             )
