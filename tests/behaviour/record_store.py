@@ -220,6 +220,7 @@ class RecordStoreBehaviour:
     async def test_pending_documents_are_paged_by_age(self, store: RecordStore) -> None:
         for number in (3, 1, 4, 2, 5):
             await store.insert(IMAGES, [image(number, pending=[event(number)])])
+            await asyncio.sleep(0.005)  # The age is kept in milliseconds by some engines.
         await store.insert(IMAGES, [image(number, pending=[event(number)]) for number in (7, 6, 8)])
         seen: list[str] = []
         after: str | None = None
