@@ -1,11 +1,13 @@
 """The bus on a real Kafka: log-in, TLS, rights, missing topics, and two members of one group."""
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from astrolens.contracts import topics
 from astrolens.contracts.events import ImageIngested
@@ -17,6 +19,7 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
 from tests.engines.conftest import kafka_settings
+from tests.engines.stack_control import Stack
 from tests.unit.platform.platform_fakes import ingested
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,3 +151,49 @@ async def test_declared_topics_are_there_and_making_them_again_changes_nothing(s
     declared = declared_topics(ROOT / "deploy/kafka/topics.yaml")
     assert {topic.name for topic in declared} >= set(topics.INTERNAL)
     assert await create_topics(kafka_access(settings), declared) == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+async def test_producer_and_consumer_go_on_when_the_only_broker_returns(
+    servers: Stack, settings: Settings, records: SqliteRecordStore, topic: str, kill: bool
+) -> None:
+    """aiokafka 703, 1133 and 496: no silence, no producer that is dead for good, and no core burnt meanwhile."""
+    member = Member(settings, records, topic)
+    failures: list[Exception] = []
+    member.bus.on_failure = failures.append
+    await member.bus.start()
+    await publish(member.bus, topic, range(10))
+    await until(lambda: len(set(member.handled)) == 10)
+    await asyncio.to_thread(servers.stop, "kafka", kill=kill)
+    try:
+        with pytest.raises(BusUnavailable):
+            await publish(member.bus, topic, [10])
+        with pytest.raises(BusUnavailable):
+            await member.bus.ping()
+        process = psutil.Process(os.getpid())
+        before = process.cpu_times()
+        await asyncio.sleep(10)
+        after = process.cpu_times()
+    finally:
+        await asyncio.to_thread(servers.start, "kafka")
+    used_s = after.user + after.system - before.user - before.system
+    await published_again(member.bus, topic, range(10, 20))
+    await until(lambda: len(set(member.handled)) == 20, timeout_s=120)
+    await member.bus.ping()
+    await member.bus.stop()
+    assert set(member.handled) == {f"event{number}" for number in range(20)}
+    assert failures == []
+    assert used_s < 1.0, "a tenth of a core"
+
+
+async def published_again(bus: Bus, topic: str, numbers: Sequence[int]) -> None:
+    """Publish as the relay does: again until the broker acknowledges."""
+    async with asyncio.timeout(120):
+        while True:
+            try:
+                await publish(bus, topic, numbers)
+            except BusUnavailable:
+                await asyncio.sleep(1)
+            else:
+                return

@@ -12,6 +12,7 @@ from faststream.kafka.schemas import Topic
 
 from astrolens.platform.kafka_record import KafkaRecord
 from astrolens.platform.private_apis import BatchSubscriber, KafkaAckableMessage
+from astrolens.platform.runtime.shutdown import is_cancelled
 from astrolens.platform.time_limits import POLL_INTERVAL_S
 
 POLL_MS: Final = 50
@@ -82,7 +83,12 @@ class Subscription:
 
     async def stop(self) -> None:
         """Finish the batch that is processed now and leave the group."""
-        await self._subscriber.stop()
+        try:
+            await self._subscriber.stop()
+        except asyncio.CancelledError:
+            # aiokafka cancels its fetches and awaits them; one that waits for its next attempt raises this here.
+            if is_cancelled():
+                raise
 
     def end_loop(self) -> None:
         """Read nothing more after a batch that failed: it would be read again at once, and again."""

@@ -19,6 +19,12 @@ _log = structlog.get_logger(__name__)
 Step = Callable[[], Awaitable[None]]
 
 
+def is_cancelled() -> bool:
+    """Whether the present task itself was cancelled; else a `CancelledError` comes from what it awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Shutdown:
     """Steps that are run in the reverse order of their registration."""
 
@@ -48,6 +54,11 @@ async def _run_within(name: str, step: Step, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await step()
+    except asyncio.CancelledError:
+        # Something that the step awaited was cancelled, not this task.
+        if is_cancelled():
+            raise
+        _log.warning("a step of the shutdown ended early: what it waited for was cancelled", step=name)
     except TimeoutError:
         _log.error("a step of the shutdown took too long and was cancelled", step=name)
     except Exception:  # noqa: BLE001 - the remaining steps matter more; the trace is in the log

@@ -201,6 +201,42 @@ async def test_a_step_that_hangs_or_fails_does_not_keep_the_others_from_closing(
             assert not thread.is_alive(), "a shutdown in time must not be followed by a forced exit"
 
 
+async def test_a_step_that_awaited_something_cancelled_does_not_keep_the_others_from_closing() -> None:
+    """As aiokafka does when its broker is unreachable: it cancels its own fetches and awaits them."""
+    closed: list[str] = []
+
+    async def records() -> None:
+        closed.append("records")
+
+    async def consumers() -> None:
+        fetch = asyncio.create_task(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        fetch.cancel()
+        await fetch
+
+    shutdown = Shutdown(grace_s=5.0)
+    shutdown.register("records", records)
+    shutdown.register("consumers", consumers)
+    await shutdown.run()
+    assert closed == ["records"]
+
+
+async def test_a_shutdown_that_is_cancelled_itself_ends() -> None:
+    begun = asyncio.Event()
+
+    async def endless() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    shutdown = Shutdown(grace_s=60.0)
+    shutdown.register("endless", endless)
+    task = asyncio.create_task(shutdown.run())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_graceful_tasks_end_by_themselves_and_others_are_cancelled() -> None:
     ends: list[str] = []
     stopping = asyncio.Event()
