@@ -54,7 +54,7 @@ def check_installation(settings: Settings) -> Iterator[Finding]:
         others = Finding(ok=False, sentence=f"other users can look into the home folder {home}: chmod 700 {home}")
         yield others if open_to_others(home) else private
         enough = f"the disk of {home} has more than {settings.min_free_disk_mib} MiB free"
-        yield _finding(lambda: preflight.check_disk(home, settings.min_free_disk_mib), enough)
+        yield _finding(lambda: preflight.check_disk(settings), enough)
     yield _finding(lambda: preflight.check_bundle(settings.bundle), f"the model bundle {settings.bundle.name} is whole")
     pid = running_pid(home) if home.is_dir() else None
     yield from _check_stores(settings)

@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeVar
 
 import httpx
 
-from astrolens.cli.console_client import checked, console_unreachable
+from astrolens.cli.console_client import Refused, checked, console_unreachable
 from astrolens.cli.inputs import Item
 from astrolens.platform.errors import AstroLensError
 from astrolens.platform.retry import RetryPolicy
@@ -167,6 +167,9 @@ class Uploader:
                 self._note_unreadable(item, error)
         return files
 
+    def _resumable(self, sentence: str) -> str:
+        return f"the console takes nothing in: {sentence}; `--batch {self._batch}` goes on from here"
+
     def _note_unreadable(self, item: Item, error: OSError) -> None:
         self.summary.unreadable[item.ref] = error.strerror or str(error)
 
@@ -180,6 +183,8 @@ class Uploader:
                 self._max_file_bytes = int(capacity.get("max_image_bytes", DEFAULT_MAX_FILE_BYTES))
                 if capacity["room"] > 0:
                     return
+                if shortage := capacity.get("disk"):
+                    raise Refused(httpx.codes.INSUFFICIENT_STORAGE, self._resumable(shortage))
                 # A full pipeline works on what it has, unless it is full for too long.
                 self._worked_at = self._clock()
                 if self._worked_at - began_at > STALLED_S:
@@ -201,7 +206,8 @@ class Uploader:
             try:
                 response = await send()
                 slow = response is not None and response.status_code == httpx.codes.REQUEST_TIMEOUT
-                if response is None or not (response.is_server_error or slow):
+                full = response is not None and response.status_code == httpx.codes.INSUFFICIENT_STORAGE
+                if response is None or full or not (response.is_server_error or slow):
                     self._has_answered = True
                     return response
                 error = httpx.TransportError(f"it answers {response.status_code}")

@@ -14,6 +14,8 @@ from astrolens.console.metrics import BooksMetrics
 from astrolens.console.stream import POLL_INTERVAL_S, StatusStream
 from astrolens.contracts.records import Outcome, Receipt
 from astrolens.platform.bus.ports import EventPublisher, EventReleaser, PendingByDocument
+from astrolens.platform.disk import DiskSpace
+from astrolens.platform.runtime.disk_watch import DISK_CHECK_INTERVAL_S, DiskWatch
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
@@ -56,6 +58,7 @@ def build_context(
     publisher: EventPublisher,
     model_client: ModelClient,
     model_status: ModelStatus,
+    disk: DiskSpace | None = None,
     tracing: Tracing = NO_TRACING,
     on_received: Callable[[Sequence[Receipt]], None] = lambda _: None,
 ) -> AppContext:
@@ -75,6 +78,7 @@ def build_context(
             status=status,
             max_in_flight=settings.max_in_flight,
             max_image_bytes=settings.max_image_bytes,
+            disk=disk or DiskSpace.of(settings),
             tracing=tracing,
             on_received=on_received,
         ),
@@ -96,6 +100,7 @@ def create_app(settings: Settings) -> ServiceApp:
         settings, service="console", port=settings.port, outbox=(Collection.RECEIPTS, Collection.IMAGES)
     )
     model_client = ModelClient(settings.inference_address)
+    disk = DiskSpace.of(settings)
     context = build_context(
         settings,
         records=service.records,
@@ -104,6 +109,7 @@ def create_app(settings: Settings) -> ServiceApp:
         publisher=service.bus,
         model_client=model_client,
         model_status=ModelStatus(model_client),
+        disk=disk,
         tracing=service.tracing,
         on_received=lambda receipts: _count(service.metrics, receipts),
     )
@@ -112,6 +118,7 @@ def create_app(settings: Settings) -> ServiceApp:
     service.serve_web(web)
     exporter = BooksExporter(records=service.records, metrics=BooksMetrics(service.metrics))
     service.every("status stream", context.stream.poll, interval_s=POLL_INTERVAL_S, wake=context.stream.wake)
+    service.every("disk watch", DiskWatch(disk, service.condition).check, interval_s=DISK_CHECK_INTERVAL_S)
     service.every("books exporter", exporter.export, interval_s=EXPORT_INTERVAL_S)
 
     async def check_credentials() -> None:

@@ -11,7 +11,15 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from astrolens.platform.errors import TransientError
-from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound, NotIndexed, Overloaded, UseCaseError
+from astrolens.usecases.errors import (
+    Conflict,
+    DiskNearlyFull,
+    InvalidRequest,
+    NotFound,
+    NotIndexed,
+    Overloaded,
+    UseCaseError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +72,7 @@ _STATUSES: tuple[tuple[type[UseCaseError], int], ...] = (
     (NotIndexed, 404),
     (Conflict, 409),
     (Overloaded, 429),
+    (DiskNearlyFull, 507),
     (InvalidRequest, 422),
 )
 """The status of each kind of refusal."""

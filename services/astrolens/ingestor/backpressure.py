@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from astrolens.contracts.records import Books, ImageState
+from astrolens.platform.disk import DiskSpace
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 
@@ -22,8 +23,7 @@ class Backpressure:
         records: RecordStore,
         max_in_flight: int,
         count: "Callable[[RecordStore], Awaitable[int]] | None" = None,
-        free_mib: Callable[[], float] | None = None,
-        min_free_mib: float = 0.0,
+        disk: DiskSpace | None = None,
         check_interval_s: float = _CHECK_INTERVAL_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -33,16 +33,14 @@ class Backpressure:
             records: Whose tallies are read.
             max_in_flight: Pauses at this many.
             count: What is counted; by default the images in flight.
-            free_mib: Returns the free disk space, MiB.
-            min_free_mib: Pauses below this.
+            disk: Pauses while one of these disks is nearly full.
             check_interval_s: How long a result is used again, seconds.
             monotonic: A clock, seconds.
         """
         self._records = records
         self._count = count or images_in_flight
         self._max_in_flight = max_in_flight
-        self._free_mib = free_mib
-        self._min_free_mib = min_free_mib
+        self._disk = disk
         self._check_interval_s = check_interval_s
         self._monotonic = monotonic
         self._checked_at = -float("inf")
@@ -76,10 +74,8 @@ class Backpressure:
         return True
 
     async def _check(self) -> str | None:
-        if self._free_mib is not None:
-            free = await asyncio.to_thread(self._free_mib)
-            if free < self._min_free_mib:
-                return f"only {free:.0f} MiB are free on the disk; at least {self._min_free_mib:.0f} are needed"
+        if self._disk is not None and (shortage := await asyncio.to_thread(self._disk.shortage)) is not None:
+            return shortage
         in_flight = await self._count(self._records)
         if in_flight >= self._max_in_flight:
             return f"{in_flight} images are on their way, the limit is {self._max_in_flight}"

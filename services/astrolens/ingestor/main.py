@@ -1,9 +1,7 @@
 """The ingestor's composition root: stores, bus, sandbox, fetchers and sources in, one service out."""
 
-import shutil
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from astrolens.contracts import topics
 from astrolens.contracts.base import utc_now
@@ -29,6 +27,8 @@ from astrolens.ingestor.sources.selection import create_sources
 from astrolens.ingestor.sources.simulated import SimulatedSource
 from astrolens.ingestor.sources.skyserver import create_skyserver
 from astrolens.ingestor.sources.throttling import Backoff, TokenBucket
+from astrolens.platform.disk import DiskSpace
+from astrolens.platform.runtime.disk_watch import DISK_CHECK_INTERVAL_S, DiskWatch
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
@@ -144,11 +144,12 @@ def _add_sources(
     settings = app.settings
     factories = _source_factories(app, archives)
     sources = create_sources(settings.sources, factories)
+    disk = DiskSpace.of(settings)
+    app.every("disk watch", DiskWatch(disk, app.condition).check, interval_s=DISK_CHECK_INTERVAL_S)
     backpressure = Backpressure(
         records=app.records,
         max_in_flight=settings.max_in_flight,
-        free_mib=partial(_free_mib, settings.home),
-        min_free_mib=settings.min_free_disk_mib,
+        disk=disk,
     )
     others = [name for name in factories if all(source.name != name for source in sources)]
     app.on_start("sources that are off", lambda: show_sources_as_off(app.records, others, now=utc_now()))
@@ -220,10 +221,3 @@ async def _check(source: Source) -> None:
 
 def _count_processed(app: ServiceApp, admitted: int) -> None:
     app.processed += admitted
-
-
-def _free_mib(folder: Path) -> float:
-    """Free space on the disk of a folder, MiB."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free / 2**20

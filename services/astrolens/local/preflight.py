@@ -1,11 +1,11 @@
 """Checks before anything starts. Each failure is one sentence that says what to do."""
 
-import shutil
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from astrolens.platform.disk import DiskSpace, local_folders
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.private_files import create_private_folder, make_home_private
 from astrolens.platform.runtime.services import SERVICES
@@ -22,7 +22,7 @@ def check(settings: Settings) -> None:
         ConfigurationError: The first check that failed.
     """
     check_home(settings.home)
-    check_disk(settings.home, settings.min_free_disk_mib)
+    check_disk(settings)
     for name, host, port in ports(settings):
         check_port(name, host, port)
     check_bundle(settings.bundle)
@@ -88,14 +88,11 @@ def check_home(home: Path) -> None:
         ) from error
 
 
-def check_disk(home: Path, min_free_mib: int) -> None:
-    """The disk has at least `min_free_mib` MiB free."""
-    free_mib = shutil.disk_usage(home).free // 2**20
-    if free_mib < min_free_mib:
-        raise ConfigurationError(
-            f"the disk of {home} is full: {free_mib} MiB are free, {min_free_mib} are wanted; "
-            "free some or set ASTROLENS_HOME to another disk"
-        )
+def check_disk(settings: Settings) -> None:
+    """The disks of the home folder and of the local stores have enough free space."""
+    disk = DiskSpace([settings.home, *local_folders(settings)], min_free_mib=settings.min_free_disk_mib)
+    if (shortage := disk.shortage()) is not None:
+        raise ConfigurationError(f"{shortage}, or set ASTROLENS_HOME to another disk")
 
 
 def check_port(setting: str, host: str, port: int) -> None:

@@ -97,6 +97,29 @@ class ServiceProcess:
                     self._log.info(line)
 
 
+class ServiceLogHandler(RotatingFileHandler):
+    """A log file that may be on a full disk: lines are lost then, and the terminal says so once an outage."""
+
+    _outage = False
+    _failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self._failed = False
+        super().emit(record)
+        self._outage = self._failed
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's
+        """Report the first line that cannot be written; logging itself would print a trace for each."""
+        self._failed = True
+        if not self._outage:
+            error = sys.exc_info()[1]
+            cause = getattr(error, "strerror", None) or error
+            sys.stderr.write(
+                f"astrolens: {self.baseFilename} cannot be written ({cause}); lines are lost until it can\n"
+            )
+
+
 def _log_file(service: str, folder: Path) -> logging.Logger:
     create_private_folder(folder)
     path = folder / f"{service}.log"
@@ -106,5 +129,5 @@ def _log_file(service: str, folder: Path) -> logging.Logger:
     logger.setLevel(logging.INFO)
     for handler in logger.handlers:
         handler.close()
-    logger.handlers = [RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)]
+    logger.handlers = [ServiceLogHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES)]
     return logger

@@ -9,6 +9,7 @@ AstroLensError
     ├── Conflict             its state does not allow this any more
     ├── Overloaded           too much at once; the same request succeeds later
     │   └── PipelineFull
+    ├── DiskNearlyFull       there is no space to keep anything more
     └── InvalidRequest       the same request never succeeds
         └── MalformedUpload
 """
@@ -53,6 +54,15 @@ class Overloaded(UseCaseError):
 
 class PipelineFull(Overloaded):
     """As many images are in flight as the settings allow."""
+
+
+class DiskNearlyFull(UseCaseError):
+    """There is no space to keep anything more; somebody must free some."""
+
+    def __init__(self, shortage: str) -> None:
+        super().__init__(
+            "Insufficient storage", f"{shortage[:1].upper()}{shortage[1:]}. Nothing of this request was taken in."
+        )
 
 
 class InvalidRequest(UseCaseError):

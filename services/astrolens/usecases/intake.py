@@ -4,6 +4,7 @@ One request is accepted whole or not at all. What it leaves when it fails half w
 nobody refers to: sending it again finds them there.
 """
 
+import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -20,11 +21,12 @@ from astrolens.contracts.ids import receipt_id
 from astrolens.contracts.records import Observation, Outcome, PendingEvent, Reason, Receipt
 from astrolens.contracts.topics import IMAGES_SUBMITTED
 from astrolens.platform.bus.ports import EventReleaser
+from astrolens.platform.disk import DiskSpace
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, original_key
 from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.telemetry.tracing import NO_TRACING, UPLOAD, Arrivals, Tracing
-from astrolens.usecases.errors import InvalidRequest, MalformedUpload, Overloaded, PipelineFull
+from astrolens.usecases.errors import DiskNearlyFull, InvalidRequest, MalformedUpload, Overloaded, PipelineFull
 from astrolens.usecases.status import StatusReader
 from astrolens.usecases.submissions import (
     BATCH_PATTERN,
@@ -80,6 +82,7 @@ class Intake:
         status: StatusReader,
         max_in_flight: int,
         max_image_bytes: int,
+        disk: DiskSpace,
         tracing: Tracing = NO_TRACING,
         on_received: Callable[[Sequence[Receipt]], None] = lambda _: None,
     ) -> None:
@@ -92,6 +95,7 @@ class Intake:
             status: Knows how many images are in flight.
             max_in_flight: Most images in flight; an upload beyond is refused.
             max_image_bytes: Longest file, bytes; a longer one is rejected with its reason.
+            disk: The disks of the local stores; an upload is refused while one of them is nearly full.
             tracing: Begins the traces of images.
             on_received: Called with the receipts of a request that are new, for counting.
         """
@@ -100,6 +104,7 @@ class Intake:
         self._releaser = releaser
         self._status = status
         self._max_in_flight = max_in_flight
+        self._disk = disk
         self._tracing = tracing
         self._on_received = on_received
         self._uploads = 0
@@ -109,12 +114,24 @@ class Intake:
     async def capacity(self) -> IntakeCapacity:
         """How much the pipeline takes now: cheap to ask, where an upload that is refused has cost its bytes."""
         in_flight = await self._status.in_flight() + self._arriving
+        room = self._max_in_flight - in_flight
+        shortage = await asyncio.to_thread(self._disk.shortage)
         return IntakeCapacity(
             in_flight=in_flight,
             max_in_flight=self._max_in_flight,
-            room=self._max_in_flight - in_flight,
+            room=room if shortage is None else min(room, 0),
+            disk=shortage,
             max_image_bytes=self.max_image_bytes,
         )
+
+    async def require_disk_space(self) -> None:
+        """Refuse while a disk is nearly full; asked before a body is read.
+
+        Raises:
+            DiskNearlyFull: It is.
+        """
+        if (shortage := await asyncio.to_thread(self._disk.shortage)) is not None:
+            raise DiskNearlyFull(shortage)
 
     @asynccontextmanager
     async def receive_files(self, *, traceparent: str | None = None) -> AsyncIterator["FileUpload"]:
@@ -125,6 +142,7 @@ class Intake:
 
         Raises:
             Overloaded: Too many uploads are being read, or the pipeline is full.
+            DiskNearlyFull: There is no space to keep anything more.
         """
         with self._limited(), self._tracing.arriving(UPLOAD, traceparent=traceparent, source=SOURCE) as traces:
             await self._require_capacity()
@@ -143,6 +161,7 @@ class Intake:
 
         Raises:
             Overloaded: Too many uploads are being read, or the pipeline is full.
+            DiskNearlyFull: There is no space to keep anything more.
             InvalidRequest: An address cannot be fetched by anybody.
         """
         with self._limited(), self._tracing.arriving(UPLOAD, traceparent=traceparent, source=SOURCE) as traces:
@@ -191,6 +210,8 @@ class Intake:
 
     async def _require_capacity(self) -> None:
         capacity = await self.capacity()
+        if capacity.disk is not None:
+            raise DiskNearlyFull(capacity.disk)
         if capacity.room <= 0:
             raise PipelineFull(
                 "Pipeline full",

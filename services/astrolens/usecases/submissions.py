@@ -134,7 +134,8 @@ class IntakeCapacity(View):
 
     in_flight: int
     max_in_flight: int
-    room: int = Field(description="0 or less: an upload is answered with 429.")
+    room: int = Field(description="0 or less: an upload is answered with 429, or with 507 where `disk` says why.")
+    disk: str | None = Field(default=None, description="Which disk is nearly full, in a sentence.")
     max_image_bytes: int = Field(description="Largest file taken in, bytes; a larger one is rejected.")
 
 

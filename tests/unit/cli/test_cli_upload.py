@@ -27,6 +27,7 @@ class Console:
         self.requests: list[int] = []
         self.answers: list[Callable[[], httpx.Response]] = []
         self.full_for = 0
+        self.disk: str | None = None
         self.max_image_bytes = 2**30
         self.running = 0
         self.most_running = 0
@@ -35,7 +36,12 @@ class Console:
         if request.url.path == "/api/intake":
             self.full_for -= 1
             return httpx.Response(
-                200, json={"room": 0 if self.full_for >= 0 else 100, "max_image_bytes": self.max_image_bytes}
+                200,
+                json={
+                    "disk": self.disk,
+                    "room": 0 if self.full_for >= 0 else 100,
+                    "max_image_bytes": self.max_image_bytes,
+                },
             )
         body = await request.aread()
         self.running += 1
@@ -265,3 +271,18 @@ async def test_a_file_that_goes_between_two_attempts_does_not_hold_up_the_others
     sent = await uploader(console).send(files[:3], batch_size=64)
     assert (sent.files, sent.unreadable) == (2, {files[0].ref: "No such file or directory"})
     assert console.requests == [3, 2]
+
+
+async def test_a_nearly_full_disk_ends_the_sending_with_its_own_sentence(console: Console, files: list[Item]) -> None:
+    sentence = "The disk of /data is nearly full: 3 MiB are free"
+    console.answers = [lambda: httpx.Response(507, json={"title": "Insufficient storage", "detail": sentence})] * 20
+    with pytest.raises(Refused, match=sentence):
+        await uploader(console).send(files, batch_size=3)
+    assert len(console.requests) <= upload.CONCURRENT
+
+
+async def test_a_disk_that_is_nearly_full_at_the_start_costs_no_upload(console: Console, files: list[Item]) -> None:
+    console.full_for, console.disk = 10**6, "the disk of /data is nearly full"
+    with pytest.raises(Refused, match=r"the disk of /data is nearly full; `--batch night` goes on from here"):
+        await uploader(console).send(files, batch_size=3)
+    assert console.requests == []

@@ -1,7 +1,8 @@
 """New images over REST: whole requests, receipts that repeat, back-pressure, nothing decoded."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -179,3 +180,22 @@ async def test_names_from_strangers_are_only_text(client: httpx.AsyncClient) -> 
     assert (await post(client, ("file", b"a"), batch="names", observations=known)).status_code == 202
     (receipt,) = await receipts(client, batch="names")
     assert receipt["ref"] == name
+
+
+async def test_a_disk_that_is_nearly_full_is_named_before_the_body_is_read(make_world: Callable[..., Any]) -> None:
+    world = await make_world(min_free_disk_mib=10**12)
+
+    async def body() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    async with world.client() as client:
+        for content_type in ("multipart/form-data; boundary=x", "application/json"):
+            refused = await client.post("/api/images", content=body(), headers={"content-type": content_type})
+            assert (refused.status_code, refused.json()["title"]) == (507, "Insufficient storage")
+            detail = refused.json()["detail"]
+            assert re.search(r"The disk of \S+ is nearly full: \d+ MiB are free, 1000000000000 are wanted", detail)
+            assert "free some space there. Nothing of this request was taken in." in detail
+        capacity = (await client.get("/api/intake")).json()
+        assert capacity["room"] <= 0
+        assert capacity["disk"].startswith("the disk of")

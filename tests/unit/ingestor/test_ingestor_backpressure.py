@@ -4,6 +4,7 @@ from pathlib import Path
 
 from astrolens.contracts.records import Outcome
 from astrolens.ingestor.backpressure import Backpressure, images_in_flight, images_to_analyze
+from astrolens.platform.disk import DiskSpace
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change
 
@@ -41,11 +42,16 @@ async def test_the_gate_closes_at_the_limit_and_opens_again(tmp_path: Path) -> N
 
 async def test_the_gate_closes_when_the_disk_is_nearly_full(tmp_path: Path) -> None:
     async with ingest_at(tmp_path) as ingest:
-        free = [100.0]
+        free, times = [100.0], iter(range(100))
         backpressure = Backpressure(
-            records=ingest.records, max_in_flight=10, free_mib=lambda: free[0], min_free_mib=512, check_interval_s=0.0
+            records=ingest.records,
+            max_in_flight=10,
+            disk=DiskSpace([tmp_path], min_free_mib=512, free_mib=lambda _: free[0], monotonic=lambda: next(times)),
+            check_interval_s=0.0,
         )
-        assert await backpressure.reason_to_pause() == "only 100 MiB are free on the disk; at least 512 are needed"
+        reason = await backpressure.reason_to_pause()
+        assert reason is not None
+        assert reason.startswith(f"the disk of {tmp_path} is nearly full: 100 MiB are free, 512 are wanted")
         free[0] = 600.0
         assert await backpressure.reason_to_pause() is None
 

@@ -3,6 +3,7 @@
 import shutil
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from astrolens.local import preflight, supervisor
@@ -17,8 +18,19 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="is full"):
-        preflight.check_disk(tmp_path, 10**12)
+    settings = load_settings(home=tmp_path, min_free_disk_mib=10**12)
+    with pytest.raises(ConfigurationError, match=f"the disk of {tmp_path} is nearly full.*ASTROLENS_HOME"):
+        preflight.check_disk(settings)
+
+
+def test_the_disk_of_each_local_store_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "elsewhere" / "images"
+    settings = load_settings(home=tmp_path, images_url=f"file://{elsewhere}")
+    elsewhere.parent.mkdir()
+    free = {elsewhere.parent: 0}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free.get(path, 2**40)))
+    with pytest.raises(ConfigurationError, match=f"the disk of {elsewhere} is nearly full"):
+        preflight.check_disk(settings)
 
 
 def test_a_taken_port_is_named_with_its_setting() -> None:

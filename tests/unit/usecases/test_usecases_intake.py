@@ -1,17 +1,19 @@
 """Uploads without HTTP: whole or not at all, bounded, each file once."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from astrolens.contracts.records import Outcome, Receipt
+from astrolens.platform.disk import DiskSpace
 from astrolens.platform.errors import ModelUnavailable, StoreUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, original_key
 from astrolens.platform.stores.records import RecordStore
 from astrolens.rpc.messages import Description
 from astrolens.usecases import intake as intake_module
-from astrolens.usecases.errors import InvalidRequest, MalformedUpload, Overloaded, PipelineFull
+from astrolens.usecases.errors import DiskNearlyFull, InvalidRequest, MalformedUpload, Overloaded, PipelineFull
 from astrolens.usecases.intake import Intake, UploadedFile
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.status import StatusReader
@@ -35,13 +37,38 @@ class Counted:
 
 def make_intake(records: RecordStore, images: ImageStore, bus: RecordingBus, **options: Any) -> Intake:
     status = StatusReader(records=records, model=ModelStatus(NoModel()))
-    chosen = {"max_in_flight": 10, "max_image_bytes": 1000, **options}
+    chosen = {"max_in_flight": 10, "max_image_bytes": 1000, "disk": DiskSpace([], min_free_mib=0), **options}
     return Intake(records=records, images=images, releaser=bus, status=status, **chosen)
 
 
 def file(name: str, data: bytes | None, *, size: int | None = None) -> UploadedFile:
     digest = hashlib.sha256(data or b"too large").hexdigest()
     return UploadedFile(name, data, len(data or b"") if size is None else size, digest)
+
+
+def disk_with(free: list[float]) -> DiskSpace:
+    """A disk whose free space, MiB, a test changes."""
+    times = iter(range(10**6))
+    return DiskSpace([Path("/data")], min_free_mib=512, free_mib=lambda _: free[0], monotonic=lambda: next(times))
+
+
+async def test_nothing_is_taken_in_while_the_disk_is_nearly_full(
+    records: RecordStore, images: ImageStore, bus: RecordingBus
+) -> None:
+    free = [100.0]
+    intake = make_intake(records, images, bus, disk=disk_with(free))
+    with pytest.raises(DiskNearlyFull, match=r"The disk of /data .* 100 MiB are free, 512 are wanted .* free some"):
+        await send(intake, file("a.jpg", b"a"))
+    with pytest.raises(DiskNearlyFull):
+        await intake.submit_urls(UrlSubmission(urls=["https://example.org/a.jpg"]))
+    capacity = await intake.capacity()
+    assert capacity.room == 0
+    assert capacity.disk is not None
+    assert not await images.exists(original_key(hashlib.sha256(b"a").hexdigest()))
+    assert await records.tally(Collection.RECEIPTS, "outcome") == {}
+    free[0] = 600.0
+    assert (await send(intake, file("a.jpg", b"a"))).new == 1
+    assert (await intake.capacity()).disk is None
 
 
 async def send(intake: Intake, *files: UploadedFile, **fields: str) -> Accepted:

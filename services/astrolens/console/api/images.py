@@ -157,6 +157,7 @@ async def get_similar(
     max_body_size=sys.maxsize,
     responses=responses(
         s415="Neither multipart/form-data nor application/json.",
+        s507="The disk is nearly full; nothing was taken in. Somebody must free some space.",
         s429="The pipeline is full; nothing was taken in. Retry-After says when to send it again.",
     ),
 )
@@ -165,6 +166,7 @@ async def submit_images(context: Context, request: Request) -> Accepted:
 
     Nothing is decoded here. Follow what becomes of it at `progress_url`, or in `GET /api/receipts?batch=…`.
     """
+    await context.intake.require_disk_space()
     content_type = request.headers.get("content-type", "")
     traceparent = request.headers.get(TRACEPARENT)
     match content_type.partition(";")[0].strip().lower():

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.errors import ConfigurationError, StoreUnavailable
 from astrolens.platform.stores import collections
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Order, Query, RecordStore
@@ -131,4 +131,24 @@ async def test_kill_9_loses_nothing_acknowledged(tmp_path: Path) -> None:
     assert len(found) == acknowledged + 1
     counted = (await store.tally(IMAGES, "state"))[("ingested",)]
     assert counted in (acknowledged + 1, acknowledged + 2)  # one may have been written but not yet told
+    await store.close()
+
+
+async def test_a_full_disk_is_named_and_passes(tmp_path: Path) -> None:
+    store = SqliteRecordStore(tmp_path / "records.sqlite")
+    await store.open()
+    await store.upsert(Collection.META, [{"name": "small"}])
+
+    def limit(pages: int) -> None:
+        # SQLite answers as on a full disk when a file may have no more pages.
+        store._opened(store._writer).execute(f"PRAGMA max_page_count={pages}")
+
+    await store._in(store._writer_thread, lambda: limit(1))
+    with pytest.raises(
+        StoreUnavailable, match=rf"the disk of the record store {tmp_path}/records.sqlite is full: free"
+    ):
+        await store.upsert(Collection.META, [{"name": "large", "text": "x" * 10**6}])
+    await store._in(store._writer_thread, lambda: limit(10**6))
+    await store.upsert(Collection.META, [{"name": "large", "text": "x" * 10**6}])
+    assert set(await store.get(Collection.META, ["small", "large"])) == {"small", "large"}
     await store.close()

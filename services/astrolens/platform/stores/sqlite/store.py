@@ -202,6 +202,8 @@ class SqliteRecordStore:
             raise self._unavailable(error) from error
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
+        if _kind(error) == sqlite3.SQLITE_FULL:
+            return StoreUnavailable(f"the disk of the record store {self._path} is full: free some space there")
         return StoreUnavailable(f"the record store {self._path} does not serve: {error}")
 
 
@@ -216,6 +218,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # a full disk has ended it already
+            db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")
