@@ -12,6 +12,7 @@ from astrolens.console.api import alerts, dead_letters, images, labels, operatio
 from astrolens.console.context import AppContext
 from astrolens.console.problems import Problem
 from astrolens.console.security import SecurityMiddleware
+from astrolens.console.slow_bodies import BodyDeadlines, SlowBody
 from astrolens.platform.errors import ObjectMissing, PermanentError
 
 _DESCRIPTION = """
@@ -49,6 +50,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
     problems.install(app)
     app.add_exception_handler(PermanentError, _on_permanent)
     app.add_exception_handler(ValidationError, _on_validation)
+    app.add_exception_handler(SlowBody, _on_slow_body)
     api = APIRouter(prefix="/api", responses=problems.RESPONSES)
     for module in (operations, images, receipts, alerts, labels, dead_letters, session):
         api.include_router(module.router)
@@ -65,6 +67,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
         port=context.settings.port,
         picture_origin=context.settings.picture_origin,
     )
+    app.add_middleware(BodyDeadlines)
     if context.settings.trusted_proxies:
         # Outermost: everything within sees the address and the scheme of the client, not those of the proxy.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(context.settings.trusted_proxies))
@@ -86,6 +89,11 @@ async def _on_permanent(request: Request, error: Exception) -> JSONResponse:
     if error.reason.code == "bad-cursor":
         return Problem(422, "Invalid cursor", f"{error.reason.detail}.").response()
     raise error
+
+
+async def _on_slow_body(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SlowBody)  # noqa: S101 - the registration says so
+    return Problem(408, "Body too slow", error.detail, headers=error.headers).response()
 
 
 async def _on_validation(_: Request, error: Exception) -> JSONResponse:

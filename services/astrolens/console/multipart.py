@@ -25,6 +25,12 @@ MAX_FILES = 256
 MAX_FIELD_BYTES = 1024 * 1024
 """Longest text field: the observations of 256 files fit many times over."""
 
+MAX_FIELDS = 32
+"""Most text fields in one request: three have a meaning."""
+
+MAX_FIELDS_BYTES = 2 * MAX_FIELD_BYTES
+"""Longest text fields of one request together, names included."""
+
 MAX_HEADER_BYTES = 16 * 1024
 """Longest headers of one part."""
 
@@ -48,6 +54,8 @@ class _PartReader:
         self._header_value = bytearray()
         self._header_bytes = 0
         self._disposition = b""
+        self._field_count = 0
+        self._field_bytes = 0
         self.count = 0
         self.files: list[UploadedFile] = []
         self.fields: dict[str, str] = {}
@@ -94,11 +102,20 @@ class _PartReader:
         self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
         filename = options.get(b"filename")
         if filename is None:
+            self._field_count += 1
+            self._limit_fields(len(self._part.name))
             return
         self.count += 1
         if self.count > MAX_FILES:
             raise MalformedUpload(f"it holds more than {MAX_FILES} files: send them in several requests")
         self._part.filename = filename.decode("utf-8", "replace")
+
+    def _limit_fields(self, size: int) -> None:
+        self._field_bytes += size
+        if self._field_count > MAX_FIELDS or self._field_bytes > MAX_FIELDS_BYTES:
+            raise MalformedUpload(
+                f"its text fields are more than {MAX_FIELDS}, or longer than {MAX_FIELDS_BYTES} bytes"
+            )
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._part
@@ -106,7 +123,8 @@ class _PartReader:
         part.size += len(chunk)
         if part.filename is None:
             if part.size > MAX_FIELD_BYTES:
-                raise MalformedUpload(f"the field {part.name!r} is longer than {MAX_FIELD_BYTES} bytes")
+                raise MalformedUpload(f"the field {part.name[:80]!r} is longer than {MAX_FIELD_BYTES} bytes")
+            self._limit_fields(len(chunk))
             part.chunks.append(chunk)
             return
         part.digest.update(chunk)

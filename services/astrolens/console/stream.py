@@ -1,6 +1,7 @@
 """The status as a stream: at most two updates a second, read once for all listeners, and only while there are some."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ KEEP_ALIVE_S = 15.0
 
 MAX_LISTENERS = 200
 """Open streams: each costs a task and a socket."""
+
+MAX_LISTENERS_PER_ADDRESS = 50
+"""Open streams of one address: more windows than a control room has, and a quarter of all."""
 
 _VOLATILE: Any = {"at": True, "services": {"__all__": {"silent_s", "seen_at"}}}
 """What changes without anything having happened."""
@@ -31,7 +35,7 @@ class StatusStream:
 
     def __init__(self, read: Callable[[], Awaitable[Status]]) -> None:
         self._read = read
-        self._listeners = 0
+        self._listeners: Counter[str] = Counter()
         self._latest: Status | None = None
         self._published = ""
         self._version = 0
@@ -39,15 +43,14 @@ class StatusStream:
         self._closed = False
         self.wake = asyncio.Event()
 
-    @property
-    def full(self) -> bool:
-        """Whether no further listener is taken."""
-        return self._listeners >= MAX_LISTENERS
+    def full(self, address: str) -> bool:
+        """Whether no further listener of this address is taken."""
+        return self.listeners >= MAX_LISTENERS or self._listeners[address] >= MAX_LISTENERS_PER_ADDRESS
 
     @property
     def listeners(self) -> int:
         """How many listen."""
-        return self._listeners
+        return self._listeners.total()
 
     async def poll(self) -> None:
         """Read the status, unless nobody listens, and give it to the listeners where it changed.
@@ -55,7 +58,7 @@ class StatusStream:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        if not self._listeners:
+        if not self.listeners:
             return
         status = await self._read()
         text = status.model_dump_json(exclude=_VOLATILE)
@@ -70,13 +73,21 @@ class StatusStream:
         async with self._changed:
             self._changed.notify_all()
 
-    async def listen(self) -> AsyncIterator[Status | None]:
-        """Statuses as they change, the present one first; None is a sign of life."""
-        if not self._listeners:
+    async def listen(self, address: str = "") -> AsyncIterator[Status | None]:
+        """Statuses as they change, the present one first; None is a sign of life.
+
+        It ends at once where the stream is full: many may have asked before the first of them began to listen.
+
+        Args:
+            address: Where the listener is.
+        """
+        if self.full(address):
+            return
+        if not self.listeners:
             # Nobody listened, so nobody polled: what is remembered is old.
             self._latest = None
             self.wake.set()
-        self._listeners += 1
+        self._listeners[address] += 1
         seen = -1 if self._latest is not None else self._version
         try:
             while not self._closed:
@@ -87,7 +98,9 @@ class StatusStream:
                 if self._latest is not None and not self._closed:
                     yield self._latest
         finally:
-            self._listeners -= 1
+            self._listeners[address] -= 1
+            if not self._listeners[address]:
+                del self._listeners[address]
 
     async def _newer_than(self, seen: int) -> bool:
         async with self._changed:

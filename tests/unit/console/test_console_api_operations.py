@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from astrolens.console import stream as stream_module
 from astrolens.console.stream import StatusStream
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import (
@@ -273,6 +274,32 @@ async def test_a_listener_after_a_quiet_time_gets_no_old_status(world: Any) -> N
     await stream.poll()
     assert (await asyncio.wait_for(waiting, 5)).received == 1
     await later.aclose()
+
+
+async def test_one_address_cannot_take_every_stream(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "MAX_LISTENERS", 5)
+    monkeypatch.setattr(stream_module, "MAX_LISTENERS_PER_ADDRESS", 3)
+    stream = StatusStream(world.context.status.read)
+    listening = [(stream.listen("10.0.0.1"), "10.0.0.1") for _ in range(6)]
+    listening += [(stream.listen(address), address) for address in ("10.0.0.2", "10.0.0.3", "10.0.0.4")]
+    # All ask before the first of them listens.
+    waiting = [asyncio.ensure_future(anext(each, "ended")) for each, _ in listening]
+    await asyncio.sleep(0)
+    await stream.poll()
+    given = [await asyncio.wait_for(each, 5) for each in waiting]
+    assert [each == "ended" for each in given] == [False] * 3 + [True] * 3 + [False] * 2 + [True]
+    assert (stream.listeners, stream.full("10.0.0.9")) == (5, True)
+    for each, _ in listening:
+        await each.aclose()
+    assert (stream.listeners, stream.full("10.0.0.1")) == (0, False)
+
+
+async def test_an_address_with_too_many_streams_is_told_so(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "MAX_LISTENERS_PER_ADDRESS", 0)
+    answer = await client.get("/api/stream")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
 
 
 async def test_closing_ends_every_stream(world: Any) -> None:

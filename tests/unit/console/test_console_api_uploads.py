@@ -1,5 +1,6 @@
 """New images over REST: whole requests, receipts that repeat, back-pressure, nothing decoded."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -7,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from astrolens.console import slow_bodies
 from astrolens.contracts.ids import content_digest
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import original_key
@@ -139,6 +141,9 @@ async def test_addresses_are_taken_in_for_the_ingestor_to_fetch(world: Any, clie
         ({"files": [("file", ("a", b"a"))], "data": {"batch": "../up"}}, 422, "batch"),
         ({"files": [("file", (f"{n}", b"a")) for n in range(257)]}, 422, "256 files"),
         ({"files": {"batch": (None, "x" * (2**20 + 1))}}, 422, "longer"),
+        ({"files": [("file", ("a", b"a")), *((f"n{n}", (None, "x" * 2**20)) for n in range(3))]}, 422, "text fields"),
+        ({"files": [("file", ("a", b"a")), *(("same", (None, "x" * 2**20)) for _ in range(3))]}, 422, "text fields"),
+        ({"files": [("file", ("a", b"a")), *((f"n{n}", (None, "")) for n in range(33))]}, 422, "text fields"),
     ],
 )
 async def test_bodies_that_cannot_be_used_leave_no_trace(
@@ -161,6 +166,50 @@ async def test_a_body_cut_short_is_refused_whole(world: Any, client: httpx.Async
     )
     assert answer.status_code == 422
     assert (await client.get("/api/status")).json()["received"] == 0
+
+
+async def test_an_upload_that_stalls_ends_and_frees_its_place(
+    world: Any, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow_bodies, "MAX_SILENCE_S", 0.05)
+    head = b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.jpg"\r\n\r\nx'
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield head
+        await asyncio.Event().wait()
+
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    async with asyncio.timeout(20):
+        uploads = [client.post("/api/images", content=stalled(), headers=headers) for _ in range(8)]
+        answers = await asyncio.gather(*uploads)
+        label = await client.post("/api/labels", content=stalled(), headers={"content-type": "application/json"})
+    for answer in (*answers, label):
+        assert (answer.status_code, answer.headers["connection"]) == (408, "close")
+        assert "too slowly" in answer.json()["detail"]
+    assert (await post(client, ("a.jpg", b"a"))).status_code == 202
+    assert (await client.get("/api/status")).json()["received"] == 1
+
+
+async def trickle(clock: list[float], *, every_s: float, size: int) -> float:
+    """Seconds until a body that comes in chunks is ended."""
+
+    async def receive() -> dict[str, Any]:
+        clock[0] += every_s
+        return {"type": "http.request", "body": b"x" * size, "more_body": True}
+
+    async def application(_scope: Any, receive: Any, _send: Any) -> None:
+        while clock[0] < 10_000:
+            await receive()
+
+    deadlines = slow_bodies.BodyDeadlines(application, clock=lambda: clock[0])
+    with pytest.raises(slow_bodies.SlowBody):
+        await deadlines({"type": "http"}, receive, lambda _: None)  # type: ignore[arg-type, return-value]
+    return clock[0]
+
+
+async def test_a_body_that_trickles_ends_and_one_that_flows_has_half_an_hour() -> None:
+    assert await trickle([0.0], every_s=20.0, size=1) < 60.0
+    assert 1800.0 <= await trickle([0.0], every_s=1.0, size=2**20) < 1810.0
 
 
 async def test_only_so_many_uploads_are_read_at_once(

@@ -156,6 +156,7 @@ async def get_similar(
     # Every file and the number of files are bounded while the body streams in.
     max_body_size=sys.maxsize,
     responses=responses(
+        s408="The body came too slowly; nothing was taken in.",
         s415="Neither multipart/form-data nor application/json.",
         s507="The disk is nearly full; nothing was taken in. Somebody must free some space.",
         s429="The pipeline is full; nothing was taken in. Retry-After says when to send it again.",

@@ -11,6 +11,7 @@ from astrolens import __version__
 from astrolens.console.api.parameters import Context
 from astrolens.console.context import AppContext
 from astrolens.console.problems import responses, too_many
+from astrolens.console.security import address_of
 from astrolens.console.training import training_status
 from astrolens.usecases.status import ServiceView, SourceView, Status
 
@@ -67,19 +68,20 @@ async def get_model(context: Context) -> dict[str, Any]:
 )
 async def get_stream(context: Context, request: Request) -> StreamingResponse:
     """Server-sent events named `status`: the object of `GET /api/status` when something changed, at most 2 a second."""
-    if context.stream.full:
+    address = address_of(request.scope)
+    if context.stream.full(address):
         raise too_many("Too many streams", "Every stream is taken: close other windows.", retry_after_s=5)
     return StreamingResponse(
-        _events(context, request),
+        _events(context, request, address),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _events(context: AppContext, request: Request) -> AsyncIterator[str]:
+async def _events(context: AppContext, request: Request, address: str) -> AsyncIterator[str]:
     # A client that lost its connection asks again after this many milliseconds.
     yield "retry: 2000\n\n"
-    async for status in context.stream.listen():
+    async for status in context.stream.listen(address):
         if await request.is_disconnected():
             return
         yield ": alive\n\n" if status is None else f"event: status\ndata: {status.model_dump_json()}\n\n"
