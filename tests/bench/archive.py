@@ -35,7 +35,7 @@ from PIL import Image
 
 from tests.browser import sky
 
-VERSION = 1
+VERSION = 2
 """Raised when the same index no longer gives the same image: cached archives are filled again then."""
 
 BLOCK = 2_000
@@ -152,9 +152,11 @@ class _Draw:
         first = number * BLOCK
         classes, detectors = len(model.classes), len(model.detectors)
         cluster = rng.integers(len(model.centroids), size=BLOCK)
-        dimensions = model.centroids.shape[1]
-        spread = 0.6 * np.linalg.norm(model.centroids, axis=1).mean() / np.sqrt(dimensions)
-        vectors = model.centroids[cluster] + rng.normal(0, spread, (BLOCK, dimensions))
+        # Images lie between the centroids, in the few directions in which these differ, as real embeddings do: noise of
+        # one size in every dimension would make an index of them larger than any that is met.
+        deviations = model.centroids - model.centroids.mean(axis=0)
+        mixture = rng.normal(0, 0.6 / np.sqrt(len(deviations)), (BLOCK, len(deviations))).astype(np.float32)
+        vectors = model.centroids[cluster] + mixture @ deviations
         # The class goes with the place in the embedding space, as a classifier's last layer has it.
         weights = rng.random((BLOCK, classes)) ** 3 + 0.01
         weights[np.arange(BLOCK), cluster % classes] += 1.0
