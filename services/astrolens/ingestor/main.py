@@ -1,7 +1,10 @@
 """The ingestor's composition root: stores, bus, sandbox, fetchers and sources in, one service out."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
+
+import structlog
 
 from astrolens.contracts import topics
 from astrolens.contracts.base import utc_now
@@ -17,6 +20,7 @@ from astrolens.ingestor.observer import PrometheusObserver
 from astrolens.ingestor.receipt_sweeper import SWEEP_INTERVAL_S, ReceiptSweeper
 from astrolens.ingestor.retention import INTERVAL_S, Retention, remove_expiry_rule
 from astrolens.ingestor.sandbox import DecodingSandbox, SandboxLimits
+from astrolens.ingestor.sandbox_replies import Confinement
 from astrolens.ingestor.service import IngestService
 from astrolens.ingestor.source_feeder import SourceFeeder, show_sources_as_off
 from astrolens.ingestor.source_lease import SourceLease
@@ -37,6 +41,8 @@ from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.telemetry.archive_metrics import ArchiveMetrics
 from astrolens.science.rejection import DecodeLimits
 from astrolens.science.simulation import simulate
+
+_log = structlog.get_logger(__name__)
 
 
 def create_app(
@@ -59,6 +65,7 @@ def create_app(
         outbox=(Collection.IMAGES,),
         records=records,
         images=images,
+        private_memory=True,
     )
     metrics = IngestMetrics(app.metrics)
     observer = PrometheusObserver(metrics)
@@ -89,12 +96,26 @@ def _create_sandbox(app: ServiceApp, metrics: IngestMetrics) -> DecodingSandbox:
         on_death=lambda cause: metrics.sandbox_deaths.labels(cause).inc(),
         on_decoded=metrics.sandbox_seconds.observe,
         on_failure=app.condition.record_error,
+        on_confined=partial(_report_confinement, app),
+        require_confinement=settings.require_sandbox,
     )
     metrics.sandbox_children.set_function(lambda: sandbox.children)
     metrics.sandbox_waiting.set_function(lambda: sandbox.waiting)
     app.on_stop("sandbox", sandbox.close)
     app.on_start("sandbox", sandbox.start)
     return sandbox
+
+
+def _report_confinement(app: ServiceApp, confinement: Confinement) -> None:
+    """Show in the heartbeat which layers confine the decoders; say once, loudly, which the kernel refused."""
+    layers = confinement.model_dump()
+    if app.info.get("sandbox") == layers:
+        return
+    app.info["sandbox"] = layers
+    if confinement.refused:
+        sentence = f"decoders are confined in part only: this machine refuses {', '.join(confinement.refused)}"
+        app.condition.record_error(sentence)
+        _log.warning(sentence, system=sys.platform)
 
 
 def _create_fetcher(app: ServiceApp, archives: ArchiveMetrics) -> SafeFetcher:

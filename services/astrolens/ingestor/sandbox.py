@@ -18,6 +18,8 @@ import structlog
 
 from astrolens.ingestor.ports import DecoderStalled
 from astrolens.ingestor.sandbox_process import ChildLost, ChildProcess, SandboxLimits, SandboxUnavailable
+from astrolens.ingestor.sandbox_replies import Confinement
+from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.runtime.tasks import Tasks
 from astrolens.science.cutouts import Cutout
 from astrolens.science.rejection import ImageRejected
@@ -74,6 +76,8 @@ class DecodingSandbox:
         on_death: Callable[[str], None] | None = None,
         on_decoded: Callable[[float], None] | None = None,
         on_failure: Callable[[str], None] | None = None,
+        on_confined: Callable[[Confinement], None] | None = None,
+        require_confinement: bool = False,
     ) -> None:
         """Nothing is started yet.
 
@@ -85,6 +89,8 @@ class DecodingSandbox:
                 side of it failed.
             on_decoded: Called for each reply with the seconds that the child took for it.
             on_failure: Called with a sentence when a worker failed by a fault of ours; it begins again.
+            on_confined: Called with the layers that are in force when a child is up.
+            require_confinement: Decode nothing in a child of which the kernel refused to confine anything.
         """
         self._limits = limits or SandboxLimits()
         self._workers = workers
@@ -95,6 +101,8 @@ class DecodingSandbox:
         self._on_death = on_death or (lambda _: None)
         self._on_decoded = on_decoded or (lambda _: None)
         self._on_failure = on_failure or (lambda _: None)
+        self._on_confined = on_confined or (lambda _: None)
+        self._require_confinement = require_confinement
         self._running: set[ChildProcess] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._progress_at = monotonic()
@@ -110,7 +118,14 @@ class DecodingSandbox:
         return len(self._queue)
 
     async def start(self) -> None:
-        """Start the workers; each starts its child when it gets its first image."""
+        """Start the workers; each starts its child when it gets its first image.
+
+        Raises:
+            ConfigurationError: The confinement is required, and the kernel refuses a part of it.
+            SandboxUnavailable: It is required, and no child can be started.
+        """
+        if self._require_confinement:
+            await self._stop_child(await self._start_child())
         self._tasks = Tasks(self._worker_ended)
         for number in range(self._workers):
             self._tasks.spawn(f"sandbox-{number}", self._keep_worker)
@@ -254,8 +269,20 @@ class DecodingSandbox:
             await self._stop_child(child)
             child = None
         if child is None:
-            child = await ChildProcess.start(self._limits)
-            self._running.add(child)
+            child = await self._start_child()
+        return child
+
+    async def _start_child(self) -> ChildProcess:
+        child = await ChildProcess.start(self._limits)
+        self._running.add(child)
+        if self._require_confinement and child.confinement.refused:
+            await self._stop_child(child)
+            raise ConfigurationError(
+                "ASTROLENS_REQUIRE_SANDBOX is set, but this machine does not confine decoders: it refuses "
+                f"{', '.join(child.confinement.refused)}. Use a Linux kernel with Landlock (5.13 or later) and "
+                "seccomp, and a container host that permits both, or unset it."
+            )
+        self._on_confined(child.confinement)
         return child
 
     async def _stop_child(self, child: ChildProcess | None) -> None:

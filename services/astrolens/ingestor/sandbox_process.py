@@ -14,7 +14,7 @@ from typing import Final, Literal, Self
 import structlog
 
 from astrolens.ingestor.sandbox_protocol import LENGTHS, MAX_BODY, MAX_HEADER, frame
-from astrolens.ingestor.sandbox_replies import MalformedReply, parse_reply
+from astrolens.ingestor.sandbox_replies import Confinement, MalformedReply, parse_ready, parse_reply
 from astrolens.platform.errors import TransientError
 from astrolens.science.cutouts import Cutout
 from astrolens.science.rejection import DecodeLimits, ImageRejected
@@ -87,6 +87,7 @@ class ChildProcess:
         self._limits = limits
         self._served = 0
         self.retired = False
+        self.confinement = Confinement(landlock=False, seccomp=False, network=False)
 
     @classmethod
     async def start(cls, limits: SandboxLimits) -> Self:
@@ -118,8 +119,9 @@ class ChildProcess:
         child = cls(process, limits)
         try:
             async with asyncio.timeout(limits.start_s):
-                await child._frame()
-        except (TimeoutError, ChildLost) as error:
+                head, _ = await child._frame()
+            child.confinement = parse_ready(head)
+        except (TimeoutError, ChildLost, MalformedReply) as error:
             await child.kill()
             raise SandboxUnavailable(f"a decoding child did not come up: {error}") from error
         except BaseException:

@@ -7,7 +7,7 @@ whatever goes wrong while a reply is read makes it malformed.
 from math import isclose
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from astrolens.ingestor.sandbox_protocol import MAX_BODY, MAX_DETAIL, MAX_HEADER
 from astrolens.science.cutouts import Cutout
@@ -54,6 +54,35 @@ class _ReplyHeader(_Model):
         if (self.cutout is None) == (self.rejected is None):
             raise ValueError("a reply is a cutout or a rejection")
         return self
+
+
+class Confinement(_Model):
+    """Which layers of a child's confinement are in force; `sandbox_confinement` explains them."""
+
+    landlock: bool
+    seccomp: bool
+    network: bool
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Names of the layers that the kernel refused."""
+        return tuple(name for name, in_force in self.model_dump().items() if not in_force)
+
+
+class _ReadyHeader(_Model):
+    confinement: Confinement
+
+
+def parse_ready(head: bytes) -> Confinement:
+    """The first frame of a child: it is confined now, by these layers.
+
+    Raises:
+        MalformedReply: It is no such frame.
+    """
+    try:
+        return _ReadyHeader.model_validate_json(head).confinement
+    except ValidationError as error:
+        raise MalformedReply(f"a child did not say how it is confined: {error}"[:500]) from error
 
 
 def parse_reply(head: bytes, body: bytes, *, limits: DecodeLimits) -> tuple[Cutout | ImageRejected, bool]:

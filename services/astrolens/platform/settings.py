@@ -143,6 +143,9 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(default=64 * 2**20, ge=1024, description="Largest original accepted, bytes.")
     max_image_pixels: int = Field(default=64_000_000, ge=1024, description="Largest original decoded, pixels.")
     decoders: int = Field(default=2, ge=1, le=64, description="Sandboxed decoding processes.")
+    require_sandbox: bool = Field(
+        default=False, description="Refuse to start where the kernel does not confine decoders fully."
+    )
     near_duplicate_radius: int = Field(default=4, ge=0, le=8, description="Distance of perceptual hashes, bits.")
     redeliver_after_s: float = Field(
         default_factory=lambda data: 20.0 if _uses_embedded_broker(data["events_url"]) else 3600.0,

@@ -29,6 +29,7 @@ from astrolens.platform.runtime.heartbeat import HEARTBEAT_S, Heartbeat, instanc
 from astrolens.platform.runtime.http_server import HttpServer, add_health_endpoints, listen
 from astrolens.platform.runtime.parent_watch import watch_parent
 from astrolens.platform.runtime.periodic import PeriodicTask, Work
+from astrolens.platform.runtime.private_memory import hide_memory
 from astrolens.platform.runtime.shutdown import Shutdown
 from astrolens.platform.runtime.tasks import Tasks
 from astrolens.platform.settings import Settings
@@ -77,6 +78,7 @@ class ServiceApp:
         records: RecordStore | None = None,
         images: ImageStore | None = None,
         tracing: Tracing | None = None,
+        private_memory: bool = False,
     ) -> None:
         """Compose; nothing is opened.
 
@@ -89,6 +91,7 @@ class ServiceApp:
             records: A record store other than the settings' (tests).
             images: An image store other than the settings' (tests).
             tracing: Traces, where they were created already (`create_tracing`).
+            private_memory: Whether `serve` hides this process's memory from others of the same user.
 
         Raises:
             ConfigurationError: A URL names no adapter.
@@ -113,6 +116,7 @@ class ServiceApp:
         self.stopping = asyncio.Event()
         self._exit: tuple[int, str | None] = (EXIT_OK, None)
         self._port = port
+        self._private_memory = private_memory
         self._web: ASGIApp | None = None
         self._checks: dict[str, Check] = {"records": self.records.ping, "images": self.images.ping}
         self._on_start: list[tuple[str, Hook]] = []
@@ -260,6 +264,8 @@ class ServiceApp:
 
     async def serve(self) -> int:
         """Run until a signal or a failure; return the exit code."""
+        if self._private_memory:
+            hide_memory()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.request_stop)
