@@ -161,7 +161,10 @@ class DecodingSandbox:
         limits = self._limits.decode
         if len(data) > limits.max_bytes:
             raise ImageRejected("too-large", f"It has {len(data)} bytes, more than the limit of {limits.max_bytes}.")
-        await self._while_progress(self._slots.acquire)
+        if self._slots.locked():
+            await self._while_progress(self._slots.acquire)
+        else:
+            await self._slots.acquire()
         try:
             if self._tasks is None:
                 raise SandboxUnavailable("the decoding sandbox is not running")

@@ -29,6 +29,9 @@ _CPU_SHARE: Final = 0.8
 """An image that took this share of its bound as processor time has spent it: the kernel's clock ticks are coarse."""
 
 
+_FIRST_LOOK: Final = 0.05
+"""Share of an image's time after which its processor time is first measured."""
+
 _KILL_S: Final = 10.0
 """Seconds for a killed process to end. The kernel may hold one that waits for a disk; nobody waits longer for it."""
 
@@ -142,12 +145,16 @@ class ChildProcess:
         Raises:
             ChildLost: It hangs, died or sent a malformed reply.
         """
-        cpu_before_s = self._cpu_s()
+        # Only late replies need it: most arrive before the first look at the processor time.
+        cpu_s: list[float | None] = []
+        first_look = asyncio.get_running_loop().call_later(wall_s * _FIRST_LOOK, lambda: cpu_s.append(self._cpu_s()))
         try:
             async with asyncio.timeout(wall_s):
                 head, body = await self._frame()
         except TimeoutError:
-            raise self._late(cpu_before_s, wall_s) from None
+            raise self._late(cpu_s[0] if cpu_s else None, wall_s) from None
+        finally:
+            first_look.cancel()
         try:
             reply, wants_replacement = parse_reply(head, body, limits=self._limits.decode)
         except MalformedReply as error:
