@@ -16,6 +16,9 @@ from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
 
 _PAGE: Final = 256
+_CLOCK_ERROR: Final = timedelta(minutes=1)
+"""Clocks of instances differ by less. An event published later than this from now was published before a clock was set
+back, and its time tells nothing about how long it has waited."""
 _VOLATILE_BELOW_S: Final = 60.0
 """Work that is redelivered so soon means a broker that forgets: when the service starts it has forgotten everything."""
 
@@ -60,27 +63,34 @@ class Redelivery:
         Raises:
             StoreUnavailable: The record store is unreachable; the next pass goes on.
         """
-        wait = timedelta(0) if self.is_volatile and self._first_pass else self._after
-        count = await self.redeliver(older_than=self._clock() - wait)
+        now = self._clock()
+        everything = self.is_volatile and self._first_pass
+        count = await self.redeliver(older_than=now if everything else now - self._after)
+        count += await self.redeliver(newer_than=now if everything else now + _CLOCK_ERROR)
         self._first_pass = False
         if count:
             logger.info("events of waiting images published again", images=count)
 
-    async def redeliver(self, *, older_than: datetime, limit: int = 8 * _PAGE) -> int:
-        """Publish the events of images that have waited since before `older_than`, the oldest first.
+    async def redeliver(
+        self, *, older_than: datetime | None = None, newer_than: datetime | None = None, limit: int = 8 * _PAGE
+    ) -> int:
+        """Publish the events of waiting images, the oldest first.
 
         Args:
-            older_than: Images whose last event was published after this moment are left alone.
+            older_than: Those whose last event was published before this moment.
+            newer_than: Those whose last event was published after this moment; in the future, their clock was wrong.
             limit: Most images at once; the rest waits for the next pass.
 
         Returns:
             How many events.
         """
+        where = [Clause("state", "eq", ImageState.INGESTED.value)]
+        if older_than is not None:
+            where.append(Clause("offered_at", "lt", utc_text(older_than)))
+        if newer_than is not None:
+            where.append(Clause("offered_at", "gt", utc_text(newer_than)))
         query = Query(
-            where=(
-                Clause("state", "eq", ImageState.INGESTED.value),
-                Clause("offered_at", "lt", utc_text(older_than)),
-            ),
+            where=tuple(where),
             order=Order("offered_at"),
             limit=min(_PAGE, limit),
         )

@@ -25,8 +25,9 @@ _PAGE: Final = 64
 _BACKPRESSURE_TIMEOUT_S: Final = 20.0
 """While nobody analyses, arrivals are processed slowly instead of not at all."""
 
-_CLOCK_ERROR: Final = timedelta(days=1)
-"""A receipt received later than this from now has a time that cannot be right."""
+_CLOCK_ERROR: Final = timedelta(minutes=1)
+"""Clocks of instances differ by less. A receipt received later than this from now was written before a clock was set
+back, or by a wrong one: its event may be lost, and its time tells nothing about how long it has waited."""
 
 
 class ReceiptSweeper:
@@ -61,18 +62,18 @@ class ReceiptSweeper:
     async def sweep(self) -> int:
         """One pass; return how many arrivals were processed again.
 
-        The first complete pass takes whatever waited when the service started, every later one what has waited too
-        long.
+        The first complete pass takes whatever waited when the service started, whatever its time says; every later one
+        what has waited too long, or has a time that cannot be right.
 
         Raises:
             TransientError: Something is unreachable; the next pass begins anew.
         """
         now = self._clock()
-        before = now - self._after if self._swept_at_start else self._started_at
+        before, after = (now - self._after, now + _CLOCK_ERROR) if self._swept_at_start else (self._started_at, now)
         swept = await self._process(Clause("received_at", "lt", utc_text(before)), order=Order("received_at"))
         # Receipts without a time that can be right are in no such range: they are read, and dead-lettered, here.
         swept += await self._process(Clause("received_at", "exists", False))
-        swept += await self._process(Clause("received_at", "gt", utc_text(now + _CLOCK_ERROR)))
+        swept += await self._process(Clause("received_at", "gt", utc_text(after)))
         self._swept_at_start = True
         if swept:
             _log.info("processed arrivals again", receipts=swept)

@@ -1,8 +1,8 @@
 """The books and everything else that `astrolens status --json` prints, all from tallies: O(1) at any archive size."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -23,6 +23,10 @@ Tally = Mapping[tuple[str, ...], int]
 SILENT_AFTER_S = 10.0
 """Seconds without a heartbeat (one every 2 s) after which a service counts as silent."""
 
+AHEAD_AFTER_S = 5.0
+"""Seconds that a heartbeat may lie in the future: clocks of instances differ a little. Beyond it says nothing, as after
+the clock was set back: the service may hang since."""
+
 FORGOTTEN_AFTER_S = 24 * 3600.0
 """Seconds after which an instance that no longer reports is forgotten: pods come and go under new names."""
 
@@ -32,7 +36,9 @@ class ServiceView(View):
 
     service: str
     instance: str
-    state: str = Field(description="`running`, `starting`, `degraded`, `stopped`; `silent` without a heartbeat.")
+    state: str = Field(
+        description="`running`, `starting`, `degraded`, `stopped`; `silent` without a believable heartbeat."
+    )
     ready: bool
     detail: str | None
     pid: int
@@ -91,9 +97,10 @@ class BatchProgress(View):
 class StatusReader:
     """Reads the state of everything."""
 
-    def __init__(self, *, records: RecordStore, model: ModelStatus) -> None:
+    def __init__(self, *, records: RecordStore, model: ModelStatus, clock: Callable[[], datetime] = utc_now) -> None:
         self._records = records
         self._model = model
+        self._clock = clock
 
     async def books(self) -> Books:
         """The balance at this moment."""
@@ -145,19 +152,19 @@ class StatusReader:
             labels={label or "none": count for (label,), count in labels.items() if count},
             surveys=by_survey,
             dead_letters_open=letters.get(("open",), 0),
-            at=utc_now(),
+            at=self._clock(),
             batch=None if batch is None else await self.batch_progress(batch),
         )
 
     async def services(self) -> dict[str, ServiceView]:
         """Every service by name, its freshest instance; a silent one says so."""
-        now = datetime.now(UTC)
+        now = self._clock()
         reported: defaultdict[str, list[ServiceView]] = defaultdict(list)
         forgotten: list[str] = []
         async for page in pages(self._records, Collection.SERVICES, Query(limit=_PAGE)):
             for document in page:
                 status = ServiceStatus.model_validate(document)
-                silent_s = max(0.0, (now - status.seen_at).total_seconds())
+                silent_s = (now - status.seen_at).total_seconds()
                 if silent_s > FORGOTTEN_AFTER_S:
                     forgotten.append(status.instance)
                 else:
@@ -190,17 +197,27 @@ class StatusReader:
 
 
 def _service_view(reported: ServiceStatus, silent_s: float) -> ServiceView:
-    silent = silent_s > SILENT_AFTER_S and reported.state != "stopped"
+    fault = None
+    if silent_s > SILENT_AFTER_S:
+        fault = f"no heartbeat for {silent_s:.0f} s"
+    elif silent_s < -AHEAD_AFTER_S:
+        fault = (
+            f"its last heartbeat lies {-silent_s:.0f} s in the future: a clock was set back and it has not reported "
+            "since, or its clock is wrong"
+        )
+    silent = fault is not None and reported.state != "stopped"
     return ServiceView(
         **reported.model_dump(exclude={"state", "ready", "detail", "last_errors"}),
         state="silent" if silent else reported.state,
         ready=reported.ready and not silent,
-        detail=f"no heartbeat for {silent_s:.0f} s" if silent else reported.detail,
-        silent_s=round(silent_s, 1),
+        detail=fault if silent else reported.detail,
+        silent_s=round(max(silent_s, 0.0), 1),
         last_errors=list(reported.last_errors),
     )
 
 
 def _freshest(views: Sequence[ServiceView]) -> ServiceView:
     alive = sum(view.state not in {"silent", "stopped"} for view in views)
-    return max(views, key=lambda view: view.seen_at).model_copy(update={"instances": max(alive, 1)})
+    # A time in the future would hide every instance that reports.
+    freshest = max(views, key=lambda view: (view.state != "silent", view.seen_at))
+    return freshest.model_copy(update={"instances": max(alive, 1)})

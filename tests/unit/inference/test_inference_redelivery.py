@@ -104,3 +104,16 @@ async def test_a_first_pass_that_failed_is_repeated_as_the_first(world: World) -
     await world.ingest(2, ago_s=5)
     await redelivery.run_pass()
     assert [fact.key for fact in world.outbox.published] == [image_id(2)]
+
+
+@pytest.mark.parametrize(("after_s", "ahead_s"), [(20.0, 5), (3600.0, 120)])
+async def test_what_was_published_before_the_clock_was_set_back_is_redelivered_once(
+    world: World, after_s: float, ahead_s: float
+) -> None:
+    await world.ingest(1, ago_s=-ahead_s)
+    await world.ingest(2, ago_s=-3 * 86_400)
+    redelivery = world.redelivery(after_s=after_s)
+    await redelivery.run_pass()
+    assert {fact.key for fact in world.outbox.published} == {image_id(1), image_id(2)}
+    await redelivery.run_pass()
+    assert len(world.outbox.published) == 2

@@ -73,8 +73,9 @@ async def test_the_first_pass_takes_what_waited_at_the_start_and_later_ones_what
         now = [young.receipt.received_at]
         sweeper = ReceiptSweeper(records=ingest.records, service=ingest.service, after_s=30, clock=lambda: now[0])
         await _wait_for_sweep(ingest, young, late)
+        now[0] = late.receipt.received_at
         assert await sweeper.sweep() == 1, "what came after the start may still be processed by its event"
-        now[0] += timedelta(seconds=30.5)
+        now[0] = young.receipt.received_at + timedelta(seconds=30.5)
         assert await sweeper.sweep() == 1
         now[0] += timedelta(seconds=1)
         assert await sweeper.sweep() == 1
@@ -89,6 +90,30 @@ async def test_a_takeover_long_after_the_start_sweeps_all_that_waits_too_long(tm
         await _wait_for_sweep(ingest, one)
         now[0] += timedelta(hours=2)
         assert [await sweeper.sweep(), await sweeper.sweep()] == [0, 1]
+
+
+async def test_a_start_sweeps_what_was_booked_before_the_clock_was_set_back(tmp_path: Path) -> None:
+    async with ingest_at(tmp_path) as ingest:
+        arrivals = [arrival(name.encode(), name, after_ms=ms) for name, ms in [("a", 0), ("b", 5000), ("c", 10**8)]]
+        await _wait_for_sweep(ingest, *arrivals)
+        now = arrivals[0].receipt.received_at - timedelta(hours=2)
+        sweeper = ReceiptSweeper(records=ingest.records, service=ingest.service, after_s=3600, clock=lambda: now)
+        assert await sweeper.sweep() == 3
+        assert await ingest.outcomes() == {"accepted": 3}
+
+
+async def test_a_clock_that_is_set_back_while_running_leaves_nothing_in_flight(tmp_path: Path) -> None:
+    async with ingest_at(tmp_path) as ingest:
+        one, two = arrival(b"one", "one"), arrival(b"two", "two", after_ms=1)
+        now = [one.receipt.received_at]
+        sweeper = ReceiptSweeper(records=ingest.records, service=ingest.service, after_s=3600, clock=lambda: now[0])
+        assert await sweeper.sweep() == 0
+        await _wait_for_sweep(ingest, one)
+        now[0] -= timedelta(seconds=30)
+        assert await sweeper.sweep() == 0, "clocks of instances differ by some seconds"
+        now[0] -= timedelta(hours=1)
+        await _wait_for_sweep(ingest, two)
+        assert await sweeper.sweep() == 2
 
 
 async def test_the_sweep_goes_through_all_pages(tmp_path: Path) -> None:

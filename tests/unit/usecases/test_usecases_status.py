@@ -11,7 +11,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Query, RecordStore
 from astrolens.rpc.messages import Description
 from astrolens.usecases.model_status import ModelStatus
-from astrolens.usecases.status import FORGOTTEN_AFTER_S, SILENT_AFTER_S, StatusReader
+from astrolens.usecases.status import AHEAD_AFTER_S, FORGOTTEN_AFTER_S, SILENT_AFTER_S, StatusReader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,3 +114,23 @@ async def test_more_sources_than_a_page_are_all_shown(records: RecordStore, stat
     sources = await status.sources()
     assert list(sources) == [*names, "upload"]
     assert sources["upload"].outcomes == {"received": 1}
+
+
+async def test_a_heartbeat_from_the_future_is_no_sign_of_life(records: RecordStore) -> None:
+    now = [utc_now()]
+    status = StatusReader(records=records, model=ModelStatus(NoModel()), clock=lambda: now[0])
+    hung = service("analyzer").model_copy(update={"seen_at": now[0]})
+    await records.upsert(Collection.SERVICES, [hung])
+    now[0] -= timedelta(seconds=AHEAD_AFTER_S - 1)
+    assert (await status.services())["analyzer"].state == "running", "clocks of instances differ a little"
+    now[0] -= timedelta(hours=2)
+    view = (await status.services())["analyzer"]
+    assert (view.state, view.ready, view.silent_s) == ("silent", False, 0.0)
+    assert view.detail is not None
+    assert view.detail.startswith("its last heartbeat lies 7204 s in the future: a clock was set back")
+    fresh = hung.model_copy(update={"seen_at": now[0], "instance": "analyzer@other"})
+    await records.upsert(Collection.SERVICES, [fresh])
+    view = (await status.services())["analyzer"]
+    assert (view.instance, view.state, view.instances) == ("analyzer@other", "running", 1)
+    await records.upsert(Collection.SERVICES, [hung.model_copy(update={"seen_at": now[0]})])
+    assert (await status.services())["analyzer"].instances == 2

@@ -12,6 +12,10 @@ LEASE_S: Final = 30.0
 """How long a lease lasts without being renewed: how late another instance takes over from one that died. Clocks of
 instances may differ by some seconds."""
 
+_CLOCK_ERROR: Final = timedelta(minutes=1)
+"""Clocks of instances differ by less. A lease that ends later than this after its time was taken before a clock was set
+back: whoever holds it and works has renewed it since."""
+
 
 class Lease:
     """The right of one owner to do a named thing; it ends by itself unless it is renewed.
@@ -43,6 +47,7 @@ class Lease:
         self._owner = owner
         self._lasts_s = lasts_s
         self._clock = clock
+        self._longest = timedelta(seconds=lasts_s) + _CLOCK_ERROR
 
     @property
     def renew_every_s(self) -> float:
@@ -64,7 +69,7 @@ class Lease:
             return bool(await self._records.insert(Collection.META, [{"name": self._id, **held}]))
         if found["owner"] == self._owner:
             unchanged = Clause("owner", "eq", self._owner)
-        elif found["expires_at"] < utc_text(now):
+        elif found["expires_at"] < utc_text(now) or found["expires_at"] > utc_text(now + self._longest):
             # Of several that take over, the first changes the time and with it the condition of the others.
             unchanged = Clause("expires_at", "eq", found["expires_at"])
         else:

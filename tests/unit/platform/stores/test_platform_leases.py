@@ -123,3 +123,12 @@ async def test_nobody_can_tell_while_the_store_is_unreachable(leases: Leases) ->
 
 def test_two_renewals_may_fail_before_it_ends(leases: Leases) -> None:
     assert leases.lease("a").renew_every_s == 10
+
+
+async def test_a_lease_taken_before_the_clock_was_set_back_holds_nobody_up(leases: Leases) -> None:
+    assert await leases.lease("a").acquire() is True
+    leases.clock.advance(-45)
+    assert await leases.lease("b").acquire() is False, "clocks of instances differ by some seconds"
+    leases.clock.advance(-3600)
+    assert await leases.lease("b").acquire() is True
+    assert await leases.lease("a").acquire() is False
