@@ -25,16 +25,18 @@ def of_sqlite(folder: Path, records: Path) -> dict[str, Any]:
     whole = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     collections: dict[str, int] = {}
     with closing(sqlite3.connect(f"file:{records}?mode=ro", uri=True)) as db:
+        (page_size,) = db.execute("PRAGMA page_size").fetchone()
         try:
+            # Counted in pages: as bytes, dbstat's own sum of a large table overflows 32 bits.
             rows = db.execute(
-                "SELECT coalesce(m.tbl_name, d.name), sum(d.pgsize) FROM dbstat d LEFT JOIN sqlite_master m "
+                "SELECT coalesce(m.tbl_name, d.name), sum(d.pageno) FROM dbstat d LEFT JOIN sqlite_master m "
                 "ON m.name = d.name WHERE d.aggregate = TRUE GROUP BY 1"
             ).fetchall()
         except sqlite3.OperationalError:  # this SQLite was built without dbstat
             rows = []
-    for table, size in rows:
+    for table, pages in rows:
         owner = _owner(table)
-        collections[owner] = collections.get(owner, 0) + size
+        collections[owner] = collections.get(owner, 0) + pages * page_size
     return {"bytes": whole, "bytes_by_collection": collections}
 
 
