@@ -169,6 +169,13 @@ _declared: list[PrivateApi] = [
         reason="replaced by nothing: the service stops its parts in its own order",
     ),
     PrivateApi(
+        package="uvicorn",
+        module="uvicorn.protocols.http.auto",
+        name="AutoHTTPProtocol",
+        reason="the base of ours, which bounds the time of a request's headers; `cycle` is the last request, or None",
+        attributes=("connection_made", "data_received", "connection_lost"),
+    ),
+    PrivateApi(
         package="minio",
         module="minio",
         name="Minio",

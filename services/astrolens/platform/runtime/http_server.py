@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from astrolens.platform.errors import AstroLensError, ConfigurationError
+from astrolens.platform.runtime.header_deadline import HeaderDeadlineProtocol
 from astrolens.platform.runtime.tasks import OnFailure, Tasks
 
 HEALTH_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
@@ -45,6 +46,7 @@ class HttpServer:
                 app,
                 log_config=None,
                 access_log=False,
+                http=HeaderDeadlineProtocol,
                 # Uvicorn would believe every program of this machine; the console names the proxies that it believes.
                 proxy_headers=False,
                 lifespan="on" if lifespan else "off",
