@@ -212,6 +212,9 @@ async def test_a_service_without_its_broker_costs_little_and_says_so(tmp_path: P
     async with app.running():
         await publish(app.bus, "astrolens.lonely.v1", 0)
         await until(lambda: handled)
+        before_ms = app.bus.last_fetches_ms()["astrolens.lonely.v1"]
+        assert before_ms
+        await until(lambda: app.bus.last_fetches_ms()["astrolens.lonely.v1"] != before_ms)  # an idle consumer fetches
         broker.kill()
         await broker.wait()
         with pytest.raises(BusUnavailable):

@@ -129,6 +129,9 @@ class Consumer:
     async def position(self, _: TopicPartition) -> int:
         return 100
 
+    def last_poll_timestamp(self, _: TopicPartition) -> int:
+        return 1
+
     async def stop(self) -> None:
         self.waiting = 0
 

@@ -218,6 +218,10 @@ class Bus:
         """Records that wait in each topic consumed here, as of the last fetch."""
         return {subscription.topic: await subscription.lag() for subscription in self._subscriptions}
 
+    def last_fetches_ms(self) -> dict[str, int | None]:
+        """When the broker last answered a fetch of each topic consumed here (`Subscription.last_fetch_ms`)."""
+        return {subscription.topic: subscription.last_fetch_ms() for subscription in self._subscriptions}
+
     async def settle_unreadable(self, records: Sequence[KafkaRecord], error: Exception) -> None:
         """Settle records that FastStream could not pass to a handler (see `UnreadableRecordsMiddleware`)."""
         by_topic = {consumer.topic: consumer for consumer in self.consumers}

@@ -109,6 +109,13 @@ class Subscription:
                     lag += max(0, end - await consumer.position(partition))
         return lag
 
+    def last_fetch_ms(self) -> int | None:
+        """When the broker last answered a fetch, Unix time in milliseconds; None where no partition is assigned."""
+        consumer = self._subscriber.consumer
+        if consumer is None:
+            return None
+        return max((consumer.last_poll_timestamp(each) or 0 for each in consumer.assignment()), default=None)
+
     async def _parse(self, records: tuple[KafkaRecord, ...]) -> KafkaAckableMessage:
         # FastStream's own parser decodes every header and fails the whole batch, acknowledgement included, on one
         # that is not UTF-8. `BatchConsumer` reads records one by one instead.

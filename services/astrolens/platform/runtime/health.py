@@ -20,7 +20,10 @@ Check = Callable[[], Awaitable[None]]
 
 
 class Liveness:
-    """Decides from the progress of the consumers: idle is alive, waiting records without progress are not."""
+    """Decides from the progress of the consumers: idle is alive, waiting records without progress are not.
+
+    A consumer that no longer fetches, although the broker answers, sees nothing wait and is not alive either.
+    """
 
     def __init__(
         self,
@@ -43,17 +46,33 @@ class Liveness:
         self._waiting = waiting
         self._stuck_after_s = stuck_after_s
         self._clock = clock
+        self._last_fetches_ms: Callable[[], Mapping[str, int | None]] = dict
+        self._ping_broker: Check | None = None
         self._waiting_since: dict[str, float] = {}
+        self._fetches: dict[str, tuple[int | None, float]] = {}
+
+    def watch_fetches(self, last_fetches_ms: Callable[[], Mapping[str, int | None]], *, ping_broker: Check) -> None:
+        """Also notice a consumer that no longer fetches.
+
+        Args:
+            last_fetches_ms: When the broker last answered a fetch, by topic; None where there is nothing to fetch.
+            ping_broker: Raises an `AstroLensError` when the broker does not answer: fetching nothing is right then.
+        """
+        self._last_fetches_ms = last_fetches_ms
+        self._ping_broker = ping_broker
 
     async def reason(self) -> str | None:
         """One sentence when a consumer is stuck, else None. Call it regularly: it remembers since when records wait."""
         now = self._clock()
         lag = await self._waiting()
+        fetches = self._last_fetches_ms()
         stuck: list[str] = []
         for topic, progress in self._consumers():
             waiting = progress.in_progress or lag.get(topic, 0)
             if not waiting:
                 self._waiting_since.pop(topic, None)
+                if silence_s := await self._silence_s(topic, fetches.get(topic), progress, now):
+                    stuck.append(f"{topic}: nothing has been fetched for {silence_s:.0f} s although the broker answers")
                 continue
             since = progress.last_s
             if not progress.in_progress:
@@ -61,6 +80,22 @@ class Liveness:
             if now - since > self._stuck_after_s:
                 stuck.append(f"{topic}: {waiting} records wait and nothing has happened for {now - since:.0f} s")
         return "; ".join(stuck) or None
+
+    async def _silence_s(self, topic: str, fetch_ms: int | None, progress: Progress, now: float) -> float | None:
+        """Seconds without an answered fetch where they are too many."""
+        # Times of fetches are compared for equality only: the system's clock may step.
+        seen_ms, since = self._fetches.get(topic, (None, now))
+        if fetch_ms is None or fetch_ms != seen_ms:
+            self._fetches[topic] = (fetch_ms, now)
+            return None
+        silence_s = now - max(since, progress.last_s)
+        if silence_s <= self._stuck_after_s:
+            return None
+        if self._ping_broker is not None and await _problem(self._ping_broker) is not None:
+            # The client has its time again once the broker answers.
+            self._fetches[topic] = (fetch_ms, now)
+            return None
+        return silence_s
 
 
 def health_app(

@@ -123,6 +123,7 @@ class ServiceApp:
         self._on_stop: list[tuple[str, Hook]] = []
         self._tasks = Tasks(self._task_failed)
         self._heartbeat_task = Tasks(self._task_failed)
+        self.liveness = Liveness(self._progress, self._waiting)
         self._bus: Bus | None = None
         self._outbox: Outbox | None = None
         if with_bus:
@@ -135,11 +136,9 @@ class ServiceApp:
                 tracing=self.tracing,
             )
             self._bus.on_failure = self.fail
-            self._outbox = Outbox(
-                self._bus, self.records, collections=outbox, condition=self.condition, metrics=self.metrics
-            )
+            self._outbox = Outbox(self._bus, self.records, collections=outbox, metrics=self.metrics)
             self._checks["events"] = self._bus.ping
-        self.liveness = Liveness(self._progress, self._waiting)
+            self.liveness.watch_fetches(self._bus.last_fetches_ms, ping_broker=self._bus.ping)
         self._heartbeat = Heartbeat(
             self.records,
             self.condition,

@@ -81,6 +81,40 @@ async def test_a_consumer_that_fetches_nothing_of_what_waits_is_dead(pipeline: P
     assert await pipeline.liveness.reason() is None
 
 
+async def test_a_consumer_that_fetches_nothing_although_the_broker_answers_is_dead() -> None:
+    """aiokafka 703: a client that has fallen silent sees no lag either."""
+    clock = Clock()
+    progress = Progress(clock)
+    fetched: dict[str, int | None] = {"images": 1}
+    unreachable = True
+
+    async def nothing_waits() -> dict[str, int]:
+        return {"images": 0}
+
+    async def ping() -> None:
+        if unreachable:
+            raise StoreUnavailable("broker unreachable")
+
+    liveness = Liveness(lambda: [("images", progress)], nothing_waits, clock=clock)
+    liveness.watch_fetches(lambda: fetched, ping_broker=ping)
+    for fetched["images"] in (5, 4, 3):  # the system's clock may step back
+        clock.now += STUCK_AFTER_S
+        assert await liveness.reason() is None
+    clock.now += STUCK_AFTER_S + 1
+    assert await liveness.reason() is None, "without its broker it cannot fetch"
+    unreachable = False
+    clock.now += STUCK_AFTER_S - 1
+    assert await liveness.reason() is None, "it has its time again when the broker returns"
+    clock.now += 2
+    assert await liveness.reason() == "images: nothing has been fetched for 241 s although the broker answers"
+    fetched["images"] = 6
+    assert await liveness.reason() is None
+    fetched["images"] = None
+    for _ in range(3):
+        clock.now += STUCK_AFTER_S
+        assert await liveness.reason() is None, "no partition is assigned"
+
+
 async def test_retries_count_as_progress(pipeline: Pipeline) -> None:
     pipeline.progress.in_progress = 1
     for _ in range(10):
