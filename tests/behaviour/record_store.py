@@ -94,6 +94,16 @@ class RecordStoreBehaviour:
         labels = (await store.get(IMAGES, ["img0001"]))["img0001"]["labels"]
         assert sorted(label["n"] for label in labels) == list(range(20))
 
+    async def test_a_guard_on_a_whole_list_or_map_lets_one_of_many_append(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(1, labels=[{"n": 0, "at": None}], labeled={"a": 1})])
+        read = (await store.get(IMAGES, ["img0001"]))["img0001"]
+        unchanged = tuple(Clause(field, "eq", read.get(field)) for field in ("labels", "labeled", "absent"))
+        changes = [Change(id="img0001", push={"labels": [{"n": n}]}, when=unchanged) for n in range(1, 9)]
+        results = await asyncio.gather(*(store.apply(IMAGES, [change]) for change in changes))
+        assert sorted(map(len, results)) == [0] * 7 + [1]
+        labels = (await store.get(IMAGES, ["img0001"]))["img0001"]["labels"]
+        assert (len(labels), labels[0]) == (2, {"n": 0, "at": None})
+
     async def test_only_one_of_two_guarded_changes_wins(self, store: RecordStore) -> None:
         await store.insert(IMAGES, [image(1)])
         guard = (Clause("state", "eq", "ingested"),)
