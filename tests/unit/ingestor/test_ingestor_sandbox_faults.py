@@ -9,6 +9,7 @@ from astrolens.ingestor import sandbox as sandbox_module
 from astrolens.ingestor import sandbox_process
 from astrolens.ingestor.ports import DecoderStalled
 from astrolens.ingestor.sandbox import DecodingSandbox, SandboxLimits, SandboxUnavailable
+from astrolens.platform.time_limits import HANDLER_S
 from astrolens.science.cutouts import ImageRejected, make_cutout
 
 from tests.made_images import encoded, rgb
@@ -41,6 +42,13 @@ def child_program(monkeypatch: pytest.MonkeyPatch) -> ChildProgram:
         monkeypatch.setattr(sandbox_process, "CHILD_PROGRAM", ("-P", "-c", _SERVE.format(body=body)))
 
     return install
+
+
+def test_the_limits_of_the_sandbox_bound_each_other() -> None:
+    limits = SandboxLimits()
+    longest_attempt_s = limits.start_s + sandbox_module._MAX_STALLS * limits.wall_s
+    assert limits.cpu_s < limits.wall_s
+    assert longest_attempt_s < limits.idle_s < HANDLER_S
 
 
 @pytest.mark.parametrize(
