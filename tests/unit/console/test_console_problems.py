@@ -7,6 +7,7 @@ import pytest
 from astrolens.console.problems import problem_of
 from astrolens.usecases.errors import (
     Conflict,
+    DiskNearlyFull,
     InvalidRequest,
     MalformedUpload,
     NotFound,
@@ -39,6 +40,12 @@ CASES = [
     (Conflict("Not open", "It was dropped."), 409, "Not open", "It was dropped."),
     (Overloaded("Busy", "Send it again."), 429, "Busy", "Send it again."),
     (PipelineFull("Pipeline full", "Send it again."), 429, "Pipeline full", "Send it again."),
+    (
+        DiskNearlyFull("the disk of /data is nearly full"),
+        507,
+        "Insufficient storage",
+        "The disk of /data is nearly full. Nothing of this request was taken in.",
+    ),
     (InvalidRequest("No image", "Give one."), 422, "No image", "Give one."),
     (MalformedUpload("it holds no file"), 422, "Unreadable upload", "The body cannot be used: it holds no file."),
 ]
