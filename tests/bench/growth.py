@@ -8,6 +8,7 @@ Nothing here passes or fails: targets are printed beside the figures. Figures of
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -112,6 +113,11 @@ def main() -> None:
     options = parser.parse_args()
     counts = [int(text) for text in options.sizes.split(",")]
     options.archive.mkdir(parents=True, exist_ok=True)
+    lock = (options.archive / "lock").open("w")  # held until this process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SystemExit(f"another run uses {options.archive}: wait for its end, or take another --archive") from None
     target = options.json or options.archive / "bench-growth.json"
     model = archive.Model.of(Bundle.load(PACKAGED_BUNDLE))
     figures: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "runs": []}
