@@ -68,8 +68,13 @@ class FolderImageStore:
 
     async def put_many(self, items: Sequence[tuple[str, bytes, str]]) -> None:
         """Put several (key, bytes, media type); each touched folder is synced once."""
-        written = await asyncio.gather(*(self._run(self._write, key, data) for key, data, _ in items))
-        await self._sync_folders(set().union(*(folders for _, folders in written)))
+
+        def write_all(share: Sequence[tuple[str, bytes, str]]) -> set[Path]:
+            return set[Path]().union(*(self._write(key, data)[1] for key, data, _ in share))
+
+        # A share a thread, and not a call a file: handing a call to a thread costs as much as writing a small file.
+        written = await asyncio.gather(*(self._run(write_all, share) for share in _shares(items, _THREADS)))
+        await self._sync_folders(set[Path]().union(*written))
 
     async def get(self, key: str) -> bytes:
         """Get bytes.
@@ -171,8 +176,13 @@ class FolderImageStore:
         return {folder, *missing}
 
     async def _sync_folders(self, folders: set[Path]) -> None:
+
+        def sync_all(share: Sequence[Path]) -> None:
+            for folder in share:
+                _sync_folder(folder)
+
         try:
-            await asyncio.gather(*(self._run(_sync_folder, folder) for folder in folders))
+            await asyncio.gather(*(self._run(sync_all, share) for share in _shares(list(folders), _THREADS)))
         except OSError as error:
             raise self._unavailable("written", error) from error
 
@@ -189,6 +199,11 @@ class FolderImageStore:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return StoreUnavailable(f"the disk of the image store {self._root} is full: free some space there")
         return StoreUnavailable(f"the image store {self._root} cannot be {verb}: {error.strerror}")
+
+
+def _shares(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    """Items in at most so many shares of about the same size, none of them empty."""
+    return [share for start in range(most) if (share := items[start::most])]
 
 
 def _holds(path: Path, data: bytes) -> bool:
