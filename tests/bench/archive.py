@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from astrolens.contracts.ids import alert_id, derived_id
 from astrolens.contracts.records import ImageState
 from astrolens.contracts.verdicts import Verdict
+from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.images import ImageStore, cutout_key
 from astrolens.platform.stores.records import Document, RecordStore, to_document
@@ -367,12 +368,9 @@ async def fill(
     done = 0
     # The last block may be there in part, with its receipts or alerts missing: it is put again.
     for number, size in blocks(count, start=max(0, present - BLOCK)):
-        documents = block(model, number, size)
-        await asyncio.gather(
-            records.insert(Collection.ALERTS, documents.alerts),
-            records.insert(Collection.RECEIPTS, documents.receipts),
-            records.insert(Collection.IMAGES, documents.images),
-        )
+        # A server that writes its checkpoint may not answer for a while; what is there already stays.
+        put = partial(_put, records, block(model, number, size))
+        await retry(put, retry_policy=RetryPolicy(timeout_s=300.0), stopping=asyncio.Event())
         done += size
         now = time.monotonic()
         if now - began > limit_s:
@@ -381,6 +379,14 @@ async def fill(
             report(f"{number * BLOCK + size:,} of {count:,} images, {done / (now - began):,.0f}/s")
             said = now
     return done / (time.monotonic() - began)
+
+
+async def _put(records: RecordStore, documents: Block) -> None:
+    await asyncio.gather(
+        records.insert(Collection.ALERTS, documents.alerts),
+        records.insert(Collection.RECEIPTS, documents.receipts),
+        records.insert(Collection.IMAGES, documents.images),
+    )
 
 
 async def put_sample(images: ImageStore, count: int) -> None:
