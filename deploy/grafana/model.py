@@ -119,9 +119,7 @@ BOARD: Final = Board(
                     "Similarity index",
                     "Images that `similar` knows, and analyses whose embedding it had to leave out.",
                     Query("sum by (instance) (astrolens_model_indexed)", "{{instance}}"),
-                    Query(
-                        "sum by (instance) (astrolens_model_unusable_embeddings_total) > 0", "{{instance}}, left out"
-                    ),
+                    Query("sum by (instance) (astrolens_model_unusable_embeddings_total)", "{{instance}}, left out"),
                 ),
                 lines(
                     "Memory",

@@ -84,7 +84,7 @@ def test_resources_of_operators_are_what_their_definitions_say(kind: str) -> Non
 
 
 def test_a_wrong_field_of_an_operator_would_be_found() -> None:
-    (resource,) = [each for each in render("k8s/overlays/prod") if each["kind"] == "ScaledObject"]
+    resource = next(each for each in render("k8s/overlays/prod") if each["kind"] == "ScaledObject")
     wrong = {**resource, "spec": {**resource["spec"], "maxReplicas": 3}}
     with pytest.raises(jsonschema.ValidationError, match="maxReplicas"):
         jsonschema.Draft202012Validator(schema_of(resource)).validate(wrong)
