@@ -35,8 +35,3 @@ def perceptual_hash(picture: Image.Image) -> str:
     spectrum = _BASIS @ pixels @ _BASIS.T
     bits = spectrum > np.median(spectrum)
     return np.packbits(bits.ravel()).tobytes().hex()
-
-
-def hamming_distance(first: str, second: str) -> int:
-    """Number of bits, of 64, in which two hashes differ."""
-    return (int(first, 16) ^ int(second, 16)).bit_count()

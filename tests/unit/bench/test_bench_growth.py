@@ -13,10 +13,10 @@ from astrolens.contracts.base import Contract
 from astrolens.contracts.records import AlertRecord, Books, ImageRecord, Receipt
 from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.hash_index import distance
 from astrolens.platform.stores.open import record_store
 from astrolens.platform.stores.records import Document, to_document
 from astrolens.science.bundle import Bundle
-from astrolens.science.phash import hamming_distance
 
 from tests.bench import archive, growth, sizes
 from tests.bench.growth_report import table
@@ -75,7 +75,7 @@ def test_near_duplicates_look_alike(block: archive.Block) -> None:
     links = [(image, link) for image in block.images for link in image["near_duplicates"]]
     assert links
     for image, link in links:
-        assert hamming_distance(image["phash"], hashes[link["image_id"]]) == link["distance"]
+        assert distance(int(image["phash"], 16), int(hashes[link["image_id"]], 16)) == link["distance"]
 
 
 def test_the_same_index_is_the_same_image_however_much_of_a_block_is_made(
