@@ -80,6 +80,16 @@ TOPICS: Final[tuple[Topic, ...]] = (
         readers=(),
     ),
     Topic(
+        channel="calibrationsRevised",
+        address=topics.CALIBRATIONS_REVISED,
+        title="Another calibration serves a survey: its state changed, or its survey model.",
+        model=events.CalibrationRevised,
+        key="survey",
+        # The console publishes what a person decided.
+        writers=("analyzer", "console"),
+        readers=(),
+    ),
+    Topic(
         channel="alerts",
         address=topics.alert_topic("{survey}", "{class}"),
         title="Public alerts: Avro object container files of one record each.",

@@ -3,11 +3,14 @@
 from datetime import datetime
 from typing import Literal, Self
 
+from pydantic import Field
+
 from astrolens import __version__
 from astrolens.contracts import topics
 from astrolens.contracts.base import Contract, PValue, UtcTime, utc_now, utc_text
 from astrolens.contracts.ids import event_id
 from astrolens.contracts.records import Answer, PendingEvent
+from astrolens.contracts.survey_models import SurveyModelRecord, SurveyState
 from astrolens.contracts.verdicts import Verdict
 
 
@@ -110,10 +113,40 @@ class LabelRecorded(Event):
     user: str
 
 
+class CalibrationRevised(Event):
+    """Another calibration serves a survey; the record store has the whole state."""
+
+    survey: str
+    version: int = Field(description="Number of changes of the survey's state.")
+    state: SurveyState
+    reason: str
+    model_digest: str
+    revision: str | None = Field(default=None, description="SHA-256 of the survey model that serves from now on.")
+    images: int = Field(default=0, description="Images that it was fitted on.")
+
+    @classmethod
+    def of(cls, record: SurveyModelRecord, *, service: str, at: datetime) -> Self:
+        """The event of a state that was just changed."""
+        revision = record.revision
+        return cls(
+            event_id=event_id(topics.CALIBRATIONS_REVISED, record.survey, str(record.version)),
+            producer=producer(service),
+            occurred_at=at,
+            survey=record.survey,
+            version=record.version,
+            state=record.state,
+            reason=record.reason,
+            model_digest=record.model_digest,
+            revision=None if revision is None else revision.digest,
+            images=0 if revision is None else revision.images,
+        )
+
+
 BY_TOPIC: dict[str, type[Event]] = {
     topics.IMAGES_SUBMITTED: ImageSubmitted,
     topics.IMAGES_INGESTED: ImageIngested,
     topics.IMAGES_ANALYZED: ImageAnalyzed,
     topics.LABELS_RECORDED: LabelRecorded,
+    topics.CALIBRATIONS_REVISED: CalibrationRevised,
 }
 """The event class of each internal topic."""

@@ -6,7 +6,7 @@ from functools import cache
 
 from pydantic import BaseModel
 
-from astrolens.contracts import alerts, events, ids, records, topics, verdicts
+from astrolens.contracts import alerts, events, ids, records, survey_models, topics, verdicts
 
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _PREPROCESSING = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
@@ -47,6 +47,32 @@ def analysis() -> verdicts.Analysis:
         verdict=verdicts.Verdict.ANOMALY,
         embedding="ADwAQABC",
         analyzed_at=_at(2),
+    )
+
+
+@cache
+def survey_model() -> survey_models.SurveyModelRecord:
+    """The state of a survey that the bundle does not know and that was learned."""
+    return survey_models.SurveyModelRecord(
+        survey="decals",
+        state=survey_models.SurveyState.READY,
+        since=_at(6),
+        reason="a survey model was fitted on its first 300 images",
+        known=False,
+        model_digest=_MODEL,
+        images=312,
+        images_needed=300,
+        revision=survey_models.SurveyRevision(
+            digest=_DIGEST,
+            key=f"survey-models/{_DIGEST[:2]}/{_DIGEST}",
+            size_bytes=1_250_000,
+            model_digest=_MODEL,
+            images=300,
+            images_digest=_PREPROCESSING,
+            fitted_at=_at(6),
+        ),
+        strangest=(_IMAGE,),
+        version=2,
     )
 
 
@@ -232,6 +258,7 @@ def by_name() -> dict[str, BaseModel]:
             user="vera",
             **made,
         ),
+        "events/calibration-revised.v1": events.CalibrationRevised.of(survey_model(), service="example", at=_at(6)),
         "records/receipt": records.Receipt(
             receipt_id=_RECEIPT,
             source="folder",
@@ -290,4 +317,5 @@ def by_name() -> dict[str, BaseModel]:
             updated_at=_at(5),
         ),
         "records/books": books(),
+        "records/survey-model": survey_model(),
     }

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from astrolens.contracts import alerts, events, examples, records
+from astrolens.contracts import alerts, events, examples, records, survey_models
 from astrolens.contracts.asyncapi import asyncapi_document
 
 ID_BASE: Final = "urn:astrolens:schemas"
@@ -24,6 +24,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "events/image-ingested.v1": events.ImageIngested,
         "events/image-analyzed.v1": events.ImageAnalyzed,
         "events/label-recorded.v1": events.LabelRecorded,
+        "events/calibration-revised.v1": events.CalibrationRevised,
         "records/receipt": records.Receipt,
         "records/image": records.ImageRecord,
         "records/alert": records.AlertRecord,
@@ -31,6 +32,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "records/service-status": records.ServiceStatus,
         "records/source-status": records.SourceStatus,
         "records/books": records.Books,
+        "records/survey-model": survey_models.SurveyModelRecord,
     }
 )
 """All models that leave a process, by the name of their file without `.schema.json`."""

@@ -10,10 +10,12 @@ IMAGES_ANALYZED: Final = "astrolens.images.analyzed.v1"
 """A model bundle has analysed an image."""
 LABELS_RECORDED: Final = "astrolens.labels.recorded.v1"
 """A person labelled an image or withdrew a label."""
+CALIBRATIONS_REVISED: Final = "astrolens.calibrations.revised.v1"
+"""Another calibration serves a survey: its state changed, or its survey model."""
 HEARTBEAT: Final = "astrolens.heartbeat.v1"
 """Heartbeats at a constant rate, for listeners of the alert topics."""
 
-INTERNAL: Final = (IMAGES_SUBMITTED, IMAGES_INGESTED, IMAGES_ANALYZED, LABELS_RECORDED)
+INTERNAL: Final = (IMAGES_SUBMITTED, IMAGES_INGESTED, IMAGES_ANALYZED, LABELS_RECORDED, CALIBRATIONS_REVISED)
 
 
 def dead_letter_topic(topic: str) -> str:

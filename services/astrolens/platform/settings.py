@@ -157,6 +157,9 @@ class Settings(BaseSettings):
     false_alarms_per_1000: float = Field(
         default=10.0, gt=0, le=300, description="Budget: ordinary images flagged as anomalies, per 1,000."
     )
+    survey_model_images: int = Field(
+        default=300, ge=50, le=2000, description="Images of a new survey that its survey model is fitted on."
+    )
 
     notify_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), description="Space-separated Apprise URLs that get every alert."

@@ -19,6 +19,8 @@ class Collection(StrEnum):
     ACCOUNTS = "accounts"
     TRUTHS = "truths"
     """What the simulated sky really holds; no service of the pipeline reads it."""
+    SURVEY_MODELS = "survey_models"
+    """Which calibration serves each survey, and the revisions of its survey model."""
     META = "meta"
     """Small state of services, such as where a source goes on."""
 
@@ -157,6 +159,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
     Collection.TRUTHS: Declaration(
         key="ref", fields={"oddity": "text"}, rare=frozenset({"oddity"}), indexes=(("oddity",),)
     ),
+    Collection.SURVEY_MODELS: Declaration(key="survey", has_pending=True),
     Collection.META: Declaration(key="name"),
 }
 """What each collection needs."""

@@ -8,10 +8,11 @@ from astrolens.platform.errors import ObjectDamaged, PermanentError
 
 ORIGINALS = "originals/"
 CUTOUTS = "cutouts/"
+SURVEY_MODELS = "survey-models/"
 
 
 class ImageStore(Protocol):
-    """Originals, cutouts and bundles. Every verb may raise `StoreUnavailable`."""
+    """Originals, cutouts and survey models. Every verb may raise `StoreUnavailable`."""
 
     @property
     def expiry(self) -> "Expiry | None":
@@ -97,21 +98,26 @@ def cutout_key(image_id: str) -> str:
     return f"{CUTOUTS}{image_id[:2]}/{image_id}.jpg"
 
 
+def survey_model_key(sha256: str) -> str:
+    """The key of the bytes of a survey model."""
+    return f"{SURVEY_MODELS}{sha256[:2]}/{sha256}"
+
+
 def is_replaceable(key: str) -> bool:
-    """Whether a put may replace what lies under this key: it names an image, so it is the same image in every put."""
-    return key.startswith((ORIGINALS, CUTOUTS))
+    """Whether a put may replace what lies under this key: it names the content, so it is the same in every put."""
+    return key.startswith((ORIGINALS, CUTOUTS, SURVEY_MODELS))
 
 
 def verified(key: str, data: bytes) -> bytes:
     """The bytes, when they can be what was put under this key.
 
-    An original's key ends with its SHA-256. A cutout is never empty; its digest is in its record, and whoever has the
-    record compares it.
+    The key of an original or a survey model ends with its SHA-256. A cutout is never empty; its digest is in its
+    record, and whoever has the record compares it.
 
     Raises:
         ObjectDamaged: They cannot.
     """
-    if key.startswith(ORIGINALS) and hashlib.sha256(data).hexdigest() != key.rpartition("/")[2]:
+    if key.startswith((ORIGINALS, SURVEY_MODELS)) and hashlib.sha256(data).hexdigest() != key.rpartition("/")[2]:
         raise ObjectDamaged(key, f"its {len(data)} bytes have another SHA-256 than its name")
     if key.startswith(CUTOUTS) and not data:
         raise ObjectDamaged(key, "it is empty")

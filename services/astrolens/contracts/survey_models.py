@@ -1,0 +1,101 @@
+"""Survey models: what was learned from a survey's own images, and which calibration serves the survey.
+
+There is one document for each survey. A *revision* is one fitted survey model; its bytes are in the image store, under
+a key made of their digest.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from pydantic import Field
+
+from astrolens.contracts.base import Contract, Slug, UtcTime
+from astrolens.contracts.records import PendingEvent
+
+MAX_EARLIER_REVISIONS: Final = 20
+"""Replaced revisions that a document names; their bytes stay in the image store."""
+MAX_STRANGEST: Final = 40
+"""Images that a person is asked to look at: of 300, answers to the 40 strangest double the recall at 5 %."""
+
+
+class SurveyState(StrEnum):
+    """Which calibration serves a survey.
+
+    ```
+    (first image) ─ the bundle knows the survey ─► own ──── images look different ────► does-not-fit
+          │                                         ▲ ◄──────── person clears ───────────────┤
+          └── it does not ─► learning ── fit ──► ready ◄──────────────── fit ────────────────┘
+    ```
+    `ready` goes to `ready` with each new revision, and back to `own` or `learning` when a person clears it or the
+    bundle changes.
+    """
+
+    OWN = "own"
+    """The bundle's calibration of the survey."""
+    LEARNING = "learning"
+    """The pooled calibration: the bundle does not know the survey, and it has too few images for a survey model."""
+    DOES_NOT_FIT = "does-not-fit"
+    """The pooled calibration: the bundle knows the survey, and its images do not look like those of the bundle."""
+    READY = "ready"
+    """The survey model of the current revision."""
+
+
+class SurveyRevision(Contract):
+    """One fitted survey model. It is a function of the bundle and of the images that it was fitted on."""
+
+    digest: str = Field(description="SHA-256 of its bytes.")
+    key: str = Field(description="Key of its bytes in the image store.")
+    size_bytes: int
+    model_digest: str = Field(description="The bundle whose outputs it was fitted on.")
+    images: int = Field(description="Images that it was fitted on.")
+    images_digest: str = Field(description="SHA-256 of their ids, sorted, one a line.")
+    excluded: tuple[str, ...] = Field(default=(), description="Images left out because a person called them strange.")
+    fitted_at: UtcTime
+
+
+class FitCheck(Contract):
+    """The comparison of recent images with those that the bundle was calibrated on."""
+
+    images: int
+    fits: bool
+    detail: str = Field(description="What was measured, one sentence.")
+    checked_at: UtcTime
+
+
+class Rejudging(Contract):
+    """How far the earlier images of a survey have been analysed again after its calibration changed."""
+
+    begun_at: UtcTime = Field(description="When the calibration changed.")
+    after: str | None = Field(default=None, description="Cursor of the walk through the survey's images.")
+    walks: int = Field(default=0, description="Complete walks.")
+    open: int = Field(default=0, description="Images of this walk that had another calibration.")
+    requested: int = Field(default=0, description="Analyses requested in all walks.")
+    finished_at: UtcTime | None = Field(default=None, description="When a walk found none.")
+
+
+class SurveyModelRecord(Contract):
+    """The state of one survey. Each change of the state is written on condition of the previous `version`."""
+
+    survey: Slug
+    state: SurveyState
+    since: UtcTime = Field(description="When this state or revision began.")
+    reason: str = Field(description="Why, one sentence.")
+    known: bool = Field(description="Whether the bundle has a calibration for the survey.")
+    model_digest: str = Field(description="The bundle that the state is about.")
+    images: int = Field(default=0, description="Analysed images.")
+    images_needed: int = Field(description="Images that a survey model is fitted on.")
+    revision: SurveyRevision | None = None
+    earlier: tuple[SurveyRevision, ...] = Field(default=(), description="Replaced revisions, the newest first.")
+    strangest: tuple[str, ...] = Field(
+        default=(), description="The strangest images that the revision was fitted on, for a person to look at."
+    )
+    check: FitCheck | None = None
+    check_after: UtcTime | None = Field(
+        default=None, description="Images ingested before are not compared again: a person accepted them."
+    )
+    rejudging: Rejudging | None = None
+    failures: int = Field(default=0, description="Fits in a row that failed.")
+    failure: str | None = Field(default=None, description="Why the last fit failed.")
+    retry_at: UtcTime | None = None
+    version: int = 0
+    pending: tuple[PendingEvent, ...] = ()
