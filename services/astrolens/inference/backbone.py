@@ -7,6 +7,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from astrolens.science.bundle import MODEL, Bundle, BundleDamaged
+from astrolens.science.detectors import Features
 
 _CUDA: Final = "CUDAExecutionProvider"
 _CPU: Final = "CPUExecutionProvider"
@@ -16,7 +17,7 @@ _LEAST_ROWS: Final = 2
 
 
 class Backbone:
-    """Computes logits and embeddings; the result of a row does not depend on the other rows.
+    """Computes features; the result of a row does not depend on the other rows.
 
     Threads may call `run` at the same time.
 
@@ -46,25 +47,26 @@ class Backbone:
             raise BundleDamaged(bundle.path / MODEL, f"ONNX Runtime does not load it: {error}") from error
         inputs = [item.name for item in self._session.get_inputs()]
         outputs = {item.name for item in self._session.get_outputs()}
-        if inputs != [entry.input] or not {entry.logits, entry.embedding} <= outputs:
+        self._entry = entry
+        self._outputs = [entry.logits, entry.embedding, *([entry.kinds] if entry.kinds else []), *entry.taps]
+        if inputs != [entry.input] or not set(self._outputs) <= outputs:
             raise BundleDamaged(bundle.path / MODEL, "its inputs and outputs are not those that the manifest names")
         self._input = entry.input
-        self._outputs = [entry.logits, entry.embedding]
         self.provider: str = self._session.get_providers()[0]
         self._fixed_rows = fixed_rows if self.provider == _CUDA else None
 
-    def run(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """One forward pass.
-
-        Args:
-            pixels: [n, channels, size, size], 8-bit, n >= 1.
-
-        Returns:
-            Logits [n, classes] and embeddings [n, d].
-        """
+    def run(self, pixels: NDArray[np.uint8]) -> Features:
+        """One forward pass over pixels [n, channels, size, size], 8-bit, n >= 1."""
         count = len(pixels)
-        logits, embeddings = self._session.run(self._outputs, {self._input: self._with_enough_rows(pixels)})
-        return logits[:count], embeddings[:count]
+        values = self._session.run(self._outputs, {self._input: self._with_enough_rows(pixels)})
+        outputs = dict(zip(self._outputs, (value[:count] for value in values), strict=True))
+        entry = self._entry
+        return Features.of(
+            outputs[entry.logits],
+            outputs[entry.embedding],
+            outputs[entry.kinds] if entry.kinds else None,
+            {name: outputs[name] for name in entry.taps},
+        )
 
     def _with_enough_rows(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         rows = max(_LEAST_ROWS, self._fixed_rows or 0)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from astrolens.inference.backbone import Backbone, pad_rows
+from astrolens.inference.backbone import Backbone
 from astrolens.science.bundle import Bundle
 from astrolens.science.cutouts import decode_cutout
 from astrolens.science.preprocessing import preprocess
@@ -127,14 +127,18 @@ class Engine:
 
     def _score(self, pixels: NDArray[np.uint8], surveys: list[str]) -> list[Outcome]:
         with self._step_timer("backbone"):
-            logits, embeddings = self._backbone.run(pixels)
+            features = self._backbone.run(pixels)
         with np.errstate(over="ignore"):
-            halves = embeddings.astype("<f2")
-        finite = np.isfinite(logits).all(axis=1) & np.isfinite(halves).all(axis=1)
-        # Sums over a single row may go in another order than over many, as in the backbone.
-        named = surveys if len(surveys) > 1 else surveys * 2
+            halves = features.embedding.astype("<f2")
+        finite = np.isfinite(halves).all(axis=1)
+        for values in (features.logits, features.kind_logits, *features.taps.values()):
+            if values is not None:
+                finite &= np.isfinite(values).all(axis=1)
+        if len(pixels) == 1:
+            # Sums over a single row may go in another order than over many, as in the backbone.
+            features, surveys = features.rows(np.array([0, 0])), surveys * 2
         with self._step_timer("score"):
-            scores = self._scorer.score(pad_rows(logits, 2), pad_rows(embeddings, 2), named)
+            scores = self._scorer.score(features, surveys)
         return [
             ItemResult(scores[row], halves[row].tobytes())
             if finite[row]

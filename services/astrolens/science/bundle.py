@@ -2,7 +2,8 @@
 
 ```
 manifest.json     description of the bundle; SHA-256 and size of every other file
-model.onnx        pixels [n, channels, size, size] uint8 -> logits [n, classes], embedding [n, d]
+model.onnx        pixels [n, channels, size, size] uint8 -> logits [n, classes], embedding [n, d],
+                  kinds [n, kinds] logits of ordinary and of each kind of oddity, and taps [n, d_tap] (both optional)
 detectors.npz     fitted arrays of the detectors, named `<detector>.<array>`, see `astrolens.science.detectors`
 calibration.npz   sorted scores of held-out ordinary images, see `astrolens.science.calibration`
 index.npz         coarse centroids of the embedding space, for the similarity index
@@ -70,6 +71,7 @@ class DetectorEntry(Contract):
     name: Slug = Field(description="Key in analyses and calibration.")
     kind: Slug = Field(description="Formula, a key of `astrolens.science.detectors.DETECTOR_KINDS`.")
     title: str = Field(description="For people.")
+    feature: Slug = Field(default="embedding", description="`embedding`, or the tap that the formula reads.")
     parameters: dict[str, float] = Field(default_factory=dict)
 
 
@@ -100,6 +102,10 @@ class ModelEntry(Contract):
     logits: str = "logits"
     embedding: str = "embedding"
     embedding_dim: int = Field(ge=1)
+    kinds: str | None = Field(default=None, description="Output with the logits of `Manifest.kinds`, if there is one.")
+    taps: dict[Slug, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="Outputs with pooled features of earlier layers, and their dimensions."
+    )
     parameters: int = Field(ge=1, description="Number of weights.")
 
 
@@ -125,6 +131,7 @@ class Manifest(Contract):
     version: str
     created_at: UtcTime
     classes: tuple[Slug, ...] = Field(min_length=2)
+    kinds: tuple[Slug, ...] = Field(default=(), description="`ordinary`, then the kinds of oddity, as in the graph.")
     surveys: dict[Slug, SurveyEntry] = Field(min_length=1)
     preprocessing: PreprocessingSpec
     model: ModelEntry

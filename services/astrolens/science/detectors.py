@@ -4,8 +4,8 @@ A larger score is stranger. A detector consists of a formula (`DETECTOR_KINDS`),
 arrays (`detectors.npz`). To add one, add a function and its entry in `DETECTOR_KINDS`; old bundles stay readable.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +15,9 @@ from astrolens.science.bundle import Arrays, DetectorEntry
 
 Floats = NDArray[np.float64]
 
+EMBEDDING: Final = "embedding"
+"""The feature that a detector reads unless its entry names a tap."""
+
 
 @dataclass(frozen=True)
 class Features:
@@ -23,18 +26,65 @@ class Features:
     Attributes:
         logits: [n, classes].
         embedding: [n, d], class token and mean patch token, concatenated.
+        kind_logits: [n, kinds], of `ordinary` and of each kind of oddity; None where the bundle has none.
+        taps: Pooled features of earlier layers, [n, d_tap] each, by the name of the output.
     """
 
     logits: Floats
     embedding: Floats
+    kind_logits: Floats | None = None
+    taps: Mapping[str, Floats] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, logits: NDArray[Any], embedding: NDArray[Any]) -> "Features":
+    def of(
+        cls,
+        logits: NDArray[Any],
+        embedding: NDArray[Any],
+        kind_logits: NDArray[Any] | None = None,
+        taps: Mapping[str, NDArray[Any]] | None = None,
+    ) -> "Features":
         """Convert outputs to float64, in which all scores are computed."""
         return cls(
-            logits=np.asarray(logits, dtype=np.float64),
-            embedding=np.asarray(embedding, dtype=np.float64),
+            logits=_float64(logits),
+            embedding=_float64(embedding),
+            kind_logits=None if kind_logits is None else _float64(kind_logits),
+            taps={name: _float64(values) for name, values in (taps or {}).items()},
         )
+
+    @classmethod
+    def concatenated(cls, parts: Sequence["Features"]) -> "Features":
+        """The features of several batches, one after the other."""
+        kinds = [part.kind_logits for part in parts if part.kind_logits is not None]
+        return cls(
+            logits=np.concatenate([part.logits for part in parts]),
+            embedding=np.concatenate([part.embedding for part in parts]),
+            kind_logits=np.concatenate(kinds) if kinds else None,
+            taps={name: np.concatenate([part.taps[name] for part in parts]) for name in parts[0].taps},
+        )
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def rows(self, selected: NDArray[Any] | slice) -> "Features":
+        """The features of some images: indices, a mask [n], or a slice."""
+        return Features(
+            logits=self.logits[selected],
+            embedding=self.embedding[selected],
+            kind_logits=None if self.kind_logits is None else self.kind_logits[selected],
+            taps={name: values[selected] for name, values in self.taps.items()},
+        )
+
+    def reading(self, feature: str) -> "Features":
+        """The same with a tap in place of the embedding; unchanged for `embedding`.
+
+        Raises:
+            KeyError: There is no such tap.
+        """
+        return self if feature == EMBEDDING else replace(self, embedding=self.taps[feature])
+
+
+def _float64(values: NDArray[Any]) -> Floats:
+    return np.asarray(values, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -143,7 +193,7 @@ class Detector:
 
     def score(self, features: Features) -> Floats:
         """Scores [n]; each depends on its own row of the features only."""
-        return self.kind.score(features, self.arrays, self.entry.parameters)
+        return self.kind.score(features.reading(self.entry.feature), self.arrays, self.entry.parameters)
 
 
 def load_detector(entry: DetectorEntry, arrays: Arrays) -> Detector:

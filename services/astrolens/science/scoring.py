@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from astrolens.contracts.ids import content_digest
 from astrolens.contracts.verdicts import Verdict
@@ -94,18 +93,16 @@ class Scorer:
         """The survey whose calibration is used for `survey`: itself, or `pooled`."""
         return survey if survey in self._calibrations else POOLED
 
-    def score(self, logits: NDArray[Any], embeddings: NDArray[Any], surveys: Sequence[str]) -> list[ImageScores]:
+    def score(self, features: Features, surveys: Sequence[str]) -> list[ImageScores]:
         """Score a batch. The result of an image does not depend on the others in the batch.
 
         Args:
-            logits: [n, classes].
-            embeddings: [n, d].
+            features: Of n images.
             surveys: Survey names, n.
 
         Raises:
             ValueError: The shapes do not fit the bundle.
         """
-        features = Features.of(logits, embeddings)
         names = [self.calibration_survey(survey) for survey in surveys]
         expected = (len(names), len(self._classes)), (len(names), self._bundle.manifest.model.embedding_dim)
         if (features.logits.shape, features.embedding.shape) != expected:

@@ -138,7 +138,7 @@ def build_bundle(
 
 def _measure(scorer: Scorer, ready: InferenceSession, images: ImageArrays, *, seed: int) -> dict[str, Any]:
     """Evaluation by survey, and of the simulated surveys together."""
-    scores = scorer.score(*export.run(ready, images.inputs), images.surveys.tolist())
+    scores = scorer.score(export.run(ready, images.inputs), images.surveys.tolist())
     families = np.array([survey_family(str(name)) for name in images.surveys])
     figures = {}
     for name in sorted({*map(str, images.surveys), *map(str, families)}):
@@ -154,15 +154,12 @@ def _measure(scorer: Scorer, ready: InferenceSession, images: ImageArrays, *, se
 def _features(ready: InferenceSession, images: ImageArrays) -> LabelledFeatures:
     """Outputs for ordinary images, of the ONNX graph, because that is what runs in production."""
     ordinary = images.where(images.ordinary)
-    return LabelledFeatures(Features.of(*export.run(ready, ordinary.inputs)), ordinary.classes, ordinary.surveys)
+    return LabelledFeatures(export.run(ready, ordinary.inputs), ordinary.classes, ordinary.surveys)
 
 
 def _joined(one: LabelledFeatures, two: LabelledFeatures) -> LabelledFeatures:
     return LabelledFeatures(
-        Features(
-            logits=np.concatenate((one.features.logits, two.features.logits)),
-            embedding=np.concatenate((one.features.embedding, two.features.embedding)),
-        ),
+        Features.concatenated((one.features, two.features)),
         np.concatenate((one.classes, two.classes)),
         np.concatenate((one.surveys, two.surveys)),
     )

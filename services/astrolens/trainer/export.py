@@ -12,6 +12,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from astrolens.science.detectors import Features
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer.backbone import Backbone
 from astrolens.trainer.training import infer
@@ -62,18 +63,17 @@ def session(graph: bytes, *, threads: int = 2) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def run(
-    ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8], *, batch: int = 64
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Logits [n, classes] and embeddings [n, d] of preprocessed images, in batches of at least two."""
-    logits, embeddings = [], []
+def run(ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8], *, batch: int = 64) -> Features:
+    """Features of preprocessed images, in batches of at least two; outputs beside the fixed three are taps."""
+    names = [output.name for output in ready.get_outputs()]
+    parts = []
     for first in range(0, len(inputs), batch):
         part = inputs[first : first + batch]
         padded = np.concatenate((part, part)) if len(part) == 1 else part
-        batch_logits, batch_embeddings = ready.run(["logits", "embedding"], {"pixels": padded})
-        logits.append(batch_logits[: len(part)])
-        embeddings.append(batch_embeddings[: len(part)])
-    return np.concatenate(logits), np.concatenate(embeddings)
+        values = dict(zip(names, ready.run(names, {"pixels": padded}), strict=True))
+        own = Features.of(values.pop("logits"), values.pop("embedding"), values.pop("kinds", None), values)
+        parts.append(own.rows(slice(len(part))))
+    return Features.concatenated(parts)
 
 
 def check_parity(model: Backbone, ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8]) -> float:
@@ -83,7 +83,8 @@ def check_parity(model: Backbone, ready: onnxruntime.InferenceSession, inputs: N
         ExportFailed: The difference is larger than `PARITY`.
     """
     difference = 0.0
-    for native, exported in zip(infer(model, inputs), run(ready, inputs), strict=True):
+    outputs = run(ready, inputs)
+    for native, exported in zip(infer(model, inputs), (outputs.logits, outputs.embedding), strict=True):
         difference = max(difference, float(np.abs(native - exported).max() / np.abs(native).max()))
     if difference > PARITY:
         raise ExportFailed(f"PyTorch and ONNX Runtime differ by {difference:.1e}, more than {PARITY:.0e}")
@@ -99,5 +100,10 @@ def check_batches(ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8]
     whole = run(ready, inputs, batch=len(inputs))
     for batch in (1, 2, 7, 32):
         parts = run(ready, inputs, batch=batch)
-        if not all(np.array_equal(one, two) for one, two in zip(whole, parts, strict=True)):
+        if not all(np.array_equal(one, two) for one, two in zip(_arrays(whole), _arrays(parts), strict=True)):
             raise ExportFailed(f"a batch of {batch} gives other bits than a batch of {len(inputs)}")
+
+
+def _arrays(features: Features) -> list[NDArray[Any]]:
+    kinds = [] if features.kind_logits is None else [features.kind_logits]
+    return [features.logits, features.embedding, *kinds, *features.taps.values()]

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from astrolens.science.bundle import Bundle, BundleDamaged
 from astrolens.science.scoring import Scorer
 from PIL import Image
 
-from tests.unit.inference.tiny_bundle import CLASSES, DIMENSIONS, picture
+from tests.unit.inference.tiny_bundle import CLASSES, DIMENSIONS, KINDS, SPEC, picture
 
 
 @pytest.fixture(scope="module", params=["tiny", "first-light"])
@@ -84,10 +85,9 @@ def test_a_result_is_whole(tiny_engine: Engine) -> None:
 def test_an_answer_that_is_not_finite_is_refused(tiny_bundle: Bundle) -> None:
     class Broken(Backbone):
         def run(self, pixels):
-            logits, embeddings = super().run(pixels)
-            logits = logits.copy()
-            logits[1] = np.nan
-            return logits, embeddings
+            features = super().run(pixels)
+            features.logits[1] = np.nan
+            return features
 
     engine = Engine(bundle=tiny_bundle, scorer=Scorer(tiny_bundle), backbone=Broken(tiny_bundle))
     outcomes = engine.analyze(items(3))
@@ -98,8 +98,8 @@ def test_an_answer_that_is_not_finite_is_refused(tiny_bundle: Bundle) -> None:
 def test_an_embedding_beyond_float16_is_refused(tiny_bundle: Bundle) -> None:
     class Huge(Backbone):
         def run(self, pixels):
-            logits, embeddings = super().run(pixels)
-            return logits, embeddings * np.float32(1e6)
+            features = super().run(pixels)
+            return replace(features, embedding=features.embedding * 1e6)
 
     engine = Engine(bundle=tiny_bundle, scorer=Scorer(tiny_bundle), backbone=Huge(tiny_bundle))
     [outcome] = engine.analyze(items(1))
@@ -134,3 +134,14 @@ def test_a_graph_that_does_not_load_is_a_damaged_bundle(tiny_bundle: Bundle) -> 
     manifest = tiny_bundle.manifest.model_copy(update={"model": entry})
     with pytest.raises(BundleDamaged, match="not those that the manifest names"):
         Backbone(replace(tiny_bundle, manifest=manifest))
+
+
+def test_the_backbone_gives_what_the_manifest_names(tiny_bundle: Bundle) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (3, SPEC.channels, SPEC.size, SPEC.size), dtype=np.uint8)
+    features = Backbone(tiny_bundle).run(pixels)
+    assert features.kind_logits is not None
+    assert features.kind_logits.shape == (3, len(KINDS))
+    assert features.taps["scaled"] == pytest.approx(pixels.mean(axis=(2, 3)) / 64.0, rel=1e-5)
+    assert features.reading("scaled").embedding is features.taps["scaled"]
+    with pytest.raises(KeyError, match="late"):
+        features.reading("late")

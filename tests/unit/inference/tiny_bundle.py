@@ -25,16 +25,18 @@ from astrolens.science.preprocessing import PreprocessingSpec
 from onnx import TensorProto, helper, numpy_helper
 
 CLASSES = ("smooth", "spiral")
+KINDS = ("ordinary", "blend", "trail")
 DIMENSIONS = 6
 SPEC = PreprocessingSpec(size=16, views=(1.0, 0.5))
 SURVEYS = ("sdss", "simulated-lsst")
 
 
 def tiny_graph() -> bytes:
-    """pixels -> embedding: mean and contrast of every channel, mixed; logits: a product with it."""
+    """pixels -> embedding: mean and contrast of every channel, mixed; logits and kinds: products with it; one tap, `scaled`."""
     rng = np.random.default_rng(5)
     mix = rng.normal(size=(SPEC.channels, DIMENSIONS)).astype(np.float32)
     head = rng.normal(size=(DIMENSIONS, len(CLASSES))).astype(np.float32)
+    kind_head = rng.normal(size=(DIMENSIONS, len(KINDS))).astype(np.float32)
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
@@ -42,18 +44,22 @@ def tiny_graph() -> bytes:
             helper.make_node("Div", ["means", "scale"], ["scaled"]),
             helper.make_node("MatMul", ["scaled", "mix"], ["embedding"]),
             helper.make_node("MatMul", ["embedding", "head"], ["logits"]),
+            helper.make_node("MatMul", ["embedding", "kind_head"], ["kinds"]),
         ],
         "tiny",
         [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", SPEC.channels, SPEC.size, SPEC.size])],
         [
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(CLASSES)]),
             helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", DIMENSIONS]),
+            helper.make_tensor_value_info("kinds", TensorProto.FLOAT, ["n", len(KINDS)]),
+            helper.make_tensor_value_info("scaled", TensorProto.FLOAT, ["n", SPEC.channels]),
         ],
         [
             numpy_helper.from_array(np.array([2, 3], dtype=np.int64), "axes"),
             numpy_helper.from_array(np.array(64.0, dtype=np.float32), "scale"),
             numpy_helper.from_array(mix, "mix"),
             numpy_helper.from_array(head, "head"),
+            numpy_helper.from_array(kind_head, "kind_head"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
@@ -75,7 +81,14 @@ def write_tiny_bundle(folder: Path) -> Bundle:
             classes=CLASSES,
             surveys={survey: SurveyEntry(detector_images=200, combined_images=200) for survey in SURVEYS},
             preprocessing=SPEC,
-            model=ModelEntry(architecture="algebra", embedding_dim=DIMENSIONS, parameters=48),
+            kinds=KINDS,
+            model=ModelEntry(
+                architecture="algebra",
+                embedding_dim=DIMENSIONS,
+                kinds="kinds",
+                taps={"scaled": SPEC.channels},
+                parameters=48,
+            ),
             detectors=tuple(DetectorEntry(name=name, kind=name, title=name) for name in names),
             combination=Combination(detectors=names),
             training=Training.model_validate(

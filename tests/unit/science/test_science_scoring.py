@@ -12,6 +12,7 @@ from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.science import bundle as files
 from astrolens.science.bundle import Bundle, BundleDamaged, DetectorEntry, arrays_to_bytes, write_bundle
 from astrolens.science.cutouts import decode_cutout, make_cutout
+from astrolens.science.detectors import Features
 from astrolens.science.preprocessing import preprocess_many
 from astrolens.science.scoring import Scorer
 from astrolens.science.simulation import simulate
@@ -28,7 +29,7 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def outputs(bundle: Bundle) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def outputs(bundle: Bundle) -> tuple[Features, list[str]]:
     """Outputs of an imagined backbone, near the bundle's own means and far from them."""
     rng = np.random.default_rng(17)
     means = bundle.detectors["mahalanobis.means"]
@@ -37,7 +38,8 @@ def outputs(bundle: Bundle) -> tuple[np.ndarray, np.ndarray, list[str]]:
     embeddings = means[rng.integers(len(means), size=24)] + spread * rng.normal(size=(24, means.shape[1])) @ factor.T
     logits = rng.normal(size=(24, len(bundle.manifest.classes))) * 3.0
     surveys = [*bundle.manifest.surveys, "ska-low"]
-    return logits.astype(np.float32), embeddings.astype(np.float32), [surveys[i % len(surveys)] for i in range(24)]
+    features = Features.of(logits.astype(np.float32), embeddings.astype(np.float32))
+    return features, [surveys[i % len(surveys)] for i in range(24)]
 
 
 def test_the_committed_bundle_is_whole_and_small(bundle: Bundle) -> None:
@@ -50,9 +52,7 @@ def test_the_committed_bundle_is_whole_and_small(bundle: Bundle) -> None:
         assert word.encode() not in bundle.model
 
 
-def test_scores_are_golden(
-    bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]], update_golden: bool
-) -> None:
+def test_scores_are_golden(bundle: Bundle, outputs: tuple[Features, list[str]], update_golden: bool) -> None:
     scores = [asdict(score) for score in Scorer(bundle).score(*outputs)]
     document = {"model_digest": bundle.digest, "scores": scores}
     if update_golden:
@@ -75,8 +75,8 @@ def test_simulated_images_are_golden(bundle: Bundle, update_golden: bool) -> Non
     images = [simulate(99, index, oddity_rate=0.3) for index in range(12)]
     inputs = preprocess_many([decode_cutout(make_cutout(image.jpeg).jpeg) for image in images], bundle.preprocessing)
     session = onnxruntime.InferenceSession(bundle.model, providers=["CPUExecutionProvider"])
-    logits, embeddings = session.run(["logits", "embedding"], {"pixels": inputs})
-    scores = Scorer(bundle).score(logits, embeddings, [image.survey for image in images])
+    features = Features.of(*session.run(["logits", "embedding"], {"pixels": inputs}))
+    scores = Scorer(bundle).score(features, [image.survey for image in images])
     document = [
         [image.survey, score.predicted_class, score.p_value] for image, score in zip(images, scores, strict=True)
     ]
@@ -88,35 +88,31 @@ def test_simulated_images_are_golden(bundle: Bundle, update_golden: bool) -> Non
     assert np.log([row[2] for row in document]) == pytest.approx(np.log([row[2] for row in expected]), abs=0.2)
 
 
-def test_a_verdict_does_not_depend_on_the_batch(
-    bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]]
-) -> None:
-    logits, embeddings, surveys = outputs
+def test_a_verdict_does_not_depend_on_the_batch(bundle: Bundle, outputs: tuple[Features, list[str]]) -> None:
+    features, surveys = outputs
     scorer = Scorer(bundle)
     whole = scorer.score(*outputs)
     for size in (1, 2, 7):
         parts = [
             score
             for first in range(0, 24, size)
-            for score in scorer.score(
-                logits[first : first + size], embeddings[first : first + size], surveys[first : first + size]
-            )
+            for score in scorer.score(features.rows(slice(first, first + size)), surveys[first : first + size])
         ]
         assert parts == whole
 
 
 def test_the_golden_inputs_have_ordinary_images_and_anomalies(
-    bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]]
+    bundle: Bundle, outputs: tuple[Features, list[str]]
 ) -> None:
     assert {score.verdict for score in Scorer(bundle, 100.0).score(*outputs)} >= {Verdict.ANOMALY, Verdict.ORDINARY}
 
 
 def test_an_unknown_survey_uses_and_reports_the_pooled_calibration(
-    bundle: Bundle, outputs: tuple[np.ndarray, np.ndarray, list[str]]
+    bundle: Bundle, outputs: tuple[Features, list[str]]
 ) -> None:
     scorer = Scorer(bundle)
     scores = scorer.score(*outputs)
-    for score, survey in zip(scores, outputs[2], strict=True):
+    for score, survey in zip(scores, outputs[1], strict=True):
         assert score.calibration_survey == ("pooled" if survey == "ska-low" else survey)
     assert scorer.calibration_survey("unknown") == "pooled"
 
@@ -142,12 +138,12 @@ def test_an_impossible_budget_is_refused(bundle: Bundle, budget: float) -> None:
 
 def test_an_empty_batch_gives_an_empty_result(bundle: Bundle) -> None:
     empty = np.zeros((0, len(bundle.manifest.classes)), np.float32)
-    assert Scorer(bundle).score(empty, np.zeros((0, bundle.manifest.model.embedding_dim), np.float32), []) == []
+    assert Scorer(bundle).score(Features.of(empty, np.zeros((0, bundle.manifest.model.embedding_dim))), []) == []
 
 
 def test_outputs_of_another_model_are_refused(bundle: Bundle) -> None:
     with pytest.raises(ValueError, match="embeddings"):
-        Scorer(bundle).score(np.zeros((2, 4)), np.zeros((2, 7)), ["sdss", "sdss"])
+        Scorer(bundle).score(Features.of(np.zeros((2, 4)), np.zeros((2, 7))), ["sdss", "sdss"])
 
 
 def test_score_quantiles_are_monotone(bundle: Bundle) -> None:
@@ -172,7 +168,7 @@ def test_by_hand(tmp_path: Path) -> None:
     """One detector, three calibration scores: every number can be worked out on paper."""
     write_bundle(tmp_path / "b", small_manifest(), small_contents())
     scorer = Scorer(Bundle.load(tmp_path / "b"), false_alarms_per_1000=300.0)
-    [score] = scorer.score(np.log([[0.85, 0.15]]), np.zeros((1, 2)), ["sdss"])
+    [score] = scorer.score(Features.of(np.log([[0.85, 0.15]]), np.zeros((1, 2))), ["sdss"])
     assert score.class_probabilities == pytest.approx({"smooth": 0.85, "spiral": 0.15})
     assert score.predicted_class == "smooth"
     # 1 − 0.85 = 0.15 is reached by two of the three scores; T = −2 ln 0.75 lies above all three statistics,

@@ -127,9 +127,9 @@ def test_the_exported_graph_gives_the_same_bits_in_every_batch() -> None:
     inputs = np.random.default_rng(0).integers(0, 256, (37, 6, 32, 32), dtype=np.uint8)
     assert export.check_parity(model, ready, inputs) < 1e-4
     export.check_batches(ready, inputs)
-    logits, embedding = export.run(ready, inputs[:1])
-    assert logits.shape == (1, 4)
-    assert embedding.shape == (1, 32)
+    features = export.run(ready, inputs[:1])
+    assert features.logits.shape == (1, 4)
+    assert features.embedding.shape == (1, 32)
 
 
 def test_a_graph_with_other_results_is_refused() -> None:
