@@ -32,7 +32,7 @@ SURVEYS = ("sdss", "simulated-lsst")
 
 
 def tiny_graph() -> bytes:
-    """pixels -> embedding: mean and contrast of every channel, mixed; logits and kinds: products with it; one tap, `scaled`."""
+    """pixels -> embedding: means of the channels, mixed; logits and kinds: products with it; one tap, `scaled`."""
     rng = np.random.default_rng(5)
     mix = rng.normal(size=(SPEC.channels, DIMENSIONS)).astype(np.float32)
     head = rng.normal(size=(DIMENSIONS, len(CLASSES))).astype(np.float32)
