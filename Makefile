@@ -9,7 +9,7 @@ DEV     := $(VENV)/.installed-dev
 UV      := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench bench-scale bench-growth train lock schemas proto manifests stack stack-down test-integration acceptance clean
+.PHONY: help setup run test check format bench bench-scale bench-growth bench-science train lock schemas proto manifests stack stack-down test-integration acceptance clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,10 @@ bench-scale: $(DEV)  ## measure a steady night and a Rubin visit on the running 
 BENCH_ARCHIVE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/astrolens-bench
 bench-growth: $(DEV)  ## measure start-up, throughput, calls and memory with 0, 100,000 and 1,000,000 images, embedded and on a running stack
 	$(BIN)/python -m tests.bench.growth --archive $(BENCH_ARCHIVE) $(if $(wildcard $(STACK_ENV)),--stack $(STACK_ENV)) $(BENCH_ARGS)
+
+# Cutouts and inputs that the science benchmark has made are kept there too.
+bench-science: $(DEV)  ## what the bundle finds on real galaxies and new skies, and how often it is wrong (BENCH_ARGS="--bundle FOLDER")
+	$(BIN)/python -m tests.bench.science.main --cache $(BENCH_ARCHIVE)/science $(BENCH_ARGS)
 
 stack: $(DEV)  ## start Kafka, MinIO, a MongoDB-wire server and Prometheus without Docker (docs/engines.md)
 	$(BIN)/python -m deploy.stack up

@@ -1,0 +1,50 @@
+"""Evaluation: metrics with known answers, their intervals, the halves of the data, and the figures of a survey.
+
+The model card and the science benchmark use these functions, so that both print the same figures.
+"""
+
+from astrolens.trainer.evaluation.figures import (
+    ScoredImages,
+    detection_figures,
+    false_alarm_figures,
+    figures,
+    morphology_figures,
+    oddity_figures,
+    rank_values,
+)
+from astrolens.trainer.evaluation.halves import Half, half_of, source_group, split_groups
+from astrolens.trainer.evaluation.intervals import bootstrap, clopper_pearson
+from astrolens.trainer.evaluation.kinds import kind_masks
+from astrolens.trainer.evaluation.metrics import (
+    auroc,
+    average_precision,
+    expected_calibration_error,
+    fpr_at_recall,
+    precision_at_prevalence,
+    recall_at_false_alarms,
+    uniformity,
+)
+
+__all__ = [
+    "Half",
+    "ScoredImages",
+    "auroc",
+    "average_precision",
+    "bootstrap",
+    "clopper_pearson",
+    "detection_figures",
+    "expected_calibration_error",
+    "false_alarm_figures",
+    "figures",
+    "fpr_at_recall",
+    "half_of",
+    "kind_masks",
+    "morphology_figures",
+    "oddity_figures",
+    "precision_at_prevalence",
+    "rank_values",
+    "recall_at_false_alarms",
+    "source_group",
+    "split_groups",
+    "uniformity",
+]
