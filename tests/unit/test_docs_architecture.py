@@ -56,6 +56,7 @@ def test_each_question_is_answered_with_a_place() -> None:
         "declared",
         "survey",
         "detector",
+        "oddity",
         "channel",
         "metric",
     ]

@@ -1,0 +1,95 @@
+"""Second objects: blends, double cores, and the ordinary neighbours that a picture may have without being strange."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from astrolens.science.oddities.canvas import Canvas
+from astrolens.science.oddities.sampling import Placement, place_object
+from astrolens.science.oddities.stretch_model import Light, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """A place relative to the central object, pixels."""
+
+    dx: float
+    dy: float
+
+
+def around(canvas: Canvas, rng: np.random.Generator, *, low: float, high: float) -> Offset:
+    """A place on an ellipse around the object, at `low` to `high` times its visible extent, kept inside the frame."""
+    shape = canvas.shape
+    direction = rng.uniform(0.0, 2.0 * np.pi)
+    distance = rng.uniform(low, high) * shape.extent
+    along, across = distance * np.cos(direction), distance * np.sin(direction) * max(shape.axis_ratio, 0.5)
+    cos, sin = np.cos(shape.angle), np.sin(shape.angle)
+    x = np.clip(shape.x + along * cos - across * sin, 0.06 * canvas.width, 0.94 * canvas.width)
+    y = np.clip(shape.y + along * sin + across * cos, 0.06 * canvas.height, 0.94 * canvas.height)
+    return Offset(float(x - shape.x), float(y - shape.y))
+
+
+def blend(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
+    """A second galaxy that overlaps the central one: a chance alignment or a close pair."""
+    where = around(canvas, rng, low=0.15, high=1.15)
+    # Faint companions are small as a rule; at full strength the two are alike.
+    ratio = float(np.exp(rng.uniform(np.log(0.35), np.log(1.0)))) * (0.6 + 0.5 * strength)
+    extent = max(ratio * canvas.shape.extent, 2.5 * canvas.seeing + 2.0)
+    peak = canvas.peak * float(np.exp(rng.uniform(-0.7, 0.5))) * 0.02 ** (1.0 - strength)
+    added = place_object(canvas, rng, Placement(canvas.shape.x + where.dx, canvas.shape.y + where.dy, extent, peak))
+    return canvas.with_light(added)
+
+
+def double_core(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
+    """A second nucleus inside the galaxy, with the nucleus's own colour (a late stage of a merger)."""
+    shape = canvas.shape
+    direction = rng.uniform(0.0, 2.0 * np.pi)
+    apart = max(shape.radius * rng.uniform(0.5, 1.6), 2.6 * canvas.seeing)
+    peak = canvas.peak * float(np.exp(rng.uniform(-0.5, 0.25))) * 0.03 ** (1.0 - strength)
+    x, y = shape.x + apart * np.cos(direction), shape.y + apart * np.sin(direction)
+    if rng.random() < 0.4:
+        extent = max(0.6 * shape.radius, 3.0 * canvas.seeing) * rng.uniform(1.0, 1.8)
+        return canvas.with_light(place_object(canvas, rng, Placement(x, y, extent, peak, recolour=canvas.colour)))
+    size = float(min(np.hypot(canvas.seeing, 0.15 * shape.radius * rng.uniform(0.3, 1.5)), 3.0 * canvas.seeing))
+    rows, columns = canvas.grid()
+    squared = np.square(columns - np.float32(x)) + np.square(rows - np.float32(y))
+    # A Moffat profile: the wings of a small bulge behind the seeing.
+    core = peak * np.power(1.0 + squared / np.float32(3.0 * size * size), np.float32(-2.2))
+    tint = canvas.colour * rng.normal(1.0, 0.06, 3).astype(np.float32)
+    return canvas.with_light(np.asarray(core[..., None] * tint, dtype=np.float32), rng)
+
+
+def far_neighbour(canvas: Canvas, rng: np.random.Generator) -> Pixels:
+    """A control: a small ordinary galaxy well outside the central one. The picture stays ordinary."""
+    where = around(canvas, rng, low=1.7, high=4.0)
+    if np.hypot(where.dx, where.dy) < 1.3 * canvas.shape.extent:
+        return faint_star(canvas, rng)
+    extent = max(canvas.shape.extent * rng.uniform(0.12, 0.3), 2.0 * canvas.seeing + 1.0)
+    peak = canvas.peak * float(np.exp(rng.uniform(-3.0, -0.7)))
+    return canvas.with_light(
+        place_object(canvas, rng, Placement(canvas.shape.x + where.dx, canvas.shape.y + where.dy, extent, peak))
+    )
+
+
+def faint_star(canvas: Canvas, rng: np.random.Generator) -> Pixels:
+    """A control: an unsaturated star outside the central object. The picture stays ordinary."""
+    y, x = rng.uniform(0.03, 0.97) * canvas.height, rng.uniform(0.03, 0.97) * canvas.width
+    for _ in range(8):
+        if np.hypot(x - canvas.shape.x, y - canvas.shape.y) > 1.2 * canvas.shape.extent:
+            break
+        y, x = rng.uniform(0.03, 0.97) * canvas.height, rng.uniform(0.03, 0.97) * canvas.width
+    else:
+        return canvas.picture.copy()
+    peak = np.float32(max(canvas.peak, 0.02) * np.exp(rng.uniform(-2.5, -0.3)))
+    tint = np.exp(rng.normal(0.0, 0.25) * np.array([1.0, 0.0, -1.0])).astype(np.float32)
+    if canvas.is_grey:
+        tint[:] = 1.0
+    return canvas.with_light(star_image(canvas, x, y)[..., None] * (peak * tint))
+
+
+def star_image(canvas: Canvas, x: float, y: float, *, beta: float = 3.0) -> Light:
+    """The image of a star [H, W] with peak 1: a Moffat profile as wide as the picture's seeing."""
+    rows, columns = canvas.grid()
+    squared = np.square(columns - np.float32(x)) + np.square(rows - np.float32(y))
+    core = 2.0 * canvas.seeing**2 * np.log(2.0) / (2.0 ** (1.0 / beta) - 1.0)
+    return np.asarray(np.power(1.0 + squared / np.float32(core), np.float32(-beta)), dtype=np.float32)

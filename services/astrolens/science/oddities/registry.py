@@ -1,0 +1,141 @@
+"""The registry of synthetic oddities, and the two functions that draw them.
+
+To add one, write a function that follows `Draw` and add its entry to `KINDS`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from astrolens.science.oddities import collages, detector_faults, neighbours, stars
+from astrolens.science.oddities.canvas import Canvas
+from astrolens.science.oddities.stretch_model import AsinhStretch, Pixels
+
+Draw = Callable[[Canvas, np.random.Generator, float], Pixels]
+"""Canvas, random numbers and strength (0 invisible, 1 plain) to the picture with the oddity."""
+
+Group = Literal["artefact", "bright-star", "blend", "merger"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of synthetic oddity.
+
+    Attributes:
+        name: Label of the kind.
+        group: What a person would call it.
+        weight: Share among the drawn pictures; the weights of `KINDS` need not sum to 1.
+        draw: Draws it.
+        in_colour: Whether it needs a picture of several bands.
+    """
+
+    name: str
+    group: Group
+    weight: float
+    draw: Draw
+    in_colour: bool = False
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind("blend", "blend", 3.5, neighbours.blend),
+    Kind("double-core", "merger", 2.0, neighbours.double_core),
+    Kind("saturated-star", "bright-star", 1.7, stars.saturated_star),
+    Kind("spikes", "bright-star", 0.4, stars.spikes),
+    Kind("bleed", "bright-star", 0.3, stars.bleed),
+    Kind("trail", "artefact", 1.0, detector_faults.trail),
+    Kind("misregistered", "artefact", 1.0, detector_faults.misregistered, in_colour=True),
+    Kind("frame-edge", "artefact", 0.5, detector_faults.frame_edge),
+    Kind("bad-column", "artefact", 0.4, detector_faults.bad_column),
+    Kind("missing-band", "artefact", 0.4, detector_faults.missing_band, in_colour=True),
+    Kind("wrong-colour", "artefact", 0.6, detector_faults.wrong_colour, in_colour=True),
+    Kind("cut-paste", "artefact", 0.6, collages.cut_paste),
+    Kind("tile-fault", "artefact", 0.25, collages.tile_fault),
+    Kind("text-page", "artefact", 0.15, collages.text_page),
+)
+"""Every kind; the weights are those that taught most in the first training (SDSS and EFIGI)."""
+
+KINDS_BY_NAME: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticOddity:
+    """A picture with an oddity drawn on it.
+
+    Attributes:
+        picture: [H, W, 3] uint8, as large as the ordinary one.
+        kind: Name of the kind.
+        strength: 0 invisible, 1 plain.
+    """
+
+    picture: Pixels
+    kind: str
+    strength: float
+
+
+def draw_oddity(
+    picture: Pixels,
+    rng: np.random.Generator,
+    donor: Pixels | None = None,
+    *,
+    kind: str | None = None,
+    strength: float | None = None,
+    weights: Mapping[str, float] | None = None,
+) -> SyntheticOddity:
+    """Draw an oddity on an ordinary picture.
+
+    Args:
+        picture: [H, W, 3] uint8, an object near its centre.
+        rng: All that is random comes from it.
+        donor: Picture of another ordinary object, of any size; without one the picture lends its own object.
+        kind: Name of the kind; None draws one by weight.
+        strength: 0 invisible to 1 plain; None draws it.
+        weights: Weights by name in place of the kinds' own; a kind that is not named is not drawn.
+
+    Raises:
+        KeyError: There is no kind of that name.
+        ValueError: The array is not an 8-bit RGB picture of at least 16 x 16, or no kind has a weight.
+    """
+    canvas = _canvas(picture, donor, rng)
+    chosen = KINDS_BY_NAME[kind] if kind is not None else _choose(rng, KINDS, weights, grey=canvas.is_grey)
+    how_strong = float(rng.beta(1.6, 1.0)) if strength is None else float(strength)
+    drawn = chosen.draw(canvas, rng, how_strong)
+    return SyntheticOddity(drawn, chosen.name, how_strong)
+
+
+def draw_control(picture: Pixels, rng: np.random.Generator, donor: Pixels | None = None) -> Pixels:
+    """Draw something that leaves a picture ordinary: a small neighbour far away, or a faint star.
+
+    A network that sees such pictures as ordinary ones cannot take every addition of light for an oddity.
+    """
+    canvas = _canvas(picture, donor, rng)
+    if rng.random() < 0.5:
+        return neighbours.faint_star(canvas, rng)
+    return neighbours.far_neighbour(canvas, rng)
+
+
+def _canvas(picture: Pixels, donor: Pixels | None, rng: np.random.Generator) -> Canvas:
+    for given in (picture,) if donor is None else (picture, donor):
+        if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or min(given.shape[:2]) < 16:
+            found = f"{given.dtype} {list(given.shape)}"
+            raise ValueError(f"an oddity needs 8-bit pictures [height, width, 3] of at least 16 x 16, not {found}")
+    # The true stretch is unknown and differs between surveys: no single curve is taught.
+    stretch = AsinhStretch(float(rng.uniform(3.5, 7.0)))
+    return Canvas(picture, stretch, None if donor is None else Canvas(donor, stretch))
+
+
+def _choose(
+    rng: np.random.Generator, kinds: Sequence[Kind], weights: Mapping[str, float] | None, *, grey: bool
+) -> Kind:
+    for name in weights or ():
+        KINDS_BY_NAME[name]
+    share = np.array(
+        [
+            0.0 if grey and kind.in_colour else (kind.weight if weights is None else weights.get(kind.name, 0.0))
+            for kind in kinds
+        ]
+    )
+    if not share.sum() > 0.0:
+        raise ValueError("no kind of oddity has a weight above 0 for this picture: name one in `weights`")
+    return kinds[int(rng.choice(len(kinds), p=share / share.sum()))]
