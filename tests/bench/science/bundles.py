@@ -9,15 +9,13 @@ import numpy as np
 from astrolens.inference.backbone import Backbone
 from astrolens.inference.engine import Engine, Item
 from astrolens.science.bundle import Bundle
+from astrolens.science.detectors import Features
 from astrolens.science.scoring import ImageScores, Scorer
 from numpy.typing import NDArray
 
 _BATCH = 64
 _TIMED_BATCH = 32
 _ROUNDS = 15
-
-Outputs = tuple[NDArray[np.floating], ...]
-"""What the graph gives for n images, each output [n, ...]."""
 
 
 class BundleUnderTest:
@@ -44,18 +42,16 @@ class BundleUnderTest:
         """Names of the morphology classes."""
         return self.bundle.manifest.classes
 
-    def outputs(self, inputs: NDArray[np.uint8]) -> Outputs:
+    def features(self, inputs: NDArray[np.uint8]) -> Features:
         """Outputs of the graph for inputs [n, channels, size, size]."""
-        parts = [self.backbone.run(batch) for batch in _batches(inputs)]
-        return tuple(np.concatenate(own) for own in zip(*parts, strict=True))
+        return Features.concatenated([self.backbone.run(batch) for batch in _batches(inputs)])
 
-    def scores(self, outputs: Outputs, survey: str) -> list[ImageScores]:
+    def scores(self, features: Features, survey: str) -> list[ImageScores]:
         """Scores of n images as images of `survey`; a survey that the bundle does not know is scored as pooled."""
-        count = len(outputs[0])
         scored: list[ImageScores] = []
-        for start in range(0, count, _BATCH):
-            part = tuple(output[start : start + _BATCH] for output in outputs)
-            scored += self.scorer.score(*part, [survey] * len(part[0]))
+        for start in range(0, len(features), _BATCH):
+            part = features.rows(slice(start, start + _BATCH))
+            scored += self.scorer.score(part, [survey] * len(part))
         return scored
 
     def cost(self, inputs: NDArray[np.uint8], jpegs: list[bytes], survey: str) -> dict[str, float]:

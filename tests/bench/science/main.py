@@ -50,8 +50,7 @@ def _measure(bundles: list[BundleUnderTest], options: argparse.Namespace) -> dic
         own: dict[str, Any] = {"digest": bundle.bundle.digest, "seed": bundle.bundle.manifest.training.seed}
         for name, cutouts in galaxies.items():
             inputs = inputs_of(cutouts, bundle.bundle.preprocessing, cache=options.cache, workers=options.workers)
-            outputs = bundle.outputs(inputs)
-            scores[name] = bundle.scores(outputs, name)
+            scores[name] = bundle.scores(bundle.features(inputs), name)
             own.setdefault("cost", bundle.cost(inputs, cutouts.jpegs, name))
             for key, half, reviewed in (
                 ("test", Half.REPORT, False),

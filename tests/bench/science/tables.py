@@ -93,7 +93,8 @@ def pack_tables(data: Path) -> dict[str, ImageTable]:
     tables = {}
     for folder in sorted((data / "packs").iterdir()):
         if (folder / "labels.csv").is_file():
-            rows = _read(folder / "labels.csv")
+            # Images that nobody labelled are neither ordinary nor odd.
+            rows = [row for row in _read(folder / "labels.csv") if not row["kind"].endswith("-unlabelled")]
             ids = [row["source_id"] for row in rows]
             tables[folder.name] = _table(
                 folder.name, [folder / row["file"] for row in rows], rows, ids, [""] * len(ids)

@@ -10,6 +10,7 @@ from astrolens.trainer.evaluation.figures import (
     figures,
     morphology_figures,
     oddity_figures,
+    p_values_of,
     rank_values,
 )
 from astrolens.trainer.evaluation.halves import Half, half_of, source_group, split_groups
@@ -41,6 +42,7 @@ __all__ = [
     "kind_masks",
     "morphology_figures",
     "oddity_figures",
+    "p_values_of",
     "precision_at_prevalence",
     "rank_values",
     "recall_at_false_alarms",
