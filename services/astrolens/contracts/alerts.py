@@ -17,9 +17,9 @@ from astrolens.contracts.avro import avro_schema
 from astrolens.contracts.base import Contract, DecDeg, PValue, RaDeg, Slug, UtcTime
 from astrolens.contracts.events import Event
 from astrolens.contracts.records import Books
-from astrolens.contracts.verdicts import Verdict
+from astrolens.contracts.verdicts import CalibrationFit, Verdict
 
-ALERT_SCHEMA_VERSION: Final = "1.0"
+ALERT_SCHEMA_VERSION: Final = "1.1"
 """major.minor of `Alert`: a new optional field increments the minor number; the major number changes with the topic."""
 
 AVRO_NAMESPACE: Final = "astrolens.alerts.v1"
@@ -63,6 +63,10 @@ class AlertDetector(Contract):
     name: str = Field(description="Detector, such as `mahalanobis`.")
     score: float = Field(description="Raw score; larger is more unusual; comparable within one model only [1].")
     p_value: PValue = Field(description="Share of ordinary images of the survey that score at least as high [1].")
+    at_most: bool = Field(
+        default=False,
+        description="Whether the score exceeds all calibration images, so that `p_value` is an upper bound.",
+    )
 
 
 class ClassProbability(Contract):
@@ -70,6 +74,13 @@ class ClassProbability(Contract):
 
     class_name: str = Field(description="Class, such as `spiral`.")
     probability: float = Field(ge=0.0, le=1.0, description="Probability under the classifier [1].")
+
+
+class AlertKind(Contract):
+    """The probability of one kind of strangeness."""
+
+    kind: str = Field(description="Kind, such as `blend`.")
+    probability: float = Field(ge=0.0, le=1.0, description="Calibrated probability [1].")
 
 
 class Classification(Contract):
@@ -144,9 +155,32 @@ class Alert(Contract):
     credit: str | None = Field(default=None, description="Credit for the image.")
 
     verdict: Verdict = Field(description="`anomaly`, or after a retraction `near_miss` or `ordinary`.")
-    p_value: PValue = Field(description="Combined p-value: share of ordinary images that are at least as unusual [1].")
+    p_value: PValue = Field(
+        description="Combined p-value: share of ordinary images that are at least as unusual; never below "
+        "1/(calibration_images + 1) [1]."
+    )
+    p_value_at_most: bool = Field(
+        default=False,
+        description="Whether the image is stranger than all calibration images, so that `p_value` is an upper bound.",
+    )
+    calibration_images: int | None = Field(
+        default=None, description="Ordinary images that the p-value is measured against [1]."
+    )
+    calibration_fit: CalibrationFit = Field(
+        default="own",
+        description="Whose ordinary images those are: `own` (of the survey), `survey-model`, `pooled` (of all surveys) "
+        "or `does-not-fit` (pooled, and the p-value is a ranking only).",
+    )
+    rank_score: float | None = Field(
+        default=None, description="Larger is stranger; sorts alerts beyond the end of the p-values; no probability [1]."
+    )
+    kinds: tuple[AlertKind, ...] = Field(
+        default=(),
+        description="Kinds of strangeness, the most probable first; empty if the model tells none.",
+    )
     false_alarms_per_1000: float = Field(
-        description="Expected false alarms for a threshold at this p-value [per 1000 ordinary images]."
+        description="Expected false alarms for a threshold at this p-value; an upper bound as the p-value is "
+        "[per 1000 ordinary images]."
     )
     predicted_class: str = Field(description="Most probable class.")
     detectors: tuple[AlertDetector, ...] = Field(description="All detectors that were combined.")

@@ -11,7 +11,7 @@ from astrolens.contracts.base import Contract, PValue, UtcTime, utc_now, utc_tex
 from astrolens.contracts.ids import event_id
 from astrolens.contracts.records import Answer, PendingEvent
 from astrolens.contracts.survey_models import SurveyModelRecord, SurveyState
-from astrolens.contracts.verdicts import Verdict
+from astrolens.contracts.verdicts import CalibrationFit, Verdict
 
 
 class Event(Contract):
@@ -102,6 +102,10 @@ class ImageAnalyzed(Event):
     predicted_class: str
     p_value: PValue
     verdict: Verdict
+    p_value_at_most: bool = Field(default=False, description="Whether the p-value is an upper bound; see `Analysis`.")
+    calibration_images: int | None = Field(default=None, ge=1, description="Calibration images of the p-value.")
+    calibration_fit: CalibrationFit = "own"
+    rank_score: float | None = Field(default=None, description="Larger is stranger, and no probability.")
 
 
 class LabelRecorded(Event):

@@ -41,9 +41,12 @@ def analysis() -> verdicts.Analysis:
         detectors={
             "msp": verdicts.DetectorResult(score=0.09, p_value=0.21),
             "energy": verdicts.DetectorResult(score=-3.25, p_value=0.012),
-            "mahalanobis": verdicts.DetectorResult(score=412.5, p_value=0.0008),
+            "mahalanobis": verdicts.DetectorResult(score=412.5, p_value=0.0008, at_most=True),
         },
         p_value=0.0025,
+        calibration_images=1199,
+        rank_score=2.602,
+        kinds={"blend": 0.72, "double-core": 0.11},
         verdict=verdicts.Verdict.ANOMALY,
         embedding="ADwAQABC",
         analyzed_at=_at(2),
@@ -126,6 +129,7 @@ def image() -> records.ImageRecord:
         analysis=result,
         verdict=result.verdict,
         p_value=result.p_value,
+        rank_score=result.rank_score,
         predicted_class=result.predicted_class,
         analyzed_at=result.analyzed_at,
         label=records.Answer.INTERESTING,
@@ -169,10 +173,15 @@ def alert() -> alerts.Alert:
         credit=observed.credit,
         verdict=result.verdict,
         p_value=result.p_value,
+        p_value_at_most=result.p_value_at_most,
+        calibration_images=result.calibration_images,
+        calibration_fit=result.calibration_fit,
+        rank_score=result.rank_score,
+        kinds=tuple(alerts.AlertKind(kind=kind, probability=share) for kind, share in result.kinds.items()),
         false_alarms_per_1000=2.5,
         predicted_class=result.predicted_class,
         detectors=tuple(
-            alerts.AlertDetector(name=name, score=detector.score, p_value=detector.p_value)
+            alerts.AlertDetector(name=name, score=detector.score, p_value=detector.p_value, at_most=detector.at_most)
             for name, detector in result.detectors.items()
         ),
         classifications=(
@@ -248,6 +257,8 @@ def by_name() -> dict[str, BaseModel]:
             predicted_class="spiral",
             p_value=0.0025,
             verdict=verdicts.Verdict.ANOMALY,
+            calibration_images=1199,
+            rank_score=2.602,
             **made,
         ),
         "events/label-recorded.v1": events.LabelRecorded(
@@ -278,6 +289,8 @@ def by_name() -> dict[str, BaseModel]:
             predicted_class="spiral",
             verdict=verdicts.Verdict.ANOMALY,
             p_value=0.0025,
+            calibration_images=1199,
+            rank_score=2.602,
             topic=topics.alert_topic("sdss", "spiral"),
             raised_at=_at(3),
             deliveries=(records.Delivery(channel="mailto #1", state="delivered", attempts=1, at=_at(4)),),

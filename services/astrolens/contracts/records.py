@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from astrolens.contracts.base import Contract, DecDeg, PValue, RaDeg, Slug, UtcTime
 from astrolens.contracts.sky import unit_vector
-from astrolens.contracts.verdicts import Analysis, Verdict
+from astrolens.contracts.verdicts import Analysis, CalibrationFit, Verdict, with_rank_score
 
 OBJECT_ID_KEY: Final = "object_id"
 """The key of `Observation.extra` with the survey's own number of the object."""
@@ -210,12 +210,18 @@ class ImageRecord(Contract):
     analysis: Analysis | None = None
     verdict: Verdict | None = None
     p_value: PValue | None = None
+    rank_score: float | None = Field(default=None, description="Larger is stranger: what lists are sorted by.")
     predicted_class: str | None = None
     analyzed_at: UtcTime | None = None
     label: Answer | None = None
     labeled_at: UtcTime | None = None
     labels: tuple[Label, ...] = ()
     pending: tuple[PendingEvent, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_rank_score(cls, value: Any) -> Any:
+        return with_rank_score(value) if isinstance(value, dict) else value
 
 
 class Delivery(Contract):
@@ -242,6 +248,10 @@ class AlertRecord(Contract):
     predicted_class: str
     verdict: Verdict
     p_value: PValue
+    p_value_at_most: bool = Field(default=False, description="Whether the p-value is an upper bound; see `Analysis`.")
+    calibration_images: int | None = Field(default=None, ge=1, description="Calibration images of the p-value.")
+    calibration_fit: CalibrationFit = "own"
+    rank_score: float | None = Field(default=None, description="Larger is stranger: messages are sorted by it.")
     topic: str | None = Field(description="Public topic; None if it must not be published.")
     raised_at: UtcTime
     revision: int = Field(
@@ -254,6 +264,11 @@ class AlertRecord(Contract):
     deliveries: tuple[Delivery, ...] = ()
     undelivered: bool = Field(default=False, description="Whether a delivery is still waiting.")
     pending: tuple[PendingEvent, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_rank_score(cls, value: Any) -> Any:
+        return with_rank_score(value) if isinstance(value, dict) else value
 
 
 class DeadLetter(Contract):

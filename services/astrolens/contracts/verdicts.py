@@ -1,11 +1,37 @@
 """The analysis of one image by a model bundle."""
 
 from enum import StrEnum
-from typing import Any
+from math import log10
+from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
 from astrolens.contracts.base import Contract, PValue, UtcTime
+
+POOLED: Final = "pooled"
+"""The calibration for surveys that have none of their own."""
+
+CalibrationFit = Literal["own", "survey-model", "pooled", "does-not-fit"]
+"""Which ordinary images a p-value is measured against: those of the survey itself, in the bundle; those of the survey's
+own survey model; all surveys of the bundle pooled; or pooled although a test says that they do not fit, so that the
+p-value is a ranking only."""
+
+
+_SMALLEST_P: Final = 1e-30
+"""Versions without rank scores extrapolated p-values down to here."""
+
+
+def rank_score_of(p_value: float) -> float:
+    """The rank score of a p-value where nothing more is known of the image: `-log10 p`."""
+    return abs(log10(min(max(p_value, _SMALLEST_P), 1.0)))
+
+
+def with_rank_score(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a document with a `p_value`; those of an older version get a `rank_score`, so that they sort."""
+    p_value = values.get("p_value")
+    if values.get("rank_score") is not None or not isinstance(p_value, int | float):
+        return values
+    return {**values, "rank_score": rank_score_of(p_value)}
 
 
 class Verdict(StrEnum):
@@ -21,6 +47,9 @@ class DetectorResult(Contract):
 
     score: float
     p_value: PValue
+    at_most: bool = Field(
+        default=False, description="Whether the score exceeds all calibration scores: the p-value is an upper bound."
+    )
 
 
 class Analysis(Contract):
@@ -35,13 +64,34 @@ class Analysis(Contract):
     class_probabilities: dict[str, float]
     predicted_class: str
     detectors: dict[str, DetectorResult]
-    p_value: PValue = Field(description="Combined p-value: share of ordinary images that are at least as unusual.")
+    p_value: PValue = Field(
+        description="Combined p-value: share of ordinary images that are at least as unusual; never below 1/(n+1)."
+    )
+    p_value_at_most: bool = Field(
+        default=False, description="Whether the image is stranger than all n calibration images: p <= 1/(n+1)."
+    )
+    calibration_images: int | None = Field(
+        default=None, ge=1, description="Calibration images n of the p-value; None where an older version did not say."
+    )
+    calibration_fit: CalibrationFit = Field(
+        default="own", description="Whose ordinary images the p-value is measured against, and whether they fit."
+    )
+    rank_score: float | None = Field(
+        default=None, description="Larger is stranger: -log10 p, and beyond the calibration images no probability."
+    )
     verdict: Verdict
+    kinds: dict[str, float] = Field(
+        default_factory=dict, description="Probability of each kind of strangeness, such as `blend`."
+    )
     embedding: str = Field(description="Base64 of the little-endian float16 embedding.", repr=False)
     analyzed_at: UtcTime
 
     @model_validator(mode="before")
     @classmethod
-    def _without_embedding(cls, value: Any) -> Any:
+    def _complete(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
         # Every analysis is written with its embedding; the record store leaves it out unless a reader asks for it.
-        return {"embedding": "", **value} if isinstance(value, dict) else value
+        # Analyses of older versions do not say whose ordinary images they were measured against.
+        fit = "pooled" if value.get("calibration_survey") == POOLED else "own"
+        return with_rank_score({"embedding": "", "calibration_fit": fit, **value})

@@ -160,6 +160,10 @@ def _analyzed_event(document: Document, analysis: Analysis, now: datetime) -> Pe
         predicted_class=analysis.predicted_class,
         p_value=analysis.p_value,
         verdict=analysis.verdict,
+        p_value_at_most=analysis.p_value_at_most,
+        calibration_images=analysis.calibration_images,
+        calibration_fit=analysis.calibration_fit,
+        rank_score=analysis.rank_score,
     ).pending(topic=topics.IMAGES_ANALYZED, key=image, traceparent=traceparent_of(image))
 
 
@@ -169,6 +173,7 @@ def _change(image: str, analysis: Analysis, event: PendingEvent, now: datetime) 
         "analysis": analysis.model_dump(mode="json"),
         "verdict": analysis.verdict.value,
         "p_value": analysis.p_value,
+        "rank_score": analysis.rank_score,
         "predicted_class": analysis.predicted_class,
         "analyzed_at": utc_text(now),
         "reason": None,

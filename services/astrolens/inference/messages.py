@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from astrolens.contracts.verdicts import Verdict
+from astrolens.contracts.verdicts import CalibrationFit, Verdict
 from astrolens.inference.engine import Item, ItemError, ItemErrorCode, ItemResult, Outcome
 from astrolens.inference.model_service import ModelDescription, ModelIdentity
 from astrolens.rpc.v1 import inference_pb2 as pb
@@ -11,6 +11,12 @@ VERDICTS: Final = {
     Verdict.ORDINARY: pb.VERDICT_ORDINARY,
     Verdict.NEAR_MISS: pb.VERDICT_NEAR_MISS,
     Verdict.ANOMALY: pb.VERDICT_ANOMALY,
+}
+CALIBRATION_FITS: Final[dict[CalibrationFit, pb.CalibrationFit.ValueType]] = {
+    "own": pb.CALIBRATION_FIT_OWN,
+    "survey-model": pb.CALIBRATION_FIT_SURVEY_MODEL,
+    "pooled": pb.CALIBRATION_FIT_POOLED,
+    "does-not-fit": pb.CALIBRATION_FIT_DOES_NOT_FIT,
 }
 ERROR_CODES: Final = {
     ItemErrorCode.UNDECODABLE: pb.ItemError.CODE_UNDECODABLE,
@@ -39,12 +45,17 @@ def result_message(result: ItemResult) -> pb.Result:
         class_probabilities=scores.class_probabilities,
         predicted_class=scores.predicted_class,
         detectors=[
-            pb.Detector(name=name, score=detector.score, p_value=detector.p_value)
+            pb.Detector(name=name, score=detector.score, p_value=detector.p_value, at_most=detector.at_most)
             for name, detector in scores.detectors.items()
         ],
         p_value=scores.p_value,
-        verdict=VERDICTS[scores.verdict],
+        p_value_at_most=scores.p_value_at_most,
+        calibration_images=scores.calibration_images,
         calibration_survey=scores.calibration_survey,
+        calibration_fit=CALIBRATION_FITS[scores.calibration_fit],
+        rank_score=scores.rank_score,
+        verdict=VERDICTS[scores.verdict],
+        kinds=scores.kinds,
         embedding=result.embedding,
     )
 
@@ -84,6 +95,7 @@ def description_message(description: ModelDescription) -> pb.DescribeResponse:
                 )
                 for survey in description.surveys
             ],
+            limits=description.limits,
         ),
         figures_json=description.figures_json,
         model_card=description.model_card,

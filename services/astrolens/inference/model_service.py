@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -52,7 +52,7 @@ class SurveyStrips:
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """The model and its calibration, for people and programs."""
+    """The model and its calibration, for people and programs; `limits` as in `Scorer.limits`."""
 
     identity: ModelIdentity
     classes: tuple[str, ...]
@@ -60,6 +60,7 @@ class ModelDescription:
     detectors: tuple[str, ...]
     alpha: float
     surveys: tuple[SurveyStrips, ...]
+    limits: Mapping[str, str]
     figures_json: str
     model_card: str
 
@@ -89,6 +90,7 @@ def describe(bundle: Bundle, scorer: Scorer, execution_provider: str) -> ModelDe
             )
             for survey, counts in facts["surveys"].items()
         ),
+        limits=scorer.limits(),
         figures_json=json.dumps(manifest.figures, sort_keys=True),
         model_card=bundle.card,
     )

@@ -59,7 +59,7 @@ class DeliveryQueue:
         self._write_lock = asyncio.Lock()
 
     async def waiting_for(self, channel: str) -> list[AlertWithImage]:
-        """Alerts that wait for a channel, smallest p-value first, about `BATCH_SIZE` at most."""
+        """Alerts that wait for a channel, the strangest first, about `BATCH_SIZE` at most."""
         alerts: list[AlertRecord] = []
         async for page in self._undelivered(BATCH_SIZE):
             alerts.extend(alert for alert in page if _is_waiting_for(alert, channel, self._clock()))
@@ -67,7 +67,7 @@ class DeliveryQueue:
                 break
         documents = await self._records.get(Collection.IMAGES, [alert.image_id for alert in alerts])
         found = [AlertWithImage(alert, self._image(documents.get(alert.image_id))) for alert in alerts]
-        return sorted(found, key=lambda each: (each.alert.p_value, each.alert.alert_id))
+        return sorted(found, key=lambda each: each.rank)
 
     async def cutout(self, image: ImageRecord) -> bytes | None:
         """The JPEG of an image, None where it is missing."""

@@ -7,6 +7,7 @@ retracted alert. An analysis that the alert already reflects requires nothing, s
 
 import re
 from datetime import datetime
+from typing import Any
 
 from astrolens.contracts import topics
 from astrolens.contracts.alerts import AlertTense, AlertType
@@ -81,9 +82,7 @@ def new_record(
         image_id=image.image_id,
         alert_tense=tense,
         survey=image.observation.survey,
-        predicted_class=analysis.predicted_class,
-        verdict=analysis.verdict,
-        p_value=analysis.p_value,
+        **_figures(analysis),
         topic=None if blind else _topic(image.observation.survey, analysis, surveys),
         raised_at=raised_at,
         event_id=None if blind else message_event_id(identifier, 0, analysis),
@@ -113,9 +112,7 @@ def next_record(
     return current.model_copy(
         update={
             "alert_type": alert_type,
-            "predicted_class": analysis.predicted_class,
-            "verdict": analysis.verdict,
-            "p_value": analysis.p_value,
+            **_figures(analysis),
             "revision": revision,
             "event_id": None if current.topic is None else message_event_id(current.alert_id, revision, analysis),
             "model_digest": analysis.model_digest,
@@ -125,6 +122,19 @@ def next_record(
             "undelivered": bool(channels) if deliver else current.undelivered,
         }
     )
+
+
+def _figures(analysis: Analysis) -> dict[str, Any]:
+    """What an alert's record repeats of the analysis."""
+    return {
+        "predicted_class": analysis.predicted_class,
+        "verdict": analysis.verdict,
+        "p_value": analysis.p_value,
+        "p_value_at_most": analysis.p_value_at_most,
+        "calibration_images": analysis.calibration_images,
+        "calibration_fit": analysis.calibration_fit,
+        "rank_score": analysis.rank_score,
+    }
 
 
 def _topic(survey: str, analysis: Analysis, surveys: frozenset[str]) -> str:

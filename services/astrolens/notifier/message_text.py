@@ -17,6 +17,11 @@ class AlertWithImage:
     alert: AlertRecord
     image: ImageRecord | None
 
+    @property
+    def rank(self) -> tuple[float, str]:
+        """Sorts alerts, the strangest first."""
+        return -(self.alert.rank_score or 0.0), self.alert.alert_id
+
 
 @dataclass(frozen=True)
 class MessageText:
@@ -51,13 +56,13 @@ def single_alert(subject: AlertWithImage, *, console: str) -> MessageText:
 
 
 def digest(alerts: Sequence[AlertWithImage], *, console: str) -> MessageText:
-    """One message about many alerts, smallest p-value first.
+    """One message about many alerts, the strangest first.
 
     Args:
         alerts: The alerts.
         console: URL of the console, without a slash at its end.
     """
-    ranked = sorted(alerts, key=lambda each: (each.alert.p_value, each.alert.alert_id))
+    ranked = sorted(alerts, key=lambda each: each.rank)
     retracted = sum(each.alert.alert_type == "retraction" for each in alerts)
     all_tests = all(each.alert.alert_tense == "test" for each in alerts)
     title = f"{'[TEST] ' if all_tests else ''}{len(alerts)} alerts" + (f", {retracted} retracted" if retracted else "")

@@ -10,6 +10,7 @@ from astrolens.contracts.alerts import (
     ALERT_SCHEMA_VERSION,
     Alert,
     AlertDetector,
+    AlertKind,
     AlertLink,
     AlertNearDuplicate,
     AlertProvenance,
@@ -122,10 +123,15 @@ def public_alert(
         credit=observation.credit,
         verdict=analysis.verdict,
         p_value=analysis.p_value,
+        p_value_at_most=analysis.p_value_at_most,
+        calibration_images=analysis.calibration_images,
+        calibration_fit=analysis.calibration_fit,
+        rank_score=analysis.rank_score,
+        kinds=_kinds(analysis),
         false_alarms_per_1000=1000.0 * analysis.p_value,
         predicted_class=analysis.predicted_class,
         detectors=tuple(
-            AlertDetector(name=name, score=result.score, p_value=result.p_value)
+            AlertDetector(name=name, score=result.score, p_value=result.p_value, at_most=result.at_most)
             for name, result in sorted(analysis.detectors.items())
         ),
         classifications=(_classification(analysis),),
@@ -140,6 +146,11 @@ def public_alert(
         cutout_height=None if cutout is None else image.cutout.height,
         links=() if observation.url is None else (AlertLink(rel="original", href=observation.url),),
     )
+
+
+def _kinds(analysis: Analysis) -> tuple[AlertKind, ...]:
+    ranked = sorted(analysis.kinds.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(AlertKind(kind=kind, probability=min(max(share, 0.0), 1.0)) for kind, share in ranked)
 
 
 def _classification(analysis: Analysis) -> Classification:

@@ -7,13 +7,19 @@ from datetime import datetime
 from typing import Any, Final
 
 from astrolens.contracts.records import Reason
-from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
+from astrolens.contracts.verdicts import POOLED, Analysis, CalibrationFit, DetectorResult, Verdict
 from astrolens.rpc.v1 import inference_pb2 as pb
 
 _VERDICTS: Final = {
     pb.VERDICT_ORDINARY: Verdict.ORDINARY,
     pb.VERDICT_NEAR_MISS: Verdict.NEAR_MISS,
     pb.VERDICT_ANOMALY: Verdict.ANOMALY,
+}
+_CALIBRATION_FITS: Final[dict[int, CalibrationFit]] = {
+    pb.CALIBRATION_FIT_OWN: "own",
+    pb.CALIBRATION_FIT_SURVEY_MODEL: "survey-model",
+    pb.CALIBRATION_FIT_POOLED: "pooled",
+    pb.CALIBRATION_FIT_DOES_NOT_FIT: "does-not-fit",
 }
 _REASON_CODES: Final = {
     pb.ItemError.CODE_UNDECODABLE: "cutout-undecodable",
@@ -49,14 +55,25 @@ def analysis_or_reason(outcome: pb.Outcome, model: pb.ModelRef, analyzed_at: dat
         class_probabilities=dict(result.class_probabilities),
         predicted_class=result.predicted_class,
         detectors={
-            detector.name: DetectorResult(score=detector.score, p_value=detector.p_value)
+            detector.name: DetectorResult(score=detector.score, p_value=detector.p_value, at_most=detector.at_most)
             for detector in result.detectors
         },
         p_value=result.p_value,
+        p_value_at_most=result.p_value_at_most,
+        calibration_images=result.calibration_images or None,
+        calibration_fit=_calibration_fit(result),
+        rank_score=result.rank_score if result.HasField("rank_score") else None,
+        kinds=dict(result.kinds),
         verdict=_VERDICTS[result.verdict],
         embedding=base64.b64encode(result.embedding).decode(),
         analyzed_at=analyzed_at,
     )
+
+
+def _calibration_fit(result: pb.Result) -> CalibrationFit:
+    """As the server says; a server of an older version names only the survey."""
+    named: CalibrationFit = "pooled" if result.calibration_survey == POOLED else "own"
+    return _CALIBRATION_FITS.get(result.calibration_fit, named)
 
 
 def description(response: pb.DescribeResponse) -> Description:
@@ -73,6 +90,7 @@ def description(response: pb.DescribeResponse) -> Description:
         "classes": list(response.classes),
         "detectors": list(response.detectors),
         "surveys": [survey.survey for survey in calibration.surveys],
+        "limits": dict(calibration.limits),
         "indexed_images": response.indexed_images,
     }
     strips = {

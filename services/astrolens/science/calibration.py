@@ -1,7 +1,12 @@
-"""Convert scores to p-values, for each survey.
+"""Convert scores to p-values and rank scores, for each survey.
 
-A detector's score becomes a conformal p-value (Vovk et al. 2005) with an exponential tail for ranking. Fisher's
-statistic combines the detectors' p-values, and becomes a conformal p-value itself.
+A score becomes a conformal p-value (Vovk et al. 2005), which ends at 1/(n+1) for n calibration images: a score beyond
+all of them is known to have p ≤ 1/(n+1), and nothing more. Beyond that end images are only ranked, by an exponential
+tail that is no probability.
+
+Fisher's statistic combines the extrapolated p-values of the detectors, so that it still grows where every detector is
+beyond its calibration. That is allowed because the statistic is calibrated itself, on images of another split, which
+are treated in the same way: its conformal p-value is valid whatever the statistic is (SCIENCE: "conformalise again").
 
 `calibration.npz` holds, for each survey and for `pooled`, float64 arrays sorted in ascending order:
 `<survey>/<detector>`, the scores of the `calibration` split, and `<survey>/combined`, Fisher's statistic on the
@@ -16,34 +21,39 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from astrolens.contracts.verdicts import POOLED
 from astrolens.science.bundle import Arrays
+
+__all__ = ["COMBINED", "POOLED", "ScoreCalibration", "SurveyCalibration", "fisher_statistic", "load_calibrations"]
 
 Floats = NDArray[np.float64]
 
-POOLED: Final = "pooled"
-"""The calibration for surveys that have none of their own."""
 COMBINED: Final = "combined"
 _SMALLEST_P: Final = 1e-30
-"""Keeps `ln p` finite; far below what any tail can support."""
+"""Keeps `ln p` finite, and limits what the extrapolated tail of one detector adds to Fisher's statistic."""
+_LARGEST_RANK: Final = 1e12
+"""Keeps rank scores finite where all calibration scores are equal."""
 
 
 @dataclass(frozen=True)
 class ScoreCalibration:
-    """p-values of one score against the scores `s_i` of n held-out ordinary images.
-
-    Below the start of the tail `p(s) = (1 + #{s_i ≥ s}) / (n + 1)`. Beyond it, where few scores would give many ties,
-    `p(s) = p(start) · exp(−(s − start) / mean excess)`.
+    """p-values and rank scores of one score against the scores `s_i` of n held-out ordinary images.
 
     Attributes:
         scores: [n], ascending.
-        tail_share: Share of the largest scores that the mean excess is taken from.
-        exact: Start the tail at the largest score, so that every `p ≥ 1/(n+1)` keeps the finite-sample guarantee of
-            conformal prediction. Otherwise it starts at the quantile `1 − tail_share`.
+        tail_share: Share of the largest scores that the mean excess of the tail is taken from.
+        exact: Start the tail at the largest score, so that extrapolated p-values are conformal up to there. Otherwise
+            it starts at the quantile `1 − tail_share`, which leaves fewer ties.
     """
 
     scores: Floats
     tail_share: float = 0.02
     exact: bool = False
+
+    @property
+    def smallest_p(self) -> float:
+        """`1/(n + 1)`, the end of the conformal p-values."""
+        return 1.0 / (len(self.scores) + 1)
 
     @cached_property
     def _tail(self) -> tuple[float, float, float]:
@@ -55,18 +65,43 @@ class ScoreCalibration:
         # Equal scores have no mean excess: a lower bound avoids a division by zero.
         width = max(excess, 1e-12 * max(1.0, abs(quantile)))
         if self.exact:
-            return float(self.scores[-1]), 1.0 / (n + 1), width
+            return float(self.scores[-1]), self.smallest_p, width
         return quantile, (1.0 + beyond) / (n + 1), width
 
     def p_values(self, scores: Floats) -> Floats:
-        """p-values [n] of scores [n]: positive, and monotonically decreasing with the score."""
+        """Conformal p-values [n] of scores [n]: `p(s) = (1 + #{s_i ≥ s}) / (n + 1)`, never below `1/(n + 1)`."""
         n = len(self.scores)
         at_least = n - np.searchsorted(self.scores, scores, side="left")
-        conformal = (1.0 + at_least) / (n + 1.0)
+        return np.asarray((1.0 + at_least) / (n + 1.0), dtype=np.float64)
+
+    def beyond(self, scores: Floats) -> NDArray[np.bool_]:
+        """Which scores [n] exceed all calibration scores; of them only `p ≤ 1/(n + 1)` is known."""
+        return np.asarray(scores > self.scores[-1], dtype=np.bool_)
+
+    def extrapolated_p_values(self, scores: Floats) -> Floats:
+        """Conformal p-values [n] with an exponential tail: for Fisher's statistic, never shown as probabilities.
+
+        Beyond the start of the tail `p(s) = p(start) · exp(−(s − start) / mean excess)`. Measured against larger sets,
+        tails from 605 scores are wrong by a factor of 1.7 at 10⁻³ and of 5 at 10⁻⁴.
+        """
         start, p_start, width = self._tail
         beyond = np.maximum(scores - start, 0.0)
         tail = np.maximum(p_start * np.exp(-beyond / width), _SMALLEST_P)
-        return np.asarray(np.where(scores > start, tail, conformal), dtype=np.float64)
+        return np.asarray(np.where(scores > start, tail, self.p_values(scores)), dtype=np.float64)
+
+    def rank_scores(self, scores: Floats) -> Floats:
+        """Rank scores [n] of scores [n]: finite, and larger for what is stranger. They are no probabilities.
+
+        Up to the largest calibration score they are `−log10 p`, interpolated between calibration scores, so that images
+        of one survey do not tie and images of several surveys can stand in one list. Beyond it they go on from
+        `−log10 1/(n + 1)` with the slope of the exponential tail, which orders images and says nothing of how rare they
+        are. They grow strictly above the smallest calibration score, and are 0 below it.
+        """
+        points = np.unique(self.scores)
+        inside = np.interp(scores, points, -np.log10(self.p_values(points)))
+        largest, width = self.scores[-1], self._tail[2]
+        outside = -np.log10(self.smallest_p) + np.maximum(scores - largest, 0.0) / (width * np.log(10.0))
+        return np.asarray(np.where(scores > largest, np.minimum(outside, _LARGEST_RANK), inside), dtype=np.float64)
 
     def quantiles(self, count: int = 101) -> Floats:
         """`count` evenly spaced quantiles of the calibration scores, from the minimum to the maximum."""
@@ -74,7 +109,7 @@ class ScoreCalibration:
 
 
 def fisher_statistic(p_values: Sequence[Floats]) -> Floats:
-    """`T = −2 Σ_j ln p_j` [Fisher 1932] of the p-values [n] of each detector; larger is stranger."""
+    """`T = −2 Σ_j ln p_j` [Fisher 1932] of the extrapolated p-values [n] of each detector; larger is stranger."""
     total = np.zeros_like(p_values[0])
     for p in p_values:
         total = total - 2.0 * np.log(p)
@@ -95,13 +130,16 @@ class SurveyCalibration:
     combined: ScoreCalibration
     combined_detectors: tuple[str, ...]
 
-    def detector_p_values(self, scores: Mapping[str, Floats]) -> dict[str, Floats]:
-        """p-values [n] of each detector's scores [n]."""
-        return {name: self.detectors[name].p_values(values) for name, values in scores.items()}
+    @property
+    def images(self) -> int:
+        """Images that the combined statistic is compared with."""
+        return len(self.combined.scores)
 
-    def statistic(self, p_values: Mapping[str, Floats]) -> Floats:
-        """Fisher's statistic [n] from the p-values [n] of the detectors."""
-        return fisher_statistic([p_values[name] for name in self.combined_detectors])
+    def statistic(self, scores: Mapping[str, Floats]) -> Floats:
+        """Fisher's statistic [n] from the scores [n] of the detectors."""
+        return fisher_statistic(
+            [self.detectors[name].extrapolated_p_values(scores[name]) for name in self.combined_detectors]
+        )
 
 
 def load_calibrations(

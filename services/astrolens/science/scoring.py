@@ -1,13 +1,14 @@
 """Scores, p-values and verdicts: pure functions of the backbone's outputs, the bundle and the false-alarm budget."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from astrolens.contracts.ids import content_digest
-from astrolens.contracts.verdicts import Verdict
+from astrolens.contracts.verdicts import CalibrationFit, Verdict
 from astrolens.science.bundle import CALIBRATION, DETECTORS, Bundle, BundleDamaged
 from astrolens.science.calibration import COMBINED, POOLED, SurveyCalibration, load_calibrations
 from astrolens.science.detectors import Features, Floats, load_detector, softmax
@@ -17,10 +18,14 @@ _NEAR_MISS_FACTOR = 3.0
 
 @dataclass(frozen=True)
 class DetectorScore:
-    """One detector's score of one image, and its p-value: the share of ordinary images that score at least as high."""
+    """One detector's score of one image, and its p-value: the share of ordinary images that score at least as high.
+
+    `at_most`: the score exceeds all n calibration images, so that the p-value, 1/(n+1), is an upper bound.
+    """
 
     score: float
     p_value: float
+    at_most: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,17 +36,27 @@ class ImageScores:
         class_probabilities: By class; they sum to 1.
         predicted_class: The most probable class.
         detectors: By the detector's name.
-        p_value: Of the combined statistic.
-        verdict: Of the p-value and the budget.
+        p_value: Of the combined statistic, never below `1/(calibration_images + 1)`.
+        p_value_at_most: The statistic exceeds that of all calibration images: the p-value is an upper bound.
+        calibration_images: Images that the statistic is compared with.
         calibration_survey: Survey whose calibration was used, or `pooled`.
+        calibration_fit: Whether that is the survey's own.
+        rank_score: Larger is stranger, and no probability; see `ScoreCalibration.rank_scores`.
+        verdict: Of the p-value and the budget.
+        kinds: Probability of each kind of strangeness; empty where the bundle does not tell them.
     """
 
     class_probabilities: dict[str, float]
     predicted_class: str
     detectors: dict[str, DetectorScore]
     p_value: float
-    verdict: Verdict
+    p_value_at_most: bool
+    calibration_images: int
     calibration_survey: str
+    calibration_fit: CalibrationFit
+    rank_score: float
+    verdict: Verdict
+    kinds: dict[str, float] = field(default_factory=dict)
 
 
 class Scorer:
@@ -109,25 +124,35 @@ class Scorer:
             raise ValueError(f"got {features.logits.shape} logits and {features.embedding.shape} embeddings")
         probabilities = softmax(features.logits)
         scores = {name: detector.score(features) for name, detector in self._detectors.items()}
-        p_values = {name: np.empty(len(names)) for name in scores}
-        combined = np.empty(len(names))
+        found: list[ImageScores | None] = [None] * len(names)
         for survey in sorted(set(names)):
-            rows = np.array([name == survey for name in names])
-            calibration = self._calibrations[survey]
-            own = calibration.detector_p_values({name: values[rows] for name, values in scores.items()})
-            for name, values in own.items():
-                p_values[name][rows] = values
-            combined[rows] = calibration.combined.p_values(calibration.statistic(own))
-        return [
-            self._image(row, names[row], probabilities, scores, p_values, float(combined[row]))
-            for row in range(len(names))
-        ]
+            rows = np.flatnonzero([name == survey for name in names])
+            own = {name: values[rows] for name, values in scores.items()}
+            for row, image in zip(rows, self._images(survey, probabilities[rows], own), strict=True):
+                found[row] = image
+        return [image for image in found if image is not None]
 
     def verdict(self, p_value: float) -> Verdict:
-        """`anomaly` at p ≤ α, `near_miss` at p ≤ 3α, else `ordinary`."""
+        """`anomaly` at p ≤ α, `near_miss` at p ≤ 3α, else `ordinary`.
+
+        With fewer than 1/α − 1 calibration images no p-value is small enough for `anomaly`; see `limits`.
+        """
         if p_value <= self.alpha:
             return Verdict.ANOMALY
         return Verdict.NEAR_MISS if p_value <= _NEAR_MISS_FACTOR * self.alpha else Verdict.ORDINARY
+
+    def limits(self) -> dict[str, str]:
+        """A sentence for each calibration that has too few images for the budget: it can flag nothing."""
+        return {
+            name: (
+                f"no image of {name} can be an anomaly: p-values end at 1/{calibration.images + 1} with "
+                f"{calibration.images} calibration images, above the budget of {self.alpha:g}; calibrate with at least "
+                f"{ceil(1.0 / self.alpha) - 1} ordinary images, or allow "
+                f"{1000.0 * calibration.combined.smallest_p:.3g} false alarms per 1,000"
+            )
+            for name, calibration in sorted(self._calibrations.items())
+            if self.alpha < calibration.combined.smallest_p
+        }
 
     def score_quantiles(self, detector: str, survey: str) -> list[float]:
         """101 evenly spaced quantiles of a detector's scores on ordinary images of a survey (or `pooled`).
@@ -159,36 +184,54 @@ class Scorer:
             "detectors": [entry.model_dump(mode="json") for entry in manifest.detectors],
             "combination": manifest.combination.model_dump(mode="json"),
             "surveys": {
-                name: {"n": len(calibration.combined.scores), **_image_counts(calibration), "alpha": self.alpha}
+                name: {
+                    "n": calibration.images,
+                    **_image_counts(calibration),
+                    "smallest_p_value": calibration.combined.smallest_p,
+                    "alpha": self.alpha,
+                }
                 for name, calibration in sorted(self._calibrations.items())
             },
+            "limits": self.limits(),
             "model": manifest.model.model_dump(mode="json"),
             "training": manifest.training.model_dump(mode="json"),
             "figures": manifest.figures,
         }
 
-    def _image(
-        self,
-        row: int,
-        survey: str,
-        probabilities: Floats,
-        scores: Mapping[str, Floats],
-        p_values: Mapping[str, Floats],
-        combined: float,
-    ) -> ImageScores:
-        shares = probabilities[row]
-        return ImageScores(
-            class_probabilities={name: float(share) for name, share in zip(self._classes, shares, strict=True)},
-            predicted_class=self._classes[int(shares.argmax())],
-            detectors={
-                name: DetectorScore(float(values[row]), float(p_values[name][row])) for name, values in scores.items()
-            },
-            p_value=combined,
-            verdict=self.verdict(combined),
-            calibration_survey=survey,
-        )
+    def _images(self, survey: str, probabilities: Floats, scores: Mapping[str, Floats]) -> Iterator[ImageScores]:
+        """The results of n images with one calibration, from probabilities [n, classes] and scores [n]."""
+        calibration = self._calibrations[survey]
+        detectors = {
+            name: [
+                DetectorScore(float(score), float(p_value), bool(beyond))
+                for score, p_value, beyond in zip(
+                    values,
+                    calibration.detectors[name].p_values(values),
+                    calibration.detectors[name].beyond(values),
+                    strict=True,
+                )
+            ]
+            for name, values in scores.items()
+        }
+        statistic = calibration.statistic(scores)
+        p_values = calibration.combined.p_values(statistic)
+        beyond = calibration.combined.beyond(statistic)
+        ranks = calibration.combined.rank_scores(statistic)
+        for row, shares in enumerate(probabilities):
+            yield ImageScores(
+                class_probabilities={name: float(share) for name, share in zip(self._classes, shares, strict=True)},
+                predicted_class=self._classes[int(shares.argmax())],
+                detectors={name: values[row] for name, values in detectors.items()},
+                p_value=float(p_values[row]),
+                p_value_at_most=bool(beyond[row]),
+                calibration_images=calibration.images,
+                calibration_survey=survey,
+                calibration_fit="pooled" if survey == POOLED else "own",
+                rank_score=float(ranks[row]),
+                verdict=self.verdict(float(p_values[row])),
+            )
 
 
 def _image_counts(calibration: SurveyCalibration) -> dict[str, int]:
     detector = next(iter(calibration.detectors.values()))
-    return {"detector_images": len(detector.scores), "combined_images": len(calibration.combined.scores)}
+    return {"detector_images": len(detector.scores), "combined_images": calibration.images}

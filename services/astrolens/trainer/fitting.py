@@ -124,7 +124,7 @@ def calibrate(
             calibration[f"{survey}/{name}"] = np.sort(values[rows])
             if name in combination.detectors:
                 own = ScoreCalibration(calibration[f"{survey}/{name}"], combination.tail_share)
-                p_values.append(own.p_values(second_scores[name][second_rows[survey]]))
+                p_values.append(own.extrapolated_p_values(second_scores[name][second_rows[survey]]))
         calibration[f"{survey}/{COMBINED}"] = np.sort(fisher_statistic(p_values))
     return calibration
 

@@ -43,7 +43,7 @@ class Sort(StrEnum):
 
 
 ORDERS = {
-    Sort.STRANGENESS: Order("p_value"),
+    Sort.STRANGENESS: Order("rank_score", descending=True),
     Sort.NEWEST: Order("ingested_at", descending=True),
     Sort.LABELED: Order("labeled_at", descending=True),
 }

@@ -35,7 +35,14 @@ def test_field_numbers_of_version_1_never_change() -> None:
         "verdict": 5,
         "calibration_survey": 6,
         "embedding": 7,
+        "p_value_at_most": 8,
+        "calibration_images": 9,
+        "calibration_fit": 10,
+        "rank_score": 11,
+        "kinds": 12,
     }
+    assert numbers["Detector"] == {"name": 1, "score": 2, "p_value": 3, "at_most": 4}
+    assert numbers["Calibration"] == {"id": 1, "alpha": 2, "surveys": 3, "limits": 4}
     assert numbers["ModelRef"] == {
         "name": 1,
         "version": 2,
@@ -46,3 +53,4 @@ def test_field_numbers_of_version_1_never_change() -> None:
     }
     assert numbers["SimilarRequest"] == {"image_id": 1, "embedding": 2, "k": 3}
     assert dict(pb.Verdict.items())["VERDICT_ANOMALY"] == 3
+    assert dict(pb.CalibrationFit.items())["CALIBRATION_FIT_DOES_NOT_FIT"] == 4

@@ -14,7 +14,7 @@ from astrolens.contracts.alerts import Alert
 from astrolens.contracts.events import ImageAnalyzed
 from astrolens.contracts.ids import alert_id, content_digest, image_id
 from astrolens.contracts.records import AlertRecord, ImageRecord, PendingEvent
-from astrolens.contracts.verdicts import Verdict
+from astrolens.contracts.verdicts import Verdict, rank_score_of
 from astrolens.notifier.alert_service import AlertService
 from astrolens.notifier.channels import DeliveryFailed
 from astrolens.notifier.metrics import AlertMetrics
@@ -115,6 +115,7 @@ def image(
         update={
             "verdict": verdict,
             "p_value": p_value,
+            "rank_score": rank_score_of(p_value),
             "model_digest": model * 64,
             "predicted_class": predicted_class,
             "analyzed_at": analyzed_at,
@@ -129,6 +130,7 @@ def image(
             "analysis": analysis,
             "verdict": verdict,
             "p_value": p_value,
+            "rank_score": rank_score_of(p_value),
             "predicted_class": predicted_class,
             "analyzed_at": analyzed_at,
         }

@@ -31,9 +31,9 @@ def test_text_from_outside_is_escaped(text: str, escaped: str) -> None:
     assert message_text.escape_text(text) == escaped
 
 
-def test_a_digest_lists_the_smallest_p_values_and_counts_retractions() -> None:
-    alerts = [_alert(number, p_value=(30 - number) / 1000) for number in range(29)]
-    alerts.append(_alert(29, p_value=0.9, alert_type="retraction"))
+def test_a_digest_lists_the_strangest_and_counts_retractions() -> None:
+    alerts = [_alert(number, p_value=(30 - number) / 1000, rank_score=float(number)) for number in range(29)]
+    alerts.append(_alert(29, p_value=0.9, rank_score=0.05, alert_type="retraction"))
     text = message_text.digest(alerts, console=CONSOLE)
     lines = text.body.splitlines()
     assert text.title == "30 alerts, 1 retracted"

@@ -1,4 +1,4 @@
-"""p-values are valid, monotone and untied; Fisher's statistic agrees with the textbook."""
+"""p-values are valid and end at 1/(n+1), rank scores do not; Fisher's statistic agrees with the textbook."""
 
 import math
 
@@ -17,27 +17,53 @@ def test_the_conformal_p_value_counts_what_is_at_least_as_strange() -> None:
     assert tail.p_values(np.array([0.0, 1.0, 1.5, 2.0, 3.0, 4.0])) == pytest.approx([1.0, 1.0, 0.8, 0.8, 0.4, 0.4])
 
 
+def test_a_score_beyond_all_has_an_upper_bound() -> None:
+    calibration = ScoreCalibration(np.array([1.0, 2.0, 2.0, 4.0]))
+    asked = np.array([3.9, 4.0, np.nextafter(4.0, 5.0), 1e9])
+    assert calibration.p_values(asked) == pytest.approx([0.4, 0.4, 0.2, 0.2])
+    assert calibration.beyond(asked).tolist() == [False, False, True, True]
+    assert calibration.smallest_p == pytest.approx(0.2)
+
+
 def test_the_exact_tail_starts_beyond_the_largest_score() -> None:
-    scores = np.arange(100.0)
-    tail = ScoreCalibration(scores, tail_share=0.02, exact=True)
+    tail = ScoreCalibration(np.arange(100.0), tail_share=0.02, exact=True)
     # Two scores lie beyond the start of the tail, 97: their mean excess is 1.5.
-    assert tail.p_values(np.array([99.0, 102.0])) == pytest.approx([2 / 101, math.exp(-3.0 / 1.5) / 101])
+    expected = [2 / 101, math.exp(-3.0 / 1.5) / 101]
+    assert tail.extrapolated_p_values(np.array([99.0, 102.0])) == pytest.approx(expected)
 
 
 def test_the_ranking_tail_starts_at_its_quantile() -> None:
     tail = ScoreCalibration(np.arange(100.0), tail_share=0.02)
     expected = [4 / 101, 3 / 101 * math.exp(-1.0 / 1.5), 3 / 101 * math.exp(-10.0 / 1.5)]
-    assert tail.p_values(np.array([97.0, 98.0, 107.0])) == pytest.approx(expected)
+    assert tail.extrapolated_p_values(np.array([97.0, 98.0, 107.0])) == pytest.approx(expected)
 
 
-@given(LISTS, st.lists(st.floats(-1e7, 1e7), min_size=2, max_size=50), st.booleans())
+def test_rank_scores_are_minus_log_p_up_to_the_largest_score_and_the_tail_beyond() -> None:
+    calibration = ScoreCalibration(np.arange(100.0), tail_share=0.02, exact=True)
+    inside = calibration.rank_scores(np.array([-5.0, 0.0, 97.0, 99.0]))
+    assert inside == pytest.approx([0.0, math.log10(101 / 101), math.log10(101 / 4), math.log10(101 / 2)])
+    assert calibration.rank_scores(np.array([98.5])) == pytest.approx((math.log10(101 / 3) + math.log10(101 / 2)) / 2)
+    outside = calibration.rank_scores(np.array([99.0 + 1e-9, 102.0]))
+    assert outside == pytest.approx([math.log10(101), math.log10(101) + 2.0 / math.log(10.0)])
+
+
+@given(LISTS, st.lists(st.floats(-1e7, 1e7), min_size=2, max_size=50, unique=True), st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_p_values_decrease_with_the_score(scores: list[float], asked: list[float], exact: bool) -> None:
-    tail = ScoreCalibration(np.sort(scores), exact=exact)
-    p = tail.p_values(np.sort(asked))
-    assert (np.diff(p) <= 0).all()
-    assert (p > 0).all()
-    assert (p <= 1).all()
+def test_p_values_decrease_and_rank_scores_grow_with_the_score(
+    scores: list[float], asked: list[float], exact: bool
+) -> None:
+    calibration = ScoreCalibration(np.sort(scores), exact=exact)
+    ordered = np.sort(asked)
+    for p in (calibration.p_values(ordered), calibration.extrapolated_p_values(ordered)):
+        assert (np.diff(p) <= 0).all()
+        assert (p > 0).all()
+        assert (p <= 1).all()
+    p = calibration.p_values(ordered)
+    assert (p >= 1 / (len(scores) + 1)).all()
+    assert (calibration.beyond(ordered) == (p < 1.5 / (len(scores) + 1))).all()
+    ranks = calibration.rank_scores(ordered)
+    assert np.isfinite(ranks).all()
+    assert (np.diff(ranks) >= 0).all()
 
 
 @given(LISTS)
@@ -64,19 +90,22 @@ def test_p_values_of_fresh_ordinary_scores_are_uniform(exact: bool) -> None:
         assert abs((p <= alpha).mean() - alpha) < spread
 
 
-def test_scores_beyond_the_calibration_are_not_tied() -> None:
+def test_rank_scores_do_not_tie() -> None:
     rng = np.random.default_rng(5)
-    for exact in (True, False):
-        tail = ScoreCalibration(np.sort(rng.normal(size=500)), exact=exact)
-        p = tail.p_values(np.linspace(4.0, 12.0, 30))
-        assert (np.diff(p) < 0).all()
-        assert p[0] < 1 / 501
+    calibration = ScoreCalibration(np.sort(rng.normal(size=500)), exact=True)
+    for asked in (np.linspace(-2.0, 2.9, 3000), np.linspace(4.0, 12.0, 30), np.array([1e3, 1e6, 1e9])):
+        assert (np.diff(calibration.rank_scores(asked)) > 0).all()
+    assert set(calibration.p_values(np.linspace(4.0, 12.0, 30))) == {1 / 501}
 
 
 def test_equal_scores_still_calibrate() -> None:
     for exact in (True, False):
-        assert ScoreCalibration(np.full(50, 3.0), exact=exact).p_values(np.array([2.0, 3.0]))[0] == 1.0
-        assert 0 < ScoreCalibration(np.full(50, 3.0), exact=exact).p_values(np.array([4.0]))[0] < 1 / 51
+        calibration = ScoreCalibration(np.full(50, 3.0), exact=exact)
+        assert calibration.p_values(np.array([2.0, 3.0, 4.0])) == pytest.approx([1.0, 1.0, 1 / 51])
+        assert 0 < calibration.extrapolated_p_values(np.array([4.0]))[0] < 1 / 51
+        ranks = calibration.rank_scores(np.array([2.0, 3.0, 4.0, 1e9]))
+        assert ranks[0] == ranks[1] == 0.0
+        assert math.log10(51) < ranks[2] <= ranks[3] < math.inf
 
 
 def test_fisher() -> None:
@@ -97,14 +126,14 @@ def test_the_combined_statistic_is_calibrated_on_its_own_split() -> None:
     rng = np.random.default_rng(8)
     first, second, fresh = (rng.normal(size=3000) for _ in range(3))
     own = ScoreCalibration(np.sort(first))
-    chi_squared = chi2(4).sf(fisher_statistic([own.p_values(fresh)] * 2))
+    chi_squared = chi2(4).sf(fisher_statistic([own.extrapolated_p_values(fresh)] * 2))
     arrays = {
         "s/a": np.sort(first),
         "s/b": np.sort(first),
-        "s/combined": np.sort(fisher_statistic([own.p_values(second)] * 2)),
+        "s/combined": np.sort(fisher_statistic([own.extrapolated_p_values(second)] * 2)),
     }
     made = load_calibrations(arrays, detectors=("a", "b"), combined_detectors=("a", "b"), tail_share=0.02)["s"]
-    p = made.combined.p_values(made.statistic(made.detector_p_values({"a": fresh, "b": fresh})))
+    p = made.combined.p_values(made.statistic({"a": fresh, "b": fresh}))
     assert (chi_squared <= 0.01).mean() > 0.025
     assert (p <= 0.01).mean() == pytest.approx(0.01, abs=0.006)
 

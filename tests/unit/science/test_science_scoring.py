@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from math import log10
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,10 @@ def test_scores_are_golden(bundle: Bundle, outputs: tuple[Features, list[str]], 
         assert made["verdict"] == kept["verdict"]
         assert made["calibration_survey"] == kept["calibration_survey"]
         assert made["predicted_class"] == kept["predicted_class"]
-        assert made["p_value"] == pytest.approx(kept["p_value"], rel=1e-9)
+        for figure in ("p_value", "rank_score"):
+            assert made[figure] == pytest.approx(kept[figure], rel=1e-9)
+        for fact in ("p_value_at_most", "calibration_images", "calibration_fit", "kinds"):
+            assert made[fact] == kept[fact]
         assert made["class_probabilities"] == pytest.approx(kept["class_probabilities"], rel=1e-9)
         for name, result in kept["detectors"].items():
             assert made["detectors"][name] == pytest.approx(result, rel=1e-9)
@@ -114,7 +118,25 @@ def test_an_unknown_survey_uses_and_reports_the_pooled_calibration(
     scores = scorer.score(*outputs)
     for score, survey in zip(scores, outputs[1], strict=True):
         assert score.calibration_survey == ("pooled" if survey == "ska-low" else survey)
+        assert score.calibration_fit == ("pooled" if survey == "ska-low" else "own")
     assert scorer.calibration_survey("unknown") == "pooled"
+
+
+def test_p_values_end_and_rank_scores_do_not(bundle: Bundle, outputs: tuple[Features, list[str]]) -> None:
+    scores = Scorer(bundle).score(*outputs)
+    beyond = [score for score in scores if score.p_value_at_most]
+    assert 3 < len(beyond) < len(scores)
+    for score in scores:
+        end = 1 / (score.calibration_images + 1)
+        assert (score.p_value == end) if score.p_value_at_most else (score.p_value > end)
+        assert (score.rank_score > -log10(end)) == score.p_value_at_most
+        for result in score.detectors.values():
+            assert result.p_value > 1e-4
+    assert len({score.rank_score for score in beyond}) == len(beyond)
+
+
+def test_a_replay_gives_the_same_bits(bundle: Bundle, outputs: tuple[Features, list[str]]) -> None:
+    assert Scorer(bundle).score(*outputs) == Scorer(Bundle.load(PACKAGED_BUNDLE)).score(*outputs)
 
 
 def test_the_budget_decides(bundle: Bundle) -> None:
@@ -173,9 +195,26 @@ def test_by_hand(tmp_path: Path) -> None:
     assert score.predicted_class == "smooth"
     # 1 − 0.85 = 0.15 is reached by two of the three scores; T = −2 ln 0.75 lies above all three statistics,
     # whose tail starts at 0.3 with p = 1/4 and a mean excess of 0.1.
-    assert asdict(score.detectors["msp"]) == pytest.approx({"score": 0.15, "p_value": 0.75})
-    assert score.p_value == pytest.approx(0.25 * np.exp(-(-2 * np.log(0.75) - 0.3) / 0.1))
+    assert asdict(score.detectors["msp"]) == pytest.approx({"score": 0.15, "p_value": 0.75, "at_most": False})
+    assert (score.p_value, score.p_value_at_most, score.calibration_images) == (0.25, True, 3)
+    assert score.rank_score == pytest.approx(np.log10(4) + (-2 * np.log(0.75) - 0.3) / (0.1 * np.log(10)))
     assert score.verdict is Verdict.ANOMALY
+    assert (score.calibration_fit, score.kinds) == ("own", {})
+
+
+def test_a_calibration_that_is_too_small_for_the_budget_flags_nothing_and_says_so(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b", small_manifest(), small_contents())
+    loaded = Bundle.load(tmp_path / "b")
+    strange = Features.of(np.log([[0.51, 0.49]]), np.full((1, 2), 1e3))
+    assert Scorer(loaded, 250.0).score(strange, ["sdss"])[0].verdict is Verdict.ANOMALY
+    assert Scorer(loaded, 250.0).limits() == {}
+    short = Scorer(loaded, 249.0)
+    assert short.score(strange, ["sdss"])[0].verdict is Verdict.NEAR_MISS
+    assert short.describe()["limits"] == short.limits()
+    assert short.limits()["sdss"] == (
+        "no image of sdss can be an anomaly: p-values end at 1/4 with 3 calibration images, above the budget of 0.249; "
+        "calibrate with at least 4 ordinary images, or allow 250 false alarms per 1,000"
+    )
 
 
 @pytest.mark.parametrize(

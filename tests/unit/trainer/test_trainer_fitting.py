@@ -69,7 +69,7 @@ def test_calibration_is_by_survey_and_pooled_in_equal_parts() -> None:
     assert len(kept["sdss/combined"]) == (second.surveys == "sdss").sum()
     rows = second.surveys == "efigi"
     p = [
-        ScoreCalibration(kept[f"efigi/{entry.name}"]).p_values(
+        ScoreCalibration(kept[f"efigi/{entry.name}"]).extrapolated_p_values(
             load_detector(entry, arrays).score(second.features)[rows]
         )
         for entry in (DETECTORS[0], DETECTORS[2])
@@ -108,7 +108,18 @@ def test_expected_calibration_error() -> None:
 def image(p_value: float, predicted: str, score: float) -> ImageScores:
     verdict = Verdict.ANOMALY if p_value <= 0.01 else Verdict.ORDINARY
     shares = {"a": 0.8, "b": 0.2} if predicted == "a" else {"a": 0.2, "b": 0.8}
-    return ImageScores(shares, predicted, {"msp": DetectorScore(score, p_value)}, p_value, verdict, "sdss")
+    return ImageScores(
+        class_probabilities=shares,
+        predicted_class=predicted,
+        detectors={"msp": DetectorScore(score, p_value)},
+        p_value=p_value,
+        p_value_at_most=False,
+        calibration_images=999,
+        calibration_survey="sdss",
+        calibration_fit="own",
+        rank_score=float(-np.log10(p_value)),
+        verdict=verdict,
+    )
 
 
 def test_figures_of_a_survey() -> None:

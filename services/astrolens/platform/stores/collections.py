@@ -1,8 +1,11 @@
 """The collections of the record store: key, indexed fields and tallies, declared once for every engine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
+
+from astrolens.contracts.verdicts import rank_score_of
 
 FieldType = Literal["text", "real", "bool"]
 
@@ -82,6 +85,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "state": "text",
             "verdict": "text",
             "p_value": "real",
+            "rank_score": "real",
             "predicted_class": "text",
             "ingested_at": "text",
             "offered_at": "text",
@@ -104,13 +108,13 @@ DECLARATIONS: dict[Collection, Declaration] = {
             ("state", "ingested_at"),
             ("ingested_at",),
             ("analyzed_at",),
-            ("p_value",),
-            ("verdict", "p_value"),
+            ("rank_score",),
+            ("verdict", "rank_score"),
             ("verdict", "ingested_at"),
             ("verdict", "analyzed_at"),
             ("label", "labeled_at"),
             ("labeled_at",),
-            ("observation.survey", "p_value"),
+            ("observation.survey", "rank_score"),
             ("observation.survey", "ingested_at"),
             ("predicted_class", "ingested_at"),
             ("source", "ingested_at"),
@@ -163,3 +167,22 @@ DECLARATIONS: dict[Collection, Declaration] = {
     Collection.META: Declaration(key="name"),
 }
 """What each collection needs."""
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """A number that documents of older versions lack; `compute` gives it from the number `source`, where there is one.
+
+    Engines add it to the documents that are there when the field is first declared, so that sorting by it leaves none
+    out.
+    """
+
+    field: str
+    source: str
+    compute: Callable[[float], float]
+
+
+BACKFILLS: dict[Collection, tuple[Backfill, ...]] = {
+    Collection.IMAGES: (Backfill("rank_score", "p_value", rank_score_of),),
+}
+"""What each collection's older documents lack."""

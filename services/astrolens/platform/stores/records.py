@@ -140,24 +140,33 @@ def to_document(model: Contract | Document) -> Document:
     return model.model_dump(mode="json") if isinstance(model, Contract) else model
 
 
-def encode_cursor(value: Any, last: str) -> str:
-    """An opaque cursor behind the last document of a page: its value in the order, and what breaks ties."""
-    return base64.urlsafe_b64encode(json.dumps([value, last]).encode()).decode().rstrip("=")
+def encode_cursor(order: Order | None, value: Any, last: str) -> str:
+    """An opaque cursor behind the last document of a page: the order, the value in it, and what breaks ties."""
+    text = json.dumps([_order_name(order), value, last])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str) -> tuple[Any, str]:
-    """What `encode_cursor` was given.
+def decode_cursor(cursor: str, order: Order | None) -> tuple[Any, str]:
+    """Value and tie breaker that `encode_cursor` was given.
 
     Raises:
-        PermanentError: The text is no cursor of ours.
+        PermanentError: The text is no cursor of ours, or one of another order, or of a version that named no order.
     """
     try:
-        value, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        name, value, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, TypeError, binascii.Error) as error:
         raise bad_cursor(cursor) from error
     if not isinstance(last, str):
         raise bad_cursor(cursor)
+    if name != _order_name(order):
+        raise PermanentError(
+            "bad-cursor", f"{cursor[:80]!r} is a cursor of another order: begin again with the first page of this one"
+        )
     return value, last
+
+
+def _order_name(order: Order | None) -> str:
+    return "" if order is None else f"{'-' if order.descending else '+'}{order.field}"
 
 
 def bad_cursor(cursor: str) -> PermanentError:

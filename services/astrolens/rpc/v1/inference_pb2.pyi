@@ -43,6 +43,38 @@ VERDICT_NEAR_MISS: Verdict.ValueType  # 2
 VERDICT_ANOMALY: Verdict.ValueType  # 3
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
+class _CalibrationFit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CalibrationFitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CalibrationFit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CALIBRATION_FIT_UNSPECIFIED: _CalibrationFit.ValueType  # 0
+    """From a server of an older version."""
+    CALIBRATION_FIT_OWN: _CalibrationFit.ValueType  # 1
+    """Those of the image's survey, in the bundle."""
+    CALIBRATION_FIT_SURVEY_MODEL: _CalibrationFit.ValueType  # 2
+    """Those of the image's survey, in its survey model."""
+    CALIBRATION_FIT_POOLED: _CalibrationFit.ValueType  # 3
+    """Those of all surveys of the bundle."""
+    CALIBRATION_FIT_DOES_NOT_FIT: _CalibrationFit.ValueType  # 4
+    """As pooled, although a test says that they do not fit: the p-value is a ranking only."""
+
+class CalibrationFit(_CalibrationFit, metaclass=_CalibrationFitEnumTypeWrapper):
+    """Whose ordinary images the p-value is measured against."""
+
+CALIBRATION_FIT_UNSPECIFIED: CalibrationFit.ValueType  # 0
+"""From a server of an older version."""
+CALIBRATION_FIT_OWN: CalibrationFit.ValueType  # 1
+"""Those of the image's survey, in the bundle."""
+CALIBRATION_FIT_SURVEY_MODEL: CalibrationFit.ValueType  # 2
+"""Those of the image's survey, in its survey model."""
+CALIBRATION_FIT_POOLED: CalibrationFit.ValueType  # 3
+"""Those of all surveys of the bundle."""
+CALIBRATION_FIT_DOES_NOT_FIT: CalibrationFit.ValueType  # 4
+"""As pooled, although a test says that they do not fit: the p-value is a ranking only."""
+Global___CalibrationFit: _TypeAlias = CalibrationFit  # noqa: Y015
+
 @_typing.final
 class Item(_message.Message):
     """A cutout and what is known of it."""
@@ -252,6 +284,26 @@ class Result(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class KindsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CLASS_PROBABILITIES_FIELD_NUMBER: _builtins.int
     PREDICTED_CLASS_FIELD_NUMBER: _builtins.int
     DETECTORS_FIELD_NUMBER: _builtins.int
@@ -259,18 +311,36 @@ class Result(_message.Message):
     VERDICT_FIELD_NUMBER: _builtins.int
     CALIBRATION_SURVEY_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
+    P_VALUE_AT_MOST_FIELD_NUMBER: _builtins.int
+    CALIBRATION_IMAGES_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIT_FIELD_NUMBER: _builtins.int
+    RANK_SCORE_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
     predicted_class: _builtins.str
     p_value: _builtins.float
-    """Combined and conformalised again: the share of ordinary images that are as strange."""
+    """Combined and conformalised again: the share of ordinary images that are as strange; never below
+    1/(calibration_images + 1).
+    """
     verdict: Global___Verdict.ValueType
     calibration_survey: _builtins.str
     """The survey whose calibration served, or `pooled`."""
     embedding: _builtins.bytes
     """Little-endian float16."""
+    p_value_at_most: _builtins.bool
+    """The image is stranger than all calibration images: p_value is an upper bound."""
+    calibration_images: _builtins.int
+    """Images that the combined statistic is compared with; 0 from a server of an older version."""
+    calibration_fit: Global___CalibrationFit.ValueType
+    rank_score: _builtins.float
+    """Larger is stranger: -log10 p up to the strangest calibration image; beyond, no probability."""
     @_builtins.property
     def class_probabilities(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     @_builtins.property
     def detectors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Detector]: ...
+    @_builtins.property
+    def kinds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Probability of each kind of strangeness, such as `blend`; empty where the bundle does not tell them."""
+
     def __init__(
         self,
         *,
@@ -281,12 +351,19 @@ class Result(_message.Message):
         verdict: Global___Verdict.ValueType = ...,
         calibration_survey: _builtins.str = ...,
         embedding: _builtins.bytes = ...,
+        p_value_at_most: _builtins.bool = ...,
+        calibration_images: _builtins.int = ...,
+        calibration_fit: Global___CalibrationFit.ValueType = ...,
+        rank_score: _builtins.float | None = ...,
+        kinds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rank_score", b"_rank_score", "rank_score", b"rank_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration_survey", b"calibration_survey", "class_probabilities", b"class_probabilities", "detectors", b"detectors", "embedding", b"embedding", "p_value", b"p_value", "predicted_class", b"predicted_class", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rank_score", b"_rank_score", "calibration_fit", b"calibration_fit", "calibration_images", b"calibration_images", "calibration_survey", b"calibration_survey", "class_probabilities", b"class_probabilities", "detectors", b"detectors", "embedding", b"embedding", "kinds", b"kinds", "p_value", b"p_value", "p_value_at_most", b"p_value_at_most", "predicted_class", b"predicted_class", "rank_score", b"rank_score", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__rank_score: _TypeAlias = _typing.Literal["rank_score"]  # noqa: Y015
+    _WhichOneofArgType__rank_score: _TypeAlias = _typing.Literal["_rank_score", b"_rank_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rank_score) -> _WhichOneofReturnType__rank_score | None: ...
 
 Global___Result: _TypeAlias = Result  # noqa: Y015
 
@@ -299,19 +376,24 @@ class Detector(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     P_VALUE_FIELD_NUMBER: _builtins.int
+    AT_MOST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     score: _builtins.float
     p_value: _builtins.float
+    """Never below 1/(n + 1) with n calibration images."""
+    at_most: _builtins.bool
+    """The score exceeds those of all calibration images: p_value is an upper bound."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         score: _builtins.float = ...,
         p_value: _builtins.float = ...,
+        at_most: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "p_value", b"p_value", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_most", b"at_most", "name", b"name", "p_value", b"p_value", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,24 +520,50 @@ Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
 class Calibration(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LimitsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     ALPHA_FIELD_NUMBER: _builtins.int
     SURVEYS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     alpha: _builtins.float
     """Anomaly at p <= alpha, near miss at p <= 3 alpha."""
     @_builtins.property
     def surveys(self) -> _containers.RepeatedCompositeFieldContainer[Global___SurveyCalibration]: ...
+    @_builtins.property
+    def limits(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """By survey: why its images can never be anomalies under this budget. Empty where every calibration suffices."""
+
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         alpha: _builtins.float = ...,
         surveys: _abc.Iterable[Global___SurveyCalibration] | None = ...,
+        limits: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "id", b"id", "surveys", b"surveys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "id", b"id", "limits", b"limits", "surveys", b"surveys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

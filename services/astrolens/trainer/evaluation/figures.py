@@ -213,7 +213,7 @@ def detection_figures(odd: Mask, scores: Floats, p_values: Floats | None = None,
 
 def rank_values(scores: list[ImageScores]) -> Floats:
     """What the images are ranked by, [n]: larger is stranger."""
-    return np.array([-np.log(score.p_value) for score in scores], dtype=np.float64)
+    return np.array([score.rank_score for score in scores], dtype=np.float64)
 
 
 def p_values_of(scores: list[ImageScores]) -> Floats:

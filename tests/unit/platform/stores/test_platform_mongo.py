@@ -165,7 +165,7 @@ async def test_in_a_transaction_deleting_events_is_tried_again_with_everything_e
 
 def test_every_index_ends_with_the_id_so_that_paging_is_a_walk() -> None:
     models = {model.document["name"]: list(model.document["key"]) for model in indexes(DECLARED)}
-    assert models["astrolens_verdict__p_value"] == ["verdict", "p_value", "_id"]
+    assert models["astrolens_verdict__rank_score"] == ["verdict", "rank_score", "_id"]
     assert models.pop("astrolens_hash") == [HASH_KEYS, HASH_AGE]  # no query pages through it
     assert all(keys[-1] == "_id" for keys in models.values())
     assert len(models) < 60  # MongoDB takes 64 a collection
@@ -174,7 +174,7 @@ def test_every_index_ends_with_the_id_so_that_paging_is_a_walk() -> None:
 def test_an_index_of_what_most_documents_lack_holds_only_the_others() -> None:
     conditions = {model.document["name"]: model.document.get("partialFilterExpression") for model in indexes(DECLARED)}
     assert conditions["astrolens_label__labeled_at"] == {"label": {"$gte": ""}}
-    assert conditions["astrolens_verdict__p_value"] is None
+    assert conditions["astrolens_verdict__rank_score"] is None
 
 
 def test_tallies_are_the_sum_of_their_shards() -> None:

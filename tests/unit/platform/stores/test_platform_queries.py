@@ -27,10 +27,10 @@ WALKED: list[tuple[Collection, Where, str]] = [
     (RECEIPTS, (("outcome", "eq", "received"), ("received_at", "lt", "2026")), "received_at"),
     (ALERTS, (("undelivered", "eq", True),), "raised_at"),
     # The console's lists and their filters.
-    *((IMAGES, (), field) for field in ("ingested_at", "p_value", "labeled_at", "analyzed_at")),
+    *((IMAGES, (), field) for field in ("ingested_at", "rank_score", "labeled_at", "analyzed_at")),
     *((IMAGES, ((field, "eq", "x"),), "ingested_at") for field in ("state", "verdict", "source", "batch")),
     *((IMAGES, ((field, "eq", "x"),), "ingested_at") for field in ("predicted_class", "observation.survey")),
-    *((IMAGES, ((field, "eq", "x"),), "p_value") for field in ("verdict", "observation.survey")),
+    *((IMAGES, ((field, "eq", "x"),), "rank_score") for field in ("verdict", "observation.survey")),
     (IMAGES, (("label", "exists", False),), "ingested_at"),
     (IMAGES, (("ingested_at", "gte", "2026"),), "ingested_at"),
     *((RECEIPTS, ((field, "eq", "x"),), "received_at") for field in ("batch", "source", "reason.code")),
@@ -44,12 +44,12 @@ WALKED: list[tuple[Collection, Where, str]] = [
 """Read in order, as far as the page goes."""
 
 NARROWED: list[tuple[Collection, Where, str]] = [
-    (IMAGES, (("verdict", "in", STRANGE),), "p_value"),
-    (IMAGES, (("verdict", "in", STRANGE), ("label", "exists", False)), "p_value"),
+    (IMAGES, (("verdict", "in", STRANGE),), "rank_score"),
+    (IMAGES, (("verdict", "in", STRANGE), ("label", "exists", False)), "rank_score"),
     (IMAGES, (("verdict", "in", STRANGE), ("analyzed_at", "gte", "2026")), "analyzed_at"),
     (IMAGES, (("label", "eq", "artefact"),), "ingested_at"),
     (IMAGES, (("label", "in", ["artefact", "ordinary"]),), "labeled_at"),
-    (IMAGES, (("batch", "eq", "b"),), "p_value"),
+    (IMAGES, (("batch", "eq", "b"),), "rank_score"),
     (
         IMAGES,
         tuple(

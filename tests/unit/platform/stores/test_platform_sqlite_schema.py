@@ -37,6 +37,7 @@ def documents(count: int = 5) -> list[dict[str, Any]]:
             n,
             state="analyzed" if n % 2 else "ingested",
             p_value=n / 10,
+            rank_score=float(n),
             label="artefact" if n == 1 else None,
             observation={"survey": "sdss", "name": f'"{n}" é', "simulated": n % 2 == 0},
             phash=f"{n:016x}",

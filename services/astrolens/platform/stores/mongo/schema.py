@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pymongo
-from pymongo import ASCENDING, IndexModel, InsertOne
+from pymongo import ASCENDING, IndexModel, InsertOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import CollectionInvalid, OperationFailure
 
 from astrolens.platform.errors import ConfigurationError
-from astrolens.platform.stores.collections import DECLARATIONS, Collection, Declaration
+from astrolens.platform.stores.collections import BACKFILLS, DECLARATIONS, Backfill, Collection, Declaration
+from astrolens.platform.stores.documents import get_path
 from astrolens.platform.stores.mongo.codec import path_of
 from astrolens.platform.stores.mongo.counters import TALLIES
 from astrolens.platform.stores.mongo.errors import message_of
@@ -29,6 +31,9 @@ COUNTED = "counted"
 
 _ANSWER_S = 5.0
 """Longest wait for a server at the start; the caller of `open` tries again."""
+
+_BULK = 500
+"""Documents of one write of a backfill."""
 
 _OWN = "astrolens_"
 """Prefix of our indexes; what others made is theirs."""
@@ -68,6 +73,7 @@ async def prepare(database: Database) -> None:
         await _index(database, outbox_name(collection), list(INDEXES))
     await _index(database, TALLIES, [IndexModel([("of", ASCENDING), ("key", ASCENDING), ("n", ASCENDING)], name="of")])
     await _index_hashes(database)
+    await _backfill(database)
 
 
 async def _index_hashes(database: Database) -> None:
@@ -79,6 +85,39 @@ async def _index_hashes(database: Database) -> None:
         if await database[COUNTED].find_one(done) is None:
             await index_hashes(database[collection.value], declared)
             await database[COUNTED].replace_one({"_id": done["_id"]}, done, upsert=True)
+
+
+async def _backfill(database: Database) -> None:
+    """Compute numbers that the documents of an earlier version lack, once.
+
+    It needs a start without older writers, whose documents would lack them again.
+    """
+    for collection, backfills in BACKFILLS.items():
+        for backfill in backfills:
+            done = {"_id": f"{collection}.{backfill.field}", "source": backfill.source}
+            if await database[COUNTED].find_one(done) is None:
+                await _fill(database[collection.value], backfill, key=DECLARATIONS[collection].key)
+                await database[COUNTED].replace_one({"_id": done["_id"]}, done, upsert=True)
+
+
+async def _fill(rows: AsyncCollection[Document], backfill: Backfill, *, key: str) -> None:
+    """Walk once through the documents by id, in bounded reads and writes."""
+    field, source = path_of(backfill.field, key=key), path_of(backfill.source, key=key)
+    behind: Document = {}
+    while (
+        found := await rows.find({**behind, field: None, source: PRESENT["real"]}, {source: 1})
+        .sort("_id")
+        .limit(_BULK)
+        .to_list(_BULK)
+    ):
+        await rows.bulk_write(
+            [
+                UpdateOne({"_id": row["_id"], field: None}, {"$set": {field: backfill.compute(get_path(row, source))}})
+                for row in found
+            ],
+            ordered=False,
+        )
+        behind = {"_id": {"$gt": found[-1]["_id"]}}
 
 
 def indexes(declared: Declaration) -> list[IndexModel]:

@@ -160,7 +160,7 @@ class MongoRecordStore:
         if query.after is None:
             walks = [[*where, has_value(collection, field)] if query.order else where]
         else:
-            value, document_id = decode_cursor(query.after)
+            value, document_id = decode_cursor(query.after, query.order)
             after_id = {"_id": {beyond: document_id}}
             # Two walks of one index, first the rest of the ties: no planner has to see through an `$or`.
             walks = [[*where, {path: value}, after_id], [*where, {path: {beyond: value}}]] if query.order else []
@@ -177,7 +177,7 @@ class MongoRecordStore:
         if len(rows) <= query.limit or not documents:
             return Page(documents, None)
         last = rows[query.limit - 1]
-        return Page(documents, encode_cursor(get_path(last, path) if query.order else None, last["_id"]))
+        return Page(documents, encode_cursor(query.order, get_path(last, path) if query.order else None, last["_id"]))
 
     async def delete(self, collection: Collection, ids: Sequence[str]) -> int:
         """Remove documents; return how many there were."""

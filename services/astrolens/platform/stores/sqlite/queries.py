@@ -39,7 +39,7 @@ def find(db: sqlite3.Connection, collection: Collection, query: Query) -> Page:
     if len(rows) <= query.limit or not documents:
         return Page(documents, None)
     value, last, *_ = rows[query.limit - 1]
-    return Page(documents, encode_cursor(value, str(last)))
+    return Page(documents, encode_cursor(query.order, value, str(last)))
 
 
 def _rows_containing(db: sqlite3.Connection, collection: Collection, query: Query) -> list[int] | None:
@@ -63,7 +63,7 @@ def _walks(query: Query, order: str) -> list[_Walk]:
     """The index walks of a page: behind a cursor first the rest of its ties, then what lies beyond."""
     if query.after is None:
         return [([f"{order} IS NOT NULL"] if query.order else [], [])]
-    value, last = decode_cursor(query.after)
+    value, last = decode_cursor(query.after, query.order)
     if query.order is None:
         return [(["id > ?"], [last])]
     if not last.isdecimal():

@@ -13,13 +13,14 @@ import structlog
 
 from astrolens.platform.errors import PermanentError
 from astrolens.platform.stores import binary
-from astrolens.platform.stores.collections import DECLARATIONS, Collection, Declaration
+from astrolens.platform.stores.collections import BACKFILLS, DECLARATIONS, Collection, Declaration
 from astrolens.platform.stores.hash_index import KEYS_PER_HASH, parse_hash, stored_key, to_signed
 from astrolens.platform.stores.sqlite import hashes, tallies
 from astrolens.platform.stores.sqlite.columns import (
     Column,
     binary_column_name,
     binary_columns,
+    column_name,
     counted,
     doc_without_binary,
     extract,
@@ -90,6 +91,7 @@ def _upgrade(db: sqlite3.Connection, collection: Collection, declared: Declarati
     else:
         _log.info("changes a table for its new declaration", collection=collection.value)
         _change_table(db, collection, declared, binary_before=set(before.get("binary", ())))
+        _backfill(db, collection, declared, fields_before=set(before.get("fields", ())))
     present = _indexes(db, collection)
     for name, statement in index_sql(collection, declared).items():
         if name not in present:
@@ -148,6 +150,22 @@ def _fill_columns(db: sqlite3.Connection, collection: Collection, declared: Decl
     if any(column.type == "BLOB" for column in new):
         filled.append(f"doc = {doc_without_binary(declared)}")
     db.execute(f"UPDATE {collection} SET {', '.join(filled)}")  # noqa: S608
+
+
+def _backfill(
+    db: sqlite3.Connection, collection: Collection, declared: Declaration, *, fields_before: set[str]
+) -> None:
+    """Compute newly declared numbers that documents of older versions lack."""
+    for number, backfill in enumerate(BACKFILLS.get(collection, ())):
+        if backfill.field in fields_before or not declared.fields.keys() >= {backfill.field, backfill.source}:
+            continue
+        db.create_function(f"backfill_{number}", 1, backfill.compute, deterministic=True)
+        column, source = column_name(backfill.field), column_name(backfill.source)
+        value = f"backfill_{number}({source})"
+        db.execute(
+            f"UPDATE {collection} SET {column} = {value}, doc = json_set(doc, {json_path(backfill.field)}, {value}) "  # noqa: S608
+            f"WHERE {column} IS NULL AND {source} IS NOT NULL"
+        )
 
 
 def _put_back_binary(db: sqlite3.Connection, collection: Collection, fields: set[str]) -> None:
