@@ -7,6 +7,7 @@ from functools import cache
 from pydantic import BaseModel
 
 from astrolens.contracts import alerts, events, ids, records, survey_models, topics, verdicts
+from astrolens.contracts.morphology import Morphology, MorphologyQuality
 
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _PREPROCESSING = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
@@ -132,6 +133,23 @@ def image() -> records.ImageRecord:
         rank_score=result.rank_score,
         predicted_class=result.predicted_class,
         analyzed_at=result.analyzed_at,
+        morphology=Morphology(
+            method="statmorph",
+            version=1,
+            quality=MorphologyQuality.SUSPECT,
+            concentration=2.71,
+            asymmetry=0.21,
+            smoothness=0.06,
+            gini=0.54,
+            m20=-1.79,
+            sersic_index=0.99,
+            sersic_quality=MorphologyQuality.GOOD,
+            ellipticity=0.18,
+            half_light_radius_px=4.2,
+            sn_per_pixel=5.15,
+            ring_score=0.62,
+            measured_at=_at(4),
+        ),
         label=records.Answer.INTERESTING,
         labeled_at=_at(9),
         labels=(

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from astrolens.contracts.base import Contract, DecDeg, PValue, RaDeg, Slug, UtcTime
+from astrolens.contracts.morphology import Morphology
 from astrolens.contracts.sky import unit_vector
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, Verdict, with_rank_score
 
@@ -213,6 +214,7 @@ class ImageRecord(Contract):
     rank_score: float | None = Field(default=None, description="Larger is stranger: what lists are sorted by.")
     predicted_class: str | None = None
     analyzed_at: UtcTime | None = None
+    morphology: Morphology | None = Field(default=None, description="Of candidates, some time after their analysis.")
     label: Answer | None = None
     labeled_at: UtcTime | None = None
     labels: tuple[Label, ...] = ()

@@ -7,6 +7,8 @@ from astrolens.contracts.events import ImageIngested
 from astrolens.inference.analysis_monitor import AnalysisMonitor
 from astrolens.inference.analyzer import SERVICE, Analyzer
 from astrolens.inference.analyzer_metrics import AnalysisMetrics
+from astrolens.inference.candidate_morphology import CandidateMorphology
+from astrolens.inference.morphology_process import MorphologyProcess
 from astrolens.inference.redelivery import Redelivery
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
@@ -15,6 +17,8 @@ from astrolens.rpc.model_client import ModelClient
 
 _BATCH: Final = 128
 """Four batches of the model server, so that its workers stay busy."""
+_MORPHOLOGY_S: Final = 5.0
+"""Seconds between passes over candidates; each measures a batch."""
 
 
 def create_app(settings: Settings) -> ServiceApp:
@@ -35,6 +39,7 @@ def create_app(settings: Settings) -> ServiceApp:
     app.on_stop("model client", model.close)
     app.check("model", model.ping)
     _redeliver_periodically(app)
+    _measure_periodically(app)
     return app
 
 
@@ -50,3 +55,17 @@ def _redeliver_periodically(app: ServiceApp) -> None:
         lease=None if redelivery.is_volatile else app.lease("analyzer:redelivery"),
         graceful=False,
     )
+
+
+def _measure_periodically(app: ServiceApp) -> None:
+    process = MorphologyProcess()
+    task = CandidateMorphology(records=app.records, images=app.images, measurement=process)
+    app.every(
+        "morphology",
+        task.run_pass,
+        interval_s=_MORPHOLOGY_S,
+        issue="the morphology of candidates is not measured",
+        lease=app.lease("analyzer:morphology"),
+        graceful=False,
+    )
+    app.on_stop("morphology process", process.close)

@@ -40,14 +40,23 @@ class Sort(StrEnum):
     STRANGENESS = "strangeness"
     NEWEST = "newest"
     LABELED = "labeled"
+    ASYMMETRY = "asymmetry"
+    CONCENTRATION = "concentration"
+    GINI = "gini"
+    RING = "ring"
 
 
 ORDERS = {
     Sort.STRANGENESS: Order("rank_score", descending=True),
     Sort.NEWEST: Order("ingested_at", descending=True),
     Sort.LABELED: Order("labeled_at", descending=True),
+    Sort.ASYMMETRY: Order("morphology.asymmetry", descending=True),
+    Sort.CONCENTRATION: Order("morphology.concentration", descending=True),
+    Sort.GINI: Order("morphology.gini", descending=True),
+    Sort.RING: Order("morphology.ring_score", descending=True),
 }
-"""A sort leaves out the images that lack its field: the unanalysed have no strangeness."""
+"""A sort leaves out the images that lack its field: the unanalysed have no strangeness, and only candidates a
+morphology."""
 
 
 @dataclass(frozen=True, kw_only=True)

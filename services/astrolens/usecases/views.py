@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from astrolens.contracts.morphology import Morphology
 from astrolens.contracts.records import Answer, Delivery, ImageState, Outcome, Reason
 from astrolens.contracts.verdicts import Verdict
 
@@ -109,6 +110,10 @@ class ImageDetail(View):
     image_id: str
     card: ImageCard = Field(description="As grids show it.")
     budget: Budget | None = Field(description="The p-value as a false-alarm rate.")
+    morphology: Morphology | None = Field(
+        default=None,
+        description="Of the object in the cutout; only candidates are measured, some time after the analysis.",
+    )
     provenance: list[Step] = Field(description="From the bytes that came to the alert, every id and hash.")
     alert_id: str | None = Field(description="The alert about it, where one was raised.")
 

@@ -10,6 +10,7 @@ from astrolens.contracts.records import ImageState
 from astrolens.platform.settings import S3Options
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import image_store
+from astrolens.platform.stores.records import Change
 from astrolens.rpc.model_client import Neighbour
 
 
@@ -93,6 +94,51 @@ async def test_pages_follow_each_other_without_gap_or_repeat(world: Any, client:
         if after is None:
             break
     assert sorted(seen) == [f"twin {n}" for n in range(7)]
+
+
+@pytest.fixture
+async def measured(world: Any, sky: dict[str, str]) -> dict[str, Any]:
+    """Two candidates with their morphology, the third of statmorph's numbers missing."""
+    values: dict[str, Any] = {
+        "method": "statmorph",
+        "version": 1,
+        "quality": "good",
+        "measured_at": "2026-03-01T21:00:00Z",
+    }
+    odd = {**values, "asymmetry": 0.3, "concentration": 2.1, "gini": 0.5, "ring_score": None}
+    near = {**values, "asymmetry": -0.1, "concentration": 3.4, "gini": 0.6, "ring_score": 1.5}
+    changes = [Change(id=sky[name], set={"morphology": found}) for name, found in (("odd", odd), ("near", near))]
+    await world.records.apply(Collection.IMAGES, changes)
+    return odd
+
+
+@pytest.mark.parametrize(
+    ("sort", "expected"),
+    [
+        ("asymmetry", ["odd", "near"]),
+        ("concentration", ["near", "odd"]),
+        ("gini", ["near", "odd"]),
+        ("ring", ["near"]),
+    ],
+)
+async def test_images_are_sorted_by_what_was_measured(
+    client: httpx.AsyncClient, sky: Any, measured: Any, sort: str, expected: list[str]
+) -> None:
+    assert await names(client, sort=sort) == expected
+    assert await names(client, sort=sort, survey="efigi") == ["near"]
+
+
+async def test_one_image_has_its_morphology_with_its_quality(
+    client: httpx.AsyncClient, sky: dict[str, str], measured: dict[str, Any]
+) -> None:
+    body = (await client.get(f"/api/images/{sky['odd']}")).json()["morphology"]
+    assert {name: body[name] for name in ("quality", "asymmetry", "ring_score", "m20")} == {
+        "quality": "good",
+        "asymmetry": 0.3,
+        "ring_score": None,
+        "m20": None,
+    }
+    assert (await client.get(f"/api/images/{sky['quiet']}")).json()["morphology"] is None
 
 
 async def test_candidates_are_what_is_not_ordinary(client: httpx.AsyncClient, sky: Any) -> None:

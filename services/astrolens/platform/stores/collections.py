@@ -95,6 +95,11 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "source": "text",
             "batch": "text",
             "analysis.model_digest": "text",
+            "morphology.quality": "text",
+            "morphology.asymmetry": "real",
+            "morphology.concentration": "real",
+            "morphology.gini": "real",
+            "morphology.ring_score": "real",
             "observation.survey": "text",
             "observation.name": "text",
             "observation.injected": "bool",
@@ -119,10 +124,24 @@ DECLARATIONS: dict[Collection, Declaration] = {
             ("predicted_class", "ingested_at"),
             ("source", "ingested_at"),
             ("batch", "ingested_at"),
+            ("morphology.asymmetry",),
+            ("morphology.concentration",),
+            ("morphology.gini",),
+            ("morphology.ring_score",),
             ("observation.name",),
             ("observation.position.x", "observation.position.y", "observation.position.z"),
         ),
-        rare=frozenset({"label", "labeled_at"}),
+        rare=frozenset(
+            {
+                "label",
+                "labeled_at",
+                # Only candidates are measured.
+                "morphology.asymmetry",
+                "morphology.concentration",
+                "morphology.gini",
+                "morphology.ring_score",
+            }
+        ),
         tallies={
             "state": ("state",),
             "verdict": ("verdict",),

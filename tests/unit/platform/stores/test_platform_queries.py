@@ -23,11 +23,17 @@ WALKED: list[tuple[Collection, Where, str]] = [
         (("verdict", "eq", "ordinary"), ("analyzed_at", "gte", "2025"), ("analyzed_at", "lte", "2026")),
         "analyzed_at",
     ),
+    (
+        IMAGES,
+        (("verdict", "eq", "near_miss"), ("morphology.quality", "exists", False), ("analyzed_at", "gte", "2026")),
+        "analyzed_at",
+    ),
     (IMAGES, (("labeled_at", "gte", "2026"),), "labeled_at"),
     (RECEIPTS, (("outcome", "eq", "received"), ("received_at", "lt", "2026")), "received_at"),
     (ALERTS, (("undelivered", "eq", True),), "raised_at"),
     # The console's lists and their filters.
     *((IMAGES, (), field) for field in ("ingested_at", "rank_score", "labeled_at", "analyzed_at")),
+    *((IMAGES, (), f"morphology.{name}") for name in ("asymmetry", "concentration", "gini", "ring_score")),
     *((IMAGES, ((field, "eq", "x"),), "ingested_at") for field in ("state", "verdict", "source", "batch")),
     *((IMAGES, ((field, "eq", "x"),), "ingested_at") for field in ("predicted_class", "observation.survey")),
     *((IMAGES, ((field, "eq", "x"),), "rank_score") for field in ("verdict", "observation.survey")),

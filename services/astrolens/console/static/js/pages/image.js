@@ -7,6 +7,7 @@ import { ArchiveLinks, ArchivesDialog, PositionFacts, ViewBar, useCopyPosition, 
 import { bytes, words } from "astrolens/js/format.js";
 import { ImageViewer } from "astrolens/js/viewer.js";
 import { live, onLive } from "astrolens/js/live.js";
+import { MorphologyTable } from "astrolens/js/morphology.js";
 import { NeighbourRow } from "astrolens/js/neighbours.js";
 import { StripPlot } from "astrolens/js/strips.js";
 import { quantile } from "astrolens/js/distribution.js";
@@ -19,7 +20,7 @@ import * as api from "astrolens/js/api.js";
 const NORTH_UP_SOURCES = new Set(["sdss"]);
 
 export default {
-  components: { AnswerMark, ArchiveLinks, ArchivesDialog, CopyButton, EmptyState, ImageViewer, KeyButton, NeighbourRow, PFigure, PositionFacts, StripPlot, TimeAgo, VerdictMark, ViewBar },
+  components: { AnswerMark, ArchiveLinks, ArchivesDialog, CopyButton, EmptyState, ImageViewer, KeyButton, MorphologyTable, NeighbourRow, PFigure, PositionFacts, StripPlot, TimeAgo, VerdictMark, ViewBar },
   props: { id: { type: String, required: true } },
   setup(props) {
     const detail = ref(null);
@@ -67,8 +68,8 @@ export default {
       pending?.abort();
       clearTimeout(retry);
     });
-    // An image on its way gets its verdict under the reader's eyes.
-    onLive("status", () => detail.value && item.value.state === "ingested" && load({ quiet: true }));
+    // An image on its way gets its verdict under the reader's eyes, and a candidate its morphology.
+    onLive("status", () => detail.value && (item.value.state === "ingested" || (waitsForMorphology.value && !record.value.morphology)) && load({ quiet: true }));
 
     const item = computed(() => (detail.value ? imageOf(detail.value.card) : null));
     const record = computed(() => detail.value ?? {});
@@ -93,6 +94,7 @@ export default {
     });
     const classes = computed(() => Object.entries(analysis.value?.class_probabilities ?? {}).sort((a, b) => b[1] - a[1]));
     const history = computed(() => [...(record.value.labels ?? [])].reverse());
+    const waitsForMorphology = computed(() => item.value?.state === "analyzed" && ["anomaly", "near_miss"].includes(item.value.verdict));
     const near = computed(() => record.value.near_duplicates ?? []);
     const northUp = computed(() => NORTH_UP_SOURCES.has(record.value.source));
     const extra = computed(() => Object.entries(observation.value.extra ?? {}));
@@ -133,7 +135,7 @@ export default {
       { key: "f", label: "Fetch the original file", run: original },
       { key: "e", label: "Analyse again", run: again },
     ]);
-    return { ANSWERS, actions, again, alert: computed(() => detail.value?.alert_id), analysis, answer, answerOf, answers, api, archives, bytes, calibration, classes, compare, copy, detail, extra, history, href, item, live, load, model, modelProblem, nameOf, near, northUp, observation, original, problem, record, similar, stale, strips, undo, update, view, words };
+    return { ANSWERS, actions, again, alert: computed(() => detail.value?.alert_id), analysis, answer, answerOf, answers, api, archives, bytes, calibration, classes, compare, copy, detail, extra, history, href, item, live, load, model, modelProblem, nameOf, near, northUp, observation, original, problem, record, similar, stale, strips, undo, update, view, waitsForMorphology, words };
   },
   template: `
     <empty-state v-if="problem && problem.status === 404" title="There is no such image"><p>No image has the id <code>{{ id }}</code>. Search with <kbd>/</kbd>, or look through the <a :href="href('/gallery')" data-app>gallery</a>.</p></empty-state>
@@ -164,6 +166,10 @@ export default {
           <div v-if="classes.length" class="classes"><h3>Class</h3>
             <div v-for="[name, share] in classes" :key="name" class="class-row"><span>{{ words(name) }}</span><span class="bar" aria-hidden="true"><i :style="{ width: (share * 100).toFixed(1) + '%' }"></i></span><span class="num right">{{ (share * 100).toFixed(1) }} %</span></div>
           </div>
+        </section>
+        <section v-if="record.morphology || waitsForMorphology" class="panel" aria-labelledby="morphology"><div class="section-head"><h2 id="morphology">Morphology</h2></div>
+          <morphology-table v-if="record.morphology" :morphology="record.morphology" :arcsec="item.arcsec"/>
+          <p v-else class="muted">Candidates are measured one after the other; this one waits for its turn.</p>
         </section>
         <section class="panel" aria-labelledby="where"><div class="section-head"><h2 id="where">Where</h2></div>
           <dl class="facts"><position-facts :ra="item.ra_deg" :dec="item.dec_deg"/><template v-if="item.arcsec"><dt>Scale</dt><dd class="num">{{ item.arcsec.toFixed(3) }} ″ a cutout pixel, {{ (item.arcsec * item.width).toFixed(1) }}″ × {{ (item.arcsec * item.height).toFixed(1) }}″ in all</dd></template>

@@ -1,0 +1,76 @@
+"""The process that measures morphology: reads cutouts from its standard input, answers on its output.
+
+A process of its own, because statmorph takes long, has no bound of its own and needs 200 MB; it runs at the lowest
+priority and may be killed at any moment. It sees only cutouts, which are pictures of our own.
+
+A request is two lengths (`LENGTHS`), options as JSON, and a JPEG; a reply is a length and a `Morphology` as JSON.
+"""
+
+import json
+import os
+import resource
+import struct
+import sys
+from typing import BinaryIO, Final
+
+from astrolens.contracts.morphology import Morphology
+from astrolens.science.cutouts import decode_cutout
+from astrolens.science.morphology import load_libraries, measure_morphology, not_measured
+
+LENGTHS: Final = struct.Struct(">II")
+"""In front of a request: bytes of the options and of the picture."""
+LENGTH: Final = struct.Struct(">I")
+"""In front of a reply. The first reply is empty: the process is ready."""
+
+_LOWEST_PRIORITY: Final = 19
+
+
+def serve(requests: BinaryIO, replies: BinaryIO, *, cpu_s: int) -> None:
+    """Answer request by request until the input ends.
+
+    Args:
+        requests: Cutouts.
+        replies: One each, in the same order.
+        cpu_s: Seconds of processor time for one picture; the kernel ends the process where it takes more.
+    """
+    while len(lengths := requests.read(LENGTHS.size)) == LENGTHS.size:
+        head, body = LENGTHS.unpack(lengths)
+        options = json.loads(requests.read(head))
+        jpeg = requests.read(body)
+        _extend_cpu_limit(cpu_s)
+        answer = _answer(jpeg, options["without_statmorph"]).model_dump_json().encode()
+        replies.write(LENGTH.pack(len(answer)) + answer)
+        replies.flush()
+
+
+def _answer(jpeg: bytes, without_statmorph: str | None) -> Morphology:
+    try:
+        return measure_morphology(decode_cutout(jpeg), without_statmorph=without_statmorph)
+    except Exception as error:  # noqa: BLE001 - whatever a picture does to the libraries, its record says so
+        return not_measured(f"the measurement failed: {type(error).__name__}: {error}")
+
+
+def _extend_cpu_limit(seconds: int) -> None:
+    """Processor time is counted over the whole life of a process, so the limit moves with it."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    spent = int(usage.ru_utime + usage.ru_stime)
+    resource.setrlimit(resource.RLIMIT_CPU, (spent + seconds + 1, resource.RLIM_INFINITY))
+
+
+def main() -> None:
+    """Run as `python -m astrolens.inference.morphology_child OPTIONS`, options as JSON."""
+    options = json.loads(sys.argv[1])
+    os.nice(_LOWEST_PRIORITY)
+    memory = int(options["address_space"])
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    load_libraries()
+    replies = sys.stdout.buffer
+    # What a library prints must not come between the replies.
+    sys.stdout = sys.stderr
+    replies.write(LENGTH.pack(0))
+    replies.flush()
+    serve(sys.stdin.buffer, replies, cpu_s=int(options["cpu_s"]))
+
+
+if __name__ == "__main__":
+    main()
