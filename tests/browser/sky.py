@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from astrolens.contracts.ids import alert_id
+from astrolens.contracts.morphology import Morphology, MorphologyQuality
 from astrolens.contracts.records import (
     AlertRecord,
     CutoutInfo,
@@ -139,7 +140,31 @@ def record(index: int, pool: Sequence[bytes], now: datetime) -> ImageRecord:
         p_value=p,
         predicted_class=top,
         analyzed_at=at + timedelta(seconds=1),
+        morphology=morphology(index, at) if verdict is not Verdict.ORDINARY else None,
     )
+
+
+def morphology(index: int, at: datetime) -> Morphology | None:
+    """Of four candidates one is measured by statmorph, one simply, one not at all, and one waits."""
+    common: dict[str, Any] = {"version": 1, "measured_at": at}
+    simple = {"concentration": 2.8, "gini": 0.52, "ellipticity": 0.3, "half_light_radius_px": 14.25, "ring_score": 0.4}
+    match index % 4:
+        case 0:
+            rest = {"asymmetry": 0.31, "smoothness": 0.04, "m20": -1.61, "sersic_index": 1.34, "sn_per_pixel": 8.9}
+            suspect = MorphologyQuality.SUSPECT
+            return Morphology(
+                method="statmorph", quality=suspect, sersic_quality=MorphologyQuality.BAD, **common, **simple, **rest
+            )
+        case 1:
+            detail = "statmorph took more than 20 s of processor time"
+            return Morphology(
+                method="segmentation", quality=MorphologyQuality.FALLBACK, detail=detail, **common, **simple
+            )
+        case 2:
+            detail = "no object stands out from the sky"
+            return Morphology(method="none", quality=MorphologyQuality.FAILED, detail=detail, **common)
+        case _:
+            return None
 
 
 def receipt(image: ImageRecord) -> Receipt:

@@ -128,6 +128,22 @@ def test_an_image_says_why_and_keeps_its_view_in_the_address(visitor: Visitor, t
     assert f"{image['ra_deg']:.4f}" in str(links.nth(3).get_attribute("href"))
 
 
+def test_an_image_shows_its_morphology_and_how_far_to_trust_it(visitor: Visitor, twenty: Console) -> None:
+    measured = twenty.get("/images?sort=asymmetry")["items"]
+    page = visitor.open(f"{twenty.url}/image/{measured[0]['image_id']}")
+    panel = page.locator("section[aria-labelledby=morphology]")
+    expect(panel.locator(".morphology-quality")).to_have_text("suspect")
+    expect(panel.locator("dt")).to_have_count(10)
+    expect(panel).to_contain_text("1.34 (bad fit)")
+    expect(panel).to_contain_text("not on calibrated flux")
+    candidates = twenty.get("/candidates")["items"]
+    states = {twenty.get(f"/images/{each['image_id']}")["morphology"] is None: each for each in candidates}
+    page.goto(f"{twenty.url}/image/{states[True]['image_id']}")
+    expect(panel).to_contain_text("waits for its turn")
+    page.goto(f"{twenty.url}/gallery?sort=ring")
+    expect(page.locator("select").last).to_have_value("ring")
+
+
 def test_a_stretch_changes_pixels_and_reset_restores_them(visitor: Visitor, twenty: Console) -> None:
     image = twenty.get("/images?sort=strangeness&limit=1")["items"][0]
     page = visitor.open(f"{twenty.url}/image/{image['image_id']}")

@@ -45,6 +45,6 @@ export const MorphologyTable = {
   template: `
     <p><b class="morphology-quality">{{ words(morphology.quality) }}</b> <span class="muted">{{ trust }}</span></p>
     <p v-if="morphology.detail" class="muted">{{ morphology.detail }}.</p>
-    <dl v-if="rows.length" class="facts"><template v-for="one in rows" :key="one.name"><dt :title="one.hint">{{ one.title }}</dt><dd class="num" :title="one.hint">{{ one.text }}<span v-if="one.flag" class="muted"> ({{ one.flag }} fit)</span></dd></template></dl>
+    <dl v-if="rows.length" class="facts morphology-facts"><template v-for="one in rows" :key="one.name"><dt :title="one.hint">{{ one.title }}</dt><dd class="num" :title="one.hint">{{ one.text }}<span v-if="one.flag" class="muted"> ({{ one.flag }} fit)</span></dd></template></dl>
     <p v-if="rows.length" class="muted">Measured on the picture as it is shown (8 bits, stretched), not on calibrated flux: compare within one survey only.</p>`,
 };
