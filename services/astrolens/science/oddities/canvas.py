@@ -1,10 +1,11 @@
 """The picture that an oddity is drawn on: its light, sky, noise, seeing and central object, measured once."""
 
+import math
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from astrolens.science.oddities.measurement import ObjectShape, measure_object, sky_level, sky_noise
 from astrolens.science.oddities.stretch_model import AsinhStretch, Light, Pixels, empty_light
@@ -67,21 +68,36 @@ class Canvas:
         return sky
 
     @cached_property
+    def noise_counts(self) -> float:
+        """Standard deviation of the sky in one channel, counts; at least 0.3."""
+        return sky_noise(self.picture)
+
+    @cached_property
     def noise(self) -> float:
-        """Standard deviation of the sky in one channel, in light; at least a third of a count."""
-        return float(sky_noise(self.picture) / 255.0 * self.stretch.q / np.sinh(self.stretch.q))
+        """Standard deviation of the sky in one channel, in light."""
+        return float(self.noise_counts / 255.0 * self.stretch.q / np.sinh(self.stretch.q))
 
     @cached_property
     def is_grey(self) -> bool:
         """Whether the three channels are the same: a picture of one band."""
-        return bool(np.abs(self.picture[..., 0].astype(np.int16) - self.picture[..., 2])[::3].max() <= 1)
+        sample = self.picture[::3, ::3].astype(np.int16)
+        return bool(
+            np.abs(sample[..., 0] - sample[..., 2]).max() <= 1 and np.abs(sample[..., 0] - sample[..., 1]).max() <= 1
+        )
+
+    @cached_property
+    def _window(self) -> tuple[Light, int, int]:
+        """Light of the 9 x 9 pixels around the object's centre above the sky, and their first row and column."""
+        top = max(0, min(round(self.shape.y) - 4, self.height - 9))
+        left = max(0, min(round(self.shape.x) - 4, self.width - 9))
+        return self.stretch.decode(self.picture[top : top + 9, left : left + 9]) - self.sky, top, left
 
     @cached_property
     def core(self) -> Light:
         """Light of the object's centre above the sky [3]: mean of 3 x 3 pixels, at least five times the noise."""
-        row = int(np.clip(round(self.shape.y), 1, self.height - 2))
-        column = int(np.clip(round(self.shape.x), 1, self.width - 2))
-        middle = self.light[row - 1 : row + 2, column - 1 : column + 2].reshape(-1, 3).mean(axis=0) - self.sky
+        light, top, left = self._window
+        row, column = min(max(round(self.shape.y) - top, 1), 7), min(max(round(self.shape.x) - left, 1), 7)
+        middle = light[row - 1 : row + 2, column - 1 : column + 2].mean(axis=(0, 1))
         return np.asarray(np.maximum(middle, np.float32(5.0 * self.noise)), dtype=np.float32)
 
     @cached_property
@@ -103,45 +119,105 @@ class Canvas:
         largest = 0.8 + 0.01 * self.side
         if not self.shape.found:
             return 0.5 * (0.8 + largest)
-        y, x = _window(self)
+        light, top, left = self._window
+        y, x = np.mgrid[top : top + light.shape[0], left : left + light.shape[1]]
         distance = np.hypot(x - self.shape.x, y - self.shape.y)
         ring = (distance >= 2.0) & (distance < 3.2)
         if not ring.any():
             return largest
-        around = float((self.light[y[ring], x[ring]] - self.sky).mean())
-        fall = np.log(max(self.peak / max(around, 1e-6), 1.05))
-        return float(np.clip(2.5 / np.sqrt(2.0 * fall), 0.8, largest))
+        fall = math.log(max(self.peak / max(float(light[ring].mean()), 1e-6), 1.05))
+        return min(max(2.5 / math.sqrt(2.0 * fall), 0.8), largest)
 
-    def grid(self, step: int = 1) -> tuple[Light, Light]:
-        """Rows and columns of every pixel: `y` [H, 1] and `x` [1, W], to be broadcast."""
-        y = np.arange(0, self.height, step, dtype=np.float32)[:, None]
-        x = np.arange(0, self.width, step, dtype=np.float32)[None, :]
-        return y, x
+    def light_at(self, elliptical_radius: float) -> Light:
+        """Median light [3] above the sky on an ellipse around the object, pixels of its semi-major axis."""
+        turn = np.linspace(0.0, 2.0 * math.pi, 48, endpoint=False)
+        along, across = elliptical_radius * np.cos(turn), elliptical_radius * self.shape.axis_ratio * np.sin(turn)
+        cos, sin = math.cos(self.shape.angle), math.sin(self.shape.angle)
+        columns = np.clip(np.rint(self.shape.x + along * cos - across * sin), 0, self.width - 1).astype(np.intp)
+        rows = np.clip(np.rint(self.shape.y + along * sin + across * cos), 0, self.height - 1).astype(np.intp)
+        light = self.stretch.decode(self.picture[rows, columns][None])[0]
+        return np.asarray(np.median(light, axis=0) - self.sky, dtype=np.float32)
 
-    def with_light(self, added: Light, rng: np.random.Generator | None = None) -> Pixels:
-        """The picture with light [H, W] or [H, W, 3] added (or taken away), with the added light's own noise.
+    @cached_property
+    def outskirts(self) -> float:
+        """Mean light of the object's outer parts over the channels; at least three times the noise."""
+        return max(float(self.light_at(1.3 * self.shape.radius).mean()), 3.0 * self.noise)
 
-        Pixels without added light stay as they are.
+    def outskirts_colour(self, rng: np.random.Generator, *, bluer: float = 0.0) -> Light:
+        """Colour [3] of the object's outer parts with some scatter, mean 1.
+
+        Args:
+            rng: For the scatter.
+            bluer: How much bluer than they are: the logarithm of half the change of the ratio of blue to red.
         """
-        extra = added if added.ndim == 3 else np.broadcast_to(added[..., None], self.picture.shape)
-        if rng is not None:
-            extra = extra + self.photon_noise(extra, rng)
-        return self.stretch.encode(self.light + extra)
+        if self.is_grey:
+            return np.ones(3, dtype=np.float32)
+        own = np.maximum(self.light_at(1.3 * self.shape.radius), np.float32(self.noise)) + np.float32(self.noise)
+        tint = own * np.exp(bluer * np.array([-1.0, 0.0, 1.0]) + rng.normal(0.0, 0.08, 3))
+        return np.asarray(tint / tint.mean(), dtype=np.float32)
 
-    def photon_noise(self, added: Light, rng: np.random.Generator) -> Light:
-        """Noise of added light [H, W, C]: as much as the sky's where the light equals 25 times the sky's noise."""
-        field = rng.standard_normal(added.shape[:2], dtype=np.float32)
-        noise = empty_light(*added.shape[:2])
+    def box(self, x: float, y: float, reach: float) -> "Box":
+        """The part of the frame within `reach` of a point in both directions; at least 2 x 2 pixels of it."""
+        left, right = _span(x, reach, self.width)
+        top, bottom = _span(y, reach, self.height)
+        return Box(top, bottom, left, right)
+
+    def grid(self, box: "Box | None" = None) -> tuple[Light, Light]:
+        """Rows `y` [h, 1] and columns `x` [1, w] of the pixels of the frame or of a box, to be broadcast."""
+        top, bottom, left, right = box or (0, self.height, 0, self.width)
+        return np.arange(top, bottom, dtype=np.float32)[:, None], np.arange(left, right, dtype=np.float32)[None, :]
+
+    def with_light(
+        self, added: Light, box: "Box | None" = None, *, noise_of: np.random.Generator | None = None
+    ) -> Pixels:
+        """The picture with light added (or, where it is negative, taken away). Other pixels stay as they are.
+
+        Args:
+            added: [h, w] or [h, w, 3], of the frame or of the box.
+            box: Where the light is.
+            noise_of: Adds the noise of the light's own photons.
+        """
+        result = self.picture.copy()
+        part = result if box is None else result[box.top : box.bottom, box.left : box.right]
+        light = self.stretch.decode(part)
+        noise = None if noise_of is None else self.photon_noise(added, noise_of)
         for channel in range(3):
-            # One field of random numbers, moved far apart, serves the three channels: drawing them costs most.
-            noise[..., channel] = np.roll(field, 7 + 1013 * channel)
-        noise *= np.sqrt(np.abs(added) * np.float32(self.noise / 25.0))
+            light[..., channel] += added if added.ndim == 2 else added[..., channel]
+            if noise is not None:
+                light[..., channel] += noise[..., channel]
+        part[...] = self.stretch.encode(light)
+        return result
+
+    def photon_noise(self, light: Light, rng: np.random.Generator) -> Light:
+        """Noise [h, w, 3] of light [h, w] or [h, w, 3]: as much as the sky's where it is 25 times the sky's noise."""
+        height, width = light.shape[:2]
+        scale = np.float32(self.noise / 25.0)
+        noise = empty_light(height, width)
+        field = _normal_deviates()
+        for channel, start in enumerate(rng.integers(0, max(1, field.size - height * width), 3)):
+            size = np.resize if height * width > field.size else np.reshape
+            deviates = size(field[start : start + height * width], (height, width))
+            deviation = np.abs(light if light.ndim == 2 else light[..., channel])
+            deviation *= scale
+            np.multiply(np.sqrt(deviation, out=deviation), deviates, out=noise[..., channel])
         return noise
 
 
-def _window(canvas: Canvas) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the 9 x 9 pixels around the object, inside the picture."""
-    row = int(np.clip(round(canvas.shape.y), 4, canvas.height - 5)) if canvas.height > 9 else canvas.height // 2
-    column = int(np.clip(round(canvas.shape.x), 4, canvas.width - 5)) if canvas.width > 9 else canvas.width // 2
-    y, x = np.mgrid[max(row - 4, 0) : min(row + 5, canvas.height), max(column - 4, 0) : min(column + 5, canvas.width)]
-    return y, x
+class Box(NamedTuple):
+    """A rectangle of the frame: first row, end row, first column, end column."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+def _span(centre: float, reach: float, size: int) -> tuple[int, int]:
+    start = min(max(math.floor(centre - reach), 0), size - 2)
+    return start, max(min(math.ceil(centre + reach) + 1, size), start + 2)
+
+
+@cache
+def _normal_deviates() -> Light:
+    """A table of normal deviates: to draw new ones for every picture would cost more than all else."""
+    return np.random.default_rng(20_261_125).standard_normal(1 << 19, dtype=np.float32)

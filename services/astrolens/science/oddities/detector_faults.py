@@ -1,10 +1,13 @@
 """Faults of detector, camera and pipeline: trails, edges, columns, bands that are moved, lost or wrong."""
 
+import math
+
 import numpy as np
+from PIL import Image
 
 from astrolens.science.oddities.canvas import Canvas
 from astrolens.science.oddities.sampling import shift_plane
-from astrolens.science.oddities.stretch_model import Light, Pixels
+from astrolens.science.oddities.stretch_model import Light, Pixels, coloured
 
 
 def trail(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
@@ -36,10 +39,10 @@ def trail(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
     else:
         bands[int(rng.integers(3))] = 2.0
         bands += rng.uniform(0.0, 0.25)
-    light = np.asarray(profile, dtype=np.float32)[..., None] * (
-        bands * np.float32(canvas.noise * 10.0 ** (2.2 * strength - 0.1))
+    light = coloured(
+        np.asarray(profile, dtype=np.float32), bands * np.float32(canvas.noise * 10.0 ** (2.2 * strength - 0.1))
     )
-    return canvas.with_light(np.asarray(light, dtype=np.float32), rng)
+    return canvas.with_light(light, noise_of=rng)
 
 
 def misregistered(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
@@ -118,6 +121,52 @@ def bad_column(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pix
         strip += (np.float32(level) - strip) * np.float32(min(1.0, 0.03 + 1.1 * strength))
         target[start:, at : at + width, bands] = np.rint(strip)
     return result
+
+
+def cosmic_ray(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
+    """Cosmic-ray hits: thin tracks with hard edges, which seeing does not smooth, in one band each."""
+    result = canvas.picture.copy()
+    for _ in range(1 + int(rng.poisson(5.0 * strength))):
+        length = math.exp(rng.normal(1.2 + 0.8 * strength, 0.8))
+        angle = rng.uniform(0.0, math.pi)
+        # The first is near the object: a hit at the border is another picture's.
+        spread = 0.3 * canvas.side
+        x = rng.normal(canvas.shape.x, spread) + np.arange(0.0, length, 0.5) * math.cos(angle)
+        y = rng.normal(canvas.shape.y, spread) + np.arange(0.0, length, 0.5) * math.sin(angle)
+        inside = (x >= 0) & (x < canvas.width) & (y >= 0) & (y < canvas.height)
+        rows, columns = y[inside].astype(np.intp), x[inside].astype(np.intp)
+        bands = [0, 1, 2] if canvas.is_grey else [int(rng.integers(3))]
+        level = 255.0 * min(1.0, 0.02 + 1.2 * strength * rng.uniform(0.5, 1.0))
+        for band in bands:
+            result[rows, columns, band] = np.maximum(result[rows, columns, band], level)
+    return result
+
+
+def resampling(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
+    """Lines of a faulty resampling: rows and columns repeated at a period, coarse pixels, or a periodic pattern."""
+    way = rng.random()
+    if way < 0.4:
+        # Nearest-neighbour enlargement by 1 + 1/n repeats every n-th row and column.
+        period = max(2.0, canvas.side * 0.12 ** (0.3 + 0.9 * strength))
+        rows = np.floor(np.arange(canvas.height) * period / (period + 1.0) + canvas.height / (period + 1.0) / 2.0)
+        columns = np.floor(np.arange(canvas.width) * period / (period + 1.0) + canvas.width / (period + 1.0) / 2.0)
+        return np.ascontiguousarray(canvas.picture[rows.astype(np.intp)][:, columns.astype(np.intp)])
+    if way < 0.7:
+        coarse = 1.0 + (0.06 * canvas.side) * strength**1.5
+        small = (max(2, round(canvas.width / coarse)), max(2, round(canvas.height / coarse)))
+        image = Image.fromarray(canvas.picture).resize(small, Image.Resampling.BOX)
+        return np.array(image.resize((canvas.width, canvas.height), Image.Resampling.NEAREST))
+    rows, columns = canvas.grid()
+    angle = float(rng.choice([0.0, math.pi / 2.0])) if rng.random() < 0.7 else rng.uniform(0.0, math.pi)
+    period = rng.uniform(2.0, 0.08 * canvas.side + 2.5)
+    phase = (rows * np.float32(math.cos(angle)) + columns * np.float32(math.sin(angle))) * np.float32(
+        2.0 * math.pi / period
+    )
+    wave = np.broadcast_to(np.sin(phase), (canvas.height, canvas.width)) * np.float32(0.3 * 30.0**strength)
+    bands = np.ones(3, dtype=np.float32)
+    if not canvas.is_grey and rng.random() < 0.4:
+        bands = np.roll(np.array([1.0, 0.2, 0.0], dtype=np.float32), int(rng.integers(3)))
+    return np.asarray(np.clip(canvas.picture + wave[..., None] * bands + np.float32(0.5), 0.0, 255.0), dtype=np.uint8)
 
 
 def _mixed(picture: Pixels, other: Pixels, share: np.float32) -> Pixels:

@@ -1,23 +1,25 @@
 """Second objects: blends, double cores, and the ordinary neighbours that a picture may have without being strange."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from astrolens.science.oddities.canvas import Canvas
+from astrolens.science.oddities.canvas import Box, Canvas
 from astrolens.science.oddities.sampling import Placement, place_object
-from astrolens.science.oddities.stretch_model import Light, Pixels
+from astrolens.science.oddities.stretch_model import Light, Pixels, coloured
 
 
 @dataclass(frozen=True, slots=True)
-class Offset:
-    """A place relative to the central object, pixels."""
+class Place:
+    """A place in the frame, and its distance from the central object; pixels."""
 
-    dx: float
-    dy: float
+    x: float
+    y: float
+    distance: float
 
 
-def around(canvas: Canvas, rng: np.random.Generator, *, low: float, high: float) -> Offset:
+def around(canvas: Canvas, rng: np.random.Generator, *, low: float, high: float) -> Place:
     """A place on an ellipse around the object, at `low` to `high` times its visible extent, kept inside the frame."""
     shape = canvas.shape
     direction = rng.uniform(0.0, 2.0 * np.pi)
@@ -26,7 +28,7 @@ def around(canvas: Canvas, rng: np.random.Generator, *, low: float, high: float)
     cos, sin = np.cos(shape.angle), np.sin(shape.angle)
     x = np.clip(shape.x + along * cos - across * sin, 0.06 * canvas.width, 0.94 * canvas.width)
     y = np.clip(shape.y + along * sin + across * cos, 0.06 * canvas.height, 0.94 * canvas.height)
-    return Offset(float(x - shape.x), float(y - shape.y))
+    return Place(float(x), float(y), float(np.hypot(x - shape.x, y - shape.y)))
 
 
 def blend(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
@@ -36,8 +38,7 @@ def blend(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
     ratio = float(np.exp(rng.uniform(np.log(0.35), np.log(1.0)))) * (0.6 + 0.5 * strength)
     extent = max(ratio * canvas.shape.extent, 2.5 * canvas.seeing + 2.0)
     peak = canvas.peak * float(np.exp(rng.uniform(-0.7, 0.5))) * 0.02 ** (1.0 - strength)
-    added = place_object(canvas, rng, Placement(canvas.shape.x + where.dx, canvas.shape.y + where.dy, extent, peak))
-    return canvas.with_light(added)
+    return canvas.with_light(*place_object(canvas, rng, Placement(where.x, where.y, extent, peak)))
 
 
 def double_core(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
@@ -49,26 +50,25 @@ def double_core(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pi
     x, y = shape.x + apart * np.cos(direction), shape.y + apart * np.sin(direction)
     if rng.random() < 0.4:
         extent = max(0.6 * shape.radius, 3.0 * canvas.seeing) * rng.uniform(1.0, 1.8)
-        return canvas.with_light(place_object(canvas, rng, Placement(x, y, extent, peak, recolour=canvas.colour)))
+        return canvas.with_light(*place_object(canvas, rng, Placement(x, y, extent, peak, recolour=canvas.colour)))
     size = float(min(np.hypot(canvas.seeing, 0.15 * shape.radius * rng.uniform(0.3, 1.5)), 3.0 * canvas.seeing))
-    rows, columns = canvas.grid()
+    box = canvas.box(x, y, 16.0 * size)
+    rows, columns = canvas.grid(box)
     squared = np.square(columns - np.float32(x)) + np.square(rows - np.float32(y))
     # A Moffat profile: the wings of a small bulge behind the seeing.
     core = peak * np.power(1.0 + squared / np.float32(3.0 * size * size), np.float32(-2.2))
-    tint = canvas.colour * rng.normal(1.0, 0.06, 3).astype(np.float32)
-    return canvas.with_light(np.asarray(core[..., None] * tint, dtype=np.float32), rng)
+    tint = np.ones(3) if canvas.is_grey else canvas.colour * rng.normal(1.0, 0.06, 3)
+    return canvas.with_light(coloured(np.asarray(core, dtype=np.float32), tint.astype(np.float32)), box, noise_of=rng)
 
 
 def far_neighbour(canvas: Canvas, rng: np.random.Generator) -> Pixels:
     """A control: a small ordinary galaxy well outside the central one. The picture stays ordinary."""
     where = around(canvas, rng, low=1.7, high=4.0)
-    if np.hypot(where.dx, where.dy) < 1.3 * canvas.shape.extent:
+    if where.distance < 1.3 * canvas.shape.extent:
         return faint_star(canvas, rng)
     extent = max(canvas.shape.extent * rng.uniform(0.12, 0.3), 2.0 * canvas.seeing + 1.0)
     peak = canvas.peak * float(np.exp(rng.uniform(-3.0, -0.7)))
-    return canvas.with_light(
-        place_object(canvas, rng, Placement(canvas.shape.x + where.dx, canvas.shape.y + where.dy, extent, peak))
-    )
+    return canvas.with_light(*place_object(canvas, rng, Placement(where.x, where.y, extent, peak)))
 
 
 def faint_star(canvas: Canvas, rng: np.random.Generator) -> Pixels:
@@ -84,12 +84,15 @@ def faint_star(canvas: Canvas, rng: np.random.Generator) -> Pixels:
     tint = np.exp(rng.normal(0.0, 0.25) * np.array([1.0, 0.0, -1.0])).astype(np.float32)
     if canvas.is_grey:
         tint[:] = 1.0
-    return canvas.with_light(star_image(canvas, x, y)[..., None] * (peak * tint))
+    box = canvas.box(x, y, 14.0 * canvas.seeing)
+    return canvas.with_light(coloured(star_image(canvas, x, y, box=box), peak * tint), box, noise_of=rng)
 
 
-def star_image(canvas: Canvas, x: float, y: float, *, beta: float = 3.0) -> Light:
-    """The image of a star [H, W] with peak 1: a Moffat profile as wide as the picture's seeing."""
-    rows, columns = canvas.grid()
+def star_image(canvas: Canvas, x: float, y: float, *, beta: float = 3.0, box: Box | None = None) -> Light:
+    """The image of a star with peak 1, in the frame or in a box: a Moffat profile as wide as the picture's seeing."""
+    rows, columns = canvas.grid(box)
     squared = np.square(columns - np.float32(x)) + np.square(rows - np.float32(y))
-    core = 2.0 * canvas.seeing**2 * np.log(2.0) / (2.0 ** (1.0 / beta) - 1.0)
-    return np.asarray(np.power(1.0 + squared / np.float32(core), np.float32(-beta)), dtype=np.float32)
+    core = 2.0 * canvas.seeing**2 * math.log(2.0) / (2.0 ** (1.0 / beta) - 1.0)
+    squared *= np.float32(1.0 / core)
+    squared += np.float32(1.0)
+    return np.asarray(np.power(squared, np.float32(-beta)), dtype=np.float32)

@@ -9,14 +9,24 @@ from typing import Literal
 
 import numpy as np
 
-from astrolens.science.oddities import collages, detector_faults, neighbours, stars
+from astrolens.science.oddities import (
+    collages,
+    detector_faults,
+    disturbances,
+    galaxy_parts,
+    lensing,
+    mergers,
+    neighbours,
+    optics,
+    stars,
+)
 from astrolens.science.oddities.canvas import Canvas
 from astrolens.science.oddities.stretch_model import AsinhStretch, Pixels
 
 Draw = Callable[[Canvas, np.random.Generator, float], Pixels]
 """Canvas, random numbers and strength (0 invisible, 1 plain) to the picture with the oddity."""
 
-Group = Literal["artefact", "bright-star", "blend", "merger"]
+Group = Literal["artefact", "bright-star", "blend", "merger", "arc", "ring", "disturbed", "jet", "dust-lane"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +63,20 @@ KINDS: tuple[Kind, ...] = (
     Kind("cut-paste", "artefact", 0.6, collages.cut_paste),
     Kind("tile-fault", "artefact", 0.25, collages.tile_fault),
     Kind("text-page", "artefact", 0.15, collages.text_page),
+    Kind("merger", "merger", 1.5, mergers.merger),
+    Kind("tidal-tail", "disturbed", 0.5, mergers.tidal_tail),
+    Kind("perturbed", "disturbed", 0.8, disturbances.perturbed),
+    Kind("shells", "disturbed", 0.3, galaxy_parts.shells),
+    Kind("arc", "arc", 0.5, lensing.arc),
+    Kind("ring", "ring", 0.8, galaxy_parts.ring),
+    Kind("jet", "jet", 0.3, galaxy_parts.jet),
+    Kind("dust-lane", "dust-lane", 0.3, galaxy_parts.dust_lane),
+    Kind("ghost", "artefact", 0.3, optics.ghost),
+    Kind("resampling", "artefact", 0.2, detector_faults.resampling),
+    Kind("cosmic-ray", "artefact", 0.3, detector_faults.cosmic_ray),
 )
-"""Every kind; the weights are those that taught most in the first training (SDSS and EFIGI)."""
+"""Every kind. The weights from `blend` to `text-page` are those that taught a network most on SDSS and EFIGI (bad
+columns and edges shared one, pages and tiles another); those that follow are first values, not yet measured."""
 
 KINDS_BY_NAME: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
 

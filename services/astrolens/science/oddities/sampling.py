@@ -1,12 +1,13 @@
 """Sampling of pictures at other places, and the transfer of one picture's object to another."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from astrolens.science.oddities.canvas import Canvas
-from astrolens.science.oddities.stretch_model import Light, Pixels, empty_light
+from astrolens.science.oddities.canvas import Box, Canvas
+from astrolens.science.oddities.stretch_model import Light, Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,63 +29,60 @@ class Placement:
     recolour: Light | None = None
 
 
-def place_object(canvas: Canvas, rng: np.random.Generator, placement: Placement) -> Light:
-    """The light [H, W, 3] of the donor's central object, turned, scaled and cut out of its own sky."""
+def place_object(canvas: Canvas, rng: np.random.Generator, placement: Placement) -> tuple[Light, Box]:
+    """The light [h, w, 3] of the lender's central object, turned, scaled and cut out of its sky; and where it lies."""
     donor = canvas.lender
     shape = donor.shape
     scale = placement.extent / shape.extent
-    angle = rng.uniform(0.0, 2.0 * np.pi)
+    angle = rng.uniform(0.0, 2.0 * math.pi)
     flip = -1.0 if rng.random() < 0.5 else 1.0
-    cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
-    # Target to source: PIL wants the inverse of the placement. Its pixel centres lie at +0.5.
-    matrix = np.array([[flip * cos, flip * sin], [-sin, cos]])
-    reach = 1.5 * placement.extent + 1.0
-    left, right = _span(placement.x, reach, canvas.width)
-    top, bottom = _span(placement.y, reach, canvas.height)
-    layer = empty_light(canvas.height, canvas.width)
-    layer.fill(0.0)
-    if right - left < 2 or bottom - top < 2:
-        return layer
-    start = np.array([shape.x + 0.5, shape.y + 0.5]) - matrix @ [placement.x + 0.5 - left, placement.y + 0.5 - top]
-    coefficients = (matrix[0, 0], matrix[0, 1], start[0], matrix[1, 0], matrix[1, 1], start[1])
+    cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
+    box = canvas.box(placement.x, placement.y, 1.5 * placement.extent + 1.0)
+    # Target to source, which PIL wants. Its pixel centres lie at +0.5.
+    to_x, to_y = placement.x + 0.5 - box.left, placement.y + 0.5 - box.top
+    start_x = shape.x + 0.5 - flip * (cos * to_x + sin * to_y)
+    start_y = shape.y + 0.5 + sin * to_x - cos * to_y
+    coefficients = [flip * cos, flip * sin, start_x, -sin, cos, start_y]
     source = Image.fromarray(donor.picture)
     if scale < 0.6:
         factor = int(1.0 / scale)
         source = source.reduce(factor)
-        coefficients = tuple(value / factor for value in coefficients)
-    moved = source.transform(
-        (right - left, bottom - top), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
-    )
+        coefficients = [value / factor for value in coefficients]
+    size = (box.right - box.left, box.bottom - box.top)
+    moved = source.transform(size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
     blur = canvas.seeing**2 - (donor.seeing * scale) ** 2
     if blur > 0.25:
         # A donor that is made smaller would be sharper than the target's seeing allows.
-        moved = moved.filter(ImageFilter.GaussianBlur(float(np.sqrt(blur))))
-    light = canvas.stretch.decode(np.asarray(moved)) - donor.sky
-    x = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(placement.x)
-    y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(placement.y)
+        moved = moved.filter(ImageFilter.GaussianBlur(math.sqrt(blur)))
+    light = canvas.stretch.decode(np.asarray(moved))
+    for channel in range(3):
+        light[..., channel] -= donor.sky[channel]
+    rows, columns = canvas.grid(box)
+    dx, dy = columns - np.float32(placement.x), rows - np.float32(placement.y)
     at = shape.elliptical_radius(
-        np.float32(matrix[0, 0]) * x + np.float32(matrix[0, 1]) * y + np.float32(shape.x),
-        np.float32(matrix[1, 0]) * x + np.float32(matrix[1, 1]) * y + np.float32(shape.y),
+        np.float32(flip * cos) * dx + np.float32(flip * sin) * dy + np.float32(shape.x),
+        np.float32(-sin) * dx + np.float32(cos) * dy + np.float32(shape.y),
     )
-    mask = np.clip((np.float32(1.4 * shape.extent) - at) / np.float32(0.6 * shape.extent), 0.0, 1.0)
+    mask = np.clip(np.float32(1.4 / 0.6) - at * np.float32(1.0 / (0.6 * shape.extent)), 0.0, 1.0)
     # Its sky's noise stays behind: only what stands out is moved, and a second sky is not added.
-    mask *= np.clip(light.sum(axis=2) / np.float32(9.0 * donor.noise + 1e-9), 0.0, 1.0)
-    light *= mask[..., None]
+    grey = (light[..., 0] + light[..., 1] + light[..., 2]) / np.float32(3.0)
+    mask *= np.clip(grey / np.float32(3.0 * donor.noise + 1e-9), 0.0, 1.0)
     tint = rng.normal(1.0, 0.12, 3) if placement.recolour is None else placement.recolour / donor.colour
     if canvas.is_grey:
-        light[...] = light.mean(axis=2, keepdims=True)
         tint = np.ones(3)
-    light *= np.asarray(np.clip(tint, 0.4, 2.5) * placement.peak / donor.peak, dtype=np.float32)
-    layer[top:bottom, left:right] = light
-    return layer
+    factors = np.clip(tint, 0.4, 2.5) * (placement.peak / donor.peak)
+    for channel, factor in enumerate(factors):
+        np.multiply(grey if canvas.is_grey else light[..., channel], mask, out=light[..., channel])
+        light[..., channel] *= np.float32(factor)
+    return light, box
 
 
 def shift_plane(plane: Pixels, dx: float, dy: float, turn: float = 0.0) -> Pixels:
     """A plane [H, W] uint8 moved by a fraction of a pixel or more and turned by radians; edges repeat."""
     height, width = plane.shape
-    pad = int(np.ceil(max(abs(dx), abs(dy)) + abs(turn) * max(height, width) / 2.0)) + 2
+    pad = math.ceil(max(abs(dx), abs(dy)) + abs(turn) * max(height, width) / 2.0) + 2
     padded = Image.fromarray(np.pad(plane, pad, mode="edge"))
-    cos, sin = float(np.cos(turn)), float(np.sin(turn))
+    cos, sin = math.cos(turn), math.sin(turn)
     middle_x, middle_y = width / 2.0, height / 2.0
     start_x = middle_x + pad - dx - cos * middle_x - sin * middle_y
     start_y = middle_y + pad - dy + sin * middle_x - cos * middle_y
@@ -92,7 +90,3 @@ def shift_plane(plane: Pixels, dx: float, dy: float, turn: float = 0.0) -> Pixel
         (width, height), Image.Transform.AFFINE, (cos, sin, start_x, -sin, cos, start_y), Image.Resampling.BILINEAR
     )
     return np.asarray(moved)
-
-
-def _span(centre: float, reach: float, size: int) -> tuple[int, int]:
-    return int(np.clip(np.floor(centre - reach), 0, size)), int(np.clip(np.ceil(centre + reach) + 1, 0, size))

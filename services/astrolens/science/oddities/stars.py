@@ -4,7 +4,7 @@ import numpy as np
 
 from astrolens.science.oddities.canvas import Canvas
 from astrolens.science.oddities.neighbours import star_image
-from astrolens.science.oddities.stretch_model import Light, Pixels
+from astrolens.science.oddities.stretch_model import Light, Pixels, coloured
 
 
 def saturated_star(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
@@ -16,11 +16,11 @@ def saturated_star(canvas: Canvas, rng: np.random.Generator, strength: float) ->
     light += _halo(canvas, rng, x, y) * np.float32(0.0008 * peak)
     if rng.random() < 0.7:
         light += spike_pattern(canvas, rng, x, y) * np.float32(0.02 * peak)
-    coloured = light[..., None] * tint
+    bands = coloured(light, tint)
     if rng.random() < 0.6:
         # The bands saturate one by one: the core is white, its surroundings keep the star's colour.
-        np.minimum(coloured, np.float32(rng.uniform(0.7, 4.0)), out=coloured)
-    picture = canvas.with_light(coloured)
+        np.minimum(bands, np.float32(rng.uniform(0.7, 4.0)), out=bands)
+    picture = canvas.with_light(bands)
     if strength > 0.5 and rng.random() < 0.4:
         picture = _bleed_trail(canvas, rng, picture, x, y, length=canvas.side * 0.25 * strength * rng.uniform(0.4, 2.0))
     return picture
@@ -35,7 +35,7 @@ def spikes(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
     pattern = spike_pattern(canvas, rng, float(x), float(y), angle=float(angle))
     peak = 0.03 * canvas.noise / 0.002 * 10.0 ** (2.6 * strength - 0.5)
     light = pattern * np.float32(peak) + star_image(canvas, float(x), float(y), beta=2.5) * np.float32(30.0 * peak)
-    return canvas.with_light(np.asarray(light, dtype=np.float32)[..., None] * _tint(canvas, rng), rng)
+    return canvas.with_light(coloured(light, _tint(canvas, rng)), noise_of=rng)
 
 
 def bleed(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
