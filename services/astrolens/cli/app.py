@@ -123,6 +123,21 @@ def candidates(
     run(as_json=as_json, limit=limit, url=url, token=token)
 
 
+@app.command()
+def surveys(
+    as_json: AsJson = False,
+    clear: Annotated[
+        str | None, typer.Option(help="Return this survey to the bundle's own calibration first.", metavar="SURVEY")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """What calibrates each survey: the bundle, its survey model, or neither yet."""
+    from astrolens.cli.surveys import surveys as run
+
+    run(as_json=as_json, clear=clear, url=url, token=token)
+
+
 @alerts_app.command()
 def tail(
     as_json: AsJson = False,

@@ -18,6 +18,7 @@ from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.reanalysis import Reanalysis
 from astrolens.usecases.status import StatusReader
+from astrolens.usecases.survey_models import SurveyModels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class AppContext:
     intake: Intake
     labelling: Labelling
     reanalysis: Reanalysis
+    survey_models: SurveyModels
     dead_letters: DeadLetterActions
     model: ModelStatus
     stream: StatusStream

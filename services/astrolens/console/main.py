@@ -32,6 +32,7 @@ from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.originals import OriginalsProtection
 from astrolens.usecases.reanalysis import Reanalysis
 from astrolens.usecases.status import StatusReader
+from astrolens.usecases.survey_models import SurveyModels
 
 
 class BackgroundReleaser:
@@ -84,6 +85,7 @@ def build_context(
         ),
         labelling=Labelling(records=records, releaser=releaser, originals=originals),
         reanalysis=Reanalysis(records=records, releaser=releaser, originals=originals, tracing=tracing),
+        survey_models=SurveyModels(records=records, releaser=releaser),
         dead_letters=DeadLetterActions(records=records, publisher=publisher),
         model=model_status,
         stream=StatusStream(status.read),

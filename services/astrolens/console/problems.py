@@ -77,7 +77,12 @@ _STATUSES: tuple[tuple[type[UseCaseError], int], ...] = (
 )
 """The status of each kind of refusal."""
 
-_LISTS = {"image": "/api/images?q=…", "alert": "/api/alerts", "dead letter": "/api/dead-letters"}
+_LISTS = {
+    "survey": "/api/surveys",
+    "image": "/api/images?q=…",
+    "alert": "/api/alerts",
+    "dead letter": "/api/dead-letters",
+}
 """Where the right id of each kind is found."""
 
 

@@ -1,7 +1,6 @@
 """Survey models: what was learned from a survey's own images, and which calibration serves the survey.
 
-There is one document for each survey. A *revision* is one fitted survey model; its bytes are in the image store, under
-a key made of their digest.
+There is one document for each survey. A *revision* is one fitted survey model; its bytes are in the image store.
 """
 
 from enum import StrEnum
@@ -43,8 +42,8 @@ class SurveyState(StrEnum):
 class SurveyRevision(Contract):
     """One fitted survey model. It is a function of the bundle and of the images that it was fitted on."""
 
-    digest: str = Field(description="SHA-256 of its bytes.")
-    key: str = Field(description="Key of its bytes in the image store.")
+    digest: str = Field(description="Its id: the SHA-256 of its manifest, which has the digests of its arrays.")
+    key: str = Field(description="Key of its bytes in the image store; it ends with their SHA-256.")
     size_bytes: int
     model_digest: str = Field(description="The bundle whose outputs it was fitted on.")
     images: int = Field(description="Images that it was fitted on.")
@@ -56,7 +55,8 @@ class SurveyRevision(Contract):
 class FitCheck(Contract):
     """The comparison of recent images with those that the bundle was calibrated on."""
 
-    images: int
+    images: int = Field(description="Images that were compared.")
+    seen: int = Field(default=0, description="Images that the survey had then.")
     fits: bool
     detail: str = Field(description="What was measured, one sentence.")
     checked_at: UtcTime
@@ -82,12 +82,15 @@ class SurveyModelRecord(Contract):
     reason: str = Field(description="Why, one sentence.")
     known: bool = Field(description="Whether the bundle has a calibration for the survey.")
     model_digest: str = Field(description="The bundle that the state is about.")
-    images: int = Field(default=0, description="Analysed images.")
+    images: int = Field(default=0, description="Analysed images that count: of a survey that does not fit, the later.")
     images_needed: int = Field(description="Images that a survey model is fitted on.")
     revision: SurveyRevision | None = None
     earlier: tuple[SurveyRevision, ...] = Field(default=(), description="Replaced revisions, the newest first.")
     strangest: tuple[str, ...] = Field(
         default=(), description="The strangest images that the revision was fitted on, for a person to look at."
+    )
+    learn_from: UtcTime | None = Field(
+        default=None, description="The survey model is fitted on images ingested since then; None: on the first ones."
     )
     check: FitCheck | None = None
     check_after: UtcTime | None = Field(

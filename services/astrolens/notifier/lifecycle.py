@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from astrolens.contracts import topics
+from astrolens.contracts.alert_holds import alert_hold
 from astrolens.contracts.alerts import AlertTense, AlertType
 from astrolens.contracts.ids import alert_id, event_id
 from astrolens.contracts.records import AlertRecord, Delivery, ImageRecord, Observation
@@ -25,8 +26,11 @@ def tense_of(observation: Observation) -> AlertTense:
 
 
 def next_alert_type(analysis: Analysis, current: AlertRecord | None) -> AlertType | None:
-    """What an analysis makes of the alert about its image; None where the alert already reflects it."""
-    anomalous = analysis.verdict is Verdict.ANOMALY
+    """What an analysis makes of the alert about its image; None where the alert already reflects it.
+
+    An anomaly whose calibration promises no rate of false alarms raises none, and retracts one; see `alert_hold`.
+    """
+    anomalous = analysis.verdict is Verdict.ANOMALY and alert_hold(analysis) is None
     if current is None:
         return "initial" if anomalous else None
     if (current.model_digest, current.calibration_id) == (analysis.model_digest, analysis.calibration_id):
@@ -139,7 +143,9 @@ def _figures(analysis: Analysis) -> dict[str, Any]:
 
 def _topic(survey: str, analysis: Analysis, surveys: frozenset[str]) -> str:
     """The public topic of an alert. A survey is known if it is declared, or if the bundle has a calibration for it."""
-    known = survey in SOURCE_SURVEYS or survey in surveys or survey == analysis.calibration_survey
+    # A survey model is no declaration: an uploader may name surveys without limit, and each topic costs the broker.
+    calibrated = analysis.calibration_fit == "own" and survey == analysis.calibration_survey
+    known = survey in SOURCE_SURVEYS or survey in surveys or calibrated
     return topics.alert_topic(survey if known else OTHER_SURVEYS, topic_part(analysis.predicted_class))
 
 

@@ -1,12 +1,15 @@
 """Reanalysis: an image goes to the model again, whatever became of it before."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.events import ImageIngested
-from astrolens.contracts.records import ImageState
+from astrolens.contracts.records import ImageState, PendingEvent
 from astrolens.contracts.topics import IMAGES_INGESTED
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Change, Clause, RecordStore
+from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
 from astrolens.platform.telemetry.tracing import ANALYZE_AGAIN, NO_TRACING, Tracing
 from astrolens.usecases.errors import NotFound
 from astrolens.usecases.originals import OriginalsProtection
@@ -22,7 +25,15 @@ class AnalyzeAgain(View):
 
 
 class Reanalysis:
-    """Puts images back in flight, guarded so that doing it twice is doing it once."""
+    """Puts images back in flight, guarded so that doing it twice is doing it once.
+
+    Args:
+        records: The record store.
+        releaser: Publishes the events.
+        originals: Keeps originals whose verdict is open again.
+        tracing: Begins the traces of requests.
+        service: Producer of the events.
+    """
 
     def __init__(
         self,
@@ -31,11 +42,13 @@ class Reanalysis:
         releaser: EventReleaser,
         originals: OriginalsProtection,
         tracing: Tracing = NO_TRACING,
+        service: str = "console",
     ) -> None:
         self._records = records
         self._releaser = releaser
         self._originals = originals
         self._tracing = tracing
+        self._service = service
 
     async def analyze_again(self, image: str, *, traceparent: str | None = None) -> AnalyzeAgain:
         """Ask for another analysis; the image counts as in flight until its verdict is there.
@@ -51,24 +64,46 @@ class Reanalysis:
         if document is None:
             raise NotFound("image", image)
         with self._tracing.arriving(ANALYZE_AGAIN, traceparent=traceparent) as traces:
-            now = utc_now()
-            event = ImageIngested.of(
-                image,
-                survey=document["observation"]["survey"],
-                cutout_key=document["cutout"]["key"],
-                cutout_sha256=document["cutout"]["sha256"],
-                service="console",
-                at=now,
-                again=True,
-            ).pending(topic=IMAGES_INGESTED, key=image, traceparent=traces.begin(image, image_id=image))
-            change = Change(
+            unless_waiting = Clause("state", "ne", ImageState.INGESTED.value)
+            await self._request([document], unless_waiting, traceparent=traces.begin(image, image_id=image))
+        return AnalyzeAgain(image_id=image, state=ImageState.INGESTED, progress_url=f"/api/images/{image}")
+
+    async def analyze_all_again(self, documents: Sequence[Document]) -> set[str]:
+        """Ask for another analysis of images that are analysed; return the ids of those that are on their way now.
+
+        Raises:
+            StoreUnavailable: A store is unreachable; those that were requested stay so.
+        """
+        return await self._request(documents, Clause("state", "eq", ImageState.ANALYZED.value))
+
+    async def _request(
+        self, documents: Sequence[Document], guard: Clause, *, traceparent: str | None = None
+    ) -> set[str]:
+        now = utc_now()
+        events = {document["image_id"]: self._event(document, now, traceparent) for document in documents}
+        changes = [
+            Change(
                 id=image,
                 set={"state": ImageState.INGESTED.value, "offered_at": utc_text(now), "reason": None},
                 push={"pending": [event.model_dump(mode="json")]},
-                when=(Clause("state", "ne", ImageState.INGESTED.value),),
+                when=(guard,),
             )
-            # Its verdict is open again: it may become a candidate, whose original stays.
-            async with self._originals.protect_from_expiry([document]):
-                if image in await self._records.apply(Collection.IMAGES, [change]):
-                    await self._releaser.release(Collection.IMAGES, [(image, (event,))])
-        return AnalyzeAgain(image_id=image, state=ImageState.INGESTED, progress_url=f"/api/images/{image}")
+            for image, event in events.items()
+        ]
+        # Their verdicts are open again: they may become candidates, whose originals stay.
+        async with self._originals.protect_from_expiry(documents):
+            written = await self._records.apply(Collection.IMAGES, changes)
+            released = [(image, (event,)) for image, event in events.items() if image in written]
+            await self._releaser.release(Collection.IMAGES, released)
+        return written
+
+    def _event(self, document: Document, now: datetime, traceparent: str | None) -> PendingEvent:
+        return ImageIngested.of(
+            document["image_id"],
+            survey=document["observation"]["survey"],
+            cutout_key=document["cutout"]["key"],
+            cutout_sha256=document["cutout"]["sha256"],
+            service=self._service,
+            at=now,
+            again=True,
+        ).pending(topic=IMAGES_INGESTED, key=document["image_id"], traceparent=traceparent)

@@ -5,9 +5,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from astrolens.contracts.alert_holds import alert_hold
 from astrolens.contracts.morphology import Morphology
 from astrolens.contracts.records import Answer, Delivery, ImageState, Outcome, Reason
-from astrolens.contracts.verdicts import Verdict
+from astrolens.contracts.verdicts import Analysis, Verdict
 
 Document = dict[str, Any]
 
@@ -116,6 +117,7 @@ class ImageDetail(View):
     )
     provenance: list[Step] = Field(description="From the bytes that came to the alert, every id and hash.")
     alert_id: str | None = Field(description="The alert about it, where one was raised.")
+    alert_hold: str | None = Field(description="Why an anomaly raises no alert; null where it does.")
 
     @classmethod
     def of(cls, document: Document, alert: Document | None) -> Self:
@@ -128,7 +130,15 @@ class ImageDetail(View):
             budget=None if p_value is None else Budget(p_value=p_value, one_in=1.0 / p_value if p_value else None),
             provenance=provenance(document, alert),
             alert_id=alert["alert_id"] if alert else None,
+            alert_hold=_alert_hold(document),
         )
+
+
+def _alert_hold(document: Document) -> str | None:
+    analysis = document.get("analysis")
+    if not analysis or document.get("verdict") != Verdict.ANOMALY.value:
+        return None
+    return alert_hold(Analysis.model_validate(analysis))
 
 
 def provenance(document: Document, alert: Document | None) -> list[Step]:
@@ -149,7 +159,6 @@ def provenance(document: Document, alert: Document | None) -> list[Step]:
         ),
     ]
     if analysis := document.get("analysis"):
-        survey = analysis["calibration_survey"]
         steps += [
             Step(step="preprocessing", id=analysis["preprocessing_digest"], detail="pixels to model input"),
             Step(
@@ -157,7 +166,7 @@ def provenance(document: Document, alert: Document | None) -> list[Step]:
                 id=analysis["model_digest"],
                 detail=f"{analysis['model_name']} on {analysis['execution_provider']}",
             ),
-            Step(step="calibration", id=analysis["calibration_id"], detail=f"ordinary images of {survey}"),
+            Step(step="calibration", id=analysis["calibration_id"], detail=_calibration(analysis)),
             Step(
                 step="verdict",
                 id=analysis["verdict"],
@@ -176,6 +185,20 @@ def provenance(document: Document, alert: Document | None) -> list[Step]:
             Step(step="alert", id=alert["alert_id"], detail=f"{alert['alert_type']}, {topic}", at=alert["raised_at"])
         )
     return steps
+
+
+def _calibration(analysis: Document) -> str:
+    """Whose ordinary images a p-value is measured against."""
+    survey = analysis["calibration_survey"]
+    match analysis.get("calibration_fit"):
+        case "survey-model":
+            return f"survey model of {survey}, fitted on {analysis['calibration_images']} of its images"
+        case "pooled":
+            return "pooled: the bundle does not know the survey"
+        case "does-not-fit":
+            return "pooled, does not fit: the survey's images do not look like the bundle's"
+        case _:
+            return f"ordinary images of {survey}"
 
 
 class SimilarImage(View):

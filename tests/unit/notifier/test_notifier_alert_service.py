@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from astrolens.contracts import topics
 from astrolens.contracts.ids import alert_id
-from astrolens.contracts.records import AlertRecord, NearDuplicate, Observation
+from astrolens.contracts.records import AlertRecord, ImageRecord, NearDuplicate, Observation
 from astrolens.contracts.surveys import SOURCE_SURVEYS
-from astrolens.contracts.verdicts import Verdict
+from astrolens.contracts.verdicts import CalibrationFit, Verdict
 from astrolens.ingestor.sources.skyserver import Galaxy, SkyServer
 from astrolens.notifier import handlers
 from astrolens.notifier.delivery_queue import DeliveryQueue
@@ -393,3 +393,46 @@ async def test_an_alert_that_no_broker_takes_is_refused_and_its_neighbours_are_p
     assert "bytes" in refusal.reason.detail
     assert await world.alert(large) is None
     assert [alert.image_id for alert in world.outbox.packets()] == [image(2).image_id]
+
+
+def measured(
+    picture: ImageRecord, fit: CalibrationFit, *, at_most: bool = False, calibration: str = "c"
+) -> ImageRecord:
+    """The image after an analysis with another calibration."""
+    assert picture.analysis is not None
+    update = {"calibration_fit": fit, "p_value_at_most": at_most, "calibration_id": calibration}
+    return picture.model_copy(update={"analysis": picture.analysis.model_copy(update=update)})
+
+
+@pytest.mark.parametrize("fit", ["pooled", "does-not-fit"])
+async def test_an_anomaly_of_a_sky_that_is_not_known_raises_no_alert(world: World, fit: CalibrationFit) -> None:
+    picture = measured(image(1, survey="decals"), fit)
+    await world.put(picture)
+    assert await handlers.image_analyzed(world.service())([analyzed(picture)]) == []
+    assert await world.alert(picture) is None
+    assert world.outbox.published == []
+
+
+async def test_a_survey_model_alerts_beyond_all_its_images_only(world: World) -> None:
+    within, beyond = image(1, survey="decals"), image(2, survey="decals")
+    await world.put(measured(within, "survey-model"), measured(beyond, "survey-model", at_most=True))
+    await world.service().reconcile([within.image_id, beyond.image_id])
+    assert await world.alert(within) is None
+    alert = await world.alert(beyond)
+    assert alert is not None
+    assert alert.topic == "astrolens.alerts.other.spiral.v1", "a survey model gives a survey no topic of its own"
+
+
+async def test_an_alert_is_retracted_when_its_survey_turns_out_to_be_another_sky_and_may_come_back(
+    world: World,
+) -> None:
+    picture = image(1)
+    await world.put(picture)
+    service = world.service()
+    await service.reconcile([picture.image_id])
+    for fit, calibration, expected in (("does-not-fit", "unfit", "retraction"), ("survey-model", "own", "update")):
+        await world.put(measured(picture, fit, at_most=True, calibration=calibration))
+        await service.reconcile([picture.image_id])
+        alert = await world.alert(picture)
+        assert alert is not None
+        assert alert.alert_type == expected

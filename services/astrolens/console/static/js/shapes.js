@@ -26,6 +26,11 @@ export function imageQuery(query) {
   return { ...wanted, sort: unscored ? "newest" : (query.sort ?? "strangeness") };
 }
 
+/** The strangest images that a survey model was fitted on, all in one page. */
+export async function findStrangest(survey) {
+  return imagesOf(await api.get(`/surveys/${api.segment(survey)}/strangest`));
+}
+
 /** One page of images. */
 export async function findImages(query, options = {}) {
   return imagesOf(await api.get("/images", query, options));

@@ -14,6 +14,7 @@ import { quantile } from "astrolens/js/distribution.js";
 import { useKeys } from "astrolens/js/keys.js";
 import { go, href } from "astrolens/js/router.js";
 import { imageOf } from "astrolens/js/shapes.js";
+import { calibrationWords } from "astrolens/js/surveys.js";
 import * as api from "astrolens/js/api.js";
 
 /** Surveys whose own cutout service turns every picture north up, east left. */
@@ -135,7 +136,7 @@ export default {
       { key: "f", label: "Fetch the original file", run: original },
       { key: "e", label: "Analyse again", run: again },
     ]);
-    return { ANSWERS, actions, again, alert: computed(() => detail.value?.alert_id), analysis, answer, answerOf, answers, api, archives, bytes, calibration, classes, compare, copy, detail, extra, history, href, item, live, load, model, modelProblem, nameOf, near, northUp, observation, original, problem, record, similar, stale, strips, undo, update, view, waitsForMorphology, words };
+    return { ANSWERS, actions, again, alert: computed(() => detail.value?.alert_id), analysis, answer, answerOf, answers, api, archives, bytes, calibration, calibrationWords, classes, compare, copy, detail, extra, history, href, item, live, load, model, modelProblem, nameOf, near, northUp, observation, original, problem, record, similar, stale, strips, undo, update, view, waitsForMorphology, words };
   },
   template: `
     <empty-state v-if="problem && problem.status === 404" title="There is no such image"><p>No image has the id <code>{{ id }}</code>. Search with <kbd>/</kbd>, or look through the <a :href="href('/gallery')" data-app>gallery</a>.</p></empty-state>
@@ -157,7 +158,8 @@ export default {
             <key-button k="u" label="undo" :disabled="!answers.undoable" @press="undo"/>
           </div>
         </header>
-        <section class="panel" aria-labelledby="why"><div class="section-head"><h2 id="why">Why</h2><span v-if="analysis" class="muted">calibrated on ordinary images of {{ analysis.calibration_survey }}</span></div>
+        <section class="panel" aria-labelledby="why"><div class="section-head"><h2 id="why">Why</h2><span v-if="analysis" class="muted">{{ calibrationWords(analysis) }}</span></div>
+          <p v-if="record.alert_hold" class="banner quiet">An anomaly, but {{ record.alert_hold }}.</p>
           <p v-if="!analysis" class="muted">No model has judged it yet.</p>
           <p v-if="modelProblem && analysis" class="muted">The calibration’s distributions are not drawn: {{ modelProblem }}</p>
           <p v-if="stale" class="muted">{{ stale }}</p>

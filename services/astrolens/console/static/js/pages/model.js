@@ -9,6 +9,7 @@ import { live, onLive } from "astrolens/js/live.js";
 import { density, detectorTitle, quantile } from "astrolens/js/distribution.js";
 import { useKeys } from "astrolens/js/keys.js";
 import { href, route, setQuery } from "astrolens/js/router.js";
+import { ReviewNotices, SurveysTable, useSurveys } from "astrolens/js/surveys.js";
 import * as api from "astrolens/js/api.js";
 
 /** Wilson's interval of a share at 95 %: honest for small counts, where the usual one is not. */
@@ -24,7 +25,7 @@ export function wilson(hits, total) {
 const perThousand = (share) => (share * 1000).toFixed(share * 1000 < 10 ? 1 : 0);
 
 export default {
-  components: { CopyButton, EChart, EmptyState, FiguresTable },
+  components: { CopyButton, EChart, EmptyState, FiguresTable, ReviewNotices, SurveysTable },
   setup() {
     const model = ref(null);
     const problem = ref("");
@@ -41,6 +42,7 @@ export default {
       const now = live.status.model;
       if (now?.state === "ready" && now.digest !== model.value?.digest) load();
     });
+    const learned = useSurveys();
     const surveys = computed(() => Object.keys(model.value?.calibration?.surveys ?? {}).sort());
     const survey = computed(() => (surveys.value.includes(route.query.survey) ? route.query.survey : surveys.value[0]));
     const step = (by) => {
@@ -95,10 +97,11 @@ export default {
         ],
       };
     });
-    return { charts, count, detectorTitle, figure, flagged, flaggedChart, href, live, model, perThousand, problem, setQuery, survey, surveys, words };
+    return { charts, count, detectorTitle, figure, flagged, flaggedChart, href, learned: learned.surveys, learnedProblem: learned.problem, live, model, perThousand, problem, reload: learned.load, setQuery, survey, surveys, words };
   },
   template: `
     <div class="section-head"><h1>Model</h1></div>
+    <review-notices :surveys="learned"/>
     <empty-state v-if="problem && !model" title="No model answers" trouble><p>{{ problem }}</p><p>The model server loads a bundle when it starts; <a :href="href('/system')" data-app>System</a> shows how it is. <code>astrolens doctor</code> checks the bundle.</p></empty-state>
     <p v-else-if="!model" class="muted">Asking the model server.</p>
     <template v-else>
@@ -127,6 +130,12 @@ export default {
           </template>
         </section>
       </div>
+      <section class="panel" aria-labelledby="surveys"><div class="section-head"><h2 id="surveys">Surveys</h2></div>
+        <p v-if="learnedProblem && !learned" class="muted">{{ learnedProblem }}</p>
+        <p v-else-if="!learned?.length" class="muted">No survey has analysed images yet.</p>
+        <surveys-table v-else :surveys="learned" @changed="reload"/>
+        <p class="muted">A survey that the bundle does not know, or whose images look otherwise than the bundle’s, raises no alert until a survey model was fitted on its own images.</p>
+      </section>
       <section class="panel" aria-labelledby="calibration"><div class="section-head"><h2 id="calibration">Calibration</h2>
           <label class="inline">Survey <select :value="survey" @change="setQuery({ survey: $event.target.value }, { replace: true })"><option v-for="one in surveys" :key="one" :value="one">{{ one }}</option></select></label>
           <span v-if="survey" class="muted num">{{ count(model.calibration.surveys[survey].images) }} ordinary images</span></div>

@@ -8,6 +8,7 @@ import { count, duration, falseAlarms, pValue, words } from "astrolens/js/format
 import { live, onLive } from "astrolens/js/live.js";
 import { useKeys } from "astrolens/js/keys.js";
 import { go, href } from "astrolens/js/router.js";
+import { ReviewNotices, useSurveys } from "astrolens/js/surveys.js";
 import { findImages } from "astrolens/js/shapes.js";
 
 /** A night, whatever the longitude. */
@@ -18,8 +19,9 @@ const LATENCY_IMAGES = 60;
 const LATENCY_EVERY_MS = 5000;
 
 export default {
-  components: { AnswerMark, BooksFlow, EmptyState, PFigure, SourcesTable, Sparkline, TimeAgo, VerdictMark },
+  components: { AnswerMark, BooksFlow, EmptyState, PFigure, ReviewNotices, SourcesTable, Sparkline, TimeAgo, VerdictMark },
   setup() {
+    const { surveys } = useSurveys();
     const strangest = ref(null);
     const fresh = ref(true);
     const problem = ref("");
@@ -119,10 +121,11 @@ export default {
       { key: ["ArrowLeft", "k"], label: "Previous strange image", run: () => focus(cursor.value - 1) },
       { key: "t", label: "Triage the candidates", run: () => go(href("/triage")) },
     ]);
-    return { answerOf, count, cursor, down, duration, falseAlarms, fresh, href, inFlight, latencies, latency, live, nameOf, pValue, pressure, problem, rateText, rates, services, strangest, strip, words };
+    return { answerOf, count, cursor, down, duration, falseAlarms, fresh, href, inFlight, latencies, latency, live, nameOf, pValue, pressure, problem, rateText, rates, services, strangest, strip, surveys, words };
   },
   template: `
     <h1 class="visually-hidden">Tonight</h1>
+    <review-notices :surveys="surveys"/>
     <section class="heroes" aria-labelledby="strangest">
       <div class="section-head"><h2 id="strangest">{{ fresh ? 'Strangest tonight' : 'Strangest so far' }}</h2>
         <span v-if="strangest?.length && !fresh" class="muted">nothing new in the last 24 hours</span><span v-else-if="strangest?.length && strangest[0].verdict === 'ordinary'" class="muted">no candidate among them yet</span>

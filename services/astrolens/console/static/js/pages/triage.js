@@ -11,7 +11,7 @@ import { ImageViewer } from "astrolens/js/viewer.js";
 import { live, onLive } from "astrolens/js/live.js";
 import { useKeys } from "astrolens/js/keys.js";
 import { go, href, route, setQuerySoon } from "astrolens/js/router.js";
-import { FILTERS, findImages, imageOf, imageQuery } from "astrolens/js/shapes.js";
+import { FILTERS, findImages, findStrangest, imageOf, imageQuery } from "astrolens/js/shapes.js";
 import { sexagesimal } from "astrolens/js/sky.js";
 import * as api from "astrolens/js/api.js";
 
@@ -44,7 +44,7 @@ export default {
     let next = null;
     let generation = 0;
 
-    const key = computed(() => JSON.stringify(queueQuery(route.query)));
+    const key = computed(() => JSON.stringify([route.query.review, queueQuery(route.query)]));
     const current = computed(() => queue.value[at.value] ?? null);
     const open = (item) => answerOf(item) === null;
     const waiting = computed(() => queue.value.slice(at.value + 1).filter(open).slice(0, WAITING));
@@ -55,7 +55,7 @@ export default {
       const mine = generation;
       loading.value = true;
       try {
-        const page = await findImages({ ...queueQuery(route.query), limit: PAGE, after: next });
+        const page = route.query.review ? await findStrangest(route.query.review) : await findImages({ ...queueQuery(route.query), limit: PAGE, after: next });
         if (mine !== generation) return;
         const known = new Set(queue.value.map((item) => item.image_id));
         queue.value = [...queue.value, ...page.items.filter((item) => !known.has(item.image_id) && (route.query.label || open(item)))];
@@ -209,7 +209,8 @@ export default {
   },
   template: `
     <h1 class="visually-hidden">Triage</h1>
-    <filter-bar triage/>
+    <p v-if="route.query.review" class="banner quiet">The strangest images that the survey model of <b>{{ route.query.review }}</b> was fitted on. What you call interesting or an artefact is left out when it is fitted again, two minutes after your last answer. <a :href="href('/triage')" data-app>To the candidates</a></p>
+    <filter-bar v-else triage/>
     <div v-if="current" class="triage">
       <section class="stage" aria-label="The image to answer for">
         <image-viewer :src="current.cutout" :view="view" :arcsec="current.arcsec" :label="nameOf(current)" @update="update"/>

@@ -1,0 +1,41 @@
+"""What calibrates each survey, and a person's decisions about it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+
+from astrolens.console.api.parameters import Context
+from astrolens.console.context import user_of
+from astrolens.console.problems import responses
+from astrolens.usecases.survey_models import SurveyModelList, SurveyModelView
+from astrolens.usecases.views import ImagePage
+
+router = APIRouter(tags=["surveys"])
+
+Survey = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name of a survey.")]
+
+
+@router.get("/surveys", response_model=SurveyModelList)
+async def list_surveys(context: Context) -> SurveyModelList:
+    """Every survey with analysed images: what calibrates it, since when and why; how far its survey model is."""
+    return await context.survey_models.states()
+
+
+@router.get("/surveys/{survey}/strangest", response_model=ImagePage, responses=responses(s404="No such survey."))
+async def list_strangest(context: Context, survey: Survey) -> ImagePage:
+    """The 40 strangest images that a survey model was fitted on, the strangest first.
+
+    The answers `interesting` and `artefact` leave an image out of the next fit, which follows two minutes after the
+    last answer.
+    """
+    return await context.survey_models.strangest(survey)
+
+
+@router.post(
+    "/surveys/{survey}/clear",
+    response_model=SurveyModelView,
+    responses=responses(s404="No such survey.", s409="The bundle's own calibration serves it, or does not exist."),
+)
+async def clear_survey(context: Context, request: Request, survey: Survey) -> SurveyModelView:
+    """Return a survey to the bundle's own calibration; its earlier images are analysed again."""
+    return await context.survey_models.clear(survey, user=user_of(request))

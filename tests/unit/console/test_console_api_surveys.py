@@ -1,0 +1,56 @@
+"""What calibrates each survey, over REST."""
+
+from typing import Any
+
+import httpx
+from astrolens.contracts import examples, topics
+from astrolens.contracts.survey_models import SurveyState
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Change
+
+
+async def add(world: Any, **changes: Any) -> None:
+    await world.records.insert(Collection.SURVEY_MODELS, [examples.survey_model().model_copy(update=changes)])
+
+
+async def test_every_survey_tells_its_state_and_what_a_person_is_asked(world: Any, client: httpx.AsyncClient) -> None:
+    assert (await client.get("/api/surveys")).json() == {"items": []}
+    one, two = [await world.add_image(name, survey="decals") for name in ("one", "two")]
+    await add(world, strangest=(two, one, "0" * 32))
+    await client.post("/api/labels", json={"image_id": one, "answer": "artefact"})
+    (item,) = (await client.get("/api/surveys")).raise_for_status().json()["items"]
+    assert (item["survey"], item["state"], item["revision"]["images"]) == ("decals", "ready", 300)
+    assert item["review"] == {"images": 3, "answered": 1}
+    assert (item["known"], item["can_clear"]) == (False, False)
+    page = (await client.get("/api/surveys/decals/strangest")).raise_for_status().json()
+    assert [card["image_id"] for card in page["items"]] == [two, one]
+    assert page["next"] is None
+
+
+async def test_a_known_survey_is_returned_to_the_bundle(world: Any, client: httpx.AsyncClient) -> None:
+    await add(world, survey="sdss", known=True, state=SurveyState.DOES_NOT_FIT, revision=None)
+    answer = (await client.post("/api/surveys/sdss/clear")).raise_for_status().json()
+    assert (answer["state"], answer["rejudging"], answer["can_clear"]) == ("own", True, False)
+    [(collection, survey, events)] = world.bus.released
+    assert (collection, survey) == (Collection.SURVEY_MODELS, "sdss")
+    assert [event.topic for event in events] == [topics.CALIBRATIONS_REVISED]
+
+
+async def test_what_cannot_be_cleared_says_why(world: Any, client: httpx.AsyncClient) -> None:
+    await add(world)
+    refused = await client.post("/api/surveys/decals/clear")
+    assert (refused.status_code, "does not know the survey" in refused.json()["detail"]) == (409, True)
+    assert (await client.post("/api/surveys/sdss/clear")).status_code == 404
+    assert (await client.get("/api/surveys/sdss/strangest")).status_code == 404
+    assert (await client.get("/api/surveys/No%20Survey/strangest")).status_code == 422
+
+
+async def test_an_anomaly_of_an_unknown_sky_says_why_it_raises_no_alert(world: Any, client: httpx.AsyncClient) -> None:
+    image = await world.add_image("one", p_value=0.001, survey="decals")
+    pooled = {"analysis.calibration_fit": "pooled", "analysis.calibration_survey": "pooled"}
+    assert (await client.get(f"/api/images/{image}")).json()["alert_hold"] is None
+    await world.records.apply(Collection.IMAGES, [Change(id=image, set=pooled)])
+    detail = (await client.get(f"/api/images/{image}")).json()
+    assert "until the survey has a survey model" in detail["alert_hold"]
+    (step,) = [step for step in detail["provenance"] if step["step"] == "calibration"]
+    assert step["detail"] == "pooled: the bundle does not know the survey"
