@@ -49,14 +49,14 @@ class MeasurementLimits:
         wall_s: Seconds for one picture. Long, since the child has the lowest priority on a busy machine.
         start_s: Seconds for it to come up; its libraries take three of processor time.
         idle_s: So long after its last picture it ends.
-        address_space: Bytes of memory that it may map.
+        address_space: Bytes of memory that it may map: libraries and a picture take 0.42 GiB.
     """
 
     cpu_s: int = 20
     wall_s: float = 120.0
     start_s: float = 120.0
     idle_s: float = 300.0
-    address_space: int = 3 * 2**30
+    address_space: int = 2**30
 
 
 class MorphologyProcess:

@@ -20,6 +20,9 @@ import * as api from "astrolens/js/api.js";
 /** Surveys whose own cutout service turns every picture north up, east left. */
 const NORTH_UP_SOURCES = new Set(["sdss"]);
 
+/** Milliseconds between two looks for a candidate's morphology, which may take minutes to come. */
+const MORPHOLOGY_MS = 5000;
+
 export default {
   components: { AnswerMark, ArchiveLinks, ArchivesDialog, CopyButton, EmptyState, ImageViewer, KeyButton, MorphologyTable, NeighbourRow, PFigure, PositionFacts, StripPlot, TimeAgo, VerdictMark, ViewBar },
   props: { id: { type: String, required: true } },
@@ -33,8 +36,10 @@ export default {
     const { view, update, actions, bindings } = useView();
     let pending = null;
     let retry = null;
+    let askedAt = 0;
 
     const load = async ({ quiet = false } = {}) => {
+      askedAt = Date.now();
       pending?.abort();
       clearTimeout(retry);
       pending = new AbortController();
@@ -46,7 +51,8 @@ export default {
         detail.value = await api.get(`/images/${api.segment(props.id)}`, {}, { signal: pending.signal });
         problem.value = null;
         document.title = `${nameOf(imageOf(detail.value.card))} · AstroLens`;
-        if (!quiet) loadRest();
+        // This load may have cut off the rest of the one before.
+        if (!quiet || similar.value === null) loadRest();
       } catch (error) {
         if (error.name === "AbortError") return;
         problem.value = error;
@@ -70,7 +76,11 @@ export default {
       clearTimeout(retry);
     });
     // An image on its way gets its verdict under the reader's eyes, and a candidate its morphology.
-    onLive("status", () => detail.value && (item.value.state === "ingested" || (waitsForMorphology.value && !record.value.morphology)) && load({ quiet: true }));
+    onLive("status", () => {
+      if (!detail.value) return;
+      const measuredLater = waitsForMorphology.value && !record.value.morphology && Date.now() - askedAt >= MORPHOLOGY_MS;
+      if (item.value.state === "ingested" || measuredLater) load({ quiet: true });
+    });
 
     const item = computed(() => (detail.value ? imageOf(detail.value.card) : null));
     const record = computed(() => detail.value ?? {});
