@@ -45,6 +45,8 @@ def make_image(
     state: ImageState | None = None,
     batch: str = "night",
     media_type: str = "image/jpeg",
+    rank_score: float | None = None,
+    kinds: dict[str, float] | None = None,
 ) -> tuple[ImageRecord, bytes]:
     data = f"pixels of {name}".encode()
     digest = content_digest(data)
@@ -65,6 +67,10 @@ def make_image(
             predicted_class=predicted_class,
             detectors={"energy": DetectorResult(score=1.5, p_value=p_value)},
             p_value=p_value,
+            p_value_at_most=rank_score is not None,
+            calibration_images=round(1 / p_value) - 1 or None,
+            rank_score=rank_score,
+            kinds=kinds or {},
             verdict=verdict,
             embedding="AAAA",
             analyzed_at=at,
@@ -86,6 +92,7 @@ def make_image(
         analysis=analysis,
         verdict=analysis.verdict if analysis else None,
         p_value=p_value,
+        rank_score=rank_score,
         predicted_class=predicted_class if analysis else None,
         analyzed_at=at if analysis else None,
     )

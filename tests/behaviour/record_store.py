@@ -1,6 +1,7 @@
 """What every record store must do. An adapter's test class inherits this and gives the `store` fixture."""
 
 import asyncio
+import base64
 import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -200,6 +201,31 @@ class RecordStoreBehaviour:
     async def test_a_made_up_cursor_is_refused(self, store: RecordStore) -> None:
         with pytest.raises(PermanentError, match="cursor"):
             await store.find(IMAGES, Query(after="nonsense"))
+
+    async def test_a_cursor_of_another_order_is_refused(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(n, p_value=n / 10, rank_score=float(n)) for n in range(3)])
+        page = await store.find(IMAGES, Query(order=Order("p_value"), limit=1))
+        for order in (Order("rank_score", descending=True), Order("p_value", descending=True), None):
+            with pytest.raises(PermanentError, match="begin again with the first page"):
+                await store.find(IMAGES, Query(order=order, after=page.next))
+        # Cursors of versions that named no order.
+        text = base64.urlsafe_b64encode(b'[0.1, "1"]').decode().rstrip("=")
+        with pytest.raises(PermanentError, match="cursor"):
+            await store.find(IMAGES, Query(order=Order("p_value"), after=text))
+
+    async def test_the_strangest_come_first_where_p_values_tie(self, store: RecordStore) -> None:
+        ranks = {1: 2.8, 2: 11.3, 3: None, 4: 0.3, 5: 5.1}
+        await store.insert(
+            IMAGES,
+            [
+                image(n, p_value=0.5 if n == 4 else 1 / 606, rank_score=rank, verdict="anomaly")
+                for n, rank in ranks.items()
+            ],
+        )
+        await store.apply(IMAGES, [Change(id="img0001", set={"rank_score": 7.0})])
+        where = (Clause("verdict", "eq", "anomaly"), Clause("p_value", "lt", 0.1))
+        page = await store.find(IMAGES, Query(where=where, order=Order("rank_score", descending=True)))
+        assert [document["image_id"] for document in page.documents] == ["img0002", "img0001", "img0005"]
 
     async def test_tallies_follow_every_write(self, store: RecordStore) -> None:
         await store.insert(IMAGES, [image(n) for n in range(5)])

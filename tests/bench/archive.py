@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from astrolens.contracts.ids import alert_id, derived_id
 from astrolens.contracts.records import ImageState
-from astrolens.contracts.verdicts import Verdict
+from astrolens.contracts.verdicts import Verdict, rank_score_of
 from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.images import ImageStore, cutout_key
@@ -36,9 +36,11 @@ from PIL import Image
 
 from tests.browser import sky
 
-VERSION = 2
+VERSION = 3
 """Raised when the same index no longer gives the same image: cached archives are filled again then."""
 
+CALIBRATION_IMAGES = 99_999
+"""Enough for small p-values at the top of every list."""
 BLOCK = 2_000
 """Images drawn and written together."""
 
@@ -162,7 +164,7 @@ class _Draw:
         weights = rng.random((BLOCK, classes)) ** 3 + 0.01
         weights[np.arange(BLOCK), cluster % classes] += 1.0
         shares = weights / weights.sum(axis=1, keepdims=True)
-        p_values = np.maximum(rng.random(BLOCK), 1e-5)
+        p_values = np.maximum(rng.random(BLOCK), 1 / (CALIBRATION_IMAGES + 1))
         ra, z = rng.uniform(0, 2 * np.pi, BLOCK), rng.uniform(-1, 1, BLOCK)
         across = np.sqrt(1 - z**2)
         positions = np.stack(
@@ -293,12 +295,15 @@ def _image(model: Model, draw: _Draw, row: int) -> Document:
                 for name, score, p in zip(model.detectors, draw.scores[row], draw.detector_p[row], strict=True)
             },
             "p_value": p_value,
+            "calibration_images": CALIBRATION_IMAGES,
+            "rank_score": rank_score_of(p_value),
             "verdict": verdict.value,
             "embedding": draw.embeddings[row],
             "analyzed_at": analyzed,
         },
         "verdict": verdict.value,
         "p_value": p_value,
+        "rank_score": rank_score_of(p_value),
         "predicted_class": predicted,
         "analyzed_at": analyzed,
         **label,
@@ -330,6 +335,7 @@ def _alert(image: Document) -> Document:
         "survey": survey,
         "predicted_class": predicted,
         "p_value": image["p_value"],
+        "rank_score": image["rank_score"],
         "topic": f"astrolens.alerts.{survey}.{predicted}.v1",
         "raised_at": image["analyzed_at"],
         "event_id": derived_id("alert", image["image_id"], FORMER_MODEL),

@@ -26,12 +26,13 @@ from astrolens.contracts.records import (
     ServiceStatus,
     SourceStatus,
 )
-from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
+from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict, rank_score_of
 from astrolens.platform.stores.images import ImageStore, cutout_key
 from astrolens.platform.stores.records import Collection, RecordStore, to_document
 from PIL import Image
 
 ALPHA = 0.01
+CALIBRATION_IMAGES = 605
 CLASSES = ("smooth", "spiral", "edge-on", "irregular")
 DETECTORS = ("msp", "energy", "mahalanobis")
 SURVEYS = ("sdss", "efigi", "simulated-sdss", "simulated-lsst")
@@ -70,15 +71,17 @@ def record(index: int, pool: Sequence[bytes], now: datetime) -> ImageRecord:
     sha256 = hashlib.sha256(data + str(index).encode()).hexdigest()
     image_id = sha256[:32]
     survey = SURVEYS[index % len(SURVEYS)]
-    # The top of any list needs tiny p-values; the rest is uniform, as for ordinary images.
-    p = 10 ** -rng.uniform(2.1, 5.2) if index < 12 else max(1e-4, rng.random())
+    # The top of any list is beyond the calibration images; the rest is uniform, as for ordinary images.
+    beyond = index < 12
+    p = 1 / (CALIBRATION_IMAGES + 1) if beyond else max(1.5 / (CALIBRATION_IMAGES + 1), rng.random())
+    rank = rank_score_of(p) + (rng.uniform(0, 5) if beyond else 0.0)
     verdict = Verdict.ANOMALY if p <= ALPHA else Verdict.NEAR_MISS if p <= 3 * ALPHA else Verdict.ORDINARY
     at = now - timedelta(seconds=20 + 37 * index)
     weights = [rng.random() ** 3 + 0.01 for _ in CLASSES]
     shares = {name: weight / sum(weights) for name, weight in zip(CLASSES, weights, strict=True)}
     top = max(shares, key=lambda name: shares[name])
     detectors = {
-        name: DetectorResult(score=round(rng.gauss(0, 1) - np.log(p) / 3, 4), p_value=min(1.0, p * rng.uniform(0.4, 4)))
+        name: DetectorResult(score=round(rng.gauss(0, 1) - np.log(p) / 3, 4), p_value=min(1.0, p * rng.uniform(1, 4)))
         for name in DETECTORS
     }
     position = None
@@ -132,12 +135,17 @@ def record(index: int, pool: Sequence[bytes], now: datetime) -> ImageRecord:
             predicted_class=top,
             detectors=detectors,
             p_value=p,
+            p_value_at_most=beyond,
+            calibration_images=CALIBRATION_IMAGES,
+            rank_score=rank,
+            kinds={"blend": 0.62, "double-core": 0.21, "trail": 0.03} if beyond else {},
             verdict=verdict,
             embedding="AAAA",
             analyzed_at=at + timedelta(seconds=1),
         ),
         verdict=verdict,
         p_value=p,
+        rank_score=rank,
         predicted_class=top,
         analyzed_at=at + timedelta(seconds=1),
         morphology=morphology(index, at) if verdict is not Verdict.ORDINARY else None,
@@ -272,6 +280,8 @@ def alert(image: ImageRecord) -> AlertRecord:
         predicted_class=str(image.predicted_class),
         verdict=Verdict.ANOMALY,
         p_value=float(image.p_value or 0.0),
+        p_value_at_most=image.analysis is not None and image.analysis.p_value_at_most,
+        calibration_images=CALIBRATION_IMAGES,
         topic=f"astrolens.alerts.{image.observation.survey}.{image.predicted_class}.v1",
         raised_at=image.analyzed_at or image.ingested_at,
         deliveries=(Delivery(channel="mailto #1", state="failed", attempts=3, error="connection refused"),),

@@ -191,10 +191,10 @@ def test_positions_are_written_and_read(visitor: Visitor, twenty: Console) -> No
 
 def test_a_p_value_says_what_it_implies(visitor: Visitor, twenty: Console) -> None:
     page = visitor.open(f"{twenty.url}/")
-    words = "(p) => import('astrolens/js/format.js').then((format) => format.falseAlarms(p))"
-    assert page.evaluate(words, 0.00083) == "1 in 1,200 ordinary images"
-    assert page.evaluate(words, 0.5) == "50 in 100 ordinary images"
-    assert page.evaluate(words, None) == "not scored yet"
+    line = "(words) => import('astrolens/js/format.js').then((format) => format.pValueLine(words))"
+    said = {"figure": "p ≤ 1/606", "meaning": "stranger than all 605 ordinary images", "calibration": ""}
+    assert page.evaluate(line, said) == "p ≤ 1/606, stranger than all 605 ordinary images"
+    assert page.evaluate(line, None) == "not scored yet"
 
 
 def test_a_login_never_leads_to_another_site(visitor: Visitor, twenty: Console) -> None:

@@ -86,8 +86,8 @@ def test_candidates_come_strangest_first(system: System) -> None:
     result = system.cli("candidates", "--json")
     candidates = json.loads(result.stdout)
     assert candidates
-    p_values = [item["p_value"] for item in candidates]
-    assert p_values == sorted(p_values)
+    ranks = [item["rank_score"] for item in candidates]
+    assert ranks == sorted(ranks, reverse=True)
     assert {item["verdict"] for item in candidates} <= {"anomaly", "near_miss"}
 
 

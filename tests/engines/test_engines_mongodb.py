@@ -245,3 +245,18 @@ async def test_documents_of_an_earlier_version_enter_the_hash_index_and_show_the
     asked = await store.get(IMAGES, ["img0001"], fields=["analysis.embedding"])
     assert asked["img0001"]["analysis"] == {"embedding": "ADwAQABC"}
     await store.close()
+
+
+async def test_images_of_an_earlier_version_are_sorted_with_the_others(mongodb_url: str) -> None:
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        images = client.get_default_database()["images"]
+        images.insert_many({"_id": f"img{n:04}", "p_value": 1.0 - n / 1200} for n in range(1200))
+        images.insert_one({"_id": "waits", "p_value": None})
+        images.insert_one({"_id": "newer", "p_value": 1 / 606, "rank_score": 11.5})
+    store = MongoRecordStore(mongodb_url)
+    await store.open()
+    page = await store.find(IMAGES, Query(order=Order("rank_score", descending=True), limit=2000))
+    found = {document["image_id"]: document["rank_score"] for document in page.documents}
+    assert list(found) == ["newer", *(f"img{n:04}" for n in range(1199, -1, -1))]
+    assert found["img1080"] == pytest.approx(1.0)
+    await store.close()

@@ -61,10 +61,13 @@ def candidates(*, as_json: bool, limit: int, url: str | None, token: str | None)
     if as_json:
         _print_json(found)
         return
-    table = Table("p-value", "verdict", "class", "survey", "name", "RA (deg)", "Dec (deg)", "label", "id")
+    headings = ("p-value", "calibration", "verdict", "class", "survey", "name", "RA (deg)", "Dec (deg)", "label", "id")
+    table = Table(*headings)
     for item in found:
         place = ("", "") if item["ra_deg"] is None else (f"{item['ra_deg']:.5f}", f"{item['dec_deg']:+.5f}")
-        judgement = (f"{item['p_value']:.2g}", item["verdict"], printable(item["class"]))
+        words = item["p_value_words"]
+        measured = (words["figure"].removeprefix("p = ").removeprefix("p "), words["calibration"].partition(": ")[2])
+        judgement = (*measured, item["verdict"], printable(item["class"]))
         identity = (item["survey"], printable(item["name"]), *place)
         table.add_row(*judgement, *identity, item["label"] or "", item["image_id"])
     Console(highlight=False).print(table if found else "no candidates yet: nothing analysed so far is strange")
@@ -125,10 +128,15 @@ def _print_alert(alert: dict[str, Any], *, as_json: bool, base: str) -> None:
     else:
         kind = "" if alert["alert_type"] == "initial" else f" {alert['alert_type']}"
         sys.stdout.write(
-            f"{alert['raised_at'][:19]}Z  p={alert['p_value']:.2g}  {alert['survey']}/{alert['class']}{kind}  "
+            f"{alert['raised_at'][:19]}Z  {_figure(alert)}  {alert['survey']}/{alert['class']}{kind}  "
             f"{base}{alert['image_url']}\n"
         )
     sys.stdout.flush()
+
+
+def _figure(alert: dict[str, Any]) -> str:
+    words = alert["p_value_words"]
+    return f"{words['figure']} ({words['calibration']})" if words["calibration"] else str(words["figure"])
 
 
 def _print_json(body: Any) -> None:

@@ -1,5 +1,6 @@
 """The analysis of one image by a model bundle."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from math import log10
 from typing import Any, Final, Literal
@@ -19,6 +20,12 @@ p-value is a ranking only."""
 
 _SMALLEST_P: Final = 1e-30
 """Versions without rank scores extrapolated p-values down to here."""
+
+
+def calibration_fit_of(analysis: Mapping[str, Any]) -> CalibrationFit:
+    """Whose ordinary images an analysis, as a document, is measured against; older versions name only the survey."""
+    named: CalibrationFit = "pooled" if analysis.get("calibration_survey") == POOLED else "own"
+    return analysis.get("calibration_fit") or named
 
 
 def rank_score_of(p_value: float) -> float:
@@ -92,6 +99,4 @@ class Analysis(Contract):
         if not isinstance(value, dict):
             return value
         # Every analysis is written with its embedding; the record store leaves it out unless a reader asks for it.
-        # Analyses of older versions do not say whose ordinary images they were measured against.
-        fit = "pooled" if value.get("calibration_survey") == POOLED else "own"
-        return with_rank_score({"embedding": "", "calibration_fit": fit, **value})
+        return with_rank_score({"embedding": "", "calibration_fit": calibration_fit_of(value), **value})

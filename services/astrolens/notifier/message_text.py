@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from astrolens.contracts.p_values import PValueWords, p_value_words
 from astrolens.contracts.records import AlertRecord, ImageRecord
+from astrolens.contracts.verdicts import DetectorResult
 
 _MAX_NAME_LENGTH = 80
 _MAX_DIGEST_LINES = 20
@@ -39,18 +41,19 @@ def single_alert(subject: AlertWithImage, *, console: str) -> MessageText:
         console: URL of the console, without a slash at its end.
     """
     alert, image = subject.alert, subject.image
+    words = _words(alert)
     if alert.alert_type == "retraction":
         title = f"Retracted: {_subject(alert)} is no anomaly after all"
     elif alert.alert_type == "update":
-        title = f"Again an anomaly: {_subject(alert)} (p = {alert.p_value:.2g})"
+        title = f"Again an anomaly: {_subject(alert)} ({words.figure})"
     else:
-        title = f"Strange: {_subject(alert)} (p = {alert.p_value:.2g})"
-    lines = [f"Verdict {alert.verdict.value}, {1000 * alert.p_value:.2g} false alarms per 1000 ordinary images."]
+        title = f"Strange: {_subject(alert)} ({words.figure})"
+    lines = [f"Verdict {alert.verdict.value.replace('_', ' ')}: {words.sentence}."]
     if image is not None:
         lines = [*_object_lines(image), *lines]
         if image.analysis is not None:
             results = sorted(image.analysis.detectors.items(), key=lambda item: item[1].p_value)
-            lines.append("Detectors: " + ", ".join(f"{name} p = {result.p_value:.2g}" for name, result in results))
+            lines.append("Detectors: " + ", ".join(map(_detector_text, results)))
     lines.append(f"{console}/image/{alert.image_id}")
     return MessageText(_test_prefix(alert) + title, "\n".join(lines))
 
@@ -83,7 +86,21 @@ def _digest_line(each: AlertWithImage, console: str) -> str:
     prefix = "" if alert.alert_type == "initial" else f"{alert.alert_type}: "
     name = "" if image is None or image.observation.name is None else escape_text(image.observation.name)
     link = f"{console}/image/{alert.image_id}"
-    return f"{_test_prefix(alert)}{prefix}{_subject(alert)} {name} p = {alert.p_value:.2g} {link}"
+    return f"{_test_prefix(alert)}{prefix}{_subject(alert)} {name} {_words(alert).figure} {link}"
+
+
+def _words(alert: AlertRecord) -> PValueWords:
+    return p_value_words(
+        alert.p_value,
+        at_most=alert.p_value_at_most,
+        fit=alert.calibration_fit,
+        older=alert.calibration_images is None,
+    )
+
+
+def _detector_text(detector: tuple[str, DetectorResult]) -> str:
+    name, result = detector
+    return f"{name} {p_value_words(result.p_value, at_most=result.at_most).figure}"
 
 
 def _test_prefix(alert: AlertRecord) -> str:

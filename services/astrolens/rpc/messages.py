@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from astrolens.contracts.records import Reason
-from astrolens.contracts.verdicts import POOLED, Analysis, CalibrationFit, DetectorResult, Verdict
+from astrolens.contracts.verdicts import Analysis, CalibrationFit, DetectorResult, Verdict
 from astrolens.rpc.v1 import inference_pb2 as pb
 
 _VERDICTS: Final = {
@@ -61,8 +61,7 @@ def analysis_or_reason(outcome: pb.Outcome, model: pb.ModelRef, analyzed_at: dat
         p_value=result.p_value,
         p_value_at_most=result.p_value_at_most,
         calibration_images=result.calibration_images or None,
-        calibration_fit=_calibration_fit(result),
-        rank_score=result.rank_score if result.HasField("rank_score") else None,
+        **_if_known(result),
         kinds=dict(result.kinds),
         verdict=_VERDICTS[result.verdict],
         embedding=base64.b64encode(result.embedding).decode(),
@@ -70,10 +69,14 @@ def analysis_or_reason(outcome: pb.Outcome, model: pb.ModelRef, analyzed_at: dat
     )
 
 
-def _calibration_fit(result: pb.Result) -> CalibrationFit:
-    """As the server says; a server of an older version names only the survey."""
-    named: CalibrationFit = "pooled" if result.calibration_survey == POOLED else "own"
-    return _CALIBRATION_FITS.get(result.calibration_fit, named)
+def _if_known(result: pb.Result) -> dict[str, Any]:
+    """What a server of an older version does not say; `Analysis` then knows better than null."""
+    known: dict[str, Any] = {}
+    if fit := _CALIBRATION_FITS.get(result.calibration_fit):
+        known["calibration_fit"] = fit
+    if result.HasField("rank_score"):
+        known["rank_score"] = result.rank_score
+    return known
 
 
 def description(response: pb.DescribeResponse) -> Description:

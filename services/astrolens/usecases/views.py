@@ -7,8 +7,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from astrolens.contracts.alert_holds import alert_hold
 from astrolens.contracts.morphology import Morphology
+from astrolens.contracts.p_values import PValueWords, p_value_words
 from astrolens.contracts.records import Answer, Delivery, ImageState, Outcome, Reason
-from astrolens.contracts.verdicts import Analysis, Verdict
+from astrolens.contracts.verdicts import Analysis, CalibrationFit, Verdict, calibration_fit_of
+from astrolens.usecases.p_value_views import (
+    Budget,
+    KindShare,
+    calibration_detail,
+    combined_budget,
+    detector_budgets,
+    top_kinds,
+)
 
 Document = dict[str, Any]
 
@@ -28,7 +37,17 @@ class ImageCard(View):
     source: str
     state: ImageState
     verdict: Verdict | None = Field(description="None until it is analysed.")
-    p_value: float | None = Field(description="Share of ordinary images of its survey that are as strange, 0 to 1.")
+    p_value: float | None = Field(description="Share of ordinary images that are as strange; never below 1/(n+1).")
+    p_value_at_most: bool = Field(
+        default=False, description="Stranger than all n calibration images: the p-value is an upper bound."
+    )
+    calibration_fit: CalibrationFit | None = Field(
+        default=None, description="Whose ordinary images; with `does-not-fit` the p-value is a ranking only."
+    )
+    p_value_words: PValueWords | None = Field(default=None, description="The p-value for people; null as it is.")
+    rank_score: float | None = Field(
+        default=None, description="What `sort=strangeness` sorts by, larger is stranger; no probability."
+    )
     predicted_class: str | None = Field(serialization_alias="class")
     label: Answer | None = Field(description="The last answer of a person.")
     ra_deg: float | None = Field(description="Right ascension, ICRS, degrees.")
@@ -53,6 +72,7 @@ class ImageCard(View):
         cutout = document["cutout"]
         identity = document["image_id"]
         pixel = observation.get("pixel_scale_arcsec")
+        budget = combined_budget(document)
         return cls(
             image_id=identity,
             name=observation.get("name"),
@@ -61,6 +81,10 @@ class ImageCard(View):
             state=document["state"],
             verdict=document.get("verdict"),
             p_value=document.get("p_value"),
+            p_value_at_most=budget is not None and budget.at_most,
+            calibration_fit=calibration_fit_of(document["analysis"]) if document.get("analysis") else None,
+            p_value_words=None if budget is None else budget.words,
+            rank_score=document.get("rank_score"),
             predicted_class=document.get("predicted_class"),
             label=document.get("label"),
             ra_deg=position.get("ra_deg"),
@@ -96,13 +120,6 @@ class Step(View):
     at: datetime | None = None
 
 
-class Budget(View):
-    """What a p-value means."""
-
-    p_value: float
-    one_in: float | None = Field(description="One ordinary image in so many is as strange; null at p = 0.")
-
-
 class ImageDetail(View):
     """All that is known of one image: the fields of its record, without embedding, and what follows from them."""
 
@@ -115,6 +132,10 @@ class ImageDetail(View):
         default=None,
         description="Of the object in the cutout; only candidates are measured, some time after the analysis.",
     )
+    detector_budgets: dict[str, Budget] = Field(description="The p-value of each detector, by its name.")
+    kinds: list[KindShare] = Field(
+        description="The most probable kinds of strangeness; empty where the model does not tell them."
+    )
     provenance: list[Step] = Field(description="From the bytes that came to the alert, every id and hash.")
     alert_id: str | None = Field(description="The alert about it, where one was raised.")
     alert_hold: str | None = Field(description="Why an anomaly raises no alert; null where it does.")
@@ -123,11 +144,13 @@ class ImageDetail(View):
     def of(cls, document: Document, alert: Document | None) -> Self:
         """The detail of an `ImageRecord` document and its alert, if any."""
         record = {key: value for key, value in document.items() if key != "pending"}
-        p_value = document.get("p_value")
+        analysis = document.get("analysis") or {}
         return cls(
             **record,
             card=ImageCard.of(document),
-            budget=None if p_value is None else Budget(p_value=p_value, one_in=1.0 / p_value if p_value else None),
+            budget=combined_budget(document),
+            detector_budgets=detector_budgets(analysis),
+            kinds=top_kinds(analysis.get("kinds") or {}),
             provenance=provenance(document, alert),
             alert_id=alert["alert_id"] if alert else None,
             alert_hold=_alert_hold(document),
@@ -159,6 +182,7 @@ def provenance(document: Document, alert: Document | None) -> list[Step]:
         ),
     ]
     if analysis := document.get("analysis"):
+        words = p_value_words(analysis["p_value"], at_most=bool(analysis.get("p_value_at_most")))
         steps += [
             Step(step="preprocessing", id=analysis["preprocessing_digest"], detail="pixels to model input"),
             Step(
@@ -166,11 +190,11 @@ def provenance(document: Document, alert: Document | None) -> list[Step]:
                 id=analysis["model_digest"],
                 detail=f"{analysis['model_name']} on {analysis['execution_provider']}",
             ),
-            Step(step="calibration", id=analysis["calibration_id"], detail=_calibration(analysis)),
+            Step(step="calibration", id=analysis["calibration_id"], detail=calibration_detail(analysis)),
             Step(
                 step="verdict",
                 id=analysis["verdict"],
-                detail=f"p = {analysis['p_value']:.3g}, class {analysis['predicted_class']}",
+                detail=f"{words.figure}, class {analysis['predicted_class']}",
                 at=analysis["analyzed_at"],
             ),
         ]
@@ -185,20 +209,6 @@ def provenance(document: Document, alert: Document | None) -> list[Step]:
             Step(step="alert", id=alert["alert_id"], detail=f"{alert['alert_type']}, {topic}", at=alert["raised_at"])
         )
     return steps
-
-
-def _calibration(analysis: Document) -> str:
-    """Whose ordinary images a p-value is measured against."""
-    survey = analysis["calibration_survey"]
-    match analysis.get("calibration_fit"):
-        case "survey-model":
-            return f"survey model of {survey}, fitted on {analysis['calibration_images']} of its images"
-        case "pooled":
-            return "pooled: the bundle does not know the survey"
-        case "does-not-fit":
-            return "pooled, does not fit: the survey's images do not look like the bundle's"
-        case _:
-            return f"ordinary images of {survey}"
 
 
 class SimilarImage(View):
@@ -263,6 +273,7 @@ class AlertView(View):
     predicted_class: str = Field(serialization_alias="class")
     verdict: Verdict
     p_value: float
+    p_value_words: PValueWords
     topic: str | None = Field(description="The public Kafka topic; null where it must not be public.")
     raised_at: datetime
     deliveries: list[Delivery]
@@ -273,8 +284,14 @@ class AlertView(View):
     def of(cls, document: Document) -> Self:
         """The view of an `AlertRecord` document."""
         image = document["image_id"]
-        own = {"cutout_url", "image_url"}
+        own = {"cutout_url", "image_url", "p_value_words"}
         return cls(
+            p_value_words=p_value_words(
+                document["p_value"],
+                at_most=bool(document.get("p_value_at_most")),
+                fit=document.get("calibration_fit") or "own",
+                older=document.get("calibration_images") is None,
+            ),
             cutout_url=f"/api/images/{image}/cutout",
             image_url=f"/image/{image}",
             **{key: document.get(key) for key in cls.model_fields if key not in own},

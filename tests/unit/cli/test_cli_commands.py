@@ -24,6 +24,7 @@ CARD = {
     "survey": "sdss",
     "verdict": "anomaly",
     "p_value": 0.004,
+    "p_value_words": {"figure": "p ≤ 1/251", "meaning": "", "calibration": "calibration: pooled"},
     "class": "spiral",
     "ra_deg": 10.68,
     "dec_deg": 41.27,
@@ -54,6 +55,7 @@ def alert(n: int) -> dict[str, Any]:
         "alert_id": f"{n}",
         "raised_at": f"2026-03-01T20:00:0{n}.000000Z",
         "p_value": 0.001,
+        "p_value_words": {"figure": "p = 0.001", "meaning": "", "calibration": ""},
         "survey": "sdss",
         "class": "spiral",
         "alert_type": "initial",
@@ -111,14 +113,19 @@ def test_status_for_people_names_every_number(console: Any) -> None:
 def test_candidates_follow_the_pages_up_to_the_limit(console: Any) -> None:
     assert [each["name"] for each in json.loads(run("candidates", "--json")[1])] == ["NGC 1", "NGC 1"]
     assert len(json.loads(run("candidates", "--json", "--limit", "1")[1])) == 1
-    assert "+41.27000" in run("candidates")[1]
+    table = run("candidates")[1]
+    assert "+41.27000" in table
+    assert "≤ 1/251" in table
+    assert "pooled" in table
 
 
 def test_alerts_are_one_a_line(console: Any) -> None:
     code, output = run("alerts", "tail", "--json", "--no-follow", "--since", "1h")
     assert code == 0
     assert [json.loads(line)["alert_id"] for line in output.splitlines()] == ["1", "2", "3"]
-    assert "http://console/image/2" in run("alerts", "tail", "--no-follow", "--since", "2026-03-01")[1]
+    lines = run("alerts", "tail", "--no-follow", "--since", "2026-03-01")[1]
+    assert "http://console/image/2" in lines
+    assert "p = 0.001  sdss/spiral" in lines
 
 
 def test_a_list_whose_pages_do_not_end_is_refused() -> None:

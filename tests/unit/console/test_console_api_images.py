@@ -141,6 +141,37 @@ async def test_one_image_has_its_morphology_with_its_quality(
     assert (await client.get(f"/api/images/{sky['quiet']}")).json()["morphology"] is None
 
 
+async def test_a_cursor_of_another_sort_is_a_problem(client: httpx.AsyncClient, sky: Any) -> None:
+    newest = (await client.get("/api/images", params={"limit": 1, "sort": "newest"})).json()["next"]
+    answer = await client.get("/api/images", params={"limit": 1, "sort": "strangeness", "after": newest})
+    assert answer.status_code == 422
+    assert "begin again with the first page" in answer.json()["detail"]
+
+
+async def test_images_beyond_their_calibration_are_sorted_and_told(world: Any, client: httpx.AsyncClient) -> None:
+    for name, rank in (("strange", 3.1), ("strangest", 9.9)):
+        await world.add_image(name, p_value=1 / 606, rank_score=rank, kinds={"blend": 0.9, "trail": 0.05})
+    await world.add_image("rare", p_value=1 / 120, survey="pooled")
+    body = (await client.get("/api/candidates")).json()
+    assert [item["name"] for item in body["items"]] == ["strangest", "strange", "rare"]
+    first, _, last = body["items"]
+    assert (first["p_value_at_most"], first["rank_score"], first["calibration_fit"]) == (True, 9.9, "own")
+    assert first["p_value_words"] == {
+        "figure": "p ≤ 1/606",
+        "meaning": "stranger than all 605 ordinary images",
+        "calibration": "",
+    }
+    assert last["p_value_words"]["meaning"] == "1 in 120 ordinary images is at least as strange"
+    assert last["p_value_words"]["calibration"] == "calibration: pooled"
+    detail = (await client.get(f"/api/images/{first['image_id']}")).json()
+    assert detail["kinds"] == [{"kind": "blend", "probability": 0.9}, {"kind": "trail", "probability": 0.05}]
+    assert (detail["budget"]["at_most"], detail["budget"]["words"]["figure"]) == (True, "p ≤ 1/606")
+    assert detail["detector_budgets"]["energy"]["words"]["figure"] == "p = 0.0017"
+    steps = {step["step"]: step["detail"] for step in detail["provenance"]}
+    assert steps["calibration"] == "605 ordinary images of sdss"
+    assert steps["verdict"].startswith("p ≤ 1/606, ")
+
+
 async def test_candidates_are_what_is_not_ordinary(client: httpx.AsyncClient, sky: Any) -> None:
     assert await names(client, "/api/candidates") == ["odd", "near"]
     body = (await client.get("/api/candidates", params={"survey": "efigi"})).json()

@@ -28,7 +28,7 @@ async def test_an_alert_reaches_people_once_with_its_picture(world: World) -> No
     assert title == "Strange: spiral in sdss (p = 0.0025)"
     assert "NGC 5194" in body
     assert "RA 202.46960, Dec +47.19520 (ICRS, degrees)" in body
-    assert "2.5 false alarms per 1000" in body
+    assert "Verdict anomaly: 1 in 400 ordinary images is at least as strange (p = 0.0025)." in body
     assert f"http://localhost:8080/image/{picture.image_id}" in body
     assert attached == JPEG
     delivery = await bench.delivery(picture)

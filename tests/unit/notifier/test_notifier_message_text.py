@@ -31,6 +31,16 @@ def test_text_from_outside_is_escaped(text: str, escaped: str) -> None:
     assert message_text.escape_text(text) == escaped
 
 
+def test_an_image_beyond_its_calibration_is_stranger_than_all_of_it() -> None:
+    known = {"p_value": 1 / 606, "p_value_at_most": True, "calibration_images": 605}
+    text = message_text.single_alert(_alert(1, **known), console=CONSOLE)
+    assert text.title == "Strange: spiral in sdss (p ≤ 1/606)"
+    assert "Verdict anomaly: stranger than all 605 ordinary images (p ≤ 1/606)." in text.body
+    assert "Detectors: mahalanobis p ≤ 1/1,250, energy p = 0.012, msp p = 0.21" in text.body
+    pooled = message_text.single_alert(_alert(1, **known, calibration_fit="does-not-fit"), console=CONSOLE)
+    assert "(p ≤ 1/606); calibration: pooled, does not fit." in pooled.body
+
+
 def test_a_digest_lists_the_strangest_and_counts_retractions() -> None:
     alerts = [_alert(number, p_value=(30 - number) / 1000, rank_score=float(number)) for number in range(29)]
     alerts.append(_alert(29, p_value=0.9, rank_score=0.05, alert_type="retraction"))

@@ -1,8 +1,13 @@
 """What the client makes of the model server's answers, without a socket."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 import grpc
 import pytest
+from astrolens.contracts.verdicts import Analysis
 from astrolens.platform.errors import ModelUnavailable
+from astrolens.rpc.messages import analysis_or_reason
 from astrolens.rpc.model_client import ModelClient, UnknownToModel
 from astrolens.rpc.v1 import inference_pb2 as pb
 
@@ -54,6 +59,36 @@ async def test_a_description_is_json_ready(stub: Stub) -> None:
     assert described.whole["figures"] == {"accuracy": 0.9}
     strip = described.whole["calibration"]["surveys"]["sdss"]["strips"]["energy"]
     assert strip == {"probabilities": [0.0, 1.0], "scores": [-2.0, 3.0]}
+
+
+def _analysis(**fields: Any) -> Analysis:
+    result = pb.Result(predicted_class="spiral", p_value=0.001, verdict=pb.VERDICT_ANOMALY, **fields)
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    made = analysis_or_reason(pb.Outcome(image_id="a", result=result), pb.ModelRef(name="first-light"), at)
+    assert isinstance(made, Analysis)
+    return made
+
+
+def test_what_a_p_value_ends_at_is_told() -> None:
+    made = _analysis(
+        calibration_survey="euclid",
+        p_value_at_most=True,
+        calibration_images=999,
+        calibration_fit=pb.CALIBRATION_FIT_SURVEY_MODEL,
+        rank_score=7.5,
+        kinds={"blend": 0.8},
+        detectors=[pb.Detector(name="energy", score=2.0, p_value=0.001, at_most=True)],
+    )
+    assert (made.p_value_at_most, made.calibration_images, made.rank_score) == (True, 999, 7.5)
+    assert (made.calibration_fit, made.kinds) == ("survey-model", {"blend": 0.8})
+    assert made.detectors["energy"].at_most
+
+
+def test_a_server_of_an_older_version_is_understood() -> None:
+    made = _analysis(calibration_survey="pooled")
+    assert (made.p_value_at_most, made.calibration_images, made.calibration_fit) == (False, None, "pooled")
+    assert made.rank_score == pytest.approx(3.0)
+    assert _analysis(calibration_survey="sdss").calibration_fit == "own"
 
 
 async def test_a_server_that_does_not_answer_is_named_with_its_reason(stub: Stub) -> None:

@@ -63,7 +63,10 @@ _UPLOAD_BODY = {
 async def list_images(
     context: Context,
     wanted: Filter,
-    sort: Annotated[Sort, Query(description="Images that lack what is sorted by are left out.")] = Sort.NEWEST,
+    sort: Annotated[
+        Sort,
+        Query(description="`strangeness`: largest `rank_score` first. Images without what is sorted by are left out."),
+    ] = Sort.NEWEST,
     limit: Limit = 60,
     after: After = None,
 ) -> ImagePage:
@@ -73,7 +76,7 @@ async def list_images(
 
 @router.get("/candidates", response_model=ImagePage)
 async def list_candidates(context: Context, wanted: Filter, limit: Limit = 60, after: After = None) -> ImagePage:
-    """Images whose verdict is not `ordinary`, the strangest (smallest p-value) first."""
+    """Images whose verdict is not `ordinary`, the strangest (largest `rank_score`) first."""
     chosen = wanted if wanted.verdicts else wanted.candidates()
     return await context.archive.candidates(chosen, limit=limit, after=after)
 

@@ -15,7 +15,7 @@ import pytest
 from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.stores.collections import DECLARATIONS, Collection, Declaration
 from astrolens.platform.stores.documents import get_path
-from astrolens.platform.stores.records import Clause, Order, Query
+from astrolens.platform.stores.records import Change, Clause, Order, Query
 from astrolens.platform.stores.sqlite.columns import index_sql
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
@@ -213,6 +213,31 @@ async def test_what_is_no_base64_does_not_stop_a_change(path: Path, monkeypatch:
     store = await opened(path)
     assert (await store.get(IMAGES, ["img0001"]))["img0001"]["analysis"] == {"model_digest": "a"}
     await store.close()
+
+
+async def test_documents_that_lack_a_new_number_get_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {name: kind for name, kind in TODAY.fields.items() if name != "rank_score"}
+    before = replace(TODAY, fields=fields, indexes=(("p_value",), ("verdict", "p_value")))
+    with monkeypatch.context() as patch:
+        patch.setitem(DECLARATIONS, IMAGES, before)
+        store = await opened(path)
+        await store.insert(IMAGES, [image(n, p_value=10.0**-n if n else None) for n in range(4)])
+        await store.insert(IMAGES, [image(9, p_value=1e-9, rank_score=2.5)])
+        await store.close()
+    store = await opened(path)
+    strangest = Query(order=Order("rank_score", descending=True))
+    found = (await store.find(IMAGES, strangest)).documents
+    assert [(one["image_id"], round(one["rank_score"], 12)) for one in found] == [
+        ("img0003", 3.0),
+        ("img0009", 2.5),
+        ("img0002", 2.0),
+        ("img0001", 1.0),
+    ]
+    await store.apply(IMAGES, [Change(id="img0003", set={"label": "artefact"})])
+    again = await store.find(IMAGES, replace(strangest, fields=("rank_score",)))
+    assert [one["image_id"] for one in again.documents] == ["img0003", "img0009", "img0002", "img0001"]
+    await store.close()
+    assert indexes(path) == index_sql(IMAGES, TODAY)
 
 
 def make_layout_1(path: Path) -> None:

@@ -16,18 +16,9 @@ export function figure(value, digits = 3) {
   return size >= 1000 ? counts.format(Math.round(value)) : String(Number(value.toPrecision(digits)));
 }
 
-/** The p-value alone: 0.00083, 4.1e-6. */
-export function pValue(p) {
-  return Number.isFinite(p) ? figure(p, 2) : "–";
-}
-
-/** What a p-value implies: how many ordinary images look at least as strange. */
-export function falseAlarms(p) {
-  if (!Number.isFinite(p)) return "not scored yet";
-  if (p <= 0) return "fewer than any ordinary image seen";
-  if (p >= 0.1) return `${Math.round(p * 100)} in 100 ordinary images`;
-  const one = Number((1 / p).toPrecision(2));
-  return `1 in ${counts.format(one)} ordinary images`;
+/** What the server says of a p-value, in one line: figure, meaning, and whose ordinary images where not the survey's own. */
+export function pValueLine(words) {
+  return words ? [words.figure, words.meaning, words.calibration].filter(Boolean).join(", ") : "not scored yet";
 }
 
 /** 340 ms, 2.1 s, 4 min. */

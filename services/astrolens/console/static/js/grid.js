@@ -2,7 +2,7 @@
 
 import { computed, nextTick, onBeforeUnmount, onMounted, ref, watch } from "vue";
 import { AnswerMark, VerdictMark, answerOf, nameOf } from "astrolens/js/parts.js";
-import { falseAlarms, pValue, words } from "astrolens/js/format.js";
+import { pValueLine, words } from "astrolens/js/format.js";
 import { href } from "astrolens/js/router.js";
 
 /** Smallest edge of a cell in CSS pixels, and whether a caption fits under it. */
@@ -119,12 +119,12 @@ export const ImageGrid = {
       emit("open", entry.item);
     };
     const title = (item) =>
-      [nameOf(item), words(item.verdict ?? item.state), item.p_value == null ? "" : `p = ${pValue(item.p_value)}, ${falseAlarms(item.p_value)}`, item.simulated ? "simulated" : "", answerOf(item) ?? ""]
+      [nameOf(item), words(item.verdict ?? item.state), item.p_value_words ? pValueLine(item.p_value_words) : "", item.simulated ? "simulated" : "", answerOf(item) ?? ""]
         .filter(Boolean)
         .join(" · ");
     const link = (item) => href(`/image/${item.image_id}`);
     const onPick = (event, entry) => emit("pick", { item: entry.item, index: entry.index, range: event.shiftKey });
-    return { root, height, visible, layout, focusable, title, link, onClick, onPick, answerOf, nameOf, pValue };
+    return { root, height, visible, layout, focusable, title, link, onClick, onPick, answerOf, nameOf };
   },
   template: `
     <div ref="root" class="grid" :class="'grid-' + size" :style="{ height: height + 'px' }" role="listbox" aria-multiselectable="true" aria-label="Images">
@@ -138,12 +138,12 @@ export const ImageGrid = {
           <span v-if="entry.item.simulated" class="tag sim" title="Simulated sky">sim</span>
           <verdict-mark class="corner" :verdict="entry.item.verdict" :state="entry.item.state" bare/>
           <answer-mark v-if="answerOf(entry.item)" class="corner answer-corner" :answer="answerOf(entry.item)" bare/>
-          <span class="hover-p num">{{ entry.item.p_value == null ? 'not scored' : 'p ' + pValue(entry.item.p_value) }}</span>
+          <span class="hover-p num">{{ entry.item.p_value_words?.figure ?? 'not scored' }}</span>
         </a>
         <button type="button" class="pick" tabindex="-1" :aria-label="'Select ' + nameOf(entry.item)" :aria-pressed="String(selected.has(entry.item.image_id))" @click.stop="onPick($event, entry)">
           <svg viewBox="0 0 12 12" aria-hidden="true"><path d="M2.5 6.5 5 9 9.5 3.5" fill="none" stroke="currentColor" stroke-width="1.8"/></svg>
         </button>
-        <div v-if="layout.caption" class="caption"><span class="name">{{ nameOf(entry.item) }}</span><span v-if="layout.caption > 30" class="muted num">{{ entry.item.survey }} · {{ entry.item.predicted_class ?? '–' }} · p {{ pValue(entry.item.p_value) }}</span></div>
+        <div v-if="layout.caption" class="caption"><span class="name">{{ nameOf(entry.item) }}</span><span v-if="layout.caption > 30" class="muted num">{{ entry.item.survey }} · {{ entry.item.predicted_class ?? '–' }} · {{ entry.item.p_value_words?.figure ?? 'not scored' }}</span></div>
       </div>
     </div>`,
 };

@@ -50,7 +50,7 @@ export const AlertsList = {
       <empty-state v-else-if="!list.rows.value.length" title="No alert was raised yet">Every anomaly raises one, on the public topics and on the channels of <code>ASTROLENS_NOTIFY_URLS</code>.</empty-state>
       <div v-else class="table-wrap"><table class="table stack"><caption class="visually-hidden">Alerts</caption><thead><tr><th scope="col">Image</th><th scope="col">Verdict</th><th scope="col">Kind</th><th scope="col">Where to</th><th scope="col">Raised</th></tr></thead>
         <tbody><tr v-for="one in list.rows.value" :key="one.alert_id"><th scope="row"><a class="with-thumb" :href="href('/image/' + one.image_id)" data-app><img :src="api.local(one.cutout_url)" alt="" width="40" height="40" loading="lazy"><span>{{ one.survey }}<br><span class="muted">{{ words(one.class) }}</span></span></a></th>
-          <td data-head="Verdict"><verdict-mark :verdict="one.verdict"/> <p-figure :p="one.p_value"/></td>
+          <td data-head="Verdict"><verdict-mark :verdict="one.verdict"/> <p-figure :said="one.p_value_words"/></td>
           <td data-head="Kind">{{ one.alert_type }}<span v-if="one.alert_tense !== 'current'" class="tag inj static">{{ one.alert_tense }}</span></td>
           <td data-head="Where to"><span class="mono">{{ one.topic ?? 'not public' }}</span><span v-for="each in one.deliveries" :key="each.channel" class="reason"><span class="state" :class="'s-' + tone(each.state)">{{ each.state }}</span> {{ each.channel }}<template v-if="each.error">: {{ each.error }}</template></span></td>
           <td data-head="Raised"><time-ago :at="one.raised_at"/></td></tr></tbody></table></div>

@@ -2,7 +2,7 @@
 
 import { computed, ref } from "vue";
 import { ANSWERS, answerOf } from "astrolens/js/answers.js";
-import { absolute, falseAlarms, pValue, relative, words } from "astrolens/js/format.js";
+import { absolute, relative, words } from "astrolens/js/format.js";
 import { clock } from "astrolens/js/live.js";
 
 /** A verdict by shape and colour: diamond, half diamond, circle, dashed circle. */
@@ -54,14 +54,13 @@ export const TimeAgo = {
   template: `<time v-if="at" :datetime="at" :title="full">{{ text }}</time><span v-else class="muted">{{ text }}</span>`,
 };
 
-/** p and, always beside it, the false alarms that it implies. */
+/** p and, always beside it, what it means; `said` is the server's `p_value_words`. */
 export const PFigure = {
-  props: { p: { type: Number, default: null } },
-  setup: () => ({ falseAlarms, pValue }),
+  props: { said: { type: Object, default: null } },
   template: `
     <span class="pfigure">
-      <template v-if="p === null"><span class="muted">not scored yet</span></template>
-      <template v-else><b class="num"><i>p</i> = {{ pValue(p) }}</b> <span class="muted num">{{ falseAlarms(p) }}</span></template>
+      <span v-if="!said" class="muted">not scored yet</span>
+      <template v-else><b class="num">{{ said.figure }}</b> <span class="muted num">{{ said.meaning }}</span><span v-if="said.calibration" class="tag static" :class="{ inj: said.calibration.includes('not fit') }">{{ said.calibration }}</span></template>
     </span>`,
 };
 

@@ -21,7 +21,7 @@ const SEVERAL = new Set(["survey", "verdict", "class", "label", "state", "source
 /** The API query of an address. */
 export function imageQuery(query) {
   const wanted = Object.fromEntries(FILTERS.filter((key) => query[key]).map((key) => [key, SEVERAL.has(key) ? query[key].split(",") : query[key]]));
-  // Strangeness sorts by the p-value, which only analysed images have.
+  // Strangeness sorts by the rank score, which only analysed images have.
   const unscored = ["ingested", "dead_lettered"].includes(query.state);
   return { ...wanted, sort: unscored ? "newest" : (query.sort ?? "strangeness") };
 }

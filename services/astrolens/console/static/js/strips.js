@@ -2,13 +2,13 @@
 
 import { computed } from "vue";
 import { density, detectorTitle, quantile } from "astrolens/js/distribution.js";
-import { falseAlarms, figure, pValue } from "astrolens/js/format.js";
+import { figure } from "astrolens/js/format.js";
 
 const WIDTH = 420;
 const HEIGHT = 46;
 const BASE = 34;
 export const StripPlot = {
-  props: { name: { type: String, required: true }, score: { type: Number, default: null }, p: { type: Number, default: null }, strip: { type: Object, default: null }, placed: Boolean, alpha: { type: Number, default: null } },
+  props: { name: { type: String, required: true }, score: { type: Number, default: null }, p: { type: Number, default: null }, said: { type: Object, required: true }, strip: { type: Object, default: null }, placed: Boolean, alpha: { type: Number, default: null } },
   setup(props) {
     const title = computed(() => detectorTitle(props.name));
     const drawn = computed(() => {
@@ -34,13 +34,13 @@ export const StripPlot = {
       const line = (share) => (props.alpha ? x(quantile(probabilities, scores, 1 - share)) : null);
       return { path, at: props.score === null ? null : x(props.score), beyond, anomaly: line(props.alpha), miss: line(3 * props.alpha), low: figure(low), high: figure(high) };
     });
-    const says = computed(() => `${title.value}: ${props.placed ? "" : `score ${figure(props.score)}, `}p = ${pValue(props.p)}, as strange as ${falseAlarms(props.p)}`);
+    const says = computed(() => `${title.value}: ${props.placed ? "" : `score ${figure(props.score)}, `}${props.said.figure}, ${props.said.meaning}`);
     const hue = computed(() => (props.p === null || props.alpha === null ? "" : props.p <= props.alpha ? "v-anomaly" : props.p <= 3 * props.alpha ? "v-near_miss" : "v-ordinary"));
-    return { BASE, HEIGHT, WIDTH, drawn, falseAlarms, figure, hue, pValue, says, title };
+    return { BASE, HEIGHT, WIDTH, drawn, figure, hue, says, title };
   },
   template: `
     <figure class="strip-plot">
-      <figcaption><b>{{ title }}</b><span v-if="score !== null && !placed" class="num muted">score {{ figure(score) }}</span><span class="num"><b><i>p</i> = {{ pValue(p) }}</b> <span class="muted">{{ falseAlarms(p) }}</span></span></figcaption>
+      <figcaption><b>{{ title }}</b><span v-if="score !== null && !placed" class="num muted">score {{ figure(score) }}</span><span class="num"><b>{{ said.figure }}</b> <span class="muted">{{ said.meaning }}</span></span></figcaption>
       <svg v-if="drawn" :viewBox="'0 0 ' + WIDTH + ' ' + HEIGHT" role="img" :aria-label="says" preserveAspectRatio="none">
         <path :d="drawn.path" class="strip-fill"/>
         <line x1="0" :x2="WIDTH" :y1="BASE" :y2="BASE" class="strip-base"/>

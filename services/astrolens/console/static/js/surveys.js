@@ -13,20 +13,6 @@ const EVERY_MS = 5000;
 export const STATES = { own: "the bundle’s", learning: "pooled, learning", "does-not-fit": "pooled, does not fit", ready: "survey model" };
 const TONES = { own: "good", learning: "away", "does-not-fit": "bad", ready: "good" };
 
-/** Whose ordinary images an analysis is measured against, in words. */
-export function calibrationWords(analysis) {
-  switch (analysis.calibration_fit) {
-    case "survey-model":
-      return `survey model of ${analysis.calibration_survey}, fitted on ${count(analysis.calibration_images)} of its images`;
-    case "pooled":
-      return "calibration: pooled, the survey is not known";
-    case "does-not-fit":
-      return "calibration: pooled, does not fit";
-    default:
-      return `calibrated on ordinary images of ${analysis.calibration_survey}`;
-  }
-}
-
 /** The surveys of the archive, kept current; `surveys` is null until they are read. */
 export function useSurveys() {
   const surveys = ref(null);

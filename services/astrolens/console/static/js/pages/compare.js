@@ -3,7 +3,7 @@
 import { computed, ref, watch } from "vue";
 import { AnswerMark, EmptyState, PFigure, VerdictMark, answerOf, nameOf } from "astrolens/js/parts.js";
 import { ViewBar, useView } from "astrolens/js/tools.js";
-import { falseAlarms, pValue, words } from "astrolens/js/format.js";
+import { words } from "astrolens/js/format.js";
 import { detectorTitle } from "astrolens/js/distribution.js";
 import { ImageViewer } from "astrolens/js/viewer.js";
 import { useKeys } from "astrolens/js/keys.js";
@@ -22,12 +22,12 @@ export default {
       const mine = (generation += 1);
       const found = await Promise.allSettled(ids.value.map((id) => api.get(`/images/${api.segment(id)}`)));
       if (mine !== generation) return;
-      images.value = found.map((one, index) => (one.status === "fulfilled" ? { id: ids.value[index], item: imageOf(one.value.card), detectors: one.value.analysis?.detectors ?? {} } : { id: ids.value[index], problem: one.reason.message }));
+      images.value = found.map((one, index) => (one.status === "fulfilled" ? { id: ids.value[index], item: imageOf(one.value.card), detectors: one.value.detector_budgets ?? {} } : { id: ids.value[index], problem: one.reason.message }));
     };
     watch(() => ids.value.join(","), load, { immediate: true });
     const remove = (id) => setQuery({ ids: ids.value.filter((one) => one !== id).join(",") });
     useKeys("Compare", bindings);
-    return { actions, answerOf, detectorTitle, falseAlarms, href, ids, images, nameOf, pValue, remove, update, view, words };
+    return { actions, answerOf, detectorTitle, href, ids, images, nameOf, remove, update, view, words };
   },
   template: `
     <div class="section-head"><h1>Compare</h1><view-bar v-if="images.length" :view="view" :actions="actions"/></div>
@@ -39,9 +39,9 @@ export default {
           <image-viewer :src="one.item.cutout" :view="view" :arcsec="one.item.arcsec" :label="nameOf(one.item)" @update="update"/>
           <figcaption>
             <div class="title-line"><a class="name" :href="href('/image/' + one.id)" data-app>{{ nameOf(one.item) }}</a><span v-if="one.item.simulated" class="tag sim static">simulated</span><button v-if="images.length > 2" type="button" class="btn tiny" :aria-label="'Take away ' + nameOf(one.item)" @click="remove(one.id)">take away</button></div>
-            <p class="verdict-line"><verdict-mark :verdict="one.item.verdict" :state="one.item.state"/> <p-figure :p="one.item.p_value"/></p>
+            <p class="verdict-line"><verdict-mark :verdict="one.item.verdict" :state="one.item.state"/> <p-figure :said="one.item.p_value_words"/></p>
             <p class="muted">{{ one.item.survey }} · {{ words(one.item.predicted_class ?? '–') }} <answer-mark v-if="answerOf(one.item)" :answer="answerOf(one.item)"/></p>
-            <dl v-if="Object.keys(one.detectors).length" class="facts tight"><template v-for="(result, name) in one.detectors" :key="name"><dt>{{ detectorTitle(name) }}</dt><dd class="num"><i>p</i> = {{ pValue(result.p_value) }} <span class="muted">{{ falseAlarms(result.p_value) }}</span></dd></template></dl>
+            <dl v-if="Object.keys(one.detectors).length" class="facts tight"><template v-for="(result, name) in one.detectors" :key="name"><dt>{{ detectorTitle(name) }}</dt><dd class="num">{{ result.words.figure }} <span class="muted">{{ result.words.meaning }}</span></dd></template></dl>
           </figcaption>
         </template>
       </figure>

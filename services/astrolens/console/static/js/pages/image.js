@@ -14,7 +14,6 @@ import { quantile } from "astrolens/js/distribution.js";
 import { useKeys } from "astrolens/js/keys.js";
 import { go, href } from "astrolens/js/router.js";
 import { imageOf } from "astrolens/js/shapes.js";
-import { calibrationWords } from "astrolens/js/surveys.js";
 import * as api from "astrolens/js/api.js";
 
 /** Surveys whose own cutout service turns every picture north up, east left. */
@@ -99,11 +98,13 @@ export default {
       // The record keeps the combined p, not its statistic: the place of p on the calibration is the same thing.
       const at = combined ? quantile(combined.probabilities, combined.scores, 1 - analysis.value.p_value) : null;
       return [
-        { name: "combined", score: at, placed: true, p: analysis.value.p_value, strip: combined },
-        ...Object.entries(analysis.value.detectors ?? {}).map(([name, result]) => ({ name, score: result.score, p: result.p_value, strip: of(name) })),
+        { name: "combined", score: at, placed: true, p: analysis.value.p_value, said: record.value.budget.words, strip: combined },
+        ...Object.entries(analysis.value.detectors ?? {}).map(([name, result]) => ({ name, score: result.score, p: result.p_value, said: record.value.detector_budgets[name].words, strip: of(name) })),
       ];
     });
     const classes = computed(() => Object.entries(analysis.value?.class_probabilities ?? {}).sort((a, b) => b[1] - a[1]));
+    const kinds = computed(() => record.value.kinds ?? []);
+    const measured = computed(() => (record.value.provenance ?? []).find((step) => step.step === "calibration")?.detail ?? "");
     const history = computed(() => [...(record.value.labels ?? [])].reverse());
     const waitsForMorphology = computed(() => item.value?.state === "analyzed" && ["anomaly", "near_miss"].includes(item.value.verdict));
     const near = computed(() => record.value.near_duplicates ?? []);
@@ -146,7 +147,7 @@ export default {
       { key: "f", label: "Fetch the original file", run: original },
       { key: "e", label: "Analyse again", run: again },
     ]);
-    return { ANSWERS, actions, again, alert: computed(() => detail.value?.alert_id), analysis, answer, answerOf, answers, api, archives, bytes, calibration, calibrationWords, classes, compare, copy, detail, extra, history, href, item, live, load, model, modelProblem, nameOf, near, northUp, observation, original, problem, record, similar, stale, strips, undo, update, view, waitsForMorphology, words };
+    return { ANSWERS, actions, again, alert: computed(() => detail.value?.alert_id), analysis, answer, answerOf, answers, api, archives, bytes, calibration, classes, compare, copy, detail, extra, history, href, item, kinds, live, load, measured, model, modelProblem, nameOf, near, northUp, observation, original, problem, record, similar, stale, strips, undo, update, view, waitsForMorphology, words };
   },
   template: `
     <empty-state v-if="problem && problem.status === 404" title="There is no such image"><p>No image has the id <code>{{ id }}</code>. Search with <kbd>/</kbd>, or look through the <a :href="href('/gallery')" data-app>gallery</a>.</p></empty-state>
@@ -160,7 +161,7 @@ export default {
       <div class="image-side">
         <header class="image-head">
           <div class="title-line"><h1 class="name">{{ nameOf(item) }}</h1><span v-if="item.simulated" class="tag sim static">simulated</span><span v-if="item.injected" class="tag inj static" title="A blind injection: kept out of every public topic">injected</span></div>
-          <p class="verdict-line"><verdict-mark :verdict="item.verdict" :state="item.state"/> <p-figure :p="item.p_value"/></p>
+          <p class="verdict-line"><verdict-mark :verdict="item.verdict" :state="item.state"/> <p-figure :said="item.p_value_words"/></p>
           <p v-if="item.state === 'ingested'" class="muted">It waits for its analysis; the verdict appears here by itself.</p>
           <p v-if="record.reason" class="reason trouble-text">{{ record.reason.detail }}</p>
           <div class="answers" role="group" aria-label="Your answer">
@@ -168,13 +169,17 @@ export default {
             <key-button k="u" label="undo" :disabled="!answers.undoable" @press="undo"/>
           </div>
         </header>
-        <section class="panel" aria-labelledby="why"><div class="section-head"><h2 id="why">Why</h2><span v-if="analysis" class="muted">{{ calibrationWords(analysis) }}</span></div>
+        <section class="panel" aria-labelledby="why"><div class="section-head"><h2 id="why">Why</h2><span v-if="analysis" class="muted">{{ measured }}</span></div>
           <p v-if="record.alert_hold" class="banner quiet">An anomaly, but {{ record.alert_hold }}.</p>
+          <p v-else-if="analysis?.calibration_fit === 'does-not-fit'" class="trouble-text">The images of {{ item.survey }} do not look like those that the model was calibrated on: this verdict is a ranking, not a false-alarm rate.</p>
           <p v-if="!analysis" class="muted">No model has judged it yet.</p>
           <p v-if="modelProblem && analysis" class="muted">The calibration’s distributions are not drawn: {{ modelProblem }}</p>
           <p v-if="stale" class="muted">{{ stale }}</p>
           <p v-if="calibration" class="muted strip-note">Dashed lines: where near misses and anomalies begin.</p>
           <strip-plot v-for="one in strips" :key="one.name" v-bind="one" :alpha="model?.alpha ?? model?.calibration?.alpha ?? null"/>
+          <div v-if="kinds.length" class="classes"><h3>Kind of strangeness</h3>
+            <div v-for="one in kinds" :key="one.kind" class="class-row"><span>{{ words(one.kind).replaceAll('-', ' ') }}</span><span class="bar" aria-hidden="true"><i :style="{ width: (one.probability * 100).toFixed(1) + '%' }"></i></span><span class="num right">{{ (one.probability * 100).toFixed(1) }} %</span></div>
+          </div>
           <div v-if="classes.length" class="classes"><h3>Class</h3>
             <div v-for="[name, share] in classes" :key="name" class="class-row"><span>{{ words(name) }}</span><span class="bar" aria-hidden="true"><i :style="{ width: (share * 100).toFixed(1) + '%' }"></i></span><span class="num right">{{ (share * 100).toFixed(1) }} %</span></div>
           </div>

@@ -110,6 +110,7 @@ export default {
         <section class="panel" aria-labelledby="bundle"><div class="section-head"><h2 id="bundle">{{ model.name }} <span class="muted num">{{ model.version }}</span></h2></div>
           <dl class="facts">
             <dt>Budget</dt><dd class="num">{{ perThousand(model.alpha) }} false alarms per 1,000 ordinary images: anomaly at <i>p</i> ≤ {{ figure(model.alpha) }}, near miss at <i>p</i> ≤ {{ figure(3 * model.alpha) }}</dd>
+            <template v-for="(why, name) in model.limits ?? {}" :key="name"><dt>Too few</dt><dd class="trouble-text">{{ why }}</dd></template>
             <dt>Classes</dt><dd>{{ model.classes.map(words).join(', ') }}</dd>
             <dt>Detectors</dt><dd>{{ model.detectors.map(detectorTitle).join(', ') }}</dd>
             <dt>Runs on</dt><dd>{{ model.execution_provider }}</dd>

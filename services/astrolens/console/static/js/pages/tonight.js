@@ -4,7 +4,7 @@ import { computed, onMounted, ref } from "vue";
 import { AnswerMark, EmptyState, PFigure, Sparkline, TimeAgo, VerdictMark, answerOf, nameOf } from "astrolens/js/parts.js";
 import { BooksFlow } from "astrolens/js/flow.js";
 import { SourcesTable } from "astrolens/js/sources.js";
-import { count, duration, falseAlarms, pValue, words } from "astrolens/js/format.js";
+import { count, duration, words } from "astrolens/js/format.js";
 import { live, onLive } from "astrolens/js/live.js";
 import { useKeys } from "astrolens/js/keys.js";
 import { go, href } from "astrolens/js/router.js";
@@ -121,7 +121,7 @@ export default {
       { key: ["ArrowLeft", "k"], label: "Previous strange image", run: () => focus(cursor.value - 1) },
       { key: "t", label: "Triage the candidates", run: () => go(href("/triage")) },
     ]);
-    return { answerOf, count, cursor, down, duration, falseAlarms, fresh, href, inFlight, latencies, latency, live, nameOf, pValue, pressure, problem, rateText, rates, services, strangest, strip, surveys, words };
+    return { answerOf, count, cursor, down, duration, fresh, href, inFlight, latencies, latency, live, nameOf, pressure, problem, rateText, rates, services, strangest, strip, surveys, words };
   },
   template: `
     <h1 class="visually-hidden">Tonight</h1>
@@ -141,8 +141,8 @@ export default {
           <img :src="item.cutout" :alt="nameOf(item)" width="256" height="256" decoding="async">
           <span v-if="item.simulated" class="tag sim" title="Simulated sky">sim</span>
           <answer-mark v-if="answerOf(item)" class="corner answer-corner" :answer="answerOf(item)" bare/>
-          <span class="hero-text"><span class="hero-line"><verdict-mark :verdict="item.verdict" :state="item.state"/><b class="num"><i>p</i> {{ pValue(item.p_value) }}</b></span>
-            <span class="num muted">{{ falseAlarms(item.p_value) }}</span>
+          <span class="hero-text"><span class="hero-line"><verdict-mark :verdict="item.verdict" :state="item.state"/><b class="num">{{ item.p_value_words.figure }}</b></span>
+            <span class="num muted">{{ item.p_value_words.meaning }}</span><span v-if="item.p_value_words.calibration" class="muted">{{ item.p_value_words.calibration }}</span>
             <span class="name">{{ nameOf(item) }}</span><span class="muted">{{ item.survey }} · {{ words(item.predicted_class ?? '–') }}</span></span>
         </a>
       </div>

@@ -4,7 +4,7 @@ import { computed, onBeforeUnmount, ref, watch } from "vue";
 import { ANSWERS, AnswerMark, EmptyState, KeyButton, PFigure, VerdictMark, answerOf, nameOf, toast } from "astrolens/js/parts.js";
 import { answers, give, undoLast } from "astrolens/js/answers.js";
 import { ArchivesDialog, ViewBar, useCopyPosition, useView } from "astrolens/js/tools.js";
-import { count, pValue, words } from "astrolens/js/format.js";
+import { count, words } from "astrolens/js/format.js";
 import { detectorTitle } from "astrolens/js/distribution.js";
 import { FilterBar } from "astrolens/js/filters.js";
 import { ImageViewer } from "astrolens/js/viewer.js";
@@ -132,7 +132,7 @@ export default {
     const explain = async (id) => {
       try {
         const detail = await api.get(`/images/${api.segment(id)}`);
-        if (current.value?.image_id === id) why.value = Object.entries(detail.analysis?.detectors ?? {}).sort((a, b) => a[1].p_value - b[1].p_value);
+        if (current.value?.image_id === id) why.value = Object.entries(detail.detector_budgets ?? {}).sort((a, b) => a[1].p_value - b[1].p_value);
       } catch (error) {
         // The answer does not depend on these numbers; the header tells when the console is away.
         if (!error.transient) toast(error.message, { trouble: true });
@@ -205,7 +205,7 @@ export default {
     ]);
     const answered = computed(() => Object.entries(live.status?.labels ?? {}).reduce((sum, [name, n]) => sum + (name === "none" ? 0 : n), 0));
     const filtered = computed(() => FILTERS.some((name) => route.query[name]));
-    return { ANSWERS, actions, alike, answer, answerOf, answered, answers, archives, at, copy, count, current, detectorTitle, done, filtered, href, later, left, live, loading, nameOf, pValue, problem, route, sexagesimal, similar, undo, update, view, waiting, why, words };
+    return { ANSWERS, actions, alike, answer, answerOf, answered, answers, archives, at, copy, count, current, detectorTitle, done, filtered, href, later, left, live, loading, nameOf, problem, route, sexagesimal, similar, undo, update, view, waiting, why, words };
   },
   template: `
     <h1 class="visually-hidden">Triage</h1>
@@ -218,10 +218,10 @@ export default {
       </section>
       <section class="triage-side" aria-label="What is known">
         <div class="title-line"><h2 class="name"><a :href="href('/image/' + current.image_id)" data-app>{{ nameOf(current) }}</a></h2><span v-if="current.simulated" class="tag sim static">simulated</span></div>
-        <p class="verdict-line"><verdict-mark :verdict="current.verdict" :state="current.state"/> <p-figure :p="current.p_value"/></p>
+        <p class="verdict-line"><verdict-mark :verdict="current.verdict" :state="current.state"/> <p-figure :said="current.p_value_words"/></p>
         <dl class="facts tight"><dt>Class</dt><dd>{{ words(current.predicted_class ?? '–') }}</dd><dt>Survey</dt><dd>{{ current.survey }}</dd>
           <dt>Position</dt><dd class="num"><template v-if="current.ra_deg != null">{{ sexagesimal(current.ra_deg, current.dec_deg) }}</template><span v-else class="muted">not known</span></dd>
-          <dt>Detectors</dt><dd class="why num"><template v-if="why.length"><span v-for="[name, one] in why" :key="name">{{ detectorTitle(name) }} <i>p</i> {{ pValue(one.p_value) }}</span></template><span v-else class="muted">–</span></dd>
+          <dt>Detectors</dt><dd class="why num"><template v-if="why.length"><span v-for="[name, one] in why" :key="name">{{ detectorTitle(name) }} {{ one.words.figure }}</span></template><span v-else class="muted">–</span></dd>
           <dt>Answer</dt><dd><answer-mark v-if="answerOf(current)" :answer="answerOf(current)"/><span v-else class="muted">none yet</span></dd></dl>
         <div class="answers" role="group" aria-label="Your answer">
           <key-button v-for="one in ANSWERS" :key="one.value" class="answer-button" :k="one.key" :label="one.word" :pressed="answerOf(current) === one.value" @press="answer(one.value)"><answer-mark :answer="one.value"/></key-button>

@@ -1,0 +1,86 @@
+"""What the API shows of a p-value, of its calibration and of the kinds of strangeness."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+from pydantic import Field
+
+from astrolens.contracts.base import Contract
+from astrolens.contracts.p_values import PValueWords, p_value_words
+from astrolens.contracts.verdicts import CalibrationFit, calibration_fit_of
+
+Document = dict[str, Any]
+
+_SHOWN_KINDS: Final = 5
+"""Kinds of strangeness that are shown; the analysis has all."""
+
+
+class Budget(Contract):
+    """What a p-value means."""
+
+    p_value: float
+    at_most: bool = Field(description="Whether the p-value is an upper bound.")
+    one_in: float | None = Field(
+        description="One ordinary image in so many is as strange; fewer where `at_most` is true; null at p = 0."
+    )
+    words: PValueWords
+
+    @classmethod
+    def of(cls, p_value: float, *, at_most: bool, fit: CalibrationFit = "own", older: bool = False) -> Self:
+        """The meaning of a p-value; see `p_value_words`."""
+        return cls(
+            p_value=p_value,
+            at_most=at_most,
+            one_in=1.0 / p_value if p_value else None,
+            words=p_value_words(p_value, at_most=at_most, fit=fit, older=older),
+        )
+
+
+class KindShare(Contract):
+    """The probability of one kind of strangeness."""
+
+    kind: str = Field(examples=["blend"])
+    probability: float
+
+
+def combined_budget(document: Document) -> Budget | None:
+    """The meaning of an image's p-value, None until it is analysed."""
+    p_value, analysis = document.get("p_value"), document.get("analysis") or {}
+    if p_value is None:
+        return None
+    return Budget.of(
+        p_value,
+        at_most=bool(analysis.get("p_value_at_most")),
+        fit=calibration_fit_of(analysis),
+        older=analysis.get("calibration_images") is None,
+    )
+
+
+def detector_budgets(analysis: Mapping[str, Any]) -> dict[str, Budget]:
+    """The meaning of each detector's p-value."""
+    older = analysis.get("calibration_images") is None
+    return {
+        name: Budget.of(result["p_value"], at_most=bool(result.get("at_most")), older=older)
+        for name, result in (analysis.get("detectors") or {}).items()
+    }
+
+
+def top_kinds(kinds: Mapping[str, float]) -> list[KindShare]:
+    """The most probable kinds of strangeness."""
+    ranked = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    return [KindShare(kind=kind, probability=share) for kind, share in ranked[:_SHOWN_KINDS]]
+
+
+def calibration_detail(analysis: Document) -> str:
+    """Whose ordinary images a p-value is measured against, and how many."""
+    images, survey = analysis.get("calibration_images"), analysis["calibration_survey"]
+    counted = "ordinary images" if images is None else f"{images:,} ordinary images"
+    match calibration_fit_of(analysis):
+        case "survey-model":
+            return f"survey model of {survey}, fitted on {images or 'some'} of its images"
+        case "pooled":
+            return f"pooled, {counted} of other surveys: the bundle does not know the survey"
+        case "does-not-fit":
+            return f"pooled, does not fit: the survey's images do not look like the bundle's {counted}"
+        case "own":
+            return f"{counted} of {survey}"
