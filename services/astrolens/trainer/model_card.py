@@ -41,8 +41,9 @@ decided nothing.
 - Augmentation: rotation, mirror, zoom, shift, blur, noise, gain, colour, background, gamma.
 - Detectors: {detectors}. Mahalanobis has one mean for each class of each survey family and one Ledoit–Wolf covariance.
 - Combination: conformal p-values for each detector with an exponential tail beyond the 98 % quantile, Fisher's
-  statistic, and a conformal p-value of that statistic on its own split. Between 1/(n+1) and 1 the p-value of the
-  combination keeps the finite-sample guarantee; smaller ones are an exponential extrapolation and serve ranking.
+  statistic, and a conformal p-value of that statistic on its own split. It keeps the finite-sample guarantee and ends
+  at 1/(n+1) for n calibration images: what is stranger than all of them has p ≤ 1/(n+1), and a rank score that orders
+  such pictures and is no probability.
 
 ## Figures on the test split
 ### Morphology
