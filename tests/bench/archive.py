@@ -288,10 +288,11 @@ def _image(model: Model, draw: _Draw, row: int) -> Document:
             "preprocessing_digest": model.preprocessing_digest,
             "calibration_id": model.calibration_id,
             "calibration_survey": survey if survey in model.surveys else POOLED,
+            "calibration_fit": "own" if survey in model.surveys else "pooled",
             "class_probabilities": dict(zip(model.classes, draw.shares[row], strict=True)),
             "predicted_class": predicted,
             "detectors": {
-                name: {"score": score, "p_value": p}
+                name: {"score": score, "p_value": p, "at_most": False}
                 for name, score, p in zip(model.detectors, draw.scores[row], draw.detector_p[row], strict=True)
             },
             "p_value": p_value,
