@@ -254,6 +254,34 @@ def arrays_to_bytes(arrays: Arrays) -> bytes:
     return buffer.getvalue()
 
 
+class ArraysDamaged(Exception):
+    """The bytes are no archive of plain, finite arrays; the message is a clause that says why."""
+
+
+def arrays_from_bytes(data: bytes, *, limit: int = _MAX_FILE_BYTES) -> dict[str, NDArray[Any]]:
+    """Load the arrays of an `.npz` without pickle.
+
+    Args:
+        data: What `arrays_to_bytes` gave.
+        limit: Bytes that the arrays may take together.
+
+    Raises:
+        ArraysDamaged: The bytes are malformed, the arrays too large, or a value is not finite.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > limit:
+                raise ArraysDamaged(f"its arrays are larger than {limit} bytes")
+        with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
+            arrays = {name: loaded[name] for name in loaded.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ArraysDamaged("it is no archive of plain arrays") from error
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ArraysDamaged(f"array {name} holds values that are not finite")
+    return arrays
+
+
 def _read_manifest(folder: Path) -> tuple[Manifest, str]:
     path = folder / MANIFEST
     if not folder.is_dir():
@@ -305,16 +333,7 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def _load_arrays(path: Path, data: bytes) -> dict[str, NDArray[Any]]:
-    """Load the arrays of an `.npz` without pickle, together at most `_MAX_FILE_BYTES`."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(member.file_size for member in archive.infolist()) > _MAX_FILE_BYTES:
-                raise BundleDamaged(path, f"its arrays are larger than {_MAX_FILE_BYTES} bytes")
-        with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
-            arrays = {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise BundleDamaged(path, "it is no archive of plain arrays") from error
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise BundleDamaged(path, f"array {name} holds values that are not finite")
-    return arrays
+        return arrays_from_bytes(data)
+    except ArraysDamaged as error:
+        raise BundleDamaged(path, str(error)) from error

@@ -1,0 +1,174 @@
+"""Density detectors: how far the features of an image lie from those of a survey's own images.
+
+They need no labels and no training: a survey that the backbone never saw is described by some hundred of its own
+images. Distances to neighbours need no trimming either, since a few odd images among the references are nobody's
+neighbours; means and covariances would follow them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from astrolens.contracts.base import Contract, Slug
+
+Floats = NDArray[np.float64]
+Taps = Mapping[str, NDArray[Any]]
+"""Pooled feature maps of the backbone by name, each [n, d of the tap]."""
+
+_LARGEST_DEVIATION: Final = 8.0
+"""Standard deviations at which a feature is clipped: one channel that is silent in the references cannot decide."""
+_SMALLEST_DISTANCE: Final = 1e-6
+"""Keeps the logarithm finite where an image is equal to its k-th neighbour."""
+
+TapName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+
+
+class DensityEntry(Contract):
+    """One density detector: the taps that it reads, and its constants."""
+
+    name: Slug = Field(description="Key in analyses and calibration.")
+    taps: tuple[TapName, ...] = Field(min_length=1, description="Taps that are concatenated, in this order.")
+    components: int = Field(default=64, ge=1, le=512, description="Principal components that are kept.")
+    neighbours: int = Field(default=10, ge=1, le=100, description="k: the distance to the k-th neighbour counts.")
+
+
+@dataclass(frozen=True)
+class NeighbourDensity:
+    """Logarithm of the distance to the k-th nearest reference, in principal components of standardised features.
+
+    Features are `sign(x)·√|x|` of the taps, which tames the long tails of pooled activations.
+
+    Attributes:
+        entry: Taps and constants.
+        mean: [d], of the references' features.
+        scale: [d], their standard deviations.
+        centre: [d], mean of the standardised and clipped features.
+        axes: [components, d], principal axes.
+        references: [m, components].
+    """
+
+    entry: DensityEntry
+    mean: Floats
+    scale: Floats
+    centre: Floats
+    axes: Floats
+    references: Floats
+
+    def project(self, taps: Taps) -> Floats:
+        """Principal components [n, components]; a row depends on its own image only, bit by bit.
+
+        Raises:
+            ValueError: A tap is missing, or has another width than the references.
+        """
+        return self.project_features(concatenate(taps, self.entry))
+
+    def project_features(self, features: Floats) -> Floats:
+        """Principal components [n, components] of features [n, d], see `concatenate`."""
+        if features.shape[1] != len(self.mean):
+            raise ValueError(
+                f"detector {self.entry.name} was fitted on {len(self.mean)} numbers an image, not {features.shape[1]}: "
+                "use the taps of the model that it was fitted with"
+            )
+        standard = np.clip((features - self.mean) / self.scale, -_LARGEST_DEVIATION, _LARGEST_DEVIATION)
+        # einsum sums a row in the same order whatever the number of rows; a BLAS product does not guarantee that.
+        return np.asarray(np.einsum("nd,kd->nk", standard - self.centre, self.axes, optimize=False), dtype=np.float64)
+
+    def score(self, taps: Taps) -> Floats:
+        """Scores [n]: larger is stranger."""
+        return self.distances(self.project(taps))
+
+    def distances(self, projected: Floats) -> Floats:
+        """Logarithmic distances [n] of principal components [n, components] to the k-th nearest reference."""
+        k = min(self.entry.neighbours, len(self.references))
+        scores = np.empty(len(projected))
+        # One image at a time: no [n, m, components] array, and no dependence on the batch.
+        for row, point in enumerate(projected):
+            squared = np.square(self.references - point).sum(axis=1)
+            scores[row] = 0.5 * np.log(max(np.partition(squared, k - 1)[k - 1], _SMALLEST_DISTANCE**2))
+        return scores
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The fitted arrays by name, in the precision in which they are kept."""
+        return {name: np.asarray(getattr(self, name), dtype=np.float32) for name in FITTED_ARRAYS}
+
+
+FITTED_ARRAYS: Final = ("mean", "scale", "centre", "axes", "references")
+"""Names of the arrays that a `NeighbourDensity` is made of."""
+
+
+def concatenate(taps: Taps, entry: DensityEntry) -> Floats:
+    """Features [n, d] of a detector: the signed square roots of its taps, side by side.
+
+    Raises:
+        ValueError: A tap is missing, or the taps are not [n, d] with the same n.
+    """
+    missing = [name for name in entry.taps if name not in taps]
+    if missing:
+        raise ValueError(f"detector {entry.name} needs the tap {missing[0]}: the model gives {sorted(taps)}")
+    parts = [np.asarray(taps[name], dtype=np.float64) for name in entry.taps]
+    if any(part.ndim != 2 for part in parts) or len({len(part) for part in parts}) != 1:
+        raise ValueError(f"the taps of detector {entry.name} are not [n, d] with one n: {[p.shape for p in parts]}")
+    values = np.concatenate(parts, axis=1)
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def fit_density(features: Floats, entry: DensityEntry) -> NeighbourDensity:
+    """Fit a detector on the features [m, d] of a survey's own images, see `concatenate`.
+
+    The arrays are rounded to single precision, so that a stored detector scores exactly as the fitted one.
+
+    Raises:
+        ValueError: There are no more images than neighbours.
+    """
+    if len(features) <= entry.neighbours:
+        raise ValueError(f"{len(features)} images cannot have {entry.neighbours} neighbours each: give more images")
+    mean = _single(features.mean(axis=0))
+    spread = features.std(axis=0)
+    # A channel that is constant in the references gets the typical spread, not a division by zero.
+    floor = 1e-3 * max(float(np.median(spread)), 1e-9)
+    scale = _single(np.maximum(spread, floor))
+    standard = np.clip((features - mean) / scale, -_LARGEST_DEVIATION, _LARGEST_DEVIATION)
+    centre = _single(standard.mean(axis=0))
+    components = min(entry.components, len(features) // 3, features.shape[1])
+    axes = _principal_axes(standard - centre, max(1, components))
+    references = np.einsum("nd,kd->nk", standard - centre, axes, optimize=False)
+    return NeighbourDensity(entry, mean, scale, centre, axes, _single(references))
+
+
+def load_density(entry: DensityEntry, arrays: Mapping[str, NDArray[Any]]) -> NeighbourDensity:
+    """Build a detector from its stored arrays.
+
+    Raises:
+        ValueError: An array is missing, or their shapes do not fit together.
+    """
+    missing = [name for name in FITTED_ARRAYS if name not in arrays]
+    if missing:
+        raise ValueError(f"detector {entry.name} has no array {missing[0]}")
+    fitted = {name: np.asarray(arrays[name], dtype=np.float64) for name in FITTED_ARRAYS}
+    axes, references = fitted["axes"], fitted["references"]
+    fits = (
+        axes.ndim == references.ndim == 2
+        and axes.shape[0] == references.shape[1]
+        and len(references) > 0
+        and all(fitted[name].shape == axes.shape[1:] for name in ("mean", "scale", "centre"))
+    )
+    if not fits:
+        raise ValueError(f"the arrays of detector {entry.name} do not fit together")
+    return NeighbourDensity(entry, **fitted)
+
+
+def _principal_axes(centred: Floats, components: int) -> Floats:
+    """Axes [components, d] of largest variance, with a fixed sign."""
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    kept = axes[:components]
+    largest = kept[np.arange(len(kept)), np.abs(kept).argmax(axis=1)]
+    return _single(kept * np.where(largest < 0, -1.0, 1.0)[:, None])
+
+
+def _single(values: NDArray[Any]) -> Floats:
+    """Values rounded to single precision, for computation in double precision."""
+    return np.asarray(values, dtype=np.float32).astype(np.float64)

@@ -1,0 +1,339 @@
+"""A survey model: what is ordinary in a survey that the bundle was not trained on, learned from its own images.
+
+From the pooled feature maps of some 300 images of the survey, unlabelled and with oddities among them, density
+detectors and their calibration are fitted. The result is one immutable revision: the verdict of an image is a pure
+function of the image, the bundle and the revision.
+
+What it promises: a ranking, and verdicts at a budget of 5 % false alarms (`BUDGET`). The calibration images are not
+known to be ordinary; the strangest of them, which are the odd ones, make up the first per cent, so that hardly
+anything is found at a budget of 1 %. A person who looks at the strangest images (`SurveyModel.strangest_images`) and
+names the odd ones (`odd_ids` of `fit_survey_model`) about doubles what is found.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from astrolens.contracts.base import Contract, Slug
+from astrolens.contracts.ids import content_digest
+from astrolens.science.bundle import ArraysDamaged, arrays_from_bytes, arrays_to_bytes
+from astrolens.science.density import (
+    FITTED_ARRAYS,
+    DensityEntry,
+    NeighbourDensity,
+    Taps,
+    concatenate,
+    fit_density,
+    load_density,
+)
+
+Floats = NDArray[np.float64]
+
+MINIMUM_IMAGES: Final = 300
+"""Images of its own that a survey needs: with 100 the ranking is slightly worse, and p-values end at 1/101."""
+BUDGET: Final = 0.05
+"""The smallest budget of false alarms at which a survey model promises verdicts."""
+FOLDS: Final = 10
+"""Parts of the cross-fitting. Each image is scored by detectors that were fitted on the other nine tenths."""
+
+RECIPE: Final[tuple[DensityEntry, ...]] = (
+    DensityEntry(name="asymmetry-density", taps=("frame_asymmetry", "object_asymmetry")),
+    DensityEntry(name="peak-density", taps=("frame_max", "object_max")),
+    DensityEntry(name="centre-density", taps=("object_centre", "object_asymmetry")),
+)
+"""The detectors of a survey model; their scores are added in robust units."""
+
+_MANIFEST: Final = "manifest"
+_COMBINED: Final = "combined"
+_MAX_BYTES: Final = 64 << 20
+"""A model of 300 images takes about half a megabyte."""
+
+
+class TooFewImages(ValueError):
+    """A survey has too few images of its own for a model."""
+
+    def __init__(self, survey: str, images: int, needed: int) -> None:
+        super().__init__(
+            f"survey {survey} has {images} images to learn from, and a survey model needs {needed}: "
+            "wait until more of its images have been analysed"
+        )
+        self.images = images
+        self.needed = needed
+
+
+class SurveyModelDamaged(Exception):
+    """The bytes are not an intact survey model; the message says why."""
+
+
+class SurveyModelManifest(Contract):
+    """Facts about a survey model, and the digests of its arrays. The SHA-256 of its JSON is the revision id."""
+
+    format: Literal[1] = 1
+    survey: Slug
+    model_digest: str = Field(description="The bundle whose taps it reads.")
+    images: int = Field(ge=1, description="Images that it was fitted and calibrated on.")
+    dropped: int = Field(ge=0, description="Images left out because a person called them odd.")
+    image_ids_digest: str = Field(description="SHA-256 of the sorted ids of those images, one a line.")
+    seed: int
+    folds: int = Field(ge=2)
+    detectors: tuple[DensityEntry, ...] = Field(min_length=1)
+    arrays: dict[str, str] = Field(description="SHA-256 of each array, stored as `.npy`.")
+
+
+@dataclass(frozen=True)
+class SurveyScores:
+    """What a survey model says of n images.
+
+    Attributes:
+        scores: Score [n] of each detector in robust units: 0 at the median of the survey's images, 1 at their
+            84 % quantile.
+        detector_p_values: p-values [n] of each detector.
+        combined: Sum of the detectors' scores [n].
+        p_value: Conformal p-values [n] of the sum, never below 1/(images + 1).
+        at_most: [n] True where no calibration image is as strange: read the p-value as an upper bound.
+        rank_score: [n] For ranking only, larger is stranger; it goes on growing where the p-value has ended.
+    """
+
+    scores: dict[str, Floats]
+    detector_p_values: dict[str, Floats]
+    combined: Floats
+    p_value: Floats
+    at_most: NDArray[np.bool_]
+    rank_score: Floats
+
+
+@dataclass(frozen=True)
+class SurveyModel:
+    """Fitted density detectors of one survey with their calibration.
+
+    Attributes:
+        manifest: Facts and digests.
+        image_ids: Ids of the images that it was fitted on, sorted.
+        detectors: In the order of the manifest.
+        calibration: Cross-fitted scores [images] of each detector, in the order of `image_ids`.
+    """
+
+    manifest: SurveyModelManifest
+    image_ids: tuple[str, ...] = field(repr=False)
+    detectors: tuple[NeighbourDensity, ...] = field(repr=False)
+    calibration: Mapping[str, Floats] = field(repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """The revision id: SHA-256 of the manifest, which has the digests of all arrays."""
+        return content_digest(_manifest_json(self.manifest))
+
+    @property
+    def smallest_p(self) -> float:
+        """The end of its p-values, 1/(images + 1)."""
+        return 1.0 / (self.manifest.images + 1)
+
+    def score(self, taps: Taps) -> SurveyScores:
+        """Score n images; the result of one does not depend on the others.
+
+        Args:
+            taps: Pooled feature maps of the bundle `manifest.model_digest`, each [n, d].
+
+        Raises:
+            ValueError: A tap is missing or has the wrong shape.
+        """
+        scores = {}
+        for detector in self.detectors:
+            name = detector.entry.name
+            scores[name] = _robust_units(detector.score(taps), self.calibration[name])
+        combined = _sum(scores)
+        return SurveyScores(
+            scores=scores,
+            detector_p_values={
+                name: _conformal(self._sorted_calibration[name], values) for name, values in scores.items()
+            },
+            combined=combined,
+            p_value=_conformal(self._sorted_calibration[_COMBINED], combined),
+            at_most=combined > self._sorted_calibration[_COMBINED][-1],
+            rank_score=combined,
+        )
+
+    def strangest_images(self, count: int = 40) -> list[str]:
+        """Ids of its own images by falling strangeness: those that a person should look at."""
+        order = np.argsort(-self._calibration_scores[_COMBINED], kind="stable")
+        return [self.image_ids[row] for row in order[:count]]
+
+    def calibration_p_values(self) -> Floats:
+        """p-values [images] of its own images by cross-fitting, in the order of `image_ids`."""
+        return _conformal(self._sorted_calibration[_COMBINED], self._calibration_scores[_COMBINED])
+
+    @cached_property
+    def _calibration_scores(self) -> dict[str, Floats]:
+        """Cross-fitted scores of its own images in robust units, of each detector and combined."""
+        scores = {name: _robust_units(values, values) for name, values in self.calibration.items()}
+        return {**scores, _COMBINED: _sum(scores)}
+
+    @cached_property
+    def _sorted_calibration(self) -> dict[str, Floats]:
+        return {name: np.sort(values) for name, values in self._calibration_scores.items()}
+
+    def to_bytes(self) -> bytes:
+        """An `.npz` archive without pickle; equal models give equal bytes."""
+        manifest = np.frombuffer(_manifest_json(self.manifest), dtype=np.uint8)
+        return arrays_to_bytes({**_arrays(self.image_ids, self.detectors, self.calibration), _MANIFEST: manifest})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, expected_digest: str | None = None) -> Self:
+        """Read and check a model.
+
+        Args:
+            data: What `to_bytes` gave.
+            expected_digest: The revision id that it must have, if known.
+
+        Raises:
+            SurveyModelDamaged: The bytes are malformed or changed, or are another revision.
+        """
+        try:
+            arrays = dict(arrays_from_bytes(data, limit=_MAX_BYTES))
+            text = arrays.pop(_MANIFEST).astype(np.uint8).tobytes()
+            manifest = SurveyModelManifest.model_validate_json(text)
+        except (ArraysDamaged, KeyError, ValidationError, ValueError) as error:
+            raise SurveyModelDamaged("survey model: the bytes are no archive with a valid manifest") from error
+        digest = content_digest(text)
+        if expected_digest is not None and digest != expected_digest:
+            raise SurveyModelDamaged(f"survey model: it is revision {digest}, not {expected_digest} as was asked for")
+        if _digests(arrays) != manifest.arrays:
+            raise SurveyModelDamaged(f"survey model {digest}: its arrays are not those that the manifest names")
+        try:
+            detectors = tuple(load_density(entry, _group(arrays, entry.name)) for entry in manifest.detectors)
+            calibration = {
+                entry.name: np.asarray(arrays[f"{entry.name}.calibration"], dtype=np.float64)
+                for entry in manifest.detectors
+            }
+            image_ids = tuple(arrays["image_ids"].tobytes().decode().splitlines())
+        except (KeyError, ValueError) as error:
+            raise SurveyModelDamaged(f"survey model {digest}: its arrays do not fit: {error}") from error
+        if any(values.shape != (len(image_ids),) for values in calibration.values()):
+            raise SurveyModelDamaged(f"survey model {digest}: it has not one calibration score for each image")
+        return cls(manifest=manifest, image_ids=image_ids, detectors=detectors, calibration=calibration)
+
+
+def fit_survey_model(
+    taps: Taps,
+    *,
+    survey: str,
+    model_digest: str,
+    image_ids: Sequence[str],
+    odd_ids: Collection[str] = (),
+    recipe: Sequence[DensityEntry] = RECIPE,
+    minimum_images: int = MINIMUM_IMAGES,
+    seed: int = 0,
+) -> SurveyModel:
+    """Fit density detectors on a survey's own images, and calibrate them on the same images by cross-fitting.
+
+    The result depends on the images and the seed only, not on the order in which they are given.
+
+    Args:
+        taps: Pooled feature maps, each [n, d], of n images of the survey as they come, oddities among them.
+        survey: Its name.
+        model_digest: The bundle that computed the taps.
+        image_ids: Ids of the n images.
+        odd_ids: Images that a person called odd: neither references nor calibration.
+        recipe: The detectors.
+        minimum_images: Images that are needed; a third of them may be dropped as odd.
+        seed: Of the folds.
+
+    Raises:
+        TooFewImages: There are fewer than `minimum_images`, or fewer than two thirds of that after dropping.
+        ValueError: A tap is missing or has another number of rows, a value is not finite, or an id is repeated.
+    """
+    if len(image_ids) < minimum_images:
+        raise TooFewImages(survey, len(image_ids), minimum_images)
+    kept = sorted((image, row) for row, image in enumerate(image_ids) if image not in odd_ids)
+    if 3 * len(kept) < 2 * minimum_images:
+        raise TooFewImages(survey, len(kept), -(-2 * minimum_images // 3))
+    ids = tuple(image for image, _ in kept)
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"an image of survey {survey} is given twice: give each id once")
+    rows = np.array([row for _, row in kept])
+    detectors, calibration = [], {}
+    for entry in recipe:
+        features = concatenate(taps, entry)
+        if len(features) != len(image_ids):
+            raise ValueError(f"detector {entry.name} got {len(features)} rows for {len(image_ids)} images")
+        features = features[rows]
+        if not np.isfinite(features).all():
+            worst = ids[int(np.argmin(np.isfinite(features).all(axis=1)))]
+            raise ValueError(f"image {worst} has features that are not finite: leave it out")
+        detectors.append(fit_density(features, entry))
+        calibration[entry.name] = _cross_fitted(features, entry, seed)
+    arrays = _arrays(ids, detectors, calibration)
+    manifest = SurveyModelManifest(
+        survey=survey,
+        model_digest=model_digest,
+        images=len(ids),
+        dropped=len(image_ids) - len(ids),
+        image_ids_digest=content_digest(_lines(ids)),
+        seed=seed,
+        folds=FOLDS,
+        detectors=tuple(recipe),
+        arrays=_digests(arrays),
+    )
+    return SurveyModel(manifest=manifest, image_ids=ids, detectors=tuple(detectors), calibration=calibration)
+
+
+def _cross_fitted(features: Floats, entry: DensityEntry, seed: int) -> Floats:
+    """Score [m] of each image by a detector that was fitted on the images of the other folds."""
+    fold = np.random.default_rng(seed).permutation(np.arange(len(features)) % FOLDS)
+    scores = np.empty(len(features))
+    for number in range(FOLDS):
+        own = fold == number
+        detector = fit_density(features[~own], entry)
+        scores[own] = detector.distances(detector.project_features(features[own]))
+    return scores
+
+
+def _robust_units(scores: Floats, calibration: Floats) -> Floats:
+    """Scores in units of the upper spread of the calibration: its median is 0, its 84 % quantile 1."""
+    median, upper = np.quantile(calibration, (0.5, 0.84))
+    return np.asarray((scores - median) / max(upper - median, 1e-9), dtype=np.float64)
+
+
+def _sum(scores: Mapping[str, Floats]) -> Floats:
+    """Sum over the detectors, in their order."""
+    return np.asarray(sum(scores.values()), dtype=np.float64)
+
+
+def _conformal(ordered: Floats, scores: Floats) -> Floats:
+    """`(1 + #{s_i ≥ s}) / (n + 1)` against ascending calibration scores `s_i` [n]."""
+    at_least = len(ordered) - np.searchsorted(ordered, scores, side="left")
+    return np.asarray((1.0 + at_least) / (len(ordered) + 1.0), dtype=np.float64)
+
+
+def _lines(ids: Sequence[str]) -> bytes:
+    return "\n".join(ids).encode()
+
+
+def _manifest_json(manifest: SurveyModelManifest) -> bytes:
+    return json.dumps(manifest.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
+
+
+def _arrays(
+    ids: Sequence[str], detectors: Sequence[NeighbourDensity], calibration: Mapping[str, Floats]
+) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {"image_ids": np.frombuffer(_lines(ids), dtype=np.uint8)}
+    for detector in detectors:
+        name = detector.entry.name
+        arrays |= {f"{name}.{key}": values for key, values in detector.arrays().items()}
+        arrays[f"{name}.calibration"] = calibration[name]
+    return arrays
+
+
+def _digests(arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    return {name: content_digest(arrays_to_bytes({name: values})) for name, values in sorted(arrays.items())}
+
+
+def _group(arrays: Mapping[str, NDArray[Any]], detector: str) -> dict[str, NDArray[Any]]:
+    """The fitted arrays of one detector, by their own names."""
+    return {name: arrays[f"{detector}.{name}"] for name in FITTED_ARRAYS}
