@@ -74,8 +74,7 @@ class NeighbourDensity:
                 "use the taps of the model that it was fitted with"
             )
         standard = np.clip((features - self.mean) / self.scale, -_LARGEST_DEVIATION, _LARGEST_DEVIATION)
-        # einsum sums a row in the same order whatever the number of rows; a BLAS product does not guarantee that.
-        return np.asarray(np.einsum("nd,kd->nk", standard - self.centre, self.axes, optimize=False), dtype=np.float64)
+        return _project(standard - self.centre, self.axes)
 
     def score(self, taps: Taps) -> Floats:
         """Scores [n]: larger is stranger."""
@@ -135,7 +134,7 @@ def fit_density(features: Floats, entry: DensityEntry) -> NeighbourDensity:
     centre = _single(standard.mean(axis=0))
     components = min(entry.components, len(features) // 3, features.shape[1])
     axes = _principal_axes(standard - centre, max(1, components))
-    references = np.einsum("nd,kd->nk", standard - centre, axes, optimize=False)
+    references = _project(standard - centre, axes)
     return NeighbourDensity(entry, mean, scale, centre, axes, _single(references))
 
 
@@ -159,6 +158,15 @@ def load_density(entry: DensityEntry, arrays: Mapping[str, NDArray[Any]]) -> Nei
     if not fits:
         raise ValueError(f"the arrays of detector {entry.name} do not fit together")
     return NeighbourDensity(entry, **fitted)
+
+
+def _project(centred: Floats, axes: Floats) -> Floats:
+    """Products [n, components] of rows [n, d] and axes [components, d]."""
+    projected = np.empty((len(centred), len(axes)))
+    for row, values in enumerate(centred):
+        # Row by row, without BLAS: products of whole batches sum in an order that depends on the number of rows.
+        projected[row] = np.einsum("kd,d->k", axes, values, optimize=False)
+    return projected
 
 
 def _principal_axes(centred: Floats, components: int) -> Floats:

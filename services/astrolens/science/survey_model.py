@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError
 from astrolens.contracts.base import Contract, Slug
 from astrolens.contracts.ids import content_digest
 from astrolens.science.bundle import ArraysDamaged, arrays_from_bytes, arrays_to_bytes
+from astrolens.science.calibration import COMBINED, ScoreCalibration
 from astrolens.science.density import (
     FITTED_ARRAYS,
     DensityEntry,
@@ -44,13 +45,14 @@ FOLDS: Final = 10
 
 RECIPE: Final[tuple[DensityEntry, ...]] = (
     DensityEntry(name="asymmetry-density", taps=("frame_asymmetry", "object_asymmetry")),
-    DensityEntry(name="peak-density", taps=("frame_max", "object_max")),
-    DensityEntry(name="centre-density", taps=("object_centre", "object_asymmetry")),
 )
-"""The detectors of a survey model; their scores are added in robust units."""
+"""The detectors of a survey model; their scores are added in robust units.
+
+One is enough: maxima, standard deviations or centre-weighted means beside the asymmetry maps lowered the mean AUROC
+on skies whose 300 images hold many oddities, and raised it by less than .02 elsewhere.
+"""
 
 _MANIFEST: Final = "manifest"
-_COMBINED: Final = "combined"
 _MAX_BYTES: Final = 64 << 20
 """A model of 300 images takes about half a megabyte."""
 
@@ -148,35 +150,34 @@ class SurveyModel:
             name = detector.entry.name
             scores[name] = _robust_units(detector.score(taps), self.calibration[name])
         combined = _sum(scores)
+        calibration = self._calibrations[COMBINED]
         return SurveyScores(
             scores=scores,
-            detector_p_values={
-                name: _conformal(self._sorted_calibration[name], values) for name, values in scores.items()
-            },
+            detector_p_values={name: self._calibrations[name].p_values(values) for name, values in scores.items()},
             combined=combined,
-            p_value=_conformal(self._sorted_calibration[_COMBINED], combined),
-            at_most=combined > self._sorted_calibration[_COMBINED][-1],
-            rank_score=combined,
+            p_value=calibration.p_values(combined),
+            at_most=calibration.beyond(combined),
+            rank_score=calibration.rank_scores(combined),
         )
 
     def strangest_images(self, count: int = 40) -> list[str]:
         """Ids of its own images by falling strangeness: those that a person should look at."""
-        order = np.argsort(-self._calibration_scores[_COMBINED], kind="stable")
+        order = np.argsort(-self._calibration_scores[COMBINED], kind="stable")
         return [self.image_ids[row] for row in order[:count]]
 
     def calibration_p_values(self) -> Floats:
         """p-values [images] of its own images by cross-fitting, in the order of `image_ids`."""
-        return _conformal(self._sorted_calibration[_COMBINED], self._calibration_scores[_COMBINED])
+        return self._calibrations[COMBINED].p_values(self._calibration_scores[COMBINED])
 
     @cached_property
     def _calibration_scores(self) -> dict[str, Floats]:
         """Cross-fitted scores of its own images in robust units, of each detector and combined."""
         scores = {name: _robust_units(values, values) for name, values in self.calibration.items()}
-        return {**scores, _COMBINED: _sum(scores)}
+        return {**scores, COMBINED: _sum(scores)}
 
     @cached_property
-    def _sorted_calibration(self) -> dict[str, Floats]:
-        return {name: np.sort(values) for name, values in self._calibration_scores.items()}
+    def _calibrations(self) -> dict[str, ScoreCalibration]:
+        return {name: ScoreCalibration(np.sort(values)) for name, values in self._calibration_scores.items()}
 
     def to_bytes(self) -> bytes:
         """An `.npz` archive without pickle; equal models give equal bytes."""
@@ -303,12 +304,6 @@ def _robust_units(scores: Floats, calibration: Floats) -> Floats:
 def _sum(scores: Mapping[str, Floats]) -> Floats:
     """Sum over the detectors, in their order."""
     return np.asarray(sum(scores.values()), dtype=np.float64)
-
-
-def _conformal(ordered: Floats, scores: Floats) -> Floats:
-    """`(1 + #{s_i ≥ s}) / (n + 1)` against ascending calibration scores `s_i` [n]."""
-    at_least = len(ordered) - np.searchsorted(ordered, scores, side="left")
-    return np.asarray((1.0 + at_least) / (len(ordered) + 1.0), dtype=np.float64)
 
 
 def _lines(ids: Sequence[str]) -> bytes:

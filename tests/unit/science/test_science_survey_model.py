@@ -1,0 +1,180 @@
+"""A survey model ranks and calibrates by the survey's own images; its bytes are exact, and its scores independent."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from astrolens.science.bundle import arrays_from_bytes, arrays_to_bytes
+from astrolens.science.survey_model import SurveyModel, SurveyModelDamaged, TooFewImages, fit_survey_model
+
+WIDTHS = {"frame_asymmetry": 40, "object_asymmetry": 30}
+MIXING = np.random.default_rng(7).normal(size=(6, sum(WIDTHS.values())))
+
+
+def made_taps(count: int, seed: int, *, odd: int = 0) -> dict[str, np.ndarray]:
+    """Features of images on a six-dimensional sheet; those of the `odd` first leave it in directions of their own."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(count, 6)) @ MIXING + 0.3 * rng.normal(size=(count, MIXING.shape[1]))
+    values[:odd] += 3.0 * rng.normal(size=(odd, MIXING.shape[1]))
+    values = np.abs(values).astype(np.float32)
+    first = WIDTHS["frame_asymmetry"]
+    return {"frame_asymmetry": values[:, :first], "object_asymmetry": values[:, first:]}
+
+
+def names(count: int) -> list[str]:
+    return [f"image-{row:04d}" for row in range(count)]
+
+
+def fitted(count: int = 300, *, odd: int = 0, odd_ids: tuple[str, ...] = (), seed: int = 1) -> SurveyModel:
+    return fit_survey_model(
+        made_taps(count, 1, odd=odd),
+        survey="made",
+        model_digest="d" * 64,
+        image_ids=names(count),
+        odd_ids=odd_ids,
+        seed=seed,
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> SurveyModel:
+    return fitted(odd=30)
+
+
+def test_it_ranks_oddities_first_though_its_images_hold_a_tenth_of_them(model: SurveyModel) -> None:
+    scores = model.score(made_taps(200, 2, odd=50)).rank_score
+    above = (scores[:50, None] > scores[None, 50:]).mean()
+    assert above > 0.95
+
+
+def test_false_alarms_stay_below_the_budget(model: SurveyModel) -> None:
+    p = model.score(made_taps(1000, 3)).p_value
+    assert (p <= 0.05).mean() <= 0.05
+    assert (p <= 0.01).mean() <= 0.01
+
+
+def test_false_alarms_of_a_clean_survey_are_as_promised() -> None:
+    p = fitted().score(made_taps(2000, 3)).p_value
+    assert 0.02 <= (p <= 0.05).mean() <= 0.08
+
+
+def test_p_values_end_where_the_calibration_ends(model: SurveyModel) -> None:
+    far = {name: 50.0 * values for name, values in made_taps(3, 4).items()}
+    found = model.score(far)
+    assert found.p_value == pytest.approx(1 / 301)
+    assert found.at_most.all()
+    assert model.smallest_p == pytest.approx(1 / 301)
+    assert not model.score(made_taps(50, 5)).at_most.any()
+
+
+def test_the_strangest_images_are_the_odd_ones(model: SurveyModel) -> None:
+    strangest = model.strangest_images(40)
+    assert len(strangest) == 40
+    assert len(set(strangest) & set(names(30))) >= 28
+
+
+def test_leaving_out_what_a_person_called_odd_finds_more() -> None:
+    taps = made_taps(400, 6, odd=100)
+    before, after = fitted(odd=30), fitted(odd=30, odd_ids=tuple(names(30)))
+    assert after.manifest.images == 270
+    assert after.manifest.dropped == 30
+    found = [(model.score(taps).p_value[:100] <= 0.05).sum() for model in (before, after)]
+    assert found[1] > found[0]
+
+
+def test_a_row_does_not_depend_on_its_batch(model: SurveyModel) -> None:
+    taps = made_taps(9, 8, odd=3)
+    together = model.score(taps)
+    for row in range(9):
+        alone = model.score({name: values[row : row + 1] for name, values in taps.items()})
+        assert alone.combined[0] == together.combined[row]
+    backwards = model.score({name: values[::-1] for name, values in taps.items()})
+    assert (backwards.combined[::-1] == together.combined).all()
+
+
+def test_a_replay_is_identical_whatever_the_order_of_the_images(model: SurveyModel) -> None:
+    taps, order = made_taps(300, 1, odd=30), np.random.default_rng(0).permutation(300)
+    again = fit_survey_model(
+        {name: values[order] for name, values in taps.items()},
+        survey="made",
+        model_digest="d" * 64,
+        image_ids=[names(300)[row] for row in order],
+        seed=1,
+    )
+    assert again.to_bytes() == model.to_bytes()
+    assert again.digest == model.digest
+    assert fitted(odd=30, seed=2).digest != model.digest
+
+
+def test_the_bytes_give_the_same_model(model: SurveyModel) -> None:
+    read = SurveyModel.from_bytes(model.to_bytes(), expected_digest=model.digest)
+    taps = made_taps(20, 9, odd=5)
+    assert read.manifest == model.manifest
+    assert read.to_bytes() == model.to_bytes()
+    assert (read.score(taps).combined == model.score(taps).combined).all()
+    assert (read.score(taps).p_value == model.score(taps).p_value).all()
+    assert read.strangest_images() == model.strangest_images()
+
+
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
+def test_changed_bytes_are_refused(model: SurveyModel, at: float) -> None:
+    data = bytearray(model.to_bytes())
+    data[int(at * len(data))] ^= 0x41
+    with pytest.raises(SurveyModelDamaged):
+        SurveyModel.from_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", b"PK\x03\x04" + 100 * b"\0"])
+def test_bytes_that_are_no_model_are_refused(data: bytes) -> None:
+    with pytest.raises(SurveyModelDamaged, match="no archive with a valid manifest"):
+        SurveyModel.from_bytes(data)
+
+
+def test_truncated_bytes_are_refused(model: SurveyModel) -> None:
+    data = model.to_bytes()
+    with pytest.raises(SurveyModelDamaged):
+        SurveyModel.from_bytes(data[: len(data) // 2])
+
+
+def test_an_exchanged_array_is_refused(model: SurveyModel) -> None:
+    arrays = arrays_from_bytes(model.to_bytes())
+    arrays["asymmetry-density.calibration"] = arrays["asymmetry-density.calibration"] - 1.0
+    with pytest.raises(SurveyModelDamaged, match="its arrays are not those that the manifest names"):
+        SurveyModel.from_bytes(arrays_to_bytes(arrays))
+
+
+def test_another_revision_is_refused(model: SurveyModel) -> None:
+    with pytest.raises(SurveyModelDamaged, match="not 0000 as was asked for"):
+        SurveyModel.from_bytes(model.to_bytes(), expected_digest="0000")
+
+
+def test_the_bytes_hold_no_pickle(model: SurveyModel) -> None:
+    with zipfile.ZipFile(io.BytesIO(model.to_bytes())) as archive:
+        assert all(name.endswith(".npy") for name in archive.namelist())
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(TooFewImages, match="survey made has 299 images to learn from, and a survey model needs 300"):
+        fitted(299)
+    with pytest.raises(TooFewImages, match="needs 200"):
+        fitted(300, odd_ids=tuple(names(150)))
+
+
+def test_what_cannot_be_fitted_is_named() -> None:
+    taps = made_taps(300, 1)
+    given = {"survey": "made", "model_digest": "d" * 64, "image_ids": names(300)}
+    with pytest.raises(ValueError, match="needs the tap object_asymmetry"):
+        fit_survey_model({"frame_asymmetry": taps["frame_asymmetry"]}, **given)
+    with pytest.raises(ValueError, match="given twice"):
+        fit_survey_model(taps, **{**given, "image_ids": [*names(299), "image-0000"]})
+    broken = {**taps, "object_asymmetry": taps["object_asymmetry"].copy()}
+    broken["object_asymmetry"][17, 3] = np.nan
+    with pytest.raises(ValueError, match="image image-0017 has features that are not finite"):
+        fit_survey_model(broken, **given)
+
+
+def test_taps_of_another_model_are_refused(model: SurveyModel) -> None:
+    taps = made_taps(2, 1)
+    with pytest.raises(ValueError, match="was fitted on 70 numbers an image, not 69"):
+        model.score({**taps, "object_asymmetry": taps["object_asymmetry"][:, 1:]})
