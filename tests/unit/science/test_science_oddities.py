@@ -38,12 +38,12 @@ def test_a_kind_is_seen_when_strong_and_hardly_when_weak(name: str) -> None:
     before = picture.copy()
     change = {0.0: 0.0, 1.0: 0.0}
     for strength in change:
-        for seed in range(6):
+        for seed in range(4):
             drawn = draw_oddity(picture, np.random.default_rng(seed), donor, kind=name, strength=strength)
             assert drawn.picture.shape == picture.shape
             assert drawn.picture.dtype == np.uint8
             assert (drawn.kind, drawn.strength) == (name, strength)
-            change[strength] += difference(drawn.picture, picture) / 6
+            change[strength] += difference(drawn.picture, picture) / 4
     assert change[1.0] > 0.15
     assert change[0.0] < 0.35 * change[1.0]
     assert np.array_equal(picture, before), "the ordinary picture must not be written to"
@@ -64,7 +64,7 @@ def _pictures() -> dict[str, np.ndarray]:
     grey = galaxy(79).mean(axis=2, keepdims=True).astype(np.uint8).repeat(3, axis=2)
     return {
         "smallest": galaxy(16),
-        "large": galaxy(512),
+        "large": galaxy(400),
         "wide": galaxy(128)[30:94],
         "grey": grey,
         "black": np.zeros((64, 64, 3), dtype=np.uint8),
@@ -80,15 +80,12 @@ def test_every_kind_works_on_every_picture(what: str) -> None:
     picture = pictures[what]
     donors = [None, pictures["black"], pictures["wide"]]
     for number, name in enumerate([*NAMES, "control"]):
-        for strength in (0.5, 1.0):
-            rng = np.random.default_rng(number)
-            donor = donors[number % 3]
-            drawn = (
-                draw_control(picture, rng, donor)
-                if name == "control"
-                else draw_oddity(picture, rng, donor, kind=name, strength=strength).picture
-            )
-            assert (drawn.shape, drawn.dtype) == (picture.shape, picture.dtype)
+        rng = np.random.default_rng(number)
+        donor = donors[number % 3]
+        drawn = draw_control(picture, rng, donor) if name == "control" else None
+        if drawn is None:
+            drawn = draw_oddity(picture, rng, donor, kind=name, strength=0.9).picture
+        assert (drawn.shape, drawn.dtype) == (picture.shape, picture.dtype)
 
 
 def test_what_needs_colour_is_not_drawn_on_one_band() -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
 from astrolens.science.oddities.canvas import Box, Canvas
-from astrolens.science.oddities.stretch_model import Pixels
+from astrolens.science.oddities.stretch_model import Pixels, coloured
 
 Grid = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ def perturbed(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixe
     rows = np.linspace(box.top, box.bottom, _MESH + 1)
     x, y = np.meshgrid(columns, rows)
     dx, dy = (x - shape.x - 0.5) / shape.extent, (y - shape.y - 0.5) / shape.extent
-    move_x, move_y = _displacement(dx, dy, shape.angle, rng, 0.75 * strength)
+    move_x, move_y = _displacement(dx, dy, shape.angle, rng, 0.65 * strength)
     # Nothing moves at the box's edge, so that the picture stays whole.
     edge = np.minimum(np.minimum(x - box.left, box.right - x), np.minimum(y - box.top, box.bottom - y))
     calm = np.clip(edge / (0.25 * shape.extent), 0.0, 1.0) * shape.extent
@@ -50,7 +50,36 @@ def perturbed(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixe
     ]
     size = (box.right - box.left, box.bottom - box.top)
     moved = Image.fromarray(canvas.picture).transform(size, Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
-    return _where_light_is(canvas, moved, box)
+    picture = _where_light_is(canvas, moved, box)
+    if rng.random() < 0.35:
+        picture = _star_forming(Canvas(picture, canvas.stretch), canvas, rng, strength)
+    return picture
+
+
+def _star_forming(moved: Canvas, before: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
+    """Young star clusters, blue, on one side of the galaxy: what an encounter sets off."""
+    shape = before.shape
+    box = before.box(shape.x, shape.y, 1.2 * shape.extent)
+    rows, columns = before.grid(box)
+    light = np.zeros((box.bottom - box.top, box.right - box.left), dtype=np.float32)
+    favoured = rng.uniform(0.0, 2.0 * math.pi)
+    for _ in range(int(rng.integers(3, 14))):
+        towards, distance = favoured + rng.normal(0.0, 0.7), shape.extent * rng.uniform(0.1, 0.95)
+        along, across = distance * math.cos(towards), distance * math.sin(towards) * max(shape.axis_ratio, 0.4)
+        x = shape.x + along * math.cos(shape.angle) - across * math.sin(shape.angle)
+        y = shape.y + along * math.sin(shape.angle) + across * math.cos(shape.angle)
+        size = math.hypot(before.seeing, shape.extent * rng.uniform(0.0, 0.05))
+        column = np.exp(
+            np.maximum(np.square((columns - np.float32(x)) / np.float32(size)) * np.float32(-0.5), np.float32(-30.0))
+        )
+        row = np.exp(
+            np.maximum(np.square((rows - np.float32(y)) / np.float32(size)) * np.float32(-0.5), np.float32(-30.0))
+        )
+        light += row * column * np.float32(rng.exponential(1.0))
+    level = max(before.outskirts, 4.0 * before.noise) * 1.2 * 0.03 ** (1.0 - strength)
+    return moved.with_light(
+        coloured(light, before.outskirts_colour(rng, bluer=0.35) * np.float32(level)), box, noise_of=rng
+    )
 
 
 def _where_light_is(canvas: Canvas, moved: Image.Image, box: Box) -> Pixels:

@@ -20,7 +20,7 @@ def ring(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
     radius = min(radius, 0.46 * canvas.side)
     # Seen through the galaxy's thickness a disc is never thinner than this.
     axis_ratio = max(shape.axis_ratio, 0.25) * rng.uniform(0.95, 1.05)
-    width = math.hypot(radius * rng.uniform(0.06, 0.16), canvas.seeing)
+    width = math.hypot(radius * rng.uniform(0.06, 0.22), canvas.seeing)
     box = canvas.box(shape.x, shape.y, 1.1 * radius + 3.5 * width)
     rows, columns = canvas.grid(box)
     cos, sin = np.float32(math.cos(shape.angle)), np.float32(math.sin(shape.angle))
@@ -42,8 +42,8 @@ def ring(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
     own = np.maximum(canvas.light_at(radius), np.float32(0.0)).mean()
     # Where the galaxy is faint the ring is a share of what is inside of it.
     level = max(float(own), 0.35 * float(canvas.light_at(0.6 * radius).mean()), 4.0 * canvas.noise)
-    contrast = 2.2 * rng.uniform(0.6, 1.3) * 0.03 ** (1.0 - strength)
-    tint = canvas.outskirts_colour(rng, bluer=max(0.0, rng.normal(0.06, 0.12)))
+    contrast = 1.8 * rng.uniform(0.6, 1.3) * 0.03 ** (1.0 - strength)
+    tint = canvas.outskirts_colour(rng, bluer=max(0.0, rng.normal(0.1, 0.13)))
     added = coloured(excess, tint * np.float32(level * contrast))
     # The gap: light that lies between the core and the ring.
     gap = np.float32(rng.uniform(0.2, 0.65) * strength) * _step(

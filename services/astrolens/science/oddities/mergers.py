@@ -10,6 +10,7 @@ from scipy import ndimage
 from astrolens.science.oddities.canvas import Box, Canvas
 from astrolens.science.oddities.disturbances import perturbed
 from astrolens.science.oddities.encounters import Encounter, Vectors, encounters, rotation
+from astrolens.science.oddities.neighbours import alike
 from astrolens.science.oddities.sampling import Placement, place_object
 from astrolens.science.oddities.stretch_model import Light, Pixels, coloured
 
@@ -36,7 +37,8 @@ class _View:
 
 def merger(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
     """Two galaxies after a close passage, with bridge and tails; the first is often out of shape."""
-    encounter, view = _drawn(canvas, rng, farthest=min(1.6 * canvas.shape.extent, 0.42 * canvas.side))
+    farthest = min(canvas.shape.extent * rng.uniform(0.5, 1.5), 0.42 * canvas.side)
+    encounter, view = _drawn(canvas, rng, farthest=farthest)
     tides = tidal_light(canvas, encounter, view, rng, strength, second=True)
     first = canvas
     if rng.random() < 0.5:
@@ -45,7 +47,8 @@ def merger(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
     ratio = math.sqrt(encounter.mass_ratio)
     extent = max(ratio * canvas.shape.extent * rng.uniform(0.6, 1.0), 2.5 * canvas.seeing + 1.0)
     peak = canvas.peak * ratio * math.exp(rng.normal(0.0, 0.35)) * 0.03 ** (1.0 - strength)
-    placed = place_object(canvas, rng, Placement(view.second_x, view.second_y, extent, peak))
+    recolour = alike(canvas, rng) if rng.random() < 0.7 else None
+    placed = place_object(canvas, rng, Placement(view.second_x, view.second_y, extent, peak, recolour))
     return Canvas(picture, canvas.stretch).with_light(*placed)
 
 

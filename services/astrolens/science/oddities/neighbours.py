@@ -38,7 +38,46 @@ def blend(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
     ratio = float(np.exp(rng.uniform(np.log(0.35), np.log(1.0)))) * (0.6 + 0.5 * strength)
     extent = max(ratio * canvas.shape.extent, 2.5 * canvas.seeing + 2.0)
     peak = canvas.peak * float(np.exp(rng.uniform(-0.7, 0.5))) * 0.02 ** (1.0 - strength)
-    return canvas.with_light(*place_object(canvas, rng, Placement(where.x, where.y, extent, peak)))
+    recolour = alike(canvas, rng) if rng.random() < 0.4 else None
+    return canvas.with_light(*place_object(canvas, rng, Placement(where.x, where.y, extent, peak, recolour)))
+
+
+def alike(canvas: Canvas, rng: np.random.Generator) -> Light:
+    """The colour of a companion: close pairs have similar stars."""
+    return np.asarray(canvas.colour * np.exp(rng.normal(0.0, 0.12, 3)), dtype=np.float32)
+
+
+def bright_neighbour(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
+    """A large bright galaxy at the border of the frame or outside of it, whose light reaches over the object."""
+    angle = rng.uniform(0.0, 2.0 * math.pi)
+    distance = canvas.side * rng.uniform(0.35, 0.7)
+    x, y = canvas.shape.x + distance * math.cos(angle), canvas.shape.y + distance * math.sin(angle)
+    peak = max(canvas.peak, 20.0 * canvas.noise) * math.exp(rng.uniform(-0.3, 1.2)) * 0.02 ** (1.0 - strength)
+    extent = canvas.side * rng.uniform(0.2, 0.8)
+    if rng.random() < 0.5 and extent < 2.5 * canvas.lender.shape.extent:
+        return canvas.with_light(*place_object(canvas, rng, Placement(x, y, extent, peak)))
+    # The smooth light of an early-type galaxy: Sérsic profiles with n of 1 to 4 and a core as wide as the seeing.
+    radius, index = canvas.side * rng.uniform(0.08, 0.35), rng.uniform(1.0, 4.0)
+    axis_ratio, turn = rng.uniform(0.4, 1.0), rng.uniform(0.0, math.pi)
+    rows, columns = canvas.grid()
+    dx, dy = columns - np.float32(x), rows - np.float32(y)
+    along = dx * np.float32(math.cos(turn)) + dy * np.float32(math.sin(turn))
+    across = (dy * np.float32(math.cos(turn)) - dx * np.float32(math.sin(turn))) * np.float32(1.0 / axis_ratio)
+    at = np.sqrt(np.square(along) + np.square(across) + np.float32(canvas.seeing**2)) * np.float32(1.0 / radius)
+    steepness = 2.0 * index - 1.0 / 3.0
+    light = np.exp(np.power(at, np.float32(1.0 / index)) * np.float32(-steepness))
+    # As bright at its effective radius as the peak would be of a disc.
+    light *= np.float32(math.exp(steepness) * 0.12 * peak)
+    return canvas.with_light(coloured(light, _early_type(canvas, rng)), noise_of=rng)
+
+
+def _early_type(canvas: Canvas, rng: np.random.Generator) -> Light:
+    """Colour [3] of old stars, mean 1: white to red."""
+    if canvas.is_grey:
+        return np.ones(3, dtype=np.float32)
+    red = rng.normal(0.15, 0.12)
+    tint = np.exp(np.array([red, 0.0, -red]))
+    return np.asarray(tint / tint.mean(), dtype=np.float32)
 
 
 def double_core(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
@@ -50,7 +89,7 @@ def double_core(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pi
     x, y = shape.x + apart * np.cos(direction), shape.y + apart * np.sin(direction)
     if rng.random() < 0.4:
         extent = max(0.6 * shape.radius, 3.0 * canvas.seeing) * rng.uniform(1.0, 1.8)
-        return canvas.with_light(*place_object(canvas, rng, Placement(x, y, extent, peak, recolour=canvas.colour)))
+        return canvas.with_light(*place_object(canvas, rng, Placement(x, y, extent, peak, recolour=alike(canvas, rng))))
     size = float(min(np.hypot(canvas.seeing, 0.15 * shape.radius * rng.uniform(0.3, 1.5)), 3.0 * canvas.seeing))
     box = canvas.box(x, y, 16.0 * size)
     rows, columns = canvas.grid(box)

@@ -50,6 +50,7 @@ class Kind:
 
 KINDS: tuple[Kind, ...] = (
     Kind("blend", "blend", 3.5, neighbours.blend),
+    Kind("bright-neighbour", "blend", 0.7, neighbours.bright_neighbour),
     Kind("double-core", "merger", 2.0, neighbours.double_core),
     Kind("saturated-star", "bright-star", 1.7, stars.saturated_star),
     Kind("spikes", "bright-star", 0.4, stars.spikes),

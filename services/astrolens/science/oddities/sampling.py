@@ -19,7 +19,7 @@ class Placement:
         y: Row of its centre.
         extent: Its visible semi-major axis, pixels of the target.
         peak: Mean light of its centre over the channels.
-        recolour: Colour [3] that its centre takes; None keeps its own with some jitter.
+        recolour: Colour [3], mean 1, that it takes for the most part; None keeps its own with some jitter.
     """
 
     x: float
@@ -51,6 +51,9 @@ def place_object(canvas: Canvas, rng: np.random.Generator, placement: Placement)
     size = (box.right - box.left, box.bottom - box.top)
     moved = source.transform(size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
     blur = canvas.seeing**2 - (donor.seeing * scale) ** 2
+    if scale > 1.6:
+        # Enlarged noise would be blotches.
+        blur = max(blur, (0.35 * scale) ** 2)
     if blur > 0.25:
         # A donor that is made smaller would be sharper than the target's seeing allows.
         moved = moved.filter(ImageFilter.GaussianBlur(math.sqrt(blur)))
@@ -64,16 +67,25 @@ def place_object(canvas: Canvas, rng: np.random.Generator, placement: Placement)
         np.float32(-sin) * dx + np.float32(cos) * dy + np.float32(shape.y),
     )
     mask = np.clip(np.float32(1.4 / 0.6) - at * np.float32(1.0 / (0.6 * shape.extent)), 0.0, 1.0)
+    # A faint donor is not made bright: that would enlarge its noise.
+    gain = min(placement.peak / donor.peak, 4.0)
     # Its sky's noise stays behind: only what stands out is moved, and a second sky is not added.
-    grey = (light[..., 0] + light[..., 1] + light[..., 2]) / np.float32(3.0)
-    mask *= np.clip(grey / np.float32(3.0 * donor.noise + 1e-9), 0.0, 1.0)
-    tint = rng.normal(1.0, 0.12, 3) if placement.recolour is None else placement.recolour / donor.colour
+    grey = (light[..., 0] + light[..., 1] + light[..., 2]) * np.float32(1.0 / 3.0)
+    noise = donor.noise * max(1.0, gain)
+    mask *= np.clip(grey * np.float32(0.5 / noise) - np.float32(0.75), 0.0, 1.0)
+    mask *= np.float32(gain)
     if canvas.is_grey:
-        tint = np.ones(3)
-    factors = np.clip(tint, 0.4, 2.5) * (placement.peak / donor.peak)
-    for channel, factor in enumerate(factors):
-        np.multiply(grey if canvas.is_grey else light[..., channel], mask, out=light[..., channel])
-        light[..., channel] *= np.float32(factor)
+        own, given = 0.0, np.ones(3, dtype=np.float32)
+    elif placement.recolour is None:
+        own, given = 1.0, np.zeros(3, dtype=np.float32)
+        light *= rng.normal(1.0, 0.12, 3).clip(0.6, 1.5).astype(np.float32)
+    else:
+        own, given = 0.3, np.float32(0.7) * placement.recolour
+    for channel in range(3):
+        band = light[..., channel]
+        band *= np.float32(own)
+        band += grey * given[channel]
+        band *= mask
     return light, box
 
 

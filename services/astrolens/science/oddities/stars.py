@@ -11,31 +11,20 @@ def saturated_star(canvas: Canvas, rng: np.random.Generator, strength: float) ->
     """A star far above saturation, near the object or on it, with halo and often spikes or a bleed trail."""
     x, y = _star_place(canvas, rng)
     peak = 0.05 * 10.0 ** (3.9 * strength + rng.normal(0.0, 0.2))
-    tint = _tint(canvas, rng)
-    light = np.asarray(star_image(canvas, x, y, beta=rng.uniform(2.3, 3.0)) * np.float32(peak), dtype=np.float32)
-    light += _halo(canvas, rng, x, y) * np.float32(0.0008 * peak)
-    if rng.random() < 0.7:
-        light += spike_pattern(canvas, rng, x, y) * np.float32(0.02 * peak)
-    bands = coloured(light, tint)
-    if rng.random() < 0.6:
-        # The bands saturate one by one: the core is white, its surroundings keep the star's colour.
-        np.minimum(bands, np.float32(rng.uniform(0.7, 4.0)), out=bands)
-    picture = canvas.with_light(bands)
+    picture = canvas.with_light(_star_light(canvas, rng, x, y, peak, spiked=rng.random() < 0.7))
     if strength > 0.5 and rng.random() < 0.4:
         picture = _bleed_trail(canvas, rng, picture, x, y, length=canvas.side * 0.25 * strength * rng.uniform(0.4, 2.0))
     return picture
 
 
 def spikes(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
-    """Diffraction spikes that cross the object, of a star at the border or outside of the frame."""
+    """Diffraction spikes that cross the object, and the glow, of a star at the border or outside of the frame."""
     angle = rng.uniform(0.0, 2.0 * np.pi)
-    distance = canvas.side * rng.uniform(0.25, 0.75)
-    aim_x, aim_y = canvas.shape.x + rng.normal(0.0, 0.5) * canvas.shape.extent, canvas.shape.y
-    x, y = aim_x + distance * np.cos(angle), aim_y + distance * np.sin(angle)
-    pattern = spike_pattern(canvas, rng, float(x), float(y), angle=float(angle))
-    peak = 0.03 * canvas.noise / 0.002 * 10.0 ** (2.6 * strength - 0.5)
-    light = pattern * np.float32(peak) + star_image(canvas, float(x), float(y), beta=2.5) * np.float32(30.0 * peak)
-    return canvas.with_light(coloured(light, _tint(canvas, rng)), noise_of=rng)
+    distance = canvas.side * rng.uniform(0.3, 0.8)
+    aim_x = canvas.shape.x + rng.normal(0.0, 0.5) * canvas.shape.extent
+    x, y = float(aim_x + distance * np.cos(angle)), float(canvas.shape.y + distance * np.sin(angle))
+    peak = 0.5 * canvas.noise / 0.002 * 10.0 ** (3.0 * strength - 0.7)
+    return canvas.with_light(_star_light(canvas, rng, x, y, peak, spiked=True, angle=float(angle)), noise_of=rng)
 
 
 def bleed(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
@@ -63,6 +52,30 @@ def spike_pattern(canvas: Canvas, rng: np.random.Generator, x: float, y: float, 
     return np.asarray(pattern * fall, dtype=np.float32)
 
 
+def _star_light(
+    canvas: Canvas,
+    rng: np.random.Generator,
+    x: float,
+    y: float,
+    peak: float,
+    *,
+    spiked: bool,
+    angle: float | None = None,
+) -> Light:
+    """Core, halo and spikes of a bright star [H, W, 3]."""
+    bands = coloured(star_image(canvas, x, y, beta=rng.uniform(2.3, 3.2)), _tint(canvas, rng) * np.float32(peak))
+    # Halo and spikes differ from band to band more than stars do: reflections depend on the filter.
+    level = np.float32(peak * rng.uniform(0.3e-3, 2e-3))
+    bands += coloured(_halo(canvas, rng, x, y), _tint(canvas, rng, spread=2.0) * level)
+    if spiked:
+        level = np.float32(peak * rng.uniform(0.004, 0.02))
+        bands += coloured(spike_pattern(canvas, rng, x, y, angle=angle), _tint(canvas, rng, spread=1.5) * level)
+    if rng.random() < 0.8:
+        # The bands saturate one by one: the core is white, its surroundings keep the star's colour.
+        np.minimum(bands, np.float32(rng.uniform(0.7, 3.0)), out=bands)
+    return bands
+
+
 def _star_place(canvas: Canvas, rng: np.random.Generator) -> tuple[float, float]:
     """Anywhere in the frame, more often near the object."""
     spread = canvas.side * rng.uniform(0.06, 0.35)
@@ -79,11 +92,13 @@ def _halo(canvas: Canvas, rng: np.random.Generator, x: float, y: float) -> Light
     return np.asarray(core / (core + squared), dtype=np.float32)
 
 
-def _tint(canvas: Canvas, rng: np.random.Generator) -> Light:
-    """Colour of a star from blue to red [3], mean about 1; white in a picture of one band."""
+def _tint(canvas: Canvas, rng: np.random.Generator, *, spread: float = 1.0) -> Light:
+    """Colour of a star from blue to red, or of its halo [3], mean 1; white in a picture of one band."""
     if canvas.is_grey:
         return np.ones(3, dtype=np.float32)
-    return np.exp(rng.normal(0.05, 0.22) * np.array([1.0, 0.0, -1.0])).astype(np.float32)
+    red, green = rng.normal(0.1, 0.2) * spread, rng.normal(0.0, 0.06) * spread
+    tint = np.exp(np.array([red, green, -red]))
+    return np.asarray(tint / tint.mean(), dtype=np.float32)
 
 
 def _bleed_trail(
