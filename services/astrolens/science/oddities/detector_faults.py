@@ -147,7 +147,7 @@ def resampling(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pix
     way = rng.random()
     if way < 0.4:
         # Nearest-neighbour enlargement by 1 + 1/n repeats every n-th row and column.
-        period = max(2.0, canvas.side * 0.12 ** (0.3 + 0.9 * strength))
+        period = max(2.0, 4.0 * canvas.side * 0.01**strength)
         rows = np.floor(np.arange(canvas.height) * period / (period + 1.0) + canvas.height / (period + 1.0) / 2.0)
         columns = np.floor(np.arange(canvas.width) * period / (period + 1.0) + canvas.width / (period + 1.0) / 2.0)
         return np.ascontiguousarray(canvas.picture[rows.astype(np.intp)][:, columns.astype(np.intp)])

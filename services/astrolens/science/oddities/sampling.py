@@ -68,11 +68,14 @@ def place_object(canvas: Canvas, rng: np.random.Generator, placement: Placement)
     )
     mask = np.clip(np.float32(1.4 / 0.6) - at * np.float32(1.0 / (0.6 * shape.extent)), 0.0, 1.0)
     # A faint donor is not made bright: that would enlarge its noise.
-    gain = min(placement.peak / donor.peak, 4.0)
+    gain = min(placement.peak / donor.peak, 2.0)
     # Its sky's noise stays behind: only what stands out is moved, and a second sky is not added.
     grey = (light[..., 0] + light[..., 1] + light[..., 2]) * np.float32(1.0 / 3.0)
-    noise = donor.noise * max(1.0, gain)
-    mask *= np.clip(grey * np.float32(0.5 / noise) - np.float32(0.75), 0.0, 1.0)
+    smooth = np.asarray(moved.convert("L").filter(ImageFilter.BoxBlur(max(1.0, 1.2 * scale))), dtype=np.float32)
+    noise = donor.noise_counts * max(1.0, gain)
+    mask *= np.clip(
+        (smooth - np.float32(donor.sky_counts.mean())) * np.float32(0.4 / noise) - np.float32(0.3), 0.0, 1.0
+    )
     mask *= np.float32(gain)
     if canvas.is_grey:
         own, given = 0.0, np.ones(3, dtype=np.float32)
