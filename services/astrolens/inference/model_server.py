@@ -121,6 +121,8 @@ def load(app: ServiceApp, metrics: ModelMetrics) -> tuple[ModelService, Snapshot
         backbone = Backbone(bundle)
     except BundleDamaged as error:
         raise ConfigurationError(f"ASTROLENS_BUNDLE: {error}") from error
+    for survey, reason in scorer.limits().items():
+        logger.warning("a calibration is too small for the budget", survey=survey, reason=reason)
     folder = similarity_folder(settings, bundle.digest)
     try:
         snapshots = SnapshotFolder(folder, model_digest=bundle.digest, centroids=bundle.centroids)

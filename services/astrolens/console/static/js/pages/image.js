@@ -169,7 +169,7 @@ export default {
             <key-button k="u" label="undo" :disabled="!answers.undoable" @press="undo"/>
           </div>
         </header>
-        <section class="panel" aria-labelledby="why"><div class="section-head"><h2 id="why">Why</h2><span v-if="analysis" class="muted">{{ measured }}</span></div>
+        <section class="panel" aria-labelledby="why"><div class="section-head"><h2 id="why">Why</h2><span v-if="analysis" class="muted">calibration: {{ measured }}</span></div>
           <p v-if="record.alert_hold" class="banner quiet">An anomaly, but {{ record.alert_hold }}.</p>
           <p v-else-if="analysis?.calibration_fit === 'does-not-fit'" class="trouble-text">The images of {{ item.survey }} do not look like those that the model was calibrated on: this verdict is a ranking, not a false-alarm rate.</p>
           <p v-if="!analysis" class="muted">No model has judged it yet.</p>
