@@ -110,6 +110,35 @@ BOARD: Final = Board(
             ],
         ),
         Row(
+            "What measures each sky?",
+            [
+                lines(
+                    "Surveys",
+                    "Surveys by what calibrates them: the bundle (own), their survey model (ready), or the pooled "
+                    "calibration, with alerts held (learning, does-not-fit).",
+                    Query("max by (state) (astrolens_surveys)", "{{state}}"),
+                    stacked=True,
+                ),
+                lines(
+                    "Analysed by",
+                    "Images an hour by whose ordinary images they are measured against.",
+                    Query(
+                        "sum by (calibration_fit) (increase(astrolens_analyzed_by_fit_total[1h]))",
+                        "{{calibration_fit}}",
+                    ),
+                    stacked=True,
+                ),
+                lines(
+                    "Held and judged again",
+                    "An hour: anomalies that raise no alert because their calibration promises nothing; earlier images "
+                    "analysed again because another calibration serves; survey models fitted, and fits that failed.",
+                    Query("sum(increase(astrolens_anomalies_held_total[1h]))", "held"),
+                    Query("sum(increase(astrolens_survey_images_rejudged_total[1h]))", "judged again"),
+                    Query("sum by (outcome) (increase(astrolens_survey_model_fits_total[1h]))", "fits {{outcome}}"),
+                ),
+            ],
+        ),
+        Row(
             "Can the verdicts be believed?",
             [
                 lines(

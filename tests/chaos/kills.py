@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.conftest import FEED_SURVEY
 from tests.e2e.system import BOOKS, System, wait_until
 
 SETTINGS = {"false_alarms_per_1000": "50"}
@@ -53,7 +54,7 @@ def feed(system: System, folder: Path, disturb: Callable[[System], None] | None 
     """Feed the folder, disturb in the middle, wait until all is settled; everything that came out."""
     patience_s = 300 + count_of(folder) / SLOWEST_PER_S
     began = time.monotonic()
-    command = ["ingest", str(folder), "--survey", "sdss", "--wait"]
+    command = ["ingest", str(folder), "--survey", FEED_SURVEY, "--wait"]
     with subprocess.Popen(
         [sys.executable, "-m", "astrolens.cli", *command],
         env=system.environment,

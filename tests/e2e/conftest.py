@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 from astrolens.science.simulation import simulate
 
+_SHARED = Path(os.environ.get("ASTROLENS_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+_REAL = _SHARED / "galaxies" / "sdss-gz1"
+FEED_SURVEY = "sdss" if _REAL.is_dir() else "simulated-sdss"
+"""The survey of the pictures: simulated ones do not look like those of SDSS, and the bundle would say so."""
+
 
 def feed_folder(folder: Path, count: int) -> Path:
     """A folder of `count` distinct pictures."""
     folder.mkdir(parents=True)
-    shared = Path(os.environ.get("ASTROLENS_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-    real = shared / "galaxies" / "sdss-gz1"
-    if real.is_dir():
-        for path in itertools.islice(sorted(real.iterdir()), count):
+    if _REAL.is_dir():
+        for path in itertools.islice(sorted(_REAL.iterdir()), count):
             shutil.copy(path, folder / path.name)
     else:
         for index in range(count):

@@ -15,6 +15,7 @@ import pytest
 
 from tests.chromium import chromium
 from tests.e2e.bad_files import write_bad_files
+from tests.e2e.conftest import FEED_SURVEY
 from tests.e2e.system import BOOKS, System, running, wait_until
 
 pytestmark = pytest.mark.e2e
@@ -41,7 +42,7 @@ def system(
     shutil.copytree(bad[0], folder / "bad")
     shutil.copytree(pictures, folder / "again", ignore=lambda _, names: sorted(names)[AGAIN:])
     with running(tmp_path_factory.mktemp("e2e") / "home", false_alarms_per_1000="50") as system:
-        result = system.cli("ingest", str(folder), "--survey", "sdss", "--wait")
+        result = system.cli("ingest", str(folder), "--survey", FEED_SURVEY, "--wait")
         assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{system.logs()}"
         yield system
 
@@ -72,7 +73,7 @@ def test_an_image_tells_where_its_verdict_comes_from(system: System) -> None:
     record = system.http.get(f"/api/images/{image_id}").raise_for_status().json()
     analysis = record["analysis"]
     assert set(analysis["detectors"]) >= {"msp", "energy", "mahalanobis"}
-    assert analysis["calibration_survey"] == "sdss"
+    assert analysis["calibration_survey"] == FEED_SURVEY
     assert abs(sum(analysis["class_probabilities"].values()) - 1) < 1e-3
     assert len(analysis["model_digest"]) == 64
     cutout = system.http.get(f"/api/images/{image_id}/cutout")
@@ -119,7 +120,7 @@ def test_an_independent_consumer_reads_the_alerts(system: System) -> None:
             (alert,) = fastavro.reader(io.BytesIO(message.value()))
             assert isinstance(alert, dict)
             assert alert["alert_id"] not in alerts, "an alert came twice"
-            assert message.topic().startswith("astrolens.alerts.sdss.")
+            assert message.topic().startswith(f"astrolens.alerts.{FEED_SURVEY}.")
             alerts[alert["alert_id"]] = alert
     finally:
         consumer.close()

@@ -25,7 +25,7 @@ from minio import Minio
 from pymongo import MongoClient
 
 from tests.chaos.kills import SETTINGS
-from tests.e2e.conftest import feed_folder
+from tests.e2e.conftest import FEED_SURVEY, feed_folder
 from tests.e2e.system import System, running, wait_until
 from tests.engines.health import readiness, sentences
 from tests.engines.stack_control import Stack
@@ -193,7 +193,7 @@ def test_what_goes_wrong_later_is_told_and_waited_for(
     _done(grants.kafka.delete_topics([topics.IMAGES_INGESTED]))
     try:
         pictures = feed_folder(tmp_path_factory.mktemp("later-feed") / "pictures", PICTURES)
-        result = system.cli("ingest", str(pictures), "--survey", "sdss")
+        result = system.cli("ingest", str(pictures), "--survey", FEED_SURVEY)
         assert result.returncode == 0, result.stdout + result.stderr
         # The one publishes to it, the other reads it.
         goes_wrong(topics.IMAGES_INGESTED, "ingestor", "analyzer")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.kills import Launch
 from tests.e2e.bad_files import write_bad_files
-from tests.e2e.conftest import feed_folder
+from tests.e2e.conftest import FEED_SURVEY, feed_folder
 from tests.e2e.system import BOOKS, System, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -30,7 +30,7 @@ def test_images_in_verdicts_out_and_a_kill_on_the_way(system: System, tmp_path: 
     bad = write_bad_files(pictures / "bad")
     began = time.monotonic()
     with subprocess.Popen(
-        [*_cli("ingest", str(pictures)), "--survey", "sdss", "--wait"], env=system.environment, text=True
+        [*_cli("ingest", str(pictures)), "--survey", FEED_SURVEY, "--wait"], env=system.environment, text=True
     ) as feeding:
         wait_until(lambda: system.status()["analyzed"] > PICTURES // 10, timeout_s=300, what="some images analysed")
         system.kill("analyzer")

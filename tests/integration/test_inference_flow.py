@@ -66,7 +66,7 @@ async def ingest(settings: Settings, *, count: int, damaged: frozenset[int], ann
             producer="test",
             occurred_at=then,
             image_id=image,
-            survey="sdss",
+            survey="simulated-lsst",
             cutout_key=key,
             cutout_sha256=content_digest(jpeg),
         )
@@ -76,7 +76,7 @@ async def ingest(settings: Settings, *, count: int, damaged: frozenset[int], ann
                 receipt_id=f"r{seed}",
                 source="folder",
                 batch="b",
-                observation=Observation(survey="sdss"),
+                observation=Observation(survey="simulated-lsst"),
                 original=Original(key="o", sha256="s", size_bytes=1, media_type="image/jpeg", width=48, height=48),
                 cutout=CutoutInfo(key=key, sha256=content_digest(jpeg), width=48, height=48, scale=1.0, stretch="none"),
                 phash="0" * 16,
@@ -171,7 +171,8 @@ async def test_a_model_server_that_was_killed_answers_at_once_and_catches_up_mea
     find = again.records.find
 
     async def held(collection: Collection, query: Query) -> Page:
-        await answering.wait()
+        if collection is Collection.IMAGES:
+            await answering.wait()
         return await find(collection, query)
 
     monkeypatch.setattr(again.records, "find", held)

@@ -347,3 +347,23 @@ async def test_two_model_servers_may_share_a_home(bundle: Bundle, tmp_path: Path
         create_app(settings(tmp_path, bundle.path)).running(),
     ):
         pass
+
+
+async def test_feature_maps_are_those_of_the_graph_without_what_cannot_be_read(
+    stub: InferenceStub, server: RpcServer, bundle: Bundle
+) -> None:
+    client = ModelClient(f"127.0.0.1:{server.port}")
+    cutouts = [CutoutRequest(image_id(seed), "decals", picture(seed)) for seed in range(3)]
+    described = await client.describe()
+    found = await client.extract_taps([*cutouts, CutoutRequest(image_id(9), "decals", b"no")], described.taps)
+    assert (found.image_ids, found.model_digest) == (tuple(map(image_id, range(3))), bundle.digest)
+    engine = GatedEngine(bundle=bundle, scorer=Scorer(bundle), backbone=Backbone(bundle))
+    _, expected = engine.extract_taps([Item(cutout.image_id, "", cutout.jpeg) for cutout in cutouts])
+    for tap in described.taps:
+        values = np.frombuffer(found.values[tap], dtype="<f4").reshape(3, found.columns[tap])
+        assert (values == expected[tap].astype("<f4")).all()
+    with pytest.raises(ModelUnavailable, match="no feature map 'other'"):
+        await client.extract_taps(cutouts, ["other"])
+    await client.close()
+    too_many = pb.ExtractFeaturesRequest(items=many(*range(65)).items)
+    assert await code_of(stub.ExtractFeatures(too_many)) is grpc.StatusCode.INVALID_ARGUMENT

@@ -5,6 +5,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Final
 
+from astrolens.contracts.alert_holds import alert_hold
 from astrolens.contracts.verdicts import Analysis, Verdict
 from astrolens.inference.analyzer_metrics import AnalysisMetrics
 from astrolens.platform.stores.records import Document
@@ -13,6 +14,8 @@ from astrolens.platform.telemetry.metrics import Stage
 from astrolens.science.calibration import COMBINED
 from astrolens.science.drift import DriftMonitor
 
+_OF_THE_BUNDLE: Final = frozenset({"own", "pooled"})
+"""Calibrations that come with the bundle."""
 _MEASURE_EVERY_S: Final = 5.0
 """Measuring drift sorts every window, some milliseconds: too much at each batch."""
 
@@ -53,16 +56,24 @@ class AnalysisMonitor:
             # The drift of the previous model must not stand beside that of this one.
             self._metrics.drift.clear()
             self._metrics.drift_images.clear()
-        self._metrics.by_model.labels(analysis.model_digest[:16], analysis.calibration_id).inc()
+        self._metrics.by_fit.labels(analysis.calibration_fit).inc()
+        if analysis.calibration_fit in _OF_THE_BUNDLE:
+            # Every survey model is a calibration of its own, and no sign that analyzers do not agree.
+            self._metrics.by_model.labels(analysis.model_digest[:16], analysis.calibration_id).inc()
 
     def _record_verdict(self, survey: str, analysis: Analysis) -> None:
         survey = self._survey(survey)
         if survey not in self._created:
             self._create_series(survey, analysis.class_probabilities)
         self._metrics.analyzed.labels(survey, analysis.predicted_class, analysis.verdict.value).inc()
-        self._metrics.p_value.labels(analysis.calibration_survey).observe(analysis.p_value)
+        calibration = (
+            analysis.calibration_survey if analysis.calibration_fit in _OF_THE_BUNDLE else analysis.calibration_fit
+        )
+        self._metrics.p_value.labels(calibration).observe(analysis.p_value)
+        if analysis.verdict is Verdict.ANOMALY and alert_hold(analysis) is not None:
+            self._metrics.held.labels(analysis.calibration_fit).inc()
         p_values = {name: result.p_value for name, result in analysis.detectors.items()}
-        self._drift.add(analysis.calibration_survey, p_values | {COMBINED: analysis.p_value})
+        self._drift.add(calibration, p_values | {COMBINED: analysis.p_value})
 
     def _create_series(self, survey: str, classes: Iterable[str]) -> None:
         # Before the first anomaly: of a series that begins at one, Prometheus sees no increase.

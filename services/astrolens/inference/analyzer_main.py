@@ -10,20 +10,34 @@ from astrolens.inference.analyzer_metrics import AnalysisMetrics
 from astrolens.inference.candidate_morphology import CandidateMorphology
 from astrolens.inference.morphology_process import MorphologyProcess
 from astrolens.inference.redelivery import Redelivery
+from astrolens.inference.survey_models.checking import SurveyChecker
+from astrolens.inference.survey_models.features import FeatureReader
+from astrolens.inference.survey_models.fitting import SurveyModelFitter
+from astrolens.inference.survey_models.keeper import SurveyModelKeeper
+from astrolens.inference.survey_models.metrics import SurveyModelMetrics
+from astrolens.inference.survey_models.rejudging import Rejudger
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.rpc.model_client import ModelClient
+from astrolens.usecases.originals import OriginalsProtection
+from astrolens.usecases.reanalysis import Reanalysis
+from astrolens.usecases.survey_models import SurveyModelStore
 
 _BATCH: Final = 128
 """Four batches of the model server, so that its workers stay busy."""
 _MORPHOLOGY_S: Final = 5.0
 """Seconds between passes over candidates; each measures a batch."""
+_SURVEY_MODELS_EVERY_S: Final = 10.0
+_EARLIER_IMAGES_EVERY_S: Final = 5.0
+"""With 128 images at most that wait: a survey of 10,000 images is judged again in some seven minutes."""
 
 
 def create_app(settings: Settings) -> ServiceApp:
     """The analyzer, not yet running."""
-    app = ServiceApp(settings, service=SERVICE, port=settings.analyzer_port, outbox=(Collection.IMAGES,))
+    app = ServiceApp(
+        settings, service=SERVICE, port=settings.analyzer_port, outbox=(Collection.IMAGES, Collection.SURVEY_MODELS)
+    )
     model = ModelClient(settings.inference_address, stopping=app.stopping, tracing=app.tracing)
     monitor = AnalysisMonitor(AnalysisMetrics(app.metrics))
     analyzer = Analyzer(
@@ -40,7 +54,53 @@ def create_app(settings: Settings) -> ServiceApp:
     app.check("model", model.ping)
     _redeliver_periodically(app)
     _measure_periodically(app)
+    _keep_survey_models(app, model)
     return app
+
+
+def _keep_survey_models(app: ServiceApp, model: ModelClient) -> None:
+    metrics = SurveyModelMetrics(app.metrics)
+    store = SurveyModelStore(records=app.records, releaser=app.outbox, service=SERVICE)
+    features = FeatureReader(images=app.images, model=model)
+    fitter = SurveyModelFitter(images=app.images, features=features, images_needed=app.settings.survey_model_images)
+    keeper = SurveyModelKeeper(
+        records=app.records,
+        store=store,
+        model=model,
+        fitter=fitter,
+        checker=SurveyChecker(),
+        metrics=metrics,
+    )
+    rejudger = Rejudger(
+        records=app.records,
+        store=store,
+        model=model,
+        reanalysis=Reanalysis(
+            records=app.records,
+            releaser=app.outbox,
+            originals=OriginalsProtection(app.images, expiring=app.settings.s3_expire_ordinary_days > 0),
+            tracing=app.tracing,
+            service=SERVICE,
+        ),
+        metrics=metrics,
+        condition=app.condition,
+    )
+    app.every(
+        "survey models",
+        keeper.run_pass,
+        interval_s=_SURVEY_MODELS_EVERY_S,
+        issue="survey models cannot be fitted",
+        lease=app.lease("analyzer:survey-models"),
+        graceful=False,
+    )
+    app.every(
+        "earlier images",
+        rejudger.run_pass,
+        interval_s=_EARLIER_IMAGES_EVERY_S,
+        issue="earlier images cannot be analysed again",
+        lease=app.lease("analyzer:earlier-images"),
+        graceful=False,
+    )
 
 
 def _redeliver_periodically(app: ServiceApp) -> None:

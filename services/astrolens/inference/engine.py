@@ -14,8 +14,10 @@ from PIL import Image, UnidentifiedImageError
 from astrolens.inference.backbone import Backbone
 from astrolens.science.bundle import Bundle
 from astrolens.science.cutouts import decode_cutout
+from astrolens.science.density import Taps
 from astrolens.science.preprocessing import preprocess
 from astrolens.science.scoring import ImageScores, Scorer
+from astrolens.science.survey_scoring import NO_SURVEY_CALIBRATIONS, SurveyCalibrations, SurveyScorer
 
 MAX_CUTOUT_BYTES: Final = 1 << 20
 """A cutout of 256 x 256 pixels takes at most some 100 kB; this is ten times that."""
@@ -49,10 +51,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class ItemResult:
-    """Scores and embedding of a cutout; `embedding` is little-endian float16 [d]."""
+    """Scores and embedding of a cutout; `embedding` is little-endian float16 [d].
+
+    `calibration_id` names the calibration that the scores are measured with.
+    """
 
     scores: ImageScores
     embedding: bytes
+    calibration_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ StepTimer = Callable[[str], AbstractContextManager[object]]
 
 
 class Engine:
-    """A pure function of cutout, bundle and budget; threads may share it.
+    """A pure function of cutout, bundle, survey models and budget; threads may share it.
 
     Args:
         bundle: A checked bundle.
@@ -84,9 +90,29 @@ class Engine:
         self, *, bundle: Bundle, scorer: Scorer, backbone: Backbone, step_timer: StepTimer | None = None
     ) -> None:
         self._spec = bundle.preprocessing
-        self._scorer = scorer
+        self._scorer = SurveyScorer(scorer)
         self._backbone = backbone
         self._step_timer = step_timer or nullcontext
+        self._calibrations = NO_SURVEY_CALIBRATIONS
+
+    def serve(self, calibrations: SurveyCalibrations) -> dict[str, str]:
+        """Judge by these survey models from the next batch on; return the calibration id of each survey."""
+        self._calibrations = calibrations
+        unfit = dict.fromkeys(calibrations.unfit, self._scorer.unfit_calibration_id)
+        return unfit | {survey: self._scorer.calibration_id(model) for survey, model in calibrations.models.items()}
+
+    def extract_taps(self, items: Sequence[Item]) -> tuple[list[str], Taps]:
+        """Ids [n] and pooled feature maps, each [n, d], of the cutouts that can be read."""
+        read = [(item.image_id, self._read(item)) for item in items]
+        usable = [(image, pixels) for image, pixels in read if not isinstance(pixels, ItemError)]
+        if not usable:
+            return [], {}
+        features = self._backbone.run(np.stack([pixels for _, pixels in usable]))
+        finite = np.ones(len(usable), dtype=bool)
+        for values in features.taps.values():
+            finite &= np.isfinite(values).all(axis=1)
+        ids = [image for (image, _), good in zip(usable, finite, strict=True) if good]
+        return ids, dict(features.rows(finite).taps)
 
     def analyze(self, items: Sequence[Item]) -> list[Outcome]:
         """One outcome an item, in their order."""
@@ -138,9 +164,9 @@ class Engine:
             # Sums over a single row may go in another order than over many, as in the backbone.
             features, surveys = features.rows(np.array([0, 0])), surveys * 2
         with self._step_timer("score"):
-            scores = self._scorer.score(features, surveys)
+            scored = self._scorer.score(features, surveys, self._calibrations)
         return [
-            ItemResult(scores[row], halves[row].tobytes())
+            ItemResult(scored[row].scores, halves[row].tobytes(), scored[row].calibration_id)
             if finite[row]
             else ItemError(ItemErrorCode.NOT_FINITE, "the model's answer is not finite")
             for row in range(len(pixels))

@@ -11,6 +11,7 @@ from astrolens.inference.engine import MAX_CUTOUT_BYTES, Item, ItemError, Outcom
 from astrolens.inference.messages import (
     ERROR_CODES,
     description_message,
+    features_message,
     item_of,
     model_message,
     outcome_message,
@@ -24,6 +25,8 @@ from astrolens.rpc.v1.inference_pb2_grpc import InferenceServicer
 
 MAX_ITEMS: Final = 256
 """Cutouts of one AnalyzeMany: some seconds of work, so that a deadline can be kept."""
+MAX_FEATURE_ITEMS: Final = 64
+"""Cutouts of one ExtractFeatures: their feature maps stay far below the largest message."""
 _SIMILAR_DEFAULT: Final = 20
 ERROR_CODE_KEY: Final = "astrolens-error-code"
 
@@ -73,7 +76,30 @@ class InferenceHandlers(InferenceServicer):
         message.indexed_images = len(service.index)
         message.max_items = MAX_ITEMS
         message.max_cutout_bytes = MAX_CUTOUT_BYTES
+        message.survey_models.extend(
+            pb.SurveyModel(
+                survey=each.survey,
+                calibration_id=each.calibration_id,
+                revision=each.revision or "",
+                images=each.images,
+            )
+            for each in service.served
+        )
         return message
+
+    async def ExtractFeatures(  # noqa: N802
+        self, request: pb.ExtractFeaturesRequest, context: Context
+    ) -> pb.ExtractFeaturesResponse:
+        """Pooled feature maps of cutouts."""
+        service = await self._loaded(context)
+        items = await _valid(request.items, context, at_most=MAX_FEATURE_ITEMS)
+        missing = set(request.taps).difference(service.description.taps)
+        if missing:
+            detail = f"the bundle has no feature map {min(missing)!r}: it has {sorted(service.description.taps)}"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, detail)
+        image_ids, taps = await service.extract_taps(items)
+        wanted = {name: taps[name] for name in request.taps if name in taps}
+        return features_message(image_ids, wanted, service.description.identity)
 
     async def Similar(self, request: pb.SimilarRequest, context: Context) -> pb.SimilarResponse:  # noqa: N802
         """The images most like an image, or like an embedding."""
@@ -106,10 +132,10 @@ class InferenceHandlers(InferenceServicer):
         return self._service
 
 
-async def _valid(messages: Iterable[pb.Item], context: Context) -> list[Item]:
+async def _valid(messages: Iterable[pb.Item], context: Context, *, at_most: int = MAX_ITEMS) -> list[Item]:
     items = [item_of(message) for message in messages]
-    if len(items) > MAX_ITEMS:
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{len(items)} items, more than {MAX_ITEMS}")
+    if len(items) > at_most:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{len(items)} items, more than {at_most}")
     for item in items:
         if item.image_id and not is_image_id(item.image_id):
             detail = f"image_id {item.image_id[:64]!r} is not 32 lower-case hexadecimal digits"

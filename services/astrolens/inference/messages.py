@@ -1,11 +1,13 @@
 """gRPC messages made from the model server's results, and its items from messages."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
 from astrolens.inference.engine import Item, ItemError, ItemErrorCode, ItemResult, Outcome
 from astrolens.inference.model_service import ModelDescription, ModelIdentity
 from astrolens.rpc.v1 import inference_pb2 as pb
+from astrolens.science.density import Taps
 
 VERDICTS: Final = {
     Verdict.ORDINARY: pb.VERDICT_ORDINARY,
@@ -57,6 +59,7 @@ def result_message(result: ItemResult) -> pb.Result:
         verdict=VERDICTS[scores.verdict],
         kinds=scores.kinds,
         embedding=result.embedding,
+        calibration_id=result.calibration_id,
     )
 
 
@@ -69,6 +72,18 @@ def model_message(identity: ModelIdentity) -> pb.ModelRef:
         preprocessing_digest=identity.preprocessing_digest,
         calibration_id=identity.calibration_id,
         execution_provider=identity.execution_provider,
+    )
+
+
+def features_message(image_ids: Sequence[str], taps: Taps, identity: ModelIdentity) -> pb.ExtractFeaturesResponse:
+    """Feature maps of cutouts; they were float32 in the graph, so nothing is lost."""
+    return pb.ExtractFeaturesResponse(
+        image_ids=image_ids,
+        matrices=[
+            pb.FeatureMatrix(tap=name, columns=values.shape[1], values=values.astype("<f4").tobytes())
+            for name, values in taps.items()
+        ],
+        model=model_message(identity),
     )
 
 
@@ -99,4 +114,5 @@ def description_message(description: ModelDescription) -> pb.DescribeResponse:
         ),
         figures_json=description.figures_json,
         model_card=description.model_card,
+        taps=description.taps,
     )

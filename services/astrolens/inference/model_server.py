@@ -18,6 +18,7 @@ from astrolens.inference.similarity.index import BEGINNING, SimilarityIndex
 from astrolens.inference.similarity.snapshot import SnapshotFolder
 from astrolens.inference.similarity.snapshot_task import SnapshotTask
 from astrolens.inference.similarity.vector_index import VectorIndex
+from astrolens.inference.survey_models.loading import SurveyModelLoader
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
@@ -30,6 +31,8 @@ _GRACE_SHARE: Final = 0.3
 _CATCH_UP_EVERY_S: Final = 30.0
 """How late an image that another model server analysed is found here."""
 _SNAPSHOT_EVERY_S: Final = 60.0
+_SURVEY_MODELS_EVERY_S: Final = 10.0
+"""How late a new survey model serves; see `rejudging.SETTLED`."""
 
 logger = structlog.get_logger(__name__)
 
@@ -73,6 +76,15 @@ class ModelServer:
             execution_provider=identity.execution_provider,
             address=self._app.settings.inference_address,
         )
+        survey_models = SurveyModelLoader(
+            records=self._app.records,
+            images=self._app.images,
+            model_digest=identity.digest,
+            condition=self._app.condition,
+            on_loaded=service.serve,
+        )
+        # Before the first answer: an image must not be judged by the pooled calibration because this server is young.
+        await survey_models.run_pass()
         await self._rpc.serve(service)
         logger.info("model loaded", model=identity.name, digest=identity.digest, images=len(service.index))
         catch_up = CatchUp(
@@ -80,6 +92,13 @@ class ModelServer:
             index=service.index,
             model_digest=identity.digest,
             on_unusable=self._metrics.unusable_embeddings.inc,
+        )
+        self._app.every(
+            "survey models",
+            survey_models.run_pass,
+            interval_s=_SURVEY_MODELS_EVERY_S,
+            issue="survey models cannot be read",
+            graceful=False,
         )
         self._app.every(
             "similarity catch-up",

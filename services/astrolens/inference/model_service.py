@@ -13,7 +13,9 @@ from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.similarity.index import SimilarityIndex
 from astrolens.science.bundle import Bundle
 from astrolens.science.calibration import COMBINED
+from astrolens.science.density import Taps
 from astrolens.science.scoring import Scorer
+from astrolens.science.survey_scoring import SurveyCalibrations
 
 _STAGE: Final = "model"
 MAX_SIMILAR: Final = 100
@@ -51,6 +53,16 @@ class SurveyStrips:
 
 
 @dataclass(frozen=True)
+class ServedSurvey:
+    """What serves a survey instead of the bundle's own calibration; `revision` None: the pooled one, as unfit."""
+
+    survey: str
+    calibration_id: str
+    revision: str | None
+    images: int
+
+
+@dataclass(frozen=True)
 class ModelDescription:
     """The model and its calibration, for people and programs; `limits` as in `Scorer.limits`."""
 
@@ -63,6 +75,7 @@ class ModelDescription:
     limits: Mapping[str, str]
     figures_json: str
     model_card: str
+    taps: tuple[str, ...] = ()
 
 
 def describe(bundle: Bundle, scorer: Scorer, execution_provider: str) -> ModelDescription:
@@ -93,6 +106,7 @@ def describe(bundle: Bundle, scorer: Scorer, execution_provider: str) -> ModelDe
         limits=scorer.limits(),
         figures_json=json.dumps(manifest.figures, sort_keys=True),
         model_card=bundle.card,
+        taps=tuple(manifest.model.taps),
     )
 
 
@@ -140,6 +154,9 @@ class ModelService:
         self._metrics = metrics.shared
         self._refusals = metrics.queue_refusals
         self._on_done = on_done
+        self.served: tuple[ServedSurvey, ...] = ()
+        """Surveys that something else than the bundle's own calibration serves."""
+        self._extracting = asyncio.Lock()
         self._batcher: MicroBatcher[Item, Outcome] = MicroBatcher(self._work, workers=workers)
         metrics.queued.set_function(lambda: self._batcher.queued)
         metrics.indexed.set_function(lambda: len(index))
@@ -176,6 +193,24 @@ class ModelService:
         self._metrics.settled.labels(_STAGE, "done").inc(done)
         self._metrics.settled.labels(_STAGE, "rejected").inc(len(outcomes) - done)
         return outcomes
+
+    def serve(self, calibrations: SurveyCalibrations) -> None:
+        """Judge by these survey models from the next batch on."""
+        ids = self._engine.serve(calibrations)
+        self.served = tuple(
+            ServedSurvey(
+                survey=survey,
+                calibration_id=calibration_id,
+                revision=model.digest if (model := calibrations.models.get(survey)) else None,
+                images=model.manifest.images if model else 0,
+            )
+            for survey, calibration_id in sorted(ids.items())
+        )
+
+    async def extract_taps(self, items: Sequence[Item]) -> tuple[list[str], Taps]:
+        """Ids and pooled feature maps of cutouts; one request at a time, for images that wait come first."""
+        async with self._extracting:
+            return await asyncio.to_thread(self._engine.extract_taps, items)
 
     async def like_image(self, image_id: str, k: int) -> list[tuple[str, float]]:
         """The k images most like a known one; see `SimilarityIndex.like_image`."""

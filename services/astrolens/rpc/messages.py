@@ -2,7 +2,7 @@
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -30,6 +30,36 @@ _REASON_CODES: Final = {
 
 
 @dataclass(frozen=True)
+class ServedSurveyModel:
+    """What serves a survey instead of the bundle's own calibration.
+
+    Attributes:
+        calibration_id: As in analyses.
+        revision: Revision of the survey model; None: the pooled calibration, because the bundle's own does not fit.
+    """
+
+    calibration_id: str
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class ExtractedTaps:
+    """Pooled feature maps of n cutouts.
+
+    Attributes:
+        image_ids: Of the cutouts that could be read, n.
+        columns: Numbers an image of each map.
+        values: Each map as little-endian float32 [n, columns], row by row.
+        model_digest: The bundle that answered.
+    """
+
+    image_ids: tuple[str, ...]
+    columns: dict[str, int]
+    values: dict[str, bytes]
+    model_digest: str
+
+
+@dataclass(frozen=True)
 class Description:
     """What model and calibration are loaded, as JSON-ready values."""
 
@@ -37,6 +67,25 @@ class Description:
     """Name, digests and calibration: what the status shows."""
     whole: dict[str, Any]
     """The summary with figures, card and calibration strips: what the model page shows."""
+    survey_models: dict[str, ServedSurveyModel] = field(default_factory=dict)
+    """Surveys that something else than the bundle's own calibration serves."""
+    taps: tuple[str, ...] = ()
+    """Names of the pooled feature maps that the model gives."""
+
+    @property
+    def digest(self) -> str:
+        """The bundle."""
+        return str(self.summary["digest"])
+
+    @property
+    def calibration_id(self) -> str:
+        """The bundle's own calibration."""
+        return str(self.summary["calibration_id"])
+
+    @property
+    def surveys(self) -> tuple[str, ...]:
+        """Surveys that the bundle has a calibration for."""
+        return tuple(self.summary["surveys"])
 
 
 def analysis_or_reason(outcome: pb.Outcome, model: pb.ModelRef, analyzed_at: datetime) -> Analysis | Reason:
@@ -49,7 +98,7 @@ def analysis_or_reason(outcome: pb.Outcome, model: pb.ModelRef, analyzed_at: dat
         model_name=model.name,
         model_digest=model.digest,
         preprocessing_digest=model.preprocessing_digest,
-        calibration_id=model.calibration_id,
+        calibration_id=result.calibration_id or model.calibration_id,
         calibration_survey=result.calibration_survey,
         execution_provider=model.execution_provider,
         class_probabilities=dict(result.class_probabilities),
@@ -113,4 +162,17 @@ def description(response: pb.DescribeResponse) -> Description:
         "model_card": response.model_card,
         "calibration": {"id": calibration.id, "alpha": calibration.alpha, "surveys": strips},
     }
-    return Description(summary, whole)
+    survey_models = {
+        each.survey: ServedSurveyModel(each.calibration_id, each.revision or None) for each in response.survey_models
+    }
+    return Description(summary, whole, survey_models, tuple(response.taps))
+
+
+def extracted_taps(response: pb.ExtractFeaturesResponse) -> ExtractedTaps:
+    """The feature maps of an answer."""
+    return ExtractedTaps(
+        image_ids=tuple(response.image_ids),
+        columns={matrix.tap: matrix.columns for matrix in response.matrices},
+        values={matrix.tap: matrix.values for matrix in response.matrices},
+        model_digest=response.model.digest,
+    )

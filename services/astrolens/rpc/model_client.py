@@ -1,4 +1,4 @@
-"""The one client of the model server: analyse cutouts, describe the model, find similar images."""
+"""The one client of the model server: analyse cutouts, describe the model, find similar images, extract features."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.telemetry.tracing import ANALYZE_MANY, NO_TRACING, Tracing
 from astrolens.platform.time_limits import MODEL_CALL_S, MODEL_RETRY_S
 from astrolens.rpc.channel import SERVICE_NAME, balanced_channel
-from astrolens.rpc.messages import Description, analysis_or_reason, description
+from astrolens.rpc.messages import Description, ExtractedTaps, analysis_or_reason, description, extracted_taps
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import InferenceStub
 
@@ -122,6 +122,19 @@ class ModelClient:
             now = self._clock()
             answers += [analysis_or_reason(outcome, response.model, now) for outcome in response.outcomes]
         return answers
+
+    async def extract_taps(self, cutouts: Sequence[CutoutRequest], taps: Sequence[str]) -> ExtractedTaps:
+        """Pooled feature maps of at most 64 cutouts, without those that cannot be read.
+
+        Raises:
+            ModelUnavailable: No server answers, or its bundle has no such feature maps.
+        """
+        items = [pb.Item(image_id=item.image_id, survey=item.survey, cutout=item.jpeg) for item in cutouts]
+        request = pb.ExtractFeaturesRequest(items=items, taps=taps)
+        try:
+            return extracted_taps(await self._stub().ExtractFeatures(request, timeout=MODEL_CALL_S))
+        except grpc.aio.AioRpcError as error:
+            raise self._unavailable(error) from error
 
     async def describe(self) -> Description:
         """What model is loaded.

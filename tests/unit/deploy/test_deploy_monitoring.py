@@ -9,6 +9,7 @@ import pytest
 from astrolens.console.metrics import BooksMetrics
 from astrolens.inference.analyzer_metrics import AnalysisMetrics
 from astrolens.inference.model_metrics import ModelMetrics
+from astrolens.inference.survey_models.metrics import SurveyModelMetrics
 from astrolens.ingestor.metrics import IngestMetrics
 from astrolens.notifier.metrics import AlertMetrics
 from astrolens.platform.runtime.http_server import HEALTH_PATHS
@@ -28,7 +29,7 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert
 def registry() -> CollectorRegistry:
     """The metrics of all services in one registry, which would refuse two of one name."""
     shared = Metrics("any")
-    for room in (AlertMetrics, AnalysisMetrics, BooksMetrics, IngestMetrics):
+    for room in (AlertMetrics, AnalysisMetrics, BooksMetrics, IngestMetrics, SurveyModelMetrics):
         room(shared)
     # An Info metric has no samples before it is told.
     ModelMetrics(shared).model.info({"name": "any"})

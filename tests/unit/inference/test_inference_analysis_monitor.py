@@ -103,3 +103,20 @@ def test_another_model_begins_anew(world: World) -> None:
     for digest in digests:
         labels = {"model_digest": digest, "calibration_id": analysis().calibration_id}
         assert world.value("astrolens_analyzed_by_model_total", **labels) in {1, 50}
+
+
+def test_anomalies_that_raise_no_alert_are_counted_and_survey_models_are_no_disagreement(world: World) -> None:
+    found = examples.analysis().model_copy(update={"verdict": Verdict.ANOMALY})
+    for fit, at_most in (("own", False), ("pooled", False), ("survey-model", False), ("survey-model", True)):
+        update = {"calibration_fit": fit, "p_value_at_most": at_most, "calibration_id": f"{fit}-calibration"}
+        world.monitor.record([(document("decals"), found.model_copy(update=update))], NOW)
+    assert world.value("astrolens_anomalies_held_total", calibration_fit="own") == 0
+    assert world.value("astrolens_anomalies_held_total", calibration_fit="pooled") == 1
+    assert world.value("astrolens_anomalies_held_total", calibration_fit="survey-model") == 1
+    assert world.value("astrolens_analyzed_by_fit_total", calibration_fit="survey-model") == 2
+    by_model = {"model_digest": found.model_digest[:16]}
+    assert world.value("astrolens_analyzed_by_model_total", calibration_id="own-calibration", **by_model) == 1
+    assert (
+        world.value("astrolens_analyzed_by_model_total", calibration_id="survey-model-calibration", **by_model) is None
+    )
+    assert world.value("astrolens_p_value_count", calibration="survey-model") == 2

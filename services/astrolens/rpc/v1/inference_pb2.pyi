@@ -316,6 +316,7 @@ class Result(_message.Message):
     CALIBRATION_FIT_FIELD_NUMBER: _builtins.int
     RANK_SCORE_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
+    CALIBRATION_ID_FIELD_NUMBER: _builtins.int
     predicted_class: _builtins.str
     p_value: _builtins.float
     """Combined and conformalised again: the share of ordinary images that are as strange; never below
@@ -333,6 +334,10 @@ class Result(_message.Message):
     calibration_fit: Global___CalibrationFit.ValueType
     rank_score: _builtins.float
     """Larger is stranger: -log10 p up to the strangest calibration image; beyond, no probability."""
+    calibration_id: _builtins.str
+    """Where it is not that of ModelRef: the revision of the survey model that judged, the false-alarm budget included; or
+    the pooled calibration for a survey that the bundle knows and does not fit.
+    """
     @_builtins.property
     def class_probabilities(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     @_builtins.property
@@ -356,10 +361,11 @@ class Result(_message.Message):
         calibration_fit: Global___CalibrationFit.ValueType = ...,
         rank_score: _builtins.float | None = ...,
         kinds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        calibration_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_rank_score", b"_rank_score", "rank_score", b"rank_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rank_score", b"_rank_score", "calibration_fit", b"calibration_fit", "calibration_images", b"calibration_images", "calibration_survey", b"calibration_survey", "class_probabilities", b"class_probabilities", "detectors", b"detectors", "embedding", b"embedding", "kinds", b"kinds", "p_value", b"p_value", "p_value_at_most", b"p_value_at_most", "predicted_class", b"predicted_class", "rank_score", b"rank_score", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rank_score", b"_rank_score", "calibration_fit", b"calibration_fit", "calibration_id", b"calibration_id", "calibration_images", b"calibration_images", "calibration_survey", b"calibration_survey", "class_probabilities", b"class_probabilities", "detectors", b"detectors", "embedding", b"embedding", "kinds", b"kinds", "p_value", b"p_value", "p_value_at_most", b"p_value_at_most", "predicted_class", b"predicted_class", "rank_score", b"rank_score", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rank_score: _TypeAlias = _typing.Literal["rank_score"]  # noqa: Y015
     _WhichOneofArgType__rank_score: _TypeAlias = _typing.Literal["_rank_score", b"_rank_score"]  # noqa: Y015
@@ -477,6 +483,8 @@ class DescribeResponse(_message.Message):
     INDEXED_IMAGES_FIELD_NUMBER: _builtins.int
     MAX_ITEMS_FIELD_NUMBER: _builtins.int
     MAX_CUTOUT_BYTES_FIELD_NUMBER: _builtins.int
+    SURVEY_MODELS_FIELD_NUMBER: _builtins.int
+    TAPS_FIELD_NUMBER: _builtins.int
     embedding_dim: _builtins.int
     figures_json: _builtins.str
     """The bundle's evaluation figures, as JSON."""
@@ -494,6 +502,14 @@ class DescribeResponse(_message.Message):
     def detectors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def calibration(self) -> Global___Calibration: ...
+    @_builtins.property
+    def survey_models(self) -> _containers.RepeatedCompositeFieldContainer[Global___SurveyModel]:
+        """Surveys that something else than the bundle's own calibration serves."""
+
+    @_builtins.property
+    def taps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the pooled feature maps that ExtractFeatures gives."""
+
     def __init__(
         self,
         *,
@@ -507,14 +523,130 @@ class DescribeResponse(_message.Message):
         indexed_images: _builtins.int = ...,
         max_items: _builtins.int = ...,
         max_cutout_bytes: _builtins.int = ...,
+        survey_models: _abc.Iterable[Global___SurveyModel] | None = ...,
+        taps: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "classes", b"classes", "detectors", b"detectors", "embedding_dim", b"embedding_dim", "figures_json", b"figures_json", "indexed_images", b"indexed_images", "max_cutout_bytes", b"max_cutout_bytes", "max_items", b"max_items", "model", b"model", "model_card", b"model_card"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "classes", b"classes", "detectors", b"detectors", "embedding_dim", b"embedding_dim", "figures_json", b"figures_json", "indexed_images", b"indexed_images", "max_cutout_bytes", b"max_cutout_bytes", "max_items", b"max_items", "model", b"model", "model_card", b"model_card", "survey_models", b"survey_models", "taps", b"taps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
+
+@_typing.final
+class SurveyModel(_message.Message):
+    """What serves a survey instead of the bundle's own calibration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SURVEY_FIELD_NUMBER: _builtins.int
+    CALIBRATION_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    survey: _builtins.str
+    calibration_id: _builtins.str
+    revision: _builtins.str
+    """Revision of the survey model; empty: the pooled calibration serves a survey that the bundle knows and does not fit."""
+    images: _builtins.int
+    """Images that it was fitted on."""
+    def __init__(
+        self,
+        *,
+        survey: _builtins.str = ...,
+        calibration_id: _builtins.str = ...,
+        revision: _builtins.str = ...,
+        images: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration_id", b"calibration_id", "images", b"images", "revision", b"revision", "survey", b"survey"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SurveyModel: _TypeAlias = SurveyModel  # noqa: Y015
+
+@_typing.final
+class ExtractFeaturesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    TAPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]: ...
+    @_builtins.property
+    def taps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the pooled feature maps that are wanted."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___Item] | None = ...,
+        taps: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "taps", b"taps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtractFeaturesRequest: _TypeAlias = ExtractFeaturesRequest  # noqa: Y015
+
+@_typing.final
+class ExtractFeaturesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_IDS_FIELD_NUMBER: _builtins.int
+    MATRICES_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def image_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of the cutouts that could be read, in the order of the request: the rows of every matrix."""
+
+    @_builtins.property
+    def matrices(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureMatrix]: ...
+    @_builtins.property
+    def model(self) -> Global___ModelRef: ...
+    def __init__(
+        self,
+        *,
+        image_ids: _abc.Iterable[_builtins.str] | None = ...,
+        matrices: _abc.Iterable[Global___FeatureMatrix] | None = ...,
+        model: Global___ModelRef | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_ids", b"image_ids", "matrices", b"matrices", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtractFeaturesResponse: _TypeAlias = ExtractFeaturesResponse  # noqa: Y015
+
+@_typing.final
+class FeatureMatrix(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAP_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    tap: _builtins.str
+    columns: _builtins.int
+    values: _builtins.bytes
+    """Little-endian float32, row by row."""
+    def __init__(
+        self,
+        *,
+        tap: _builtins.str = ...,
+        columns: _builtins.int = ...,
+        values: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "tap", b"tap", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeatureMatrix: _TypeAlias = FeatureMatrix  # noqa: Y015
 
 @_typing.final
 class Calibration(_message.Message):

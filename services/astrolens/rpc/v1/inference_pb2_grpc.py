@@ -54,6 +54,11 @@ class InferenceStub:
                 request_serializer=astrolens_dot_rpc_dot_v1_dot_inference__pb2.SimilarRequest.SerializeToString,
                 response_deserializer=astrolens_dot_rpc_dot_v1_dot_inference__pb2.SimilarResponse.FromString,
                 _registered_method=True)
+        self.ExtractFeatures = channel.unary_unary(
+                '/astrolens.rpc.v1.Inference/ExtractFeatures',
+                request_serializer=astrolens_dot_rpc_dot_v1_dot_inference__pb2.ExtractFeaturesRequest.SerializeToString,
+                response_deserializer=astrolens_dot_rpc_dot_v1_dot_inference__pb2.ExtractFeaturesResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServicer:
@@ -88,6 +93,13 @@ class InferenceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExtractFeatures(self, request, context):
+        """Pooled feature maps of cutouts: what a survey model is fitted on. At most 64 items.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -110,6 +122,11 @@ def add_InferenceServicer_to_server(servicer, server):
                     servicer.Similar,
                     request_deserializer=astrolens_dot_rpc_dot_v1_dot_inference__pb2.SimilarRequest.FromString,
                     response_serializer=astrolens_dot_rpc_dot_v1_dot_inference__pb2.SimilarResponse.SerializeToString,
+            ),
+            'ExtractFeatures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtractFeatures,
+                    request_deserializer=astrolens_dot_rpc_dot_v1_dot_inference__pb2.ExtractFeaturesRequest.FromString,
+                    response_serializer=astrolens_dot_rpc_dot_v1_dot_inference__pb2.ExtractFeaturesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -220,6 +237,33 @@ class Inference:
             '/astrolens.rpc.v1.Inference/Similar',
             astrolens_dot_rpc_dot_v1_dot_inference__pb2.SimilarRequest.SerializeToString,
             astrolens_dot_rpc_dot_v1_dot_inference__pb2.SimilarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtractFeatures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/astrolens.rpc.v1.Inference/ExtractFeatures',
+            astrolens_dot_rpc_dot_v1_dot_inference__pb2.ExtractFeaturesRequest.SerializeToString,
+            astrolens_dot_rpc_dot_v1_dot_inference__pb2.ExtractFeaturesResponse.FromString,
             options,
             channel_credentials,
             insecure,

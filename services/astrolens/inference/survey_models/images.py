@@ -1,0 +1,107 @@
+"""The images of one survey, as survey models need them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from astrolens.contracts.base import utc_text
+from astrolens.contracts.records import Answer
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.paging import pages
+from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
+
+_PAGE: Final = 200
+_MAX_READ: Final = 4
+"""Documents read for each image wanted: a survey may hold injections and images that were never analysed."""
+_FIELDS: Final = (
+    "label",
+    "p_value",
+    "ingested_at",
+    "observation.injected",
+    "observation.simulated",
+    "cutout.key",
+    "cutout.sha256",
+    "analysis.calibration_fit",
+    "analysis.model_digest",
+)
+_STRANGE: Final = frozenset({Answer.INTERESTING.value, Answer.ARTEFACT.value})
+
+
+@dataclass(frozen=True)
+class SurveyImage:
+    """One analysed image of a survey: what its record says. `calibration_fit` is that of its last analysis."""
+
+    image_id: str
+    ingested_at: datetime
+    cutout_key: str
+    cutout_sha256: str
+    label: str | None
+    p_value: float
+    simulated: bool
+    model_digest: str
+    calibration_fit: str | None
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether a person called it interesting or an artefact."""
+        return self.label in _STRANGE
+
+
+async def first_images(
+    records: RecordStore, survey: str, *, count: int, since: datetime | None = None
+) -> list[SurveyImage]:
+    """The first `count` analysed images of a survey that were ingested at `since` or later; fewer where there are none.
+
+    Blind injections are left out: a survey model must not learn them.
+    """
+    return await _read(records, survey, count, since=since, newest_first=False)
+
+
+async def recent_images(
+    records: RecordStore, survey: str, *, count: int, since: datetime | None = None
+) -> list[SurveyImage]:
+    """The last `count` analysed images of a survey that were ingested at `since` or later, the newest first."""
+    return await _read(records, survey, count, since=since, newest_first=True)
+
+
+async def _read(
+    records: RecordStore, survey: str, count: int, *, since: datetime | None, newest_first: bool
+) -> list[SurveyImage]:
+    where = [Clause("observation.survey", "eq", survey)]
+    if since is not None:
+        where.append(Clause("ingested_at", "gte", utc_text(since)))
+    query = Query(
+        where=tuple(where), order=Order("ingested_at", descending=newest_first), limit=min(_PAGE, count), fields=_FIELDS
+    )
+    found: list[SurveyImage] = []
+    read = 0
+    async for page in pages(records, Collection.IMAGES, query):
+        found += _usable(page)
+        read += len(page)
+        if len(found) >= count or read >= _MAX_READ * count:
+            break
+    return found[:count]
+
+
+def _usable(documents: Sequence[Document]) -> list[SurveyImage]:
+    return [image for document in documents if (image := _image(document)) is not None]
+
+
+def _image(document: Document) -> SurveyImage | None:
+    """The image of a document; None where it was never analysed, is a blind injection, or cannot be read."""
+    observation, cutout, analysis = document["observation"], document["cutout"], document["analysis"]
+    required = (cutout["key"], cutout["sha256"], analysis["model_digest"], document["p_value"], document["ingested_at"])
+    if None in required or observation["injected"]:
+        return None
+    return SurveyImage(
+        image_id=document["image_id"],
+        ingested_at=datetime.fromisoformat(document["ingested_at"]),
+        cutout_key=cutout["key"],
+        cutout_sha256=cutout["sha256"],
+        label=document["label"],
+        p_value=document["p_value"],
+        simulated=bool(observation["simulated"]),
+        model_digest=analysis["model_digest"],
+        calibration_fit=analysis["calibration_fit"],
+    )

@@ -1,0 +1,190 @@
+"""Earlier images of a survey are analysed again after its calibration changed.
+
+A walk through the images of the survey requests an analysis for each that another calibration has judged; walks follow
+each other until one finds none. Where the walk is, is in the document of the survey, so that a crash repeats a page at
+most: an image that is on its way already is not requested again.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from astrolens.contracts.base import utc_now, utc_text
+from astrolens.contracts.records import ImageState
+from astrolens.contracts.survey_models import Rejudging, SurveyModelRecord, SurveyState
+from astrolens.inference.survey_models.keeper import Describer
+from astrolens.inference.survey_models.metrics import SurveyModelMetrics
+from astrolens.platform.errors import ModelUnavailable, PermanentError
+from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Clause, Document, Order, Page, Query, RecordStore
+from astrolens.rpc.messages import Description
+from astrolens.usecases.reanalysis import Reanalysis
+from astrolens.usecases.survey_models import SurveyModelStore
+
+MAX_WAITING: Final = 128
+"""Images that wait for their analysis while earlier ones are requested: the sky of tonight comes first."""
+PAGE: Final = 256
+WALK_EVERY: Final = timedelta(seconds=30)
+"""From one walk to the next: the analyses of the last one need some time."""
+MAX_WALKS: Final = 40
+"""Walks before it is given up. So many mean that a model server judges by another calibration for good."""
+SETTLED: Final = timedelta(minutes=1)
+"""So long after a change every model server serves the new calibration. Images that are ingested later need no walk."""
+ISSUE: Final = "earlier images"
+
+_log = structlog.get_logger(__name__)
+
+
+class Rejudger:
+    """Requests analyses of earlier images, a bounded number a pass; of several analyzers one runs it.
+
+    Args:
+        records: The record store.
+        store: Reads and changes the documents of survey models.
+        model: Says which calibration serves each survey.
+        reanalysis: Puts images back in flight.
+        metrics: Counts requests.
+        condition: Where it is reported that images stay behind.
+        clock: The present time.
+    """
+
+    def __init__(
+        self,
+        *,
+        records: RecordStore,
+        store: SurveyModelStore,
+        model: Describer,
+        reanalysis: Reanalysis,
+        metrics: SurveyModelMetrics,
+        condition: Condition,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._records = records
+        self._store = store
+        self._model = model
+        self._reanalysis = reanalysis
+        self._metrics = metrics
+        self._condition = condition
+        self._clock = clock
+
+    async def run_pass(self) -> int:
+        """Look at one page of each survey whose images are to be judged again; return how many were requested.
+
+        Raises:
+            StoreUnavailable: The record store is unreachable; the next pass goes on where this one was.
+        """
+        open_records = [
+            record
+            for record in (await self._store.read_all()).values()
+            if record.rejudging is not None and record.rejudging.finished_at is None
+        ]
+        if not open_records:
+            return 0
+        try:
+            described = await self._model.describe()
+        except ModelUnavailable:
+            return 0
+        requested = 0
+        for record in open_records:
+            calibration = served_calibration(record, described)
+            if calibration is None:
+                continue  # The model server has not loaded the revision yet.
+            waiting = (await self._records.tally(Collection.IMAGES, "state")).get((ImageState.INGESTED.value,), 0)
+            if waiting >= MAX_WAITING:
+                break
+            requested += await self._go_on(record, calibration, room=MAX_WAITING - waiting)
+        return requested
+
+    async def _go_on(self, record: SurveyModelRecord, calibration: str, *, room: int) -> int:
+        again = record.rejudging
+        assert again is not None  # noqa: S101 - the caller has looked
+        now = self._clock()
+        if again.after is None and now < again.begun_at + again.walks * WALK_EVERY:
+            return 0
+        page = await self._page(record.survey, again)
+        if page is None:
+            await self._save(record, again.model_copy(update={"after": None, "open": 0}))
+            return 0
+        behind = [document for document in page.documents if _is_behind(document, calibration)]
+        chosen = [document for document in behind if document["state"] == ImageState.ANALYZED.value][:room]
+        requested = len(await self._reanalysis.analyze_all_again(await self._whole(chosen))) if chosen else 0
+        self._metrics.rejudged.inc(requested)
+        analyzed = sum(document["state"] == ImageState.ANALYZED.value for document in behind)
+        complete = analyzed <= room
+        update: dict[str, object] = {"requested": again.requested + requested}
+        if complete:
+            update |= {"after": page.next, "open": again.open + len(behind)}
+        if complete and page.next is None:
+            update |= self._end_of_walk(record, again, open_images=again.open + len(behind), now=now)
+        await self._save(record, again.model_copy(update=update))
+        return requested
+
+    def _end_of_walk(
+        self, record: SurveyModelRecord, again: Rejudging, *, open_images: int, now: datetime
+    ) -> dict[str, object]:
+        walks = again.walks + 1
+        if open_images == 0 and now >= again.begun_at + SETTLED:
+            self._condition.clear_issue(f"{ISSUE} of {record.survey}")
+            _log.info("earlier images judged again", survey=record.survey, requested=again.requested)
+            return {"walks": walks, "finished_at": now}
+        if walks >= MAX_WALKS:
+            sentence = (
+                f"{open_images} images of {record.survey} are still judged by an earlier calibration: see whether all "
+                "model servers have loaded its survey model, then request their analysis again"
+            )
+            if self._condition.set_issue(f"{ISSUE} of {record.survey}", sentence):
+                _log.error(sentence, survey=record.survey)
+            return {"walks": walks, "finished_at": now}
+        return {"walks": walks, "open": 0}
+
+    async def _page(self, survey: str, again: Rejudging) -> Page | None:
+        """The next page of the walk; None where the cursor is of a store of another kind."""
+        query = Query(
+            where=(
+                Clause("observation.survey", "eq", survey),
+                Clause("ingested_at", "lt", utc_text(again.begun_at + SETTLED)),
+            ),
+            order=Order("ingested_at"),
+            limit=PAGE,
+            after=again.after,
+            fields=("state", "analysis.calibration_id"),
+        )
+        try:
+            return await self._records.find(Collection.IMAGES, query)
+        except PermanentError as error:
+            if error.reason.code != "bad-cursor":
+                raise
+            return None
+
+    async def _whole(self, chosen: list[Document]) -> list[Document]:
+        return list((await self._records.get(Collection.IMAGES, [each["image_id"] for each in chosen])).values())
+
+    async def _save(self, record: SurveyModelRecord, again: Rejudging) -> None:
+        # Where the calibration changed meanwhile, its walk begins anew and this one's progress does not matter.
+        await self._store.save(record, record.model_copy(update={"rejudging": again}), announce=False)
+
+
+def served_calibration(record: SurveyModelRecord, described: Description) -> str | None:
+    """Id of the calibration that serves a survey; None while the model server serves another than the record says."""
+    if record.model_digest != described.digest:
+        return None
+    served = described.survey_models.get(record.survey)
+    match record.state:
+        case SurveyState.READY:
+            revision = record.revision.digest if record.revision else None
+            return served.calibration_id if served and served.revision == revision else None
+        case SurveyState.DOES_NOT_FIT:
+            return served.calibration_id if served and served.revision is None else None
+        case _:
+            return described.calibration_id if served is None else None
+
+
+def _is_behind(document: Document, calibration: str) -> bool:
+    """Whether the last analysis of an image used another calibration, or is being done."""
+    if document["state"] == ImageState.INGESTED.value:
+        return True
+    judged = document["state"] == ImageState.ANALYZED.value
+    return judged and bool(document["analysis"]["calibration_id"] != calibration)
