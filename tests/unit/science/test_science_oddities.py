@@ -99,6 +99,13 @@ def test_what_needs_colour_is_not_drawn_on_one_band() -> None:
         assert np.abs(picture - picture[..., :1]).max() <= 12, name
 
 
+def test_what_needs_an_object_is_not_drawn_without_one() -> None:
+    of_object = {kind.name for kind in KINDS if kind.of_object}
+    assert {"merger", "arc", "ring"} <= of_object
+    drawn = {draw_oddity(_pictures()["noise"], np.random.default_rng(seed)).kind for seed in range(60)}
+    assert not drawn & of_object
+
+
 def test_kinds_are_chosen_by_weight() -> None:
     picture = galaxy(40)
     drawn = [

@@ -3,7 +3,7 @@
 To add one, write a function that follows `Draw` and add its entry to `KINDS`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +39,7 @@ class Kind:
         weight: Share among the drawn pictures; the weights of `KINDS` need not sum to 1.
         draw: Draws it.
         in_colour: Whether it needs a picture of several bands.
+        of_object: Whether it needs an object that stands out of the noise.
     """
 
     name: str
@@ -46,12 +47,13 @@ class Kind:
     weight: float
     draw: Draw
     in_colour: bool = False
+    of_object: bool = False
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind("blend", "blend", 3.5, neighbours.blend),
+    Kind("blend", "blend", 3.5, neighbours.blend, of_object=True),
     Kind("bright-neighbour", "blend", 0.7, neighbours.bright_neighbour),
-    Kind("double-core", "merger", 2.0, neighbours.double_core),
+    Kind("double-core", "merger", 2.0, neighbours.double_core, of_object=True),
     Kind("saturated-star", "bright-star", 1.7, stars.saturated_star),
     Kind("spikes", "bright-star", 0.4, stars.spikes),
     Kind("bleed", "bright-star", 0.3, stars.bleed),
@@ -64,14 +66,14 @@ KINDS: tuple[Kind, ...] = (
     Kind("cut-paste", "artefact", 0.6, collages.cut_paste),
     Kind("tile-fault", "artefact", 0.25, collages.tile_fault),
     Kind("text-page", "artefact", 0.15, collages.text_page),
-    Kind("merger", "merger", 1.5, mergers.merger),
-    Kind("tidal-tail", "disturbed", 0.5, mergers.tidal_tail),
-    Kind("perturbed", "disturbed", 0.8, disturbances.perturbed),
-    Kind("shells", "disturbed", 0.3, galaxy_parts.shells),
-    Kind("arc", "arc", 0.5, lensing.arc),
-    Kind("ring", "ring", 0.8, galaxy_parts.ring),
-    Kind("jet", "jet", 0.3, galaxy_parts.jet),
-    Kind("dust-lane", "dust-lane", 0.3, galaxy_parts.dust_lane),
+    Kind("merger", "merger", 1.5, mergers.merger, of_object=True),
+    Kind("tidal-tail", "disturbed", 0.5, mergers.tidal_tail, of_object=True),
+    Kind("perturbed", "disturbed", 0.8, disturbances.perturbed, of_object=True),
+    Kind("shells", "disturbed", 0.3, galaxy_parts.shells, of_object=True),
+    Kind("arc", "arc", 0.5, lensing.arc, of_object=True),
+    Kind("ring", "ring", 0.8, galaxy_parts.ring, of_object=True),
+    Kind("jet", "jet", 0.3, galaxy_parts.jet, of_object=True),
+    Kind("dust-lane", "dust-lane", 0.3, galaxy_parts.dust_lane, of_object=True),
     Kind("ghost", "artefact", 0.3, optics.ghost),
     Kind("resampling", "artefact", 0.2, detector_faults.resampling),
     Kind("cosmic-ray", "artefact", 0.3, detector_faults.cosmic_ray),
@@ -118,10 +120,10 @@ def draw_oddity(
 
     Raises:
         KeyError: There is no kind of that name.
-        ValueError: The array is not an 8-bit RGB picture of at least 16 x 16, or no kind has a weight.
+        ValueError: The array is not an 8-bit RGB picture of at least 16 x 16, or no kind that fits it has a weight.
     """
     canvas = _canvas(picture, donor, rng)
-    chosen = KINDS_BY_NAME[kind] if kind is not None else _choose(rng, KINDS, weights, grey=canvas.is_grey)
+    chosen = KINDS_BY_NAME[kind] if kind is not None else _choose(canvas, rng, weights)
     how_strong = float(rng.beta(1.6, 1.0)) if strength is None else float(strength)
     drawn = chosen.draw(canvas, rng, how_strong)
     return SyntheticOddity(drawn, chosen.name, how_strong)
@@ -148,17 +150,16 @@ def _canvas(picture: Pixels, donor: Pixels | None, rng: np.random.Generator) -> 
     return Canvas(picture, stretch, None if donor is None else Canvas(donor, stretch))
 
 
-def _choose(
-    rng: np.random.Generator, kinds: Sequence[Kind], weights: Mapping[str, float] | None, *, grey: bool
-) -> Kind:
-    for name in weights or ():
-        KINDS_BY_NAME[name]
-    share = np.array(
-        [
-            0.0 if grey and kind.in_colour else (kind.weight if weights is None else weights.get(kind.name, 0.0))
-            for kind in kinds
-        ]
-    )
-    if not share.sum() > 0.0:
-        raise ValueError("no kind of oddity has a weight above 0 for this picture: name one in `weights`")
-    return kinds[int(rng.choice(len(kinds), p=share / share.sum()))]
+def _choose(canvas: Canvas, rng: np.random.Generator, weights: Mapping[str, float] | None) -> Kind:
+    """A kind by weight, among those that the picture can carry."""
+    unknown = set(weights or ()) - set(KINDS_BY_NAME)
+    if unknown:
+        raise KeyError(f"there is no kind of oddity named {', '.join(sorted(unknown))}: see KINDS_BY_NAME")
+    shares = np.array([kind.weight if weights is None else weights.get(kind.name, 0.0) for kind in KINDS])
+    if canvas.is_grey:
+        shares *= [not kind.in_colour for kind in KINDS]
+    if not canvas.shape.found:
+        shares *= [not kind.of_object for kind in KINDS]
+    if not shares.sum() > 0.0:
+        raise ValueError("no kind of oddity with a weight above 0 fits this picture: name others in `weights`")
+    return KINDS[int(rng.choice(len(KINDS), p=shares / shares.sum()))]
