@@ -9,13 +9,18 @@ import numpy as np
 from astrolens.inference.backbone import Backbone
 from astrolens.inference.engine import Engine, Item
 from astrolens.science.bundle import Bundle
+from astrolens.science.density import DensityEntry, Taps
 from astrolens.science.detectors import Features
 from astrolens.science.scoring import ImageScores, Scorer
+from astrolens.science.survey_model import RECIPE
 from numpy.typing import NDArray
 
 _BATCH = 64
 _TIMED_BATCH = 32
 _ROUNDS = 15
+
+_EMBEDDING_RECIPE = (DensityEntry(name="embedding-density", taps=("embedding",)),)
+"""What a survey model is made of where a bundle lacks the taps of the product's recipe."""
 
 
 class BundleUnderTest:
@@ -53,6 +58,20 @@ class BundleUnderTest:
             part = features.rows(slice(start, start + _BATCH))
             scored += self.scorer.score(part, [survey] * len(part))
         return scored
+
+    def kinds(self, features: Features) -> dict[str, NDArray[np.float64]]:
+        """Logits [n] of each kind of strangeness less that of `ordinary`; empty where the bundle tells none."""
+        logits = features.kind_logits
+        if logits is None:
+            return {}
+        names = self.bundle.manifest.kinds
+        return {name: logits[:, place] - logits[:, 0] for place, name in enumerate(names) if place}
+
+    def taps(self, features: Features) -> tuple[Taps, tuple[DensityEntry, ...]]:
+        """What a survey model reads, and its recipe."""
+        if {tap for entry in RECIPE for tap in entry.taps} <= features.taps.keys():
+            return features.taps, RECIPE
+        return {"embedding": features.embedding}, _EMBEDDING_RECIPE
 
     def cost(self, inputs: NDArray[np.uint8], jpegs: list[bytes], survey: str) -> dict[str, float]:
         """CPU time of an image on one thread, milliseconds: of the graph, and of the engine from JPEG to verdict."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from astrolens.science.scoring import ImageScores
-from astrolens.trainer.evaluation import Half, ScoredImages, auroc, bootstrap, figures, rank_values
+from astrolens.trainer.evaluation import RINGS, Half, ScoredImages, auroc, bootstrap, figures, kind_masks, rank_values
 from numpy.typing import NDArray
 
 from tests.bench.science.pictures import Cutouts
@@ -46,6 +46,38 @@ def survey_figures(
             for budget in (0.01, 0.05)
         }
     return made
+
+
+def ring_figures(
+    cutouts: Cutouts, scores: list[ImageScores], kinds: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Any]:
+    """AUROC of rings against ordinary images, report half: by the combination, and by every score named for rings.
+
+    Args:
+        cutouts: Of EFIGI.
+        scores: Of its images.
+        kinds: Logits [n] by kind of strangeness, less that of `ordinary`; empty where the bundle tells none.
+    """
+    table = cutouts.table
+    rings = kind_masks(table.oddities)[RINGS]
+    rows = np.flatnonzero((table.roles == Half.REPORT) & (rings | table.ordinary))
+    values = {"combined": rank_values(scores)}
+    values |= {f"kind {name}": own for name, own in kinds.items() if "ring" in name}
+    values |= {
+        f"detector {name}": np.array([score.detectors[name].score for score in scores])
+        for name in scores[0].detectors
+        if "ring" in name
+    }
+    return {
+        name: {
+            "n": int(rings[rows].sum()),
+            "auroc": round(auroc(rings[rows], own[rows]), 4),
+            "auroc_interval": bootstrap(
+                lambda drawn, own=own: auroc(rings[rows][drawn], own[rows][drawn]), rings[rows], seed=SEED
+            ),
+        }
+        for name, own in values.items()
+    }
 
 
 def auroc_difference(cutouts: Cutouts, one: list[ImageScores], two: list[ImageScores], half: Half) -> dict[str, Any]:

@@ -8,17 +8,25 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astrolens.platform.settings import PACKAGED_BUNDLE
-from astrolens.trainer.evaluation import Half
+from astrolens.science.scoring import ImageScores
+from astrolens.trainer.evaluation import Half, rank_values
 
+from tests.bench.science.baselines import known_survey_baselines
 from tests.bench.science.bundles import BundleUnderTest
-from tests.bench.science.known_surveys import auroc_difference, first_looks, survey_figures
-from tests.bench.science.pictures import cutouts_of, inputs_of
+from tests.bench.science.contact_sheets import write_contact_sheet
+from tests.bench.science.known_surveys import auroc_difference, first_looks, ring_figures, survey_figures
+from tests.bench.science.new_skies import LONG_SPLITS, SPLITS, baseline_figures, new_skies, sky_figures
+from tests.bench.science.pictures import Cutouts, cutouts_of, inputs_of
 from tests.bench.science.report import render
-from tests.bench.science.tables import galaxy_tables
+from tests.bench.science.seeds import seed_rows
+from tests.bench.science.tables import FIT, galaxy_tables, pack_tables
+from tests.bench.science.targets import target_rows
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -34,42 +42,78 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     figures = _measure(bundles, options)
     figures["cpu_s"] = round(time.process_time() - begun)
-    (options.out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    figures["seeds"] = seed_rows(figures["bundles"])
+    figures["targets"] = target_rows(figures)
     text = render(figures)
+    (options.out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     (options.out / "report.md").write_text(text)
     sys.stdout.write(text)
 
 
 def _measure(bundles: list[BundleUnderTest], options: argparse.Namespace) -> dict[str, Any]:
-    tables = galaxy_tables(options.data)
-    galaxies = {name: cutouts_of(table, cache=options.cache, workers=options.workers) for name, table in tables.items()}
-    figures: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "bundles": {}}
-    first_scores = None
+    """All figures: of the baselines, which need no bundle, and of each bundle."""
+    cut = partial(cutouts_of, cache=options.cache, workers=options.workers)
+    galaxies = {name: cut(table) for name, table in galaxy_tables(options.data).items()}
+    packs = {name: cut(table) for name, table in pack_tables(options.data).items()}
+    skies = new_skies(galaxies, packs, splits=LONG_SPLITS if options.long else SPLITS)
+    figures: dict[str, Any] = {
+        "cores": len(os.sched_getaffinity(0)),
+        "baselines": {
+            "known": {name: known_survey_baselines(cutouts) for name, cutouts in galaxies.items()},
+            "new_skies": {sky.name: baseline_figures(sky) for sky in skies},
+        },
+        "bundles": {},
+    }
+    first_scores: dict[str, list[ImageScores]] = {}
     for bundle in bundles:
-        scores = {}
-        own: dict[str, Any] = {"digest": bundle.bundle.digest, "seed": bundle.bundle.manifest.training.seed}
-        for name, cutouts in galaxies.items():
-            inputs = inputs_of(cutouts, bundle.bundle.preprocessing, cache=options.cache, workers=options.workers)
-            scores[name] = bundle.scores(bundle.features(inputs), name)
-            own.setdefault("cost", bundle.cost(inputs, cutouts.jpegs, name))
-            for key, half, reviewed in (
-                ("test", Half.REPORT, False),
-                ("test_reviewed", Half.REPORT, True),
-                ("choose", Half.CHOOSE, False),
-            ):
-                own.setdefault(key, {})[name] = survey_figures(
-                    cutouts, scores[name], bundle.classes, half, reviewed=reviewed
-                )
-        own["first_looks"] = first_looks({name: (galaxies[name], scores[name]) for name in galaxies})
-        if first_scores is None:
-            first_scores = scores
-        else:
+        inputs = partial(inputs_of, spec=bundle.bundle.preprocessing, cache=options.cache, workers=options.workers)
+        features = {name: bundle.features(inputs(cutouts)) for name, cutouts in (galaxies | packs).items()}
+        scores = {name: bundle.scores(features[name], name) for name in galaxies}
+        own = _known(bundle, galaxies, scores)
+        if bundle is bundles[-1]:
+            _show_strangest(options.out, galaxies, scores)
+        own["rings"] = ring_figures(galaxies["efigi"], scores["efigi"], bundle.kinds(features["efigi"]))
+        own["cost"] = bundle.cost(inputs(galaxies["sdss"]), galaxies["sdss"].jpegs, "sdss")
+        own["new_skies"] = {
+            sky.name: sky_figures(bundle, sky, features[sky.table].rows(sky.rows), also_as=sky.also_as) for sky in skies
+        }
+        first_scores = first_scores or scores
+        if first_scores is not scores:
             own["against_first"] = {
                 name: auroc_difference(galaxies[name], scores[name], first_scores[name], Half.REPORT)
                 for name in galaxies
             }
         figures["bundles"][bundle.name] = own
     return figures
+
+
+def _show_strangest(out: Path, galaxies: dict[str, Cutouts], scores: dict[str, list[ImageScores]]) -> None:
+    """The review step: the strangest of the images that labels call ordinary."""
+    for name, cutouts in galaxies.items():
+        rows = np.flatnonzero(cutouts.table.ordinary & (cutouts.table.roles != FIT))
+        write_contact_sheet(out / f"strangest-{name}.png", cutouts, rank_values(scores[name]), rows)
+
+
+def _known(
+    bundle: BundleUnderTest, galaxies: dict[str, Cutouts], scores: dict[str, list[ImageScores]]
+) -> dict[str, Any]:
+    """Figures of a bundle on the surveys that it is calibrated for."""
+    own: dict[str, Any] = {
+        "name": bundle.bundle.manifest.name,
+        "digest": bundle.bundle.digest,
+        "seed": bundle.bundle.manifest.training.seed,
+    }
+    for key, half, reviewed in (
+        ("test", Half.REPORT, False),
+        ("test_reviewed", Half.REPORT, True),
+        ("choose", Half.CHOOSE, False),
+    ):
+        own[key] = {
+            name: survey_figures(cutouts, scores[name], bundle.classes, half, reviewed=reviewed)
+            for name, cutouts in galaxies.items()
+        }
+    own["first_looks"] = first_looks({name: (galaxies[name], scores[name]) for name in galaxies})
+    return own
 
 
 def _options() -> argparse.Namespace:
@@ -83,6 +127,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--cache", type=Path, default=home / "astrolens-bench" / "science", help="folder of cutouts")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode")
+    parser.add_argument("--long", action="store_true", help="twice the splits of new skies, for the model card")
     return parser.parse_args()
 
 

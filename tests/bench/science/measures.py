@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-MEASURES: Final = (
+PIXEL_STATISTICS: Final = (
     "mean",
     "median",
     "maximum",
@@ -16,13 +16,13 @@ MEASURES: Final = (
     "redness",
     "greenness",
     "colour-spread",
-    "bytes-a-pixel",
-    "sharpness",
-    "concentration",
-    "asymmetry",
     "border-level",
+    "bytes-a-pixel",
 )
-"""Names, in the order of `measure`."""
+"""Measures that know nothing of where a pixel is (the level at the border apart)."""
+
+MEASURES: Final = (*PIXEL_STATISTICS, "sharpness", "concentration", "asymmetry")
+"""Names, in the order of `measure`. The last three see structure, and asymmetry alone is a fair detector."""
 
 THUMBNAIL_SIDE: Final = 16
 """Pixels; of the pictures that IsolationForest sees."""
@@ -56,11 +56,11 @@ def measure(pixels: NDArray[np.uint8], *, bytes_: int) -> NDArray[np.float64]:
             np.log(red / blue),
             np.log(green**2 / (red * blue)),
             (colours.max(axis=2) - colours.min(axis=2)).mean(),
+            sky,
             bytes_ / grey.size,
             np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean(),
             light[radius < 0.125].sum() / total,
             np.abs(light - light[::-1, ::-1]).sum() / total,
-            sky,
         ]
     )
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +39,16 @@ class Cutouts:
     refused_odd: int
     refused_ordinary: int
     key: str
+
+    def where(self, rows: NDArray[np.int64]) -> "Cutouts":
+        """The selected images."""
+        return replace(
+            self,
+            table=self.table.where(rows),
+            jpegs=[self.jpegs[row] for row in rows],
+            measures=self.measures[rows],
+            thumbnails=self.thumbnails[rows],
+        )
 
 
 def cutouts_of(table: ImageTable, *, cache: Path, workers: int) -> Cutouts:

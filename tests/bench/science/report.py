@@ -1,45 +1,55 @@
 """The report: one Markdown page of tables, made from the figures alone."""
 
-from collections.abc import Iterable
 from typing import Any
+
+from tests.bench.science.baselines import FOREST
+from tests.bench.science.seeds import seed_rows
+from tests.bench.science.targets import target_rows
+from tests.bench.science.text import percent, table, with_interval, with_spread
 
 
 def render(figures: dict[str, Any]) -> str:
     """The page."""
-    bundles = figures["bundles"]
+    bundles, baselines = figures["bundles"], figures["baselines"]
     parts = [
         "# Science benchmark",
+        "Intervals are 95 % (bootstrap; exact for rates). `docs/science.md` says what each column means.",
+        "## What is asked",
+        _targets(figures),
         "## Oddities against ordinary galaxies of the same survey, report half",
         _oddities(bundles, "test"),
         'The same without the "ordinary" images that a review found not to be ordinary (`reviewed.csv`):',
         _oddities(bundles, "test_reviewed"),
+        "The half to choose by:",
+        _oddities(bundles, "choose"),
         "## By kind of oddity, report half",
         _kinds(bundles),
-        "## By detector: AUROC, report half",
-        _detectors(bundles),
+        "## By detector and baseline: AUROC, report half",
+        _detectors(bundles, baselines),
         "## Ordinary galaxies of the test split",
         _ordinary(bundles),
+        "## New skies",
+        _new_skies(bundles, baselines),
         "## First looks and cost",
         _looks(bundles),
     ]
+    differences = _differences(bundles)
+    if differences:
+        parts += ["## AUROC minus that of the first bundle, paired", differences]
+    seeds = seed_rows(bundles)
+    if seeds:
+        head = ("recipe", "seeds", *next(iter(seeds.values()))["figures"])
+        rows = [
+            (name, own["seeds"], *(with_spread(figure) for figure in own["figures"].values()))
+            for name, own in seeds.items()
+        ]
+        parts += ["## Mean and spread over seeds", table(head, rows)]
     return "\n\n".join(parts) + "\n"
 
 
-def table(head: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """A Markdown table."""
-    titles = tuple(head)
-    lines = [titles, tuple("---" for _ in titles), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
-def with_interval(value: float, interval: list[float]) -> str:
-    """A figure and its interval."""
-    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
-
-
-def percent(share: float) -> str:
-    """A share in per cent."""
-    return f"{100 * share:.1f} %"
+def _targets(figures: dict[str, Any]) -> str:
+    rows = target_rows(figures)
+    return table(rows[0], [row.values() for row in rows])
 
 
 def _oddities(bundles: dict[str, Any], key: str) -> str:
@@ -92,14 +102,18 @@ def _kinds(bundles: dict[str, Any]) -> str:
     return table(("bundle", "survey", "kind", "n", "AUROC", "recall at p ≤ 1 %", "recall at p ≤ 5 %"), rows)
 
 
-def _detectors(bundles: dict[str, Any]) -> str:
-    surveys = list(next(iter(bundles.values()))["test"])
+def _detectors(bundles: dict[str, Any], baselines: dict[str, Any]) -> str:
+    surveys = list(baselines["known"])
     rows = [
         (bundle, name, *(own["test"][survey]["oddities"]["auroc"].get(name, "") for survey in surveys))
         for bundle, own in bundles.items()
         for name in own["test"][surveys[0]]["oddities"]["auroc"]
     ]
-    return table(("bundle", "detector", *surveys), rows)
+    rows += [
+        ("no bundle", name, *(baselines["known"][survey][name]["auroc"] for survey in surveys))
+        for name in baselines["known"][surveys[0]]
+    ]
+    return table(("bundle", "score", *surveys), rows)
 
 
 def _ordinary(bundles: dict[str, Any]) -> str:
@@ -137,3 +151,44 @@ def _looks(bundles: dict[str, Any]) -> str:
         for bundle, own in bundles.items()
     ]
     return table(("bundle", "odd among the first 100", "graph CPU-ms", "engine CPU-ms"), rows)
+
+
+def _new_skies(bundles: dict[str, Any], baselines: dict[str, Any]) -> str:
+    rows: list[tuple[Any, ...]] = []
+    for bundle, own in bundles.items():
+        for name, sky in own["new_skies"].items():
+            for score in ("pooled", "as_known", "survey_model", "survey_model_reviewed"):
+                if score not in sky:
+                    continue
+                figures = sky[score]
+                rows.append(
+                    (
+                        bundle,
+                        name,
+                        f"{sky['odd']} of {sky['images']}",
+                        score.replace("_", " "),
+                        with_spread(figures["auroc"]) if "auroc" in figures else "",
+                        percent(figures["flagged_at_0.01"]["mean"]),
+                        percent(figures["flagged_at_0.05"]["mean"]),
+                        percent(figures["recall_at_0.05"]["mean"]) if "recall_at_0.05" in figures else "",
+                    )
+                )
+    for name, sky in baselines["new_skies"].items():
+        if sky:
+            scores = {f"{sky[key]}, right direction": sky[key] for key in ("best_pixel_statistic", "best_measure")}
+            scores |= {name: name for name in sky["auroc"].keys() & {FOREST}}
+            rows += [
+                ("no bundle", name, "", title, with_spread(sky["auroc"][score]), "", "", "")
+                for title, score in scores.items()
+            ]
+    head = ("bundle", "sky", "odd", "score", "AUROC", "flagged at 1 %", "flagged at 5 %", "recall at p ≤ 5 %")
+    return table(head, rows)
+
+
+def _differences(bundles: dict[str, Any]) -> str:
+    rows = [
+        (bundle, survey, with_interval(one["difference"], one["interval"]))
+        for bundle, own in bundles.items()
+        for survey, one in own.get("against_first", {}).items()
+    ]
+    return table(("bundle", "survey", "difference"), rows) if rows else ""

@@ -4,6 +4,7 @@ The model card and the science benchmark use these functions, so that both print
 """
 
 from astrolens.trainer.evaluation.figures import (
+    BUDGETS,
     ScoredImages,
     detection_figures,
     false_alarm_figures,
@@ -15,7 +16,7 @@ from astrolens.trainer.evaluation.figures import (
 )
 from astrolens.trainer.evaluation.halves import Half, half_of, source_group, split_groups
 from astrolens.trainer.evaluation.intervals import bootstrap, clopper_pearson
-from astrolens.trainer.evaluation.kinds import kind_masks
+from astrolens.trainer.evaluation.kinds import RINGS, RINGS_APART, kind_masks
 from astrolens.trainer.evaluation.metrics import (
     auroc,
     average_precision,
@@ -27,6 +28,9 @@ from astrolens.trainer.evaluation.metrics import (
 )
 
 __all__ = [
+    "BUDGETS",
+    "RINGS",
+    "RINGS_APART",
     "Half",
     "ScoredImages",
     "auroc",
