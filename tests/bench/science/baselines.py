@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from astrolens.trainer.evaluation import Half, auroc, recall_at_false_alarms
 from numpy.typing import NDArray
-from sklearn.ensemble import IsolationForest
 
 from tests.bench.science.measures import MEASURES
 from tests.bench.science.pictures import Cutouts
@@ -40,6 +39,8 @@ def oracle_auroc(odd: NDArray[np.bool_], values: NDArray[np.float64]) -> float:
 
 def forest_scores(own: NDArray[np.uint8], images: NDArray[np.uint8], *, seed: int = 0) -> NDArray[np.float64]:
     """Scores [n] of IsolationForest on the pixels of `images`, fitted on `own`, both [n, side, side, 3]."""
+    from sklearn.ensemble import IsolationForest  # of the trainer's extra, which an installation may lack
+
     forest = IsolationForest(n_estimators=200, random_state=seed).fit(own.reshape(len(own), -1))
     return np.asarray(-forest.score_samples(images.reshape(len(images), -1)))
 

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 from astrolens.science.cutouts import decode_cutout
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from tests.bench.science.pictures import Cutouts
 
 SHOWN: Final = 40
 _COLUMNS: Final = 8
-_SIDE: Final = 150
+_SIDE: Final = 180
 _CAPTION: Final = 26
 
 
@@ -34,8 +34,7 @@ def write_contact_sheet(path: Path, cutouts: Cutouts, values: NDArray[np.float64
     for place, row in enumerate(order):
         left, top = place % _COLUMNS * _SIDE, place // _COLUMNS * (_SIDE + _CAPTION)
         picture = Image.fromarray(decode_cutout(cutouts.jpegs[row]))
-        picture.thumbnail((_SIDE - 4, _SIDE - 4))
-        sheet.paste(picture, (left + 2, top + 2))
+        sheet.paste(ImageOps.contain(picture, (_SIDE - 4, _SIDE - 4)), (left + 2, top + 2))
         out = " (reviewed)" if cutouts.table.reviewed_out[row] else ""
         draw.text((left + 3, top + _SIDE), f"{place + 1}{out}\n{cutouts.table.ids[row][-22:]}", fill="black")
     buffer = io.BytesIO()

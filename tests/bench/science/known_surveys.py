@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from astrolens.science.cutouts import decode_cutout
+from astrolens.science.rings import ring_score
 from astrolens.science.scoring import ImageScores
+from astrolens.science.segmentation import NoObject, detect_object
 from astrolens.trainer.evaluation import RINGS, Half, ScoredImages, auroc, bootstrap, figures, kind_masks, rank_values
 from numpy.typing import NDArray
 
@@ -48,32 +51,38 @@ def survey_figures(
     return made
 
 
+def ring_profile_scores(cutouts: Cutouts) -> NDArray[np.float64]:
+    """The score of rings that the product gives to candidates, [n]; 0 (no rise) where a picture has no profile."""
+    return np.array([_ring_profile_score(jpeg) for jpeg in cutouts.jpegs])
+
+
 def ring_figures(
-    cutouts: Cutouts, scores: list[ImageScores], kinds: Mapping[str, NDArray[np.float64]]
+    cutouts: Cutouts, scores: list[ImageScores], own_scores: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, Any]:
-    """AUROC of rings against ordinary images, report half: by the combination, and by every score named for rings.
+    """AUROC of rings against ordinary images, by the combination and by every score of their own.
 
     Args:
         cutouts: Of EFIGI.
         scores: Of its images.
-        kinds: Logits [n] by kind of strangeness, less that of `ordinary`; empty where the bundle tells none.
+        own_scores: Further scores [n] that are meant for rings, by name.
     """
     table = cutouts.table
     rings = kind_masks(table.oddities)[RINGS]
-    rows = np.flatnonzero((table.roles == Half.REPORT) & (rings | table.ordinary))
-    values = {"combined": rank_values(scores)}
-    values |= {f"kind {name}": own for name, own in kinds.items() if "ring" in name}
+    values = {"combined": rank_values(scores), **own_scores}
     values |= {
         f"detector {name}": np.array([score.detectors[name].score for score in scores])
         for name in scores[0].detectors
         if "ring" in name
     }
+    taking_part = rings | table.ordinary
+    choose, report = (np.flatnonzero((table.roles == half) & taking_part) for half in (Half.CHOOSE, Half.REPORT))
     return {
         name: {
-            "n": int(rings[rows].sum()),
-            "auroc": round(auroc(rings[rows], own[rows]), 4),
+            "n": int(rings[report].sum()),
+            "auroc_to_choose_by": round(auroc(rings[choose], own[choose]), 4),
+            "auroc": round(auroc(rings[report], own[report]), 4),
             "auroc_interval": bootstrap(
-                lambda drawn, own=own: auroc(rings[rows][drawn], own[rows][drawn]), rings[rows], seed=SEED
+                lambda drawn, own=own: auroc(rings[report][drawn], own[report][drawn]), rings[report], seed=SEED
             ),
         }
         for name, own in values.items()
@@ -142,3 +151,10 @@ def _vote(scores: list[ImageScores]) -> NDArray[np.float64] | None:
         return None
     p_values = np.array([[score.detectors[name].p_value for name in _VOTERS] for score in scores])
     return np.asarray(np.sort(p_values, axis=1)[:, 1])
+
+
+def _ring_profile_score(jpeg: bytes) -> float:
+    try:
+        return ring_score(detect_object(decode_cutout(jpeg))) or 0.0
+    except NoObject:
+        return 0.0

@@ -20,10 +20,17 @@ from astrolens.trainer.evaluation import Half, rank_values
 from tests.bench.science.baselines import known_survey_baselines
 from tests.bench.science.bundles import BundleUnderTest
 from tests.bench.science.contact_sheets import write_contact_sheet
-from tests.bench.science.known_surveys import auroc_difference, first_looks, ring_figures, survey_figures
+from tests.bench.science.known_surveys import (
+    auroc_difference,
+    first_looks,
+    ring_figures,
+    ring_profile_scores,
+    survey_figures,
+)
 from tests.bench.science.new_skies import LONG_SPLITS, SPLITS, baseline_figures, new_skies, sky_figures
 from tests.bench.science.pictures import Cutouts, cutouts_of, inputs_of
 from tests.bench.science.report import render
+from tests.bench.science.report_plots import write_plots
 from tests.bench.science.seeds import seed_rows
 from tests.bench.science.tables import FIT, galaxy_tables, pack_tables
 from tests.bench.science.targets import target_rows
@@ -47,6 +54,7 @@ def main() -> None:
     text = render(figures)
     (options.out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     (options.out / "report.md").write_text(text)
+    write_plots(options.out, figures)
     sys.stdout.write(text)
 
 
@@ -64,6 +72,7 @@ def _measure(bundles: list[BundleUnderTest], options: argparse.Namespace) -> dic
         },
         "bundles": {},
     }
+    ring_profiles = {"profile of candidates": ring_profile_scores(galaxies["efigi"])}
     first_scores: dict[str, list[ImageScores]] = {}
     for bundle in bundles:
         inputs = partial(inputs_of, spec=bundle.bundle.preprocessing, cache=options.cache, workers=options.workers)
@@ -72,7 +81,9 @@ def _measure(bundles: list[BundleUnderTest], options: argparse.Namespace) -> dic
         own = _known(bundle, galaxies, scores)
         if bundle is bundles[-1]:
             _show_strangest(options.out, galaxies, scores)
-        own["rings"] = ring_figures(galaxies["efigi"], scores["efigi"], bundle.kinds(features["efigi"]))
+        of_kinds = bundle.kinds(features["efigi"])
+        rings = ring_profiles | {f"kind {name}": values for name, values in of_kinds.items() if "ring" in name}
+        own["rings"] = ring_figures(galaxies["efigi"], scores["efigi"], rings)
         own["cost"] = bundle.cost(inputs(galaxies["sdss"]), galaxies["sdss"].jpegs, "sdss")
         own["new_skies"] = {
             sky.name: sky_figures(bundle, sky, features[sky.table].rows(sky.rows), also_as=sky.also_as) for sky in skies

@@ -176,6 +176,8 @@ def sky_figures(bundle: BundleUnderTest, sky: Sky, features: Features, *, also_a
             values, p_values = rank_values(scores), p_values_of(scores)
             made[name] = _summary(sky, [(values[split.rest], p_values[split.rest]) for split in sky.splits])
     if sky.has_own:
+        _, recipe = bundle.taps(features)
+        made["survey_model_reads"] = sorted({tap for entry in recipe for tap in entry.taps})
         for name, looked_at in (("survey_model", 0), ("survey_model_reviewed", LOOKED_AT)):
             made[name] = _summary(sky, [_survey_model(bundle, sky, features, split, looked_at) for split in sky.splits])
     return made

@@ -181,8 +181,13 @@ def _new_skies(bundles: dict[str, Any], baselines: dict[str, Any]) -> str:
                 ("no bundle", name, "", title, with_spread(sky["auroc"][score]), "", "", "")
                 for title, score in scores.items()
             ]
+    reads = {
+        bundle: next(sky["survey_model_reads"] for sky in own["new_skies"].values() if "survey_model_reads" in sky)
+        for bundle, own in bundles.items()
+    }
+    read = "; ".join(f"{bundle}: {', '.join(taps)}" for bundle, taps in reads.items())
     head = ("bundle", "sky", "odd", "score", "AUROC", "flagged at 1 %", "flagged at 5 %", "recall at p ≤ 5 %")
-    return table(head, rows)
+    return f"Survey models read: {read}.\n\n{table(head, rows)}"
 
 
 def _differences(bundles: dict[str, Any]) -> str:

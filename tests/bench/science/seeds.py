@@ -27,12 +27,12 @@ def seed_rows(bundles: dict[str, Any]) -> dict[str, Any]:
     return {
         name: {
             "seeds": ", ".join(str(own["seed"]) for own in group),
-            "figures": {title: _mean_and_spread([read(own) for own in group]) for title, read in _FIGURES.items()},
+            "figures": {title: mean_and_spread([read(own) for own in group]) for title, read in _FIGURES.items()},
         }
         for name, group in by_name.items()
         if len(group) > 1
     }
 
 
-def _mean_and_spread(values: list[float]) -> dict[str, float]:
+def mean_and_spread(values: list[float]) -> dict[str, float]:
     return {"mean": round(float(np.mean(values)), 4), "spread": round(float(np.std(values, ddof=1)), 4)}

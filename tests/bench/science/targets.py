@@ -69,10 +69,9 @@ def margin_over_measures(own: Figures, baselines: Figures) -> dict[str, float]:
 
 
 def ring_score(own: Figures) -> tuple[str, Figures]:
-    """The score of rings, and its figures: their own where the bundle has one, else the combination."""
-    scores = own["rings"]
-    name = next((name for name in scores if "ring" in name), "combined")
-    return name, scores[name]
+    """The score that finds rings best on the half to choose by, and its figures on the other."""
+    name = max(own["rings"], key=lambda name: own["rings"][name]["auroc_to_choose_by"])
+    return name, own["rings"][name]
 
 
 def _best(sky: Figures, key: str) -> float:

@@ -85,26 +85,6 @@ def test_centroids_are_of_unit_length_and_repeatable() -> None:
     assert np.array_equal(made, coarse_centroids(embeddings, count=16, seed=2))
 
 
-def test_clopper_pearson() -> None:
-    # Table values: 0 of 10 and 5 of 10.
-    assert evaluation.clopper_pearson(0, 10) == pytest.approx([0.0, 0.3085], abs=1e-4)
-    assert evaluation.clopper_pearson(5, 10) == pytest.approx([0.1871, 0.8129], abs=1e-4)
-    assert evaluation.clopper_pearson(10, 10)[1] == 1.0
-
-
-def test_fpr_at_recall() -> None:
-    scores = np.array([1.0, 2.0, 3.0, 4.0, 2.5, 5.0])
-    odd = np.array([False, False, False, False, True, True])
-    assert evaluation.fpr_at_recall(scores, odd, 0.95) == 0.5
-
-
-def test_expected_calibration_error() -> None:
-    probabilities = np.array([[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10)
-    truth = np.array([0] * 9 + [1] + [0] * 2 + [1] * 8)
-    # The first ten are right as often as they say; the second are right 0.2 instead of 0.6 of the time.
-    assert evaluation.expected_calibration_error(probabilities, truth) == pytest.approx(0.5 * 0.4)
-
-
 def image(p_value: float, predicted: str, score: float) -> ImageScores:
     verdict = Verdict.ANOMALY if p_value <= 0.01 else Verdict.ORDINARY
     shares = {"a": 0.8, "b": 0.2} if predicted == "a" else {"a": 0.2, "b": 0.8}

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from astrolens.contracts.verdicts import Verdict
 from astrolens.science.scoring import ImageScores
@@ -17,6 +16,7 @@ from astrolens.trainer.evaluation.metrics import (
     average_precision,
     expected_calibration_error,
     fpr_at_recall,
+    macro_f1,
     precision_at_prevalence,
     recall_at_false_alarms,
     uniformity,
@@ -29,6 +29,9 @@ BUDGETS: Final = (0.01, 0.05)
 """Shares of ordinary images that may be flagged."""
 PREVALENCES: Final = (0.01, 0.05)
 """Shares of odd images that precision is stated for; the labelled sets hold far more than any sky does."""
+CURVE: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""False-alarm rates at which the recall is given, for a plot."""
+_QUANTILES: Final = 21
 _FEWEST: Final = 5
 """A kind with fewer objects gets its number only."""
 
@@ -89,15 +92,12 @@ def morphology_figures(
     predicted = probabilities.argmax(axis=1)
     present = np.unique(truth)
 
-    def macro_f1(rows: NDArray[np.int64]) -> float:
-        return float(f1_score(truth[rows], predicted[rows], labels=present, average="macro", zero_division=0.0))
-
     return {
         "n": len(truth),
         "accuracy": _rounded((predicted == truth).mean()),
         "accuracy_interval": bootstrap(lambda rows: float((predicted[rows] == truth[rows]).mean()), truth, seed=seed),
-        "macro_f1": _rounded(macro_f1(np.arange(len(truth)))),
-        "macro_f1_interval": bootstrap(macro_f1, truth, seed=seed),
+        "macro_f1": _rounded(macro_f1(truth, predicted, present)),
+        "macro_f1_interval": bootstrap(lambda rows: macro_f1(truth[rows], predicted[rows], present), truth, seed=seed),
         "recall": {
             name: _rounded((predicted[truth == index] == index).mean())
             for index, name in enumerate(classes)
@@ -130,6 +130,7 @@ def false_alarm_figures(p_values: Floats, *, flagged: int) -> dict[str, Any]:
         "rate": _rounded(flagged / n),
         "interval": clopper_pearson(flagged, n),
         "at": by_budget,
+        "p_value_quantiles": [_rounded(value) for value in np.quantile(p_values, np.linspace(0.0, 1.0, _QUANTILES))],
         "p_value_ks": _rounded(distance),
         "p_value_ks_significance": _rounded(significance),
     }
@@ -163,6 +164,7 @@ def oddity_figures(scored: ScoredImages, *, seed: int) -> dict[str, Any]:
         "auroc_interval": whole["auroc_interval"],
         "auprc_at_prevalence": whole["auprc_at_prevalence"],
         "budgets": whole["budgets"],
+        "curve": [[rate, _rounded(recall_at_false_alarms(odd, combined, rate))] for rate in CURVE],
     }
     by_kind: dict[str, Any] = {}
     for name, mask in kind_masks(scored.oddities).items():

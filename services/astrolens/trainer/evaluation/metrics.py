@@ -62,6 +62,20 @@ def precision_at_prevalence(recall: float, false_alarms: float, prevalence: floa
     return prevalence * recall / flagged if flagged > 0.0 else 0.0
 
 
+def macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: NDArray[np.int64]) -> float:
+    """Mean of the F1 of each of `classes`; 0 for a class that is neither true nor predicted.
+
+    Args:
+        truth: [n] class index.
+        predicted: [n] class index.
+        classes: Indices of the classes that count; predicting another one is only an error.
+    """
+    count = 1 + int(max(truth.max(), predicted.max(), classes.max()))
+    right = np.bincount(truth[truth == predicted], minlength=count)
+    both = np.bincount(truth, minlength=count) + np.bincount(predicted, minlength=count)
+    return float((2.0 * right[classes] / np.maximum(both[classes], 1)).mean())
+
+
 def uniformity(p_values: Floats) -> tuple[float, float]:
     """Kolmogorov-Smirnov distance of p-values [n] from uniform, and the p-value of that distance."""
     result = kstest(p_values, "uniform")

@@ -1,0 +1,134 @@
+"""The science benchmark's own parts: label tables, measures, splits of new skies, plots. No real data needed."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from astrolens.trainer.evaluation import Half, half_of
+
+from tests.bench.science import new_skies, tables
+from tests.bench.science.baselines import oracle_auroc
+from tests.bench.science.measures import MEASURES, measure
+from tests.bench.science.pictures import Cutouts
+from tests.bench.science.plots import Axis, bar_plot, line_plot
+from tests.bench.science.seeds import mean_and_spread
+
+
+def picture(*, shifted: int = 0) -> np.ndarray:
+    y, x = np.mgrid[0:41, 0:41]
+    light = 200.0 * np.exp(-((y - 20) ** 2 + (x - 20 - shifted) ** 2) / 40.0)
+    return np.repeat(light[..., None], 3, axis=2).astype(np.uint8)
+
+
+def value(pixels: np.ndarray, name: str) -> float:
+    return float(measure(pixels, bytes_=1000)[MEASURES.index(name)])
+
+
+def test_measures_of_a_round_object() -> None:
+    assert value(picture(), "asymmetry") == pytest.approx(0.0)
+    assert value(picture(shifted=6), "asymmetry") > 0.5
+    assert value(picture(), "concentration") > value(picture(shifted=15), "concentration")
+    assert value(picture(), "redness") == pytest.approx(0.0)
+    assert value(picture(), "bytes-a-pixel") == pytest.approx(1000 / 41**2)
+
+
+def test_an_oracle_knows_the_direction() -> None:
+    odd = np.array([True, True, False, False])
+    assert oracle_auroc(odd, np.array([0.0, 1.0, 2.0, 3.0])) == 1.0
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rows = [
+        {"object_id": f"{number}", "survey": "SDSS", "split": ("train", "val", "test")[number % 3]}
+        | {"oddity": "merger" if number >= 60 else "", "morphology": "unknown" if number == 5 else "smooth"}
+        for number in range(90)
+    ]
+    (tmp_path / "galaxies").mkdir()
+    with (tmp_path / "galaxies" / "labels.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, ["file", "survey", "object_id", "morphology", "oddity", "split"])
+        writer.writeheader()
+        writer.writerows(row | {"file": f"galaxies/{row['object_id']}.jpeg"} for row in rows)
+    return tmp_path
+
+
+def test_each_image_has_its_role(data: Path) -> None:
+    table = tables.galaxy_tables(data)["sdss"]
+    roles = dict(zip(table.ids.tolist(), table.roles.tolist(), strict=True))
+    assert roles["0"] == tables.FIT
+    assert roles["1"] == Half.CHOOSE
+    assert roles["2"] == Half.REPORT
+    assert "5" not in roles
+    assert {roles[one] for one in roles if int(one) >= 60} == {Half.CHOOSE, Half.REPORT}
+    assert roles["61"] == half_of("61")
+    assert len(table) == 89
+
+
+def test_reviewed_images_are_real_ids_with_a_reason() -> None:
+    with Path(tables.__file__).with_name("reviewed.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len({row["object_id"] for row in rows}) == len(rows)
+    for row in rows:
+        assert row["survey"] in {"sdss", "efigi"}
+        assert row["verdict"] in {"ordinary", "not-ordinary"}
+        assert len(row["why"]) > 10
+
+
+def sky_cutouts(count: int, tiles: int) -> Cutouts:
+    rng = np.random.default_rng(0)
+    odd = np.arange(count) % 5 == 0
+    table = tables.ImageTable(
+        "decals-dr1",
+        tuple(Path(str(number)) for number in range(count)),
+        np.array([f"{number // tiles}@{number % tiles}" for number in range(count)]),
+        np.where(odd, "trail", ""),
+        np.full(count, "unknown"),
+        np.full(count, ""),
+        np.array([str(number // tiles) for number in range(count)]),
+        np.zeros(count, dtype=np.bool_),
+    )
+    measures = rng.normal(size=(count, len(MEASURES)))
+    return Cutouts(table, [b""] * count, measures, np.zeros((count, 2, 2, 3), np.uint8), 0, 0, "key")
+
+
+def test_a_new_sky_is_split_by_picture() -> None:
+    (sky,) = new_skies.new_skies({}, {"decals-dr1": sky_cutouts(800, 10)}, splits=2)
+    assert sky.group == "pack"
+    assert len(sky.splits) == 2
+    for split in sky.splits:
+        assert len(split.own) == new_skies.OWN_IMAGES
+        assert not set(sky.cutouts.table.groups[split.own]) & set(sky.cutouts.table.groups[split.rest])
+
+
+def test_a_small_pack_has_no_survey_model() -> None:
+    (sky,) = new_skies.new_skies({}, {"decals-dr1": sky_cutouts(80, 10)}, splits=2)
+    assert not sky.has_own
+    assert len(sky.splits) == 1
+    assert len(sky.splits[0].rest) == 80
+
+
+def test_a_kind_of_oddity_is_told_from_the_others() -> None:
+    cutouts = sky_cutouts(800, 1)
+    names = np.where(np.arange(800) % 10 == 0, "merger+bright-neighbour", cutouts.table.oddities)
+    packs = {"euclid-q1-vis": replace(cutouts, table=replace(cutouts.table, oddities=names))}
+    skies = {sky.name: sky for sky in new_skies.new_skies({}, packs, splits=1)}
+    assert skies["euclid merger"].odd.sum() == 80
+    assert len(skies["euclid merger"].rows) == 720
+
+
+def test_plots_are_well_formed() -> None:
+    axis = Axis("p & q")
+    lines = {"one <b>": [(0.0, 0.0), (1.0, 1.0)], "two": [(0.0, 0.5), (1.0, 2.0)]}
+    bars = {"rings": {"first": (0.6, 0.5, 0.7)}, "mergers": {"first": (0.9, 0.8, 1.0), "second": (0.7, 0.6, 0.8)}}
+    drawn = ET.fromstring(line_plot("title", axis, axis, lines, diagonal=True))  # noqa: S314 - our own text
+    assert len(drawn.findall("{http://www.w3.org/2000/svg}polyline")) == 3
+    drawn = ET.fromstring(bar_plot("title", axis, bars))  # noqa: S314
+    # Background, frame, and three bars.
+    assert len(drawn.findall("{http://www.w3.org/2000/svg}rect")) == 5
+
+
+def test_spread_over_seeds_is_that_of_a_sample() -> None:
+    assert mean_and_spread([0.8, 0.9, 1.0]) == {"mean": 0.9, "spread": 0.1}
