@@ -17,6 +17,7 @@ from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.science.scoring import ImageScores
 from astrolens.trainer.evaluation import Half, rank_values
 
+from tests.bench.science.answers import answer_figures
 from tests.bench.science.baselines import known_survey_baselines
 from tests.bench.science.bundles import BundleUnderTest
 from tests.bench.science.contact_sheets import write_contact_sheet
@@ -32,6 +33,7 @@ from tests.bench.science.pictures import Cutouts, cutouts_of, inputs_of
 from tests.bench.science.report import render
 from tests.bench.science.report_plots import write_plots
 from tests.bench.science.seeds import seed_rows
+from tests.bench.science.shifts import shift_figures
 from tests.bench.science.tables import FIT, galaxy_tables, pack_tables
 from tests.bench.science.targets import target_rows
 
@@ -88,6 +90,11 @@ def _measure(bundles: list[BundleUnderTest], options: argparse.Namespace) -> dic
         own["new_skies"] = {
             sky.name: sky_figures(bundle, sky, features[sky.table].rows(sky.rows), also_as=sky.also_as) for sky in skies
         }
+        if options.long:
+            own["shifts"] = {name: shift_figures(bundle, cutouts) for name, cutouts in galaxies.items()}
+            own["answers"] = answer_figures(
+                {name: (galaxies[name], rank_values(scores[name]), features[name].embedding) for name in galaxies}
+            )
         first_scores = first_scores or scores
         if first_scores is not scores:
             own["against_first"] = {
@@ -138,7 +145,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--cache", type=Path, default=home / "astrolens-bench" / "science", help="folder of cutouts")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode")
-    parser.add_argument("--long", action="store_true", help="twice the splits of new skies, for the model card")
+    parser.add_argument(
+        "--long", action="store_true", help="also shifted images, answers, and twice the splits: for the model card"
+    )
     return parser.parse_args()
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.bench.science.answers import LOOKS
 from tests.bench.science.baselines import FOREST
 from tests.bench.science.seeds import seed_rows
 from tests.bench.science.targets import target_rows
@@ -33,6 +34,9 @@ def render(figures: dict[str, Any]) -> str:
         "## First looks and cost",
         _looks(bundles),
     ]
+    if all("shifts" in own for own in bundles.values()):
+        parts += ["## Ordinary test images, changed: flagged at 1 %", _shifts(bundles)]
+        parts += ["## Oddities found with so many looks, in the pool of first looks", _answers(bundles)]
     differences = _differences(bundles)
     if differences:
         parts += ["## AUROC minus that of the first bundle, paired", differences]
@@ -197,3 +201,22 @@ def _differences(bundles: dict[str, Any]) -> str:
         for survey, one in own.get("against_first", {}).items()
     ]
     return table(("bundle", "survey", "difference"), rows) if rows else ""
+
+
+def _shifts(bundles: dict[str, Any]) -> str:
+    rows = [
+        (bundle, survey, *(percent(one["flagged"]) for one in shifts.values()))
+        for bundle, own in bundles.items()
+        for survey, shifts in own["shifts"].items()
+    ]
+    first = next(iter(next(iter(bundles.values()))["shifts"].values()))
+    return table(("bundle", "survey", *first), rows)
+
+
+def _answers(bundles: dict[str, Any]) -> str:
+    rows = [
+        (bundle, way, *(f"{one['mean']:g} ± {one['spread']:g}" for one in looks.values()))
+        for bundle, own in bundles.items()
+        for way, looks in own["answers"].items()
+    ]
+    return table(("bundle", "ranked by", *(f"{looks} looks" for looks in LOOKS)), rows)

@@ -10,11 +10,13 @@ import pytest
 from astrolens.trainer.evaluation import Half, half_of
 
 from tests.bench.science import new_skies, tables
+from tests.bench.science.answers import neighbour_score
 from tests.bench.science.baselines import oracle_auroc
 from tests.bench.science.measures import MEASURES, measure
 from tests.bench.science.pictures import Cutouts
 from tests.bench.science.plots import Axis, bar_plot, line_plot
 from tests.bench.science.seeds import mean_and_spread
+from tests.bench.science.shifts import SHIFTS
 
 
 def picture(*, shifted: int = 0) -> np.ndarray:
@@ -33,6 +35,23 @@ def test_measures_of_a_round_object() -> None:
     assert value(picture(), "concentration") > value(picture(shifted=15), "concentration")
     assert value(picture(), "redness") == pytest.approx(0.0)
     assert value(picture(), "bytes-a-pixel") == pytest.approx(1000 / 41**2)
+
+
+def test_shifts_keep_the_form_of_a_picture() -> None:
+    pixels = picture()
+    for name, change in SHIFTS.items():
+        changed = change(pixels)
+        assert changed.shape == pixels.shape, name
+        assert changed.dtype == np.uint8, name
+        assert np.array_equal(changed, change(pixels)), f"{name} is not repeatable"
+
+
+def test_neighbour_score_believes_answers_near_what_was_seen() -> None:
+    strangeness, near = np.full(2, 0.5), np.array([0.0, 0.0])
+    said_odd, said_ordinary = neighbour_score(strangeness, np.array([5.0, 0.0]), near)
+    assert said_odd > 4 * said_ordinary
+    far = neighbour_score(strangeness, np.array([5.0, 0.0]), np.array([3.0, 3.0]))
+    assert far[0] - far[1] < said_odd - said_ordinary
 
 
 def test_an_oracle_knows_the_direction() -> None:
