@@ -46,9 +46,11 @@ def ring_score(found: DetectedObject) -> float | None:
     if not peak > 0.0:
         return None
     linear = np.sinh(_STRETCH * profile / peak) / np.sinh(_STRETCH)
+    # Behind the last light the floor would make the slope rise: thin galaxies seen from the edge end early.
+    end = int(np.flatnonzero(linear > _FLOOR)[-1]) + 1
     logarithm = ndimage.gaussian_filter1d(np.log(np.maximum(linear, _FLOOR)), _SMOOTHING)
-    slopes = np.gradient(logarithm, np.log(radii))[_FIRST:_COMPARED]
-    return float((slopes - np.minimum.accumulate(slopes)).max())
+    slopes = np.gradient(logarithm, np.log(radii))[_FIRST : min(_COMPARED, end)]
+    return float((slopes - np.minimum.accumulate(slopes)).max()) if slopes.size else 0.0
 
 
 def median_profile(found: DetectedObject) -> tuple[Profile, Profile]:

@@ -31,6 +31,10 @@ def test_a_ring_scores_higher_than_any_galaxy_without_one(axis_ratio: float) -> 
     assert plain < faint < bright
 
 
+def test_a_thin_disc_is_no_ring_where_its_light_ends() -> None:
+    assert score(galaxy(1.0, axis_ratio=0.12, radius=20.0)) < score(ringed(0.5, strength=25.0))
+
+
 def test_the_profile_follows_the_ellipses_of_the_galaxy() -> None:
     radii, profile = median_profile(detect_object(picture(galaxy(1.0, axis_ratio=0.5))))
     assert radii.shape == profile.shape == (40,)
