@@ -147,9 +147,9 @@ def unusable_files() -> dict[str, tuple[bytes, str]]:
         "truncated-fits-header": (frame[:1000], "truncated"),
         "truncated-gzip": (gzip.compress(frame)[:5000], "truncated"),
         "jpeg-magic-then-noise": (b"\xff\xd8\xff" + np.random.default_rng(4).bytes(4000), "unreadable"),
-        "fits-of-nan": (fits_bytes(fits.PrimaryHDU(np.full((64, 64), np.nan, np.float32))), "blank-field"),
-        "fits-constant": (fits_bytes(fits.PrimaryHDU(np.full((64, 64), 7, np.int16))), "blank-field"),
+        "fits-of-nan": (fits_bytes(fits.PrimaryHDU(np.full((64, 64), np.nan, np.float32))), "no-coverage"),
+        "fits-constant": (fits_bytes(fits.PrimaryHDU(np.full((64, 64), 7, np.int16))), "no-coverage"),
         "fits-without-image": (fits_bytes(fits.PrimaryHDU()), "empty"),
-        "black-png": (encoded(np.zeros((200, 200, 3), np.uint8), "PNG"), "blank-field"),
+        "black-png": (encoded(np.zeros((200, 200, 3), np.uint8), "PNG"), "no-coverage"),
         "one-pixel": (encoded(np.zeros((1, 1, 3), np.uint8), "PNG"), "too-small"),
     }

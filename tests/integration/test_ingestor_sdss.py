@@ -187,7 +187,7 @@ async def test_one_broken_object_does_not_block_the_survey() -> None:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        (b"\xff\xd8" + b"\0" * 2000, "blank-field"),
+        (b"\xff\xd8" + b"\0" * 2000, "no-coverage"),
         (b"<html>There was an error</html>", "error-page"),
         (b"", "error-page"),
     ],

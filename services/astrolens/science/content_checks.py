@@ -1,16 +1,35 @@
-"""Refuse pictures that decode but show no sky: blank fields, and error messages rendered as a picture."""
+"""Refuse images that decode but show nothing: fields without coverage, noise alone, and rendered error messages."""
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from astrolens.science.coverage import covered_pixels
+from astrolens.science.detection import OBJECT_SIGNIFICANCE, WORKING_SIDE, object_significance
 from astrolens.science.rejection import ImageRejected
+from astrolens.science.stretch import block_mean
 
-_BLANK_CONTRAST = 3.0
-"""Grey levels (of 255) between the brightest small patch and the typical one; the faintest of 8,903 real galaxies
-has 27."""
+_SIGNIFICANCE_IN_ONE_BAND = 7.0
+"""More than in the mean: four looks at noise find more than one."""
 
-_PATCHES = 64
-"""Patches along a side: averaging over them removes the noise and keeps every object."""
+_COVERED_SHARE = 0.01
+"""Of the pixels: a frame with less was not observed."""
+
+_ONE_SURFACE = 2
+"""Grey levels: a picture whose values differ by no more is empty."""
+
+_PADDING_TOLERANCE = 1.0
+"""Grey levels by which JPEG changes the inside of a constant area."""
+
+_GREY_NOISE = 1.5
+"""Grey levels that the noise of an 8-bit picture is at least assumed to have. JPEG at quality 50 leaves so little of
+weak noise that single blocks would stand out. The faintest of 8,903 real galaxies is 27 levels above its sky."""
+
+_JPEG_BLOCK = 8
+"""Pixels: as far as JPEG mixes an edge with its surroundings."""
+
+_MEASURED_NOISE = 0.1
+"""Standard deviations of the sky: the floor of the noise after averaging, for data without any."""
 
 _TEXT_CROP = 768
 """Pixels: an error message begins at the upper left corner."""
@@ -38,22 +57,72 @@ _BRIGHT_LEVELS = 96
 """Grey levels from the background."""
 
 
-def check_content(picture: Image.Image) -> None:
-    """Refuse a picture that shows no sky.
+def check_picture(picture: Image.Image) -> None:
+    """Refuse an 8-bit picture that shows nothing.
 
     Args:
         picture: RGB or grey.
 
     Raises:
-        ImageRejected: `blank-field`, `error-page`.
+        ImageRejected: `no-coverage`, `no-object`, `error-page`.
     """
     grey = picture.convert("L")
-    patches = np.asarray(grey.resize((_PATCHES, _PATCHES), Image.Resampling.BOX, reducing_gap=2.0), dtype=np.float32)
-    typical = float(np.median(patches))
-    if max(float(patches.max()) - typical, typical - float(patches.min())) < _BLANK_CONTRAST:
-        raise ImageRejected("blank-field", "It shows nothing: all of it is equally bright.")
     if looks_like_text(grey):
         raise ImageRejected("error-page", "It is an error message of the survey's server, rendered as a picture.")
+    factor = _reduction(*grey.size)
+    values = np.asarray(grey.reduce(factor) if factor > 1 else grey, dtype=np.float32)
+    found = object_significance(values, noise_at_least=_GREY_NOISE) >= OBJECT_SIGNIFICANCE
+    if not found and np.ptp(np.asarray(grey)) <= _ONE_SURFACE:
+        raise ImageRejected("no-coverage", "It shows nothing: all of it is equally bright.")
+    if found:
+        # What stands out may be the edge of the footprint.
+        covered = covered_pixels(values, tolerance=_PADDING_TOLERANCE, blur_pixels=-(-_JPEG_BLOCK // factor))
+        if covered is not None:
+            _check_covered(covered)
+            found = object_significance(values, covered, noise_at_least=_GREY_NOISE) >= OBJECT_SIGNIFICANCE
+    if not found:
+        raise ImageRejected("no-object", "It shows no object: nothing stands out of the noise.")
+
+
+def check_measurements(bands: NDArray[np.float32]) -> None:
+    """Refuse measured values that show nothing.
+
+    Args:
+        bands: [C, H, W] in standard deviations of the sky of each, NaN where not measured.
+
+    Raises:
+        ImageRejected: `no-coverage`, `no-object`.
+    """
+    known = np.isfinite(bands)
+    count = np.count_nonzero(known, axis=0)
+    covered: NDArray[np.bool_] = count > 0
+    _check_covered(covered)
+    mean = np.where(covered, np.where(known, bands, 0).sum(axis=0) / np.maximum(count, 1), np.nan).astype(np.float32)
+    # An object may be in one band only; the mean finds what is too faint in each.
+    if _object_in(mean, OBJECT_SIGNIFICANCE) or (
+        len(bands) > 1 and any(_object_in(band, _SIGNIFICANCE_IN_ONE_BAND) for band in bands)
+    ):
+        return
+    raise ImageRejected("no-object", "It shows no object: nothing stands out of the noise of the measured values.")
+
+
+def _object_in(values: NDArray[np.float32], enough: float) -> bool:
+    reduced = block_mean(values[None], _reduction(*values.shape))[0]
+    covered = np.isfinite(reduced)
+    if np.mean(covered) < _COVERED_SHARE:
+        return False
+    filled = np.where(covered, reduced, np.float32(0))
+    return object_significance(filled, covered, noise_at_least=_MEASURED_NOISE, enough=enough) >= enough
+
+
+def _check_covered(covered: NDArray[np.bool_]) -> None:
+    if np.mean(covered) < _COVERED_SHARE:
+        raise ImageRejected("no-coverage", "No exposure covers it: it holds no measured values.")
+
+
+def _reduction(width: int, height: int) -> int:
+    """The factor by which a picture is averaged before it is tested."""
+    return max(1, min(max(width, height) // WORKING_SIDE, min(width, height) // 16))
 
 
 def looks_like_text(grey: Image.Image) -> bool:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from astrolens.science.content_checks import check_content
 from astrolens.science.decoding import decode
 from astrolens.science.phash import perceptual_hash
 from astrolens.science.rejection import DecodeLimits, ImageRejected
@@ -60,7 +59,6 @@ def make_cutout(data: bytes, limits: DecodeLimits | None = None) -> Cutout:
     limits = limits or DecodeLimits()
     decoded = decode(data, limits)
     picture = decoded.picture
-    check_content(picture)
     side = limits.cutout_side
     if max(picture.size) > side:
         # Hamming: sharper than linear, and unlike cubic filters without dark rings around stars.

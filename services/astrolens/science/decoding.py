@@ -5,11 +5,13 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from astrolens.science.content_checks import check_measurements, check_picture
 from astrolens.science.gunzip import gunzip, gunzip_head
 from astrolens.science.rejection import DecodeLimits, ImageRejected
-from astrolens.science.stretch import asinh_rgb, block_mean, percentile_grey
+from astrolens.science.stretch import asinh_rgb, block_mean, in_sky_noise, percentile_grey
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -100,10 +102,21 @@ def _decode_fits(data: bytes, limits: DecodeLimits, *, gzipped: bool) -> Decoded
         content = gunzip(data, limits.max_inflated_bytes)
     planes = read_fits(content, limits, file_bytes=len(data))
     height, width = planes.shape[1:]
-    reduced = block_mean(planes, max(1, max(height, width) // (2 * limits.cutout_side)))
     # FITS counts rows from the bottom, pictures from the top.
-    rgb, stretch = asinh_rgb(reduced[:, ::-1])
-    return Decoded(Image.fromarray(rgb), width, height, stretch, "image/fits")
+    picture, stretch = _stretched(planes[:, ::-1], limits)
+    return Decoded(picture, width, height, stretch, "image/fits")
+
+
+def _stretched(planes: NDArray[np.generic], limits: DecodeLimits) -> tuple[Image.Image, str]:
+    """An 8-bit picture of measured values, [C, H, W], top row first, and how it was stretched.
+
+    What shows nothing is refused by the values: the stretch turns noise of any amplitude into a visible texture.
+    """
+    factor = max(1, max(planes.shape[1:]) // (2 * limits.cutout_side))
+    bands = in_sky_noise(block_mean(planes, factor), blur_pixels=int(factor > 1))
+    check_measurements(bands)
+    rgb, stretch = asinh_rgb(bands)
+    return Image.fromarray(rgb), stretch
 
 
 def _decode_raster(data: bytes, media_type: str, limits: DecodeLimits) -> Decoded:
@@ -123,6 +136,8 @@ def _decode_raster(data: bytes, media_type: str, limits: DecodeLimits) -> Decode
         raise ImageRejected("unreadable", f"It begins like {media_type} but its header makes no sense.") from None
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError) as error:
         raise _refusal(error, media_type) from None
+    if picture.mode != "F":
+        check_picture(plain)
     return Decoded(plain, width, height, stretch, media_type)
 
 
@@ -142,11 +157,10 @@ def _to_8_bit(picture: Image.Image, limits: DecodeLimits) -> tuple[Image.Image, 
     if picture.mode in {"RGB", "L"}:
         return picture, "none"
     if picture.mode == "F" or picture.mode in _16_BIT_MODES:
-        values = np.asarray(picture)
-        reduced = block_mean(values[None], max(1, max(picture.size) // (2 * limits.cutout_side)))
+        values = np.asarray(picture)[None]
         if picture.mode == "F":
-            rgb, stretch = asinh_rgb(reduced)
-            return Image.fromarray(rgb), stretch
+            return _stretched(values, limits)
+        reduced = block_mean(values, max(1, max(picture.size) // (2 * limits.cutout_side)))
         grey, stretch = percentile_grey(np.nan_to_num(reduced[0]))
         return Image.fromarray(grey), stretch
     if picture.mode in {"1", "LA", "La"}:

@@ -197,8 +197,10 @@ def _plain_data(data: Buffer, hdu: _Hdu) -> NDArray[np.generic]:
     if "BLANK" not in hdu.header and not descending:
         return raw
     values = to_float32(raw)
-    if "BLANK" in hdu.header and raw.dtype.kind in "iu":
-        values[raw == hdu.integer("BLANK")] = np.nan
+    blank = hdu.header.get("BLANK")
+    # The standard wants an integer; many writers give a real without a fraction. Anything else marks no pixel.
+    if raw.dtype.kind in "iu" and isinstance(blank, int | float) and blank == blank // 1:
+        values[raw == blank] = np.nan
     return -values if descending else values
 
 

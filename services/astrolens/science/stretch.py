@@ -9,6 +9,7 @@ keeps its colour.
 import numpy as np
 from numpy.typing import NDArray
 
+from astrolens.science.coverage import covered_pixels
 from astrolens.science.rejection import ImageRejected
 
 _SOFTENING = 3.0
@@ -25,22 +26,43 @@ _SAMPLE_SIZE = 16_384
 """Values that the statistics use: enough for the sky level to 1 % of its noise, at a bounded cost."""
 
 
-def asinh_rgb(planes: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
-    """Apply the asinh stretch of Lupton et al. (2004), normalised by the sky of each plane.
+def in_sky_noise(planes: NDArray[np.float32], *, blur_pixels: int = 0) -> NDArray[np.float32]:
+    """Give each plane in standard deviations from its sky, NaN where it was not measured.
 
     Args:
-        planes: [1, H, W] or [3, H, W], red first, any unit, NaN where not measured.
+        planes: [C, H, W], any unit, NaN where not measured; padding with a constant is found here.
+        blur_pixels: Pixels this near to padding are mixed with it and count as padding.
 
     Returns:
-        The picture [H, W, 3] uint8, and a description of the stretch.
+        [C, H, W]; a plane without coverage is all NaN.
 
     Raises:
-        ImageRejected: `blank-field` where all values are NaN or equal.
+        ImageRejected: `no-coverage` where that holds for all planes.
     """
-    scaled = np.empty_like(planes)
+    scaled = np.full_like(planes, np.nan)
     for index, plane in enumerate(planes):
-        sky, noise = sky_and_noise(plane)
-        scaled[index] = np.nan_to_num((plane - sky) / noise, nan=0.0, posinf=1e6, neginf=-1e6)
+        covered = covered_pixels(plane, blur_pixels=blur_pixels)
+        measured = plane if covered is None else np.where(covered, plane, np.float32(np.nan))
+        sky = sky_and_noise(measured)
+        if sky is not None:
+            scaled[index] = (measured - sky[0]) / sky[1]
+    if not np.isfinite(scaled).any():
+        raise ImageRejected("no-coverage", "No exposure covers it: all its values are NaN or the same.")
+    return scaled
+
+
+def asinh_rgb(bands: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
+    """Apply the asinh stretch of Lupton et al. (2004).
+
+    Args:
+        bands: [1, H, W] or [3, H, W], red first, as `in_sky_noise` gives them.
+
+    Returns:
+        The picture [H, W, 3] uint8, and a description of the stretch. Pixels without a measurement are as dark as the
+        sky; where one band has none, the others give its colour.
+    """
+    uncovered = [name for name, band in zip(_BANDS, bands, strict=False) if not np.isfinite(band).any()]
+    scaled = np.clip(_without_gaps(bands), -1e6, 1e6)
     intensity = scaled.mean(axis=0)
     white = max(float(np.quantile(_sample(intensity), _WHITE_QUANTILE)), _WHITE_AT_LEAST)
     lifted = np.maximum(intensity - _BLACK, 1e-6)
@@ -50,7 +72,35 @@ def asinh_rgb(planes: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
     picture /= np.maximum(picture.max(axis=0), 1.0)
     rgb = np.moveaxis(np.broadcast_to(picture, (3, *intensity.shape)), 0, -1)
     words = f"asinh softening={_SOFTENING:g}sigma black={_BLACK:g}sigma white={white:.1f}sigma"
+    if uncovered:
+        words += f" without coverage in {' and '.join(uncovered)}"
     return np.ascontiguousarray(rgb * 255.0 + 0.5).astype(np.uint8), words
+
+
+_BANDS = ("red", "green", "blue")
+
+
+def _without_gaps(bands: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fill what a band did not measure from the others: as for files of two bands, green lies between red and blue."""
+    gaps = np.isnan(bands)
+    if not gaps.any():
+        return bands
+    if len(bands) == 3:
+        red, green, blue = bands
+        no_red, _, no_blue = gaps
+        between = np.where(no_red, (green + blue) / 2, np.where(no_blue, (red + green) / 2, (red + blue) / 2))
+        one_gap = gaps.sum(axis=0) == 1
+        bands = np.stack(
+            [
+                np.where(one_gap & no_red, green, red),
+                np.where(one_gap, between, green),
+                np.where(one_gap & no_blue, green, blue),
+            ]
+        )
+        two_gaps = gaps.sum(axis=0) == 2
+        bands = np.where(two_gaps, np.nan_to_num(bands, nan=0.0).sum(axis=0), bands)
+    filled: NDArray[np.float32] = np.nan_to_num(bands, nan=0.0)
+    return filled
 
 
 def percentile_grey(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
@@ -63,30 +113,27 @@ def percentile_grey(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str
         The picture, uint8 of the same shape, and a description of the stretch.
 
     Raises:
-        ImageRejected: `blank-field` where all values are equal.
+        ImageRejected: `no-coverage` where all values are equal.
     """
     low, high = (float(q) for q in np.quantile(_sample(values), (0.005, 0.998)))
     if not high > low:
-        raise ImageRejected("blank-field", "All its values are the same.")
+        raise ImageRejected("no-coverage", "All its values are the same.")
     picture = np.clip((values - low) / (high - low), 0.0, 1.0)
     return (picture * 255.0 + 0.5).astype(np.uint8), f"percentile 0.5-99.8 ({low:g} to {high:g})"
 
 
-def sky_and_noise(plane: NDArray[np.float32]) -> tuple[float, float]:
+def sky_and_noise(plane: NDArray[np.float32]) -> tuple[float, float] | None:
     """Sky level and noise of one plane by the median and the median absolute deviation, clipped at 3 sigma.
 
     Args:
-        plane: [H, W].
+        plane: [H, W], NaN where not measured.
 
     Returns:
-        Level and standard deviation, in the plane's unit.
-
-    Raises:
-        ImageRejected: `blank-field` where all values are NaN or equal.
+        Level and standard deviation, in the plane's unit; None where all values are NaN or equal.
     """
     values = _sample(plane)
     if values.size < 16:
-        raise ImageRejected("blank-field", "It holds no measured values (all are NaN).")
+        return None
     sky = float(np.median(values))
     for _ in range(3):
         deviation = 1.4826 * float(np.median(np.abs(values - sky)))
@@ -98,9 +145,7 @@ def sky_and_noise(plane: NDArray[np.float32]) -> tuple[float, float]:
     if noise <= 0.0:
         # Noise-free data (a model, or integers of few levels): a fraction of the range serves as the noise.
         noise = float(np.quantile(values, 0.998) - sky) / 100.0 or float(values.max() - values.min()) / 1000.0
-    if not noise > 0.0:
-        raise ImageRejected("blank-field", "All its values are the same.")
-    return sky, noise
+    return (sky, noise) if noise > 0.0 else None
 
 
 def block_mean(planes: NDArray[np.generic], factor: int) -> NDArray[np.float32]:

@@ -53,12 +53,12 @@ async def test_what_was_received_is_the_sum_of_what_became_of_it(observed: Obser
 
 
 async def test_what_a_source_could_not_use_is_counted_too(observed: Observed, tmp_path: Path) -> None:
-    refused = {"outcome": Outcome.REJECTED, "reason": Reason(code="blank-field", detail="No sky."), "sha256": None}
+    refused = {"outcome": Outcome.REJECTED, "reason": Reason(code="no-coverage", detail="No sky."), "sha256": None}
     blank = ARRIVALS[0].receipt.model_copy(update=refused)
     async with ingest_at(tmp_path, observer=observed.observer) as ingest:
         await ingest.service.admit([Arrival(blank)])
     assert observed.books()["rejected"] == observed("astrolens_received_total", stage="ingest") == 1
-    assert observed("astrolens_refused_total", reason="blank-field") == 1
+    assert observed("astrolens_refused_total", reason="no-coverage") == 1
 
 
 async def test_fetching_an_address_and_the_age_of_an_observation_are_timed(observed: Observed, tmp_path: Path) -> None:

@@ -184,13 +184,13 @@ async def test_an_image_that_a_source_refuses_has_a_receipt_with_its_reason(tmp_
     class Refusing(Numbers):
         async def images(self, cursor: SourceCursor | None) -> AsyncGenerator[SourceImage, None]:
             yield SourceImage(
-                "x", Observation(), refusal=Reason(code="blank-field", detail="Nothing was observed there.")
+                "x", Observation(), refusal=Reason(code="no-coverage", detail="Nothing was observed there.")
             )
 
     async with ingest_at(tmp_path) as ingest:
         await asyncio.wait_for(_feeder(ingest, Refusing(1)).run(asyncio.Event()), 10)
         [receipt] = await ingest.all(Collection.RECEIPTS)
-        assert (receipt["outcome"], receipt["reason"]["code"], receipt["sha256"]) == ("rejected", "blank-field", None)
+        assert (receipt["outcome"], receipt["reason"]["code"], receipt["sha256"]) == ("rejected", "no-coverage", None)
         assert receipt["settled_at"] is not None
 
 

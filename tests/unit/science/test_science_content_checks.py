@@ -2,7 +2,7 @@ import csv
 
 import numpy as np
 import pytest
-from astrolens.science.content_checks import check_content, looks_like_text
+from astrolens.science.content_checks import check_picture, looks_like_text
 from astrolens.science.cutouts import ImageRejected, make_cutout
 from astrolens.science.simulation import simulate
 from PIL import Image, ImageDraw
@@ -30,17 +30,17 @@ def test_rendered_messages_are_refused(side: int, ink: str, paper: str) -> None:
     assert caught.value.code == "error-page"
 
 
-def test_noise_alone_is_a_blank_field() -> None:
+def test_noise_alone_is_no_object() -> None:
     noise = np.random.default_rng(1).normal(6, 1.5, (256, 256, 3)).clip(0, 255).astype(np.uint8)
     with pytest.raises(ImageRejected) as caught:
-        check_content(Image.fromarray(noise))
-    assert caught.value.code == "blank-field"
+        check_picture(Image.fromarray(noise))
+    assert caught.value.code == "no-object"
 
 
 def test_one_faint_galaxy_is_enough() -> None:
     noise = np.random.default_rng(1).normal(6, 1.5, (256, 256)).clip(0, 255)
     noise[120:130, 120:130] += 14
-    check_content(Image.fromarray(noise.astype(np.uint8)))
+    check_picture(Image.fromarray(noise.astype(np.uint8)))
 
 
 def test_sharp_stars_on_a_clean_sky_are_no_text() -> None:

@@ -63,7 +63,7 @@ def test_small_pictures_keep_their_pixels() -> None:
 
 
 def test_the_longer_side_decides() -> None:
-    cutout = make_cutout(encoded(rgb(600)[:150], "PNG"))
+    cutout = make_cutout(encoded(rgb(600)[350:500], "PNG"))
     assert (cutout.width, cutout.height) == (256, 64)
 
 

@@ -200,5 +200,5 @@ def _unusable(picture: Fetched) -> Reason | None:
         return Reason(code="error-page", detail=f"SkyServer sent {picture.media_type}, no JPEG: {start!r}")
     if len(picture.data) < MIN_PICTURE_BYTES:
         detail = f"SkyServer sent a JPEG of {len(picture.data)} bytes: a field that was never observed."
-        return Reason(code="blank-field", detail=detail)
+        return Reason(code="no-coverage", detail=detail)
     return None
