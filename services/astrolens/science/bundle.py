@@ -13,7 +13,9 @@ Each file is compared with its digest before it is parsed. Arrays are read witho
 """
 
 import io
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -254,6 +256,19 @@ def arrays_to_bytes(arrays: Arrays) -> bytes:
     return buffer.getvalue()
 
 
+_UNREADABLE: Final = (
+    ValueError,
+    OSError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What zipfile and numpy raise for damaged bytes, by where the damage is."""
+
+
 class ArraysDamaged(Exception):
     """The bytes are no archive of plain, finite arrays; the message is a clause that says why."""
 
@@ -274,7 +289,7 @@ def arrays_from_bytes(data: bytes, *, limit: int = _MAX_FILE_BYTES) -> dict[str,
                 raise ArraysDamaged(f"its arrays are larger than {limit} bytes")
         with np.load(io.BytesIO(data), allow_pickle=False) as loaded:
             arrays = {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ArraysDamaged("it is no archive of plain arrays") from error
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -7,7 +7,7 @@ neighbours; means and covariances would follow them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,14 @@ TapName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 
 
 class DensityEntry(Contract):
-    """One density detector: the taps that it reads, and its constants."""
+    """One detector of a survey model: the taps that it reads, and its constants."""
 
     name: Slug = Field(description="Key in analyses and calibration.")
+    kind: Literal["neighbours", "score"] = Field(
+        default="neighbours",
+        description="`neighbours`: distance to the survey's own images. `score`: the tap is the score of a detector of "
+        "the bundle, [n, 1], which is only calibrated on the survey.",
+    )
     taps: tuple[TapName, ...] = Field(min_length=1, description="Taps that are concatenated, in this order.")
     components: int = Field(default=64, ge=1, le=512, description="Principal components that are kept.")
     neighbours: int = Field(default=10, ge=1, le=100, description="k: the distance to the k-th neighbour counts.")
@@ -95,6 +100,31 @@ class NeighbourDensity:
         return {name: np.asarray(getattr(self, name), dtype=np.float32) for name in FITTED_ARRAYS}
 
 
+@dataclass(frozen=True)
+class TapScore:
+    """The score of a detector of the bundle, such as that of the synthetic oddities, read from a tap [n, 1]."""
+
+    entry: DensityEntry
+
+    def score(self, taps: Taps) -> Floats:
+        """Scores [n]: larger is stranger.
+
+        Raises:
+            ValueError: The tap is missing, or is not [n, 1].
+        """
+        values = _tap_values(taps, self.entry)
+        if len(values) != 1 or values[0].shape[1] != 1:
+            raise ValueError(f"detector {self.entry.name} takes one tap [n, 1], not {[v.shape for v in values]}")
+        return values[0][:, 0]
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Nothing is fitted."""
+        return {}
+
+
+SurveyDetector = NeighbourDensity | TapScore
+
+
 FITTED_ARRAYS: Final = ("mean", "scale", "centre", "axes", "references")
 """Names of the arrays that a `NeighbourDensity` is made of."""
 
@@ -105,14 +135,39 @@ def concatenate(taps: Taps, entry: DensityEntry) -> Floats:
     Raises:
         ValueError: A tap is missing, or the taps are not [n, d] with the same n.
     """
+    values = np.concatenate(_tap_values(taps, entry), axis=1)
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def _tap_values(taps: Taps, entry: DensityEntry) -> list[Floats]:
+    """The taps of a detector, each [n, d], in their order."""
     missing = [name for name in entry.taps if name not in taps]
     if missing:
         raise ValueError(f"detector {entry.name} needs the tap {missing[0]}: the model gives {sorted(taps)}")
-    parts = [np.asarray(taps[name], dtype=np.float64) for name in entry.taps]
-    if any(part.ndim != 2 for part in parts) or len({len(part) for part in parts}) != 1:
-        raise ValueError(f"the taps of detector {entry.name} are not [n, d] with one n: {[p.shape for p in parts]}")
-    values = np.concatenate(parts, axis=1)
-    return np.sign(values) * np.sqrt(np.abs(values))
+    values = [np.asarray(taps[name], dtype=np.float64) for name in entry.taps]
+    if any(part.ndim != 2 for part in values) or len({len(part) for part in values}) != 1:
+        raise ValueError(f"the taps of detector {entry.name} are not [n, d] with one n: {[v.shape for v in values]}")
+    return values
+
+
+def fit_detector(taps: Taps, entry: DensityEntry) -> SurveyDetector:
+    """Fit a detector on the taps, each [m, d], of a survey's own images.
+
+    Raises:
+        ValueError: A tap does not fit, or there are no more images than neighbours.
+    """
+    if entry.kind == "score":
+        return TapScore(entry)
+    return fit_density(concatenate(taps, entry), entry)
+
+
+def load_detector(entry: DensityEntry, arrays: Mapping[str, NDArray[Any]]) -> SurveyDetector:
+    """Build a detector from its stored arrays.
+
+    Raises:
+        ValueError: An array is missing, or their shapes do not fit together.
+    """
+    return TapScore(entry) if entry.kind == "score" else load_density(entry, arrays)
 
 
 def fit_density(features: Floats, entry: DensityEntry) -> NeighbourDensity:

@@ -27,11 +27,10 @@ from astrolens.science.calibration import COMBINED, ScoreCalibration
 from astrolens.science.density import (
     FITTED_ARRAYS,
     DensityEntry,
-    NeighbourDensity,
+    SurveyDetector,
     Taps,
-    concatenate,
-    fit_density,
-    load_density,
+    fit_detector,
+    load_detector,
 )
 
 Floats = NDArray[np.float64]
@@ -123,7 +122,7 @@ class SurveyModel:
 
     manifest: SurveyModelManifest
     image_ids: tuple[str, ...] = field(repr=False)
-    detectors: tuple[NeighbourDensity, ...] = field(repr=False)
+    detectors: tuple[SurveyDetector, ...] = field(repr=False)
     calibration: Mapping[str, Floats] = field(repr=False)
 
     @cached_property
@@ -207,7 +206,7 @@ class SurveyModel:
         if _digests(arrays) != manifest.arrays:
             raise SurveyModelDamaged(f"survey model {digest}: its arrays are not those that the manifest names")
         try:
-            detectors = tuple(load_density(entry, _group(arrays, entry.name)) for entry in manifest.detectors)
+            detectors = tuple(load_detector(entry, _group(arrays, entry.name)) for entry in manifest.detectors)
             calibration = {
                 entry.name: np.asarray(arrays[f"{entry.name}.calibration"], dtype=np.float64)
                 for entry in manifest.detectors
@@ -217,7 +216,10 @@ class SurveyModel:
             raise SurveyModelDamaged(f"survey model {digest}: its arrays do not fit: {error}") from error
         if any(values.shape != (len(image_ids),) for values in calibration.values()):
             raise SurveyModelDamaged(f"survey model {digest}: it has not one calibration score for each image")
-        return cls(manifest=manifest, image_ids=image_ids, detectors=detectors, calibration=calibration)
+        model = cls(manifest=manifest, image_ids=image_ids, detectors=detectors, calibration=calibration)
+        if model.to_bytes() != data:
+            raise SurveyModelDamaged(f"survey model {digest}: its bytes are not those that were written")
+        return model
 
 
 def fit_survey_model(
@@ -257,18 +259,10 @@ def fit_survey_model(
     ids = tuple(image for image, _ in kept)
     if len(set(ids)) != len(ids):
         raise ValueError(f"an image of survey {survey} is given twice: give each id once")
-    rows = np.array([row for _, row in kept])
-    detectors, calibration = [], {}
-    for entry in recipe:
-        features = concatenate(taps, entry)
-        if len(features) != len(image_ids):
-            raise ValueError(f"detector {entry.name} got {len(features)} rows for {len(image_ids)} images")
-        features = features[rows]
-        if not np.isfinite(features).all():
-            worst = ids[int(np.argmin(np.isfinite(features).all(axis=1)))]
-            raise ValueError(f"image {worst} has features that are not finite: leave it out")
-        detectors.append(fit_density(features, entry))
-        calibration[entry.name] = _cross_fitted(features, entry, seed)
+    own = _own_taps(taps, recipe, len(image_ids), np.array([row for _, row in kept]))
+    _check_finite(own, ids)
+    detectors = [fit_detector(own, entry) for entry in recipe]
+    calibration = {entry.name: _cross_fitted(own, entry, len(ids), seed) for entry in recipe}
     arrays = _arrays(ids, detectors, calibration)
     manifest = SurveyModelManifest(
         survey=survey,
@@ -284,14 +278,33 @@ def fit_survey_model(
     return SurveyModel(manifest=manifest, image_ids=ids, detectors=tuple(detectors), calibration=calibration)
 
 
-def _cross_fitted(features: Floats, entry: DensityEntry, seed: int) -> Floats:
-    """Score [m] of each image by a detector that was fitted on the images of the other folds."""
-    fold = np.random.default_rng(seed).permutation(np.arange(len(features)) % FOLDS)
-    scores = np.empty(len(features))
+def _own_taps(taps: Taps, recipe: Sequence[DensityEntry], images: int, rows: NDArray[np.intp]) -> dict[str, Floats]:
+    """The chosen rows of the taps that the recipe reads."""
+    names = sorted({tap for entry in recipe for tap in entry.taps})
+    missing = [name for name in names if name not in taps]
+    if missing:
+        raise ValueError(f"the survey model needs the tap {missing[0]}: the model gives {sorted(taps)}")
+    for name in names:
+        if taps[name].ndim != 2 or len(taps[name]) != images:
+            raise ValueError(f"tap {name} is {list(taps[name].shape)}, not [n, d] for {images} images")
+    return {name: np.asarray(taps[name][rows], dtype=np.float64) for name in names}
+
+
+def _check_finite(taps: Taps, ids: Sequence[str]) -> None:
+    for name, values in taps.items():
+        finite = np.isfinite(values).all(axis=1)
+        if not finite.all():
+            raise ValueError(f"image {ids[int(np.argmin(finite))]} has values in tap {name} that are not finite")
+
+
+def _cross_fitted(taps: Taps, entry: DensityEntry, images: int, seed: int) -> Floats:
+    """Score [images] of each image by a detector that was fitted on the images of the other folds."""
+    fold = np.random.default_rng(seed).permutation(np.arange(images) % FOLDS)
+    scores = np.empty(images)
     for number in range(FOLDS):
         own = fold == number
-        detector = fit_density(features[~own], entry)
-        scores[own] = detector.distances(detector.project_features(features[own]))
+        detector = fit_detector({name: values[~own] for name, values in taps.items()}, entry)
+        scores[own] = detector.score({name: values[own] for name, values in taps.items()})
     return scores
 
 
@@ -315,7 +328,7 @@ def _manifest_json(manifest: SurveyModelManifest) -> bytes:
 
 
 def _arrays(
-    ids: Sequence[str], detectors: Sequence[NeighbourDensity], calibration: Mapping[str, Floats]
+    ids: Sequence[str], detectors: Sequence[SurveyDetector], calibration: Mapping[str, Floats]
 ) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {"image_ids": np.frombuffer(_lines(ids), dtype=np.uint8)}
     for detector in detectors:
@@ -331,4 +344,5 @@ def _digests(arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
 
 def _group(arrays: Mapping[str, NDArray[Any]], detector: str) -> dict[str, NDArray[Any]]:
     """The fitted arrays of one detector, by their own names."""
-    return {name: arrays[f"{detector}.{name}"] for name in FITTED_ARRAYS}
+    found = {name: arrays.get(f"{detector}.{name}") for name in FITTED_ARRAYS}
+    return {name: values for name, values in found.items() if values is not None}
