@@ -18,7 +18,7 @@ from astrolens.platform.stores.records import Change, Clause, Document, Order, Q
 from astrolens.science.morphology import not_measured
 
 _BATCH: Final = 16
-"""Images of a pass: some 20 s of processor time."""
+"""Images of a pass: some 25 s of processor time."""
 _MARGIN: Final = timedelta(minutes=5)
 """An analysis may be recorded so long after its time, by an instance whose clock differs."""
 _FULL_SEARCH: Final = timedelta(hours=1)

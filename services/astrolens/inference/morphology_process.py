@@ -45,11 +45,11 @@ class MeasurementLimits:
     """What a child may take.
 
     Attributes:
-        cpu_s: Seconds of processor time for one picture; most take one.
+        cpu_s: Seconds of processor time for one picture; most take one or two, some five.
         wall_s: Seconds for one picture. Long, since the child has the lowest priority on a busy machine.
         start_s: Seconds for it to come up; its libraries take three of processor time.
         idle_s: So long after its last picture it ends.
-        address_space: Bytes of memory that it may map: libraries and a picture take 0.42 GiB.
+        address_space: Bytes of memory that it may map: libraries and a picture take 0.44 GiB.
     """
 
     cpu_s: int = 20

@@ -1,7 +1,7 @@
 """Morphology of the central object of a cutout, by statmorph (Rodriguez-Gomez et al. 2019), or by its pixels' moments.
 
 Everything is measured on the luminance of the picture as it is displayed (8 bits, stretched), because only that exists
-for every image: numbers compare within a survey only. A measurement takes 0.3 to 2 s of processor time and 200 MB, and
+for every image: numbers compare within a survey only. A measurement takes 0.4 to 5 s of processor time and 200 MB, and
 statmorph's fits have no bound of their own: call it in a process that can be killed.
 """
 
