@@ -5,26 +5,32 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-_WIDTH: Final = 420
-_HEIGHT: Final = 300
-_LEFT: Final = 46
-_BOTTOM: Final = 40
+_WIDTH: Final = 640
+_HEIGHT: Final = 320
+_LEFT: Final = 62
+_BOTTOM: Final = 44
 _TOP: Final = 30
-_RIGHT: Final = 12
+_RIGHT: Final = 28
 _COLOURS: Final = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#7f7f7f")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis from `low` to `high`, with its title; ticks are at quarters."""
+    """One axis from `low` to `high`, with its title and its ticks: places and labels."""
 
     title: str
     low: float = 0.0
     high: float = 1.0
+    ticks: tuple[tuple[float, str], ...] = ()
 
     def share(self, value: float) -> float:
         """Where a value lies between the ends, 0 to 1."""
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+    def places(self) -> tuple[tuple[float, str], ...]:
+        """The ticks, at quarters unless some are given."""
+        values = [self.low + quarter / 4 * (self.high - self.low) for quarter in range(5)]
+        return self.ticks or tuple((value, f"{value:.3g}") for value in values)
 
 
 def line_plot(
@@ -79,7 +85,7 @@ def bar_plot(title: str, y: Axis, bars: Mapping[str, Mapping[str, tuple[float, f
             )
             middle = left + width / 2
             parts.append(_path([(middle, _height(y, low)), (middle, _height(y, high))], "#333333"))
-        parts.append(_label(_LEFT + slot * (place + 0.1), _HEIGHT - _BOTTOM + 14 + 11 * (place % 2), group, "#333333"))
+        parts.append(_label(_LEFT + slot * (place + 0.1), _HEIGHT - _BOTTOM + 14 + 12 * (place % 2), group, "#333333"))
     for number, name in enumerate(names):
         parts.append(_label(_LEFT + 8, _TOP + 12 + 13 * number, name, _COLOURS[number % len(_COLOURS)]))
     return _document(parts)
@@ -90,16 +96,14 @@ def _frame(title: str, x: Axis, y: Axis, *, with_x: bool = True) -> list[str]:
     parts = [
         f'<rect x="{_LEFT}" y="{_TOP}" width="{right - _LEFT}" height="{bottom - _TOP}" fill="none" stroke="#999999"/>',
         _label(_LEFT, 18, title, "#111111", size=13),
-        f'<text transform="translate(12 {(_TOP + bottom) // 2}) rotate(-90)" font-size="11" text-anchor="middle">'
+        f'<text transform="translate(14 {(_TOP + bottom) // 2}) rotate(-90)" font-size="11" text-anchor="middle">'
         f"{escape(y.title)}</text>",
     ]
-    for quarter in range(5):
-        share = quarter / 4
-        value = y.low + share * (y.high - y.low)
-        parts.append(_label(_LEFT - 34, _height(y, value) + 4, f"{value:.3g}", "#333333"))
-        if with_x:
-            value = x.low + share * (x.high - x.low)
-            parts.append(_label(_place(x, y, value, y.low)[0] - 8, bottom + 14, f"{value:.3g}", "#333333"))
+    parts += [_label(_LEFT - 36, _height(y, value) + 4, label, "#333333") for value, label in y.places()]
+    if with_x:
+        parts += [
+            _label(_place(x, y, value, y.low)[0] - 8, bottom + 14, label, "#333333") for value, label in x.places()
+        ]
     if with_x:
         parts.append(_label((_LEFT + right) // 2 - 60, _HEIGHT - 8, x.title, "#111111"))
     return parts

@@ -12,7 +12,10 @@ def write_plots(out: Path, figures: dict[str, Any]) -> list[str]:
     """Write all plots as SVG, and return the names of the files."""
     bundles = figures["bundles"]
     surveys = list(figures["baselines"]["known"])
-    rate = Axis("false-alarm rate, log10", -3.0, 0.0)
+    rate = Axis("false-alarm rate", -3.0, 0.0, ((-3.0, "0.1 %"), (-2.0, "1 %"), (-1.0, "10 %"), (0.0, "100 %")))
+    half_up = Axis(
+        "AUROC", 0.3, 1.0, ((0.3, "0.3"), (0.5, "chance"), (0.7, "0.7"), (0.8, "0.8"), (0.9, "0.9"), (1.0, "1"))
+    )
     plots = {}
     for survey in surveys:
         tests = {name: own["test"][survey] for name, own in bundles.items()}
@@ -36,9 +39,9 @@ def write_plots(out: Path, figures: dict[str, Any]) -> list[str]:
             diagonal=True,
         )
         plots[f"kinds-{survey}.svg"] = bar_plot(
-            f"{survey}: AUROC by kind of oddity, report half", Axis("AUROC", 0.3, 1.0), _kinds(tests)
+            f"{survey}: AUROC by kind of oddity, report half", half_up, _kinds(tests)
         )
-    plots["new-skies.svg"] = bar_plot("new skies: AUROC, mean and spread", Axis("AUROC", 0.3, 1.0), _skies(figures))
+    plots["new-skies.svg"] = bar_plot("new skies: AUROC, mean and spread", half_up, _skies(figures))
     for name, content in plots.items():
         (out / name).write_text(content)
     return sorted(plots)
