@@ -12,8 +12,10 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import ImageAnalyzed, ImageIngested
 from astrolens.contracts.ids import content_digest, event_id
 from astrolens.contracts.records import CutoutInfo, ImageRecord, Observation, Original
+from astrolens.contracts.survey_models import SurveyState
 from astrolens.inference import analyzer_main, model_server
 from astrolens.inference.similarity.snapshot_task import SnapshotTask
+from astrolens.inference.survey_models import fitting
 from astrolens.local.broker import EmbeddedBroker
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings, load_settings
@@ -22,6 +24,8 @@ from astrolens.platform.stores.images import cutout_key
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import Clause, Page, Query
 from astrolens.rpc.model_client import ModelClient
+from astrolens.science.density import DensityEntry
+from astrolens.usecases.survey_models import read_survey_models
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from tests.unit.inference.tiny_bundle import image_id, picture, write_tiny_bundle
@@ -49,7 +53,14 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
         )
 
 
-async def ingest(settings: Settings, *, count: int, damaged: frozenset[int], announced: bool) -> None:
+async def ingest(
+    settings: Settings,
+    *,
+    count: int,
+    damaged: frozenset[int],
+    announced: bool,
+    survey: str = "simulated-lsst",
+) -> None:
     """What an ingestor leaves behind that dies before it publishes, or whose broker forgot what it published."""
     settings.home.mkdir(parents=True, exist_ok=True)
     records, images = record_store(settings.records_url), image_store(settings.images_url)
@@ -66,7 +77,7 @@ async def ingest(settings: Settings, *, count: int, damaged: frozenset[int], ann
             producer="test",
             occurred_at=then,
             image_id=image,
-            survey="simulated-lsst",
+            survey=survey,
             cutout_key=key,
             cutout_sha256=content_digest(jpeg),
         )
@@ -76,7 +87,7 @@ async def ingest(settings: Settings, *, count: int, damaged: frozenset[int], ann
                 receipt_id=f"r{seed}",
                 source="folder",
                 batch="b",
-                observation=Observation(survey="simulated-lsst"),
+                observation=Observation(survey=survey),
                 original=Original(key="o", sha256="s", size_bytes=1, media_type="image/jpeg", width=48, height=48),
                 cutout=CutoutInfo(key=key, sha256=content_digest(jpeg), width=48, height=48, scale=1.0, stretch="none"),
                 phash="0" * 16,
@@ -190,3 +201,33 @@ async def test_a_model_server_that_was_killed_answers_at_once_and_catches_up_mea
     async with model_server.create_app(settings).running():
         assert (await another.describe()).summary["indexed_images"] == 30
         await another.close()
+
+
+async def test_a_survey_that_the_bundle_does_not_know_is_learned_and_judged_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "RECIPE", (DensityEntry(name="scaled-density", taps=("scaled",), neighbours=3),))
+    for module, name in (
+        (analyzer_main, "_SURVEY_MODELS_EVERY_S"),
+        (analyzer_main, "_EARLIER_IMAGES_EVERY_S"),
+        (model_server, "_SURVEY_MODELS_EVERY_S"),
+    ):
+        monkeypatch.setattr(module, name, 0.2)
+    settings = settings.model_copy(update={"survey_model_images": 50})
+    await ingest(settings, count=60, damaged=frozenset(), announced=True, survey="decals")
+    wanted = {image_id(seed): "survey-model" for seed in range(60)}
+    async with model_server.create_app(settings).running(), analyzer_main.create_app(settings).running() as app:
+        async with asyncio.timeout(60):
+            while await _fits(app) != wanted:
+                await asyncio.sleep(0.1)
+        await settled(app, analyzed=60, dead_lettered=0)
+        record = (await read_survey_models(app.records))["decals"]
+    assert record.revision is not None
+    assert (record.state, record.revision.images) == (SurveyState.READY, 50)
+    assert record.rejudging is not None
+    assert record.rejudging.requested >= 50
+
+
+async def _fits(app: ServiceApp) -> dict[str, str | None]:
+    documents = await app.records.get(Collection.IMAGES, [image_id(seed) for seed in range(60)])
+    return {image: (document["analysis"] or {}).get("calibration_fit") for image, document in documents.items()}

@@ -130,7 +130,8 @@ class Alert(Contract):
     event_id: str = Field(description="Id of this message; a message with the same id is a repetition.")
     alert_id: str = Field(description="Id of the alert; its updates and retractions have the same one.")
     alert_type: AlertType = Field(
-        description="`initial`, `update` (new figures for an alert) or `retraction` (the image is no anomaly any more)."
+        description="`initial`, `update` (new figures for an alert) or `retraction` (no anomaly any more, or no "
+        "calibration that promises a rate of false alarms)."
     )
     alert_tense: AlertTense = Field(
         description="`current`: real sky; `test`: simulated sky; `injection`: never published."
@@ -154,7 +155,10 @@ class Alert(Contract):
     bands: tuple[str, ...] = Field(default=(), description="Photometric bands, if given by the source.")
     credit: str | None = Field(default=None, description="Credit for the image.")
 
-    verdict: Verdict = Field(description="`anomaly`, or after a retraction `near_miss` or `ordinary`.")
+    verdict: Verdict = Field(
+        description="`anomaly`; after a retraction `near_miss` or `ordinary`, or `anomaly` where `calibration_fit` "
+        "says that no rate of false alarms is promised any more."
+    )
     p_value: PValue = Field(
         description="Combined p-value: share of ordinary images that are at least as unusual; never below "
         "1/(calibration_images + 1) [1]."

@@ -42,7 +42,10 @@ def with_rank_score(values: dict[str, Any]) -> dict[str, Any]:
 
 
 class Verdict(StrEnum):
-    """The verdict under the false-alarm budget: `anomaly` at p <= alpha, `near_miss` at p <= 3 alpha."""
+    """The verdict under the false-alarm budget: `anomaly` at p <= alpha, `near_miss` at p <= 3 alpha.
+
+    A survey model promises 5 %: by it, `near_miss` reaches up to there.
+    """
 
     ORDINARY = "ordinary"
     NEAR_MISS = "near_miss"

@@ -73,7 +73,8 @@ class AnalysisMonitor:
         if analysis.verdict is Verdict.ANOMALY and alert_hold(analysis) is not None:
             self._metrics.held.labels(analysis.calibration_fit).inc()
         p_values = {name: result.p_value for name, result in analysis.detectors.items()}
-        self._drift.add(calibration, p_values | {COMBINED: analysis.p_value})
+        if analysis.calibration_fit != "does-not-fit":  # that they are not uniform is known
+            self._drift.add(calibration, p_values | {COMBINED: analysis.p_value})
 
     def _create_series(self, survey: str, classes: Iterable[str]) -> None:
         # Before the first anomaly: of a series that begins at one, Prometheus sees no increase.

@@ -1,15 +1,18 @@
 """Compares recent images of a survey that the bundle knows with those that the bundle was calibrated on.
 
-The p-values of ordinary images are uniform. Another pixel scale, other bands or another stretch bend them; some strange
-images among them bend them by their share at most.
+The p-values of ordinary images are uniform: those of the verdict, and those of each detector, which measures features
+of the image. Another pixel scale, other bands or another stretch bend them; some strange images among them bend them by
+their share at most.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from math import sqrt
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.survey_models import FitCheck
@@ -19,8 +22,19 @@ STRANGE_SHARE: Final = 0.10
 """Share of strange images that is no sign of another sky: they add their share to the small p-values at most."""
 ORDINARY_SHARE: Final = 0.40
 """Excess of large p-values that is none: images that the bundle was trained on look more ordinary than others."""
-KOLMOGOROV_0_001: Final = 1.949
-"""Distance times √n that n uniform p-values exceed in one of 1,000 comparisons (Kolmogorov's distribution)."""
+KOLMOGOROV_0_0001: Final = 2.225
+"""Distance times √n that n uniform p-values exceed in one of 10,000 comparisons (Kolmogorov's distribution): some ten
+sets of p-values are compared at a time."""
+
+
+@dataclass(frozen=True)
+class _Excess:
+    """The share of images by which p-values of one kind are too many, and the share that says nothing."""
+
+    of: str
+    kind: str
+    share: float
+    allowed: float
 
 
 class SurveyChecker:
@@ -35,19 +49,38 @@ class SurveyChecker:
 
     async def check(self, images: Sequence[SurveyImage]) -> FitCheck:
         """Compare images, which were judged by the bundle's calibration of their survey, with ordinary ones."""
-        ordered = np.sort(np.array([image.p_value for image in images], dtype=np.float64))
-        n = len(ordered)
-        small = float((np.arange(1, n + 1) / n - ordered).max())
-        large = float((ordered - np.arange(n) / n).max())
-        chance = KOLMOGOROV_0_001 / sqrt(n)
-        fits = small <= STRANGE_SHARE + chance and large <= ORDINARY_SHARE + chance
-        share, kind = (small, "small") if small > STRANGE_SHARE + chance or small >= large else (large, "large")
+        chance = KOLMOGOROV_0_0001 / sqrt(len(images))
+        found = [
+            excess for name, values in _p_values(images).items() for excess in _excesses(name, values, chance=chance)
+        ]
+        worst = max(found, key=lambda excess: excess.share - excess.allowed)
         return FitCheck(
-            images=n,
-            fits=fits,
+            images=len(images),
+            fits=worst.share <= worst.allowed,
             detail=(
-                f"of {n} recent images {100 * share:.0f} % too many have {kind} p-values "
-                f"(Kolmogorov-Smirnov; chance alone explains {100 * chance:.0f} %)"
+                f"of {len(images)} recent images {100 * worst.share:.0f} % too many have {worst.kind} p-values "
+                f"({worst.of}; up to {100 * worst.allowed:.0f} % would say nothing)"
             ),
             checked_at=self._clock(),
         )
+
+
+def _p_values(images: Sequence[SurveyImage]) -> dict[str, NDArray[np.float64]]:
+    """p-values of the verdict, and of each detector that all images have."""
+    names = set(images[0].detector_p_values).intersection(*(image.detector_p_values for image in images))
+    found = {"verdict": np.array([image.p_value for image in images], dtype=np.float64)}
+    for name in sorted(names):
+        found[name] = np.array([image.detector_p_values[name] for image in images], dtype=np.float64)
+    return found
+
+
+def _excesses(name: str, p_values: NDArray[np.float64], *, chance: float) -> tuple[_Excess, _Excess]:
+    """Kolmogorov and Smirnov's one-sided distances from uniform."""
+    ordered = np.sort(p_values)
+    n = len(ordered)
+    small = float((np.arange(1, n + 1) / n - ordered).max())
+    large = float((ordered - np.arange(n) / n).max())
+    return (
+        _Excess(name, "small", small, STRANGE_SHARE + chance),
+        _Excess(name, "large", large, ORDINARY_SHARE + chance),
+    )

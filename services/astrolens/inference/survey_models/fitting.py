@@ -45,7 +45,7 @@ class SurveyModelFitter:
         images: The image store.
         features: Feature maps of images.
         images_needed: Images that a survey model is fitted on.
-        recipe: The detectors of a survey model.
+        recipe: The detectors of a survey model; those of the science by default.
         clock: The present time.
     """
 
@@ -55,12 +55,12 @@ class SurveyModelFitter:
         images: ImageStore,
         features: FeatureReader,
         images_needed: int,
-        recipe: Sequence[DensityEntry] = RECIPE,
+        recipe: Sequence[DensityEntry] | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._images = images
         self._features = features
-        self._recipe = tuple(recipe)
+        self._recipe = tuple(RECIPE if recipe is None else recipe)
         self._clock = clock
         self.images_needed = images_needed
         self.taps = tuple(sorted({tap for entry in self._recipe for tap in entry.taps}))

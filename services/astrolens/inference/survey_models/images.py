@@ -1,6 +1,6 @@
 """The images of one survey, as survey models need them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -23,6 +23,7 @@ _FIELDS: Final = (
     "cutout.key",
     "cutout.sha256",
     "analysis.calibration_fit",
+    "analysis.detectors",
     "analysis.model_digest",
 )
 _STRANGE: Final = frozenset({Answer.INTERESTING.value, Answer.ARTEFACT.value})
@@ -38,6 +39,7 @@ class SurveyImage:
     cutout_sha256: str
     label: str | None
     p_value: float
+    detector_p_values: Mapping[str, float]
     simulated: bool
     model_digest: str
     calibration_fit: str | None
@@ -101,6 +103,7 @@ def _image(document: Document) -> SurveyImage | None:
         cutout_sha256=cutout["sha256"],
         label=document["label"],
         p_value=document["p_value"],
+        detector_p_values={name: result["p_value"] for name, result in (analysis["detectors"] or {}).items()},
         simulated=bool(observation["simulated"]),
         model_digest=analysis["model_digest"],
         calibration_fit=analysis["calibration_fit"],

@@ -87,7 +87,8 @@ export default {
     const analysis = computed(() => record.value.analysis ?? null);
     const calibration = computed(() => {
       const all = model.value?.calibration;
-      if (!all || !analysis.value) return null;
+      // A survey model’s distributions are its own; those of the bundle would be another measure.
+      if (!all || !analysis.value || analysis.value.calibration_fit === "survey-model") return null;
       return all.surveys?.[analysis.value.calibration_survey] ?? null;
     });
     const stale = computed(() => (model.value && analysis.value && model.value.digest && model.value.digest !== analysis.value.model_digest ? "It was judged by an earlier model; the strips are those of the present one." : ""));
