@@ -46,6 +46,10 @@ _MAX_FILE_BYTES = 1 << 30
 _FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*\.[a-z0-9]+$", max_length=64)]
 
 
+TapName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+"""Name of an output of the graph with pooled features."""
+
+
 class BundleDamaged(Exception):
     """The bundle must not be used: a file is missing, changed or malformed, or its parts are inconsistent.
 
@@ -73,8 +77,13 @@ class DetectorEntry(Contract):
     name: Slug = Field(description="Key in analyses and calibration.")
     kind: Slug = Field(description="Formula, a key of `astrolens.science.detectors.DETECTOR_KINDS`.")
     title: str = Field(description="For people.")
-    feature: Slug = Field(default="embedding", description="`embedding`, or the tap that the formula reads.")
+    feature: TapName = Field(default="embedding", description="`embedding`, or the tap that the formula reads.")
     parameters: dict[str, float] = Field(default_factory=dict)
+    by_class: bool = Field(
+        default=False,
+        description="Scores are given in units of the ordinary images of the same survey and predicted class: 0 is "
+        "their median, 1 their 95 % quantile.",
+    )
 
 
 class Combination(Contract):
@@ -105,7 +114,7 @@ class ModelEntry(Contract):
     embedding: str = "embedding"
     embedding_dim: int = Field(ge=1)
     kinds: str | None = Field(default=None, description="Output with the logits of `Manifest.kinds`, if there is one.")
-    taps: dict[Slug, Annotated[int, Field(ge=1)]] = Field(
+    taps: dict[TapName, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict, description="Outputs with pooled features of earlier layers, and their dimensions."
     )
     parameters: int = Field(ge=1, description="Number of weights.")

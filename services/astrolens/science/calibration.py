@@ -10,11 +10,12 @@ are treated in the same way: its conformal p-value is valid whatever the statist
 
 `calibration.npz` holds, for each survey and for `pooled`, float64 arrays sorted in ascending order:
 `<survey>/<detector>`, the scores of the `calibration` split, and `<survey>/combined`, Fisher's statistic on the
-`combined-calibration` split.
+`combined-calibration` split. Where scores are standardised by predicted class (Mondrian), `<survey>/<detector>/median`
+and `<survey>/<detector>/width` [classes] hold the units of each class, from the `detector-fit` split.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -24,11 +25,23 @@ from numpy.typing import NDArray
 from astrolens.contracts.verdicts import POOLED
 from astrolens.science.bundle import Arrays
 
-__all__ = ["COMBINED", "POOLED", "ScoreCalibration", "SurveyCalibration", "fisher_statistic", "load_calibrations"]
+__all__ = [
+    "COMBINED",
+    "POOLED",
+    "ClassUnits",
+    "ScoreCalibration",
+    "SurveyCalibration",
+    "fisher_statistic",
+    "load_calibrations",
+]
 
 Floats = NDArray[np.float64]
 
 COMBINED: Final = "combined"
+MEDIAN: Final = "median"
+WIDTH: Final = "width"
+_FEWEST_OF_CLASS: Final = 20
+"""Ordinary images of a survey and class that make a quantile of 95 %."""
 _SMALLEST_P: Final = 1e-30
 """Keeps `ln p` finite, and limits what the extrapolated tail of one detector adds to Fisher's statistic."""
 _LARGEST_RANK: Final = 1e12
@@ -117,6 +130,35 @@ def fisher_statistic(p_values: Sequence[Floats]) -> Floats:
 
 
 @dataclass(frozen=True)
+class ClassUnits:
+    """Median, and its distance from the 95 % quantile, of a score on ordinary images of each predicted class.
+
+    A class of many shapes has larger distances than one of few: in these units they can share a calibration.
+    """
+
+    median: Floats
+    width: Floats
+
+    @classmethod
+    def of(cls, scores: Floats, predicted: NDArray[np.int64], classes: int) -> "ClassUnits":
+        """Fit the units to the scores [n] of ordinary images and their predicted classes [n].
+
+        A class with fewer than `_FEWEST_OF_CLASS` images gets the units of all together.
+        """
+        median, width = np.empty(classes), np.empty(classes)
+        for index in range(classes):
+            own = scores[predicted == index]
+            own = own if len(own) >= _FEWEST_OF_CLASS else scores
+            median[index] = np.median(own)
+            width[index] = max(float(np.quantile(own, 0.95)) - median[index], 1e-9)
+        return cls(median, width)
+
+    def standardise(self, scores: Floats, predicted: NDArray[np.int64]) -> Floats:
+        """Scores [n] in the units of their predicted classes [n]."""
+        return np.asarray((scores - self.median[predicted]) / self.width[predicted], dtype=np.float64)
+
+
+@dataclass(frozen=True)
 class SurveyCalibration:
     """The calibration of one survey, or the pooled one.
 
@@ -129,6 +171,15 @@ class SurveyCalibration:
     detectors: Mapping[str, ScoreCalibration]
     combined: ScoreCalibration
     combined_detectors: tuple[str, ...]
+    units: Mapping[str, ClassUnits] = field(default_factory=dict)
+    """Of the detectors whose scores are standardised by predicted class."""
+
+    def standardised(self, scores: Mapping[str, Floats], predicted: NDArray[np.int64]) -> dict[str, Floats]:
+        """The scores [n] by detector, in units of the predicted class [n] where the detector has them."""
+        return {
+            name: self.units[name].standardise(values, predicted) if name in self.units else values
+            for name, values in scores.items()
+        }
 
     @property
     def images(self) -> int:
@@ -158,7 +209,8 @@ def load_calibrations(
         ValueError: An array is empty, or not sorted.
     """
     for name, scores in arrays.items():
-        if scores.ndim != 1 or len(scores) == 0 or bool((np.diff(scores) < 0).any()):
+        is_unit = name.endswith((f"/{MEDIAN}", f"/{WIDTH}"))
+        if scores.ndim != 1 or len(scores) == 0 or (not is_unit and bool((np.diff(scores) < 0).any())):
             raise ValueError(f"calibration scores {name} are not a sorted list")
     surveys = sorted({name.split("/")[0] for name in arrays})
     return {
@@ -166,6 +218,13 @@ def load_calibrations(
             detectors={name: ScoreCalibration(_floats(arrays[f"{survey}/{name}"]), tail_share) for name in detectors},
             combined=ScoreCalibration(_floats(arrays[f"{survey}/{COMBINED}"]), tail_share, exact=True),
             combined_detectors=tuple(combined_detectors),
+            units={
+                name: ClassUnits(
+                    _floats(arrays[f"{survey}/{name}/{MEDIAN}"]), _floats(arrays[f"{survey}/{name}/{WIDTH}"])
+                )
+                for name in detectors
+                if f"{survey}/{name}/{MEDIAN}" in arrays
+            },
         )
         for survey in surveys
     }

@@ -7,13 +7,14 @@ neighbours; means and covariances would follow them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from astrolens.contracts.base import Contract, Slug
+from astrolens.science.bundle import TapName
 
 Floats = NDArray[np.float64]
 Taps = Mapping[str, NDArray[Any]]
@@ -23,8 +24,6 @@ _LARGEST_DEVIATION: Final = 8.0
 """Standard deviations at which a feature is clipped: one channel that is silent in the references cannot decide."""
 _SMALLEST_DISTANCE: Final = 1e-6
 """Keeps the logarithm finite where an image is equal to its k-th neighbour."""
-
-TapName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 
 
 class DensityEntry(Contract):
@@ -44,8 +43,6 @@ class DensityEntry(Contract):
 @dataclass(frozen=True)
 class NeighbourDensity:
     """Logarithm of the distance to the k-th nearest reference, in principal components of standardised features.
-
-    Features are `sign(x)·√|x|` of the taps, which tames the long tails of pooled activations.
 
     Attributes:
         entry: Taps and constants.
@@ -130,13 +127,12 @@ FITTED_ARRAYS: Final = ("mean", "scale", "centre", "axes", "references")
 
 
 def concatenate(taps: Taps, entry: DensityEntry) -> Floats:
-    """Features [n, d] of a detector: the signed square roots of its taps, side by side.
+    """Features [n, d] of a detector: its taps, side by side.
 
     Raises:
         ValueError: A tap is missing, or the taps are not [n, d] with the same n.
     """
-    values = np.concatenate(_tap_values(taps, entry), axis=1)
-    return np.sign(values) * np.sqrt(np.abs(values))
+    return np.concatenate(_tap_values(taps, entry), axis=1)
 
 
 def _tap_values(taps: Taps, entry: DensityEntry) -> list[Floats]:

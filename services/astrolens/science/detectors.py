@@ -164,6 +164,29 @@ def residual(features: Features, arrays: Arrays, _parameters: Mapping[str, float
     return np.asarray(distances[:, 0], dtype=np.float64)
 
 
+def vim(features: Features, arrays: Arrays, parameters: Mapping[str, float]) -> Floats:
+    """`α ‖Rᵀ(z − o)‖ − logsumexp(ℓ)`: virtual-logit matching [Wang et al. 2022].
+
+    Arrays: `origin` o [d], `residual` R [k, d], the directions of least variance around the origin. Constant: `alpha`.
+    """
+    residual_part = np.einsum("nd,kd->nk", features.embedding - arrays["origin"], arrays["residual"], optimize=False)
+    length = np.sqrt(np.square(residual_part).sum(axis=1))
+    return np.asarray(parameters.get("alpha", 1.0) * length - logsumexp(features.logits), dtype=np.float64)
+
+
+def oddity(features: Features, _arrays: Arrays, _parameters: Mapping[str, float]) -> Floats:
+    """`ln Σ_k exp(κ_k) − κ_0`: log odds of any drawn kind of oddity against ordinary, of the kind logits κ.
+
+    Outlier exposure [Hendrycks et al. 2019] with synthetic oddities.
+
+    Raises:
+        KeyError: The backbone has no kinds.
+    """
+    if features.kind_logits is None:
+        raise KeyError("kinds")
+    return logsumexp(features.kind_logits[:, 1:]) - features.kind_logits[:, 0]
+
+
 def _distances(z: Floats, means: NDArray[Any], whitener: NDArray[Any]) -> Floats:
     """Squared Mahalanobis distances [n, classes]."""
     # einsum sums a row in the same order whatever the number of rows; a BLAS product does not guarantee that.
@@ -174,6 +197,8 @@ def _distances(z: Floats, means: NDArray[Any], whitener: NDArray[Any]) -> Floats
 
 DETECTOR_KINDS: Final[Mapping[str, DetectorKind]] = {
     "msp": DetectorKind(msp),
+    "oddity": DetectorKind(oddity),
+    "vim": DetectorKind(vim, arrays=("origin", "residual")),
     "energy": DetectorKind(energy),
     "gen": DetectorKind(gen),
     "mahalanobis": DetectorKind(mahalanobis, arrays=("means", "whitener")),

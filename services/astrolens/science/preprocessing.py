@@ -1,6 +1,7 @@
 """Preprocess a cutout to the input of a backbone; trainer and model server both use this implementation.
 
-A view is a centred square of the cutout, resized with an antialiasing filter; the views are stacked as channels.
+A view is a centred square of the cutout, of a fixed share of its side or scaled to the central object, resized with an
+antialiasing filter; the views are stacked as channels.
 Pixels stay 8-bit integers: the backbone's graph normalises them, so that training and serving cannot differ in it.
 """
 
@@ -15,10 +16,13 @@ from pydantic import Field
 
 from astrolens.contracts.base import Contract
 from astrolens.contracts.ids import content_digest
+from astrolens.science.object_view import object_view_fraction
 
 Pixels = NDArray[np.uint8]
 
-ViewFraction = Annotated[float, Field(gt=0.0, le=1.0)]
+ObjectView = Literal["object"]
+"""The view of `astrolens.science.object_view`. Another definition needs another name: the digest has the name."""
+View = Annotated[float, Field(gt=0.0, le=1.0)] | ObjectView
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "box": Image.Resampling.BOX}
 
@@ -27,11 +31,11 @@ class PreprocessingSpec(Contract):
     """The preprocessing of one backbone. Its digest is part of the provenance of every analysis."""
 
     size: int = Field(default=64, ge=8, le=512, description="Side of a view, pixels.")
-    views: tuple[ViewFraction, ...] = Field(
+    views: tuple[View, ...] = Field(
         default=(1.0, 0.4),
         min_length=1,
         max_length=8,
-        description="Sides of the centred squares, shares of the frame.",
+        description="Sides of the centred squares, shares of the frame; `object` is scaled to the central object.",
     )
     resample: Literal["bilinear", "bicubic", "box"] = "bilinear"
 
@@ -63,7 +67,8 @@ def preprocess(cutout: Pixels, spec: PreprocessingSpec) -> Pixels:
     if cutout.dtype != np.uint8 or cutout.ndim != 3 or cutout.shape[2] != 3 or 0 in cutout.shape:
         raise ValueError(f"a cutout is 8-bit [height, width, 3], not {cutout.dtype} {list(cutout.shape)}")
     frame = Image.fromarray(pad_to_square(cutout))
-    views = [np.asarray(crop_view(frame, fraction, spec.size, spec)) for fraction in spec.views]
+    fractions = [object_view_fraction(frame) if view == "object" else view for view in spec.views]
+    views = [np.asarray(crop_view(frame, fraction, spec.size, spec)) for fraction in fractions]
     return np.ascontiguousarray(np.concatenate(views, axis=2).transpose(2, 0, 1))
 
 

@@ -1,7 +1,7 @@
 """Scores, p-values and verdicts: pure functions of the backbone's outputs, the bundle and the false-alarm budget."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
 
@@ -43,7 +43,7 @@ class ImageScores:
         calibration_fit: Whether that is the survey's own.
         rank_score: Larger is stranger, and no probability; see `ScoreCalibration.rank_scores`.
         verdict: Of the p-value and the budget.
-        kinds: Probability of each kind of strangeness; empty where the bundle does not tell them.
+        kinds: Probability of each kind of oddity, given that it is one; empty where the bundle does not tell them.
     """
 
     class_probabilities: dict[str, float]
@@ -123,13 +123,14 @@ class Scorer:
         if (features.logits.shape, features.embedding.shape) != expected:
             raise ValueError(f"got {features.logits.shape} logits and {features.embedding.shape} embeddings")
         probabilities = softmax(features.logits)
+        kinds = self._kind_probabilities(features)
         scores = {name: detector.score(features) for name, detector in self._detectors.items()}
         found: list[ImageScores | None] = [None] * len(names)
         for survey in sorted(set(names)):
             rows = np.flatnonzero([name == survey for name in names])
             own = {name: values[rows] for name, values in scores.items()}
             for row, image in zip(rows, self._images(survey, probabilities[rows], own), strict=True):
-                found[row] = image
+                found[row] = replace(image, kinds=kinds[row]) if kinds else image
         return [image for image in found if image is not None]
 
     def verdict(self, p_value: float) -> Verdict:
@@ -198,9 +199,18 @@ class Scorer:
             "figures": manifest.figures,
         }
 
+    def _kind_probabilities(self, features: Features) -> list[dict[str, float]]:
+        """Probability of each kind, of each image, if it is strange at all; empty where the bundle has no kinds."""
+        if features.kind_logits is None:
+            return []
+        names = self._bundle.manifest.kinds[1:]
+        shares = softmax(features.kind_logits[:, 1:])
+        return [{name: float(share) for name, share in zip(names, row, strict=True)} for row in shares]
+
     def _images(self, survey: str, probabilities: Floats, scores: Mapping[str, Floats]) -> Iterator[ImageScores]:
         """The results of n images with one calibration, from probabilities [n, classes] and scores [n]."""
         calibration = self._calibrations[survey]
+        scores = calibration.standardised(scores, probabilities.argmax(axis=1))
         detectors = {
             name: [
                 DetectorScore(float(score), float(p_value), bool(beyond))

@@ -11,12 +11,21 @@ from safetensors.torch import load_file, save_file
 
 from astrolens.contracts.ids import content_digest
 from astrolens.platform.settings import PACKAGED_BUNDLE
-from astrolens.science.preprocessing import PreprocessingSpec
-from astrolens.trainer.backbone import Backbone, BackboneConfig
+from astrolens.trainer.backbone import SPEC, Backbone, BackboneConfig
 from astrolens.trainer.bundle_builder import Provenance, build_bundle
-from astrolens.trainer.dataset import CLASSES, Split, labelled_samples, labels_digest, simulated_samples
+from astrolens.trainer.dataset import (
+    CLASSES,
+    Split,
+    labelled_samples,
+    labels_digest,
+    pack_samples,
+    simulated_samples,
+)
+from astrolens.trainer.early_views import Drawing, prepare_views
+from astrolens.trainer.export import export_early
 from astrolens.trainer.image_arrays import ImageArrays, prepare_arrays
-from astrolens.trainer.training import Recipe, Trained, train
+from astrolens.trainer.training import Recipe, Trained, calibrate_kinds, train
+from astrolens.trainer.training_views import KIND_NAMES
 
 log = logging.getLogger("astrolens.trainer")
 
@@ -26,47 +35,46 @@ def main() -> None:
     options = _options()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(options.threads)
-    spec = PreprocessingSpec()
-    recipe = Recipe(seed=options.seed, epochs=options.epochs, minutes=options.minutes)
-    samples = [*labelled_samples(options.data), *simulated_samples(options.seed, options.simulated)]
+    recipe = Recipe(seed=options.seed, views=options.views, epochs=options.epochs)
+    samples = [
+        *labelled_samples(options.data / "galaxies"),
+        *pack_samples(options.data / "packs"),
+        *simulated_samples(options.seed, options.simulated),
+    ]
     arrays = {
-        split: prepare_arrays(samples, split, spec, cache=options.cache, workers=options.threads) for split in Split
+        split: prepare_arrays(samples, split, SPEC, cache=options.cache, workers=options.threads) for split in Split
     }
-    data_digest = labels_digest(options.data)
-    data = f"{data_digest} {options.simulated}"
-    trained = _trained(arrays, spec, recipe, options.cache, data, resume=options.resume)
-    provenance = Provenance(name=options.name, version=options.version, data_digest=data_digest, note=options.note)
-    bundle = build_bundle(trained, arrays, spec, recipe, provenance, options.out)
+    trained = _trained(arrays[Split.BACKBONE], recipe, options.cache, workers=options.threads)
+    provenance = Provenance(
+        name=options.name,
+        version=options.version,
+        data_digest=labels_digest(options.data),
+        note=options.note,
+    )
+    bundle = build_bundle(trained, arrays, SPEC, recipe, provenance, options.out)
     log.info("%s", bundle.card)
     log.info("bundle %s written to %s", bundle.digest, options.out)
 
 
-def _trained(
-    arrays: dict[Split, ImageArrays],
-    spec: PreprocessingSpec,
-    recipe: Recipe,
-    cache: Path,
-    data: str,
-    *,
-    resume: Path | None = None,
-) -> Trained:
-    """Load the weights of the same recipe and data from the cache, or train them."""
-    config = BackboneConfig()
-    key = content_digest(f"{recipe} {config} {spec} {data} {resume}".encode())[:16]
+def _trained(images: ImageArrays, recipe: Recipe, cache: Path, *, workers: int) -> Trained:
+    """Load the weights of the same recipe and data from the cache, or train them.
+
+    A training that was interrupted goes on: the views that are drawn, and the last finished epoch, are in the cache.
+    """
+    torch.manual_seed(recipe.seed)
+    graph = export_early(Backbone(SPEC, len(CLASSES), len(KIND_NAMES)), SPEC)
+    drawing = Drawing(recipe.seed, recipe.views, SPEC.size, recipe.balance, recipe.ranges)
+    views = prepare_views(images, graph, drawing, cache=cache, workers=workers)
+    key = content_digest(f"{recipe} {BackboneConfig()} {views.digest}".encode())[:16]
     path = cache / f"backbone-{key}.safetensors"
     if not path.with_suffix(".json").is_file():
-        start = _load_weights(resume, spec, config) if resume is not None else None
-        trained = train(arrays[Split.BACKBONE], arrays[Split.COMBINED], spec, recipe, config, start=start)
+        trained = train(views.training, SPEC, recipe, checkpoint=cache / f"backbone-{key}.checkpoint")
+        calibrate_kinds(trained.model, views.held_out)
         save_file({name: weight.contiguous() for name, weight in trained.model.state_dict().items()}, path)
-        note = {"draws": trained.draws, "minutes": trained.minutes, "by_clock": trained.by_clock}
+        note = {"draws": trained.draws, "minutes": trained.minutes}
         path.with_suffix(".json").write_text(json.dumps(note))
         log.info("weights saved in %s", path)
-    return _load_weights(path, spec, config)
-
-
-def _load_weights(path: Path, spec: PreprocessingSpec, config: BackboneConfig) -> Trained:
-    """Load weights that an earlier run saved."""
-    model = Backbone(spec, len(CLASSES), config)
+    model = Backbone(SPEC, len(CLASSES), len(KIND_NAMES))
     model.load_state_dict(load_file(path))
     return Trained(model.eval(), **json.loads(path.with_suffix(".json").read_text()))
 
@@ -74,19 +82,16 @@ def _load_weights(path: Path, spec: PreprocessingSpec, config: BackboneConfig) -
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m astrolens.trainer", description=__doc__)
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/galaxies"), help="folder of labels.csv")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of galaxies/ and packs/")
     parser.add_argument(
         "--out", type=Path, default=PACKAGED_BUNDLE, help="folder of the bundle; its content is replaced"
     )
     parser.add_argument("--cache", type=Path, default=home / "astrolens" / "trainer", help="folder of prepared arrays")
-    parser.add_argument("--name", default="first-light")
-    parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--name", default="second-light")
+    parser.add_argument("--version", default="0.2.0")
     parser.add_argument("--note", default="", help="a sentence about the recipe for the model card")
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs, help="of 6,000 images; about half a minute each")
-    parser.add_argument("--minutes", type=float, help="time limit, even if that means fewer epochs")
-    parser.add_argument(
-        "--resume", type=Path, help="continue from the weights (.safetensors) that an earlier run saved"
-    )
+    parser.add_argument("--views", type=int, default=Recipe.views, help="training views; 1,000 take some ten seconds")
+    parser.add_argument("--epochs", type=float, default=Recipe.epochs, help="how often each view is read")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--simulated", type=int, default=2000, help="simulated images to train the backbone on")
     parser.add_argument("--threads", type=int, default=2, help="1 is faster where the cores are shared")

@@ -1,6 +1,12 @@
-"""The backbone: a small vision transformer with a convolutional stem, on Hugging Face's `ViTModel`."""
+"""The backbone: a hybrid vision transformer over the tokens of a convolutional trunk.
+
+The trunk is frozen, and its pooled maps are the taps of the density detectors. Its early map goes through a second copy
+of the middle blocks, which is trained together with a transformer (Hugging Face's `ViTModel`) to tell the classes and
+the kinds of oddity.
+"""
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -8,64 +14,88 @@ from torch.nn import functional
 from transformers import ViTConfig, ViTModel
 
 from astrolens.science.preprocessing import PreprocessingSpec
+from astrolens.trainer.trunk import (
+    EARLY_BLOCK,
+    EARLY_CHANNELS,
+    MIDDLE_CHANNELS,
+    MIDDLE_STRIDE,
+    TAPPED,
+    TAPPED_CHANNELS,
+    MiddleBlocks,
+    Trunk,
+)
+
+SPEC: Final = PreprocessingSpec(size=112, views=("object", 1.0))
+"""The input: the object view, which the transformer reads, and the whole frame, for taps only."""
+
+TOKEN_CHANNELS: Final = MIDDLE_CHANNELS + 2 * EARLY_CHANNELS
+_FRAME_SIDE: Final = 80
+"""Pixels that the frame view is reduced to: at full size it would cost as much as the object view."""
+_CENTRE: Final = 0.25
+"""Standard deviation of the Gaussian that weights the centre of a map, of its side."""
 
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """Hyperparameters of the architecture, chosen for an inference cost of about one millisecond of one core.
+    """Hyperparameters of the transformer; at this size it costs less than the trunk."""
 
-    Four strided convolutions reduce a view of 64 pixels to 16 patch tokens: the stem extracts detail, the transformer
-    relates the parts.
-    """
-
-    width: int = 128
-    layers: int = 6
-    heads: int = 4
-    mlp_ratio: int = 2
-    stem: tuple[int, ...] = (32, 64, 128, 128)
-    drop: float = 0.05
+    width: int = 160
+    layers: int = 3
+    heads: int = 5
+    mlp_ratio: int = 4
+    registers: int = 3
+    drop: float = 0.1
 
     @property
     def name(self) -> str:
         """Short name of the architecture, for the manifest."""
-        return f"vit-conv{len(self.stem)}-d{self.width}-l{self.layers}"
+        return f"hybrid-vit-lite0-d{self.width}-l{self.layers}"
 
 
-class ConvStem(nn.Module):
-    """Strided convolutions in place of the patch projection.
+class TokenProjection(nn.Module):
+    """Tokens in place of the patch projection, with registers that are learned and equal for all pictures.
 
-    A small ViT learns faster from few images with them [Xiao et al. 2021].
+    Registers: Darcet et al. 2024.
     """
 
-    def __init__(self, channels: int, size: int, config: BackboneConfig) -> None:
+    def __init__(self, size: int, config: BackboneConfig) -> None:
         super().__init__()
-        blocks: list[nn.Module] = []
-        before = channels
-        for after in config.stem:
-            blocks += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.GELU()]
-            before = after
-        self.body = nn.Sequential(*blocks)
+        side = size // MIDDLE_STRIDE
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.zeros(TOKEN_CHANNELS))
+        self.register_buffer("deviation", torch.ones(TOKEN_CHANNELS))
         # `ViTModel` reads its dtype from a layer of this name.
-        self.projection = nn.Conv2d(before, config.width, 1)
-        self.image_size = (size, size)
-        self.num_patches = (size // 2 ** len(config.stem)) ** 2
+        self.projection = nn.Linear(TOKEN_CHANNELS, config.width)
+        self.registers = nn.Parameter(torch.randn(1, config.registers, config.width) * 0.02)
+        self.image_size = (side, side)
+        self.num_patches = side**2 + config.registers
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """[n, channels, size, size] to [n, tokens, width]."""
-        tokens: Tensor = self.projection(self.body(pixels)).flatten(2).transpose(1, 2)
-        return tokens
+    @torch.no_grad()
+    def standardise_by(self, tokens: Tensor) -> None:
+        """Take mean and standard deviation of the channels from token maps [n, channels, s, s]."""
+        self.mean.copy_(tokens.mean(dim=(0, 2, 3)))
+        self.deviation.copy_(tokens.std(dim=(0, 2, 3)) + 1e-3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Token maps [n, channels, s, s] to [n, registers + s², width]."""
+        flat = tokens.flatten(2).transpose(1, 2)
+        projected = self.projection((flat - self.mean) / self.deviation)
+        # `shape`, not `len`: the export would take the length of the example for a constant.
+        return torch.cat((self.registers.expand(projected.shape[0], -1, -1), projected), dim=1)
 
 
 class Backbone(nn.Module):
-    """Computes logits and embedding from pixels; the normalisation is part of the graph.
+    """Computes logits, embedding, kinds and taps from pixels; the normalisation is part of the graph.
 
-    The logits are divided by a temperature (a buffer, 1 during training), so that their softmax is a calibrated
+    Logits and kinds are divided by temperatures (buffers, 1 during training), so that their softmax is a calibrated
     probability.
     """
 
-    def __init__(self, spec: PreprocessingSpec, classes: int, config: BackboneConfig | None = None) -> None:
+    def __init__(self, spec: PreprocessingSpec, classes: int, kinds: int, config: BackboneConfig | None = None) -> None:
         super().__init__()
         self.config = config or BackboneConfig()
+        side = spec.size // MIDDLE_STRIDE
         vit = ViTConfig(
             hidden_size=self.config.width,
             num_hidden_layers=self.config.layers,
@@ -73,30 +103,97 @@ class Backbone(nn.Module):
             intermediate_size=self.config.width * self.config.mlp_ratio,
             hidden_dropout_prob=self.config.drop,
             attention_probs_dropout_prob=0.0,
-            image_size=spec.size,
-            patch_size=2 ** len(self.config.stem),
-            num_channels=spec.channels,
+            # Its input are token maps: one patch is one place.
+            image_size=side,
+            patch_size=1,
+            num_channels=TOKEN_CHANNELS,
         )
+        self.trunk = Trunk()
+        self.middle = MiddleBlocks(self.trunk)
         self.vit = ViTModel(vit, add_pooling_layer=False)
-        stem = ConvStem(spec.channels, spec.size, self.config)
-        self.vit.embeddings.add_module("patch_embeddings", stem)
-        nn.init.trunc_normal_(self.vit.embeddings.position_embeddings, std=0.02)
+        tokens = TokenProjection(spec.size, self.config)
+        self.vit.embeddings.add_module("patch_embeddings", tokens)
+        places = 1 + tokens.num_patches
+        self.vit.embeddings.position_embeddings = nn.Parameter(torch.randn(1, places, self.config.width) * 0.02)
         nn.init.trunc_normal_(self.vit.embeddings.cls_token, std=0.02)
-        self.head = nn.Linear(2 * self.config.width, classes)
+        self.class_head = nn.Linear(self.embedding_dim, classes)
+        self.kind_head = nn.Linear(self.embedding_dim, kinds)
         self.temperature: Tensor
+        self.kind_temperature: Tensor
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("kind_temperature", torch.ones(()))
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """[n, channels, size, size], values 0 to 255, to logits [n, classes] and embedding [n, 2 · width]."""
-        scaled = pixels.to(torch.float32) * (1.0 / 64.0) - 1.0
-        tokens = self.vit(pixel_values=scaled).last_hidden_state
-        embedding = torch.cat((tokens[:, 0], tokens[:, 1:].mean(dim=1)), dim=1)
-        return self.head(embedding) / self.temperature, embedding
+    def token_maps(self, early: Tensor) -> Tensor:
+        """Tokens [n, channels, s, s] of early maps [n, 40, 2 s, 2 s]: middle map, mean and maximum of the early map.
+
+        Signed square roots tame the bright ones.
+        """
+        both = (self.middle(early), functional.avg_pool2d(early, 2), functional.max_pool2d(early, 2))
+        return signed_root(torch.cat(both, dim=1))
+
+    @torch.no_grad()
+    def standardise_by(self, early: Tensor) -> None:
+        """Standardise the channels of the tokens by those of some early maps."""
+        projection = self.vit.embeddings.get_submodule("patch_embeddings")
+        assert isinstance(projection, TokenProjection)  # noqa: S101 - a submodule has no type of its own
+        projection.standardise_by(self.token_maps(early))
+
+    def read_early(self, early: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Early maps [n, 40, 2 s, 2 s] to logits [n, classes], embedding [n, d] and kind logits [n, kinds]."""
+        states = self.vit(pixel_values=self.token_maps(early)).last_hidden_state
+        first = 1 + self.config.registers
+        embedding = torch.cat((states[:, 0], states[:, first:].mean(dim=1)), dim=1)
+        kinds = self.kind_head(embedding) / self.kind_temperature
+        return self.class_head(embedding) / self.temperature, embedding, kinds
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """[n, 6, size, size], 0 to 255, to logits, embedding, kinds and the taps, in the order of `TAPS`."""
+        maps = self.trunk(pixels[:, :3])
+        size = (_FRAME_SIDE, _FRAME_SIDE)
+        frame = functional.interpolate(pixels[:, 3:].to(torch.float32), size, mode="bilinear", align_corners=False)
+        return (
+            *self.read_early(maps[TAPPED.index(EARLY_BLOCK)]),
+            rotation_asymmetry(maps),
+            rotation_asymmetry(maps, central=True),
+            rotation_asymmetry(self.trunk(frame)),
+        )
 
     @property
     def embedding_dim(self) -> int:
         """Length of the embedding."""
         return 2 * self.config.width
+
+
+TAPS: Final = dict.fromkeys(("object_asymmetry", "core_asymmetry", "frame_asymmetry"), sum(TAPPED_CHANNELS))
+"""Names and dimensions of the taps."""
+
+
+def signed_root(values: Tensor) -> Tensor:
+    """`sign(x) √|x|`, with a finite slope at 0."""
+    return torch.sign(values) * torch.sqrt(values.abs() + 1e-6)
+
+
+def centre_weights(side: int) -> Tensor:
+    """A Gaussian over a square map, [side, side], that sums to 1."""
+    place = (torch.arange(side, dtype=torch.float32) - (side - 1) / 2.0) / side
+    weights = torch.exp(-(place[:, None] ** 2 + place[None] ** 2) / (2.0 * _CENTRE**2))
+    return weights / weights.sum()
+
+
+def rotation_asymmetry(maps: list[Tensor], *, central: bool = False) -> Tensor:
+    """Root of the mean difference of each channel from itself turned by 180°: maps [n, c, s, s] to [n, Σ c].
+
+    Args:
+        maps: Of several layers.
+        central: Weight the mean to the centre; else all places count alike.
+    """
+    pooled = []
+    for own in maps:
+        difference = (own - own.flip((2, 3))).abs()
+        side = own.shape[-1]
+        weights = centre_weights(side) if central else torch.full((side, side), 1.0 / side**2)
+        pooled.append(torch.sqrt((difference * weights).sum(dim=(2, 3)) + 1e-6))
+    return torch.cat(pooled, dim=1)
 
 
 def logit_norm_loss(logits: Tensor, classes: Tensor, *, tau: float) -> Tensor:

@@ -24,13 +24,15 @@ from astrolens.science.bundle import (
     write_bundle,
 )
 from astrolens.science.calibration import COMBINED, POOLED
-from astrolens.science.detectors import Features
+from astrolens.science.detectors import Features, load_detector
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.science.scoring import Scorer
 from astrolens.trainer import evaluation, export, model_card
+from astrolens.trainer.backbone import TAPS
 from astrolens.trainer.dataset import CLASSES, Split
 from astrolens.trainer.fitting import (
-    DETECTORS,
+    VOTING,
+    CalibrationSplits,
     LabelledFeatures,
     calibrate,
     coarse_centroids,
@@ -39,9 +41,10 @@ from astrolens.trainer.fitting import (
 )
 from astrolens.trainer.image_arrays import ImageArrays
 from astrolens.trainer.training import Recipe, Trained, infer, temperature_of
+from astrolens.trainer.training_views import KIND_NAMES
 
 _CENTROIDS: Final = 64
-_COMBINATION: Final = Combination(detectors=tuple(entry.name for entry in DETECTORS))
+_COMBINATION: Final = Combination(detectors=VOTING)
 
 
 @dataclass(frozen=True)
@@ -68,20 +71,23 @@ def build_bundle(
         ExportFailed: Graph and backbone disagree, or results depend on the batch.
     """
     model, fit = trained.model, arrays[Split.FIT]
-    model.temperature.fill_(temperature_of(infer(model, fit.inputs)[0], fit.classes))
+    known = fit.where(fit.classes >= 0)
+    model.temperature.fill_(temperature_of(infer(model, known.inputs)[0], known.classes))
     graph = export.export(model, spec)
     ready = export.session(graph)
     probe = fit.inputs[:: max(1, len(fit) // 64)][:64]
     parity = export.check_parity(model, ready, probe)
     export.check_batches(ready, probe)
     features = {split: _features(ready, arrays[split]) for split in Split if split not in {Split.DEVELOP, Split.TEST}}
-    detectors = fit_detectors(_joined(features[Split.FIT], features[Split.BACKBONE]))
+    fitted = fit_detectors(_joined(features[Split.BACKBONE], _of_new_surveys(features[Split.FIT], arrays)))
+    entries = tuple(own.entry for own in fitted)
+    detectors = {name: array for own in fitted for name, array in own.arrays.items()}
     calibration = calibrate(
-        DETECTORS,
-        detectors,
+        [load_detector(entry, detectors) for entry in entries],
         _COMBINATION,
-        first=features[Split.CALIBRATION],
-        second=features[Split.COMBINED],
+        CalibrationSplits(
+            units=features[Split.FIT], detectors=features[Split.CALIBRATION], combined=features[Split.COMBINED]
+        ),
         seed=recipe.seed,
     )
     centroids = coarse_centroids(features[Split.BACKBONE].features.embedding, count=_CENTROIDS, seed=recipe.seed)
@@ -92,26 +98,28 @@ def build_bundle(
         classes=CLASSES,
         surveys={
             name.split("/")[0]: SurveyEntry(
-                detector_images=len(calibration[f"{name.split('/')[0]}/{DETECTORS[0].name}"]),
+                detector_images=len(calibration[f"{name.split('/')[0]}/{entries[0].name}"]),
                 combined_images=len(scores),
             )
             for name, scores in calibration.items()
             if name.endswith(f"/{COMBINED}") and not name.startswith(POOLED)
         },
         preprocessing=spec,
+        kinds=KIND_NAMES,
         model=ModelEntry(
             architecture=model.config.name,
             embedding_dim=model.embedding_dim,
+            kinds="kinds",
+            taps=TAPS,
             parameters=sum(p.numel() for p in model.parameters()),
         ),
-        detectors=DETECTORS,
+        detectors=entries,
         combination=_COMBINATION,
         training=Training(
             code_version=__version__,
             seed=recipe.seed,
             draws=trained.draws,
             minutes=round(trained.minutes, 1),
-            by_clock=trained.by_clock,
             images={str(split): _counts(own) for split, own in arrays.items()},
             data_digest=provenance.data_digest,
         ),
@@ -155,6 +163,15 @@ def _features(ready: InferenceSession, images: ImageArrays) -> LabelledFeatures:
     """Outputs for ordinary images, of the ONNX graph, because that is what runs in production."""
     ordinary = images.where(images.ordinary)
     return LabelledFeatures(export.run(ready, ordinary.inputs), ordinary.classes, ordinary.surveys)
+
+
+def _of_new_surveys(fit: LabelledFeatures, arrays: Mapping[Split, ImageArrays]) -> LabelledFeatures:
+    """Images of surveys that the network was not trained on: their detectors are fitted on the `detector-fit` split.
+
+    Of the others that split stays unseen by the fit, because it gives the units of the scores.
+    """
+    rows = ~np.isin(fit.surveys, np.unique(arrays[Split.BACKBONE].surveys))
+    return LabelledFeatures(fit.features.rows(rows), fit.classes[rows], fit.surveys[rows])
 
 
 def _joined(one: LabelledFeatures, two: LabelledFeatures) -> LabelledFeatures:

@@ -19,6 +19,9 @@ from astrolens.science.simulation import simulate
 
 CLASSES: Final = ("smooth", "spiral", "edge-on", "irregular")
 
+CALIBRATED_PACKS: Final = {"decals-dr1": "legacy", "euclid-q1-vis": "euclid"}
+"""Packs of further surveys, and the name that the survey has in the bundle."""
+
 _BACKBONE_SHARE = 0.75
 _FIT_SHARE = 0.10
 """Shares of the label table's `train` split; the rest is the `calibration` split."""
@@ -120,9 +123,40 @@ def labelled_samples(folder: Path) -> Iterator[Sample]:
             )
 
 
+def pack_samples(folder: Path) -> Iterator[Sample]:
+    """The packs of further surveys that get a calibration of their own, each image with its split.
+
+    The network never sees them: they fit and calibrate the detectors, and are evaluated. Tiles of one picture stay in
+    one split.
+
+    Args:
+        folder: Folder of the packs; a pack that is not there is left out.
+    """
+    for pack, survey in CALIBRATED_PACKS.items():
+        table = folder / pack / "labels.csv"
+        if not table.is_file():
+            continue
+        with table.open(newline="") as stream:
+            for row in csv.DictReader(stream):
+                yield Sample(
+                    split=_pack_split(row["source_id"].split("@", maxsplit=1)[0], odd=bool(row["oddity"])),
+                    key=f"packs/{pack}/{row['file']}",
+                    path=folder / pack / row["file"],
+                    survey=survey,
+                    morphology=row["morphology"] if row["morphology"] in CLASSES else "",
+                    oddity=row["oddity"],
+                )
+
+
 def labels_digest(folder: Path) -> str:
-    """SHA-256 of the label table."""
-    return content_digest((folder / "labels.csv").read_bytes())
+    """SHA-256 of the label tables of the galaxies and of the packs that are there.
+
+    Args:
+        folder: Folder of `galaxies` and `packs`.
+    """
+    tables = [folder / "galaxies" / "labels.csv"]
+    tables += [path for pack in CALIBRATED_PACKS if (path := folder / "packs" / pack / "labels.csv").is_file()]
+    return content_digest(b"".join(table.read_bytes() for table in tables))
 
 
 def simulated_samples(seed: int, count: int) -> Iterator[Sample]:
@@ -173,3 +207,13 @@ def _split(table_split: str, object_id: str, *, odd: bool) -> Split:
     if draw < _BACKBONE_SHARE:
         return Split.BACKBONE
     return Split.FIT if draw < _BACKBONE_SHARE + _FIT_SHARE else Split.CALIBRATION
+
+
+def _pack_split(source: str, *, odd: bool) -> Split:
+    draw = int.from_bytes(hashlib.sha256(f"pack/{source}".encode()).digest()[:8], "big") / 2.0**64
+    if odd:
+        return Split.TEST if draw >= 0.75 else Split.DEVELOP
+    for limit, split in ((0.35, Split.FIT), (0.55, Split.CALIBRATION), (0.75, Split.COMBINED)):
+        if draw < limit:
+            return split
+    return Split.TEST

@@ -11,13 +11,15 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from astrolens.science.detectors import Features
 from astrolens.science.preprocessing import PreprocessingSpec
-from astrolens.trainer.backbone import Backbone
+from astrolens.trainer.backbone import TAPS, Backbone
 from astrolens.trainer.training import infer
 
 _OPSET: Final = 18
+OUTPUTS: Final = ("logits", "embedding", "kinds")
 PARITY: Final = 1e-4
 """Largest allowed difference between PyTorch and ONNX Runtime, relative to the largest value."""
 
@@ -27,21 +29,38 @@ class ExportFailed(Exception):
 
 
 def export(model: Backbone, spec: PreprocessingSpec) -> bytes:
-    """Export the graph: `pixels` [n, channels, size, size] uint8 to `logits` and `embedding`; n is dynamic."""
-    model.eval()
-    example = torch.zeros(2, spec.channels, spec.size, spec.size, dtype=torch.uint8)
-    names = ("pixels", "logits", "embedding")
+    """Export the graph: `pixels` [n, channels, size, size] uint8 to `OUTPUTS` and `TAPS`; n is dynamic."""
+    return _graph(model, spec.channels, spec.size, (*OUTPUTS, *TAPS))
+
+
+def export_early(model: Backbone, spec: PreprocessingSpec) -> bytes:
+    """Export the part of the trunk that no training changes: `pixels` [n, 3, size, size] uint8 to the map `early`."""
+    return _graph(_EarlyMap(model), 3, spec.size, ("early",))
+
+
+class _EarlyMap(nn.Module):
+    def __init__(self, model: Backbone) -> None:
+        super().__init__()
+        self.trunk = model.trunk
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.trunk.early_map(pixels)
+
+
+def _graph(module: nn.Module, channels: int, size: int, outputs: tuple[str, ...]) -> bytes:
+    module.eval()
+    example = torch.zeros(2, channels, size, size, dtype=torch.uint8)
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         # The tracing exporter warns that it is deprecated; its graphs are smaller and faster here.
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
-            model,
+            module,
             (example,),
             str(path),
-            input_names=list(names[:1]),
-            output_names=list(names[1:]),
-            dynamic_axes={name: {0: "n"} for name in names},
+            input_names=["pixels"],
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "n"} for name in ("pixels", *outputs)},
             opset_version=_OPSET,
             dynamo=False,
         )
@@ -83,8 +102,7 @@ def check_parity(model: Backbone, ready: onnxruntime.InferenceSession, inputs: N
         ExportFailed: The difference is larger than `PARITY`.
     """
     difference = 0.0
-    outputs = run(ready, inputs)
-    for native, exported in zip(infer(model, inputs), (outputs.logits, outputs.embedding), strict=True):
+    for native, exported in zip(infer(model, inputs), _arrays(run(ready, inputs)), strict=True):
         difference = max(difference, float(np.abs(native - exported).max() / np.abs(native).max()))
     if difference > PARITY:
         raise ExportFailed(f"PyTorch and ONNX Runtime differ by {difference:.1e}, more than {PARITY:.0e}")

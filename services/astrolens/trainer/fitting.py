@@ -10,17 +10,45 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.covariance import LedoitWolf
 
 from astrolens.science.bundle import Combination, DetectorEntry
-from astrolens.science.calibration import COMBINED, POOLED, ScoreCalibration, fisher_statistic
-from astrolens.science.detectors import Features, load_detector, unit_rows
+from astrolens.science.calibration import (
+    COMBINED,
+    MEDIAN,
+    POOLED,
+    WIDTH,
+    ClassUnits,
+    ScoreCalibration,
+    fisher_statistic,
+)
+from astrolens.science.detectors import Detector, Features, unit_rows
 
 Floats = NDArray[np.float64]
 
 DETECTORS: Final = (
     DetectorEntry(name="msp", kind="msp", title="Maximum softmax probability"),
     DetectorEntry(name="energy", kind="energy", title="Energy", parameters={"temperature": 1.0}),
-    DetectorEntry(name="mahalanobis", kind="mahalanobis", title="Mahalanobis distance"),
-    DetectorEntry(name="residual", kind="residual", title="Residual subspace distance"),
+    DetectorEntry(name="gen", kind="gen", title="Generalised entropy", parameters={"gamma": 0.1}),
+    DetectorEntry(name="mahalanobis", kind="mahalanobis", title="Mahalanobis distance", by_class=True),
+    DetectorEntry(name="rmds", kind="rmds", title="Relative Mahalanobis distance", by_class=True),
+    DetectorEntry(name="vim", kind="vim", title="Virtual-logit matching", by_class=True),
+    DetectorEntry(name="oddity", kind="oddity", title="Likeness to drawn oddities", by_class=True),
+    DetectorEntry(
+        name="asymmetry",
+        kind="mahalanobis",
+        title="Mahalanobis distance of the asymmetry of its middle",
+        feature="core_asymmetry",
+        by_class=True,
+    ),
+    DetectorEntry(
+        name="frame-asymmetry",
+        kind="mahalanobis",
+        title="Mahalanobis distance of the asymmetry of its frame",
+        feature="frame_asymmetry",
+        by_class=True,
+    ),
 )
+
+VOTING: Final = ("oddity", "asymmetry", "mahalanobis")
+"""The detectors that are combined, chosen on the choose halves; the others are reported."""
 
 _MIN_CLASS_MEMBERS: Final = 8
 """A class of a survey family with fewer members gets no mean of its own: it would be too noisy."""
@@ -41,34 +69,51 @@ class LabelledFeatures:
     surveys: NDArray[np.str_]
 
 
-def fit_detectors(scored: LabelledFeatures, entries: Sequence[DetectorEntry] = DETECTORS) -> dict[str, NDArray[Any]]:
+@dataclass(frozen=True)
+class FittedDetector:
+    """A detector's entry with its constants, and its arrays by `<detector>.<array>`, float32."""
+
+    entry: DetectorEntry
+    arrays: Mapping[str, NDArray[Any]]
+
+
+def fit_detectors(scored: LabelledFeatures, entries: Sequence[DetectorEntry] = DETECTORS) -> list[FittedDetector]:
     """Fit all detectors.
 
-    A class has one mean for each survey family, because the same class has different embeddings at different scales:
+    A class has one mean for each survey family, because the same class has different features at different scales:
     with a common mean both would be far from it.
-
-    Returns:
-        Fitted arrays, `<detector>.<array>`.
     """
-    arrays: dict[str, NDArray[Any]] = {}
     families = np.array([survey_family(str(name)) for name in scored.surveys])
     groups = np.array([f"{own}/{index}" for own, index in zip(families, scored.classes, strict=True)])
-    for entry in entries:
-        z = scored.features.embedding
-        if entry.kind == "rmds":
-            z = unit_rows(z)
-            arrays[f"{entry.name}.mean_0"] = z.mean(axis=0)
-            arrays[f"{entry.name}.whitener_0"] = whitener(z - z.mean(axis=0))
-        if entry.kind == "residual":
-            arrays[f"{entry.name}.mean_0"] = z.mean(axis=0)
-            arrays[f"{entry.name}.whitener_0"] = residual_whitener(z - z.mean(axis=0))
-        if entry.kind in {"mahalanobis", "rmds"}:
-            large = [name for name in np.unique(groups) if (groups == name).sum() >= _MIN_CLASS_MEMBERS]
-            means = np.stack([z[groups == name].mean(axis=0) for name in large])
-            residuals = [z[groups == name] - mean for name, mean in zip(large, means, strict=True)]
-            arrays[f"{entry.name}.means"] = means
-            arrays[f"{entry.name}.whitener"] = whitener(np.concatenate(residuals))
-    return arrays
+    return [_fit(entry, scored.features, groups) for entry in entries]
+
+
+def _fit(entry: DetectorEntry, features: Features, groups: NDArray[np.str_]) -> FittedDetector:
+    z = features.reading(entry.feature).embedding
+    arrays: dict[str, NDArray[Any]] = {}
+    if entry.kind == "rmds":
+        z = unit_rows(z)
+        arrays["mean_0"] = z.mean(axis=0)
+        arrays["whitener_0"] = whitener(z - z.mean(axis=0))
+    if entry.kind == "residual":
+        arrays["mean_0"] = z.mean(axis=0)
+        arrays["whitener_0"] = residual_whitener(z - z.mean(axis=0))
+    if entry.kind in {"mahalanobis", "rmds"}:
+        large = [name for name in np.unique(groups) if (groups == name).sum() >= _MIN_CLASS_MEMBERS]
+        means = np.stack([z[groups == name].mean(axis=0) for name in large])
+        residuals = [z[groups == name] - mean for name, mean in zip(large, means, strict=True)]
+        arrays["means"] = means
+        arrays["whitener"] = whitener(np.concatenate(residuals))
+    if entry.kind == "vim":
+        origin = z.mean(axis=0)
+        variances, directions = np.linalg.eigh(np.cov((z - origin).T))
+        residual = directions[:, : len(variances) // 2].T
+        norms = np.linalg.norm((z - origin) @ residual.T, axis=1)
+        # The virtual logit gets the scale of the largest logit, as in the paper.
+        alpha = float(features.logits.max(axis=1).mean() / norms.mean())
+        entry = entry.model_copy(update={"parameters": {"alpha": alpha}})
+        arrays |= {"origin": origin, "residual": residual}
+    return FittedDetector(entry, {f"{entry.name}.{name}": array.astype(np.float32) for name, array in arrays.items()})
 
 
 def survey_family(survey: str) -> str:
@@ -92,39 +137,60 @@ def residual_whitener(residuals: Floats) -> Floats:
     return np.asarray((directions[:, :half] / np.sqrt(np.maximum(variances[:half], floor))).T, dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class CalibrationSplits:
+    """Ordinary images for the three steps of a calibration, disjoint.
+
+    Attributes:
+        units: For the units of each predicted class.
+        detectors: For the p-values of each detector.
+        combined: For the p-values of their combination.
+    """
+
+    units: LabelledFeatures
+    detectors: LabelledFeatures
+    combined: LabelledFeatures
+
+
 def calibrate(
-    entries: Sequence[DetectorEntry],
-    arrays: Mapping[str, NDArray[Any]],
-    combination: Combination,
-    *,
-    first: LabelledFeatures,
-    second: LabelledFeatures,
-    seed: int,
+    detectors: Sequence[Detector], combination: Combination, splits: CalibrationSplits, *, seed: int
 ) -> dict[str, Floats]:
     """Compute the calibration arrays, by survey and pooled; see `astrolens.science.calibration`.
 
     Args:
-        entries: Detectors.
-        arrays: Their fitted arrays.
+        detectors: Fitted detectors.
         combination: How they are combined.
-        first: Ordinary images that calibrate each detector.
-        second: Other ordinary images, that calibrate the combination.
+        splits: Ordinary images.
         seed: Of the random subset that balances the surveys in the pool.
     """
     rng = np.random.default_rng(seed)
-    first_rows, second_rows = _rows_by_survey(first.surveys), _rows_by_survey(second.surveys)
-    first_rows[POOLED], second_rows[POOLED] = _balanced(first_rows, rng), _balanced(second_rows, rng)
+    parts = (splits.units, splits.detectors, splits.combined)
+    scores = [{own.entry.name: own.score(part.features) for own in detectors} for part in parts]
+    predicted = [part.features.logits.argmax(axis=1) for part in parts]
+    rows_by_survey = [_rows_by_survey(part.surveys) for part in parts]
+    for rows in rows_by_survey:
+        rows[POOLED] = _balanced(rows, rng)
     calibration: dict[str, Floats] = {}
-    detectors = [load_detector(entry, arrays) for entry in entries]
-    first_scores = {detector.entry.name: detector.score(first.features) for detector in detectors}
-    second_scores = {detector.entry.name: detector.score(second.features) for detector in detectors}
-    for survey, rows in first_rows.items():
+    for survey in rows_by_survey[1]:
         p_values = []
-        for name, values in first_scores.items():
-            calibration[f"{survey}/{name}"] = np.sort(values[rows])
+        for own in detectors:
+            name, selected = own.entry.name, [rows[survey] for rows in rows_by_survey]
+            values = [score[name][rows] for score, rows in zip(scores, selected, strict=True)]
+            if own.entry.by_class:
+                classes = [guess[rows] for guess, rows in zip(predicted, selected, strict=True)]
+                units = ClassUnits.of(values[0], classes[0], splits.units.features.logits.shape[1])
+                calibration[f"{survey}/{name}/{MEDIAN}"], calibration[f"{survey}/{name}/{WIDTH}"] = (
+                    units.median,
+                    units.width,
+                )
+                values = [units.standardise(value, guess) for value, guess in zip(values, classes, strict=True)]
+            calibration[f"{survey}/{name}"] = np.sort(values[1])
             if name in combination.detectors:
-                own = ScoreCalibration(calibration[f"{survey}/{name}"], combination.tail_share)
-                p_values.append(own.extrapolated_p_values(second_scores[name][second_rows[survey]]))
+                p_values.append(
+                    ScoreCalibration(calibration[f"{survey}/{name}"], combination.tail_share).extrapolated_p_values(
+                        values[2]
+                    )
+                )
         calibration[f"{survey}/{COMBINED}"] = np.sort(fisher_statistic(p_values))
     return calibration
 

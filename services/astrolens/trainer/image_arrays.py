@@ -1,33 +1,55 @@
 """The images of a split as arrays, prepared once and cached."""
 
 import logging
-import math
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from astrolens.contracts.ids import content_digest
-from astrolens.science.preprocessing import (
-    PreprocessingSpec,
-    crop_view,
-    pad_to_square,
-    preprocess,
-    preprocessing_digest,
-)
+from astrolens.science.preprocessing import PreprocessingSpec, pad_to_square, preprocess, preprocessing_digest
 from astrolens.trainer.dataset import CLASSES, Sample, Split, cutout_fingerprint, load_image, sky_fingerprint
+from astrolens.trainer.training_views import context_crop
 
 log = logging.getLogger(__name__)
 
-SOURCE_SIDE: Final = 128
-"""Side of an augmentation source, pixels: twice a view, so that averaging down a rotated view has no aliasing."""
+Pixels = NDArray[np.uint8]
 
-_Row = tuple[str, int, str, NDArray[np.uint8], NDArray[np.uint8]]
+
+@dataclass(frozen=True)
+class CropFile:
+    """Context crops of some images, one after the other in one file, which processes map and share.
+
+    Attributes:
+        path: A `.npy` file of all pixels, [total] uint8.
+        sides: [n] sides of the crops, pixels; each is square, with three colours.
+    """
+
+    path: Path
+    sides: NDArray[np.int64]
+
+
+class Crops:
+    """Context crops by row; see `astrolens.trainer.training_views.context_crop`."""
+
+    def __init__(self, files: Sequence[CropFile]) -> None:
+        self._pixels = [np.load(file.path, mmap_mode="r") for file in files]
+        self._places = [
+            (number, int(end - 3 * side * side), int(side))
+            for number, file in enumerate(files)
+            for end, side in zip(np.cumsum(3 * file.sides**2), file.sides, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, row: int) -> Pixels:
+        """The crop of one image, [side, side, 3] uint8."""
+        number, start, side = self._places[row]
+        return np.asarray(self._pixels[number][start : start + 3 * side * side]).reshape(side, side, 3)
 
 
 @dataclass(frozen=True)
@@ -36,20 +58,20 @@ class ImageArrays:
 
     Attributes:
         inputs: [n, channels, size, size] uint8, preprocessed.
-        sources: [n, views, 3, side, side] uint8, wider views for augmentation; empty except in the `backbone` split.
         classes: [n] index into `CLASSES`, -1 where unknown.
         surveys: [n] survey names.
         oddities: [n] names, empty for ordinary objects.
+        crops: Their context crops, in the `backbone` split only.
     """
 
-    inputs: NDArray[np.uint8]
-    sources: NDArray[np.uint8]
+    inputs: Pixels
     classes: NDArray[np.int64]
     surveys: NDArray[np.str_]
     oddities: NDArray[np.str_]
+    crops: tuple[CropFile, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.classes)
 
     @property
     def ordinary(self) -> NDArray[np.bool_]:
@@ -57,14 +79,12 @@ class ImageArrays:
         return np.asarray(self.oddities == "", dtype=np.bool_)
 
     def where(self, rows: NDArray[np.bool_]) -> "ImageArrays":
-        """The selected images; `rows` is a mask [n]."""
-        sources = self.sources[rows] if len(self.sources) else self.sources
-        return ImageArrays(self.inputs[rows], sources, self.classes[rows], self.surveys[rows], self.oddities[rows])
+        """The selected images without their crops; `rows` is a mask [n]."""
+        return ImageArrays(self.inputs[rows], self.classes[rows], self.surveys[rows], self.oddities[rows])
 
 
-def source_fraction(fraction: float) -> float:
-    """Fraction of the frame that covers a view in any rotation: its circumscribed square."""
-    return min(1.0, fraction * math.sqrt(2.0))
+_Row = tuple[str, int, str, Pixels, Pixels | None]
+"""Survey, class, oddity, input, and the context crop in the `backbone` split."""
 
 
 def prepare_arrays(
@@ -83,7 +103,13 @@ def prepare_arrays(
     files = [sample for sample in chosen if sample.draw is None]
     draws = [sample for sample in chosen if sample.draw is not None]
     parts = [_prepare(own, split, spec, cache=cache, workers=workers) for own in (files, draws) if own]
-    return parts[0] if len(parts) == 1 else _joined(*parts)
+    return ImageArrays(
+        inputs=np.concatenate([part.inputs for part in parts]),
+        classes=np.concatenate([part.classes for part in parts]),
+        surveys=np.concatenate([part.surveys for part in parts]),
+        oddities=np.concatenate([part.oddities for part in parts]),
+        crops=tuple(file for part in parts for file in part.crops),
+    )
 
 
 def _prepare(
@@ -92,47 +118,51 @@ def _prepare(
     names = [preprocessing_digest(spec), cutout_fingerprint(), split, *(sample.key for sample in samples)]
     if samples[0].draw is not None:
         names.append(sky_fingerprint())
-    key = content_digest("\n".join(names).encode())
-    path = cache / f"{split}-{key[:16]}.npz"
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as cached:
-            return ImageArrays(**{name: cached[name] for name in cached.files})
-    log.info("preparing %d images of the split %s", len(samples), split)
-    with ProcessPoolExecutor(workers) as pool:
-        specs = [spec] * len(samples)
-        rows = [row for row in pool.map(_prepare_one, samples, specs, chunksize=32) if row is not None]
-    if len(rows) < len(samples):
-        log.info("the cutout maker refused %d of them", len(samples) - len(rows))
-    arrays = _stack(rows, with_sources=split is Split.BACKBONE)
-    cache.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part.npz")
-    np.savez(unfinished, **vars(arrays))
-    unfinished.replace(path)
-    return arrays
-
-
-def _joined(one: ImageArrays, two: ImageArrays) -> ImageArrays:
-    return ImageArrays(**{name: np.concatenate((value, vars(two)[name])) for name, value in vars(one).items()})
+    path = cache / f"{split}-{content_digest(chr(10).join(names).encode())[:16]}.npz"
+    if not path.is_file():
+        log.info("preparing %d images of the split %s", len(samples), split)
+        with ProcessPoolExecutor(workers) as pool:
+            specs = [spec] * len(samples)
+            rows = [row for row in pool.map(_prepare_one, samples, specs, chunksize=32) if row is not None]
+        if len(rows) < len(samples):
+            log.info("the cutout maker refused %d of them", len(samples) - len(rows))
+        _save(rows, path)
+    return _load(path)
 
 
 def _prepare_one(sample: Sample, spec: PreprocessingSpec) -> _Row | None:
     image = load_image(sample)
     if image is None:
         return None
-    sources: NDArray[np.uint8] = np.empty(0, dtype=np.uint8)
-    if sample.split is Split.BACKBONE:
-        frame = Image.fromarray(pad_to_square(image.pixels))
-        wide = [crop_view(frame, source_fraction(fraction), SOURCE_SIDE, spec) for fraction in spec.views]
-        sources = np.stack([np.asarray(view).transpose(2, 0, 1) for view in wide])
+    crop = context_crop(pad_to_square(image.pixels)) if sample.split is Split.BACKBONE else None
     morphology = CLASSES.index(image.morphology) if image.morphology in CLASSES else -1
-    return image.survey, morphology, image.oddity, preprocess(image.pixels, spec), sources
+    return image.survey, morphology, image.oddity, preprocess(image.pixels, spec), crop
 
 
-def _stack(rows: Sequence[_Row], *, with_sources: bool) -> ImageArrays:
-    return ImageArrays(
+def _save(rows: Sequence[_Row], path: Path) -> None:
+    """Write arrays and crops; the arrays last, because their presence says that all is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    crops = [row[4] for row in rows if row[4] is not None]
+    np.save(_crop_path(path), np.concatenate([crop.ravel() for crop in crops] or [np.empty(0, dtype=np.uint8)]))
+    unfinished = path.with_suffix(".part.npz")
+    np.savez(
+        unfinished,
         inputs=np.stack([row[3] for row in rows]),
-        sources=np.stack([row[4] for row in rows]) if with_sources else np.empty(0, dtype=np.uint8),
         classes=np.array([row[1] for row in rows], dtype=np.int64),
         surveys=np.array([row[0] for row in rows], dtype=np.str_),
         oddities=np.array([row[2] for row in rows], dtype=np.str_),
+        crop_sides=np.array([crop.shape[0] for crop in crops], dtype=np.int64),
     )
+    unfinished.replace(path)
+
+
+def _load(path: Path) -> ImageArrays:
+    with np.load(path, allow_pickle=False) as cached:
+        arrays = {name: cached[name] for name in cached.files}
+    sides = arrays.pop("crop_sides")
+    images = ImageArrays(**arrays)
+    return replace(images, crops=(CropFile(_crop_path(path), sides),)) if sides.size else images
+
+
+def _crop_path(path: Path) -> Path:
+    return path.with_suffix(".crops.npy")

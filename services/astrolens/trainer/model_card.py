@@ -14,7 +14,7 @@ as a p-value: the share of ordinary pictures of the same survey that look at lea
 by default 10 false alarms in 1,000 ordinary pictures.
 
 Created {created}, code version {code}, seed {seed};
-{draws:,} augmented pictures in {minutes} minutes on a shared two-core machine{clock}.
+{draws:,} augmented pictures in {minutes} minutes on a shared two-core machine.
 
 ## Data and credit
 - SDSS colour cutouts: pixels by the SDSS collaboration; classes of Galaxy Zoo 1, Lintott et al. 2011, MNRAS 410, 166.
@@ -34,7 +34,7 @@ the test split, used to choose among detectors. `test` gave the figures below, a
 decided nothing.
 
 ## Recipe
-- Input: {size} px views of {views} of the frame, stacked as channels; 8-bit, normalised inside the graph.
+- Input: {size} px views of {views}, stacked as channels; 8-bit, normalised inside the graph.
 - Convolutional stem, {architecture}; embedding = class token and mean patch token, {dim} numbers.
 - LogitNorm cross-entropy, τ = {tau}; AdamW, {rate} falling as a cosine; weights averaged over the last steps; one head
   of four classes for all surveys. Surveys are drawn by fixed shares, a class of n pictures by n^{share:.1f}.{note}
@@ -91,11 +91,10 @@ def render(manifest: Manifest, recipe: Recipe, *, note: str = "") -> str:
         code=manifest.training.code_version,
         seed=manifest.training.seed,
         draws=manifest.training.draws,
-        clock=" (ended by the clock)" if manifest.training.by_clock else "",
         minutes=manifest.training.minutes,
         splits=_splits(manifest),
         size=manifest.preprocessing.size,
-        views=" and ".join(f"{fraction:g}" for fraction in manifest.preprocessing.views),
+        views=" and ".join(_view_text(view) for view in manifest.preprocessing.views),
         dim=manifest.model.embedding_dim,
         tau=recipe.tau,
         share=1.0 - recipe.balance,
@@ -151,6 +150,10 @@ def render(manifest: Manifest, recipe: Recipe, *, note: str = "") -> str:
         develop=", ".join(f"{own['oddities']['n']} of {name}" for name, own in develop.items()),
         develop_recall=", ".join(f"{own['oddities']['recall_at_budget']} ({name})" for name, own in develop.items()),
     )
+
+
+def _view_text(view: float | str) -> str:
+    return "the object" if view == "object" else f"{float(view):.0%} of the frame"
 
 
 def _splits(manifest: Manifest) -> str:

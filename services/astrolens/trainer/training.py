@@ -1,31 +1,28 @@
-"""Train the backbone: seeded, on the CPU, with an exponential moving average of the weights."""
+"""Train the backbone on the trunk's early maps: seeded, on the CPU, with a moving average of the weights."""
 
 import copy
 import logging
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.nn import functional
 
 from astrolens.science.preprocessing import PreprocessingSpec
-from astrolens.trainer.augmentation import AugmentationRanges, augment
 from astrolens.trainer.backbone import Backbone, BackboneConfig, logit_norm_loss
 from astrolens.trainer.dataset import CLASSES
-from astrolens.trainer.image_arrays import ImageArrays
+from astrolens.trainer.early_views import EarlyViews
+from astrolens.trainer.training_views import KIND_NAMES, ViewRanges
 
 log = logging.getLogger(__name__)
 
-_SURVEY_SHARE = {"sdss": 0.42, "efigi": 0.33}
-"""Shares of a batch; the simulated surveys share the rest."""
-
-_REPORTS = 10
-"""Number of progress reports, with accuracies on held-out images."""
+_REPORT_STEPS = 100
+_MIDDLE_DECAY = 0.01
 
 
 @dataclass(frozen=True)
@@ -33,25 +30,27 @@ class Recipe:
     """Hyperparameters of the training."""
 
     seed: int = 20
-    epochs: int = 28
-    draws: int = 6000
-    """Images in an epoch."""
-    batch: int = 100
-    rate: float = 1.5e-3
+    views: int = 60_000
+    """Training views that are drawn; an epoch reads each once."""
+    epochs: float = 3.0
+    batch: int = 128
+    rate: float = 1e-3
     """Largest learning rate."""
+    trunk_rate: float = 3e-4
+    """Largest learning rate of the middle blocks, which start from ImageNet."""
     decay: float = 0.05
-    """Weight decay."""
+    """Weight decay of matrices."""
     tau: float = 0.05
     """Temperature of the LogitNorm loss."""
-    warm_up: float = 0.05
-    """Share of the training with a rising learning rate."""
-    averaging: float = 0.995
+    class_weight: float = 0.7
+    """Weight of the loss of the classes; those of the kinds, and of ordinary against odd, have weight 1."""
+    warm_up: int = 60
+    """Steps with a rising learning rate."""
+    averaging: float = 0.99
     """Decay of the moving average of the weights, for each step."""
-    balance: float = 0.3
-    """Exponent of class balancing within a survey: 0 keeps the natural frequencies, 1 makes all classes equal."""
-    minutes: float | None = None
-    """Time limit. If it is shorter than the epochs take, the learning rate follows the time, and the seed alone does
-    not reproduce the result."""
+    balance: float = 0.5
+    """Exponent of class balancing within a survey."""
+    ranges: ViewRanges = field(default_factory=ViewRanges)
 
 
 @dataclass(frozen=True)
@@ -60,158 +59,106 @@ class Trained:
 
     Attributes:
         model: With averaged weights, in evaluation mode.
-        draws: Augmented images used.
+        draws: Training views that were read, over all epochs.
         minutes: Wall-clock time.
-        by_clock: Whether the time limit ended the training.
     """
 
     model: Backbone
     draws: int
     minutes: float
-    by_clock: bool
 
 
 def train(
-    images: ImageArrays,
-    validation: ImageArrays,
+    views: EarlyViews,
     spec: PreprocessingSpec,
     recipe: Recipe,
     config: BackboneConfig | None = None,
     *,
-    start: Trained | None = None,
+    kinds: int = len(KIND_NAMES),
+    checkpoint: Path | None = None,
 ) -> Trained:
-    """Train a backbone on ordinary images.
+    """Train a backbone.
 
     Args:
-        images: With augmentation sources.
-        validation: Ordinary images, for progress reports only.
+        views: Ordinary pictures, and pictures with drawn oddities.
         spec: The preprocessing.
         recipe: Hyperparameters and seed.
         config: Architecture.
-        start: Continue from these weights, with a new learning-rate schedule.
+        kinds: Number of kinds, `ordinary` among them.
+        checkpoint: File of the state after each epoch; a training that finds one goes on from it.
     """
     torch.manual_seed(recipe.seed)
-    model = Backbone(spec, len(CLASSES), config).to(memory_format=torch.channels_last)
-    if start is not None:
-        model.load_state_dict(start.model.state_dict())
+    model = Backbone(spec, len(CLASSES), kinds, config)
+    model.standardise_by(torch.from_numpy(views.maps[:2000].astype(np.float32)))
     averaged = copy.deepcopy(model).eval()
-    # One worker: several would deliver batches in an order that the seed does not determine.
-    earlier_draws = start.draws if start is not None else 0
-    augmented = _Batches(images, spec, recipe, seed=recipe.seed + earlier_draws)
-    batches = iter(DataLoader(augmented, batch_size=None, num_workers=1, prefetch_factor=8))
-    steps = recipe.epochs * (recipe.draws // recipe.batch)
-    optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.decay), lr=recipe.rate, betas=(0.9, 0.98))
-    started, step, progress, reported = time.monotonic(), 0, 0.0, 0
+    optimizer = torch.optim.AdamW(_parameter_groups(model, recipe), betas=(0.9, 0.98))
+    rates = [group["lr"] for group in optimizer.param_groups]
+    steps = max(1, int(recipe.epochs * len(views.maps)) // recipe.batch)
+    step, earlier_minutes = _restore(checkpoint, model, averaged, optimizer)
+    started = time.monotonic()
+    steps_an_epoch = max(1, len(views.maps) // recipe.batch)
     model.train()
-    while progress < 1.0:
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * _rate_factor(progress, recipe.warm_up)
-        inputs, classes = next(batches)
-        logits, _ = model(inputs.contiguous(memory_format=torch.channels_last))
-        loss = logit_norm_loss(logits, classes, tau=recipe.tau)
+    while step < steps:
+        epoch, place = divmod(step, steps_an_epoch)
+        if place == 0:
+            _save(checkpoint, model, averaged, optimizer, step, earlier_minutes + (time.monotonic() - started) / 60.0)
+        rows = _epoch_order(recipe.seed, epoch, len(views.maps))[place * recipe.batch :][: recipe.batch]
+        # Dropout draws from a generator that each step seeds, so that a resumed training repeats an unbroken one.
+        torch.manual_seed(recipe.seed * 1_000_003 + step)
+        factor = min(1.0, (step + 1) / recipe.warm_up) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+        loss = _loss(model, views, rows, recipe)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step += 1
         _average(averaged, model, min(recipe.averaging, step / (step + 10)))
-        minutes = (time.monotonic() - started) / 60.0
-        by_clock = recipe.minutes is not None and minutes / recipe.minutes > step / steps
-        progress = minutes / recipe.minutes if recipe.minutes is not None and by_clock else step / steps
-        if progress * _REPORTS >= reported + 1:
-            reported += 1
-            accuracy = _accuracies(averaged, validation)
-            log.info("%3.0f %%  step %d  %.1f min  loss %.3f  %s", 100 * progress, step, minutes, loss.item(), accuracy)
-    draws = step * recipe.batch
-    if start is None:
-        return Trained(averaged, draws, minutes, by_clock)
-    return Trained(averaged, start.draws + draws, start.minutes + minutes, start.by_clock or by_clock)
+        if step % _REPORT_STEPS == 0:
+            minutes = earlier_minutes + (time.monotonic() - started) / 60.0
+            log.info("step %d of %d  %.1f min  loss %.3f", step, steps, minutes, loss.item())
+    return Trained(averaged, step * recipe.batch, earlier_minutes + (time.monotonic() - started) / 60.0)
 
 
-class _Batches(IterableDataset[tuple[Tensor, Tensor]]):
-    """An infinite stream of augmented batches; the data loader computes them in a separate process."""
-
-    def __init__(self, images: ImageArrays, spec: PreprocessingSpec, recipe: Recipe, *, seed: int) -> None:
-        self._images, self._spec, self._recipe, self._seed = images, spec, recipe, seed
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        torch.set_num_threads(1)
-        generator = torch.Generator().manual_seed(self._seed)
-        weights = torch.from_numpy(sampling_weights(self._images, balance=self._recipe.balance))
-        sources, classes = torch.from_numpy(self._images.sources), torch.from_numpy(self._images.classes)
-        size, views = self._spec.size, self._spec.views
-        while True:
-            rows = torch.multinomial(weights, self._recipe.batch, replacement=True, generator=generator)
-            yield (
-                augment(sources[rows], views, size=size, generator=generator, ranges=AugmentationRanges()),
-                classes[rows],
-            )
+def _loss(model: Backbone, views: EarlyViews, rows: NDArray[np.int64], recipe: Recipe) -> Tensor:
+    """LogitNorm of the classes of ordinary views, cross-entropy of the kinds, and of ordinary against odd."""
+    logits, _, kind_logits = model.read_early(torch.from_numpy(views.maps[rows].astype(np.float32)))
+    classes, kinds = torch.from_numpy(views.classes[rows]), torch.from_numpy(views.kinds[rows])
+    odd = kinds > 0
+    score = torch.logsumexp(kind_logits[:, 1:], dim=1) - kind_logits[:, 0]
+    loss = functional.cross_entropy(kind_logits, kinds)
+    loss = loss + functional.binary_cross_entropy_with_logits(score, odd.float())
+    known = ~odd & (classes >= 0)
+    if bool(known.any()):
+        loss = loss + recipe.class_weight * logit_norm_loss(logits[known], classes[known], tau=recipe.tau)
+    return loss
 
 
 @torch.inference_mode()
-def infer(
-    model: Backbone, inputs: NDArray[np.uint8], *, batch: int = 128
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits [n, classes] and embeddings [n, d] of preprocessed images, in float32."""
+def calibrate_kinds(model: Backbone, views: EarlyViews) -> None:
+    """Set the temperature of the kinds by views that the model was not trained on."""
+    model.eval()
+    logits = [
+        model.read_early(torch.from_numpy(views.maps[first : first + 256].astype(np.float32)))[2]
+        for first in range(0, len(views.maps), 256)
+    ]
+    model.kind_temperature.fill_(temperature_of(torch.cat(logits).numpy(), views.kinds))
+
+
+@torch.inference_mode()
+def infer(model: Backbone, inputs: NDArray[np.uint8], *, batch: int = 128) -> tuple[NDArray[np.float32], ...]:
+    """Outputs of the backbone for preprocessed images, in float32, in the order of `Backbone.forward`."""
     outputs = [model(torch.from_numpy(inputs[first : first + batch])) for first in range(0, len(inputs), batch)]
-    return torch.cat([row[0] for row in outputs]).numpy(), torch.cat([row[1] for row in outputs]).numpy()
+    return tuple(torch.cat(parts).numpy() for parts in zip(*outputs, strict=True))
 
 
-def sampling_weights(images: ImageArrays, *, balance: float) -> NDArray[np.float64]:
-    """Sampling probabilities [n]: surveys by `_SURVEY_SHARE`, classes within a survey by `Recipe.balance`."""
-    weights = np.zeros(len(images))
-    groups = np.array([name if name in _SURVEY_SHARE else "" for name in images.surveys])
-    present = sorted(set(groups))
-    rest = 1.0 - sum(_SURVEY_SHARE.values())
-    for group in present:
-        for index in range(len(CLASSES)):
-            rows = (groups == group) & (images.classes == index)
-            weights[rows] = max(1, rows.sum()) ** -balance
-        own = groups == group
-        weights[own] *= _SURVEY_SHARE.get(group, rest) / weights[own].sum()
-    return np.asarray(weights / weights.sum(), dtype=np.float64)
-
-
-def _parameter_groups(model: Backbone, decay: float) -> list[dict[str, object]]:
-    """Parameter groups of the optimizer: weight decay for matrices only."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _rate_factor(progress: float, warm_up: float) -> float:
-    """Linear warm-up, then a half cosine to 0; `progress` is 0 to 1."""
-    if progress < warm_up:
-        return max(progress / warm_up, 0.01)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (progress - warm_up) / (1.0 - warm_up))))
-
-
-@torch.no_grad()
-def _average(averaged: Backbone, model: Backbone, keep: float) -> None:
-    """Update the moving average; `keep` is the weight of the old value."""
-    for weight, latest in zip(averaged.parameters(), model.parameters(), strict=True):
-        weight.lerp_(latest, 1.0 - keep)
-    for mean, now in zip(averaged.buffers(), model.buffers(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(now, 1.0 - keep)
-        else:
-            mean.copy_(now)
-
-
-def _accuracies(model: Backbone, images: ImageArrays) -> dict[str, float]:
-    """Accuracy by survey."""
-    logits, _ = infer(model, images.inputs)
-    right = logits.argmax(axis=1) == images.classes
-    names = sorted(set(images.surveys))
-    return {str(name): round(float(right[images.surveys == name].mean()), 3) for name in names}
-
-
-def temperature_of(logits: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
+def temperature_of(logits: NDArray[np.floating], classes: NDArray[np.int64]) -> float:
     """The maximum-likelihood temperature [Guo et al. 2017] for held-out logits [n, classes]; golden-section search."""
     scores, truth = torch.from_numpy(logits).double(), torch.from_numpy(classes)
 
     def loss(log_temperature: float) -> float:
-        return float(torch.nn.functional.cross_entropy(scores / math.exp(log_temperature), truth))
+        return float(functional.cross_entropy(scores / math.exp(log_temperature), truth))
 
     low, high = math.log(1e-3), math.log(1e3)
     ratio = (math.sqrt(5.0) - 1.0) / 2.0
@@ -219,3 +166,63 @@ def temperature_of(logits: NDArray[np.float32], classes: NDArray[np.int64]) -> f
         left, right = high - ratio * (high - low), low + ratio * (high - low)
         low, high = (low, right) if loss(left) < loss(right) else (left, high)
     return math.exp((low + high) / 2.0)
+
+
+def _epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, 1, epoch]).permutation(count)
+
+
+def _parameter_groups(model: Backbone, recipe: Recipe) -> list[dict[str, object]]:
+    """Parameter groups of the optimizer: the middle blocks apart; weight decay for matrices. The trunk is in none."""
+    middle = list(model.middle.parameters())
+    others = {id(parameter) for parameter in middle}
+    own = [parameter for parameter in model.parameters() if parameter.requires_grad and id(parameter) not in others]
+    return [
+        {"params": [p for p in own if p.ndim > 1], "lr": recipe.rate, "weight_decay": recipe.decay},
+        {"params": [p for p in own if p.ndim <= 1], "lr": recipe.rate, "weight_decay": 0.0},
+        {"params": middle, "lr": recipe.trunk_rate, "weight_decay": _MIDDLE_DECAY},
+    ]
+
+
+@torch.no_grad()
+def _average(averaged: Backbone, model: Backbone, keep: float) -> None:
+    """Update the moving average; `keep` is the weight of the old value."""
+    for weight, latest in zip(averaged.parameters(), model.parameters(), strict=True):
+        if latest.requires_grad:
+            weight.lerp_(latest, 1.0 - keep)
+
+
+def _save(
+    checkpoint: Path | None,
+    model: Backbone,
+    averaged: Backbone,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    minutes: float,
+) -> None:
+    if checkpoint is None or step == 0:
+        return
+    state = {
+        "model": model.state_dict(),
+        "averaged": averaged.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "minutes": minutes,
+    }
+    unfinished = checkpoint.with_suffix(".part")
+    torch.save(state, unfinished)
+    unfinished.replace(checkpoint)
+
+
+def _restore(
+    checkpoint: Path | None, model: Backbone, averaged: Backbone, optimizer: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Step and minutes of the checkpoint, whose state is loaded; zeros without one."""
+    if checkpoint is None or not checkpoint.is_file():
+        return 0, 0.0
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    model.load_state_dict(state["model"])
+    averaged.load_state_dict(state["averaged"])
+    optimizer.load_state_dict(state["optimizer"])
+    log.info("going on from step %d", state["step"])
+    return int(state["step"]), float(state["minutes"])

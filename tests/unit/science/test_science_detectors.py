@@ -80,10 +80,12 @@ def test_a_score_does_not_depend_on_the_batch(kind: str) -> None:
         "whitener": np.tril(rng.normal(size=(d, d))),
         "mean_0": rng.normal(size=d),
         "whitener_0": np.tril(rng.normal(size=(d, d))),
+        "origin": rng.normal(size=d),
+        "residual": rng.normal(size=(d // 2, d)),
     }
     entry = DetectorEntry(name="tested", kind=kind, title="Tested")
     detector = load_detector(entry, {f"tested.{name}": array for name, array in everything.items()})
-    features = Features.of(rng.normal(size=(40, classes)), rng.normal(size=(40, d)))
+    features = Features.of(rng.normal(size=(40, classes)), rng.normal(size=(40, d)), rng.normal(size=(40, 5)))
     whole = detector.score(features)
     for size in (1, 2, 7, 39):
         rows = slice(40 - size, 40)
@@ -96,3 +98,18 @@ def test_an_unknown_formula_or_a_missing_array_is_a_key_error() -> None:
         load_detector(DetectorEntry(name="x", kind="gradnorm", title="X"), {})
     with pytest.raises(KeyError, match="means"):
         load_detector(DetectorEntry(name="x", kind="mahalanobis", title="X"), {})
+
+
+def test_the_oddity_score_is_the_log_odds_of_any_kind() -> None:
+    features = Features.of(np.zeros((2, 2)), np.zeros((2, 3)), np.log([[0.5, 0.25, 0.25], [0.8, 0.1, 0.1]]))
+    made = load_detector(DetectorEntry(name="x", kind="oddity", title="X"), {}).score(features)
+    assert made == pytest.approx(np.log([0.5 / 0.5, 0.2 / 0.8]))
+    with pytest.raises(KeyError, match="kinds"):
+        load_detector(DetectorEntry(name="x", kind="oddity", title="X"), {}).score(FEATURES)
+
+
+def test_a_detector_reads_the_tap_of_its_entry() -> None:
+    entry = DetectorEntry(name="x", kind="mahalanobis", title="X", feature="early")
+    arrays = {"x.means": np.zeros((1, 2)), "x.whitener": np.eye(2)}
+    features = Features.of(np.zeros((1, 2)), np.zeros((1, 7)), taps={"early": np.array([[3.0, 4.0]])})
+    assert load_detector(entry, arrays).score(features) == pytest.approx([25.0])

@@ -18,7 +18,7 @@ def made_taps(count: int, seed: int, *, odd: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(count, 6)) @ MIXING + 0.3 * rng.normal(size=(count, MIXING.shape[1]))
     values[:odd] += 3.0 * rng.normal(size=(odd, MIXING.shape[1]))
-    values = np.abs(values).astype(np.float32)
+    values = np.sqrt(np.abs(values)).astype(np.float32)
     first = WIDTHS["frame_asymmetry"]
     return {"frame_asymmetry": values[:, :first], "object_asymmetry": values[:, first:]}
 

@@ -4,7 +4,15 @@ import csv
 from pathlib import Path
 
 import pytest
-from astrolens.trainer.dataset import CLASSES, Split, labelled_samples, labels_digest, load_image, simulated_samples
+from astrolens.trainer.dataset import (
+    CLASSES,
+    Split,
+    labelled_samples,
+    labels_digest,
+    load_image,
+    pack_samples,
+    simulated_samples,
+)
 
 from tests.shared_data import shared_data
 
@@ -44,10 +52,34 @@ def test_an_object_of_no_known_class_is_left_out(tmp_path: Path) -> None:
     assert [sample.morphology for sample in labelled_samples(folder)] == ["smooth"]
 
 
-def test_the_digest_names_the_table(tmp_path: Path) -> None:
-    one = table(tmp_path / "one", [("SDSS", "smooth", "", "train")])
-    two = table(tmp_path / "two", [("SDSS", "spiral", "", "train")])
-    assert labels_digest(one) != labels_digest(two)
+def test_the_digest_names_the_tables(tmp_path: Path) -> None:
+    table(tmp_path / "one" / "galaxies", [("SDSS", "smooth", "", "train")])
+    table(tmp_path / "two" / "galaxies", [("SDSS", "spiral", "", "train")])
+    alone = labels_digest(tmp_path / "one")
+    assert alone != labels_digest(tmp_path / "two")
+    pack(tmp_path / "one" / "packs", "decals-dr1", [("a@1", "smooth", "")])
+    assert labels_digest(tmp_path / "one") != alone
+
+
+def pack(folder: Path, name: str, rows: list[tuple[str, str, str]]) -> None:
+    (folder / name).mkdir(parents=True)
+    with (folder / name / "labels.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["file", "survey", "kind", "morphology", "oddity", "ra_deg", "dec_deg", "source_id"])
+        for number, (source, morphology, oddity) in enumerate(rows):
+            writer.writerow([f"{number}.jpg", "Legacy", "", morphology, oddity, "", "", source])
+
+
+def test_tiles_of_one_picture_of_a_pack_stay_in_one_split(tmp_path: Path) -> None:
+    rows = [(f"{index // 5}@{index}", "smooth" if index % 2 else "", "") for index in range(1000)]
+    pack(tmp_path, "decals-dr1", [*rows, ("x@1", "", "trail"), ("y@1", "", "ring")])
+    samples = list(pack_samples(tmp_path))
+    assert {sample.survey for sample in samples} == {"legacy"}
+    for first in range(0, 1000, 5):
+        assert len({sample.split for sample in samples[first : first + 5]}) == 1
+    assert {sample.split for sample in samples[:1000]} == {Split.FIT, Split.CALIBRATION, Split.COMBINED, Split.TEST}
+    assert all(sample.split in {Split.DEVELOP, Split.TEST} for sample in samples[1000:])
+    assert not list(pack_samples(tmp_path / "missing"))
 
 
 def test_simulated_splits_have_seeds_of_their_own() -> None:

@@ -1,15 +1,17 @@
 """Detectors, calibration and figures agree with their formulas."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astrolens.contracts.verdicts import Verdict
-from astrolens.science.bundle import Combination
-from astrolens.science.calibration import ScoreCalibration, fisher_statistic
-from astrolens.science.detectors import Features, load_detector
+from astrolens.science.bundle import Combination, DetectorEntry
+from astrolens.science.calibration import ClassUnits, load_calibrations
+from astrolens.science.detectors import Detector, Features, load_detector, logsumexp
 from astrolens.science.scoring import DetectorScore, ImageScores
 from astrolens.trainer import evaluation
 from astrolens.trainer.fitting import (
-    DETECTORS,
+    CalibrationSplits,
     LabelledFeatures,
     calibrate,
     coarse_centroids,
@@ -18,13 +20,31 @@ from astrolens.trainer.fitting import (
     whitener,
 )
 
+ENTRIES = (
+    DetectorEntry(name="msp", kind="msp", title="MSP"),
+    DetectorEntry(name="mahalanobis", kind="mahalanobis", title="Mahalanobis", by_class=True),
+    DetectorEntry(name="residual", kind="residual", title="Residual"),
+    DetectorEntry(name="vim", kind="vim", title="ViM"),
+    DetectorEntry(name="tap", kind="mahalanobis", title="Mahalanobis of a tap", feature="early"),
+    DetectorEntry(name="oddity", kind="oddity", title="Oddity"),
+)
+
 
 def scored(count: int, seed: int) -> LabelledFeatures:
     rng = np.random.default_rng(seed)
     classes = rng.integers(0, 4, count)
     surveys = np.array(["sdss", "efigi", "simulated-sdss", "simulated-lsst"])[rng.integers(0, 4, count)]
     embedding = rng.normal(size=(count, 6)) + classes[:, None] + (surveys == "sdss")[:, None] * 3.0
-    return LabelledFeatures(Features(rng.normal(size=(count, 4)), embedding), classes, surveys)
+    features = Features(
+        rng.normal(size=(count, 4)), embedding, rng.normal(size=(count, 3)), {"early": rng.normal(size=(count, 5))}
+    )
+    return LabelledFeatures(features, classes, surveys)
+
+
+def fitted(own: LabelledFeatures) -> dict[str, Detector]:
+    made = fit_detectors(own, ENTRIES)
+    arrays = {name: array for detector in made for name, array in detector.arrays.items()}
+    return {detector.entry.name: load_detector(detector.entry, arrays) for detector in made}
 
 
 def test_the_whitener_whitens() -> None:
@@ -38,13 +58,28 @@ def test_the_whitener_whitens() -> None:
 
 def test_each_survey_family_has_its_own_means() -> None:
     own = scored(4000, 0)
-    arrays = fit_detectors(own)
-    assert arrays["mahalanobis.means"].shape == (4 * 3, 6)
-    detector = load_detector(DETECTORS[2], arrays)
+    detector = fitted(own)["mahalanobis"]
+    assert detector.arrays["means"].shape == (4 * 3, 6)
     distances = detector.score(own.features)
     assert distances.mean() < 6.5
-    far = Features(own.features.logits, own.features.embedding + np.array([0, 0, 0, 0, 0, 9.0]))
+    far = replace(own.features, embedding=own.features.embedding + np.array([0, 0, 0, 0, 0, 9.0]))
     assert detector.score(far).mean() > 5 * distances.mean()
+
+
+def test_a_detector_of_a_tap_reads_the_tap() -> None:
+    own = scored(500, 0)
+    detector = fitted(own)["tap"]
+    moved = replace(own.features, embedding=own.features.embedding + 9.0)
+    assert np.array_equal(detector.score(moved), detector.score(own.features))
+    far = replace(own.features, taps={"early": own.features.taps["early"] + 9.0})
+    assert detector.score(far).min() > detector.score(own.features).mean()
+
+
+def test_the_virtual_logit_has_the_scale_of_the_largest_logit() -> None:
+    own = scored(500, 0)
+    detector = fitted(own)["vim"]
+    virtual = detector.score(own.features) + logsumexp(own.features.logits)
+    assert virtual.mean() == pytest.approx(own.features.logits.max(axis=1).mean(), rel=1e-5)
 
 
 def test_the_residual_whitener_keeps_the_directions_of_least_variance() -> None:
@@ -55,26 +90,43 @@ def test_the_residual_whitener_keeps_the_directions_of_least_variance() -> None:
 
 
 def test_calibration_is_by_survey_and_pooled_in_equal_parts() -> None:
-    first, second = scored(2000, 1), scored(1500, 2)
-    arrays = fit_detectors(scored(2000, 3))
+    units, first, second = scored(2000, 4), scored(2000, 1), scored(1500, 2)
+    detectors = fitted(scored(2000, 3))
     combination = Combination(detectors=("msp", "mahalanobis"))
-    kept = calibrate(DETECTORS, arrays, combination, first=first, second=second, seed=1)
+    splits = CalibrationSplits(units=units, detectors=first, combined=second)
+    kept = calibrate(list(detectors.values()), combination, splits, seed=1)
     surveys = {"sdss", "efigi", "simulated-sdss", "simulated-lsst", "pooled"}
-    assert set(kept) == {
-        f"{s}/{name}" for s in surveys for name in ("msp", "energy", "mahalanobis", "residual", "combined")
+    assert {name for name in kept if name.count("/") == 1} == {
+        f"{s}/{name}" for s in surveys for name in (*detectors, "combined")
     }
-    assert all((np.diff(scores) >= 0).all() for scores in kept.values())
+    assert {name for name in kept if name.count("/") == 2} == {
+        f"{s}/mahalanobis/{unit}" for s in surveys for unit in ("median", "width")
+    }
+    assert all((np.diff(scores) >= 0).all() for name, scores in kept.items() if name.count("/") == 1)
     fewest = min((first.surveys == "sdss").sum(), (first.surveys == "efigi").sum())
     assert len(kept["pooled/msp"]) == 3 * fewest
     assert len(kept["sdss/combined"]) == (second.surveys == "sdss").sum()
+    loaded = load_calibrations(
+        kept, detectors=tuple(detectors), combined_detectors=combination.detectors, tail_share=combination.tail_share
+    )["efigi"]
     rows = second.surveys == "efigi"
-    p = [
-        ScoreCalibration(kept[f"efigi/{entry.name}"]).extrapolated_p_values(
-            load_detector(entry, arrays).score(second.features)[rows]
-        )
-        for entry in (DETECTORS[0], DETECTORS[2])
-    ]
-    assert kept["efigi/combined"] == pytest.approx(np.sort(fisher_statistic(p)))
+    scores = {name: detector.score(second.features)[rows] for name, detector in detectors.items()}
+    standardised = loaded.standardised(scores, second.features.logits[rows].argmax(axis=1))
+    assert np.array_equal(standardised["msp"], scores["msp"])
+    assert kept["efigi/combined"] == pytest.approx(np.sort(loaded.statistic(standardised)))
+
+
+def test_the_units_of_a_class_put_its_median_at_0_and_its_tail_at_1() -> None:
+    rng = np.random.default_rng(3)
+    predicted = np.repeat([0, 1], 500)
+    scores = np.where(predicted == 0, rng.normal(2.0, 1.0, 1000), rng.normal(50.0, 9.0, 1000))
+    units = ClassUnits.of(scores, predicted, 3)
+    made = units.standardise(scores, predicted)
+    for index in (0, 1):
+        assert np.median(made[predicted == index]) == pytest.approx(0.0, abs=1e-9)
+        assert np.quantile(made[predicted == index], 0.95) == pytest.approx(1.0)
+    # A class without images of its own gets the units of all.
+    assert units.median[2] == pytest.approx(np.median(scores))
 
 
 def test_centroids_are_of_unit_length_and_repeatable() -> None:

@@ -1,54 +1,43 @@
-"""Augmentation, backbone, loss and export on small shapes."""
+"""Backbone, loss, training and export on small shapes."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from astrolens.science.preprocessing import PreprocessingSpec, preprocess
+from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer import export
-from astrolens.trainer.augmentation import AugmentationRanges, augment
-from astrolens.trainer.backbone import Backbone, BackboneConfig, logit_norm_loss
-from astrolens.trainer.image_arrays import SOURCE_SIDE, ImageArrays, source_fraction
-from astrolens.trainer.training import Recipe, infer, sampling_weights, temperature_of, train
+from astrolens.trainer.backbone import TAPS, Backbone, BackboneConfig, logit_norm_loss, rotation_asymmetry
+from astrolens.trainer.early_views import EarlyViews
+from astrolens.trainer.training import Recipe, calibrate_kinds, infer, temperature_of, train
 
-SPEC = PreprocessingSpec(size=32)
-TINY = BackboneConfig(width=16, layers=1, heads=2, stem=(8, 8, 16))
-STILL = AugmentationRanges(zoom=0, shift=0, gain=0, colour=0, gamma=0, background=0, noise=0, blur=0)
-
-
-def sources(count: int, seed: int = 0) -> torch.Tensor:
-    """Smooth random sources, one view inside the other."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(count, 6, 8, 8, generator=generator) * 255
-    fine = torch.nn.functional.interpolate(coarse, SOURCE_SIDE, mode="bilinear").to(torch.uint8)
-    return fine.reshape(count, 2, 3, SOURCE_SIDE, SOURCE_SIDE)
+SPEC = PreprocessingSpec(size=32, views=("object", 1.0))
+TINY = BackboneConfig(width=16, layers=1, heads=2, registers=2)
+KINDS = 3
+RECIPE = Recipe(seed=5, views=60, epochs=2, batch=20)
 
 
-def test_augmentation_is_seeded_and_bounded() -> None:
-    def made(seed: int) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(seed)
-        return augment(sources(5), SPEC.views, size=32, generator=generator, ranges=AugmentationRanges())
-
-    assert made(1).shape == (5, 6, 32, 32)
-    assert torch.equal(made(1), made(1))
-    assert not torch.equal(made(1), made(2))
-    assert made(1).min() >= 0
-    assert made(1).max() <= 255
+def backbone() -> Backbone:
+    torch.manual_seed(1)
+    return Backbone(SPEC, 4, KINDS, TINY).eval()
 
 
-def test_without_changes_a_view_is_the_centre_of_its_source() -> None:
-    """Only turns and mirrors are left, so that what is symmetric must come out as the plain pipeline gives it."""
-    y, x = np.mgrid[-128:128, -128:128] + 0.5
-    picture = np.repeat((250 * np.exp(-(x**2 + y**2) / 3000))[..., None], 3, axis=2).astype(np.uint8)
-    wide = PreprocessingSpec(size=SOURCE_SIDE, views=tuple(source_fraction(f) for f in SPEC.views))
-    source = torch.from_numpy(preprocess(picture, wide)).reshape(1, 2, 3, SOURCE_SIDE, SOURCE_SIDE)
-    generator = torch.Generator().manual_seed(3)
-    plain = preprocess(picture, SPEC).astype(float)
-    rows, columns = np.mgrid[-16:16, -16:16] + 0.5
-    inside = rows**2 + columns**2 < 15**2
-    for _ in range(6):
-        made = augment(source, SPEC.views, size=32, generator=generator, ranges=STILL)[0].numpy()
-        # The corners of a turned frame show its own reflection.
-        assert np.abs(made - plain)[:, inside].max() < 4.0
+def views(count: int = 60, seed: int = 0) -> EarlyViews:
+    """Maps whose first channel tells the class and whose second tells the kind."""
+    rng = np.random.default_rng(seed)
+    classes, kinds = rng.integers(0, 4, count), rng.integers(0, KINDS, count)
+    maps = rng.normal(size=(count, 40, 4, 4))
+    maps[:, 0] += 3.0 * classes[:, None, None]
+    maps[:, 1] += 3.0 * kinds[:, None, None]
+    return EarlyViews(maps.astype(np.float16), classes, kinds)
+
+
+def trained(recipe: Recipe = RECIPE, checkpoint: Path | None = None) -> Backbone:
+    return train(views(), SPEC, recipe, TINY, kinds=KINDS, checkpoint=checkpoint).model
+
+
+def same_weights(one: Backbone, two: Backbone) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
 
 
 def test_logit_norm_ignores_length() -> None:
@@ -67,61 +56,77 @@ def test_the_temperature_is_recovered() -> None:
     assert temperature_of((logits * 2.5).astype(np.float32), classes) == pytest.approx(2.5, rel=0.05)
 
 
-def images(count: int = 60) -> ImageArrays:
-    made = sources(count)
-    classes = np.arange(count) % 2
-    return ImageArrays(
-        inputs=augment(made, SPEC.views, size=32, generator=torch.Generator().manual_seed(0), ranges=STILL)
-        .to(torch.uint8)
-        .numpy(),
-        sources=made.numpy(),
-        classes=classes.astype(np.int64),
-        surveys=np.array(["sdss", "efigi", "simulated-sdss"])[np.arange(count) % 3],
-        oddities=np.array([""] * count),
-    )
+def test_asymmetry_is_of_a_turn_by_half() -> None:
+    even = torch.rand(2, 3, 4, 4)
+    even = even + even.flip((2, 3))
+    one_sided = torch.zeros(1, 3, 4, 4)
+    one_sided[:, :, 1, 1] = 16.0
+    assert rotation_asymmetry([even]).max().item() == pytest.approx(1e-3, abs=1e-4)
+    # Two of sixteen places differ by 16.
+    assert rotation_asymmetry([one_sided]).tolist()[0] == pytest.approx([np.sqrt(2.0)] * 3, rel=1e-4)
+    assert (rotation_asymmetry([one_sided], central=True) > rotation_asymmetry([one_sided])).all()
 
 
-def test_surveys_and_classes_are_drawn_by_weight() -> None:
-    own = images(60)
-    weights = sampling_weights(own, balance=0.3)
-    assert weights.sum() == pytest.approx(1.0)
-    shares = {name: weights[own.surveys == name].sum() for name in np.unique(own.surveys)}
-    assert shares == pytest.approx({"sdss": 0.42, "efigi": 0.33, "simulated-sdss": 0.25})
+def test_the_trunk_never_learns_and_the_middle_does() -> None:
+    before, after = backbone(), trained()
+    for name, weight in before.trunk.state_dict().items():
+        assert torch.equal(after.trunk.state_dict()[name], weight)
+    changed = [
+        name
+        for name, weight in before.middle.named_parameters()
+        if not torch.equal(after.middle.get_parameter(name), weight)
+    ]
+    assert changed
+    for name, value in before.middle.named_buffers():
+        assert torch.equal(after.middle.get_buffer(name), value)
 
 
 def test_training_is_repeatable() -> None:
-    recipe = Recipe(seed=5, epochs=1, draws=40, batch=20)
-    own = images()
-    one, two = (train(own, own, SPEC, recipe, TINY).model for _ in range(2))
-    for first, second in zip(one.parameters(), two.parameters(), strict=True):
-        assert torch.equal(first, second)
+    assert same_weights(trained(), trained())
 
 
-def test_training_continues_from_earlier_weights() -> None:
-    own = images()
-    recipe = Recipe(seed=5, epochs=1, draws=40, batch=20)
-    first = train(own, own, SPEC, recipe, TINY)
-    second = train(own, own, SPEC, recipe, TINY, start=first)
-    assert (first.draws, second.draws) == (40, 80)
-    fresh = Backbone(SPEC, 4, TINY)
-
-    def distance(one: Backbone, two: Backbone) -> float:
-        return sum(float((a - b).detach().abs().sum()) for a, b in zip(one.parameters(), two.parameters(), strict=True))
-
-    assert 0 < distance(second.model, first.model) < distance(second.model, fresh)
+def test_training_learns() -> None:
+    model = trained(Recipe(seed=5, views=60, epochs=20, batch=20, rate=5e-3, warm_up=5))
+    seen = views()
+    with torch.inference_mode():
+        logits, _, kinds = model.read_early(torch.from_numpy(seen.maps.astype(np.float32)))
+    ordinary = seen.kinds == 0
+    assert (logits.numpy().argmax(axis=1) == seen.classes)[ordinary].mean() > 0.6
+    assert (kinds.numpy().argmax(axis=1) == seen.kinds).mean() > 0.6
 
 
-def test_the_time_limit_ends_the_training() -> None:
-    own = images()
-    recipe = Recipe(seed=5, epochs=1000, draws=40, batch=20, minutes=0.02)
-    trained = train(own, own, SPEC, recipe, TINY)
-    assert trained.by_clock
-    assert trained.draws < 40_000
+def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    class Interrupted(Exception):
+        pass
+
+    checkpoint = tmp_path / "state.checkpoint"
+    calls = 0
+    original = Backbone.read_early
+
+    def stops(self: Backbone, early: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise Interrupted
+        return original(self, early)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Backbone, "read_early", stops)
+        with pytest.raises(Interrupted):
+            trained(checkpoint=checkpoint)
+    assert checkpoint.is_file()
+    assert same_weights(trained(checkpoint=checkpoint), trained())
+
+
+def test_the_kinds_are_calibrated_on_other_views() -> None:
+    model = trained()
+    calibrate_kinds(model, views(400, seed=9))
+    assert 1e-3 < model.kind_temperature.item() < 1e3
+    assert model.kind_temperature.item() != 1.0
 
 
 def test_the_exported_graph_gives_the_same_bits_in_every_batch() -> None:
-    torch.manual_seed(1)
-    model = Backbone(SPEC, 4, TINY).eval()
+    model = backbone()
     model.temperature.fill_(0.3)
     ready = export.session(export.export(model, SPEC), threads=1)
     inputs = np.random.default_rng(0).integers(0, 256, (37, 6, 32, 32), dtype=np.uint8)
@@ -130,22 +135,34 @@ def test_the_exported_graph_gives_the_same_bits_in_every_batch() -> None:
     features = export.run(ready, inputs[:1])
     assert features.logits.shape == (1, 4)
     assert features.embedding.shape == (1, 32)
+    assert features.kind_logits is not None
+    assert features.kind_logits.shape == (1, KINDS)
+    assert {name: values.shape[1] for name, values in features.taps.items()} == TAPS
+
+
+def test_the_early_graph_is_the_part_that_the_views_are_kept_of() -> None:
+    model = backbone()
+    ready = export.session(export.export_early(model, SPEC), threads=1)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
+    [early] = ready.run(["early"], {"pixels": pixels})
+    with torch.inference_mode():
+        logits = model.read_early(torch.from_numpy(early))[0].numpy()
+    both = np.concatenate((pixels, pixels), axis=1)
+    assert logits == pytest.approx(infer(model, both)[0], abs=1e-3)
 
 
 def test_a_graph_with_other_results_is_refused() -> None:
-    torch.manual_seed(1)
-    model = Backbone(SPEC, 4, TINY).eval()
+    model = backbone()
     ready = export.session(export.export(model, SPEC), threads=1)
     inputs = np.random.default_rng(0).integers(0, 256, (4, 6, 32, 32), dtype=np.uint8)
-    model.head.weight.data.mul_(1.5)
+    model.class_head.weight.data.mul_(1.5)
     with pytest.raises(export.ExportFailed, match="differ"):
         export.check_parity(model, ready, inputs)
 
 
 def test_the_temperature_divides_the_logits() -> None:
-    torch.manual_seed(1)
-    model = Backbone(SPEC, 4, TINY).eval()
+    model = backbone()
     inputs = np.random.default_rng(0).integers(0, 256, (3, 6, 32, 32), dtype=np.uint8)
-    before, _ = infer(model, inputs)
+    before = infer(model, inputs)[0]
     model.temperature.fill_(4.0)
     assert infer(model, inputs)[0] == pytest.approx(before / 4.0, rel=1e-5)
