@@ -11,7 +11,7 @@ import httpx
 import pytest
 from astrolens.cli import app as cli
 from astrolens.cli import console_client as client_module
-from astrolens.cli import show
+from astrolens.cli import show, surveys
 from astrolens.cli.doctor import check_installation, check_status
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.runtime.services import SERVICE_NAMES, SERVICES
@@ -50,6 +50,18 @@ STATUS: dict[str, Any] = {
 }
 
 
+SURVEY: dict[str, Any] = {
+    "survey": "decals",
+    "state": "learning",
+    "since": "2026-03-01T20:00:01.000000Z",
+    "reason": "the bundle does not know it",
+    "images": 87,
+    "images_needed": 300,
+    "revision": None,
+    "failure": None,
+}
+
+
 def alert(n: int) -> dict[str, Any]:
     return {
         "alert_id": f"{n}",
@@ -76,6 +88,10 @@ def console(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
             case "/api/candidates":
                 first = "after" not in request.url.params
                 return httpx.Response(200, json={"items": [CARD], "next": "more" if first else None})
+            case "/api/surveys":
+                return httpx.Response(200, json={"items": [SURVEY]})
+            case "/api/surveys/sdss/clear":
+                return httpx.Response(200, json=SURVEY)
             case "/api/alerts":
                 first = "after" not in request.url.params
                 page = [alert(1), alert(2)] if first else [alert(3)]
@@ -87,6 +103,7 @@ def console(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
         return httpx.Client(transport=httpx.MockTransport(answer), base_url=url or "http://console", headers=headers)
 
     monkeypatch.setattr(show, "connect", connect)
+    monkeypatch.setattr(surveys, "connect", connect)
     return asked
 
 
@@ -117,6 +134,17 @@ def test_candidates_follow_the_pages_up_to_the_limit(console: Any) -> None:
     assert "+41.27000" in table
     assert "≤ 1/251" in table
     assert "pooled" in table
+
+
+def test_surveys_tell_what_calibrates_them_and_one_is_returned_to_the_bundle(console: Any) -> None:
+    assert json.loads(run("surveys", "--json")[1]) == [SURVEY]
+    assert all(word in run("surveys")[1] for word in ("decals", "learning", "87 of 300", "does not know it"))
+    asked = len(console)
+    assert run("surveys", "--clear", "sdss")[0] == 0
+    assert [(each.method, each.url.path) for each in console[asked:]] == [
+        ("POST", "/api/surveys/sdss/clear"),
+        ("GET", "/api/surveys"),
+    ]
 
 
 def test_alerts_are_one_a_line(console: Any) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from astrolens.contracts.records import Answer, Books
 from astrolens.contracts.survey_models import SurveyState
 from astrolens.contracts.verdicts import Analysis
 from astrolens.inference.engine import Item, ItemResult
+from astrolens.inference.survey_models.checking import SurveyChecker
+from astrolens.inference.survey_models.images import SurveyImage
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import cutout_key
 from astrolens.platform.stores.records import Change
@@ -17,7 +20,7 @@ from astrolens.science.bundle import Bundle
 from astrolens.usecases.errors import Conflict
 from astrolens.usecases.labelling import LabelRequest
 
-from tests.unit.inference.survey_world import NEEDED, SurveyWorld
+from tests.unit.inference.survey_world import NEEDED, START, SurveyWorld
 from tests.unit.inference.tiny_bundle import image_id, picture
 
 FIRST = range(1, NEEDED + 1)
@@ -222,8 +225,6 @@ async def test_images_that_a_person_calls_strange_are_left_out_of_the_next_fit(w
     assert view.review is not None
     assert (view.review.images, view.review.answered) == (40, 3)
     labeled = (await world.records.get(Collection.IMAGES, [strangest[0].image_id]))[strangest[0].image_id]["labeled_at"]
-    from datetime import datetime
-
     world.now = datetime.fromisoformat(labeled) + timedelta(seconds=30)
     await world.keeper.run_pass()
     assert (await world.state("decals")).version == 1, "answers come in rows"
@@ -298,3 +299,70 @@ async def test_without_a_model_server_nothing_happens(world: SurveyWorld) -> Non
     world.model.away = True
     await world.keeper.run_pass()
     assert await world.all() == {}
+
+
+async def test_another_bundle_learns_the_survey_anew(world: SurveyWorld) -> None:
+    first = await learned(world)
+    described = world.model.service.description
+    identity = replace(described.identity, digest="f" * 64)
+    world.model.service.description = replace(described, identity=identity)
+    await world.keeper.run_pass()
+    state = await world.state("decals")
+    assert (state.state, state.revision, [each.digest for each in state.earlier]) == (
+        SurveyState.LEARNING,
+        None,
+        [first],
+    )
+    await world.keeper.run_pass()
+    revision = (await world.state("decals")).revision
+    assert revision is not None
+    assert revision.model_digest == "f" * 64
+    await world.loader.run_pass()
+    assert world.model.service.served == (), "the model server still has the old bundle"
+
+
+async def test_a_bundle_without_feature_maps_says_that_it_learns_nothing(world: SurveyWorld) -> None:
+    await world.ingest(FIRST, "decals")
+    world.model.service.description = replace(world.model.service.description, taps=())
+    for _ in range(3):
+        await world.keeper.run_pass()
+    state = await world.state("decals")
+    assert (state.state, state.failures) == (SurveyState.LEARNING, 0)
+    assert "no feature maps" in (state.failure or "")
+
+
+def survey_image(p_value: float, **detectors: float) -> SurveyImage:
+    return SurveyImage(
+        image_id="0" * 32,
+        ingested_at=START,
+        cutout_key="k",
+        cutout_sha256="s",
+        label=None,
+        p_value=p_value,
+        detector_p_values=detectors,
+        simulated=False,
+        model_digest="m",
+        calibration_fit="own",
+    )
+
+
+UNIFORM = [(rank + 0.5) / 300 for rank in range(300)]
+
+
+@pytest.mark.parametrize(
+    ("p_values", "mahalanobis", "fits"),
+    [
+        (UNIFORM, UNIFORM, True),
+        ([p / 100 if rank % 2 else p for rank, p in enumerate(UNIFORM)], UNIFORM, True),  # half of them strange
+        ([p**8 for p in UNIFORM], UNIFORM, False),
+        (UNIFORM, [p**8 for p in UNIFORM], False),
+        ([1 - (1 - p) ** 2 / 2 for p in UNIFORM], UNIFORM, True),
+        ([1 - (1 - p) / 100 for p in UNIFORM], UNIFORM, False),  # blind: all of them perfectly ordinary
+    ],
+)
+async def test_other_skies_are_told_from_strange_images(
+    p_values: list[float], mahalanobis: list[float], fits: bool
+) -> None:
+    images = [survey_image(p, mahalanobis=other) for p, other in zip(p_values, mahalanobis, strict=True)]
+    check = await SurveyChecker(clock=lambda: START).check(images)
+    assert (check.fits, check.images) == (fits, 300), check.detail

@@ -31,8 +31,8 @@ FITS_A_PASS: Final = 1
 """A fit reads hundreds of cutouts: the other surveys wait for the next pass."""
 READ_EVERY: Final = timedelta(minutes=10)
 """From one reading of a stored survey model to the next: a damaged one is fitted again."""
-FIRST_CHECK: Final = 60
-"""Images of a survey before it is first compared with those of the bundle."""
+LEAST_CHECKED: Final = 20
+"""Fewest images that are compared with those of the bundle."""
 SIMULATED: Final = "simulated-"
 """How the names of simulated surveys begin."""
 CHECK_EVERY: Final = 300
@@ -278,17 +278,17 @@ class SurveyModelKeeper:
         if record.survey.startswith(SIMULATED):
             return record  # It has the simulation's own calibration, and whoever simulates may choose every image.
         seen = record.check.seen if record.check else 0
-        if record.images < max(FIRST_CHECK, min(2 * seen, seen + CHECK_EVERY)):
+        needed = self._fitter.images_needed
+        # Not before half of them are there: the first images of a survey may be those that somebody found strange.
+        if record.images < max(needed // 2, LEAST_CHECKED, min(2 * seen, seen + CHECK_EVERY)):
             return record
-        recent = await recent_images(
-            self._records, record.survey, count=max(FIRST_CHECK, self._fitter.images_needed), since=record.check_after
-        )
+        recent = await recent_images(self._records, record.survey, count=needed, since=record.check_after)
         judged = [
             image
             for image in recent
             if not image.simulated and image.calibration_fit == "own" and image.model_digest == current.model_digest
         ]
-        if len(judged) >= FIRST_CHECK:
+        if len(judged) >= max(needed // 2, LEAST_CHECKED):
             check = await self._checker.check(judged)
         else:
             check = FitCheck(images=len(judged), fits=True, detail="too few images to compare", checked_at=current.now)

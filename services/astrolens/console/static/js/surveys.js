@@ -79,7 +79,7 @@ export const SurveysTable = {
             <td data-head="Calibration"><span class="state" :class="'s-' + tone(one)">{{ state(one) }}</span><span class="reason">{{ one.failure ?? one.reason }}</span></td>
             <td data-head="Images" class="right num">{{ count(one.images) }}<template v-if="one.state === 'learning' || one.state === 'does-not-fit'"> of {{ count(one.images_needed) }}</template></td>
             <td data-head="Survey model"><template v-if="one.revision"><span class="mono" :title="one.revision.digest">{{ one.revision.digest.slice(0, 12) }}</span> <span class="muted num">on {{ count(one.revision.images) }} images<template v-if="one.revision.excluded.length">, without {{ one.revision.excluded.length }} called strange</template></span></template><span v-else class="muted">none</span>
-              <span v-if="one.rejudging" class="muted num">earlier images are judged again, {{ count(one.rejudged) }} so far</span></td>
+              <span v-if="one.rejudging" class="reason num">earlier images are judged again, {{ count(one.rejudged) }} so far</span></td>
             <td data-head="Since"><time-ago :at="one.since"/></td>
             <td data-head="Decision"><a v-if="one.review" class="btn" :href="href('/triage', { review: one.survey, label: 'any' })" data-app>strangest {{ one.review.images }}</a> <button v-if="one.can_clear" type="button" class="btn" @click="clear(one)">use the bundle’s</button></td>
           </tr>
