@@ -19,7 +19,7 @@ _CORNERS = (
 )
 """Of the cells of a mesh, in PIL's order: counter-clockwise from the upper left."""
 
-_MESH = 14
+_MESH = 10
 """Cells of the mesh along each side: the displacement is smooth, so few suffice."""
 
 

@@ -124,7 +124,7 @@ def draw_oddity(
     """
     canvas = _canvas(picture, donor, rng)
     chosen = KINDS_BY_NAME[kind] if kind is not None else _choose(canvas, rng, weights)
-    how_strong = float(rng.beta(1.6, 1.0)) if strength is None else float(strength)
+    how_strong = float(rng.beta(2.0, 1.0)) if strength is None else float(strength)
     drawn = chosen.draw(canvas, rng, how_strong)
     return SyntheticOddity(drawn, chosen.name, how_strong)
 

@@ -111,7 +111,7 @@ def _bleed_trail(
     length: float,
     opacity: float = 1.0,
 ) -> Pixels:
-    """Saturated charge spread along a column or row: a trail with a sharp edge that tapers at its ends."""
+    """Saturated charge spread along a column or row, drawn into `picture`: sharp edges, tapering ends."""
     vertical = rng.random() < 0.6
     target = picture if vertical else picture.transpose(1, 0, 2)
     along, across = (y, x) if vertical else (x, y)
@@ -119,12 +119,16 @@ def _bleed_trail(
     width = max(1.0, canvas.seeing * rng.uniform(0.5, 1.6))
     distance = np.abs(np.arange(rows, dtype=np.float32) - np.float32(along)) / np.float32(max(length, 1.0))
     half = width * np.sqrt(np.clip(1.0 - distance, 0.0, 1.0))
-    off = np.abs(np.arange(columns, dtype=np.float32) - np.float32(across))
+    left, right = max(0, int(across - width) - 1), min(columns, int(across + width) + 3)
+    if right <= left:
+        return picture
+    off = np.abs(np.arange(left, right, dtype=np.float32) - np.float32(across))
     cover = np.clip(half[:, None] - off[None, :] + 0.5, 0.0, 1.0) * (half[:, None] > 0.0) * np.float32(opacity)
     level = np.full(3, 255.0, dtype=np.float32)
     if not canvas.is_grey:
         # Each band saturates on its own: the trail has a strong colour as often as it is white.
         level *= rng.choice([1.0, 1.0, 0.55], 3).astype(np.float32)
-    mixed = target + cover[..., None] * (level - target)
-    result = np.asarray(np.clip(mixed, 0.0, 255.0), dtype=np.uint8)
-    return result if vertical else np.ascontiguousarray(result.transpose(1, 0, 2))
+    strip = target[:, left:right]
+    mixed = strip + cover[..., None] * (level - strip)
+    target[:, left:right] = np.clip(mixed, 0.0, 255.0)
+    return picture
