@@ -72,6 +72,7 @@ def _measure(bundles: list[BundleUnderTest], options: argparse.Namespace) -> dic
             "known": {name: known_survey_baselines(cutouts) for name, cutouts in galaxies.items()},
             "new_skies": {sky.name: baseline_figures(sky) for sky in skies},
         },
+        "refused": {name: cutouts.refused_figures() for name, cutouts in (galaxies | packs).items()},
         "bundles": {},
     }
     ring_profiles = {"profile of candidates": ring_profile_scores(galaxies["efigi"])}

@@ -169,7 +169,8 @@ def sky_figures(bundle: BundleUnderTest, sky: Sky, features: Features, *, also_a
         features: Of those images.
         also_as: Also score the images as those of this known survey.
     """
-    made: dict[str, Any] = {"group": sky.group, "images": len(sky.odd), "odd": int(sky.odd.sum())}
+    evaluated = sky.odd[sky.splits[0].rest]
+    made: dict[str, Any] = {"group": sky.group, "evaluated": len(evaluated), "odd": int(evaluated.sum())}
     for name, survey in {"pooled": _UNKNOWN, "as_known": also_as}.items():
         if survey is not None:
             scores = bundle.scores(features, survey)

@@ -1,21 +1,27 @@
 """Cutouts of a table's images, made by the product's own code and cached, and the inputs of a bundle made of them."""
 
-import hashlib
+import inspect
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
+from astrolens import science
 from astrolens.contracts.ids import content_digest
 from astrolens.science.cutouts import ImageRejected, decode_cutout, make_cutout
 from astrolens.science.preprocessing import PreprocessingSpec, preprocess, preprocessing_digest
 from astrolens.trainer.dataset import cutout_fingerprint
 from numpy.typing import NDArray
 
+from tests.bench.science import measures
 from tests.bench.science.measures import MEASURES, THUMBNAIL_SIDE, measure, thumbnail
 from tests.bench.science.tables import ImageTable
+
+_NAMED: Final = 5
+"""Refused ordinary images whose ids are given."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,7 @@ class Cutouts:
         jpegs: Of the cutouts, n.
         measures: [n, m] one-number measures, in the order of `MEASURES`.
         thumbnails: [n, side, side, 3] uint8.
-        refused_odd: Odd images that the pipeline refused.
-        refused_ordinary: Ordinary images that the pipeline refused.
+        refused: Images that the pipeline refused.
         key: Digest of the images and of the code that cut them.
     """
 
@@ -36,8 +41,7 @@ class Cutouts:
     jpegs: list[bytes]
     measures: NDArray[np.float64]
     thumbnails: NDArray[np.uint8]
-    refused_odd: int
-    refused_ordinary: int
+    refused: ImageTable
     key: str
 
     def where(self, rows: NDArray[np.int64]) -> "Cutouts":
@@ -50,12 +54,21 @@ class Cutouts:
             thumbnails=self.thumbnails[rows],
         )
 
+    def refused_figures(self) -> dict[str, Any]:
+        """How many images were refused, and the ids of some ordinary ones."""
+        ordinary = self.refused.ordinary
+        return {
+            "images": len(self.table) + len(self.refused),
+            "odd": int((~ordinary).sum()),
+            "ordinary": int(ordinary.sum()),
+            "ids": [str(name) for name in self.refused.ids[ordinary][:_NAMED]],
+        }
+
 
 def cutouts_of(table: ImageTable, *, cache: Path, workers: int) -> Cutouts:
     """Make the cutouts of all images of a table, or read them from the cache."""
     files = [f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in table.paths]
-    source = hashlib.sha256(Path(measure.__code__.co_filename).read_bytes()).hexdigest()
-    key = content_digest("\n".join([cutout_fingerprint(), source, *files]).encode())[:16]
+    key = content_digest("\n".join([cutout_fingerprint(), _code_digest(), *files]).encode())[:16]
     arrays = _cached(cache / f"cutouts-{table.name}-{key}.npz", partial(_cut_all, table.paths, workers=workers))
     ends = np.cumsum(arrays["sizes"])
     whole = arrays["jpegs"].tobytes()
@@ -66,8 +79,7 @@ def cutouts_of(table: ImageTable, *, cache: Path, workers: int) -> Cutouts:
         [jpeg for jpeg in jpegs if jpeg],
         arrays["measures"][made],
         arrays["thumbnails"][made],
-        int((~made & ~table.ordinary).sum()),
-        int((~made & table.ordinary).sum()),
+        table.where(~made),
         key,
     )
 
@@ -76,6 +88,13 @@ def inputs_of(cutouts: Cutouts, spec: PreprocessingSpec, *, cache: Path, workers
     """Inputs [n, channels, size, size] of a bundle with this preprocessing, made or read from the cache."""
     path = cache / f"inputs-{cutouts.table.name}-{cutouts.key}-{preprocessing_digest(spec)[:16]}.npz"
     return np.asarray(_cached(path, partial(_preprocess_all, cutouts.jpegs, spec, workers=workers))["inputs"])
+
+
+def _code_digest() -> str:
+    """Changes with the code that measures pictures, and with any of `science` that may cut or refuse them."""
+    folders = Path(inspect.getfile(science)).parent.glob("*.py")
+    sources = [path.read_text() for path in (Path(inspect.getfile(measures)), *sorted(folders))]
+    return content_digest("\n".join(sources).encode())
 
 
 def _cached(path: Path, make: Callable[[], dict[str, NDArray]]) -> dict[str, NDArray]:

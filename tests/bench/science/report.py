@@ -31,6 +31,8 @@ def render(figures: dict[str, Any]) -> str:
         _ordinary(bundles),
         "## New skies",
         _new_skies(bundles, baselines),
+        "## Images that the pipeline refused before any detector",
+        _refused(figures["refused"]),
         "## First looks and cost",
         _looks(bundles),
     ]
@@ -169,7 +171,7 @@ def _new_skies(bundles: dict[str, Any], baselines: dict[str, Any]) -> str:
                     (
                         bundle,
                         name,
-                        f"{sky['odd']} of {sky['images']}",
+                        f"{sky['odd']} of {sky['evaluated']}",
                         score.replace("_", " "),
                         with_spread(figures["auroc"]) if "auroc" in figures else "",
                         percent(figures["flagged_at_0.01"]["mean"]),
@@ -190,7 +192,16 @@ def _new_skies(bundles: dict[str, Any], baselines: dict[str, Any]) -> str:
         for bundle, own in bundles.items()
     }
     read = "; ".join(f"{bundle}: {', '.join(taps)}" for bundle, taps in reads.items())
-    head = ("bundle", "sky", "odd", "score", "AUROC", "flagged at 1 %", "flagged at 5 %", "recall at p ≤ 5 %")
+    head = (
+        "bundle",
+        "sky",
+        "odd (first split)",
+        "score",
+        "AUROC",
+        "flagged at 1 %",
+        "flagged at 5 %",
+        "recall at p ≤ 5 %",
+    )
     return f"Survey models read: {read}.\n\n{table(head, rows)}"
 
 
@@ -220,3 +231,8 @@ def _answers(bundles: dict[str, Any]) -> str:
         for way, looks in own["answers"].items()
     ]
     return table(("bundle", "ranked by", *(f"{looks} looks" for looks in LOOKS)), rows)
+
+
+def _refused(refused: dict[str, Any]) -> str:
+    rows = [(name, own["images"], own["odd"], own["ordinary"], ", ".join(own["ids"])) for name, own in refused.items()]
+    return table(("set", "images", "odd ones refused", "ordinary ones refused", "of them"), rows)

@@ -110,7 +110,14 @@ def sky_cutouts(count: int, tiles: int) -> Cutouts:
         np.zeros(count, dtype=np.bool_),
     )
     measures = rng.normal(size=(count, len(MEASURES)))
-    return Cutouts(table, [b""] * count, measures, np.zeros((count, 2, 2, 3), np.uint8), 0, 0, "key")
+    return Cutouts(
+        table,
+        [b""] * count,
+        measures,
+        np.zeros((count, 2, 2, 3), np.uint8),
+        table.where(np.zeros(count, dtype=np.bool_)),
+        "key",
+    )
 
 
 def test_a_new_sky_is_split_by_picture() -> None:
