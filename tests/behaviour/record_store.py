@@ -4,6 +4,7 @@ import asyncio
 import base64
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from astrolens.platform.errors import PermanentError, UndeclaredField
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.hash_index import KEY_LIMIT
 from astrolens.platform.stores.paging import pages
-from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore
+from astrolens.platform.stores.records import MAX_CONTAINING, Change, Clause, Order, Query, RecordStore
 
 IMAGES = Collection.IMAGES
 
@@ -183,6 +184,22 @@ class RecordStoreBehaviour:
         )
         page = await store.find(IMAGES, Query(where=(clause,)))
         assert {int(document["image_id"][3:]) for document in page.documents} == expected
+
+    @pytest.mark.parametrize("frequent", [False, True])
+    async def test_a_part_of_a_name_is_found_on_every_page(self, store: RecordStore, *, frequent: bool) -> None:
+        """Also where more documents hold it than may narrow a query."""
+        count = MAX_CONTAINING + 5 if frequent else 5
+        held = {"survey": "sdss", "name": "UGC 1.5 (b)", "position": None}
+        documents = [image(n, p_value=n / 10_000, observation=held) for n in range(count)]
+        await store.insert(IMAGES, [*documents, image(9998, p_value=1.0), image(9999, observation={"name": None})])
+        for order in (None, Order("p_value", descending=True)):
+            query = Query(where=(Clause("observation.name", "contains", "c 1.5 (B"),), order=order, limit=count - 2)
+            first = await store.find(IMAGES, query)
+            second = await store.find(IMAGES, replace(query, after=first.next))
+            found = [document["image_id"] for document in (*first.documents, *second.documents)]
+            ids = [document["image_id"] for document in documents]
+            assert found == (ids if order is None else ids[::-1])
+            assert second.next is None
 
     async def test_clauses_are_joined_by_and(self, store: RecordStore) -> None:
         await store.insert(

@@ -14,6 +14,7 @@ import pytest
 from astrolens.platform.errors import ConfigurationError, PermanentError, StoreUnavailable
 from astrolens.platform.stores import collections
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.mongo import text_search
 from astrolens.platform.stores.mongo.store import MongoRecordStore
 from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore
 from pymongo import AsyncMongoClient, MongoClient
@@ -168,6 +169,24 @@ async def test_a_server_that_is_away_is_told_within_a_bound() -> None:
         await store.open()
     assert monotonic() - began < 12
     assert "hidden" not in str(caught.value)
+
+
+async def test_a_search_for_a_part_of_a_name_that_takes_too_long_says_what_to_do(
+    mongodb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MongoRecordStore(mongodb_url)
+    await store.open()
+    try:
+        await store.insert(IMAGES, [image(n) for n in range(20)])
+        monkeypatch.setattr(text_search, "SEARCH_S", 1e-4)
+        with pytest.raises(
+            PermanentError, match=r"did not find 'J00' in the names within 0\.0001 s; search by"
+        ) as caught:
+            await store.find(IMAGES, Query(where=(Clause("observation.name", "contains", "J00"),)))
+        assert caught.value.reason.code == "search-too-slow"
+        assert (await store.find(IMAGES, Query())).documents, "queries that an index serves are not bounded by it"
+    finally:
+        await store.close()
 
 
 async def test_an_index_that_cannot_be_built_is_named(mongodb_url: str) -> None:

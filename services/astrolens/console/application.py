@@ -90,6 +90,8 @@ async def _on_permanent(request: Request, error: Exception) -> JSONResponse:
         return Problem(404, "No such picture", detail).response()
     if error.reason.code == "bad-cursor":
         return Problem(422, "Invalid cursor", f"{error.reason.detail}.").response()
+    if error.reason.code == "search-too-slow":
+        return Problem(503, "Search too slow", f"{error.reason.detail}.").response()
     raise error
 
 

@@ -9,7 +9,7 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from astrolens.contracts.base import Contract
 from astrolens.contracts.records import PendingEvent
@@ -18,6 +18,9 @@ from astrolens.platform.stores.collections import Collection
 
 Document = dict[str, Any]
 Operator = Literal["eq", "ne", "in", "lt", "lte", "gt", "gte", "prefix", "contains", "exists"]
+
+MAX_CONTAINING: Final = 1_000
+"""Documents that hold a part of a text and narrow a query. More are so frequent that the walk in order meets enough."""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ async def test_a_part_of_a_name_is_looked_for_in_the_index_of_names(
         await store.insert(IMAGES, images)
         where = (Clause("observation.name", "contains", "NGC"),)
         for most in (1_000, 4, 3):  # more than three hold it: then the walk in order finds them
-            monkeypatch.setattr(queries, "_MAX_CONTAINING", most)
+            monkeypatch.setattr(queries, "MAX_CONTAINING", most)
             for order in (Order("ingested_at"), Order("ingested_at", descending=True)):
                 query = Query(where=where, order=order, limit=3)
                 first = await store.find(IMAGES, query)

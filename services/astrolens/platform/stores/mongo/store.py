@@ -25,10 +25,11 @@ from astrolens.platform.stores.mongo.change import projection
 from astrolens.platform.stores.mongo.codec import from_mongo, path_of
 from astrolens.platform.stores.mongo.counters import TALLIES, sum_shards
 from astrolens.platform.stores.mongo.errors import address_of, translate_mongo_errors, translate_mongo_errors_at_start
-from astrolens.platform.stores.mongo.filters import combine, declared_path, has_value, query_filter
+from astrolens.platform.stores.mongo.filters import Filter, combine, declared_path, has_value
 from astrolens.platform.stores.mongo.hashes import near
 from astrolens.platform.stores.mongo.outbox import MongoOutbox, outboxes
 from astrolens.platform.stores.mongo.schema import Database, collections_to_count, prepare, recount
+from astrolens.platform.stores.mongo.text_search import bounded_search, narrowed_to_ids
 from astrolens.platform.stores.mongo.transactions import DURABLE, TransactionBody, Transactions
 from astrolens.platform.stores.mongo.writer import MongoWriter
 from astrolens.platform.stores.records import Change, Document, Page, Query, decode_cursor, encode_cursor, to_document
@@ -151,8 +152,12 @@ class MongoRecordStore:
 
     async def find(self, collection: Collection, query: Query) -> Page:
         """One page of documents, by keyset: page 1,000 costs what page 1 costs."""
+        with translate_mongo_errors(self._address), bounded_search(query):
+            where = await narrowed_to_ids(self._of(collection), collection, query)
+            return await self._find(collection, query, where)
+
+    async def _find(self, collection: Collection, query: Query, where: list[Filter]) -> Page:
         declared = DECLARATIONS[collection]
-        where = query_filter(collection, query.where)
         way = pymongo.DESCENDING if query.order and query.order.descending else pymongo.ASCENDING
         beyond = "$lt" if way == pymongo.DESCENDING else "$gt"
         field = query.order.field if query.order else declared.key
@@ -168,12 +173,11 @@ class MongoRecordStore:
         sorting = [(path, way), ("_id", way)] if path != "_id" else [("_id", way)]
         rows: list[Document] = []
         read = _projection(collection, query.fields, field)
-        with translate_mongo_errors(self._address):
-            for walk in walks:
-                if (room := query.limit + 1 - len(rows)) > 0:
-                    cursor = self._of(collection).find(combine(walk), read).sort(sorting).limit(room)
-                    rows += await cursor.to_list(room)
-            documents = await self._documents(collection, rows[: query.limit], query.fields)
+        for walk in walks:
+            if (room := query.limit + 1 - len(rows)) > 0:
+                cursor = self._of(collection).find(combine(walk), read).sort(sorting).limit(room)
+                rows += await cursor.to_list(room)
+        documents = await self._documents(collection, rows[: query.limit], query.fields)
         if len(rows) <= query.limit or not documents:
             return Page(documents, None)
         last = rows[query.limit - 1]

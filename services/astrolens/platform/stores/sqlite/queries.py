@@ -1,15 +1,12 @@
 """Pages of documents by keyset: page 1,000 costs what page 1 costs."""
 
 import sqlite3
-from typing import Any, Final
+from typing import Any
 
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
-from astrolens.platform.stores.records import Page, Query, bad_cursor, decode_cursor, encode_cursor
+from astrolens.platform.stores.records import MAX_CONTAINING, Page, Query, bad_cursor, decode_cursor, encode_cursor
 from astrolens.platform.stores.sqlite.filters import column_of, where_sql
 from astrolens.platform.stores.sqlite.projection import Projection
-
-_MAX_CONTAINING: Final = 1_000
-"""Rows found by a part of a text that narrow a query. More are so frequent that the walk in order meets enough soon."""
 
 _Walk = tuple[list[str], list[Any]]
 """Conditions beside the query's own, and the values they bind."""
@@ -54,9 +51,9 @@ def _rows_containing(db: sqlite3.Connection, collection: Collection, query: Quer
     conditions, values = where_sql(collection, clauses[:1])
     found = db.execute(
         f"SELECT row FROM {collection} WHERE {conditions[0]} LIMIT ?",  # noqa: S608
-        (*values, _MAX_CONTAINING + 1),
+        (*values, MAX_CONTAINING + 1),
     ).fetchall()
-    return None if len(found) > _MAX_CONTAINING else [row for (row,) in found]
+    return None if len(found) > MAX_CONTAINING else [row for (row,) in found]
 
 
 def _walks(query: Query, order: str) -> list[_Walk]:
