@@ -356,6 +356,7 @@ UNIFORM = [(rank + 0.5) / 300 for rank in range(300)]
         ([p / 100 if rank % 2 else p for rank, p in enumerate(UNIFORM)], UNIFORM, True),  # half of them strange
         ([p**8 for p in UNIFORM], UNIFORM, False),
         (UNIFORM, [p**8 for p in UNIFORM], False),
+        (UNIFORM, [1 - (1 - p) / 100 for p in UNIFORM], True),
         ([1 - (1 - p) ** 2 / 2 for p in UNIFORM], UNIFORM, True),
         ([1 - (1 - p) / 100 for p in UNIFORM], UNIFORM, False),  # blind: all of them perfectly ordinary
     ],
