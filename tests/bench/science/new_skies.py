@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from astrolens.science.detectors import Features
 from astrolens.science.survey_model import fit_survey_model
+from astrolens.trainer.dataset import CALIBRATED_PACKS
 from astrolens.trainer.evaluation import (
     BUDGETS,
     Half,
@@ -170,7 +171,12 @@ def sky_figures(bundle: BundleUnderTest, sky: Sky, features: Features, *, also_a
         also_as: Also score the images as those of this known survey.
     """
     evaluated = sky.odd[sky.splits[0].rest]
-    made: dict[str, Any] = {"group": sky.group, "evaluated": len(evaluated), "odd": int(evaluated.sum())}
+    made: dict[str, Any] = {
+        "group": sky.group,
+        "evaluated": len(evaluated),
+        "odd": int(evaluated.sum()),
+        "pooled_has_seen": CALIBRATED_PACKS.get(sky.table, sky.table) in bundle.bundle.manifest.surveys,
+    }
     for name, survey in {"pooled": _UNKNOWN, "as_known": also_as}.items():
         if survey is not None:
             scores = bundle.scores(features, survey)

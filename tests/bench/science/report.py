@@ -167,12 +167,13 @@ def _new_skies(bundles: dict[str, Any], baselines: dict[str, Any]) -> str:
                 if score not in sky:
                     continue
                 figures = sky[score]
+                seen = " (has seen this survey)" if score == "pooled" and sky["pooled_has_seen"] else ""
                 rows.append(
                     (
                         bundle,
                         name,
                         f"{sky['odd']} of {sky['evaluated']}",
-                        score.replace("_", " "),
+                        score.replace("_", " ") + seen,
                         with_spread(figures["auroc"]) if "auroc" in figures else "",
                         percent(figures["flagged_at_0.01"]["mean"]),
                         percent(figures["flagged_at_0.05"]["mean"]),
