@@ -2,6 +2,7 @@
 
 import os
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from astrolens.platform.settings import Settings
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
 from tests.chaos.kills import SETTINGS, Launch, feed
 from tests.e2e.conftest import feed_folder
@@ -32,6 +35,9 @@ AWAY_S = float(os.environ.get("ASTROLENS_ACCEPTANCE_AWAY_S", "10"))
 """Seconds that a server is away; `make acceptance` takes 60."""
 TIMEOUT_S = 900 + IMAGES + 6 * AWAY_S
 """Longest acceptance test."""
+
+_DROP_S = 10.0
+"""Longest wait for one database to be dropped."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,14 +62,29 @@ def engine_settings(stack: dict[str, str]) -> dict[str, str]:
     return {name: stack[f"ASTROLENS_{name.upper()}"] for name in ENGINE_SETTINGS}
 
 
-@pytest.fixture
-def mongodb_url(stack: dict[str, str]) -> str:
-    """A database of the test's own.
+@pytest.fixture(scope="session")
+def own_databases() -> Iterator[list[str]]:
+    """URLs of the databases that this session made; they are dropped at its end, because they slow the server.
 
-    It is left behind: SecantusDB takes minutes to drop one and serves nobody meanwhile. `make stack-down` keeps the
-    data, `python -m deploy.stack wipe` removes everything.
+    SecantusDB in Rust drops one in 0.3 s. The one in Python takes minutes: the first that is late ends it.
     """
-    return _own(stack["ASTROLENS_RECORDS_URL"])
+    urls: list[str] = []
+    yield urls
+    for url in urls:
+        client: MongoClient[dict[str, Any]] = MongoClient(url, timeoutMS=int(_DROP_S * 1000))
+        with client:
+            try:
+                client.drop_database(urlsplit(url).path.removeprefix("/"))
+            except PyMongoError as error:
+                warnings.warn(f"test databases stay in the stack: {error}", stacklevel=1)
+                return
+
+
+@pytest.fixture
+def mongodb_url(stack: dict[str, str], own_databases: list[str]) -> str:
+    """A database of the test's own."""
+    own_databases.append(_own(stack["ASTROLENS_RECORDS_URL"]))
+    return own_databases[-1]
 
 
 @pytest.fixture
@@ -84,13 +105,19 @@ def servers(stack: dict[str, str]) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def launch(servers: Stack, engine_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Launch:
+def launch(
+    servers: Stack,
+    engine_settings: dict[str, str],
+    own_databases: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Launch:
     """Starts a system on the stack: empty topics, a database and a bucket of its own."""
 
     @contextmanager
     def launched() -> Iterator[System]:
         servers.purge()
         own = {name: _own(engine_settings[name]) for name in ("records_url", "images_url")}
+        own_databases.append(own["records_url"])
         with running(tmp_path_factory.mktemp("engines") / "home", **{**engine_settings, **own, **SETTINGS}) as system:
             yield system
 
