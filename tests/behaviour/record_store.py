@@ -1,42 +1,20 @@
 """What every record store must do. An adapter's test class inherits this and gives the `store` fixture."""
 
 import asyncio
-import base64
-import random
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from astrolens.contracts.records import PendingEvent
-from astrolens.platform.errors import PermanentError, UndeclaredField
+from astrolens.platform.errors import PermanentError
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.hash_index import KEY_LIMIT
-from astrolens.platform.stores.paging import pages
-from astrolens.platform.stores.records import MAX_CONTAINING, Change, Clause, Order, Query, RecordStore
+from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore
 
-IMAGES = Collection.IMAGES
-
-
-def image(n: int, **fields: Any) -> dict[str, Any]:
-    """A document with only what a test needs; stores do not look at the rest."""
-    return {
-        "image_id": f"img{n:04}",
-        "state": "ingested",
-        "verdict": None,
-        "p_value": None,
-        "observation": {"survey": "sdss", "name": f"SDSS J{n:04}", "position": None},
-        "labels": [],
-        "pending": [],
-        **fields,
-    }
+from tests.behaviour.record_documents import IMAGES, event, image
+from tests.behaviour.record_near import NearHashBehaviour
+from tests.behaviour.record_queries import RecordQueryBehaviour
 
 
-def event(n: int) -> dict[str, Any]:
-    return PendingEvent(event_id=f"event{n}", topic="t", key="k", payload="{}").model_dump(mode="json")
-
-
-class RecordStoreBehaviour:
+class RecordStoreBehaviour(RecordQueryBehaviour, NearHashBehaviour):
     """Inherit, and give a fixture `store` (an opened store) and `reopen` (a second handle on the same data)."""
 
     @pytest.fixture
@@ -126,123 +104,6 @@ class RecordStoreBehaviour:
         assert await store.delete(IMAGES, ["img0001", "absent"]) == 1
         assert set(await store.get(IMAGES, ["img0001", "img0002"])) == {"img0002"}
         assert await store.tally(IMAGES, "state") == {("ingested",): 1}
-
-    async def test_paging_sees_every_document_once_in_order(self, store: RecordStore) -> None:
-        # Ties in p_value, documents without one, and inserts while paging.
-        await store.insert(IMAGES, [image(n, p_value=(n % 5) / 10) for n in range(23)] + [image(99)])
-        for descending in (False, True):
-            seen: list[tuple[float, str]] = []
-            cursor: str | None = None
-            while True:
-                query = Query(order=Order("p_value", descending=descending), limit=4, after=cursor)
-                page = await store.find(IMAGES, query)
-                seen += [(document["p_value"], document["image_id"]) for document in page.documents]
-                cursor = page.next
-                if cursor is None:
-                    break
-            assert len(seen) == 23
-            assert seen == sorted(seen, reverse=descending)
-
-    async def test_paging_without_order_goes_by_id(self, store: RecordStore) -> None:
-        await store.insert(IMAGES, [image(n) for n in (3, 1, 2)])
-        first = await store.find(IMAGES, Query(limit=2))
-        second = await store.find(IMAGES, Query(limit=2, after=first.next))
-        ids = [document["image_id"] for document in first.documents + second.documents]
-        assert ids == ["img0001", "img0002", "img0003"]
-        assert second.next is None
-
-    @pytest.mark.parametrize(
-        ("clause", "expected"),
-        [
-            (Clause("verdict", "eq", "anomaly"), {2}),
-            (Clause("verdict", "eq", None), {1}),
-            (Clause("verdict", "ne", "ordinary"), {1, 2}),
-            (Clause("verdict", "in", ["anomaly", "ordinary"]), {2, 3}),
-            (Clause("verdict", "exists", True), {2, 3}),
-            (Clause("verdict", "exists", False), {1}),
-            (Clause("p_value", "lt", 0.5), {2}),
-            (Clause("p_value", "lte", 0.5), {2, 3}),
-            (Clause("p_value", "gt", 0.01), {3}),
-            (Clause("p_value", "gte", 0.01), {2, 3}),
-            (Clause("observation.name", "prefix", "NGC_4"), {3}),
-            (Clause("observation.name", "contains", "andromeda"), {2}),
-            (Clause("observation.simulated", "eq", True), {1}),
-            (Clause("image_id", "in", ["img0001", "img0003"]), {1, 3}),
-        ],
-    )
-    async def test_clauses(self, store: RecordStore, clause: Clause, expected: set[int]) -> None:
-        def observed(name: str, *, simulated: bool) -> dict[str, Any]:
-            return {"survey": "sdss", "name": name, "simulated": simulated}
-
-        await store.insert(
-            IMAGES,
-            [
-                image(1, observation=observed("NGCx4", simulated=True)),
-                image(2, verdict="anomaly", p_value=0.01, observation=observed("M31 ANDROMEDA", simulated=False)),
-                image(3, verdict="ordinary", p_value=0.5, observation=observed("NGC_44", simulated=False)),
-            ],
-        )
-        page = await store.find(IMAGES, Query(where=(clause,)))
-        assert {int(document["image_id"][3:]) for document in page.documents} == expected
-
-    @pytest.mark.parametrize("frequent", [False, True])
-    async def test_a_part_of_a_name_is_found_on_every_page(self, store: RecordStore, *, frequent: bool) -> None:
-        """Also where more documents hold it than may narrow a query."""
-        count = MAX_CONTAINING + 5 if frequent else 5
-        held = {"survey": "sdss", "name": "UGC 1.5 (b)", "position": None}
-        documents = [image(n, p_value=n / 10_000, observation=held) for n in range(count)]
-        await store.insert(IMAGES, [*documents, image(9998, p_value=1.0), image(9999, observation={"name": None})])
-        for order in (None, Order("p_value", descending=True)):
-            query = Query(where=(Clause("observation.name", "contains", "c 1.5 (B"),), order=order, limit=count - 2)
-            first = await store.find(IMAGES, query)
-            second = await store.find(IMAGES, replace(query, after=first.next))
-            found = [document["image_id"] for document in (*first.documents, *second.documents)]
-            ids = [document["image_id"] for document in documents]
-            assert found == (ids if order is None else ids[::-1])
-            assert second.next is None
-
-    async def test_clauses_are_joined_by_and(self, store: RecordStore) -> None:
-        await store.insert(
-            IMAGES, [image(n, state="analyzed" if n % 2 else "ingested", p_value=n / 10) for n in range(6)]
-        )
-        query = Query(where=(Clause("state", "eq", "analyzed"), Clause("p_value", "gt", 0.2)))
-        assert [document["image_id"] for document in (await store.find(IMAGES, query)).documents] == [
-            "img0003",
-            "img0005",
-        ]
-
-    async def test_a_query_on_an_undeclared_field_is_refused(self, store: RecordStore) -> None:
-        with pytest.raises(UndeclaredField, match=r"images\.credit"):
-            await store.find(IMAGES, Query(where=(Clause("credit", "eq", 1),)))
-
-    async def test_a_made_up_cursor_is_refused(self, store: RecordStore) -> None:
-        with pytest.raises(PermanentError, match="cursor"):
-            await store.find(IMAGES, Query(after="nonsense"))
-
-    async def test_a_cursor_of_another_order_is_refused(self, store: RecordStore) -> None:
-        await store.insert(IMAGES, [image(n, p_value=n / 10, rank_score=float(n)) for n in range(3)])
-        page = await store.find(IMAGES, Query(order=Order("p_value"), limit=1))
-        for order in (Order("rank_score", descending=True), Order("p_value", descending=True), None):
-            with pytest.raises(PermanentError, match="begin again with the first page"):
-                await store.find(IMAGES, Query(order=order, after=page.next))
-        # Cursors of versions that named no order.
-        text = base64.urlsafe_b64encode(b'[0.1, "1"]').decode().rstrip("=")
-        with pytest.raises(PermanentError, match="cursor"):
-            await store.find(IMAGES, Query(order=Order("p_value"), after=text))
-
-    async def test_the_strangest_come_first_where_p_values_tie(self, store: RecordStore) -> None:
-        ranks = {1: 2.8, 2: 11.3, 3: None, 4: 0.3, 5: 5.1}
-        await store.insert(
-            IMAGES,
-            [
-                image(n, p_value=0.5 if n == 4 else 1 / 606, rank_score=rank, verdict="anomaly")
-                for n, rank in ranks.items()
-            ],
-        )
-        await store.apply(IMAGES, [Change(id="img0001", set={"rank_score": 7.0})])
-        where = (Clause("verdict", "eq", "anomaly"), Clause("p_value", "lt", 0.1))
-        page = await store.find(IMAGES, Query(where=where, order=Order("rank_score", descending=True)))
-        assert [document["image_id"] for document in page.documents] == ["img0002", "img0001", "img0005"]
 
     async def test_tallies_follow_every_write(self, store: RecordStore) -> None:
         await store.insert(IMAGES, [image(n) for n in range(5)])
@@ -344,50 +205,6 @@ class RecordStoreBehaviour:
         changed = await store.apply(IMAGES, [Change(id=f"img{n:04}", set={"state": "analyzed"}) for n in range(1500)])
         assert len(changed) == 1500
 
-    async def test_fields_are_all_that_a_projection_holds(self, store: RecordStore) -> None:
-        position = {"ra_deg": 1.5, "x": 0.25}
-        observation = {"survey": "sdss", "name": "M31", "simulated": True, "position": position}
-        await store.insert(
-            IMAGES,
-            [
-                image(1, observation=observation, p_value=0.5, pending=[event(1)]),
-                image(2, analysis={"model_digest": "a"}),
-            ],
-        )
-        fields = ("p_value", "observation.name", "observation.simulated", "analysis.model_digest", "observation.extra")
-        for asked in (fields[:4], fields, (*fields, "image_id")):
-            found = await store.get(IMAGES, ["img0001", "img0002", "absent"], fields=asked)
-            rare = {"extra": None} if "observation.extra" in asked else {}
-            assert found == {
-                "img0001": {
-                    "image_id": "img0001",
-                    "p_value": 0.5,
-                    "observation": {"name": "M31", "simulated": True, **rare},
-                    "analysis": {"model_digest": None},
-                },
-                "img0002": {
-                    "image_id": "img0002",
-                    "p_value": None,
-                    "observation": {"name": "SDSS J0002", "simulated": None, **rare},
-                    "analysis": {"model_digest": "a"},
-                },
-            }
-        nested = await store.get(IMAGES, ["img0001"], fields=("observation.position", "observation.position.x"))
-        assert nested["img0001"] == {"image_id": "img0001", "observation": {"position": position}}
-        assert (await store.get(IMAGES, ["img0001"], fields=["pending"]))["img0001"]["pending"] == [event(1)]
-
-    async def test_pages_of_a_projection_follow_each_other(self, store: RecordStore) -> None:
-        await store.insert(IMAGES, [image(n, p_value=(n % 3) / 10, verdict="anomaly") for n in range(11)])
-        for fields in (("verdict",), ("labels", "verdict")):
-            seen: list[dict[str, Any]] = []
-            query = Query(order=Order("p_value", descending=True), limit=4, fields=fields)
-            async for page in pages(store, IMAGES, query):
-                seen += page
-            assert [document["verdict"] for document in seen] == ["anomaly"] * 11
-            assert {document["image_id"] for document in seen} == {f"img{n:04}" for n in range(11)}
-            assert {frozenset(document) for document in seen} == {frozenset({"image_id", *fields})}
-            assert [int(document["image_id"][3:]) % 3 for document in seen] == [2] * 3 + [1] * 4 + [0] * 4
-
     async def test_binary_fields_come_only_when_asked_for(self, store: RecordStore) -> None:
         analysis = {"model_digest": "a", "embedding": "ADwAQABC"}
         await store.insert(IMAGES, [image(1, analysis=analysis), image(2, analysis=None), image(3, analysis={"a": 1})])
@@ -421,80 +238,9 @@ class RecordStoreBehaviour:
         with pytest.raises(PermanentError, match="base64"):
             await store.insert(IMAGES, [image(5, analysis=analyzed("no base64!"))])
 
-    @pytest.mark.parametrize("radius", range(9))
-    async def test_near_finds_what_brute_force_finds(self, store: RecordStore, radius: int) -> None:
-        chance = random.Random(radius)
-        seeds = [chance.getrandbits(64) for _ in range(6)]
-        values = [_flipped(chance.choice(seeds), chance.randrange(12), chance) for _ in range(300)]
-        await store.insert(IMAGES, [image(n, phash=f"{value:016x}") for n, value in enumerate(values)])
-        wanted = [*seeds, chance.getrandbits(64)]
-        expected = [
-            sorted((bits, n) for n, value in enumerate(values) if (bits := (value ^ one).bit_count()) <= radius)[:10]
-            for one in wanted
-        ]
-        assert any(expected)
-        found = await store.near(IMAGES, [f"{one:016x}" for one in wanted], radius=radius, limit=10)
-        assert found == [[(f"img{n:04}", bits) for bits, n in hits] for hits in expected]
-
-    async def test_near_follows_every_write(self, store: RecordStore) -> None:
-        async def at(value: int) -> list[tuple[str, int]]:
-            (found,) = await store.near(IMAGES, [f"{value:016x}"], radius=2, limit=10)
-            return found
-
-        old, new = 0, 2**64 - 1
-        await store.insert(IMAGES, [image(n, phash=f"{old:016x}") for n in (1, 2, 3)])
-        await store.insert(
-            IMAGES, [image(1, phash=f"{new:016x}"), image(5), image(6, phash=None), image(7, phash="no")]
-        )
-        assert await at(old) == [("img0001", 0), ("img0002", 0), ("img0003", 0)]
-        assert await at(new) == []
-        await store.upsert(IMAGES, [image(1, phash=f"{new:016x}"), image(4, phash=f"{new ^ 1:016x}")])
-        await store.apply(IMAGES, [Change(id="img0002", set={"state": "analyzed"})])
-        assert await at(old) == [("img0002", 0), ("img0003", 0)]
-        assert await at(new) == [("img0001", 0), ("img0004", 1)]
-        await store.apply(IMAGES, [Change(id="img0003", set={"phash": f"{new ^ 3:016x}"})])
-        await store.delete(IMAGES, ["img0001", "img0002"])
-        assert await at(old) == []
-        assert await at(new) == [("img0004", 1), ("img0003", 2)]
-        await store.upsert(IMAGES, [image(4)])
-        assert await at(new) == [("img0003", 2)]
-
-    async def test_near_shows_nothing_of_itself(self, store: RecordStore) -> None:
-        document = image(1, phash="0" * 16)
-        await store.insert(IMAGES, [document])
-        await store.apply(IMAGES, [Change(id="img0001", set={"phash": "1" * 16})])
-        page = await store.find(IMAGES, Query())
-        assert page.documents == [{**document, "phash": "1" * 16}]
-        assert await store.get(IMAGES, ["img0001"]) == {"img0001": {**document, "phash": "1" * 16}}
-
-    async def test_crowded_keys_stay_bounded_and_answer(self, store: RecordStore) -> None:
-        blank, lonely = "0" * 16, "f" * 16
-        count = 12 * KEY_LIMIT
-        await store.insert(IMAGES, [image(n, phash=blank) for n in range(count)] + [image(9999, phash=lonely)])
-        crowded, alone = await store.near(IMAGES, [blank, lonely], radius=4, limit=5)
-        assert alone == [("img9999", 0)]
-        assert len(crowded) == 5
-        assert {bits for _, bits in crowded} == {0}
-        # The newest are looked at, and the older of these come first.
-        numbers = [int(document_id[3:]) for document_id, _ in crowded]
-        assert numbers == sorted(numbers)
-        assert numbers[0] > 0
-
-    async def test_near_of_nothing_and_of_no_hash(self, store: RecordStore) -> None:
-        assert await store.near(IMAGES, [], radius=4, limit=10) == []
-        assert await store.near(IMAGES, ["0" * 16, "f" * 16], radius=4, limit=10) == [[], []]
-        with pytest.raises(UndeclaredField, match="sources"):
-            await store.near(Collection.SOURCES, ["0" * 16], radius=4, limit=10)
-
 
 async def _embeddings(store: RecordStore) -> list[str | None]:
     """The embeddings of all images, by id."""
     ids = [f"img{n:04}" for n in range(1, 5)]
     found = await store.get(IMAGES, ids, fields=["analysis.embedding"])
     return [found[document_id]["analysis"]["embedding"] for document_id in ids if document_id in found]
-
-
-def _flipped(value: int, bits: int, chance: random.Random) -> int:
-    for bit in chance.sample(range(64), bits):
-        value ^= 1 << bit
-    return value

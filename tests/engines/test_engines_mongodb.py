@@ -20,7 +20,8 @@ from astrolens.platform.stores.records import Change, Clause, Order, Query, Reco
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from tests.behaviour.record_store import IMAGES, RecordStoreBehaviour, event, image
+from tests.behaviour.record_documents import IMAGES, event, image
+from tests.behaviour.record_store import RecordStoreBehaviour
 
 # PyMongo 4.20 forgets the socket of a monitor whose connecting is cancelled by `close`: its `_async_create_connection`
 # closes it on errors, not on a cancellation. The garbage collector closes it, and its warning must meet these tests and

@@ -21,7 +21,6 @@ from astrolens.platform.bus.consumer import Progress
 from astrolens.platform.bus.outbox import RELAY_ISSUE, RELAY_S, RELAY_TASK, Outbox
 from astrolens.platform.errors import AstroLensError, TransientError
 from astrolens.platform.private_apis import check_private_apis
-from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.runtime.exit_codes import EXIT_OK, exit_code, print_error, unanswered_is_wrong_setting
 from astrolens.platform.runtime.health import Check, Liveness, health_app
@@ -31,6 +30,7 @@ from astrolens.platform.runtime.parent_watch import watch_parent
 from astrolens.platform.runtime.periodic import PeriodicTask, Work
 from astrolens.platform.runtime.private_memory import hide_memory
 from astrolens.platform.runtime.shutdown import Shutdown
+from astrolens.platform.runtime.start import open_with_retries
 from astrolens.platform.runtime.tasks import Tasks
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
@@ -44,10 +44,6 @@ from astrolens.platform.telemetry.logs import configure_logs
 from astrolens.platform.telemetry.metrics import Metrics
 from astrolens.platform.telemetry.tracing import Tracing
 
-START_RETRY = RetryPolicy(timeout_s=30.0, max_wait_s=2.0)
-"""How long a service waits for its stores at its start: they may be starting as well."""
-
-_START_ISSUE = "start"
 Hook = Callable[[], Awaitable[None]]
 _log = structlog.get_logger(__name__)
 
@@ -297,9 +293,9 @@ class ServiceApp:
         if listening is not None:
             self._serve_http(shutdown, listening)
         shutdown.register("record store", self.records.close)
-        await self._retry_at_start(self.records.open)
+        await open_with_retries(self.records.open, condition=self.condition, stopping=self.stopping)
         shutdown.register("image store", self.images.close)
-        await self._retry_at_start(self.images.open)
+        await open_with_retries(self.images.open, condition=self.condition, stopping=self.stopping)
         shutdown.register("last heartbeat", self._last_heartbeat)
         shutdown.register("heartbeat", lambda: self._heartbeat_task.stop(1.0))
         self._start_heartbeat()
@@ -345,15 +341,6 @@ class ServiceApp:
         )
         self._heartbeat_task.spawn("heartbeat", lambda: task.run(self.stopping), graceful=True)
         self._heartbeat_task.start()
-
-    async def _retry_at_start(self, attempt: Hook) -> None:
-        with unanswered_is_wrong_setting(unless=self.stopping):
-            await retry(attempt, retry_policy=START_RETRY, stopping=self.stopping, on_failure=self._report_waiting)
-        self.condition.clear_issue(_START_ISSUE)
-
-    def _report_waiting(self, error: TransientError) -> None:
-        if self.condition.set_issue(_START_ISSUE, str(error)):
-            _log.warning("service waits to start", error=str(error))
 
     async def _close_traces(self) -> None:
         # Last of all, so that the spans of the other steps are exported; an unreachable collector costs little.

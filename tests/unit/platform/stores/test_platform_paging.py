@@ -9,7 +9,7 @@ from astrolens.platform.stores.paging import pages, pages_with_cursors
 from astrolens.platform.stores.records import Clause, Order, Page, Query, RecordStore
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
-from tests.behaviour.record_store import IMAGES, image
+from tests.behaviour.record_documents import IMAGES, image
 
 
 class CountingRecords(SqliteRecordStore):

@@ -19,7 +19,8 @@ from astrolens.platform.stores.sqlite import queries
 from astrolens.platform.stores.sqlite.filters import where_sql
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
-from tests.behaviour.record_store import IMAGES, RecordStoreBehaviour, event, image
+from tests.behaviour.record_documents import IMAGES, event, image
+from tests.behaviour.record_store import RecordStoreBehaviour
 
 
 class TestSqliteRecordStore(RecordStoreBehaviour):
@@ -101,7 +102,7 @@ _WRITER = """
 import asyncio, sys
 from pathlib import Path
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
-from tests.behaviour.record_store import IMAGES, image
+from tests.behaviour.record_documents import IMAGES, image
 
 async def main():
     store = SqliteRecordStore(Path(sys.argv[1]))

@@ -19,7 +19,7 @@ from astrolens.platform.stores.records import Change, Clause, Order, Query
 from astrolens.platform.stores.sqlite.columns import index_sql
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
-from tests.behaviour.record_store import IMAGES, event, image
+from tests.behaviour.record_documents import IMAGES, event, image
 
 TODAY = DECLARATIONS[IMAGES]
 SMALL = Declaration(key="image_id", fields={"state": "text"}, indexes=(("state",),), tallies={"state": ("state",)})
