@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -16,37 +16,21 @@ from astrolens.contracts.records import PendingEvent
 from astrolens.platform.bus import Bus, Refusal, create_bus
 from astrolens.platform.bus.outbox import RELAY_S, RELAY_TASK, Outbox
 from astrolens.platform.errors import BusUnavailable, ConfigurationError, TransientError
-from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.runtime.periodic import PeriodicTask
 from astrolens.platform.runtime.service import ServiceApp, run
-from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
+from tests.integration.embedded_broker import SHORT_RETRY, running_broker, settings
 from tests.unit.platform.platform_fakes import body, image_with_pending, ingested
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
-SHORT_RETRY = RetryPolicy(initial_wait_s=0.01, max_wait_s=0.02, timeout_s=0.05)
 
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[str]:
-    owner = confluent_kafka.Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1, "log_level": 0})
-    (broker,) = owner.list_topics(timeout=10).brokers.values()
-    yield f"{broker.host}:{broker.port}"
-    owner.flush(1)
-
-
-@pytest.fixture
-async def records(tmp_path: Path) -> AsyncIterator[SqliteRecordStore]:
-    store = SqliteRecordStore(tmp_path / "records.sqlite")
-    await store.open()
-    yield store
-    await store.close()
-
-
-def settings(home: Path, servers: str, **overrides: Any) -> Settings:
-    return Settings(_env_file=None, home=home, events_url=f"kafka://{servers}", **overrides)
+    with running_broker() as address:
+        yield address
 
 
 class Seen:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +14,22 @@ import pytest
 from astrolens.contracts.events import ImageIngested
 from astrolens.platform.bus import Bus, Refusal, create_bus
 from astrolens.platform.errors import BusUnavailable, TransientError
-from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.runtime.service import ServiceApp
-from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
+from tests.integration.embedded_broker import SHORT_RETRY, running_broker, settings
 from tests.unit.platform.platform_fakes import body, ingested
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
-SHORT_RETRY = RetryPolicy(initial_wait_s=0.01, max_wait_s=0.02, timeout_s=0.05)
 PADDING = b" " * 200_000
 """Makes a record large; JSON ignores it."""
 
 
 @pytest.fixture
 def servers() -> Iterator[str]:
-    owner = confluent_kafka.Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1, "log_level": 0})
-    (broker,) = owner.list_topics(timeout=10).brokers.values()
-    yield f"{broker.host}:{broker.port}"
-    owner.flush(1)
-
-
-@pytest.fixture
-async def records(tmp_path: Path) -> AsyncIterator[SqliteRecordStore]:
-    store = SqliteRecordStore(tmp_path / "records.sqlite")
-    await store.open()
-    yield store
-    await store.close()
-
-
-def settings(home: Path, servers: str, **overrides: Any) -> Settings:
-    return Settings(_env_file=None, home=home, events_url=f"kafka://{servers}", **overrides)
+    with running_broker() as address:
+        yield address
 
 
 async def publish(bus: Bus, topic: str, *numbers: int) -> None:
