@@ -23,7 +23,7 @@ from astrolens.contracts.surveys import MAX_ALERT_SURVEYS
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.time_limits import SHUTDOWN_GRACE_S
 
-PACKAGED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "first-light"
+PACKAGED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "second-light"
 """The bundle that comes with the package."""
 
 

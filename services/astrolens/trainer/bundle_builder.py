@@ -135,8 +135,7 @@ def build_bundle(
     write_bundle(out, manifest, {**contents, files.CARD: b"figures follow\n"})
     figures: dict[str, Any] = {"parity": float(f"{parity:.1e}"), "cpu_ms_per_image": _cpu_ms_per_image(graph, probe)}
     scorer = Scorer(Bundle.load(out))
-    for split in (Split.TEST, Split.DEVELOP):
-        figures[str(split)] = _measure(scorer, ready, arrays[split], seed=recipe.seed)
+    figures[str(Split.TEST)] = _measure(scorer, ready, arrays[Split.TEST], seed=recipe.seed)
     manifest = manifest.model_copy(update={"figures": figures})
     write_bundle(
         out, manifest, {**contents, files.CARD: model_card.render(manifest, recipe, note=provenance.note).encode()}

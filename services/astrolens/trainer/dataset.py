@@ -16,6 +16,7 @@ from PIL import Image
 from astrolens.contracts.ids import content_digest
 from astrolens.science.cutouts import ImageRejected, decode_cutout, make_cutout
 from astrolens.science.simulation import simulate
+from astrolens.trainer.evaluation.halves import Half, half_of, source_group
 
 CLASSES: Final = ("smooth", "spiral", "edge-on", "irregular")
 
@@ -28,7 +29,7 @@ _FIT_SHARE = 0.10
 
 
 class Split(StrEnum):
-    """What an image is used for. Oddities are in `develop` or `test` only.
+    """What an image is used for. Oddities are in `develop` or `test` only, whichever half they belong to.
 
     `backbone` trains the network, `detector-fit` fits the detectors, `calibration` calibrates each detector,
     `combined-calibration` their combination, `develop` serves the choice of detectors, `test` the evaluation.
@@ -139,7 +140,7 @@ def pack_samples(folder: Path) -> Iterator[Sample]:
         with table.open(newline="") as stream:
             for row in csv.DictReader(stream):
                 yield Sample(
-                    split=_pack_split(row["source_id"].split("@", maxsplit=1)[0], odd=bool(row["oddity"])),
+                    split=_pack_split(source_group(row["source_id"]), odd=bool(row["oddity"])),
                     key=f"packs/{pack}/{row['file']}",
                     path=folder / pack / row["file"],
                     survey=survey,
@@ -197,10 +198,10 @@ def sky_fingerprint() -> str:
 
 
 def _split(table_split: str, object_id: str, *, odd: bool) -> Split:
+    if odd:
+        return _split_of_half(object_id)
     if table_split == "test":
         return Split.TEST
-    if odd:
-        return Split.DEVELOP
     if table_split == "val":
         return Split.COMBINED
     draw = int.from_bytes(hashlib.sha256(f"role/{object_id}".encode()).digest()[:8], "big") / 2.0**64
@@ -210,10 +211,15 @@ def _split(table_split: str, object_id: str, *, odd: bool) -> Split:
 
 
 def _pack_split(source: str, *, odd: bool) -> Split:
-    draw = int.from_bytes(hashlib.sha256(f"pack/{source}".encode()).digest()[:8], "big") / 2.0**64
     if odd:
-        return Split.TEST if draw >= 0.75 else Split.DEVELOP
+        return _split_of_half(source)
+    draw = int.from_bytes(hashlib.sha256(f"pack/{source}".encode()).digest()[:8], "big") / 2.0**64
     for limit, split in ((0.35, Split.FIT), (0.55, Split.CALIBRATION), (0.75, Split.COMBINED)):
         if draw < limit:
             return split
     return Split.TEST
+
+
+def _split_of_half(name: str) -> Split:
+    """Oddities are too few for the table's test split alone: half of all of them choose, the other half report."""
+    return Split.TEST if half_of(name) is Half.REPORT else Split.DEVELOP

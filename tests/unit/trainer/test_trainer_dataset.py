@@ -13,6 +13,7 @@ from astrolens.trainer.dataset import (
     pack_samples,
     simulated_samples,
 )
+from astrolens.trainer.evaluation import Half, half_of
 
 from tests.shared_data import shared_data
 
@@ -41,10 +42,12 @@ def test_splits_of_the_table_become_splits_by_use(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_oddities_are_in_develop_or_test_only(tmp_path: Path, split: str) -> None:
+def test_oddities_of_every_split_choose_or_report_by_halves(tmp_path: Path, split: str) -> None:
     rows = [("SDSS", "merger", "merger", split), ("EFIGI", "spiral", "outer-ring", split)] * 50
-    splits = {sample.split for sample in labelled_samples(table(tmp_path / "galaxies", rows))}
-    assert splits == {Split.TEST if split == "test" else Split.DEVELOP}
+    samples = list(labelled_samples(table(tmp_path / "galaxies", rows)))
+    assert {sample.split for sample in samples} == {Split.TEST, Split.DEVELOP}
+    for number, sample in enumerate(samples):
+        assert (sample.split is Split.TEST) == (half_of(str(number)) is Half.REPORT)
 
 
 def test_an_object_of_no_known_class_is_left_out(tmp_path: Path) -> None:
