@@ -89,6 +89,8 @@ def train(
     """
     torch.manual_seed(recipe.seed)
     model = Backbone(spec, len(CLASSES), kinds, config)
+    # Depthwise convolutions on the CPU are a fifth faster in this layout.
+    model.middle.to(memory_format=torch.channels_last)
     model.standardise_by(torch.from_numpy(views.maps[:2000].astype(np.float32)))
     averaged = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe), betas=(0.9, 0.98))
@@ -123,7 +125,8 @@ def train(
 
 def _loss(model: Backbone, views: EarlyViews, rows: NDArray[np.int64], recipe: Recipe) -> Tensor:
     """LogitNorm of the classes of ordinary views, cross-entropy of the kinds, and of ordinary against odd."""
-    logits, _, kind_logits = model.read_early(torch.from_numpy(views.maps[rows].astype(np.float32)))
+    maps = torch.from_numpy(views.maps[rows].astype(np.float32)).contiguous(memory_format=torch.channels_last)
+    logits, _, kind_logits = model.read_early(maps)
     classes, kinds = torch.from_numpy(views.classes[rows]), torch.from_numpy(views.kinds[rows])
     odd = kinds > 0
     score = torch.logsumexp(kind_logits[:, 1:], dim=1) - kind_logits[:, 0]
