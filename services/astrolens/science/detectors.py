@@ -208,24 +208,49 @@ DETECTOR_KINDS: Final[Mapping[str, DetectorKind]] = {
 """Every formula, by the `kind` of a bundle's detector."""
 
 
+def survey_family(survey: str) -> str:
+    """The survey's name up to the first hyphen. The simulated surveys are one family: they show the same galaxies."""
+    return survey.split("-", maxsplit=1)[0]
+
+
 @dataclass(frozen=True)
 class Detector:
-    """A fitted detector."""
+    """A fitted detector.
+
+    Attributes:
+        entry: Its formula and constants.
+        kind: The formula.
+        arrays: Fitted on all surveys together.
+        families: Fitted on one survey family each, for the detectors that are: what is usual differs between surveys.
+    """
 
     entry: DetectorEntry
     kind: DetectorKind
     arrays: Arrays
+    families: Mapping[str, Arrays] = field(default_factory=dict)
 
-    def score(self, features: Features) -> Floats:
-        """Scores [n]; each depends on its own row of the features only."""
-        return self.kind.score(features.reading(self.entry.feature), self.arrays, self.entry.parameters)
+    def score(self, features: Features, survey: str = "") -> Floats:
+        """Scores [n] of images of one survey; each depends on its own row of the features only."""
+        arrays = self.families.get(survey_family(survey), self.arrays)
+        return self.kind.score(features.reading(self.entry.feature), arrays, self.entry.parameters)
 
 
 def load_detector(entry: DetectorEntry, arrays: Arrays) -> Detector:
     """Build a detector from its entry in the manifest and the arrays of the bundle.
 
+    `<detector>.<array>` are its arrays, `<detector>.<family>.<array>` those of a survey family.
+
     Raises:
         KeyError: The formula is unknown, or one of its arrays is missing.
     """
     kind = DETECTOR_KINDS[entry.kind]
-    return Detector(entry=entry, kind=kind, arrays={name: arrays[f"{entry.name}.{name}"] for name in kind.arrays})
+    own = [name.split(".") for name in arrays if name.startswith(f"{entry.name}.")]
+    families = {parts[1] for parts in own if len(parts) == 3}
+    return Detector(
+        entry=entry,
+        kind=kind,
+        arrays={name: arrays[f"{entry.name}.{name}"] for name in kind.arrays},
+        families={
+            family: {name: arrays[f"{entry.name}.{family}.{name}"] for name in kind.arrays} for family in families
+        },
+    )

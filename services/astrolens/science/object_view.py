@@ -33,7 +33,8 @@ _WITHOUT_OBJECT: Final = 0.6
 
 def object_view_fraction(frame: Image.Image) -> float:
     """Side of the object view as a share of the side of a square RGB frame, 0.25 to 1."""
-    grey = np.asarray(frame.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float32)
+    # Reduced before it is made grey: fewer pixels to convert.
+    grey = np.asarray(frame.resize((_SIDE, _SIDE), Image.Resampling.BOX).convert("L"), dtype=np.float32)
     radius = _object_radius(grey)
     if radius is None:
         return _WITHOUT_OBJECT
@@ -46,7 +47,7 @@ def _object_radius(grey: Floats) -> float | None:
     sky = _sky_level(grey, border)
     noise = max(1.4826 * float(np.median(np.abs(border - sky))), 1.0)
     middle = slice(_SIDE // 2 - _CENTRE, _SIDE // 2 + _CENTRE)
-    core = float(np.percentile(grey[middle, middle], 90)) - sky
+    core = _quantile(grey[middle, middle], 0.9) - sky
     bright = ndimage.uniform_filter(grey - sky, 3) > max(_SIGMAS * noise, _PEAK_SHARE * core)
     regions, _ = ndimage.label(bright)
     central = regions[middle, middle]
@@ -55,10 +56,17 @@ def _object_radius(grey: Floats) -> float | None:
         return None
     rows, columns = np.nonzero(regions == np.bincount(central).argmax())
     distances = np.hypot(rows - (_SIDE - 1) / 2.0, columns - (_SIDE - 1) / 2.0)
-    return float(np.quantile(distances, _RADIUS_QUANTILE)) + 0.5
+    return _quantile(distances, _RADIUS_QUANTILE) + 0.5
 
 
 def _sky_level(grey: Floats, border: Floats) -> float:
     """The median of the border, unless the object reaches it: then halfway down to the frame's faintest fifth."""
-    sky, faint = float(np.median(border)), float(np.percentile(grey, 20))
+    sky, faint = float(np.median(border)), _quantile(grey, 0.2)
     return 0.5 * (sky + faint) if sky - faint > 12.0 else sky
+
+
+def _quantile(values: NDArray[np.floating], share: float) -> float:
+    """The value that `share` of the values lie below, without interpolation: several times as fast as NumPy's."""
+    flat = values.ravel()
+    place = round(share * (flat.size - 1))
+    return float(np.partition(flat, place)[place])

@@ -124,12 +124,13 @@ class Scorer:
             raise ValueError(f"got {features.logits.shape} logits and {features.embedding.shape} embeddings")
         probabilities = softmax(features.logits)
         kinds = self._kind_probabilities(features)
-        scores = {name: detector.score(features) for name, detector in self._detectors.items()}
         found: list[ImageScores | None] = [None] * len(names)
         for survey in sorted(set(names)):
             rows = np.flatnonzero([name == survey for name in names])
-            own = {name: values[rows] for name, values in scores.items()}
-            for row, image in zip(rows, self._images(survey, probabilities[rows], own), strict=True):
+            # Sums over a single row may go in another order than over many.
+            own = features.rows(rows if len(rows) > 1 else np.repeat(rows, 2))
+            scores = {name: detector.score(own, survey)[: len(rows)] for name, detector in self._detectors.items()}
+            for row, image in zip(rows, self._images(survey, probabilities[rows], scores), strict=True):
                 found[row] = replace(image, kinds=kinds[row]) if kinds else image
         return [image for image in found if image is not None]
 

@@ -1,8 +1,9 @@
 """The backbone: a hybrid vision transformer over the tokens of a convolutional trunk.
 
-The trunk is frozen, and its pooled maps are the taps of the density detectors. Its early map goes through a second copy
-of the middle blocks, which is trained together with a transformer (Hugging Face's `ViTModel`) to tell the classes and
-the kinds of oddity.
+The early trunk is frozen. Its last map goes through the middle blocks, which are trained together with a transformer
+(Hugging Face's `ViTModel`) to tell the classes and the kinds of oddity. Maps of the object and of the whole frame,
+pooled by how far they differ from themselves turned by 180°, are the taps of the density detectors. The middle blocks
+of the frame are those of ImageNet: what is trained on some surveys describes another one worse.
 """
 
 from dataclasses import dataclass
@@ -15,21 +16,21 @@ from transformers import ViTConfig, ViTModel
 
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer.trunk import (
-    EARLY_BLOCK,
     EARLY_CHANNELS,
+    EARLY_TAPPED_CHANNELS,
+    GENERIC_TAPPED_CHANNELS,
     MIDDLE_CHANNELS,
     MIDDLE_STRIDE,
-    TAPPED,
-    TAPPED_CHANNELS,
-    MiddleBlocks,
-    Trunk,
+    EarlyTrunk,
+    GenericTrunk,
+    MiddleTrunk,
 )
 
 SPEC: Final = PreprocessingSpec(size=112, views=("object", 1.0))
 """The input: the object view, which the transformer reads, and the whole frame, for taps only."""
 
 TOKEN_CHANNELS: Final = MIDDLE_CHANNELS + 2 * EARLY_CHANNELS
-_FRAME_SIDE: Final = 80
+_FRAME_SIDE: Final = 64
 """Pixels that the frame view is reduced to: at full size it would cost as much as the object view."""
 _CENTRE: Final = 0.25
 """Standard deviation of the Gaussian that weights the centre of a map, of its side."""
@@ -108,8 +109,9 @@ class Backbone(nn.Module):
             patch_size=1,
             num_channels=TOKEN_CHANNELS,
         )
-        self.trunk = Trunk()
-        self.middle = MiddleBlocks(self.trunk)
+        self.early = EarlyTrunk()
+        self.middle = MiddleTrunk()
+        self.generic = GenericTrunk()
         self.vit = ViTModel(vit, add_pooling_layer=False)
         tokens = TokenProjection(spec.size, self.config)
         self.vit.embeddings.add_module("patch_embeddings", tokens)
@@ -123,12 +125,12 @@ class Backbone(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("kind_temperature", torch.ones(()))
 
-    def token_maps(self, early: Tensor) -> Tensor:
-        """Tokens [n, channels, s, s] of early maps [n, 40, 2 s, 2 s]: middle map, mean and maximum of the early map.
+    def token_maps(self, early: Tensor, middle: Tensor) -> Tensor:
+        """Tokens [n, channels, s, s] of a middle map [n, 112, s, s] and an early one [n, 40, 2 s, 2 s].
 
         Signed square roots tame the bright ones.
         """
-        both = (self.middle(early), functional.avg_pool2d(early, 2), functional.max_pool2d(early, 2))
+        both = (middle, functional.avg_pool2d(early, 2), functional.max_pool2d(early, 2))
         return signed_root(torch.cat(both, dim=1))
 
     @torch.no_grad()
@@ -136,27 +138,32 @@ class Backbone(nn.Module):
         """Standardise the channels of the tokens by those of some early maps."""
         projection = self.vit.embeddings.get_submodule("patch_embeddings")
         assert isinstance(projection, TokenProjection)  # noqa: S101 - a submodule has no type of its own
-        projection.standardise_by(self.token_maps(early))
+        projection.standardise_by(self.token_maps(early, self.middle(early)))
 
     def read_early(self, early: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Early maps [n, 40, 2 s, 2 s] to logits [n, classes], embedding [n, d] and kind logits [n, kinds]."""
-        states = self.vit(pixel_values=self.token_maps(early)).last_hidden_state
+        return self._read_tokens(self.token_maps(early, self.middle(early)))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """[n, 6, size, size], 0 to 255, to logits, embedding, kinds and the taps, in the order of `TAPS`."""
+        early = self.early(pixels[:, :3])
+        middle = self.middle(early[-1])
+        size = (_FRAME_SIDE, _FRAME_SIDE)
+        frame = functional.interpolate(pixels[:, 3:].to(torch.float32), size, mode="bilinear", align_corners=False)
+        frame_maps = self.early(frame)
+        return (
+            *self._read_tokens(self.token_maps(early[-1], middle)),
+            rotation_asymmetry(early),
+            rotation_asymmetry([*early, middle], central=True),
+            rotation_asymmetry([*frame_maps, *self.generic(frame_maps[-1])]),
+        )
+
+    def _read_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        states = self.vit(pixel_values=tokens).last_hidden_state
         first = 1 + self.config.registers
         embedding = torch.cat((states[:, 0], states[:, first:].mean(dim=1)), dim=1)
         kinds = self.kind_head(embedding) / self.kind_temperature
         return self.class_head(embedding) / self.temperature, embedding, kinds
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """[n, 6, size, size], 0 to 255, to logits, embedding, kinds and the taps, in the order of `TAPS`."""
-        maps = self.trunk(pixels[:, :3])
-        size = (_FRAME_SIDE, _FRAME_SIDE)
-        frame = functional.interpolate(pixels[:, 3:].to(torch.float32), size, mode="bilinear", align_corners=False)
-        return (
-            *self.read_early(maps[TAPPED.index(EARLY_BLOCK)]),
-            rotation_asymmetry(maps),
-            rotation_asymmetry(maps, central=True),
-            rotation_asymmetry(self.trunk(frame)),
-        )
 
     @property
     def embedding_dim(self) -> int:
@@ -164,7 +171,12 @@ class Backbone(nn.Module):
         return 2 * self.config.width
 
 
-TAPS: Final = dict.fromkeys(("object_asymmetry", "core_asymmetry", "frame_asymmetry"), sum(TAPPED_CHANNELS))
+_EARLY: Final = sum(EARLY_TAPPED_CHANNELS)
+TAPS: Final = {
+    "object_asymmetry": _EARLY,
+    "core_asymmetry": _EARLY + MIDDLE_CHANNELS,
+    "frame_asymmetry": _EARLY + sum(GENERIC_TAPPED_CHANNELS),
+}
 """Names and dimensions of the taps."""
 
 

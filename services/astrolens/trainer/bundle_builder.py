@@ -24,11 +24,12 @@ from astrolens.science.bundle import (
     write_bundle,
 )
 from astrolens.science.calibration import COMBINED, POOLED
-from astrolens.science.detectors import Features, load_detector
+from astrolens.science.detectors import Features, load_detector, survey_family
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.science.scoring import Scorer
 from astrolens.trainer import evaluation, export, model_card
 from astrolens.trainer.backbone import TAPS
+from astrolens.trainer.class_head import refit_class_head
 from astrolens.trainer.dataset import CLASSES, Split
 from astrolens.trainer.fitting import (
     VOTING,
@@ -37,7 +38,6 @@ from astrolens.trainer.fitting import (
     calibrate,
     coarse_centroids,
     fit_detectors,
-    survey_family,
 )
 from astrolens.trainer.image_arrays import ImageArrays
 from astrolens.trainer.training import Recipe, Trained, infer, temperature_of
@@ -71,6 +71,9 @@ def build_bundle(
         ExportFailed: Graph and backbone disagree, or results depend on the batch.
     """
     model, fit = trained.model, arrays[Split.FIT]
+    train = arrays[Split.BACKBONE]
+    ready = export.session(export.export(model, spec))
+    refit_class_head(model.class_head, train, export.run(ready, train.inputs).embedding)
     known = fit.where(fit.classes >= 0)
     model.temperature.fill_(temperature_of(infer(model, known.inputs)[0], known.classes))
     graph = export.export(model, spec)

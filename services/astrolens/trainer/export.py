@@ -41,10 +41,11 @@ def export_early(model: Backbone, spec: PreprocessingSpec) -> bytes:
 class _EarlyMap(nn.Module):
     def __init__(self, model: Backbone) -> None:
         super().__init__()
-        self.trunk = model.trunk
+        self.early = model.early
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.trunk.early_map(pixels)
+        maps: torch.Tensor = self.early(pixels)[-1]
+        return maps
 
 
 def _graph(module: nn.Module, channels: int, size: int, outputs: tuple[str, ...]) -> bytes:

@@ -19,7 +19,7 @@ from astrolens.science.calibration import (
     ScoreCalibration,
     fisher_statistic,
 )
-from astrolens.science.detectors import Detector, Features, unit_rows
+from astrolens.science.detectors import Detector, Features, survey_family, unit_rows
 
 Floats = NDArray[np.float64]
 
@@ -47,9 +47,11 @@ DETECTORS: Final = (
     ),
 )
 
-VOTING: Final = ("oddity", "asymmetry", "mahalanobis")
+VOTING: Final = ("oddity", "asymmetry", "frame-asymmetry", "mahalanobis")
 """The detectors that are combined, chosen on the choose halves; the others are reported."""
 
+_BY_FAMILY: Final = frozenset({"mahalanobis"})
+"""Formulas that are fitted on each survey family apart: their covariance differs between instruments."""
 _MIN_CLASS_MEMBERS: Final = 8
 """A class of a survey family with fewer members gets no mean of its own: it would be too noisy."""
 
@@ -78,14 +80,23 @@ class FittedDetector:
 
 
 def fit_detectors(scored: LabelledFeatures, entries: Sequence[DetectorEntry] = DETECTORS) -> list[FittedDetector]:
-    """Fit all detectors.
+    """Fit all detectors, those of `_BY_FAMILY` on each survey family too.
 
     A class has one mean for each survey family, because the same class has different features at different scales:
     with a common mean both would be far from it.
     """
     families = np.array([survey_family(str(name)) for name in scored.surveys])
     groups = np.array([f"{own}/{index}" for own, index in zip(families, scored.classes, strict=True)])
-    return [_fit(entry, scored.features, groups) for entry in entries]
+    fitted = []
+    for entry in entries:
+        detector = _fit(entry, scored.features, groups)
+        arrays = dict(detector.arrays)
+        for family in np.unique(families) if entry.kind in _BY_FAMILY else ():
+            rows = families == family
+            own = _fit(entry, scored.features.rows(rows), groups[rows]).arrays
+            arrays |= {name.replace(".", f".{family}.", 1): array for name, array in own.items()}
+        fitted.append(FittedDetector(detector.entry, arrays))
+    return fitted
 
 
 def _fit(entry: DetectorEntry, features: Features, groups: NDArray[np.str_]) -> FittedDetector:
@@ -114,11 +125,6 @@ def _fit(entry: DetectorEntry, features: Features, groups: NDArray[np.str_]) -> 
         entry = entry.model_copy(update={"parameters": {"alpha": alpha}})
         arrays |= {"origin": origin, "residual": residual}
     return FittedDetector(entry, {f"{entry.name}.{name}": array.astype(np.float32) for name, array in arrays.items()})
-
-
-def survey_family(survey: str) -> str:
-    """The survey's name up to the first hyphen. The simulated surveys are one family: they show the same galaxies."""
-    return survey.split("-", maxsplit=1)[0]
 
 
 def whitener(residuals: Floats) -> Floats:
@@ -165,7 +171,6 @@ def calibrate(
     """
     rng = np.random.default_rng(seed)
     parts = (splits.units, splits.detectors, splits.combined)
-    scores = [{own.entry.name: own.score(part.features) for own in detectors} for part in parts]
     predicted = [part.features.logits.argmax(axis=1) for part in parts]
     rows_by_survey = [_rows_by_survey(part.surveys) for part in parts]
     for rows in rows_by_survey:
@@ -175,7 +180,7 @@ def calibrate(
         p_values = []
         for own in detectors:
             name, selected = own.entry.name, [rows[survey] for rows in rows_by_survey]
-            values = [score[name][rows] for score, rows in zip(scores, selected, strict=True)]
+            values = [own.score(part.features.rows(rows), survey) for part, rows in zip(parts, selected, strict=True)]
             if own.entry.by_class:
                 classes = [guess[rows] for guess, rows in zip(predicted, selected, strict=True)]
                 units = ClassUnits.of(values[0], classes[0], splits.units.features.logits.shape[1])

@@ -66,6 +66,20 @@ def test_each_survey_family_has_its_own_means() -> None:
     assert detector.score(far).mean() > 5 * distances.mean()
 
 
+def test_each_survey_family_has_its_own_covariance() -> None:
+    own = scored(4000, 0)
+    wide = own.surveys == "sdss"
+    embedding = np.where(wide[:, None], 5.0 * own.features.embedding, own.features.embedding)
+    detector = fitted(replace(own, features=replace(own.features, embedding=embedding)))["mahalanobis"]
+    assert set(detector.families) == {"sdss", "efigi", "simulated"}
+    rows = own.features.rows(wide)
+    scaled = replace(rows, embedding=5.0 * rows.embedding)
+    # In the covariance of its own survey an ordinary image is as far as the number of dimensions.
+    assert detector.score(scaled, "sdss").mean() == pytest.approx(6.0, rel=0.15)
+    assert detector.score(scaled, "efigi").mean() > 60.0
+    assert np.array_equal(detector.score(scaled, "unheard-of"), detector.score(scaled))
+
+
 def test_a_detector_of_a_tap_reads_the_tap() -> None:
     own = scored(500, 0)
     detector = fitted(own)["tap"]
@@ -110,7 +124,7 @@ def test_calibration_is_by_survey_and_pooled_in_equal_parts() -> None:
         kept, detectors=tuple(detectors), combined_detectors=combination.detectors, tail_share=combination.tail_share
     )["efigi"]
     rows = second.surveys == "efigi"
-    scores = {name: detector.score(second.features)[rows] for name, detector in detectors.items()}
+    scores = {name: detector.score(second.features.rows(rows), "efigi") for name, detector in detectors.items()}
     standardised = loaded.standardised(scores, second.features.logits[rows].argmax(axis=1))
     assert np.array_equal(standardised["msp"], scores["msp"])
     assert kept["efigi/combined"] == pytest.approx(np.sort(loaded.statistic(standardised)))

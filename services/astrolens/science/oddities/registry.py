@@ -79,7 +79,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("cosmic-ray", "artefact", 0.3, detector_faults.cosmic_ray),
 )
 """Every kind. The weights from `blend` to `text-page` are those that taught a network most on SDSS and EFIGI (bad
-columns and edges shared one, pages and tiles another); those that follow are first values, not yet measured."""
+columns and edges shared one, pages and tiles another), save those of `bright-neighbour`, `spikes` and `bleed`: those
+and all that follow are first values, not yet measured."""
 
 KINDS_BY_NAME: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}
 
