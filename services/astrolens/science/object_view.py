@@ -34,7 +34,9 @@ _WITHOUT_OBJECT: Final = 0.6
 def object_view_fraction(frame: Image.Image) -> float:
     """Side of the object view as a share of the side of a square RGB frame, 0.25 to 1."""
     # Reduced before it is made grey: fewer pixels to convert.
-    grey = np.asarray(frame.resize((_SIDE, _SIDE), Image.Resampling.BOX).convert("L"), dtype=np.float32)
+    grey = np.asarray(
+        frame.resize((_SIDE, _SIDE), Image.Resampling.BOX, reducing_gap=1.0).convert("L"), dtype=np.float32
+    )
     radius = _object_radius(grey)
     if radius is None:
         return _WITHOUT_OBJECT

@@ -9,9 +9,9 @@ import numpy as np
 
 from astrolens.contracts.ids import content_digest
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
-from astrolens.science.bundle import CALIBRATION, DETECTORS, Bundle, BundleDamaged
+from astrolens.science.bundle import CALIBRATION, DETECTORS, MANIFEST, Bundle, BundleDamaged
 from astrolens.science.calibration import COMBINED, POOLED, SurveyCalibration, load_calibrations
-from astrolens.science.detectors import Features, Floats, load_detector, softmax
+from astrolens.science.detectors import EMBEDDING, Features, Floats, load_detector, softmax
 
 _NEAR_MISS_FACTOR = 3.0
 
@@ -78,6 +78,10 @@ class Scorer:
         self._bundle = bundle
         self._classes = manifest.classes
         self.alpha = false_alarms_per_1000 / 1000.0
+        for entry in manifest.detectors:
+            if entry.feature not in {EMBEDDING, *manifest.model.taps}:
+                reason = f"detector {entry.name} reads {entry.feature}, which the model does not give"
+                raise BundleDamaged(bundle.path / MANIFEST, reason)
         try:
             self._detectors = {entry.name: load_detector(entry, bundle.detectors) for entry in manifest.detectors}
         except KeyError as error:

@@ -26,7 +26,7 @@ from astrolens.trainer.trunk import (
     MiddleTrunk,
 )
 
-SPEC: Final = PreprocessingSpec(size=112, views=("object", 1.0))
+SPEC: Final = PreprocessingSpec(size=112, views=("object", "frame"))
 """The input: the object view, which the transformer reads, and the whole frame, for taps only."""
 
 TOKEN_CHANNELS: Final = MIDDLE_CHANNELS + 2 * EARLY_CHANNELS

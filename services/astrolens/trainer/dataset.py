@@ -17,6 +17,7 @@ from astrolens.contracts.ids import content_digest
 from astrolens.science.cutouts import ImageRejected, decode_cutout, make_cutout
 from astrolens.science.simulation import simulate
 from astrolens.trainer.evaluation.halves import Half, half_of, source_group
+from astrolens.trainer.reviewed_labels import not_ordinary
 
 CLASSES: Final = ("smooth", "spiral", "edge-on", "irregular")
 
@@ -41,6 +42,11 @@ class Split(StrEnum):
     COMBINED = "combined-calibration"
     DEVELOP = "develop"
     TEST = "test"
+
+
+_CALIBRATING: Final = frozenset({Split.FIT, Split.CALIBRATION, Split.COMBINED})
+"""Splits that pictures which are plainly not ordinary are left out of. The test split keeps them: it is reported as it
+is."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +120,14 @@ def labelled_samples(folder: Path) -> Iterator[Sample]:
             oddity = row["oddity"]
             if not oddity and row["morphology"] not in CLASSES:
                 continue
+            split, survey = _split(row["split"], row["object_id"], odd=bool(oddity)), row["survey"].lower()
+            if split in _CALIBRATING and row["object_id"] in not_ordinary(survey):
+                continue
             yield Sample(
-                split=_split(row["split"], row["object_id"], odd=bool(oddity)),
+                split=split,
                 key=row["file"],
                 path=folder.parent / row["file"],
-                survey=row["survey"].lower(),
+                survey=survey,
                 morphology=row["morphology"] if row["morphology"] in CLASSES else "",
                 oddity=oddity,
             )

@@ -184,7 +184,7 @@ def _alarms(test: dict[str, Any]) -> str:
 
 
 def _view_text(view: float | str) -> str:
-    return "the object" if view == "object" else f"{float(view):.0%} of the frame"
+    return f"the {view}" if isinstance(view, str) else f"{view:.0%} of the frame"
 
 
 def _splits(manifest: Manifest) -> str:

@@ -1,7 +1,6 @@
 """The label tables of the real data: which images there are, what they show, and which half or group each is in."""
 
 import csv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,13 +8,12 @@ from typing import Final
 import numpy as np
 from astrolens.contracts.ids import content_digest
 from astrolens.trainer.evaluation import Half, half_of, source_group
+from astrolens.trainer.reviewed_labels import not_ordinary
 from numpy.typing import NDArray
 
 FIT: Final = "fit"
 """Role of ordinary images that baselines are fitted on: from the `train` split."""
 _FIT_IMAGES: Final = 600
-
-_REVIEWED: Final = Path(__file__).with_name("reviewed.csv")
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def pack_tables(data: Path) -> dict[str, ImageTable]:
 
 
 def _table(name: str, paths: list[Path], rows: list[dict[str, str]], ids: list[str], roles: list[str]) -> ImageTable:
-    out = {row["object_id"] for row in _reviewed() if row["survey"] == name and row["verdict"] == "not-ordinary"}
+    out = not_ordinary(name)
     return ImageTable(
         name,
         tuple(paths),
@@ -125,7 +123,3 @@ def _role(row: dict[str, str]) -> str:
 def _read(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
-
-
-def _reviewed() -> Iterator[dict[str, str]]:
-    yield from _read(_REVIEWED)

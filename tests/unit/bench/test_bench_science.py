@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from astrolens.trainer.evaluation import Half, half_of
+from astrolens.trainer.reviewed_labels import REVIEWED
 
 from tests.bench.science import new_skies, tables
 from tests.bench.science.answers import neighbour_score
@@ -87,7 +88,7 @@ def test_each_image_has_its_role(data: Path) -> None:
 
 
 def test_reviewed_images_are_real_ids_with_a_reason() -> None:
-    with Path(tables.__file__).with_name("reviewed.csv").open(newline="") as stream:
+    with REVIEWED.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len({row["object_id"] for row in rows}) == len(rows)
     for row in rows:

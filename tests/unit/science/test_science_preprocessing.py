@@ -70,3 +70,11 @@ def test_the_digest_names_the_spec() -> None:
 def test_anything_but_an_rgb_picture_is_refused(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match="8-bit"):
         preprocess(wrong, SPEC)
+
+
+def test_the_frame_view_is_the_whole_frame() -> None:
+    y, x = np.mgrid[:230, :230]
+    picture = np.stack([x, y, 255 - x], axis=2).astype(np.uint8)
+    named = preprocess(picture, PreprocessingSpec(size=50, views=("frame",))).astype(int)
+    exact = preprocess(picture, PreprocessingSpec(size=50, views=(1.0,))).astype(int)
+    assert np.abs(named - exact).max() <= 3

@@ -13,15 +13,15 @@ from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.science import bundle as files
 from astrolens.science.bundle import Bundle, BundleDamaged, DetectorEntry, arrays_to_bytes, write_bundle
 from astrolens.science.cutouts import decode_cutout, make_cutout
-from astrolens.science.detectors import Features
+from astrolens.science.detectors import EMBEDDING, Features
 from astrolens.science.preprocessing import preprocess_many
 from astrolens.science.scoring import Scorer
 from astrolens.science.simulation import simulate
 
 from tests.unit.science.test_science_bundle import small_contents, small_manifest
 
-GOLDEN = Path(__file__).parent / "golden" / "first_light_scores.json"
-GOLDEN_IMAGES = GOLDEN.with_name("first_light_images.json")
+GOLDEN = Path(__file__).parent / "golden" / "second_light_scores.json"
+GOLDEN_IMAGES = GOLDEN.with_name("second_light_images.json")
 
 
 @pytest.fixture(scope="module")
@@ -33,21 +33,34 @@ def bundle() -> Bundle:
 def outputs(bundle: Bundle) -> tuple[Features, list[str]]:
     """Outputs of an imagined backbone, near the bundle's own means and far from them."""
     rng = np.random.default_rng(17)
-    means = bundle.detectors["mahalanobis.means"]
-    factor = np.linalg.inv(bundle.detectors["mahalanobis.whitener"])
-    spread = np.geomspace(0.2, 2.0, 24)[:, None]
-    embeddings = means[rng.integers(len(means), size=24)] + spread * rng.normal(size=(24, means.shape[1])) @ factor.T
-    logits = rng.normal(size=(24, len(bundle.manifest.classes))) * 3.0
+
+    def around(detector: str) -> np.ndarray:
+        means = bundle.detectors[f"{detector}.means"].astype(np.float64)
+        factor = np.linalg.inv(bundle.detectors[f"{detector}.whitener"].astype(np.float64))
+        spread = np.geomspace(0.2, 2.0, 24)[:, None]
+        return means[rng.integers(len(means), size=24)] + spread * rng.normal(size=(24, means.shape[1])) @ factor.T
+
+    taps = {entry.feature: around(entry.name) for entry in bundle.manifest.detectors if entry.feature != EMBEDDING}
+    taps |= {name: rng.normal(size=(24, d)) for name, d in bundle.manifest.model.taps.items() if name not in taps}
+    features = Features.of(
+        rng.normal(size=(24, len(bundle.manifest.classes))) * 3.0,
+        around("mahalanobis"),
+        rng.normal(size=(24, len(bundle.manifest.kinds))) * 3.0,
+        taps,
+    )
     surveys = [*bundle.manifest.surveys, "ska-low"]
-    features = Features.of(logits.astype(np.float32), embeddings.astype(np.float32))
     return features, [surveys[i % len(surveys)] for i in range(24)]
 
 
 def test_the_committed_bundle_is_whole_and_small(bundle: Bundle) -> None:
-    assert {"sdss", "efigi", "simulated-sdss", "simulated-legacy", "simulated-lsst"} <= set(bundle.manifest.surveys)
+    assert {"sdss", "efigi", "legacy", "euclid", "simulated-sdss", "simulated-legacy", "simulated-lsst"} <= set(
+        bundle.manifest.surveys
+    )
     assert bundle.manifest.classes == ("smooth", "spiral", "edge-on", "irregular")
-    assert {"msp", "energy", "mahalanobis"} <= {entry.name for entry in bundle.manifest.detectors}
-    assert sum(entry.size for entry in bundle.manifest.files.values()) < 15_000_000
+    assert {"msp", "energy", "mahalanobis", "gen", "rmds", "vim", "oddity", "asymmetry"} <= {
+        entry.name for entry in bundle.manifest.detectors
+    }
+    assert sum(entry.size for entry in bundle.manifest.files.values()) < 30_000_000
     for word in ("/work", "/root", "/home", "/tmp"):
         assert word not in bundle.card
         assert word.encode() not in bundle.model
@@ -79,7 +92,9 @@ def test_simulated_images_are_golden(bundle: Bundle, update_golden: bool) -> Non
     images = [simulate(99, index, oddity_rate=0.3) for index in range(12)]
     inputs = preprocess_many([decode_cutout(make_cutout(image.jpeg).jpeg) for image in images], bundle.preprocessing)
     session = onnxruntime.InferenceSession(bundle.model, providers=["CPUExecutionProvider"])
-    features = Features.of(*session.run(["logits", "embedding"], {"pixels": inputs}))
+    names = [output.name for output in session.get_outputs()]
+    values = dict(zip(names, session.run(names, {"pixels": inputs}), strict=True))
+    features = Features.of(values.pop("logits"), values.pop("embedding"), values.pop("kinds"), values)
     scores = Scorer(bundle).score(features, [image.survey for image in images])
     document = [
         [image.survey, score.predicted_class, score.p_value] for image, score in zip(images, scores, strict=True)
@@ -221,6 +236,7 @@ def test_a_calibration_that_is_too_small_for_the_budget_flags_nothing_and_says_s
     ("detectors", "contents", "file"),
     [
         ([DetectorEntry(name="msp", kind="gradnorm", title="?")], {}, files.DETECTORS),
+        ([DetectorEntry(name="msp", kind="msp", title="?", feature="early")], {}, files.MANIFEST),
         ([DetectorEntry(name="msp", kind="mahalanobis", title="?")], {}, files.DETECTORS),
         ([DetectorEntry(name="energy", kind="energy", title="?")], {}, files.CALIBRATION),
         (None, {"sdss/msp": np.arange(3.0), "sdss/combined": np.arange(3.0)}, files.CALIBRATION),

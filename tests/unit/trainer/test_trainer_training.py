@@ -11,7 +11,7 @@ from astrolens.trainer.backbone import TAPS, Backbone, BackboneConfig, logit_nor
 from astrolens.trainer.early_views import EarlyViews
 from astrolens.trainer.training import Recipe, calibrate_kinds, infer, temperature_of, train
 
-SPEC = PreprocessingSpec(size=32, views=("object", 1.0))
+SPEC = PreprocessingSpec(size=32, views=("object", "frame"))
 TINY = BackboneConfig(width=16, layers=1, heads=2, registers=2)
 KINDS = 3
 RECIPE = Recipe(seed=5, views=60, epochs=2, batch=20)
