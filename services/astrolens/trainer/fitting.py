@@ -47,7 +47,7 @@ DETECTORS: Final = (
     ),
 )
 
-VOTING: Final = ("oddity", "asymmetry", "mahalanobis")
+VOTING: Final = ("oddity", "asymmetry")
 """The detectors that are combined, chosen on the choose halves; the others are reported."""
 
 _BY_FAMILY: Final = frozenset({"mahalanobis"})
