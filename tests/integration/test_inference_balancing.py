@@ -33,8 +33,9 @@ class NamedModel:
     def __init__(self, name: str) -> None:
         self._name = name
         identity = ModelIdentity(name, "1", name, "p", "c", "CPU")
-        self.description = ModelDescription(identity, ("spiral",), 8, ("msp",), 0.01, (), "{}", "")
+        self.description = ModelDescription(identity, ("spiral",), 8, ("msp",), 0.01, (), {}, "{}", "")
         self.index: list[str] = []
+        self.served: tuple[object, ...] = ()
 
     async def analyze(self, items: Sequence[Item]) -> list[Outcome]:
         await asyncio.sleep(0.005)
