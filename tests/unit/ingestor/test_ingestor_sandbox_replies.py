@@ -34,7 +34,7 @@ def declared_size(jpeg: bytes, width: int, height: int) -> bytes:
     return jpeg[: marker + 5] + height.to_bytes(2) + width.to_bytes(2) + jpeg[marker + 9 :]
 
 
-@pytest.mark.parametrize("side", [(300, 300), (40, 300), (301, 299), (100, 100)], ids=str)
+@pytest.mark.parametrize("side", [(300, 300), (40, 300), (301, 299), (200, 200)], ids=str)
 def test_replies_survive_the_wire(side: tuple[int, int]) -> None:
     cutout = make_cutout(encoded(rgb(300)[: side[0], : side[1]], "PNG"))
     head, body = body_of(cutout_reply(cutout))
