@@ -16,7 +16,7 @@ _KEPT_VARIANCE: Final = 0.9999
 by thousandths of a cosine, and fewer components or 8-bit codes lose them."""
 _COMPONENTS_STEP: Final = 32
 _MAX_COMPONENTS: Final = 128
-"""256 bytes an image; the bundle `first-light` needs 64 components, 128 bytes. Embeddings that need more than these are
+"""256 bytes an image. Embeddings that need more than these, as those of `second-light` do (219), are
 kept in all their dimensions with 8 bits each: measured, that finds 98 % of their neighbours, 128 components 35 %."""
 _SEARCHED_SHARE: Final = 4
 """One list in so many is searched in a compressed index."""
