@@ -36,7 +36,11 @@ export function density(probabilities, scores, low = scores[0], high = scores.at
   return bars;
 }
 
-const TITLES = { msp: "Maximum softmax", energy: "Energy", mahalanobis: "Mahalanobis", combined: "Combined", gen: "GEN", rmds: "Relative Mahalanobis", knn: "Nearest neighbours", vim: "ViM" };
+const TITLES = {
+  msp: "Maximum softmax", energy: "Energy", mahalanobis: "Mahalanobis", combined: "Combined", gen: "GEN", rmds: "Relative Mahalanobis",
+  knn: "Nearest neighbours", vim: "ViM", oddity: "Likeness to drawn oddities", asymmetry: "Asymmetry of its middle",
+  "frame-asymmetry": "Asymmetry of the frame", "asymmetry-density": "Asymmetry, by its own survey",
+};
 
 /** A detector's name for people. */
 export const detectorTitle = (name) => TITLES[name] ?? name;
