@@ -63,7 +63,8 @@ def test_p_values_decrease_and_rank_scores_grow_with_the_score(
     assert (calibration.beyond(ordered) == (p < 1.5 / (len(scores) + 1))).all()
     ranks = calibration.rank_scores(ordered)
     assert np.isfinite(ranks).all()
-    assert (np.diff(ranks) >= 0).all()
+    # The interpolation rounds: scores that differ by less than a rounding error may change places by one.
+    assert (np.diff(ranks) >= -1e-12 * (1.0 + np.abs(ranks[:-1]))).all()
 
 
 @given(LISTS)
