@@ -73,7 +73,7 @@ test-integration: $(DEV)  ## run the tests of the real engines on the running st
 acceptance: $(DEV)  ## outages and kills on the running stack with 5,000 images and servers away for a minute (an hour)
 	ASTROLENS_ACCEPTANCE_IMAGES=5000 ASTROLENS_ACCEPTANCE_AWAY_S=60 ASTROLENS_STACK_ENV=$(STACK_ENV) $(BIN)/python -m pytest tests/engines -m acceptance -rP $(PYTEST_ARGS)
 
-train: setup  ## train and calibrate the bundle from ../shared/data and the simulated sky (an hour at most; goes on where it was interrupted)
+train: setup  ## train and calibrate the bundle from ../shared/data and the simulated sky (goes on where it was interrupted)
 	$(BIN)/python -m astrolens.trainer
 
 proto: $(DEV)  ## generate the gRPC code from proto/

@@ -39,15 +39,16 @@ does). `detector-fit` gives the softmax temperature and the units of the scores,
 
 ## Recipe
 - Input: {size} px views of {views}, stacked as channels; 8-bit, normalised inside the graph.
-- The frozen trunk, cut after block 10, is read twice: its maps, pooled by how far they differ from themselves turned by
-  180°, are features without training (taps); its map after block 4 goes through a second copy of blocks 5 to 10, which
-  is trained, and a transformer of {layers} layers with registers. Embedding: class token and mean token, {dim} numbers.
+- The early trunk is frozen; blocks 5 to 10 and a transformer of {layers} layers with registers are trained on its map.
+  Embedding: class token and mean token, {dim} numbers. Maps pooled by how far they differ from themselves turned by 180°
+  are taps: of the object's early blocks and trained block 10, and of the frame's blocks as ImageNet left them.
 - Training views: an ordinary picture, turned and shifted; {odd:.0%} have one of {kinds} oddities drawn on it, from
   invisible to plain; all go through the same changes of pixel scale, seeing, stretch, colour, noise and compression.
 - Losses: LogitNorm cross-entropy of the classes, τ = {tau}; cross-entropy of the kinds; ordinary against drawn. AdamW,
   {rate} falling as a cosine; weights averaged over the last steps. A class of n pictures is drawn by
   n^{share:.1f}.{note}
-- Detectors: {detectors}. Mahalanobis has one mean for each class of each survey family and one Ledoit–Wolf covariance.
+- Detectors: {detectors}. Mahalanobis has, for each survey family,
+  a mean of each class and one Ledoit–Wolf covariance.
 - Combined by Fisher's statistic: {voting}. Scores are in units of the ordinary pictures of the same survey and
   predicted class; their conformal p-values enter with an exponential tail, and the statistic is conformalised again on
   its own split. So the p-value keeps the finite-sample guarantee, and ends at 1/(n+1) for n calibration images: what is

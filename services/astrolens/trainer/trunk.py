@@ -24,7 +24,6 @@ EARLY_CHANNELS: Final = 40
 """Channels after block 4, of stride 8."""
 MIDDLE_CHANNELS: Final = 112
 """Channels after block 10, of stride 16."""
-EARLY_STRIDE: Final = 8
 MIDDLE_STRIDE: Final = 16
 _EARLY_BLOCKS: Final = 5
 _BLOCKS: Final = 11
