@@ -40,8 +40,8 @@ does). `detector-fit` gives the softmax temperature and the units of the scores,
 ## Recipe
 - Input: {size} px views of {views}, stacked as channels; 8-bit, normalised inside the graph.
 - The early trunk is frozen; blocks 5 to 10 and a transformer of {layers} layers with registers are trained on its map.
-  Embedding: class token and mean token, {dim} numbers. Maps pooled by how far they differ from themselves turned by 180°
-  are taps: of the object's early blocks and trained block 10, and of the frame's blocks as ImageNet left them.
+  Embedding: class token and mean token, {dim} numbers. Maps pooled by how far they differ from themselves turned by
+  180° are taps: of the object's early blocks and trained block 10, and of the frame's blocks as ImageNet left them.
 - Training views: an ordinary picture, turned and shifted; {odd:.0%} have one of {kinds} oddities drawn on it, from
   invisible to plain; all go through the same changes of pixel scale, seeing, stretch, colour, noise and compression.
 - Losses: LogitNorm cross-entropy of the classes, τ = {tau}; cross-entropy of the kinds; ordinary against drawn. AdamW,
