@@ -7,9 +7,11 @@ LOCKS   := locks/services.txt $(if $(filter-out no,$(TRAINER)),locks/trainer.txt
 STAMP   := $(VENV)/.installed-$(if $(filter-out no,$(TRAINER)),full,services)
 DEV     := $(VENV)/.installed-dev
 UV      := $(BIN)/uv
+NODE    := node_modules/.installed
+NPM     := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench bench-scale bench-growth bench-science train lock schemas proto manifests stack stack-down test-integration acceptance clean
+.PHONY: help setup run test check check-js format bench bench-scale bench-growth bench-science train lock schemas proto manifests stack stack-down test-integration acceptance clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,15 +37,29 @@ run: setup  ## start all services on the embedded default and open the console
 test: $(DEV)  ## run the test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(DEV)  ## lint, types, import rules, generated files
+# Development tools for the console's few Vue components. Users need no Node: nothing is built.
+$(NODE): package.json package-lock.json
+	npm ci --silent --no-audit --no-fund
+	@touch $@
+
+check: $(DEV) check-js  ## lint, types, import rules, generated files; the console's JavaScript where Node is installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(DEV)  ## format and mend what ruff can mend
+ifdef NPM
+check-js: $(NODE)
+	npm run --silent check
+else
+check-js:
+	@echo "LEFT OUT: types and lint of the console's JavaScript, for want of Node (20 or newer) with npm" >&2
+endif
+
+format: $(DEV) $(if $(NPM),$(NODE))  ## format and mend what the linters can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(if $(NPM),npm run --silent format)
 
 bench: $(DEV)  ## measure throughput and cost against the incumbent's way, embedded and on a running stack, in one run
 	$(BIN)/python -m tests.bench.main $(if $(wildcard $(STACK_ENV)),--stack $(STACK_ENV) --ingestors 2) $(BENCH_ARGS)
@@ -99,4 +115,4 @@ lock: $(UV)  ## resolve the locks again (add UPGRADE=--upgrade for newer version
 	rm locks/all.txt
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) node_modules build dist .pytest_cache .mypy_cache .ruff_cache

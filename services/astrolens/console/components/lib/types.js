@@ -1,0 +1,26 @@
+// What the JSON API answers, as the components use it; see astrolens/usecases/views.py.
+
+/**
+ * @typedef {"interesting" | "artefact" | "ordinary"} Answer
+ * @typedef {{figure: string, meaning: string, calibration?: string}} PValueWords
+ */
+
+/**
+ * One image as a grid shows it.
+ * @typedef {object} ImageCard
+ * @property {string} image_id 32 hexadecimal digits
+ * @property {string | null} name
+ * @property {string} survey
+ * @property {string} state ingested, analyzed or dead_lettered
+ * @property {string | null} verdict anomaly, near_miss or ordinary; null until it is analysed
+ * @property {string | null} class
+ * @property {PValueWords | null} p_value_words
+ * @property {Answer | null} label
+ * @property {number | null} ra_deg ICRS
+ * @property {number | null} dec_deg ICRS
+ * @property {string} cutout_url
+ * @property {number | null} scale_arcsec arcseconds a pixel of the cutout
+ * @property {boolean} simulated
+ */
+
+export {};
