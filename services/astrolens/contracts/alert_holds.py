@@ -9,6 +9,7 @@ def alert_hold(analysis: Analysis) -> str | None:
     An alert promises a rate of false alarms. The pooled calibration cannot: on a survey that the bundle does not know
     it has flagged anything from no image to half of the ordinary ones. A survey model promises a budget of 5 %, and
     its smallest p-values rest on the few strangest images that it was fitted on: beyond all of them, 1/(n+1).
+    Far more anomalies than a survey's own calibration explains may be another sky under its name.
     """
     survey, fit = analysis.calibration_survey, analysis.calibration_fit
     match fit:
@@ -26,5 +27,10 @@ def alert_hold(analysis: Analysis) -> str | None:
             return (
                 f"an alert by the survey model of {survey} is raised only beyond all {analysis.calibration_images} "
                 "images that it was fitted on"
+            )
+        case "own" if analysis.burst_survey is not None:
+            return (
+                "no alert is raised until recent images have been compared with those of the bundle: so many of "
+                f"{analysis.burst_survey} are anomalies that its calibration may not fit them"
             )
     return None

@@ -86,6 +86,10 @@ class Analysis(Contract):
     calibration_fit: CalibrationFit = Field(
         default="own", description="Whose ordinary images the p-value is measured against, and whether they fit."
     )
+    burst_survey: str | None = Field(
+        default=None,
+        description="The survey, where the anomaly came in a burst of them and images have not been compared since.",
+    )
     rank_score: float | None = Field(
         default=None, description="Larger is stranger: -log10 p, and beyond the calibration images no probability."
     )

@@ -14,6 +14,7 @@ from astrolens.contracts.events import ImageAnalyzed, ImageIngested, producer
 from astrolens.contracts.ids import content_digest, event_id
 from astrolens.contracts.records import ImageState, PendingEvent, Reason
 from astrolens.contracts.verdicts import Analysis
+from astrolens.inference.survey_models.bursts import BurstDetector
 from astrolens.platform.bus import Refusal
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
@@ -67,6 +68,7 @@ class Analyzer:
         self._model = model
         self._outbox = outbox
         self._on_written = on_written
+        self._bursts = BurstDetector()
         self._clock = clock
 
     async def handle(self, events: Sequence[ImageIngested]) -> list[Refusal]:
@@ -124,6 +126,7 @@ class Analyzer:
     async def _write(self, waiting: Mapping[str, Document], analyses: Mapping[str, Analysis]) -> None:
         if not analyses:
             return
+        analyses = self._bursts.mark(waiting, analyses)
         now = self._clock()
         events = {image: _analyzed_event(waiting[image], analysis, now) for image, analysis in analyses.items()}
         written = await self._records.apply(

@@ -131,7 +131,9 @@ class SurveyWorld:
         self.server_condition = Condition()
         self.metrics = SurveyModelMetrics(Metrics("analyzer"))
         self.originals = OriginalsProtection(self.images, expiring=False)
-        self.analyzer = Analyzer(records=self.records, images=self.images, model=self.model, outbox=self.outbox)
+        self.analyzer = Analyzer(
+            records=self.records, images=self.images, model=self.model, outbox=self.outbox, clock=self.clock
+        )
         self.labelling = Labelling(records=self.records, releaser=self.outbox, originals=self.originals)
         self.surveys = SurveyModels(records=self.records, releaser=self.outbox, clock=self.clock)
         self.store = SurveyModelStore(records=self.records, releaser=self.outbox, service="analyzer", clock=self.clock)

@@ -12,6 +12,8 @@ import structlog
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.survey_models import FitCheck, Rejudging, SurveyModelRecord, SurveyState
+from astrolens.contracts.surveys import SIMULATED_PREFIX
+from astrolens.inference.survey_models.bursts import HeldImages, find_held
 from astrolens.inference.survey_models.features import ModelChanged
 from astrolens.inference.survey_models.fitting import CannotFit, SurveyModelFitter
 from astrolens.inference.survey_models.images import SurveyImage, first_images, recent_images
@@ -33,10 +35,10 @@ READ_EVERY: Final = timedelta(minutes=10)
 """From one reading of a stored survey model to the next: a damaged one is fitted again."""
 LEAST_CHECKED: Final = 20
 """Fewest images that are compared with those of the bundle."""
-SIMULATED: Final = "simulated-"
-"""How the names of simulated surveys begin."""
 CHECK_EVERY: Final = 300
 """Images between two comparisons, once there are as many."""
+BURST_OVER: Final = timedelta(minutes=1)
+"""So long after the last anomaly of a burst its images are compared, however few they are."""
 
 _log = structlog.get_logger(__name__)
 
@@ -275,20 +277,23 @@ class SurveyModelKeeper:
 
     async def _compare(self, record: SurveyModelRecord, current: _Pass) -> SurveyModelRecord:
         """Compare the recent images of a known survey with those of the bundle, when there are enough new ones."""
-        if record.survey.startswith(SIMULATED):
+        if record.survey.startswith(SIMULATED_PREFIX):
             return record  # It has the simulation's own calibration, and whoever simulates may choose every image.
-        seen = record.check.seen if record.check else 0
-        needed = self._fitter.images_needed
-        # Not before half of them are there: the first images of a survey may be those that somebody found strange.
-        if record.images < max(needed // 2, LEAST_CHECKED, min(2 * seen, seen + CHECK_EVERY)):
+        held = await find_held(self._records, record.survey, since=record.check.checked_at if record.check else None)
+        if not self._is_due(record, held):
             return record
-        recent = await recent_images(self._records, record.survey, count=needed, since=record.check_after)
+        needed = self._fitter.images_needed
+        # Of a burst, its own images: the ordinary ones before it would hide that the sky is another.
+        since = record.check_after
+        if held is not None:
+            since = max(held.first_ingested_at, since or held.first_ingested_at)
+        recent = await recent_images(self._records, record.survey, count=needed, since=since)
         judged = [
             image
             for image in recent
             if not image.simulated and image.calibration_fit == "own" and image.model_digest == current.model_digest
         ]
-        if len(judged) >= max(needed // 2, LEAST_CHECKED):
+        if len(judged) >= (LEAST_CHECKED if held else max(needed // 2, LEAST_CHECKED)):
             check = await self._checker.check(judged)
         else:
             check = FitCheck(images=len(judged), fits=True, detail="too few images to compare", checked_at=current.now)
@@ -307,6 +312,15 @@ class SurveyModelKeeper:
         )
         _log.warning("the images of a survey do not look like the bundle's", survey=record.survey, check=check.detail)
         return await self._save(record, after, announce=True)
+
+    def _is_due(self, record: SurveyModelRecord, held: HeldImages | None) -> bool:
+        """Whether there are enough new images to compare, or held anomalies that no more images will explain."""
+        seen = record.check.seen if record.check else 0
+        # Not before half of them are there: the first images of a survey may be those that somebody found strange.
+        enough = max(self._fitter.images_needed // 2, LEAST_CHECKED)
+        if held is not None:
+            return record.images - seen >= enough or self._clock() - held.last_analyzed_at >= BURST_OVER
+        return record.images >= max(enough, min(2 * seen, seen + CHECK_EVERY))
 
     async def _failed(self, record: SurveyModelRecord, why: str, current: _Pass) -> SurveyModelRecord:
         failures = record.failures + 1

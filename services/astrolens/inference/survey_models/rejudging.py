@@ -5,7 +5,7 @@ each other until one finds none. Where the walk is, is in the document of the su
 most: an image that is on its way already is not requested again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,6 +14,7 @@ import structlog
 from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.records import ImageState
 from astrolens.contracts.survey_models import Rejudging, SurveyModelRecord, SurveyState
+from astrolens.inference.survey_models.bursts import held_until
 from astrolens.inference.survey_models.keeper import Describer
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
 from astrolens.platform.errors import ModelUnavailable, PermanentError
@@ -26,6 +27,8 @@ from astrolens.usecases.survey_models import SurveyModelStore
 
 MAX_WAITING: Final = 128
 """Images that wait for their analysis while earlier ones are requested: the sky of tonight comes first."""
+MIN_RELEASED: Final = 16
+"""Held anomalies of a survey that are requested in a pass, however many images wait: people wait for their alerts."""
 PAGE: Final = 256
 WALK_EVERY: Final = timedelta(seconds=30)
 """From one walk to the next: the analyses of the last one need some time."""
@@ -76,27 +79,42 @@ class Rejudger:
         Raises:
             StoreUnavailable: The record store is unreachable; the next pass goes on where this one was.
         """
+        surveys = (await self._store.read_all()).values()
+        requested = await self._release_held(surveys)
         open_records = [
-            record
-            for record in (await self._store.read_all()).values()
-            if record.rejudging is not None and record.rejudging.finished_at is None
+            record for record in surveys if record.rejudging is not None and record.rejudging.finished_at is None
         ]
         if not open_records:
-            return 0
+            return requested
         try:
             described = await self._model.describe()
         except ModelUnavailable:
-            return 0
-        requested = 0
+            return requested
         for record in open_records:
             calibration = served_calibration(record, described)
             if calibration is None:
                 continue  # The model server has not loaded the revision yet.
-            waiting = (await self._records.tally(Collection.IMAGES, "state")).get((ImageState.INGESTED.value,), 0)
-            if waiting >= MAX_WAITING:
+            if (room := await self._room()) <= 0:
                 break
-            requested += await self._go_on(record, calibration, room=MAX_WAITING - waiting)
+            requested += await self._go_on(record, calibration, room=room)
         return requested
+
+    async def _release_held(self, surveys: Iterable[SurveyModelRecord]) -> int:
+        """Request analyses of held anomalies whose survey was compared and fits: those raise their alerts."""
+        requested = 0
+        for record in surveys:
+            if record.state is not SurveyState.OWN or record.check is None or not record.check.fits:
+                continue
+            room = max(await self._room(), MIN_RELEASED)
+            held = await held_until(self._records, record.survey, record.check.checked_at, limit=room)
+            if held:
+                requested += len(await self._reanalysis.analyze_all_again(held))
+        return requested
+
+    async def _room(self) -> int:
+        """How many more images may wait for their analysis."""
+        states = await self._records.tally(Collection.IMAGES, "state")
+        return MAX_WAITING - states.get((ImageState.INGESTED.value,), 0)
 
     async def _go_on(self, record: SurveyModelRecord, calibration: str, *, room: int) -> int:
         again = record.rejudging

@@ -95,6 +95,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "source": "text",
             "batch": "text",
             "analysis.model_digest": "text",
+            "analysis.burst_survey": "text",
             "morphology.quality": "text",
             "morphology.asymmetry": "real",
             "morphology.concentration": "real",
@@ -117,6 +118,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
             ("verdict", "rank_score"),
             ("verdict", "ingested_at"),
             ("verdict", "analyzed_at"),
+            ("analysis.burst_survey", "analyzed_at"),
             ("label", "labeled_at"),
             ("labeled_at",),
             ("observation.survey", "rank_score"),
@@ -135,6 +137,8 @@ DECLARATIONS: dict[Collection, Declaration] = {
             {
                 "label",
                 "labeled_at",
+                # Held anomalies, until their survey has been compared.
+                "analysis.burst_survey",
                 # Only candidates are measured.
                 "morphology.asymmetry",
                 "morphology.concentration",

@@ -1,0 +1,101 @@
+"""Bursts of anomalies: far more of a survey's recent images than its calibration and a rich sky explain.
+
+Either somebody sends strange images, or the sky is not the one that the bundle was calibrated on: another pixel scale
+under a known name. Only a comparison of many images tells which. Until then the anomalies of a burst raise no alert.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Final
+
+from scipy.special import bdtrc
+
+from astrolens.contracts.base import utc_text
+from astrolens.contracts.surveys import SIMULATED_PREFIX
+from astrolens.contracts.verdicts import Analysis, Verdict
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
+
+WINDOW: Final = 50
+"""Recent images of a survey that are counted. A longer window is slower to see a burst after many ordinary images."""
+STRANGE_SHARE: Final = 0.05
+"""Share of anomalies that is no burst: the budget of false alarms, and a sky in which a few per cent are strange."""
+CHANCE: Final = 1e-3
+"""How probable so many anomalies are at that share, at most. A hold for nothing delays alerts by a comparison."""
+
+
+class BurstDetector:
+    """Marks the anomalies of bursts as they are analysed. It knows the images of its own process only."""
+
+    def __init__(self) -> None:
+        self._recent: dict[str, OrderedDict[str, bool]] = {}
+
+    def mark(self, documents: Mapping[str, Document], analyses: Mapping[str, Analysis]) -> dict[str, Analysis]:
+        """The analyses, with `burst_survey` set where an anomaly comes in a burst.
+
+        Counted are first analyses by the bundle's calibration of the survey. An image that is analysed again has been
+        compared, or a person wants to know; simulated images are chosen by whoever simulates.
+
+        Args:
+            documents: The images as they were before, by id.
+            analyses: Their new analyses, by id.
+        """
+        return {image: self._marked(documents[image], analysis) for image, analysis in analyses.items()}
+
+    def _marked(self, document: Document, analysis: Analysis) -> Analysis:
+        observation = document["observation"]
+        survey = observation["survey"]
+        is_first = document.get("analyzed_at") is None
+        is_real = not (observation["injected"] or observation["simulated"] or survey.startswith(SIMULATED_PREFIX))
+        if not (is_first and is_real and analysis.calibration_fit == "own"):
+            return analysis
+        # Only surveys that the bundle knows get here, so that their number is bounded.
+        recent = self._recent.setdefault(survey, OrderedDict())
+        recent[document["image_id"]] = analysis.verdict is Verdict.ANOMALY
+        if len(recent) > WINDOW:
+            recent.popitem(last=False)
+        if analysis.verdict is Verdict.ANOMALY and is_burst(sum(recent.values()), len(recent)):
+            return analysis.model_copy(update={"burst_survey": survey})
+        return analysis
+
+
+@cache
+def is_burst(anomalies: int, images: int) -> bool:
+    """Whether so many anomalies are too many: the binomial probability of as many or more is below `CHANCE`."""
+    return bool(anomalies and bdtrc(anomalies - 1, images, STRANGE_SHARE) < CHANCE)
+
+
+@dataclass(frozen=True)
+class HeldImages:
+    """The held anomalies of a survey that were analysed since its last comparison."""
+
+    first_ingested_at: datetime
+    last_analyzed_at: datetime
+
+
+async def find_held(records: RecordStore, survey: str, *, since: datetime | None) -> HeldImages | None:
+    """The held anomalies of a survey that were analysed later than `since`; None where there are none."""
+    where = [Clause("analysis.burst_survey", "eq", survey)]
+    if since is not None:
+        where.append(Clause("analyzed_at", "gt", utc_text(since)))
+    ends = []
+    for descending in (False, True):
+        order = Order("analyzed_at", descending=descending)
+        query = Query(where=tuple(where), order=order, limit=1, fields=("ingested_at", "analyzed_at"))
+        ends += (await records.find(Collection.IMAGES, query)).documents
+    if not ends:
+        return None
+    return HeldImages(
+        first_ingested_at=datetime.fromisoformat(ends[0]["ingested_at"]),
+        last_analyzed_at=datetime.fromisoformat(ends[-1]["analyzed_at"]),
+    )
+
+
+async def held_until(records: RecordStore, survey: str, compared_at: datetime, *, limit: int) -> list[Document]:
+    """Held anomalies of a survey that were analysed before its images were compared, as whole documents."""
+    where = (Clause("analysis.burst_survey", "eq", survey), Clause("analyzed_at", "lte", utc_text(compared_at)))
+    page = await records.find(Collection.IMAGES, Query(where=where, order=Order("analyzed_at"), limit=limit))
+    return page.documents
