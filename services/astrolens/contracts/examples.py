@@ -6,7 +6,7 @@ from functools import cache
 
 from pydantic import BaseModel
 
-from astrolens.contracts import alerts, events, ids, records, survey_models, topics, verdicts
+from astrolens.contracts import alerts, events, ids, image_files, records, survey_models, topics, verdicts
 from astrolens.contracts.morphology import Morphology, MorphologyQuality
 
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -121,7 +121,11 @@ def image() -> records.ImageRecord:
             height=16,
             scale=0.038,
             stretch="none",
+            orientation="as stored: its header gives no position",
         ),
+        origins={"position": "given", "pixel_scale_arcsec": "given", "observed_at": "given", "bands": "given"},
+        header=image_files.FileHeader(notes=("The format has no header with a position.",)),
+        quality=image_files.PixelQuality(significance=6.2),
         phash="c3d4e5f60718293a",
         near_duplicates=(records.NearDuplicate(image_id=ids.image_id(_PREPROCESSING), distance=3),),
         state=records.ImageState.ANALYZED,

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from astrolens.contracts.base import Contract, DecDeg, PValue, RaDeg, Slug, UtcTime
+from astrolens.contracts.image_files import FileHeader, Origin, PixelQuality
 from astrolens.contracts.morphology import Morphology
 from astrolens.contracts.sky import unit_vector
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, Verdict, with_rank_score
@@ -105,7 +106,7 @@ class Position(Contract):
 
 
 class Observation(Contract):
-    """Metadata of an image, as given by its source."""
+    """Metadata of an image: of a receipt, as given by its source; of an image, with what its header adds."""
 
     survey: Slug = Field(default="unknown", description="Lower case; `unknown` uses the pooled calibration.")
     name: str | None = Field(default=None, max_length=200, description="Object or file name, for people.")
@@ -172,6 +173,10 @@ class CutoutInfo(Contract):
     height: int
     scale: float = Field(description="Cutout pixels per original pixel.")
     stretch: str = Field(description="How values became 8-bit RGB, such as `none` or `asinh q=8 ...`.")
+    orientation: str | None = Field(default=None, description="Where north and east are, or why that is not known.")
+    north_angle_deg: float | None = Field(
+        default=None, description="Angle from up to north, counterclockwise; east is to the left of north."
+    )
 
 
 class NearDuplicate(Contract):
@@ -199,6 +204,11 @@ class ImageRecord(Contract):
     source: str
     batch: str
     observation: Observation
+    origins: dict[str, Origin] = Field(
+        default_factory=dict, description="Where the values of `observation` came from, by field; given ones win."
+    )
+    header: FileHeader | None = Field(default=None, description="What the file states, also where others hold.")
+    quality: PixelQuality | None = Field(default=None, description="How much of it was measured.")
     original: Original
     cutout: CutoutInfo
     phash: str = Field(description="64-bit perceptual hash, 16 hexadecimal digits.")

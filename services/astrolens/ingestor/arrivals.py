@@ -15,6 +15,7 @@ from astrolens.contracts.records import (
     Reason,
     Receipt,
 )
+from astrolens.ingestor.observations import file_header, pixel_quality, with_header
 from astrolens.platform.stores.images import cutout_key, original_key
 from astrolens.platform.stores.records import Change, Clause
 from astrolens.platform.telemetry.tracing import traceparent_of
@@ -91,7 +92,11 @@ def image_record(arrival: Arrival, cutout: Cutout, now: datetime) -> ImageRecord
         height=cutout.height,
         scale=cutout.scale,
         stretch=cutout.stretch,
+        orientation=cutout.orientation,
+        north_angle_deg=cutout.north_angle_deg,
     )
+    header = file_header(cutout.file)
+    observation, origins = with_header(receipt.observation, header)
     event = ImageIngested.of(
         image,
         survey=receipt.observation.survey,
@@ -105,7 +110,10 @@ def image_record(arrival: Arrival, cutout: Cutout, now: datetime) -> ImageRecord
         receipt_id=receipt.receipt_id,
         source=receipt.source,
         batch=receipt.batch,
-        observation=receipt.observation,
+        observation=observation,
+        origins=origins,
+        header=header,
+        quality=pixel_quality(cutout.quality),
         original=Original(
             key=original_key(sha256),
             sha256=sha256,

@@ -13,7 +13,9 @@ from astrolens.science.cutouts import Cutout
 LENGTHS = struct.Struct(">II")
 """Bytes of the header and of the body, in front of each frame."""
 
-MAX_HEADER = 4096
+MAX_HEADER = 64 * 2**10
+"""Of a reply: what the header of a file states has bounds of its own (`science.facts`), far below this."""
+
 MAX_BODY = 4 * 2**20
 """Of a reply. A cutout of 256 x 256 pixels at full noise is 0.2 MB."""
 

@@ -9,8 +9,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from astrolens.ingestor.observations import file_header, pixel_quality
 from astrolens.ingestor.sandbox_protocol import MAX_BODY, MAX_DETAIL, MAX_HEADER
 from astrolens.science.cutouts import Cutout
+from astrolens.science.facts import FileFacts, PixelFacts
 from astrolens.science.rejection import DecodeLimits, ImageRejected
 
 _JPEG_START = b"\xff\xd8\xff"
@@ -37,6 +39,12 @@ class _CutoutHeader(_Model):
     media_type: Literal["image/jpeg", "image/png", "image/tiff", "image/fits"]
     original_width: Pixels
     original_height: Pixels
+    orientation: str | None = Field(max_length=200)
+    north_angle_deg: float | None = Field(ge=-180, le=180)
+    turned: bool
+    # Their bounds are those of the contracts: `_check`.
+    file: FileFacts
+    quality: PixelFacts
 
 
 class _RejectionHeader(_Model):
@@ -99,7 +107,7 @@ def parse_reply(head: bytes, body: bytes, *, limits: DecodeLimits) -> tuple[Cuto
     if len(head) > MAX_HEADER or len(body) > MAX_BODY:
         raise MalformedReply("a reply beyond all bounds")
     try:
-        header = _ReplyHeader.model_validate_json(head)
+        header = _ReplyHeader.model_validate_json(head, strict=True)
         return _result(header, body, limits), header.retire
     except MalformedReply:
         raise
@@ -115,7 +123,7 @@ def _result(header: _ReplyHeader, body: bytes, limits: DecodeLimits) -> Cutout |
         return ImageRejected(header.rejected.code, header.rejected.detail)
     if header.cutout is None:
         raise MalformedReply("neither a cutout nor a rejection")
-    cutout = Cutout(jpeg=body, **header.cutout.model_dump())
+    cutout = Cutout(jpeg=body, **dict(header.cutout))
     _check(cutout, limits)
     return cutout
 
@@ -127,10 +135,13 @@ def _check(cutout: Cutout, limits: DecodeLimits) -> None:
         MalformedReply: They are impossible.
     """
     longest, original_longest = max(cutout.width, cutout.height), max(cutout.original_width, cutout.original_height)
+    width, height = (cutout.height, cutout.width) if cutout.turned else (cutout.width, cutout.height)
+    file_header(cutout.file)
+    pixel_quality(cutout.quality)
     is_possible = (
         longest <= limits.cutout_side
-        and cutout.width <= cutout.original_width
-        and cutout.height <= cutout.original_height
+        and width <= cutout.original_width
+        and height <= cutout.original_height
         and cutout.original_width * cutout.original_height <= limits.max_pixels
         and isclose(cutout.scale, longest / original_longest, rel_tol=1e-6)
         and cutout.jpeg.startswith(_JPEG_START)

@@ -1,13 +1,14 @@
 """The canonical cutout: the bounded 8-bit RGB picture of an image that model, console and alerts read."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from astrolens.science.decoding import decode
+from astrolens.science.facts import FileFacts, PixelFacts
 from astrolens.science.phash import perceptual_hash
 from astrolens.science.rejection import DecodeLimits, ImageRejected
 
@@ -31,6 +32,11 @@ class Cutout:
         media_type: Of the original.
         original_width: Pixels.
         original_height: Pixels.
+        orientation: Where north and east are, or why that is not known.
+        north_angle_deg: From up to north, counterclockwise; None where it is not known. East is to the left of north.
+        turned: Whether rows of the original are columns of the cutout.
+        file: What the file states.
+        quality: How much was measured.
     """
 
     jpeg: bytes
@@ -42,6 +48,11 @@ class Cutout:
     media_type: str
     original_width: int
     original_height: int
+    orientation: str | None = None
+    north_angle_deg: float | None = None
+    turned: bool = False
+    file: FileFacts = field(default_factory=FileFacts)
+    quality: PixelFacts = field(default_factory=PixelFacts)
 
 
 def make_cutout(data: bytes, limits: DecodeLimits | None = None) -> Cutout:
