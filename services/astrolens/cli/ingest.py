@@ -2,16 +2,20 @@
 
 import asyncio
 import json
+import re
 import secrets
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -27,12 +31,17 @@ from astrolens.cli.console_client import (
     headers,
     iter_items,
 )
-from astrolens.cli.inputs import items_of
+from astrolens.cli.inputs import Item, Remarks, items_of
 from astrolens.cli.show import printable
 from astrolens.cli.upload import CONCURRENT, STALLED_S, PipelineStalled, Uploader, UploadSummary
+from astrolens.platform.errors import ConfigurationError
+from astrolens.usecases.submissions import BATCH_PATTERN, ImageDescription
 
 POLL_S = 0.5
 """Between two requests for the progress of the batch."""
+
+_COUNTED_ITEMS: Final = 100_000
+"""Items that are found before the first is sent, so that their number is known: 50 MB of memory."""
 
 _SHOWN_UNREADABLE = 10
 
@@ -54,7 +63,8 @@ def ingest(path: Path, options: Options, *, url: str | None, token: str | None) 
     """Send everything under `path`.
 
     Returns:
-        0 when every file was taken in (with `wait`: and is settled), 1 when one could not be read.
+        0 when every file was taken in (with `wait`: and is settled), 1 when one could not be read or taken, or when
+        nothing at all was accepted.
 
     Raises:
         ConfigurationError: There is nothing to send.
@@ -65,13 +75,15 @@ def ingest(path: Path, options: Options, *, url: str | None, token: str | None) 
 
 async def _ingest(path: Path, options: Options, url: str, token: str | None) -> int:
     out = Console(highlight=False, stderr=options.as_json)
-    items = await asyncio.to_thread(items_of, path, allow_outside=options.allow_outside)
+    _check(options)
+    remarks = Remarks()
+    items, total = await asyncio.to_thread(_counted, path, remarks, allow_outside=options.allow_outside)
     batch = options.batch or f"ingest-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     limits = httpx.Limits(max_connections=CONCURRENT + 2)
     began = time.monotonic()
     async with httpx.AsyncClient(base_url=url, headers=headers(token), timeout=TIMEOUT, limits=limits) as client:
         with _progress(out) as progress:
-            sending = progress.add_task("sent", total=len(items))
+            sending = progress.add_task("sent", total=total)
             uploader = Uploader(
                 client,
                 batch=batch,
@@ -79,7 +91,7 @@ async def _ingest(path: Path, options: Options, url: str, token: str | None) -> 
                 unreachable_timeout_s=options.unreachable_timeout_s,
                 on_sent=lambda count: progress.advance(sending, count),
             )
-            showing = asyncio.create_task(_show_settled(client, batch, progress, len(items))) if options.wait else None
+            showing = asyncio.create_task(_show_settled(client, batch, progress, total)) if options.wait else None
             try:
                 sent = await uploader.send(items, batch_size=options.batch_size)
             finally:
@@ -90,12 +102,49 @@ async def _ingest(path: Path, options: Options, url: str, token: str | None) -> 
     reasons = {}
     if books and books["rejected"] + books["dead_lettered"]:
         reasons = await asyncio.to_thread(_reasons, url, token, batch)
-    summary = _summary(batch, sent, books, reasons, time.monotonic() - began)
+    summary = _summary(batch, sent, books, reasons, remarks, time.monotonic() - began)
     if options.as_json:
         sys.stdout.write(json.dumps(summary, indent=2) + "\n")
     else:
-        _print(out, summary, url)
-    return 1 if sent.unreadable else 0
+        _print(out, summary, remarks, url)
+    return 1 if sent.unreadable or sent.refused or _nothing_accepted(sent, books) else 0
+
+
+def _check(options: Options) -> None:
+    """Refuse at once what the console would refuse of every request.
+
+    Raises:
+        ConfigurationError: The survey or the batch is no name.
+    """
+    try:
+        ImageDescription(survey=options.survey)
+    except ValidationError:
+        raise ConfigurationError(
+            f"--survey: {options.survey!r} is no name of a survey: take letters, digits and hyphens, such as sdss-dr17"
+        ) from None
+    if options.batch is not None and not re.match(BATCH_PATTERN, options.batch):
+        raise ConfigurationError(
+            f"--batch: {options.batch[:80]!r} is no name: take up to 120 letters, digits and . _ : @ + -"
+        )
+
+
+def _counted(path: Path, remarks: Remarks, *, allow_outside: bool) -> tuple[Iterator[Item], int | None]:
+    """What to send, and how many there are where that is known without reading a long table to its end.
+
+    Raises:
+        ConfigurationError: There is nothing to send.
+    """
+    items = items_of(path, allow_outside=allow_outside, remarks=remarks)
+    first = list(islice(items, _COUNTED_ITEMS))
+    return chain(first, items), len(first) if len(first) < _COUNTED_ITEMS else None
+
+
+def _nothing_accepted(sent: UploadSummary, books: dict[str, Any] | None) -> bool:
+    """Whether everything that arrived was rejected or dead-lettered, as far as that is known."""
+    if books is None:
+        return sent.files > 0 and sent.rejected >= sent.files
+    accepted = books["analyzed"] + books["duplicates"] + books["in_flight"]
+    return bool(books["received"]) and not accepted
 
 
 def _progress(out: Console) -> Progress:
@@ -104,7 +153,7 @@ def _progress(out: Console) -> Progress:
     return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=out, disable=not out.is_terminal)
 
 
-async def _show_settled(client: httpx.AsyncClient, batch: str, progress: Progress, total: int) -> None:
+async def _show_settled(client: httpx.AsyncClient, batch: str, progress: Progress, total: int | None) -> None:
     """Show how many are settled while others are still being sent; what fails is asked again."""
     task = progress.add_task("settled", total=total)
     while True:
@@ -167,7 +216,12 @@ def _reasons(url: str, token: str | None, batch: str) -> dict[str, int]:
 
 
 def _summary(
-    batch: str, sent: UploadSummary, books: dict[str, Any] | None, reasons: dict[str, int], took_s: float
+    batch: str,
+    sent: UploadSummary,
+    books: dict[str, Any] | None,
+    reasons: dict[str, int],
+    remarks: Remarks,
+    took_s: float,
 ) -> dict[str, Any]:
     keys = ("received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight")
     return {
@@ -175,13 +229,16 @@ def _summary(
         "sent": sent.files,
         "new": sent.new,
         "unreadable": sent.unreadable,
+        "refused": sent.refused,
+        "columns": {"used": remarks.used, "kept": remarks.kept},
+        "notes": remarks.notes,
         "seconds": round(took_s, 2),
         "outcomes": {key: books[key] for key in keys} if books else None,
         "reasons": reasons,
     }
 
 
-def _print(out: Console, summary: dict[str, Any], url: str) -> None:
+def _print(out: Console, summary: dict[str, Any], remarks: Remarks, url: str) -> None:
     rate = summary["sent"] / summary["seconds"] if summary["seconds"] else 0.0
     out.print(
         f"{summary['sent']:,} files sent in {summary['seconds']:.1f} s ({rate:.0f}/s), batch {summary['batch']}",
@@ -197,7 +254,22 @@ def _print(out: Console, summary: dict[str, Any], url: str) -> None:
         out.print(table)
     else:
         out.print(f"they are being analysed; follow them at {url} or with `astrolens status`", soft_wrap=True)
-    for ref, why in list(summary["unreadable"].items())[:_SHOWN_UNREADABLE]:
-        out.print(f"not sent: {printable(ref)} cannot be read ({printable(why)})", soft_wrap=True)
-    if (more := len(summary["unreadable"]) - _SHOWN_UNREADABLE) > 0:
-        out.print(f"… and {more:,} more that cannot be read")
+    faults = [f"{printable(ref)} cannot be read ({printable(why)})" for ref, why in summary["unreadable"].items()]
+    faults += [f"{printable(ref)} ({printable(why)})" for ref, why in summary["refused"].items()]
+    _print_some(out, "not sent", faults)
+    if remarks.has_position is False:
+        kept = ", ".join(printable(name) for name in remarks.kept)
+        out.print(
+            f"no column was understood as a position (kept as further metadata: {kept or 'none'})", soft_wrap=True
+        )
+    elif remarks.kept:
+        out.print(f"kept as further metadata: {', '.join(printable(name) for name in remarks.kept)}", soft_wrap=True)
+    _print_some(out, "note", [printable(note) for note in remarks.notes], remarks.notes_in_all)
+
+
+def _print_some(out: Console, word: str, sentences: Sequence[str], in_all: int | None = None) -> None:
+    for sentence in sentences[:_SHOWN_UNREADABLE]:
+        out.print(f"{word}: {sentence}", soft_wrap=True)
+    more = (len(sentences) if in_all is None else in_all) - _SHOWN_UNREADABLE
+    if more > 0:
+        out.print(f"{word}: {more:,} more, which --json names")

@@ -1,25 +1,33 @@
-"""What `astrolens ingest` sends: files of a folder, one file, or the rows of a CSV, each with what is known of it."""
+"""What `astrolens ingest` sends: files of a folder, one file, or the rows of a table, each with what is known of it.
 
-import csv
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+Every item is checked by itself: what cannot be taken is told with its reason, and the rest goes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from astrolens.contracts.records import MAX_BAND_LENGTH, MAX_BANDS, truncate_extra
+from pydantic import ValidationError
+
 from astrolens.platform.errors import ConfigurationError
-from astrolens.usecases.submissions import number_repeated
-
-_FILE_COLUMNS = ("file", "path", "filename", "image")
-_ALIASES = {"ra": "ra_deg", "dec": "dec_deg", "pixel_scale": "pixel_scale_arcsec"}
-_TEXTS = ("survey", "name", "observed_at", "credit", "url")
-_NUMBERS = ("ra_deg", "dec_deg", "pixel_scale_arcsec")
+from astrolens.platform.folder_walk import escaped, walk_files
+from astrolens.usecases.submissions import ImageDescription, RefNumbers
+from astrolens.usecases.tables.columns import ColumnUses, assign_columns, file_column_names
+from astrolens.usecases.tables.reading import is_table, open_table
+from astrolens.usecases.tables.rows import BadRow, describe, is_empty
+from astrolens.usecases.tables.table import Row, Table, TableUnreadable
 
 _ANCESTORS = 3
-"""Folders above a CSV where its files are looked for too: tables often name them from the data set's root."""
+"""Folders above a table where its files are looked for too: tables often name them from the data set's root."""
 
 _OUTSIDE = "outside the folder of the table; --allow-outside sends it"
+
+_MAX_NOTES: Final = 1000
+"""Notes that are kept; all of them are counted."""
+
+Metadata = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,64 +36,139 @@ class Item:
 
     path: Path
     ref: str
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict)
     refused: str | None = None
     """Why the file must not be read, None where it may be."""
+    fault: str | None = None
+    """Why it cannot be taken at all, with its line in the table; None where it can."""
+    data: bytes | None = None
+    """Its bytes, where it is no file of its own."""
 
 
-def items_of(path: Path, *, allow_outside: bool = False) -> list[Item]:
-    """Everything to send under `path`.
+@dataclass
+class Remarks:
+    """What the user is told of a table: which columns were understood, and what of its rows was not taken."""
+
+    used: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    has_position: bool | None = None
+    notes: list[str] = field(default_factory=list)
+    notes_in_all: int = 0
+
+    def note(self, sentence: str) -> None:
+        """Keep a note, within a bound."""
+        self.notes_in_all += 1
+        if len(self.notes) < _MAX_NOTES:
+            self.notes.append(sentence)
+
+
+def items_of(path: Path, *, allow_outside: bool = False, remarks: Remarks | None = None) -> Iterator[Item]:
+    """Everything to send under `path`, while it is found.
 
     Args:
-        path: A folder, a file, or a CSV that names files.
-        allow_outside: Whether a CSV may name files outside its folder. A table from a stranger could name any file of
+        path: A folder, a file, or a table that names files.
+        allow_outside: Whether a table may name files outside its folder. A table from a stranger could name any file of
             this machine, which would then be sent.
+        remarks: Where it is noted how a table was understood.
 
     Raises:
-        ConfigurationError: There is nothing, or a CSV cannot be understood.
+        ConfigurationError: There is nothing, or a table cannot be understood.
     """
+    remarks = remarks or Remarks()
     if path.is_dir():
-        # Hidden files are the file manager's and git's, not the observer's.
-        files = sorted(each for each in path.rglob("*") if each.is_file() and not _hidden(each.relative_to(path)))
-        items = [Item(each, each.relative_to(path).as_posix()) for each in files]
-    elif path.suffix.lower() in {".csv", ".tsv"}:
-        items = list(_rows(path, allow_outside=allow_outside))
-    elif path.exists():
-        items = [Item(path, path.name)]
+        items = _folder(path)
+    elif not path.exists():
+        raise ConfigurationError(f"{path} does not exist: name a folder, an image, or a table that names files")
+    elif is_table(path):
+        items = _rows(path, remarks, allow_outside=allow_outside)
     else:
-        raise ConfigurationError(f"{path} does not exist: name a folder, an image, or a CSV that names files")
-    if not items:
-        raise ConfigurationError(f"{path} holds no file: name a folder, an image, or a CSV that names files")
-    return items
+        items = iter([_checked(Item(path, escaped(path.name)))])
+    return _unique(items, path)
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _unique(items: Iterator[Item], path: Path) -> Iterator[Item]:
+    """The items under names that differ.
+
+    Raises:
+        ConfigurationError: There are none.
+    """
+    numbers = RefNumbers()
+    empty = True
+    for item in items:
+        empty = False
+        ref = numbers.unique(item.ref)
+        yield item if ref == item.ref else replace(item, ref=ref)
+    if empty:
+        raise ConfigurationError(f"{path} holds no file: name a folder, an image, or a table that names files")
 
 
-def _rows(table: Path, *, allow_outside: bool) -> Iterator[Item]:
+def _folder(folder: Path) -> Iterator[Item]:
+    for found in sorted(walk_files(folder), key=lambda file: Path(file.name).parts):
+        yield _checked(Item(found.path, found.name, refused=found.fault))
+
+
+def _checked(item: Item) -> Item:
+    """The item, or one that says why its name cannot be sent."""
     try:
-        text = table.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{table} cannot be read as a UTF-8 table: {error}") from error
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
-    columns = [name.strip() for name in reader.fieldnames or ()]
-    named = next((each for each in _FILE_COLUMNS if each in columns), None)
-    if named is None:
+        ImageDescription(ref=item.ref)
+    except ValidationError as error:
+        fault = f"its name cannot be used: {error.errors(include_url=False)[0]['msg']}"
+        return Item(item.path, f"{item.ref[:200]}…", fault=fault)
+    return item
+
+
+def _rows(path: Path, remarks: Remarks, *, allow_outside: bool) -> Iterator[Item]:
+    try:
+        with open_table(path) as table:
+            uses = assign_columns(table.columns)
+            _require_files(table, uses)
+            remarks.used, remarks.kept = uses.used_names, uses.other_names
+            remarks.has_position = uses.has_position
+            for row in table.rows:
+                yield from _item(path, table, uses, row, remarks, allow_outside=allow_outside)
+    except TableUnreadable as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _require_files(table: Table, uses: ColumnUses) -> None:
+    if "file" not in uses.fields:
+        *names, last = file_column_names()
+        columns = ", ".join(column.name for column in table.columns)
         raise ConfigurationError(
-            f"{table} has no column that names files: add one called {', '.join(_FILE_COLUMNS[:-1])} or image "
-            f"(its columns are {', '.join(columns) or 'none'})"
+            f"{table.name} has no column that names files: add one called {', '.join(names)} or {last} "
+            f"(its columns are {columns or 'none'})"
         )
-    rows = []
-    for number, row in enumerate(reader, start=2):
-        values = {key.strip(): value.strip() for key, value in row.items() if key and value and value.strip()}
-        if file := values.pop(named, ""):
-            rows.append((file, _metadata(values, where=f"{table}, line {number}")))
-    for (file, metadata), ref in zip(rows, number_repeated(file for file, _ in rows), strict=True):
-        path, refused = _find(table, file, allow_outside=allow_outside)
-        yield Item(path, ref, metadata, refused)
+
+
+def _item(
+    path: Path, table: Table, uses: ColumnUses, row: Row, remarks: Remarks, *, allow_outside: bool
+) -> Iterator[Item]:
+    """The item of one row; none where the row is empty."""
+    where = f"{table.place} {row.number}"
+    file_cell = _file_cell(uses, row.cells)
+    ref = escaped(file_cell) or f"{path.name}, {where}"
+    if row.fault is not None:
+        yield Item(path, ref, fault=f"{where} {row.fault}")
+        return
+    try:
+        described = describe(uses, [escaped(cell) for cell in row.cells])
+    except BadRow as error:
+        yield _checked(Item(path, ref, fault=f"{where}: {error}"))
+        return
+    if described is None:
+        if not all(is_empty(cell) for cell in row.cells):
+            remarks.note(f"{where} names no file")
+        return
+    for note in described.notes:
+        remarks.note(f"{where}: {note}")
+    found, refused = _find(path, file_cell, allow_outside=allow_outside)
+    yield _checked(Item(found, ref, described.metadata, refused))
+
+
+def _file_cell(uses: ColumnUses, cells: Sequence[str]) -> str:
+    """The name of the file as the file system has it, bytes that are not UTF-8 included."""
+    index = uses.fields["file"].index
+    return cells[index].strip() if index < len(cells) else ""
 
 
 def _find(table: Path, file: str, *, allow_outside: bool) -> tuple[Path, str | None]:
@@ -119,27 +202,3 @@ def _places(table: Path) -> list[Path]:
     folder, *above = table.resolve().parents[: 1 + _ANCESTORS]
     private = {Path.home().resolve(), *Path.home().resolve().parents}
     return [folder, *takewhile(lambda each: each not in private, above)]
-
-
-def _metadata(values: dict[str, str], *, where: str) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
-    extra: dict[str, str] = {}
-    for column, value in values.items():
-        key = _ALIASES.get(column.lower(), column.lower())
-        if key in _NUMBERS:
-            try:
-                metadata[key] = float(value)
-            except ValueError:
-                raise ConfigurationError(f"{where}: {column} is {value!r}, but must be a number in degrees") from None
-        elif key == "url" and not value.lower().startswith(("http://", "https://")):
-            extra[column] = value  # no link, such as `n/a`, which the console would refuse
-        elif key in _TEXTS:
-            metadata[key] = value
-        elif key == "bands":
-            bands = value.replace(";", " ").replace(",", " ").split()
-            metadata[key] = [band[:MAX_BAND_LENGTH] for band in bands[:MAX_BANDS]]
-        else:
-            extra[column] = value
-    if extra:
-        metadata["extra"] = truncate_extra(extra)
-    return metadata

@@ -5,7 +5,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeVar
@@ -34,6 +34,8 @@ STALLED_S = 900.0
 
 _Answer = TypeVar("_Answer", httpx.Response, httpx.Response | None)
 _FULL_POLL_S = 0.2
+_REFUSED = frozenset({httpx.codes.BAD_REQUEST, httpx.codes.REQUEST_ENTITY_TOO_LARGE, httpx.codes.UNPROCESSABLE_ENTITY})
+"""What a request is answered with of which something can never be taken."""
 _RETRY = RetryPolicy(initial_wait_s=0.25, max_wait_s=5.0)
 
 
@@ -47,8 +49,12 @@ class UploadSummary:
 
     files: int = 0
     new: int = 0
+    rejected: int = 0
+    """How many the console rejected at once."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Reason by ref of files that could not be read here."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Reason by ref of what cannot be taken: with its line where a table names it, or in the console's words."""
 
 
 class Uploader:
@@ -86,11 +92,11 @@ class Uploader:
         self._max_file_bytes = DEFAULT_MAX_FILE_BYTES
         self.summary = UploadSummary()
 
-    async def send(self, items: Sequence[Item], *, batch_size: int) -> UploadSummary:
+    async def send(self, items: Iterable[Item], *, batch_size: int) -> UploadSummary:
         """Send everything.
 
         Args:
-            items: What to send.
+            items: What to send; the next ones are asked for when a request is free for them.
             batch_size: Most files in one request.
 
         Raises:
@@ -98,35 +104,58 @@ class Uploader:
             Refused: It will never take one of the requests.
             PipelineStalled: It was full for `STALLED_S`.
         """
-        queue: asyncio.Queue[list[Item]] = asyncio.Queue()
-        for group in grouped(items, batch_size=batch_size):
-            queue.put_nowait(group)
+        groups = grouped(items, batch_size=batch_size)
+        finding = asyncio.Lock()
         try:
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(min(CONCURRENT, queue.qsize())):
-                    tasks.create_task(self._send_groups(queue))
+                for _ in range(CONCURRENT):
+                    tasks.create_task(self._send_groups(groups, finding))
         except* AstroLensError as failures:
             raise failures.exceptions[0] from None
         return self.summary
 
-    async def _send_groups(self, queue: asyncio.Queue[list[Item]]) -> None:
-        while not queue.empty():
-            group = queue.get_nowait()
+    async def _send_groups(self, groups: Iterator[list[Item]], finding: asyncio.Lock) -> None:
+        while True:
+            async with finding:
+                group = await asyncio.to_thread(next, groups, None)
+            if group is None:
+                return
             await self._send_group(group)
             self._on_sent(len(group))
 
     async def _send_group(self, group: list[Item]) -> None:
-        """Send one request until it is taken."""
-        while True:
+        """Send one request until it is taken. What the console refuses costs no neighbour: halves are sent alone."""
+        for item in group:
+            if item.fault is not None:
+                self.summary.refused[item.ref] = item.fault
+        group = [item for item in group if item.fault is None]
+        while group:
             response = await self._until_answered(lambda: self._post(group))
             if response is None:
                 return
             self._worked_at = self._clock()
+            if response.status_code in _REFUSED:
+                await self._send_refused(group, response)
+                return
             if response.status_code != httpx.codes.TOO_MANY_REQUESTS:
-                self.summary.new += int(checked(response)["new"])
+                answer = checked(response)
+                self.summary.new += int(answer["new"])
+                self.summary.rejected += int(answer.get("rejected", 0))
                 self.summary.files += sum(item.ref not in self.summary.unreadable for item in group)
                 return
             await asyncio.sleep(_retry_after_s(response))
+
+    async def _send_refused(self, group: list[Item], response: httpx.Response) -> None:
+        """Find what the console refuses in a request: the rest of it is sent."""
+        if len(group) == 1:
+            try:
+                checked(response)
+            except Refused as refusal:
+                self.summary.refused[group[0].ref] = str(refusal)
+            return
+        half = len(group) // 2
+        await self._send_group(group[:half])
+        await self._send_group(group[half:])
 
     async def _post(self, group: Sequence[Item]) -> httpx.Response | None:
         """Send one request once, as soon as the pipeline has capacity; None where no file can be read."""
@@ -152,6 +181,9 @@ class Uploader:
         """The contents of all files that can be read; a large one stays on disk, and `opened` closes it."""
         files: list[tuple[Item, bytes | BinaryIO]] = []
         for item in group:
+            if item.data is not None:
+                files.append((item, item.data))
+                continue
             try:
                 with ExitStack() as opening:
                     file, size = open_regular(item, max_bytes=self._max_file_bytes)
@@ -255,21 +287,28 @@ def _checked_size(status: os.stat_result, *, max_bytes: int) -> int:
     return status.st_size
 
 
-def grouped(items: Sequence[Item], *, batch_size: int) -> list[list[Item]]:
+def grouped(items: Iterable[Item], *, batch_size: int) -> Iterator[list[Item]]:
     """Requests of at most `batch_size` files and about `REQUEST_BYTES`; a larger file goes alone."""
-    groups: list[list[Item]] = []
-    left = 0
+    group: list[Item] = []
+    left = REQUEST_BYTES
     for item in items:
-        try:
-            size = item.path.stat().st_size
-        except OSError:
-            size = 0
-        if not groups or len(groups[-1]) >= batch_size or size > left:
-            groups.append([])
-            left = REQUEST_BYTES
-        groups[-1].append(item)
+        size = _size(item)
+        if group and (len(group) >= batch_size or size > left):
+            yield group
+            group, left = [], REQUEST_BYTES
+        group.append(item)
         left -= size
-    return groups
+    if group:
+        yield group
+
+
+def _size(item: Item) -> int:
+    if item.data is not None:
+        return len(item.data)
+    try:
+        return 0 if item.fault else item.path.stat().st_size
+    except (OSError, ValueError):
+        return 0
 
 
 def _retry_after_s(response: httpx.Response) -> float:

@@ -263,8 +263,7 @@ class FileUpload:
             survey = _SLUG.validate_python(fields["survey"]) if fields.get("survey") else None
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in fault["loc"]) or "observations or survey"
-            raise MalformedUpload(f"{where}: {fault['msg']}") from error
+            raise MalformedUpload(f"{_place(fault['loc'], files)}: {fault['msg']}") from error
         if len(given) > len(files):
             raise MalformedUpload(f"it describes {len(given)} files, but holds {len(files)}")
         batch = fields.get("batch") or _new_batch()
@@ -340,6 +339,15 @@ def _receipt(
         size_bytes=file.size_bytes if file else None,
         pending=(event,),
     )
+
+
+def _place(place: tuple[int | str, ...], files: Sequence[UploadedFile]) -> str:
+    """Which file and field of a request are wrong, in words: its number among the files means little to a reader."""
+    match place:
+        case (int(number), *fields) if number < len(files):
+            return ", ".join([f"file {number + 1} ({files[number].filename[:80]!r})", *map(str, fields)])
+        case _:
+            return ".".join(map(str, place)) or "observations or survey"
 
 
 def _new_batch() -> str:

@@ -1,7 +1,7 @@
 """Requests to take images in, and the answers to them."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from math import isnan
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
@@ -17,6 +17,8 @@ from astrolens.contracts.records import (
     Observation,
     Position,
 )
+from astrolens.usecases.angles import parse_dec_deg, parse_ra_deg
+from astrolens.usecases.observation_times import parse_observation_time
 from astrolens.usecases.views import View
 
 MAX_URLS = 256
@@ -49,16 +51,32 @@ def lower_case(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-FIRST_OBSERVATION = datetime(1800, 1, 1, tzinfo=UTC)
-LAST_OBSERVATION = datetime(2200, 1, 1, tzinfo=UTC)
-"""Bounds of the time of an observation: beyond them it is a slip, and its neighbours cannot be computed in years 1 or
-9999."""
+def nothing_known(value: Any) -> bool:
+    """Whether a value says nothing: programs write an empty text or NaN where a value is missing."""
+    return (
+        value is None or (isinstance(value, float) and isnan(value)) or (isinstance(value, str) and not value.strip())
+    )
 
 
-def _possible_time(value: datetime) -> datetime:
-    if not FIRST_OBSERVATION <= value < LAST_OBSERVATION:
-        raise ValueError(f"{value.isoformat()} is no time of an observation: give one from 1800 to 2199")
-    return value
+def _known(value: Any) -> Any:
+    return None if nothing_known(value) else value
+
+
+def _ra(value: Any) -> Any:
+    # 360 is 0, and half of the tables count from -180 to 180.
+    return _known(value) if nothing_known(value) or _is_no_angle(value) else parse_ra_deg(str(value))
+
+
+def _dec(value: Any) -> Any:
+    return _known(value) if nothing_known(value) or _is_no_angle(value) else parse_dec_deg(str(value))
+
+
+def _is_no_angle(value: Any) -> bool:
+    return isinstance(value, bool) or not isinstance(value, str | int | float)
+
+
+def _time(value: Any) -> Any:
+    return None if nothing_known(value) else parse_observation_time(value)
 
 
 def _web_link(value: str) -> str:
@@ -74,12 +92,14 @@ class ImageDescription(BaseModel):
     ref: str | None = Field(default=None, max_length=1000, description="Name within the batch; default the file name.")
     survey: Annotated[Slug, BeforeValidator(lower_case)] | None = Field(default=None, examples=["sdss"])
     name: str | None = Field(default=None, max_length=200, examples=["NGC 1068"])
-    ra_deg: RaDeg | None = None
-    dec_deg: DecDeg | None = None
-    pixel_scale_arcsec: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="Arcseconds a pixel of the original."
+    ra_deg: Annotated[RaDeg | None, BeforeValidator(_ra)] = None
+    dec_deg: Annotated[DecDeg | None, BeforeValidator(_dec)] = None
+    pixel_scale_arcsec: Annotated[
+        Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_known)
+    ] = Field(default=None, description="Arcseconds a pixel of the original.")
+    observed_at: Annotated[UtcTime | None, BeforeValidator(_time)] = Field(
+        default=None, description="ISO 8601, UTC where it names no zone; a number is an MJD, or a JD above 2,400,000."
     )
-    observed_at: Annotated[UtcTime, AfterValidator(_possible_time)] | None = None
     bands: tuple[Band, ...] = Field(default=(), max_length=MAX_BANDS)
     credit: str | None = Field(default=None, max_length=500)
     url: Annotated[str, AfterValidator(_web_link)] | None = Field(
@@ -149,19 +169,29 @@ class Accepted(View):
     progress_url: str
 
 
-def number_repeated(refs: Iterable[str]) -> Iterator[str]:
-    """Refs made unique within one batch: the second `a.jpg` becomes `a.jpg (2)`, for it is an arrival of its own.
+class RefNumbers:
+    """Makes refs unique within one batch: the second `a.jpg` becomes `a.jpg (2)`, for it is an arrival of its own.
 
     The same refs give the same names, so that sending a batch again adds nothing.
     """
-    counts: dict[str, int] = {}
-    used: set[str] = set()
-    for ref in refs:
-        number = counts.get(ref, 0) + 1
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._used: set[str] = set()
+
+    def unique(self, ref: str) -> str:
+        """The ref, or the ref with a number where it was given before."""
+        number = self._counts.get(ref, 0) + 1
         name = ref if number == 1 else f"{ref} ({number})"
-        while name in used:
+        while name in self._used:
             number += 1
             name = f"{ref} ({number})"
-        counts[ref] = number
-        used.add(name)
-        yield name
+        self._counts[ref] = number
+        self._used.add(name)
+        return name
+
+
+def number_repeated(refs: Iterable[str]) -> Iterator[str]:
+    """Refs made unique within one batch; see `RefNumbers`."""
+    numbers = RefNumbers()
+    return (numbers.unique(ref) for ref in refs)

@@ -9,6 +9,7 @@ import pytest
 from astrolens.cli import ingest as ingest_module
 from astrolens.cli.ingest import Options
 from astrolens.cli.upload import PipelineStalled
+from astrolens.platform.errors import ConfigurationError
 
 BOOKS = {
     "received": 3,
@@ -27,6 +28,7 @@ class Console:
     def __init__(self) -> None:
         self.requests = 0
         self.never = False
+        self.books = BOOKS
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
@@ -44,7 +46,7 @@ class Console:
                 return httpx.Response(503, json={"detail": "a store is away"})
             done = self.requests > 4 and not self.never
             waiting = {**BOOKS, "analyzed": 0, "in_flight": 1, "settled": False}
-            return httpx.Response(200, json=BOOKS if done else waiting)
+            return httpx.Response(200, json=self.books if done else waiting)
         return httpx.Response(404, json={"detail": f"no such address: {path}"})
 
     def receipts(self, request: httpx.Request) -> httpx.Response:
@@ -115,3 +117,42 @@ def test_a_batch_that_does_not_move_is_said(console: Console, tmp_path: Path, mo
     console.never = True
     with pytest.raises(PipelineStalled, match="1 files of the batch night-7 are in flight"):
         run(tmp_path)
+
+
+def test_all_of_it_rejected_is_no_success(console: Console, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    console.books = {**BOOKS, "received": 3, "analyzed": 0, "duplicates": 0, "rejected": 3}
+    assert run(tmp_path) == 1
+    console.books = {**BOOKS, "received": 3, "analyzed": 1, "duplicates": 0, "rejected": 2}
+    assert run(tmp_path) == 0
+
+
+def test_a_file_that_opens_and_cannot_be_read_is_named(
+    console: Console, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "good.fits").write_bytes(b"good")
+    (tmp_path / "bad.fits").symlink_to("/proc/self/mem")
+    assert run(tmp_path) == 1
+    assert "not sent: bad.fits cannot be read (Input/output error)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [{"survey": "Pan STARRS"}, {"batch": "a/b"}])
+def test_bad_names_are_said_before_anything_is_sent(console: Console, tmp_path: Path, given: dict[str, str]) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    with pytest.raises(ConfigurationError, match=r"--(survey|batch): "):
+        run(tmp_path, **given)
+
+
+def test_what_a_table_says_is_told(console: Console, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    table = tmp_path / "t.csv"
+    table.write_text("file,RAB1950,hubble_t\na.jpg,1,2\n")
+    assert run(table) == 0
+    said = capsys.readouterr().out
+    assert "no column was understood as a position (kept as further metadata: RAB1950, hubble_t)" in said
+    table.write_text("file,ra,dec,hubble_t\na.jpg,1,2,3\na.jpg,1,,3\na.jpg,1,99,3\n")
+    assert run(table) == 1
+    said = capsys.readouterr().out
+    assert "kept as further metadata: hubble_t" in said
+    assert "note: line 3: ra is given without a declination" in said
+    assert "not sent: a.jpg (3) (line 4: dec is '99'" in said

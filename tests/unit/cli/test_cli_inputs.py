@@ -1,13 +1,20 @@
 """What `astrolens ingest` finds to feed."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
-from astrolens.cli.inputs import items_of
+from astrolens.cli.inputs import Item, Remarks
+from astrolens.cli.inputs import items_of as found_items
 from astrolens.cli.upload import REQUEST_BYTES, grouped
 from astrolens.contracts.records import MAX_BANDS
 from astrolens.platform.errors import ConfigurationError
 from astrolens.usecases.submissions import ImageDescription
+
+
+def items_of(path: Path, *, allow_outside: bool = False, remarks: Remarks | None = None) -> list[Item]:
+    return list(found_items(path, allow_outside=allow_outside, remarks=remarks))
 
 
 def write(path: Path, data: bytes = b"x") -> Path:
@@ -63,7 +70,7 @@ def test_a_table_names_no_file_outside_its_folder_unless_that_is_allowed(tmp_pat
     names = ["../../outside.txt", str(outside), "/dev/zero", "link.jpg", "../absent.jpg", "loop.jpg", "x" * 5000]
     names += ["inside.jpg", str(table.parent / "inside.jpg"), "absent.jpg", "../data/inside.jpg"]
     table.write_text("\n".join(["file", *names]))
-    refused = [item.refused for item in items_of(table)]
+    refused = [item.refused or item.fault for item in items_of(table)]
     assert [reason is not None and "--allow-outside" in reason for reason in refused[:5]] == [True] * 5
     assert all(refused[5:7])
     assert refused[7:] == [None] * 4
@@ -83,10 +90,10 @@ def test_a_table_finds_nothing_in_the_home_folder_above_it(tmp_path: Path, monke
 
 def test_an_address_that_is_no_link_is_kept_as_text(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
-    table.write_text("file,url\nx.jpg,https://example.org/x\ny.jpg,n/a\nz.jpg,javascript:alert(1)\n")
+    table.write_text("file,url\nx.jpg,https://example.org/x\ny.jpg,not yet\nz.jpg,javascript:alert(1)\n")
     assert [item.metadata for item in items_of(table)] == [
         {"url": "https://example.org/x"},
-        {"extra": {"url": "n/a"}},
+        {"extra": {"url": "not yet"}},
         {"extra": {"url": "javascript:alert(1)"}},
     ]
 
@@ -111,9 +118,8 @@ def test_semicolons_and_short_names_are_understood(tmp_path: Path) -> None:
     ("table", "word"),
     [
         ("a,b\n1,2\n", "no column that names files"),
-        ("file,ra_deg\nx.jpg,12h\n", "line 2"),
         ("file\n", "holds no file"),
-        ("", "no column"),
+        ("", "is empty"),
     ],
 )
 def test_tables_that_cannot_be_understood(tmp_path: Path, table: str, word: str) -> None:
@@ -121,6 +127,49 @@ def test_tables_that_cannot_be_understood(tmp_path: Path, table: str, word: str)
     path.write_text(table)
     with pytest.raises(ConfigurationError, match=word):
         items_of(path)
+
+
+def test_one_bad_row_is_told_with_its_line_and_the_others_are_taken(tmp_path: Path) -> None:
+    table = write(
+        tmp_path / "t.csv",
+        b"file,ra_deg,dec_deg,survey\ng1.fits,10,20,\ng2.fits,nan,nan,\ng3.fits,10,100,\n"
+        b"g4.fits,10,20,Pan STARRS\n,1,2,\ng5.fits,30,,\n" + b"x" * 2000 + b",,,\n",
+    )
+    remarks = Remarks()
+    items = items_of(table, remarks=remarks)
+    assert [item.fault is None for item in items] == [True, True, False, False, True, False]
+    assert [item.metadata for item in items if item.fault is None] == [{"ra_deg": 10.0, "dec_deg": 20.0}, {}, {}]
+    assert items[2].fault == "line 4: dec_deg is '100', but a declination lies in -90 to 90 degrees"
+    assert items[3].fault is not None
+    assert items[3].fault.startswith("line 5: survey is 'pan starrs'")
+    assert remarks.notes == [
+        "line 6 names no file",
+        "line 7: ra_deg is given without a declination, so it has no position",
+    ]
+    assert (remarks.used, remarks.kept, remarks.has_position) == (["ra_deg", "dec_deg", "survey"], [], True)
+
+
+def test_names_that_are_not_utf_8_are_sent_escaped(tmp_path: Path) -> None:
+    name = os.fsdecode(b"M31_\xe9toile.fits")
+    write(tmp_path / name)
+    assert [item.ref for item in items_of(tmp_path)] == [r"M31_\xe9toile.fits"]
+    table = write(tmp_path / "t.csv", b"file,name\nM31_\xe9toile.fits,\xe9toile\n")
+    (item,) = items_of(table)
+    assert item.path.exists()
+    assert json.dumps([item.ref, item.metadata]).encode("ascii")
+    assert (item.ref, item.metadata) == (r"M31_\xe9toile.fits", {"name": r"\xe9toile"})
+
+
+def test_a_linked_folder_is_followed_and_a_broken_link_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "store" / "n21.fits")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "night1").symlink_to(tmp_path / "store")
+    (tmp_path / "data" / "broken.fits").symlink_to(tmp_path / "gone")
+    items = items_of(tmp_path / "data")
+    assert [(item.ref, item.refused) for item in items] == [
+        ("broken.fits", "a link to nothing"),
+        ("night1/n21.fits", None),
+    ]
 
 
 def test_nothing_to_feed(tmp_path: Path) -> None:
@@ -135,5 +184,5 @@ def test_requests_are_bounded_in_files_and_bytes(tmp_path: Path) -> None:
         write(tmp_path / f"{n}.jpg")
     with (tmp_path / "2.jpg").open("wb") as large:
         large.truncate(REQUEST_BYTES + 1)
-    groups = grouped(items_of(tmp_path), batch_size=2)
+    groups = list(grouped(items_of(tmp_path), batch_size=2))
     assert [[item.ref for item in group] for group in groups] == [["0.jpg", "1.jpg"], ["2.jpg"], ["3.jpg", "4.jpg"]]

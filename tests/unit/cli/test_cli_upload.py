@@ -124,7 +124,7 @@ async def test_only_regular_files_of_a_size_that_the_console_takes_are_read(
 def files(tmp_path: Path) -> list[Item]:
     for n in range(20):
         (tmp_path / f'image {n:02} ü".jpg').write_bytes(f"--pixels\r\n{n}".encode())
-    return items_of(tmp_path)
+    return list(items_of(tmp_path))
 
 
 async def test_everything_is_sent_a_few_requests_at_a_time(console: Console, files: list[Item]) -> None:
@@ -180,11 +180,33 @@ async def test_a_console_that_does_not_answer_within_the_timeout_is_said(console
         await uploader(console, clock=clock, unreachable_timeout_s=100.0).send(files, batch_size=20)
 
 
-async def test_what_is_refused_for_good_is_said_in_the_consoles_words(console: Console, files: list[Item]) -> None:
-    console.answers = [lambda: httpx.Response(422, json={"detail": "survey: 'No Slug!' cannot be used"})] * 10
-    with pytest.raises(Refused, match="No Slug") as refused:
+class PickyConsole(Console):
+    """A console that refuses every request with a certain file in it."""
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        if b"image 07" in await request.aread():
+            return httpx.Response(422, json={"detail": "survey: 'No Slug!' cannot be used"})
+        return await super().__call__(request)
+
+
+async def test_what_is_refused_for_good_is_told_and_takes_no_neighbour_along(files: list[Item]) -> None:
+    console = PickyConsole()
+    sent = await uploader(console).send(files, batch_size=16)
+    assert sent.refused == {'image 07 ü".jpg': "survey: 'No Slug!' cannot be used"}
+    assert len(console.taken) == sent.files == sent.new == 19
+
+
+async def test_what_cannot_be_taken_is_not_sent(console: Console, files: list[Item]) -> None:
+    bad = Item(files[0].path, "bad.jpg", fault="line 3: dec is '100'")
+    sent = await uploader(console).send([bad, *files[:2]], batch_size=64)
+    assert sent.refused == {"bad.jpg": "line 3: dec is '100'"}
+    assert len(console.taken) == sent.files == 2
+
+
+async def test_a_console_that_does_not_let_one_in_is_said_at_once(console: Console, files: list[Item]) -> None:
+    console.answers = [lambda: httpx.Response(401, json={"detail": "log in"})] * 10
+    with pytest.raises(Refused, match="log in"):
         await uploader(console).send(files, batch_size=5)
-    assert refused.value.status == 422
 
 
 async def test_a_file_that_cannot_be_read_is_named_and_holds_up_nothing(console: Console, files: list[Item]) -> None:

@@ -82,6 +82,26 @@ async def test_a_file_that_is_too_large_is_rejected_with_its_reason_beside_the_o
         assert (progress["received"], progress["rejected"], progress["in_flight"]) == (2, 1, 1)
 
 
+async def test_what_is_wrong_is_told_with_the_file(client: httpx.AsyncClient) -> None:
+    body = {"observations": '[null, {"ra_deg": 1, "dec_deg": 100}]'}
+    answer = await client.post("/api/images", files=[("file", ("a", b"a")), ("file", ("b.fits", b"b"))], data=body)
+    assert answer.status_code == 422
+    assert "file 2 ('b.fits'), dec_deg: Value error, is '100', but a declination lies" in answer.json()["detail"]
+
+
+async def test_what_programs_write_for_unknown_is_unknown(world: Any, client: httpx.AsyncClient) -> None:
+    given = '{"ra_deg": NaN, "dec_deg": NaN, "pixel_scale_arcsec": NaN, "observed_at": ""}'
+    files = [("file", ("a", b"a")), ("file", ("b", b"b"))]
+    known = '{"ra_deg": 360, "dec_deg": "-00:12:30", "observed_at": 58644.42}'
+    answer = await client.post("/api/images", files=files, data={"observations": f"[{given}, {known}]"})
+    assert answer.status_code == 202, answer.text
+    stored = await world.records.get(Collection.RECEIPTS, answer.json()["receipts"])
+    unknown, found = (stored[each]["observation"] for each in answer.json()["receipts"])
+    assert (unknown["position"], unknown["pixel_scale_arcsec"], unknown["observed_at"]) == (None, None, None)
+    assert (found["position"]["ra_deg"], found["position"]["dec_deg"]) == pytest.approx((0.0, -0.2083333), abs=1e-6)
+    assert found["observed_at"] == "2019-06-10T10:04:48.000000Z"
+
+
 async def test_a_full_pipeline_takes_nothing_of_a_request(make_world: Callable[..., Any]) -> None:
     world = await make_world(max_in_flight=2)
     async with world.client() as client:
@@ -130,8 +150,9 @@ async def test_addresses_are_taken_in_for_the_ingestor_to_fetch(world: Any, clie
                 ('{"observed_at": "9999-12-31T23:59:59-12:00"}', "observed_at"),
                 ('{"observed_at": "2200-01-01T00:00:00Z"}', "1800"),
                 ('{"pixel_scale_arcsec": Infinity}', "pixel_scale_arcsec"),
-                ('{"pixel_scale_arcsec": NaN}', "pixel_scale_arcsec"),
-                ('{"ra_deg": NaN, "dec_deg": 1}', "ra_deg"),
+                ('{"ra_deg": "12:61:00", "dec_deg": 1}', "minutes and seconds"),
+                ('{"ra_deg": 1, "dec_deg": 100}', "declination"),
+                ('{"observed_at": 1560161088}', "seconds since 1970"),
                 ('{"url": "javascript:alert(1)"}', "http or https"),
                 ('{"url": " https://x.org"}', "http or https"),
             )

@@ -1,0 +1,90 @@
+"""The files below a folder: links are followed, each real folder once, and what is broken is told.
+
+Observers keep nights on large disks and link them into a project folder.
+"""
+
+import os
+import stat
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """One regular file below a folder, or something that cannot be read.
+
+    Attributes:
+        path: Where it is.
+        name: Below the folder, with slashes; bytes that are not UTF-8 are escaped.
+        size: Bytes.
+        mtime_ns: Of its last change.
+        fault: Why it cannot be read, None where it can.
+    """
+
+    path: Path
+    name: str
+    size: int = 0
+    mtime_ns: int = 0
+    fault: str | None = None
+
+
+def escaped(text: str) -> str:
+    """The name of a file as text that can be stored and sent: bytes that are not UTF-8 become hexadecimal escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def walk_files(folder: Path) -> Iterator[FoundFile]:
+    """The regular files below a folder. Hidden files and folders are left out: they are the file manager's and git's.
+
+    Folders that are there come before those that links lead to, so that a folder keeps its own name where a link leads
+    to it as well. A loop of links ends because each real folder is visited once.
+
+    Args:
+        folder: Where to begin; itself it may be a link.
+
+    Yields:
+        Files in the order of their names within each folder, and what cannot be read, with `fault`.
+    """
+    seen: set[tuple[int, int]] = set()
+    linked: deque[Path] = deque([folder])
+    while linked:
+        waiting = [linked.popleft()]
+        while waiting:
+            current = waiting.pop()
+            try:
+                status = current.stat()
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                with os.scandir(current) as entries:
+                    found = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                yield FoundFile(current, _name(folder, current), fault=error.strerror or str(error))
+                continue
+            below: list[Path] = []
+            for entry in found:
+                if entry.name.startswith("."):
+                    continue
+                path = Path(entry.path)
+                try:
+                    status = entry.stat()
+                except OSError as error:
+                    yield FoundFile(path, _name(folder, path), fault=_fault(entry, error))
+                    continue
+                if stat.S_ISDIR(status.st_mode):
+                    (linked if entry.is_symlink() else below).append(path)
+                elif stat.S_ISREG(status.st_mode):
+                    yield FoundFile(path, _name(folder, path), status.st_size, status.st_mtime_ns)
+            waiting.extend(reversed(below))
+
+
+def _name(folder: Path, path: Path) -> str:
+    return escaped(path.relative_to(folder).as_posix())
+
+
+def _fault(entry: os.DirEntry[str], error: OSError) -> str:
+    if entry.is_symlink() and isinstance(error, FileNotFoundError):
+        return "a link to nothing"
+    return error.strerror or str(error)

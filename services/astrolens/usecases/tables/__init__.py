@@ -1,0 +1,1 @@
+"""Tables that name images and say what is known of them, as archives and astronomers write them."""

@@ -1,0 +1,176 @@
+"""One row of a table: the file that it names, and what it says of it, checked by itself."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from astrolens.contracts.base import utc_text
+from astrolens.contracts.records import MAX_BAND_LENGTH, MAX_BANDS, OBJECT_ID_KEY, truncate_extra
+from astrolens.usecases.angles import parse_dec_deg, parse_ra_deg
+from astrolens.usecases.observation_times import parse_observation_time
+from astrolens.usecases.submissions import ImageDescription
+from astrolens.usecases.tables.columns import ColumnUses, Use
+
+_EMPTY: Final = frozenset({"", "nan", "+nan", "-nan", "null", "none", "n/a", "<na>", "--", "\\n", "..."})
+"""What programs write where they know nothing: pandas, numpy, SQL, TOPCAT, astropy, CDS."""
+
+_NUMBER: Final = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
+_WHOLE: Final = re.compile(r"^[+-]?\d+(?:\.0*)?$")
+_EXACT_AS_DOUBLE: Final = 2**53
+_MAX_NAME: Final = 200
+
+
+class BadRow(Exception):
+    """A row that cannot be taken; the message is a sentence without its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedFile:
+    """What one row says.
+
+    Attributes:
+        file: As the row names it.
+        metadata: Fields of `ImageDescription`, JSON-ready.
+        notes: What of the row was not taken, a clause each.
+    """
+
+    file: str
+    metadata: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def is_empty(cell: str) -> bool:
+    """Whether a cell says nothing: empty and `nan` are equal."""
+    return cell.strip().lower() in _EMPTY
+
+
+def describe(uses: ColumnUses, cells: Sequence[str]) -> DescribedFile | None:
+    """Read one row.
+
+    Returns:
+        None where it names no file.
+
+    Raises:
+        BadRow: A value cannot be what its column says.
+    """
+    reader = _RowReader(cells)
+    file = reader.text(uses.fields.get("file"))
+    if not file:
+        return None
+    metadata: dict[str, Any] = {}
+    extra: dict[str, str] = {}
+    position = _position(uses, reader)
+    if position is not None:
+        metadata["ra_deg"], metadata["dec_deg"] = position
+    for field, use in uses.fields.items():
+        value = reader.text(use)
+        if field in {"file", "ra_deg", "dec_deg"} or not value:
+            continue
+        _take(field, use, value, metadata, extra, reader.notes)
+    for use in uses.others:
+        if value := reader.text(use):
+            extra.setdefault(use.column.name, value)
+    if extra:
+        metadata["extra"] = truncate_extra(extra)
+    try:
+        ImageDescription.model_validate(metadata)
+    except ValidationError as error:
+        raise BadRow(_sentence(error, uses)) from None
+    return DescribedFile(file, metadata, tuple(reader.notes))
+
+
+class _RowReader:
+    """The cells of one row."""
+
+    def __init__(self, cells: Sequence[str]) -> None:
+        self._cells = cells
+        self.notes: list[str] = []
+
+    def text(self, use: Use | None) -> str:
+        """The cell of a column; empty where the row is short or the cell says nothing."""
+        if use is None or use.index >= len(self._cells):
+            return ""
+        value = self._cells[use.index].strip()
+        return "" if is_empty(value) else value
+
+
+def _position(uses: ColumnUses, reader: _RowReader) -> tuple[float, float] | None:
+    ra_use, dec_use = uses.fields.get("ra_deg"), uses.fields.get("dec_deg")
+    if uses.split_ra:
+        ra_use, dec_use = uses.split_ra[0], uses.split_dec[0]
+        ra = ":".join(filter(None, (reader.text(use) for use in uses.split_ra)))
+        degrees = ":".join(filter(None, (reader.text(use) for use in uses.split_dec)))
+        dec = f"{reader.text(uses.split_sign)}{degrees}" if degrees else ""
+    else:
+        ra, dec = reader.text(ra_use), reader.text(dec_use)
+    if not ra and not dec:
+        return None
+    if not ra or not dec:
+        given = ra_use if ra else dec_use
+        missing = "declination" if ra else "right ascension"
+        name = given.column.name if given else "half a position"
+        reader.notes.append(f"{name} is given without a {missing}, so it has no position")
+        return None
+    return (
+        _parsed(parse_ra_deg, ra, ra_use, unit=None if uses.split_ra else ra_use.unit if ra_use else None),
+        _parsed(parse_dec_deg, dec, dec_use, unit=None if uses.split_dec else dec_use.unit if dec_use else None),
+    )
+
+
+def _parsed(parse: Any, text: str, use: Use | None, **options: Any) -> Any:
+    try:
+        return parse(text, **options)
+    except ValueError as error:
+        raise BadRow(f"{use.column.name if use else 'a value'} {error}") from None
+
+
+def _take(field: str, use: Use, value: str, metadata: dict[str, Any], extra: dict[str, str], notes: list[str]) -> None:
+    """Put one value where it belongs."""
+    name = use.column.name
+    match field:
+        case "observed_at":
+            moment = _parsed(parse_observation_time, value, use, scale=use.scale)
+            metadata[field] = utc_text(moment)
+        case "pixel_scale_arcsec":
+            if not _NUMBER.match(value):
+                raise BadRow(f"{name} is {value[:40]!r}, but must be a number of arcseconds")
+            metadata[field] = float(value)
+        case "bands":
+            bands = value.replace(";", " ").replace(",", " ").split()
+            metadata[field] = [band[:MAX_BAND_LENGTH] for band in bands[:MAX_BANDS]]
+        case "object_id":
+            identity = _object_id(value)
+            if identity is None:
+                extra[name] = value
+                notes.append(f"{name} is {value[:40]}: a floating-point number has lost digits of an id")
+            else:
+                extra[OBJECT_ID_KEY] = identity
+        case "url" if not value.lower().startswith(("http://", "https://")):
+            extra[name] = value  # no link, such as `not yet`, which the console would refuse
+        case "name":
+            if len(value) > _MAX_NAME:
+                notes.append(f"{name} has {len(value)} characters and is cut to {_MAX_NAME}")
+            metadata[field] = value[:_MAX_NAME]
+        case _:
+            metadata[field] = value
+
+
+def _object_id(value: str) -> str | None:
+    """The survey's number or name of an object, exactly; None where it went through a float and lost digits."""
+    if not _NUMBER.match(value) or value.lstrip("+-").isdigit():
+        return value
+    return str(int(float(value))) if _WHOLE.match(value) and abs(float(value)) < _EXACT_AS_DOUBLE else None
+
+
+def _sentence(error: ValidationError, uses: ColumnUses) -> str:
+    fault = error.errors(include_url=False)[0]
+    field = str(fault["loc"][0]) if fault["loc"] else "the row"
+    use = uses.fields.get(field)
+    name = use.column.name if use else field
+    given = str(fault["input"])[:40]
+    if field == "survey":
+        return f"{name} is {given!r}: a survey has lower-case letters, digits and hyphens, such as sdss-dr17"
+    return f"{name} is {given!r}: {fault['msg'].removeprefix('Value error, ')}"

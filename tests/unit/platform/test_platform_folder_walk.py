@@ -1,0 +1,44 @@
+"""Walking a folder: links are followed, each real folder once, and what is broken is told."""
+
+import os
+from pathlib import Path
+
+from astrolens.platform.folder_walk import escaped, walk_files
+
+
+def test_linked_folders_are_followed_once_and_broken_links_are_told(tmp_path: Path) -> None:
+    store, data = tmp_path / "store", tmp_path / "data"
+    for folder in (store, data / "real"):
+        folder.mkdir(parents=True)
+        (folder / "a.fits").write_bytes(b"x")
+    (data / "night1").symlink_to(store)
+    (data / "another").symlink_to(data / "real")
+    (store / "up").symlink_to(data)
+    (data / "one.fits").symlink_to(store / "a.fits")
+    (data / "broken.fits").symlink_to(tmp_path / "gone")
+    (data / "loop").symlink_to(data / "loop")
+    (data / ".hidden").mkdir()
+    (data / ".hidden" / "a.fits").write_bytes(b"x")
+    found = {file.name: file.fault for file in walk_files(data)}
+    loop = found.pop("loop")
+    assert loop is not None
+    assert "symbolic links" in loop
+    assert found == {
+        "broken.fits": "a link to nothing",
+        "one.fits": None,
+        "real/a.fits": None,
+        "night1/a.fits": None,
+    }
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.fits")
+    assert list(walk_files(tmp_path)) == []
+
+
+def test_names_that_are_not_utf_8_are_escaped(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"M31_\xe9toile.fits")).write_bytes(b"x")
+    (found,) = walk_files(tmp_path)
+    assert found.name == r"M31_\xe9toile.fits"
+    assert found.path.read_bytes() == b"x"
+    assert escaped("M31_étoile") == "M31_étoile"

@@ -1,0 +1,246 @@
+"""Tables as archives write them: which column is what, and what a row says."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astrolens.usecases.tables.columns import Column, assign_columns, plain_name
+from astrolens.usecases.tables.delimited import read_delimited
+from astrolens.usecases.tables.reading import is_table, open_table
+from astrolens.usecases.tables.rows import BadRow, DescribedFile, describe
+from astrolens.usecases.tables.table import TableUnreadable
+from astropy.io import fits, votable
+from astropy.table import MaskedColumn
+from astropy.table import Table as AstropyTable
+
+OBJECT_ID = 2695378462115010012
+"""Beyond 2^53, where a double loses digits."""
+
+
+def read(text: str) -> list[DescribedFile]:
+    table = read_delimited(StringIO(text), name="t.csv")
+    uses = assign_columns(table.columns)
+    return [one for row in table.rows if (one := describe(uses, row.cells)) is not None]
+
+
+def opened(path: Path) -> list[DescribedFile]:
+    with open_table(path) as table:
+        uses = assign_columns(table.columns)
+        return [one for row in table.rows if (one := describe(uses, row.cells)) is not None]
+
+
+def row(text: str) -> dict[str, Any]:
+    (only,) = read(text)
+    return only.metadata
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("_RAJ2000", "raj2000"),
+        ("RA (deg)", "ra"),
+        ("ra[h]", "ra"),
+        ("Obs.Date", "obsdate"),
+        ("ＲＡ", "ra"),
+        ("(x)", "(x)"),
+    ],
+)
+def test_names_are_compared_without_what_people_write_differently(name: str, plain: str) -> None:
+    assert plain_name(name) == plain
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("ra_deg,dec_deg", "RA,Dec", "ra(deg),dec(deg)", "RAJ2000,DEJ2000", "_RAJ2000,_DEJ2000", "RA_ICRS,DE_ICRS"),
+        *(
+            "ALPHA_J2000,DELTA_J2000",
+            "s_ra,s_dec",
+            "raMean,decMean",
+            "TARGET_RA,TARGET_DEC",
+            "Right Ascension,Declination",
+        ),
+        *("RA [degrees],DEC [degrees]", "ra,decl", "raStack,decStack"),
+    ],
+)
+def test_positions_are_found_under_the_names_of_archives(header: str) -> None:
+    assert row(f"file,{header}\na.fits,10.6847083,41.26875\n") == {"ra_deg": 10.6847083, "dec_deg": 41.26875}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("file,ra,dec\na,12:30:49.42,-00:12:30.0\n", (187.7059167, -0.2083333)),
+        ("file,RA (hours),DEC\na,12.5,-0.5\n", (187.5, -0.5)),
+        ("file,ra_hours,dec_deg\na,12.5,-0.5\n", (187.5, -0.5)),
+        ("file,RAh,RAm,RAs,DE-,DEd,DEm,DEs\na,12,30,49.42,-,00,12,30\n", (187.7059167, -0.2083333)),
+        ("file,ra,dec\na,360,0\n", (0.0, 0.0)),
+    ],
+)
+def test_hours_sexagesimal_and_the_turn_of_the_sky(text: str, expected: tuple[float, float]) -> None:
+    known = row(text)
+    assert (known["ra_deg"], known["dec_deg"]) == pytest.approx(expected, abs=1e-7)
+
+
+def test_empty_and_nan_are_equal_and_half_a_position_is_told() -> None:
+    none, half = read("file,ra,dec,pixel_scale\na,nan,NaN,--\nb,10,,\n")
+    assert none.metadata == {}
+    assert none.notes == ()
+    assert half.metadata == {}
+    assert half.notes == ("ra is given without a declination, so it has no position",)
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "said"),
+    [
+        ("ra,dec", "12h30m,100", "dec is '100', but a declination lies in -90 to 90"),
+        ("ra,dec", "12h,1", "ra is '12h', which is no angle"),
+        ("RAJ2000,DEJ2000", "400,1", "RAJ2000 is '400', but a right ascension lies in 0 to 360"),
+        ("pixel_scale", "0", "pixel_scale is '0.0'"),
+        ("pixel_scale", "coarse", "must be a number of arcseconds"),
+        ("survey", "Pan STARRS", "survey is 'pan starrs': a survey has lower-case letters"),
+        ("mjd", "1560161088", "mjd is '1560161088', which is neither an MJD nor a JD"),
+    ],
+)
+def test_a_bad_value_is_told_with_its_column(header: str, cell: str, said: str) -> None:
+    with pytest.raises(BadRow, match=said.replace("(", r"\(")):
+        read(f"file,{header}\na.fits,{cell}\n")
+
+
+@pytest.mark.parametrize("column", ["objid", "candid", "source_id", "objID", "diaObjectId", "TARGETID", "object_id"])
+def test_the_survey_s_own_number_stays_exact(column: str) -> None:
+    assert row(f"file,{column}\na,{OBJECT_ID}\n") == {"extra": {"object_id": str(OBJECT_ID)}}
+
+
+def test_an_id_that_lost_digits_is_no_id() -> None:
+    whole, lost = read("file,objid\na,1234.0\nb,2.695378462115010e+18\n")
+    assert whole.metadata["extra"] == {"object_id": "1234"}
+    assert lost.metadata["extra"] == {"objid": "2.695378462115010e+18"}
+    assert "lost digits" in lost.notes[0]
+
+
+def test_further_columns_are_kept_and_named() -> None:
+    table = read_delimited(StringIO("file,ra,dec,morphology,RAJ2000,ra\na,1,2,smooth,3,4\n"), name="t")
+    uses = assign_columns(table.columns)
+    assert uses.used_names == ["ra", "dec"]
+    assert uses.other_names == ["morphology", "RAJ2000", "ra"]
+    described = describe(uses, next(table.rows).cells)
+    assert described is not None
+    assert described.metadata == {
+        "ra_deg": 1.0,
+        "dec_deg": 2.0,
+        "extra": {"morphology": "smooth", "RAJ2000": "3", "ra": "4"},
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufefffile;ra;dec\na.fits;10.5;-3\n",
+        "# from an archive\n#\nfile\tra\tdec\r\na.fits\t10.5\t-3\r\n",
+        "file|ra|dec\na.fits|10.5|-3\n",
+        '"file","ra","dec"\n"a.fits","10.5","-3"\n',
+        "# %ECSV 1.0\n# ---\nfile ra dec\na.fits 10.5 -3\n",
+        # VizieR: units, then a line of dashes.
+        "#RESOURCE\nfile\tRAJ2000\tDEJ2000\n \tdeg\tdeg\n------\t-----\t-----\na.fits\t10.5\t-3\n",
+        "file , ra , dec\n\na.fits , 10.5 , -3 , \n",
+    ],
+)
+def test_texts_of_all_kinds(text: str) -> None:
+    (only,) = read(text)
+    assert (only.file, only.metadata) == ("a.fits", {"ra_deg": 10.5, "dec_deg": -3.0})
+
+
+def test_a_quoted_cell_may_hold_the_delimiter_and_lines_keep_their_numbers() -> None:
+    table = read_delimited(StringIO('# c\nfile,name\n"a,b.fits","two\nlines"\nc.fits,x\n'), name="t")
+    rows = list(table.rows)
+    assert [(one.number, one.cells) for one in rows] == [(4, ("a,b.fits", "two\nlines")), (5, ("c.fits", "x"))]
+
+
+def test_an_unclosed_quote_costs_no_memory_and_is_told() -> None:
+    table = read_delimited(StringIO('file,name\na,"' + "x,y\n" * 100_000), name="t")
+    assert any(one.fault for one in table.rows)
+
+
+@pytest.mark.parametrize("text", ["", "# only\n# comments\n", ",".join("c" * 5000)])
+def test_what_is_no_table(text: str) -> None:
+    with pytest.raises(TableUnreadable):
+        read_delimited(StringIO(text), name="t.csv")
+
+
+def archive_table() -> AstropyTable:
+    table = AstropyTable()
+    table["file"] = ["a.fits", "b.fits"]
+    table["RA_x"] = MaskedColumn([12.5, 1.0], mask=[False, True], unit="deg")
+    table["DE_x"] = MaskedColumn([-0.5, 1.0], mask=[False, True], unit="deg")
+    table["objID"] = np.array([OBJECT_ID, 7], dtype=np.int64)
+    table["mag"] = np.array([17.25, np.nan])
+    table["spectrum"] = np.ones((2, 3))
+    return table
+
+
+EXPECTED = [
+    ("a.fits", {"ra_deg": 12.5, "dec_deg": -0.5, "extra": {"object_id": str(OBJECT_ID), "mag": "17.25"}}),
+    ("b.fits", {"extra": {"object_id": "7"}}),
+]
+
+
+def test_a_votable_is_read_by_its_ucds(tmp_path: Path) -> None:
+    document = votable.from_table(archive_table())
+    fields = document.get_first_table().fields
+    fields[1].ucd, fields[2].ucd = "pos.eq.ra;meta.main", "pos.eq.dec;meta.main"
+    path = tmp_path / "t.vot"
+    document.to_xml(str(path))
+    assert [(one.file, one.metadata) for one in opened(path)] == EXPECTED
+
+
+def test_a_fits_table_is_read_and_told_from_a_picture(tmp_path: Path) -> None:
+    table = archive_table()
+    table.rename_columns(["RA_x", "DE_x"], ["RAJ2000", "DEJ2000"])
+    path = tmp_path / "t.fits"
+    table.write(path)
+    assert is_table(path)
+    assert [(one.file, one.metadata) for one in opened(path)] == EXPECTED
+    catalogue = tmp_path / "catalogue.fits"
+    table["RAJ2000", "mag"].write(catalogue)
+    assert not is_table(catalogue), "a catalogue of sources names no files"
+    picture = tmp_path / "p.fits"
+    fits.PrimaryHDU(np.ones((32, 32), "f4")).writeto(picture)
+    assert not is_table(picture)
+    packed = tmp_path / "p.fits.fz"
+    fits.CompImageHDU(np.ones((32, 32), "f4")).writeto(packed)
+    assert not is_table(packed)
+
+
+def test_a_parquet_file_is_read(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="Parquet is optional")
+    from pyarrow import parquet
+
+    columns = {"file": ["a.fits", "b.fits"], "ra": [12.5, None], "dec": [-0.5, None], "objID": [OBJECT_ID, 7]}
+    columns["mag"] = [17.25, float("nan")]
+    path = tmp_path / "t.parquet"
+    parquet.write_table(arrow.table(columns), path)
+    assert [(one.file, one.metadata) for one in opened(path)] == EXPECTED
+
+
+def test_positions_of_other_frames_are_not_taken() -> None:
+    columns = [
+        Column("file"),
+        Column("RA", frame="eq_FK4"),
+        Column("DE", frame="eq_FK4"),
+        Column("GLON"),
+        Column("GLAT"),
+    ]
+    uses = assign_columns([*columns, Column("RAB1950"), Column("DEB1950")])
+    assert not uses.has_position
+    assert uses.other_names == ["RA", "DE", "GLON", "GLAT", "RAB1950", "DEB1950"]
+
+
+@pytest.mark.parametrize("name", ["t.vot", "t.fits", "t.parquet"])
+def test_a_damaged_file_is_told(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"SIMPLE  = nonsense" * 200)
+    with pytest.raises(TableUnreadable, match=r"t\."), open_table(path) as table:
+        list(table.rows)
