@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from astrolens.console.answer_feed import AnswerFeed
 from astrolens.console.credentials import Credentials
 from astrolens.console.login_limiter import LoginLimiter
 from astrolens.console.security import identity_of
@@ -37,6 +38,7 @@ class AppContext:
     dead_letters: DeadLetterActions
     model: ModelStatus
     stream: StatusStream
+    answers: AnswerFeed
     credentials: Credentials
     login_limiter: LoginLimiter
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI
 
+from astrolens.console.answer_feed import AnswerFeed
 from astrolens.console.application import create_application
 from astrolens.console.books_exporter import EXPORT_INTERVAL_S, BooksExporter
 from astrolens.console.context import AppContext
@@ -66,6 +67,7 @@ def build_context(
     """Everything that routes and pages share; opens nothing."""
     status = StatusReader(records=records, model=model_status)
     originals = OriginalsProtection(images, expiring=settings.s3_expire_ordinary_days > 0)
+    answers = AnswerFeed()
     return AppContext(
         settings=settings,
         records=records,
@@ -83,12 +85,13 @@ def build_context(
             tracing=tracing,
             on_received=on_received,
         ),
-        labelling=Labelling(records=records, releaser=releaser, originals=originals),
+        labelling=Labelling(records=records, releaser=releaser, originals=originals, on_recorded=answers.tell),
         reanalysis=Reanalysis(records=records, releaser=releaser, originals=originals, tracing=tracing),
         survey_models=SurveyModels(records=records, releaser=releaser),
         dead_letters=DeadLetterActions(records=records, publisher=publisher),
         model=model_status,
         stream=StatusStream(status.read),
+        answers=answers,
         credentials=Credentials(
             records=records, token=settings.token.get_secret_value() if settings.token is not None else None
         ),

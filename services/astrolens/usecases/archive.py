@@ -14,7 +14,14 @@ from astrolens.platform.stores.images import ImageStore, cutout_key
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 from astrolens.rpc.model_client import ModelClient, UnknownToModel
 from astrolens.usecases.errors import NotFound, NotIndexed
-from astrolens.usecases.image_queries import CANDIDATE_VERDICTS, ImageFilter, Sort, find_images
+from astrolens.usecases.image_queries import (
+    CANDIDATE_VERDICTS,
+    ImageFilter,
+    Neighbours,
+    Sort,
+    find_images,
+    neighbours,
+)
 from astrolens.usecases.views import (
     AlertPage,
     AlertView,
@@ -62,9 +69,16 @@ class Archive:
         self._images = images
         self._model = model
 
-    async def images(self, wanted: ImageFilter, *, sort: Sort, limit: int, after: str | None = None) -> ImagePage:
-        """A page of images."""
-        found = await find_images(self._records, wanted, sort=sort, limit=limit, after=after)
+    async def images(
+        self, wanted: ImageFilter, *, sort: Sort, limit: int, after: str | None = None, start: str | None = None
+    ) -> ImagePage:
+        """A page of images; the first one begins where the image `start` stands.
+
+        Raises:
+            NotFound: There is no image `start`.
+        """
+        first = await self._image(start) if start is not None and after is None else None
+        found = await find_images(self._records, wanted, sort=sort, limit=limit, after=after, start=first)
         cards = [
             ImageCard.of(document, distance_arcsec=distance)
             for document, distance in zip(found.documents, found.distances, strict=True)
@@ -88,6 +102,14 @@ class Archive:
         document = await self._image(image)
         alert = alert_id(image)
         return ImageDetail.of(document, (await self._records.get(Collection.ALERTS, [alert])).get(alert))
+
+    async def neighbours(self, image: str, wanted: ImageFilter, *, sort: Sort) -> Neighbours:
+        """The images before and behind one in a list.
+
+        Raises:
+            NotFound: There is no such image.
+        """
+        return await neighbours(self._records, await self._image(image), wanted, sort=sort)
 
     async def cutout(self, image: str) -> bytes:
         """The canonical picture, JPEG.

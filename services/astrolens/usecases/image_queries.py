@@ -136,7 +136,13 @@ class ImagesFound:
 
 
 async def find_images(
-    records: RecordStore, wanted: ImageFilter, *, sort: Sort, limit: int, after: str | None = None
+    records: RecordStore,
+    wanted: ImageFilter,
+    *,
+    sort: Sort,
+    limit: int,
+    after: str | None = None,
+    start: Document | None = None,
 ) -> ImagesFound:
     """One page of images.
 
@@ -146,15 +152,78 @@ async def find_images(
         sort: Order; images without its field are left out.
         limit: Most images, 1 to 200. A cone's page may be shorter although `next` is set.
         after: Cursor of the page before.
+        start: The first page begins with this image, or with what comes behind its place where it has left the list.
     """
     if wanted.image_id is not None:
         documents = list((await records.get(Collection.IMAGES, [wanted.image_id])).values())
         return ImagesFound(documents, [None] * len(documents), None)
-    query = Query(where=wanted.clauses(), order=ORDERS[sort], limit=limit, after=after)
+    order = ORDERS[sort]
+    where = wanted.clauses()
+    if start is not None and after is None and (value := _value_of(start, order)) is not None:
+        where = (*where, Clause(order.field, "lte" if order.descending else "gte", value))
+    query = Query(where=where, order=order, limit=limit, after=after)
     if wanted.cone is None:
         page = await records.find(Collection.IMAGES, query)
         return ImagesFound(page.documents, [None] * len(page.documents), page.next)
     return await _find_in_cone(records, wanted.cone, query)
+
+
+MAX_TIES = 500
+"""Images with one value of the order among which a neighbour is looked for; strangeness and times have few."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The images beside one in a list; None at its ends."""
+
+    previous: str | None
+    next: str | None
+
+
+async def neighbours(records: RecordStore, image: Document, wanted: ImageFilter, *, sort: Sort) -> Neighbours:
+    """The images before and behind one in a list, by keyset: at whatever depth it costs three short walks.
+
+    Args:
+        records: The record store.
+        image: The image's document; it may have left the list meanwhile, by an answer.
+        wanted: Conditions of the list; of a cone the box around it.
+        sort: Order of the list.
+    """
+    order = ORDERS[sort]
+    value = _value_of(image, order)
+    if value is None:
+        return Neighbours(None, None)
+    where = wanted.clauses()
+    ties = Query(where=(*where, Clause(order.field, "eq", value)), order=order, limit=MAX_TIES, fields=_NEIGHBOUR)
+    tied = [document["image_id"] for document in (await records.find(Collection.IMAGES, ties)).documents]
+    # One that has left the list stands before those of its value.
+    at = tied.index(image["image_id"]) if image["image_id"] in tied else -1
+    before = (
+        tied[at - 1]
+        if at > 0
+        else await _beyond(records, where, replace(order, descending=not order.descending), value)
+    )
+    behind = tied[at + 1] if at + 1 < len(tied) else await _beyond(records, where, order, value)
+    return Neighbours(before, behind)
+
+
+def _value_of(image: Document, order: Order) -> Any:
+    """What an image is sorted by; None where it has no place in the order."""
+    value: Any = image
+    for key in order.field.split("."):
+        value = (value or {}).get(key)
+    return value
+
+
+_NEIGHBOUR = ("image_id",)
+
+
+async def _beyond(records: RecordStore, where: tuple[Clause, ...], order: Order, value: Any) -> str | None:
+    """The first image beyond a value in an order."""
+    beyond = Clause(order.field, "lt" if order.descending else "gt", value)
+    query = Query(where=(*where, beyond), order=order, limit=1, fields=_NEIGHBOUR)
+    found = (await records.find(Collection.IMAGES, query)).documents
+    return found[0]["image_id"] if found else None
 
 
 async def _find_in_cone(records: RecordStore, cone: Cone, query: Query) -> ImagesFound:

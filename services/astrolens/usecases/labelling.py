@@ -7,7 +7,7 @@ often it is sent and whatever runs beside it.
 import asyncio
 import random
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +23,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
 from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound, Overloaded
 from astrolens.usecases.originals import OriginalsProtection
+from astrolens.usecases.standing_answers import answers_by_person, standing_answers
 from astrolens.usecases.views import ImageCard, LabelPage, LabelView, View
 
 MAX_ANSWERS = 500
@@ -57,7 +58,9 @@ class LabelOutcome(View):
     image_id: str
     label_id: str
     answer: Answer | None
-    previous: Answer | None = Field(description="The answer before; send it again to undo.")
+    previous: Answer | None = Field(description="Your answer before; send it again to undo.")
+    label: Answer | None = Field(description="The last answer that stands now, of anybody.")
+    answers: dict[str, Answer] = Field(description="The answer of each person that stands now.")
 
 
 class LabelOutcomes(View):
@@ -67,12 +70,27 @@ class LabelOutcomes(View):
 
 
 class Labelling:
-    """Records answers."""
+    """Records answers.
 
-    def __init__(self, *, records: RecordStore, releaser: EventReleaser, originals: OriginalsProtection) -> None:
+    Args:
+        records: The record store.
+        releaser: Publishes what was recorded.
+        originals: Keeps the originals of answered images.
+        on_recorded: Told of what was recorded, for those who look at the same images.
+    """
+
+    def __init__(
+        self,
+        *,
+        records: RecordStore,
+        releaser: EventReleaser,
+        originals: OriginalsProtection,
+        on_recorded: Callable[[Sequence[LabelOutcome]], None] = lambda _: None,
+    ) -> None:
         self._records = records
         self._releaser = releaser
         self._originals = originals
+        self._on_recorded = on_recorded
 
     async def answer(self, request: LabelRequest, *, user: str) -> LabelOutcomes:
         """Record one answer on every image named.
@@ -96,6 +114,7 @@ class Labelling:
             waiting = [image for image in ids if image not in outcomes]
             outcomes |= await self._attempt(waiting, request, nonce=nonce, user=user)
             if len(outcomes) == len(ids):
+                self._on_recorded(list(outcomes.values()))
                 return LabelOutcomes(labels=[outcomes[image] for image in ids])
             await asyncio.sleep(random.uniform(0.0, _MAX_WAIT_S))  # noqa: S311 - no secret
         raise Overloaded(
@@ -123,11 +142,16 @@ class Labelling:
                 note=request.note,
             )
             repeated = _repeated(document, label)
+            before = answers_by_person(document.get("labels") or ())
+            rows = _with(document, label) if repeated is None else document["labels"]
+            standing = standing_answers(rows)
             outcomes[image] = LabelOutcome(
                 image_id=image,
                 label_id=label.label_id,
                 answer=request.answer,
-                previous=repeated.previous if repeated else document.get("label"),
+                previous=repeated.previous if repeated else before.get(user),
+                label=standing[-1]["answer"] if standing else None,
+                answers=answers_by_person(rows),
             )
             if repeated is None:
                 additions.append(_Addition.of(image, document, label, at=now))
@@ -171,11 +195,13 @@ class _Addition:
             answer=label.answer,
             user=label.user,
         ).pending(topic=LABELS_RECORDED, key=image)
-        row = label.model_dump(mode="json")
+        rows = _with(document, label)
+        standing = standing_answers(rows)
+        last = standing[-1] if standing else {"answer": None, "recorded_at": None}
         change = Change(
             id=image,
-            set={"label": row["answer"], "labeled_at": row["recorded_at"] if label.answer else None},
-            push={"labels": [row], "pending": [event.model_dump(mode="json")]},
+            set={"label": last["answer"], "labeled_at": last["recorded_at"]},
+            push={"labels": [rows[-1]], "pending": [event.model_dump(mode="json")]},
             when=(Clause("labels", "eq", document.get("labels")),),
         )
         return cls(image, change, event)
@@ -183,7 +209,7 @@ class _Addition:
 
 @dataclass(frozen=True)
 class _Repeated:
-    """A request that was recorded before."""
+    """A request that was recorded before, and what its person had answered by then."""
 
     previous: Answer | None
 
@@ -197,7 +223,7 @@ def _repeated(document: Document, label: Label) -> _Repeated | None:
     previous: Answer | None = None
     for recorded in _recorded(document):
         if recorded.label_id != label.label_id:
-            previous = recorded.answer
+            previous = recorded.answer if recorded.user == label.user else previous
             continue
         if (recorded.answer, recorded.note) != (label.answer, label.note):
             raise Conflict(
@@ -210,12 +236,16 @@ def _repeated(document: Document, label: Label) -> _Repeated | None:
     return None
 
 
+def _with(document: Document, label: Label) -> list[Document]:
+    return [*(document.get("labels") or ()), label.model_dump(mode="json")]
+
+
 def _recorded(document: Document) -> Iterator[Label]:
     return (Label.model_validate(row) for row in document.get("labels") or ())
 
 
 def _label_view(document: Document) -> LabelView:
-    last = document["labels"][-1]
+    last = standing_answers(document["labels"])[-1]
     return LabelView(
         image=ImageCard.of(document),
         answer=document["label"],

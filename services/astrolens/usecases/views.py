@@ -18,6 +18,8 @@ from astrolens.usecases.p_value_views import (
     detector_budgets,
     top_kinds,
 )
+from astrolens.usecases.sky_positions import ArchiveLink, archive_links, position_texts
+from astrolens.usecases.standing_answers import answers_by_person
 
 Document = dict[str, Any]
 
@@ -49,7 +51,8 @@ class ImageCard(View):
         default=None, description="What `sort=strangeness` sorts by, larger is stranger; no probability."
     )
     predicted_class: str | None = Field(serialization_alias="class")
-    label: Answer | None = Field(description="The last answer of a person.")
+    label: Answer | None = Field(description="The last answer of a person that stands.")
+    answers: dict[str, Answer] = Field(description="The answer of each person that stands; they may disagree.")
     ra_deg: float | None = Field(description="Right ascension, ICRS, degrees.")
     dec_deg: float | None = Field(description="Declination, ICRS, degrees.")
     cutout_url: str = Field(description="JPEG, cacheable for ever.")
@@ -87,6 +90,7 @@ class ImageCard(View):
             rank_score=document.get("rank_score"),
             predicted_class=document.get("predicted_class"),
             label=document.get("label"),
+            answers=answers_by_person(document.get("labels") or ()),
             ra_deg=position.get("ra_deg"),
             dec_deg=position.get("dec_deg"),
             cutout_url=f"/api/images/{identity}/cutout",
@@ -139,11 +143,14 @@ class ImageDetail(View):
     provenance: list[Step] = Field(description="From the bytes that came to the alert, every id and hash.")
     alert_id: str | None = Field(description="The alert about it, where one was raised.")
     alert_hold: str | None = Field(description="Why an anomaly raises no alert; null where it does.")
+    position_texts: list[str] = Field(description="In degrees, sexagesimal, and as an IAU name; empty without one.")
+    archive_links: list[ArchiveLink] = Field(description="Archives, each centred on the position.")
 
     @classmethod
     def of(cls, document: Document, alert: Document | None) -> Self:
         """The detail of an `ImageRecord` document and its alert, if any."""
         record = {key: value for key, value in document.items() if key != "pending"}
+        position = document["observation"].get("position")
         analysis = document.get("analysis") or {}
         return cls(
             **record,
@@ -154,6 +161,8 @@ class ImageDetail(View):
             provenance=provenance(document, alert),
             alert_id=alert["alert_id"] if alert else None,
             alert_hold=_alert_hold(document),
+            position_texts=position_texts(position["ra_deg"], position["dec_deg"]) if position else [],
+            archive_links=archive_links(position["ra_deg"], position["dec_deg"]) if position else [],
         )
 
 

@@ -9,7 +9,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import RecordStore
 from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound
-from astrolens.usecases.labelling import Labelling, LabelRequest
+from astrolens.usecases.labelling import Labelling, LabelOutcome, LabelRequest
 from astrolens.usecases.originals import OriginalsProtection
 from astrolens.usecases.reanalysis import Reanalysis
 
@@ -72,8 +72,41 @@ async def test_answers_of_many_people_at_once_are_all_recorded_one_after_another
     answers = await asyncio.gather(*(labelling.answer(request, user=f"user {n}") for n in range(12)))
     document = (await records.get(Collection.IMAGES, [image.image_id]))[image.image_id]
     assert len(document["labels"]) == 12
-    # Each answer names the one before it: exactly one of them was the first.
-    assert [answer.labels[0].previous for answer in answers].count(None) == 1
+    # Each is told of all that stand beside its own.
+    assert sorted(len(answer.labels[0].answers) for answer in answers) == list(range(1, 13))
+    assert [answer.labels[0].previous for answer in answers] == [None] * 12
+
+
+async def test_nobody_overwrites_the_answer_of_another(labelling: Labelling, records: RecordStore) -> None:
+    image = make_image("m51")[0]
+    await records.insert(Collection.IMAGES, [image])
+
+    async def say(user: str, answer: Answer | None) -> LabelOutcome:
+        request = LabelRequest(image_id=image.image_id, answer=answer)
+        return (await labelling.answer(request, user=user)).labels[0]
+
+    await say("vera", Answer.ARTEFACT)
+    both = await say("caroline", Answer.ORDINARY)
+    assert (both.previous, both.label) == (None, Answer.ORDINARY)
+    assert both.answers == {"vera": Answer.ARTEFACT, "caroline": Answer.ORDINARY}
+    # Taking mine back brings nobody else's down.
+    taken_back = await say("caroline", None)
+    assert (taken_back.previous, taken_back.label) == (Answer.ORDINARY, Answer.ARTEFACT)
+    document = (await records.get(Collection.IMAGES, [image.image_id]))[image.image_id]
+    assert (document["label"], document["labeled_at"]) == ("artefact", document["labels"][0]["recorded_at"])
+    assert len(document["labels"]) == 3
+    assert (await say("vera", None)).label is None
+    assert await records.tally(Collection.IMAGES, "label") == {("",): 1}
+
+
+async def test_who_looks_at_the_same_image_is_told(records: RecordStore, images: ImageStore, bus: RecordingBus) -> None:
+    image = make_image("m51")[0]
+    await records.insert(Collection.IMAGES, [image])
+    told: list[LabelOutcome] = []
+    originals = OriginalsProtection(images, expiring=False)
+    labelling = Labelling(records=records, releaser=bus, originals=originals, on_recorded=told.extend)
+    await labelling.answer(LabelRequest(image_id=image.image_id, answer=Answer.ARTEFACT), user="vera")
+    assert [(each.image_id, each.answers) for each in told] == [(image.image_id, {"vera": Answer.ARTEFACT})]
 
 
 @pytest.mark.parametrize("other", [{"answer": Answer.ORDINARY}, {"answer": None}, {"note": "a ghost"}])

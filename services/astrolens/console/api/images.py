@@ -69,9 +69,12 @@ async def list_images(
     ] = Sort.NEWEST,
     limit: Limit = 60,
     after: After = None,
+    start: Annotated[
+        str | None, Query(pattern=r"^[0-9a-f]{32}$", description="Begin the first page where this image stands.")
+    ] = None,
 ) -> ImagePage:
     """Images by survey, verdict, class, label, source, batch, state, time, cone or name, a page at a time."""
-    return await context.archive.images(wanted, sort=sort, limit=limit, after=after)
+    return await context.archive.images(wanted, sort=sort, limit=limit, after=after, start=start)
 
 
 @router.get("/candidates", response_model=ImagePage)
