@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -29,6 +30,10 @@ from astrolens.usecases.model_status import ModelStatus
 from fastapi import FastAPI
 
 from tests.browser import sky
+
+CONSOLE_MD = Path(__file__).resolve().parents[2] / "docs" / "console.md"
+DOCUMENTED = re.compile(r"```python\n(# answers.py\n.*?)```", re.DOTALL)
+"""The page in docs/console.md."""
 
 
 class NoBus:
@@ -156,11 +161,18 @@ def application(home: Path, port: int, count: int) -> FastAPI:
     os.environ.setdefault("NICEGUI_STORAGE_PATH", str(home / "console"))
     from astrolens.console import pages
 
-    pages.mount(context)
+    pages.mount(context, (*pages.PAGES, documented_page()))
     from nicegui import ui
 
     ui.run_with(web, **pages.RUN_OPTIONS)
     return web
+
+
+def documented_page() -> Any:
+    """The page that docs/console.md makes."""
+    module: dict[str, Any] = {}
+    exec(DOCUMENTED.search(CONSOLE_MD.read_text())[1], module)  # type: ignore[index]  # noqa: S102
+    return module["PAGE"]
 
 
 async def _beat(records: RecordStore, count: int) -> None:

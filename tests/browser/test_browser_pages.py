@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Console, Visitor
+from tests.browser.serve import CONSOLE_MD, DOCUMENTED
 
 pytestmark = pytest.mark.browser
 
@@ -163,7 +165,7 @@ def test_a_stretch_changes_pixels_and_reset_restores_them(visitor: Visitor, twen
 def test_text_from_outside_stays_text(visitor: Visitor, twenty: Console) -> None:
     page = visitor.open(f"{twenty.url}/system?list=dead-letters&open=letter-0")
     expect(page.locator("pre")).to_contain_text("<img src=x onerror=alert(1)>")
-    assert page.locator(".letters img, .letters b:has-text('more')").count() == 0
+    assert page.locator(".records img, .letter img, .records b, .letter b:has-text('more')").count() == 0
     page.goto(f"{twenty.url}/model")
     expect(page.locator(".card-text")).to_contain_text("<b>markup</b>")
 
@@ -188,8 +190,49 @@ def test_two_images_share_one_zoom(visitor: Visitor, twenty: Console) -> None:
 def test_a_dead_letter_is_dropped_with_a_reason(visitor: Visitor, twenty: Console) -> None:
     page = visitor.open(f"{twenty.url}/system?list=dead-letters")
     page.locator(".letter-head").nth(1).click()
+    expect(page.locator(".letter")).to_be_visible()
     page.keyboard.press("d")
     page.get_by_label("Why?").fill("Nothing but noise.")
     page.get_by_role("button", name="Drop", exact=True).last.click()
     expect(page.locator(".letter-head")).to_have_count(1)
     assert twenty.get("/dead-letters?state=dropped")["items"][0]["note"] == "Nothing but noise."
+
+
+def test_the_page_of_the_documentation_works(visitor: Visitor, twenty: Console) -> None:
+    code = DOCUMENTED.search(CONSOLE_MD.read_text())
+    assert code is not None
+    assert len([line for line in code[1].splitlines() if line.strip() and not line.startswith("#")]) <= 40
+    page = visitor.open(f"{twenty.url}/system")
+    page.keyboard.press("Shift+A")
+    expect(page.get_by_role("heading", name="Answers", exact=True)).to_be_visible()
+    image = twenty.get("/images?sort=newest&limit=1")["items"][0]
+    httpx.post(f"{twenty.url}/api/labels", json={"image_id": image["image_id"], "answer": "artefact"})
+    # It comes with the stream of changes.
+    expect(page.locator("tbody tr").first).to_contain_text(image["name"])
+    expect(page.locator("tbody .a-artefact").first).to_be_visible()
+    page.keyboard.press("t")
+    twenty.eventually(f"/images/{image['image_id']}", lambda answer: answer["label"] is None)
+
+
+def test_the_system_pages_work_by_keys_and_by_back(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/system")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**/system?list=receipts")
+    expect(page.locator("tbody tr")).to_have_count(27)
+    page.get_by_label("Outcome").click()
+    page.get_by_role("option", name="rejected").click()
+    page.wait_for_url("**outcome=rejected")
+    expect(page.locator("tbody tr")).to_have_count(4)
+    # What was chosen last keeps the focus, though the page was built anew.
+    expect(page.get_by_label("Outcome")).to_be_focused()
+    page.go_back()
+    expect(page.locator("tbody tr")).to_have_count(27)
+    page.get_by_role("link", name="Alerts").first.click()
+    page.wait_for_url("**/system?list=alerts")
+    expect(page.locator("tbody tr")).to_have_count(12)
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog")
+    for text in ("Next list", "Read the list again", "Go to Gallery"):
+        expect(dialog).to_contain_text(text)
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)

@@ -52,6 +52,21 @@ class StatusStream:
         """How many listen."""
         return self._listeners.total()
 
+    @property
+    def latest(self) -> Status | None:
+        """The status as it was read last, while somebody listens."""
+        return self._latest
+
+    async def current(self) -> Status:
+        """The present status: as it was read last while somebody listens, else read now.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        if self.listeners and self._latest is not None:
+            return self._latest
+        return await self._read()
+
     async def poll(self) -> None:
         """Read the status, unless nobody listens, and give it to the listeners where it changed.
 
@@ -62,9 +77,12 @@ class StatusStream:
             return
         status = await self._read()
         text = status.model_dump_json(exclude=_VOLATILE)
-        if text != self._published or self._latest is None:
+        changed = text != self._published or self._latest is None
+        # Kept even where only a heartbeat is newer: whoever shows how long ago it was would show an old one.
+        self._latest = status
+        if changed:
             async with self._changed:
-                self._published, self._latest, self._version = text, status, self._version + 1
+                self._published, self._version = text, self._version + 1
                 self._changed.notify_all()
 
     async def close(self) -> None:

@@ -7,7 +7,8 @@ import httpx
 import pytest
 from astrolens.console import private_apis
 from astrolens.console.components import shell
-from astrolens.console.pages import PAGES, _head, mount
+from astrolens.console.pages import OLD_PAGES, PAGES, mount
+from astrolens.console.pages.frame import STYLES, serve_styles
 from astrolens.platform.private_apis import PrivateApiMoved, check_private_apis
 from fastapi import FastAPI
 
@@ -17,9 +18,9 @@ SCRIPTS = sorted((shell.STATIC / "js").rglob("*.js"))
 def test_mount_registers_every_address() -> None:
     from nicegui import app
 
-    mount(object())
+    mount(object())  # type: ignore[arg-type] - nothing is opened yet
     served = {getattr(route, "path", "") for route in app.routes}
-    assert set(PAGES) <= served
+    assert {page.path for page in PAGES} | set(OLD_PAGES) <= served
 
 
 def test_the_scripts_address_is_stable_while_nothing_changes() -> None:
@@ -52,11 +53,14 @@ def test_a_nicegui_that_moved_what_the_console_needs_fails_at_the_start(monkeypa
             check_private_apis()
 
 
-def test_a_page_asks_for_all_scripts_at_once() -> None:
-    head = _head("/served")
-    for name in shell.script_names():
-        assert f'href="/served/{name}"' in head
-    assert 'rel="stylesheet" href="/served/console.css"' in head
+async def test_styles_are_served_where_pages_ask_for_them_and_may_be_kept() -> None:
+    from nicegui import app
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        for name in STYLES:
+            answer = await client.get(f"{serve_styles()}/{name}")
+            assert answer.status_code == 200
+            assert answer.headers["cache-control"] == "public, max-age=31536000"
 
 
 def test_every_import_leads_to_a_script() -> None:

@@ -16,14 +16,16 @@ _MODULE = "astrolens"
 class Shell(Element, component="console.js"):
     """Header, search, keys, and the page that the address names."""
 
-    def __init__(self, *, base: str) -> None:
+    def __init__(self, *, base: str, elsewhere: list[str]) -> None:
         """Build the element.
 
         Args:
             base: Prefix that a proxy puts before every path, without a slash at its end.
+            elsewhere: Paths that this application leaves to documents of their own.
         """
         super().__init__()
         self.props["base"] = base
+        self.props["elsewhere"] = elsewhere
 
 
 def register_scripts() -> str:

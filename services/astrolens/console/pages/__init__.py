@@ -1,12 +1,7 @@
-"""The console's pages, mounted on NiceGUI.
+"""The console's pages, mounted on NiceGUI; docs/console.md says how to add one."""
 
-Every address serves the same element: the browser shows what the address names and fetches it from `/api`, so a page
-costs the server one small document, whatever it shows and however large the archive is.
-"""
-
-from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import Request
@@ -14,41 +9,53 @@ from nicegui import ui
 from nicegui.elements import echart  # noqa: F401 - importing it registers ECharts for the charts' lazy import
 
 from astrolens.console.components.shell import Shell, register_scripts, script_names
+from astrolens.console.context import AppContext
+from astrolens.console.pages import system
+from astrolens.console.pages.frame import Frame, serve_styles
+from astrolens.console.pages.page import Page
 
-PAGES = {
-    "/": "Tonight",
-    "/gallery": "Gallery",
-    "/triage": "Triage",
-    "/image/{image_id}": "Image",
-    "/compare": "Compare",
-    "/model": "Model",
-    "/system": "System",
-    "/login": "Log in",
+PAGES: Final[tuple[Page, ...]] = (system.PAGE,)
+"""Every page, in the order of the navigation."""
+
+OLD_PAGES: Final = {
+    "/": ("Tonight", "Shift+T"),
+    "/gallery": ("Gallery", "Shift+G"),
+    "/triage": ("Triage", "Shift+R"),
+    "/image/{image_id}": ("Image", ""),
+    "/compare": ("Compare", ""),
+    "/model": ("Model", "Shift+M"),
+    "/login": ("Log in", ""),
 }
-"""Every address and its title."""
+"""Addresses, titles and keys of what the Vue application of `static/js` shows still."""
 
-STYLES = ("console.css", "pages.css")
-
-FAVICON = (
+FAVICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="5" fill="#0b1016"/>'
     '<circle cx="12" cy="12" r="8.5" fill="none" stroke="#6cb6ff" stroke-width="1.6"/>'
     '<path d="M12 5.5 13.4 10.6 18.5 12 13.4 13.4 12 18.5 10.6 13.4 5.5 12 10.6 10.6Z" fill="#6cb6ff"/></svg>'
 )
 
-RECONNECT_S = 10.0
+RECONNECT_S: Final = 10.0
 """A laptop that changes its network is back within this time and keeps its page."""
-
 
 _scripts = cache(register_scripts)
 """Once a process: a request does not read files, which may be in the midst of an update."""
 
 
+def _old_page(request: Request) -> None:
+    # A client chooses this header: it goes into the document, so nothing may break out of an attribute.
+    base = quote(request.headers.get("x-forwarded-prefix", ""), safe="/").rstrip("/")
+    links = [f'<link rel="stylesheet" href="{base}{serve_styles()}/{style}">' for style in ("console.css", "pages.css")]
+    links += [f'<link rel="modulepreload" href="{base}{_scripts()}/{name}">' for name in script_names()]
+    ui.add_head_html("\n".join([*links, '<meta name="theme-color" content="#0b1016">']))
+    Shell(base=base, elsewhere=[page.path for page in PAGES])
+
+
 def _page_not_found(request: Request) -> None:
     ui.status_code(404)
-    _page(_scripts())(request)
+    _old_page(request)
 
 
-RUN_OPTIONS: dict[str, Any] = {
+RUN_OPTIONS: Final[dict[str, Any]] = {
     "root": _page_not_found,
     "title": "AstroLens",
     "favicon": FAVICON,
@@ -56,7 +63,7 @@ RUN_OPTIONS: dict[str, Any] = {
     "language": "en-US",
     # Nothing here uses its classes, and its compiler would cost every page 260 kB and tens of milliseconds.
     "tailwind": False,
-    # Pages have no server-side bindings.
+    # Pages have no bindings that are polled.
     "binding_refresh_interval": None,
     "reconnect_timeout": RECONNECT_S,
     "show_welcome_message": False,
@@ -64,30 +71,24 @@ RUN_OPTIONS: dict[str, Any] = {
 """What `ui.run_with` needs for these pages."""
 
 
-def mount(context: object) -> None:
-    """Register every page.
+def mount(context: AppContext, pages: tuple[Page, ...] = PAGES) -> None:
+    """Register pages.
 
     Args:
-        context: The console's collaborators. Pages need none of them: they live on the API.
+        context: The console's use cases.
+        pages: Every page that NiceGUI shows, in the order of the navigation.
     """
-    del context
-    scripts = _scripts()
-    for path, title in PAGES.items():
-        ui.page(path, title=f"{title} · AstroLens", favicon=FAVICON)(_page(scripts))
+    old = tuple(Page(path=path, title=title, build=_never, key=key) for path, (title, key) in OLD_PAGES.items())
+
+    async def frame() -> None:
+        await Frame(context, pages, old).show()
+
+    serve_styles()
+    for page in pages:
+        ui.page(page.path, title=f"{page.title} · AstroLens", favicon=FAVICON)(frame)
+    for path, (title, _) in OLD_PAGES.items():
+        ui.page(path, title=f"{title} · AstroLens", favicon=FAVICON)(_old_page)
 
 
-def _page(scripts: str) -> Callable[..., None]:
-    def page(request: Request) -> None:
-        # A client chooses this header: it goes into the document, so nothing may break out of an attribute.
-        base = quote(request.headers.get("x-forwarded-prefix", ""), safe="/").rstrip("/")
-        ui.add_head_html(_head(base + scripts))
-        Shell(base=base)
-
-    return page
-
-
-def _head(scripts: str) -> str:
-    """Styles, and hints that fetch all scripts at once instead of one after the other finds it."""
-    links = [f'<link rel="stylesheet" href="{scripts}/{style}">' for style in STYLES]
-    links += [f'<link rel="modulepreload" href="{scripts}/{name}">' for name in script_names()]
-    return "\n".join([*links, '<meta name="theme-color" content="#0b1016">'])
+async def _never(_: object) -> None:
+    """Old pages are not built here."""

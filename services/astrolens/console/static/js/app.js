@@ -19,7 +19,6 @@ const PAGES = {
   image: lazy("image"),
   compare: lazy("compare"),
   model: lazy("model"),
-  system: lazy("system"),
   login: lazy("login"),
 };
 
@@ -42,9 +41,9 @@ export function pageOf(path) {
 
 export default {
   components: { KeyOverlay, SearchBox, Toasts },
-  props: { base: { type: String, default: "" } },
+  props: { base: { type: String, default: "" }, elsewhere: { type: Array, default: () => [] } },
   setup(props) {
-    router.start(props.base);
+    router.start(props.base, props.elsewhere);
     keys.listen();
     const page = computed(() => pageOf(router.route.path));
     const component = computed(() => PAGES[page.value.name] ?? null);

@@ -17,8 +17,9 @@ function read() {
 }
 
 /** Start following the location. `base` is the prefix a proxy puts before every path. */
-export function start(base) {
+export function start(base, elsewhere) {
   route.base = base;
+  for (const path of elsewhere) documents.add(base + path);
   // We restore the scroll position ourselves once a virtual list has its height again.
   window.history.scrollRestoration = "manual";
   const known = window.history.state?.entry;
@@ -36,6 +37,8 @@ export function start(base) {
 }
 
 const scrolls = new Map();
+/** Paths that are documents of their own. */
+const documents = new Set();
 
 function remember() {
   scrolls.set(route.entry, window.scrollY);
@@ -61,6 +64,10 @@ export function go(url, { replace = false } = {}) {
   flush();
   const current = window.location.pathname + window.location.search;
   if (url === current) return;
+  if (documents.has(url.split("?")[0])) {
+    window.location.assign(url);
+    return;
+  }
   if (replace) {
     window.history.replaceState({ entry: route.entry }, "", url);
     read();

@@ -1,0 +1,79 @@
+"""Keys of a page: pressing one calls a Python handler, clicks a link, or focuses a field."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nicegui.element import Element
+from nicegui.events import GenericEventArguments
+
+Press = Callable[[], Awaitable[None] | None]
+
+GLYPHS: Final = {
+    "ArrowRight": "→",
+    "ArrowLeft": "←",
+    "ArrowUp": "↑",
+    "ArrowDown": "↓",
+    "PageUp": "PgUp",
+    "PageDown": "PgDn",
+    "Escape": "Esc",
+}
+"""How the overlay writes keys whose names are long."""
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """What keys do.
+
+    Args:
+        keys: Any of these, such as `("ArrowRight", "j")`, `("Shift+A",)`, `("space",)`.
+        label: What the overlay says they do.
+        press: What is called here when one is pressed.
+        target: Instead of `press`, without a round trip: selector of a field that is focused or a link that is clicked.
+    """
+
+    keys: tuple[str, ...]
+    label: str
+    press: Press | None = None
+    target: str = ""
+
+
+class Keys(Element, component="keys.js", dependencies=["lib/*.js"]):
+    """Binds keys while it is on the page; the scripts of `lib/` are importable once an element names them.
+
+    Keys of an element that was made later win. All are inert where a person types and while a dialog is open.
+    """
+
+    def __init__(self, title: str, shortcuts: Sequence[Shortcut]) -> None:
+        """Bind keys.
+
+        Args:
+            title: Their heading in the overlay.
+            shortcuts: What each does.
+        """
+        super().__init__()
+        self._shortcuts = tuple(shortcuts)
+        self.props["title"] = title
+        self.props["shortcuts"] = [
+            {"keys": list(each.keys), "label": each.label, "target": each.target} for each in shortcuts
+        ]
+        self.on("press", self._pressed)
+
+    async def _pressed(self, event: GenericEventArguments) -> None:
+        # A client chooses what it sends.
+        if not isinstance(event.args, int) or not 0 <= event.args < len(self._shortcuts):
+            return
+        press = self._shortcuts[event.args].press
+        result = press() if press is not None else None
+        if result is not None:
+            await result
+
+    async def everything(self) -> list[dict[str, Any]]:
+        """All keys that are bound now, those of Vue components too: `title`, and `rows` of keys and label."""
+        found: list[dict[str, Any]] = await self.run_method("all", timeout=5.0)
+        return found
+
+
+def written(keys: Sequence[str]) -> str:
+    """Keys as the overlay writes them."""
+    return " ".join("+".join(GLYPHS.get(part, part) for part in key.split("+")) if key != "+" else key for key in keys)

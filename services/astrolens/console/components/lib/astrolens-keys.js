@@ -1,0 +1,69 @@
+// One table of keys for the whole page: what is bound is what the overlay shows.
+
+/**
+ * @typedef {object} Binding
+ * @property {string[]} keys names as `nameOf` gives them: `a`, `Shift+A`, `space`, `Escape`, `?`
+ * @property {string} label what the overlay says
+ * @property {(event: KeyboardEvent) => void} run
+ * @property {(event: KeyboardEvent) => unknown} [when] whether it is bound at this moment
+ */
+
+/** @typedef {{title: string, bindings: Binding[]}} Scope */
+
+/** @type {Scope[]} later ones win over earlier ones */
+export const scopes = [];
+
+const TEXT_FIELDS = new Set(["INPUT", "TEXTAREA", "SELECT"]);
+
+/**
+ * The name of a pressed key as bindings write it.
+ * @param {KeyboardEvent} event
+ */
+export function nameOf(event) {
+  if (event.key === " ") return event.shiftKey ? "Shift+space" : "space";
+  if (/^[a-z]$/i.test(event.key)) return event.shiftKey ? `Shift+${event.key.toUpperCase()}` : event.key.toLowerCase();
+  // Symbols are what the layout makes of them: `?` needs Shift here and AltGr there.
+  if (event.key.length === 1) return event.key;
+  return event.shiftKey ? `Shift+${event.key}` : event.key;
+}
+
+/**
+ * Bind keys until the function that is returned is called.
+ * @param {string} title heading in the overlay
+ * @param {Binding[]} bindings
+ */
+export function bindKeys(title, bindings) {
+  const scope = { title, bindings };
+  scopes.push(scope);
+  return () => {
+    const index = scopes.indexOf(scope);
+    if (index >= 0) scopes.splice(index, 1);
+  };
+}
+
+/** @param {KeyboardEvent} event */
+function handle(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
+  const target = /** @type {HTMLElement} */ (event.target);
+  // Inert where a person types, and while a dialog asks something: Quasar marks the body then.
+  if (TEXT_FIELDS.has(target.tagName) || target.isContentEditable) return;
+  if (document.body.classList.contains("q-body--dialog")) return;
+  const name = nameOf(event);
+  // Enter and space belong to the focused control.
+  const control = target.closest?.("a[href],button,summary,[role=button]");
+  if (control && (name === "Enter" || (name === "space" && control.tagName !== "A"))) return;
+  for (const { bindings } of [...scopes].reverse()) {
+    const binding = bindings.find((one) => one.keys.includes(name) && (!one.when || one.when(event)));
+    if (binding) {
+      event.preventDefault();
+      binding.run(event);
+      return;
+    }
+  }
+}
+
+document.addEventListener("keydown", handle);
+// A button pressed with the mouse keeps the focus; the next `space` would press it again and answer twice.
+document.addEventListener("click", (event) => {
+  if (event.detail > 0) /** @type {HTMLElement} */ (event.target).closest?.("button")?.blur();
+});

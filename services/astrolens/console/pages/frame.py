@@ -1,0 +1,192 @@
+"""The frame of every page: header, navigation, keys, and the place where NiceGUI shows the page of the address.
+
+`ui.sub_pages` changes pages over the socket, without loading the document again. The first page is built before the
+document is sent, so that it comes with its content.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
+from html import escape
+from pathlib import Path
+from typing import Final
+
+import structlog
+from nicegui import PageArguments, app, ui
+
+from astrolens.console.components.keys import Keys, Shortcut, written
+from astrolens.console.context import AppContext
+from astrolens.console.pages.page import Page, Visit, address
+from astrolens.console.pages.parts import button, empty_state, heading
+from astrolens.console.pages.window import LoggedOut, Window
+from astrolens.platform.errors import TransientError
+from astrolens.usecases.errors import NotFound, UseCaseError
+
+log = structlog.get_logger(__name__)
+
+STATIC: Final = Path(__file__).resolve().parents[1] / "static"
+
+STYLES: Final = ("console.css", "pages.css")
+
+BUILD_S: Final = 2.5
+"""Longest wait for the first page's content; what comes later comes through the socket. NiceGUI gives up at 3 s."""
+
+RETRY_S: Final = 3.0
+"""When a page that could not be read is read again."""
+
+_YEAR_S: Final = 365 * 24 * 3600
+
+LOGO: Final = (
+    '<svg viewBox="0 0 24 24" aria-hidden="true"><circle cx="12" cy="12" r="8.5" fill="none" stroke="currentColor" '
+    'stroke-width="1.6"/><path d="M12 5.5 13.4 10.6 18.5 12 13.4 13.4 12 18.5 10.6 13.4 5.5 12 10.6 10.6Z" '
+    'fill="currentColor"/></svg>'
+)
+
+
+@cache
+def serve_styles() -> str:
+    """Serve the styles below an address that changes with them, so that browsers may keep them; return the address.
+
+    Once a process: a request reads no files, which may be in the midst of an update.
+    """
+    digest = hashlib.sha256(b"".join((STATIC / name).read_bytes() for name in STYLES)).hexdigest()[:16]
+    served = f"/static/{digest}"
+    app.add_static_files(served, STATIC, max_cache_age=_YEAR_S)
+    return served
+
+
+def add_head(base: str) -> None:
+    """Styles of a document.
+
+    Args:
+        base: Prefix that a proxy puts before every path.
+    """
+    links = [f'<link rel="stylesheet" href="{base}{serve_styles()}/{name}">' for name in STYLES]
+    ui.add_head_html("\n".join([*links, '<meta name="theme-color" content="#0b1016">']))
+
+
+class Frame:
+    """The frame of one window.
+
+    Args:
+        context: The console's use cases.
+        pages: All pages.
+        elsewhere: Titles, addresses and keys of pages that are served without the frame.
+    """
+
+    def __init__(self, context: AppContext, pages: tuple[Page, ...], elsewhere: tuple[Page, ...]) -> None:
+        self.pages = pages
+        self.navigation = tuple(page for page in (*elsewhere, *pages) if page.key)
+        self.window = Window(context, ui.context.client)
+        self._links: dict[str, ui.link] = {}
+        self._built = asyncio.Event()
+
+    async def show(self) -> None:
+        """Build the frame with the page of the address; returns when that is complete, or after `BUILD_S`."""
+        add_head(self.window.base)
+        self.window.client.on_connect(lambda: ui.run_javascript("document.documentElement.classList.add('al-ready')"))
+        with ui.header(wrap=False).classes("al top"):
+            self._header()
+        with ui.element("div").classes("al page") as main:
+            main.props('id="main" tabindex="-1"')
+            routes: dict[str, Callable[..., Awaitable[None]]] = {
+                page.path: partial(self._open, page) for page in self.pages
+            }
+            ui.sub_pages(routes, show_404=False)
+        ui.skip_link("Skip to the content", target=main)
+        try:
+            async with asyncio.timeout(BUILD_S):
+                await self._built.wait()
+        except TimeoutError:
+            log.warning("a page is slow", path=self.window.path, after_s=BUILD_S)
+
+    def _header(self) -> None:
+        with ui.link(target="/").classes("brand").props('aria-label="AstroLens, tonight"'):
+            ui.html(LOGO + "<span>AstroLens</span>", sanitize=False, tag="span")
+        with ui.element("nav").props('aria-label="Pages"'):
+            for page in self.navigation:
+                link = ui.link(page.title, page.path)
+                link.props(f'title="{page.title} ({page.key})" aria-keyshortcuts="{page.key}"')
+                self._links[page.path] = link
+        ui.space()
+        with ui.element("div").classes("top-state"):
+            ui.element("span").classes("pulse").props('role="img" aria-label="Live updates" title="Live updates"')
+            if self.window.context.login_needed:
+                button("Log out", self.window.log_out, tiny=True)
+            button("?", self._show_keys, tiny=True).props('aria-label="Keys" title="Keys (?)" aria-keyshortcuts="?"')
+        self._keys = Keys(
+            "Everywhere",
+            [
+                Shortcut(("?",), "Show these keys", self._show_keys),
+                *(
+                    Shortcut((page.key,), f"Go to {page.title}", target=f'[aria-keyshortcuts="{page.key}"]')
+                    for page in self.navigation
+                ),
+            ],
+        )
+
+    async def _open(self, page: Page, arguments: PageArguments) -> None:
+        """Build a page for an address, which the browser may have changed by a link, by back or by forward."""
+        window = self.window
+        query = dict(arguments.query_parameters)
+        window.path = address(arguments.path, **query)
+        window.live.forget_page()
+        self._mark(page)
+        try:
+            await window.user()
+            visit = Visit(window, arguments.path, query=query, parameters=arguments.path_parameters)
+            await (_no_such_page if arguments.remaining_path else page.build)(visit)
+        except LoggedOut:
+            window.open_login()
+        except NotFound as error:
+            self._trouble(arguments, 404, error.title, f"{error.detail}.")
+        except UseCaseError as error:
+            self._trouble(arguments, 422, error.title, f"{error.detail.rstrip('.')}.")
+        except TransientError as error:
+            log.warning("a page cannot be read now", path=window.path, error=str(error))
+            self._trouble(arguments, 503, "This page cannot be read now", f"{error}. It is tried again by itself.")
+            ui.timer(RETRY_S, arguments.frame.refresh, once=True)
+        except Exception:
+            log.exception("a page cannot be built", path=window.path)
+            text = "The fault is in the console itself: its log says more; please report it."
+            self._trouble(arguments, 500, "This page cannot be shown", text)
+        finally:
+            self._built.set()
+
+    def _mark(self, page: Page) -> None:
+        """Say in the header and the window's title which page is open."""
+        ui.page_title(f"{page.title} · AstroLens")
+        for path, link in self._links.items():
+            link.props(add='aria-current="page"') if path == page.path else link.props(remove="aria-current")
+
+    def _trouble(self, arguments: PageArguments, status: int, title: str, text: str) -> None:
+        if not self._built.is_set():
+            ui.status_code(status)
+        arguments.frame.clear()
+        with arguments.frame:
+            ui.element("h1").classes("visually-hidden").props(f'aria-label="{status}"')
+            empty_state(title, text, trouble=True)
+
+    async def _show_keys(self) -> None:
+        """The overlay of all keys, those of Vue components too."""
+        groups = await self._keys.everything()
+        with ui.dialog(value=True) as dialog, ui.card().classes("al dialog wide").props('aria-label="Keys"'):
+            dialog.on("hide", dialog.delete)
+            with ui.element("div").classes("dialog-head"):
+                heading(2, "Keys")
+                button("Esc", dialog.close, tiny=True).props('aria-label="Close"')
+            rows = "".join(
+                f"<section><h3>{escape(group['title'])}</h3><dl>"
+                + "".join(
+                    f"<dt><kbd>{escape(written(row['keys']))}</kbd></dt><dd>{escape(row['label'])}</dd>"
+                    for row in group["rows"]
+                )
+                + "</dl></section>"
+                for group in reversed(groups)
+            )
+            ui.html(rows, sanitize=False).classes("keys")
+
+
+async def _no_such_page(visit: Visit) -> None:
+    raise NotFound("page", visit.path)

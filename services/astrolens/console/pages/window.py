@@ -1,0 +1,137 @@
+"""One browser window on the console: who sits there, and what it is told of changes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+import structlog
+from nicegui import Client, background_tasks
+
+from astrolens.console.context import AppContext
+from astrolens.console.security import address_of, cookie_name, identity_of
+from astrolens.platform.errors import TransientError
+from astrolens.usecases.errors import UseCaseError
+from astrolens.usecases.status import Status
+
+log = structlog.get_logger(__name__)
+
+Show = Callable[[Status], Awaitable[None] | None]
+
+
+class LoggedOut(Exception):
+    """Nobody is logged in any more."""
+
+
+class Window:
+    """What lives as long as a window's page: NiceGUI's client, and the session that opened it.
+
+    Attributes:
+        base: Prefix that a proxy puts before every path, without a slash at its end.
+        live: The stream of changes.
+        focused: Name of the field that asked for the next address; it gets the focus again.
+    """
+
+    def __init__(self, context: AppContext, client: Client) -> None:
+        self.context = context
+        self.client = client
+        # A client chooses this header: it goes into addresses.
+        self.base = quote(client.request.headers.get("x-forwarded-prefix", ""), safe="/").rstrip("/")
+        self.path = "/"
+        self.focused = ""
+        self.live = Live(self)
+
+    async def user(self) -> str:
+        """Who is logged in here, as labels name them.
+
+        Raises:
+            LoggedOut: The session is over.
+            TransientError: The session cannot be checked now.
+        """
+        identity = identity_of(self.client.request.scope.get("state", {}))
+        if identity is None:
+            raise LoggedOut
+        if identity.how == "session":
+            session = self._session()
+            if session is None or await self.context.credentials.user_of(session) is None:
+                raise LoggedOut
+        return identity.user
+
+    def open_login(self) -> None:
+        """Leave for the login page, which leads back."""
+        self.live.stop()
+        self.client.open(f"/login?next={quote(self.path, safe='')}")
+
+    async def log_out(self) -> None:
+        """End the session, for whoever may hold a copy of its cookie, too."""
+        if session := self._session():
+            await self.context.credentials.end(session)
+        self.live.stop()
+        self.client.open("/login")
+
+    def _session(self) -> str | None:
+        return self.client.request.cookies.get(cookie_name(self.context.settings.port))
+
+
+class Live:
+    """The one stream of changes of a window: each new status, at most two a second, to whatever the page shows."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._always: list[Show] = []
+        self._page: list[Show] = []
+        self._task: asyncio.Task[None] | None = None
+        window.client.on_connect(self._start)
+        window.client.on_disconnect(self._on_disconnect)
+        window.client.on_delete(self.stop)
+
+    def subscribe(self, show: Show, *, always: bool = False) -> None:
+        """Call `show` with every status until another page is opened, or as long as the window lives."""
+        (self._always if always else self._page).append(show)
+
+    def forget_page(self) -> None:
+        """Another page is opened."""
+        self._page.clear()
+
+    def stop(self) -> None:
+        """End the stream."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _start(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = background_tasks.create(self._run(), name="live updates", context=self._window.client)
+
+    def _on_disconnect(self) -> None:
+        # A reconnecting browser may open its new socket before the old one is given up.
+        if not self._window.client.has_socket_connection:
+            self.stop()
+
+    async def _run(self) -> None:
+        stream = self._window.context.stream
+        async for status in stream.listen(address_of(self._window.client.request.scope)):
+            # A sign of life too: times like "2 min ago" go on while nothing happens.
+            newest = status or stream.latest
+            if newest is None:
+                continue
+            try:
+                await self._window.user()
+            except LoggedOut:
+                self._window.open_login()
+                return
+            except TransientError:
+                continue  # no answer of the record store is told by the status itself
+            for show in (*self._always, *self._page):
+                await self._show(show, newest)
+
+    @staticmethod
+    async def _show(show: Show, status: Status) -> None:
+        try:
+            result = show(status)
+            if result is not None:
+                await result
+        except (TransientError, UseCaseError) as error:
+            log.warning("a part of a page was not updated", error=str(error))
+        except Exception:
+            # One part of a page must not end the updates of the others.
+            log.exception("a part of a page cannot be updated")
