@@ -116,6 +116,8 @@ class RecordStoreBehaviour(RecordQueryBehaviour, NearHashBehaviour):
         states, receipts = await store.tallies([(IMAGES, "state"), (Collection.RECEIPTS, "outcome")])
         assert states == {("ingested",): 2, ("analyzed",): 2}
         assert receipts == {}
+        for name in ("state", "survey_verdict"):
+            assert await store.count_documents(IMAGES, name) == await store.tally(IMAGES, name)
 
     async def test_pending_events_stay_until_pulled(self, store: RecordStore) -> None:
         await store.insert(IMAGES, [image(1, pending=[event(1)]), image(2)])

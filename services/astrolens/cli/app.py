@@ -111,6 +111,22 @@ def status(as_json: AsJson = False, url: Url = None, token: Token = None) -> Non
 
 
 @app.command()
+def books(
+    recount: Annotated[
+        bool, typer.Option("--recount", help="Count the documents themselves, too: a second for a million images.")
+    ] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Every number of the books, counted by itself; exit code 1 where they contradict each other."""
+    from astrolens.cli.show import books as run
+
+    if not run(as_json=as_json, recount=recount, url=url, token=token):
+        raise typer.Exit(1)
+
+
+@app.command()
 def candidates(
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most candidates.")] = 20,

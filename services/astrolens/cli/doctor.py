@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 
 from astrolens.cli.console_client import ConsoleUnreachable, Refused, connect, get
@@ -168,11 +167,8 @@ def check_status(status: dict[str, Any], *, logs: str) -> Iterator[Finding]:
 
 
 def _check_books(status: dict[str, Any], *, logs: str) -> Finding:
-    counts = ", ".join(f"{status[name]} {name.replace('_', ' ')}" for name in Books.model_fields)
-    try:
-        books = Books.model_validate({name: status[name] for name in Books.model_fields})
-    except ValidationError:
-        return Finding(ok=False, sentence=f"the books do not balance: {counts}; please report this with {logs}")
-    if books.in_flight < 0:
-        return Finding(ok=False, sentence=f"more is settled than arrived: {counts}; please report this with {logs}")
+    books = Books.model_validate({name: status[name] for name in Books.model_fields})
+    if (imbalance := books.imbalance) is not None:
+        sentence = f"{imbalance}; `astrolens books --recount` says more; please report it with {logs}"
+        return Finding(ok=False, sentence=sentence)
     return Finding(ok=True, sentence=f"the books balance: {books.received} received, {books.in_flight} in flight")

@@ -31,10 +31,12 @@ def status(*, as_json: bool, url: str | None, token: str | None) -> None:
         _print_json(body)
         return
     out = Console(highlight=False)
-    books = Table("received", "analyzed", "duplicates", "rejected", "dead-lettered", "in flight", title="Books")
+    table = Table("received", "analyzed", "duplicates", "rejected", "dead-lettered", "in flight", title="Books")
     keys = ("received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight")
-    books.add_row(*(f"{body[key]:,}" for key in keys))
-    out.print(books)
+    table.add_row(*(f"{body[key]:,}" for key in keys))
+    out.print(table)
+    if body["imbalance"]:
+        out.print(f"[red]{printable(body['imbalance'])}[/red]")
     counts = {**body["verdicts"], "alerts": body["alerts"]}
     out.print("   ".join(f"{name} [bold]{count:,}[/bold]" for name, count in counts.items()))
     if body["reasons"]:
@@ -52,6 +54,27 @@ def status(*, as_json: bool, url: str | None, token: str | None) -> None:
     model = body["model"]
     named = f"{model['name']} {model['version']}, calibration {model['calibration_id'][:12]}" if "name" in model else ""
     out.print(f"model: {_state(model['state'])} {printable(named or model.get('detail'))}")
+
+
+def books(*, as_json: bool, recount: bool, url: str | None, token: str | None) -> bool:
+    """Print every number of the books; return whether nothing contradicts."""
+    with connect(url, token) as client:
+        body = get(client, "/api/books", recount=str(recount).lower())
+    wrong = [sentence for sentence in (body["imbalance"], *body["miscounted"]) if sentence]
+    if as_json:
+        _print_json(body)
+        return not wrong
+    out = Console(highlight=False)
+    for title, counts in (("Arrivals", body["receipts"]), ("Images", body["images"]), ("Books", body["books"])):
+        table = Table(*(name.replace("_", " ") for name in counts), title=title)
+        table.add_row(*(f"{count:,}" for count in counts.values()))
+        if counts:
+            out.print(table)
+    for sentence in wrong:
+        out.print(f"[red]{printable(sentence)}[/red]")
+    if not wrong:
+        out.print("the books balance" + (", and the documents are as many as counted" if recount else ""))
+    return not wrong
 
 
 def candidates(*, as_json: bool, limit: int, url: str | None, token: str | None) -> None:

@@ -333,7 +333,10 @@ class SourceStatus(Contract):
 
 
 class Books(Contract):
-    """The balance: received = analyzed + duplicates + rejected + dead_lettered + in_flight."""
+    """Arrivals and what became of them, each number counted by itself, so that the sum can be wrong.
+
+    Right are books with received = analyzed + duplicates + rejected + dead_lettered + in_flight; see `imbalance`.
+    """
 
     received: int
     analyzed: int
@@ -344,27 +347,39 @@ class Books(Contract):
 
     @classmethod
     def of(cls, outcomes: Mapping[tuple[str, ...], int], states: Mapping[tuple[str, ...], int]) -> Self:
-        """Compute the books from counts of one moment.
+        """The books from counts of one moment.
+
+        In flight are arrivals without an outcome and images without an analysis. Between two writes of the ingestor an
+        image exists whose arrival has no outcome yet: it is one arrival and not two. No more images than there are
+        such arrivals can be in that state, and no accepted arrival is without its image; whatever goes beyond that
+        stays in the numbers as their imbalance.
 
         Args:
             outcomes: Number of receipts by (outcome,).
             states: Number of images by (state,).
         """
-        accepted = outcomes.get((Outcome.ACCEPTED.value,), 0)
-        analyzed = states.get((ImageState.ANALYZED.value,), 0)
-        dead_lettered = states.get((ImageState.DEAD_LETTERED.value,), 0)
+        undecided = outcomes.get((Outcome.RECEIVED.value,), 0)
+        images_ahead = sum(states.values()) - outcomes.get((Outcome.ACCEPTED.value,), 0)
+        counted_twice = min(max(images_ahead, 0), undecided)
         return cls(
             received=sum(outcomes.values()),
-            analyzed=analyzed,
+            analyzed=states.get((ImageState.ANALYZED.value,), 0),
             duplicates=outcomes.get((Outcome.DUPLICATE.value,), 0),
             rejected=outcomes.get((Outcome.REJECTED.value,), 0),
-            dead_lettered=outcomes.get((Outcome.DEAD_LETTERED.value,), 0) + dead_lettered,
-            in_flight=outcomes.get((Outcome.RECEIVED.value,), 0) + accepted - analyzed - dead_lettered,
+            dead_lettered=outcomes.get((Outcome.DEAD_LETTERED.value,), 0)
+            + states.get((ImageState.DEAD_LETTERED.value,), 0),
+            in_flight=undecided + states.get((ImageState.INGESTED.value,), 0) - counted_twice,
         )
 
-    @model_validator(mode="after")
-    def _must_balance(self) -> Self:
-        settled = self.analyzed + self.duplicates + self.rejected + self.dead_lettered
-        if self.received != settled + self.in_flight:
-            raise ValueError(f"books do not balance: {self!r}")
-        return self
+    @property
+    def imbalance(self) -> str | None:
+        """One sentence where the numbers contradict each other, None where the books balance."""
+        found = self.analyzed + self.duplicates + self.rejected + self.dead_lettered + self.in_flight
+        if found == self.received:
+            return None
+        what = (
+            f"{self.received - found} arrivals are accepted and have no image"
+            if found < self.received
+            else f"{found - self.received} images have no accepted arrival"
+        )
+        return f"the books do not balance: {self.received} received, {found} found again; {what}"

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -17,6 +17,12 @@ from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.views import View
 
 _PAGE = 200
+
+_BOOKS: Final = ((Collection.RECEIPTS, "outcome"), (Collection.IMAGES, "state"))
+"""The tallies that the books are made of."""
+
+_RECOUNTS: Final = 2
+"""How often a difference is looked at again."""
 
 Tally = Mapping[tuple[str, ...], int]
 
@@ -62,12 +68,15 @@ class SourceView(SourceStatus):
 class Status(View):
     """The state of everything, as `astrolens status --json` prints it."""
 
-    received: int = Field(description="All arrivals = analyzed + duplicates + rejected + dead_lettered + in_flight.")
+    received: int = Field(
+        description="All arrivals; the sum of analyzed, duplicates, rejected, dead_lettered and in_flight is as large."
+    )
     analyzed: int = Field(description="Images with a verdict.")
     duplicates: int = Field(description="Arrivals with the same bytes as an earlier one: counted, not analysed again.")
     rejected: int = Field(description="Arrivals that are no usable image; `reasons` says why.")
     dead_lettered: int = Field(description="Arrivals and images that no service could work on.")
     in_flight: int = Field(description="Arrivals that are not settled yet.")
+    imbalance: str | None = Field(default=None, description="One sentence where the numbers above contradict.")
     verdicts: dict[str, int] = Field(description="Images by verdict.")
     alerts: int
     services: dict[str, ServiceView]
@@ -94,6 +103,19 @@ class BatchProgress(View):
     settled: bool = Field(description="Whether nothing of the batch is in flight.")
 
 
+class BooksView(View):
+    """Every number that the books are made of, and what contradicts."""
+
+    receipts: dict[str, int] = Field(description="Arrivals by outcome.")
+    images: dict[str, int] = Field(description="Accepted images by state.")
+    books: Books
+    imbalance: str | None = Field(description="One sentence where these numbers contradict each other.")
+    recounted: bool = Field(description="Whether the documents themselves were counted.")
+    miscounted: list[str] = Field(
+        default_factory=list, description="Where the documents are not as many as their counters say."
+    )
+
+
 class StatusReader:
     """Reads the state of everything."""
 
@@ -104,8 +126,47 @@ class StatusReader:
 
     async def books(self) -> Books:
         """The balance at this moment."""
-        outcomes, states = await self._records.tallies([(Collection.RECEIPTS, "outcome"), (Collection.IMAGES, "state")])
-        return Books.of(outcomes, states)
+        return Books.of(*await self._records.tallies(list(_BOOKS)))
+
+    async def check_books(self, *, recount: bool = False) -> BooksView:
+        """Every number of the books by itself.
+
+        Args:
+            recount: Also count the documents, which reads an index of all of them, and compare.
+        """
+        outcomes, states = await self._records.tallies(list(_BOOKS))
+        books = Books.of(outcomes, states)
+        return BooksView(
+            receipts={key: count for (key,), count in sorted(outcomes.items())},
+            images={key: count for (key,), count in sorted(states.items())},
+            books=books,
+            imbalance=books.imbalance,
+            recounted=recount,
+            miscounted=await self._miscounted() if recount else [],
+        )
+
+    async def _miscounted(self) -> list[str]:
+        # Documents and counters are read one after the other, while others write: a difference that stays is one.
+        differences = await self._differences()
+        for _ in range(_RECOUNTS):
+            if not differences:
+                break
+            again = await self._differences()
+            differences = {key: pair for key, pair in again.items() if key in differences}
+        return [
+            f"{collection}: {documents} are {value}, their counter says {counter}"
+            for (collection, value), (documents, counter) in sorted(differences.items())
+        ]
+
+    async def _differences(self) -> dict[tuple[str, str], tuple[int, int]]:
+        found: dict[tuple[str, str], tuple[int, int]] = {}
+        for collection, name in _BOOKS:
+            documents = await self._records.count_documents(collection, name)
+            counters = await self._records.tally(collection, name)
+            for key in documents.keys() | counters.keys():
+                if (pair := (documents.get(key, 0), counters.get(key, 0))) and pair[0] != pair[1]:
+                    found[collection.value, key[0]] = pair
+        return found
 
     async def in_flight(self) -> int:
         """Arrivals that are not settled yet."""
@@ -137,12 +198,14 @@ class StatusReader:
                 (Collection.DEAD_LETTERS, "state"),
             ]
         )
+        books = Books.of(outcomes, states)
         by_survey: dict[str, dict[str, int]] = {}
         for (survey, verdict), count in surveys.items():
             if verdict and count:
                 by_survey.setdefault(survey, {})[verdict] = count
         return Status(
-            **Books.of(outcomes, states).model_dump(),
+            **books.model_dump(),
+            imbalance=books.imbalance,
             verdicts={verdict.value: verdicts.get((verdict,), 0) for verdict in Verdict},
             alerts=sum(alerts.values()),
             services=await self.services(),

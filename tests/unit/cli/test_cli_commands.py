@@ -37,6 +37,7 @@ STATUS: dict[str, Any] = {
     "rejected": 1,
     "dead_lettered": 0,
     "in_flight": 1,
+    "imbalance": None,
     "verdicts": {"ordinary": 1, "near_miss": 0, "anomaly": 0},
     "alerts": 0,
     "reasons": {"not-an-image": 1},
@@ -49,6 +50,13 @@ STATUS: dict[str, Any] = {
     "dead_letters_open": 0,
 }
 
+CHECKED: dict[str, Any] = {
+    "receipts": {"accepted": 3},
+    "images": {"analyzed": 3},
+    "books": {"received": 3},
+    "imbalance": None,
+}
+MISCOUNTED = "receipts: 2 are duplicate, their counter says 3"
 
 SURVEY: dict[str, Any] = {
     "survey": "decals",
@@ -82,21 +90,20 @@ def console(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(request)
-        match request.url.path:
-            case "/api/status":
-                return httpx.Response(200, json=STATUS)
-            case "/api/candidates":
-                first = "after" not in request.url.params
-                return httpx.Response(200, json={"items": [CARD], "next": "more" if first else None})
-            case "/api/surveys":
-                return httpx.Response(200, json={"items": [SURVEY]})
-            case "/api/surveys/sdss/clear":
-                return httpx.Response(200, json=SURVEY)
-            case "/api/alerts":
-                first = "after" not in request.url.params
-                page = [alert(1), alert(2)] if first else [alert(3)]
-                return httpx.Response(200, json={"items": page, "next": "more" if first else None})
-        return httpx.Response(404, json={"detail": "no such address"})
+        first = "after" not in request.url.params
+        alerts = [alert(1), alert(2)] if first else [alert(3)]
+        recounted = request.url.params.get("recount") == "true"
+        answers = {
+            "/api/status": STATUS,
+            "/api/books": {**CHECKED, "recounted": recounted, "miscounted": [MISCOUNTED] if recounted else []},
+            "/api/candidates": {"items": [CARD], "next": "more" if first else None},
+            "/api/surveys": {"items": [SURVEY]},
+            "/api/surveys/sdss/clear": SURVEY,
+            "/api/alerts": {"items": alerts, "next": "more" if first else None},
+        }
+        if (body := answers.get(request.url.path)) is None:
+            return httpx.Response(404, json={"detail": "no such address"})
+        return httpx.Response(200, json=body)
 
     def connect(url: str | None, token: str | None) -> httpx.Client:
         headers = client_module.headers(token)
@@ -125,6 +132,18 @@ def test_status_for_people_names_every_number(console: Any) -> None:
     assert code == 0
     for word in ("received", "in flight", "not-an-image 1", "analyzer", "unreachable", "no network", "first-light"):
         assert word in output
+
+
+def test_books_that_contradict_themselves_are_told_and_end_with_an_error(console: Any) -> None:
+    code, output = run("books")
+    assert code == 0
+    assert "the books balance" in output
+    code, output = run("books", "--recount")
+    assert code == 1
+    assert MISCOUNTED in output
+    assert "the books balance" not in output
+    code, output = run("books", "--json", "--recount")
+    assert (code, json.loads(output)["recounted"]) == (1, True)
 
 
 def test_candidates_follow_the_pages_up_to_the_limit(console: Any) -> None:
@@ -282,8 +301,8 @@ def test_a_healthy_system_has_nothing_wrong_but_its_source() -> None:
     ("change", "word"),
     [
         ({"services": {}}, "has never reported"),
-        ({"received": 4}, "the books do not balance: 4 received, 1 analyzed"),
-        ({"received": 1, "in_flight": -1}, "more is settled than arrived"),
+        ({"received": 4}, "the books do not balance: 4 received, 3 found again; 1 arrivals are accepted"),
+        ({"received": 1}, "2 images have no accepted arrival; `astrolens books --recount`"),
         ({"model": {"state": "unreachable", "detail": "loading"}}, "loading"),
         ({"dead_letters_open": 2}, "2 dead letters"),
         (

@@ -88,6 +88,11 @@ async def test_the_books_balance_and_every_number_has_its_list(world: Any, clien
     }
     assert books == {"received": 7, "analyzed": 1, "duplicates": 1, "rejected": 1, "dead_lettered": 2, "in_flight": 2}
     assert {key: status["batch"][key] for key in books} == books
+    assert status["imbalance"] is None
+    checked = (await client.get("/api/books", params={"recount": "true"})).json()
+    assert checked["receipts"] == {"accepted": 3, "dead_lettered": 1, "duplicate": 1, "received": 1, "rejected": 1}
+    assert checked["images"] == {"analyzed": 1, "dead_lettered": 1, "ingested": 1}
+    assert (checked["books"], checked["imbalance"], checked["miscounted"]) == (books, None, [])
     assert status["verdicts"] == {"ordinary": 0, "near_miss": 0, "anomaly": 1}
     assert status["reasons"] == {"not-an-image": 1, "object-missing": 1}
     assert status["surveys"] == {"sdss": {"anomaly": 1}}

@@ -13,7 +13,7 @@ from astrolens.console.context import AppContext
 from astrolens.console.problems import responses, too_many
 from astrolens.console.security import address_of
 from astrolens.console.training import training_status
-from astrolens.usecases.status import ServiceView, SourceView, Status
+from astrolens.usecases.status import BooksView, ServiceView, SourceView, Status
 
 router = APIRouter(tags=["operations"])
 
@@ -41,6 +41,15 @@ async def get_status(
 ) -> Status:
     """The books and the state of everything, as `astrolens status --json` prints it; costs O(1) at any archive size."""
     return await context.status.read(batch=batch)
+
+
+@router.get("/books", response_model=BooksView)
+async def get_books(
+    context: Context,
+    recount: Annotated[bool, Query(description="Count the documents, too: reads an index of all.")] = False,
+) -> BooksView:
+    """Every number of the books, each counted by itself, and what contradicts, as `astrolens books` prints it."""
+    return await context.status.check_books(recount=recount)
 
 
 @router.get("/services", response_model=dict[str, ServiceView])

@@ -25,6 +25,7 @@ RECORD_CALLS: Final = (
     "delete",
     "tally",
     "tallies",
+    "count_documents",
     "near",
     "pending",
     "ping",
@@ -115,6 +116,11 @@ class MeteredRecordStore:
         """See `RecordStore`."""
         with self._calls.measure("tallies"):
             return await self._store.tallies(wanted)
+
+    async def count_documents(self, collection: Collection, name: str) -> dict[tuple[str, ...], int]:
+        """See `RecordStore`."""
+        with self._calls.measure("count_documents"):
+            return await self._store.count_documents(collection, name)
 
     async def near(
         self, collection: Collection, hashes: Sequence[str], *, radius: int, limit: int

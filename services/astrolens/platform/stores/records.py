@@ -119,6 +119,9 @@ class RecordStore(Protocol):
     async def tallies(self, wanted: Sequence[tuple[Collection, str]]) -> list[dict[tuple[str, ...], int]]:
         """Several tallies, of one moment where the engine can."""
 
+    async def count_documents(self, collection: Collection, name: str) -> dict[tuple[str, ...], int]:
+        """What `tally` should give, counted from the documents themselves: for checks, as it reads all of them."""
+
     async def near(
         self, collection: Collection, hashes: Sequence[str], *, radius: int, limit: int
     ) -> list[list[tuple[str, int]]]:

@@ -177,6 +177,20 @@ async def collections_to_count(database: Database) -> list[Collection]:
     ]
 
 
+async def count_documents(
+    database: Database, collection: Collection, name: str, session: AsyncClientSession | None = None
+) -> Counter[str]:
+    """What the counters of a tally should add up to, from the documents themselves."""
+    declared = DECLARATIONS[collection]
+    fields = declared.tallies[name]
+    paths = {f"v{index}": f"${path_of(field, key=declared.key)}" for index, field in enumerate(fields)}
+    counted: Counter[str] = Counter()
+    groups = await database[collection.value].aggregate([{"$group": {"_id": paths, "n": {"$sum": 1}}}], session=session)
+    async for group in groups:
+        counted[tally_key([group["_id"].get(f"v{index}") for index in range(len(fields))])] += group["n"]
+    return counted
+
+
 async def recount(database: Database, collection: Collection, session: AsyncClientSession | None, _shard: int) -> None:
     """Count a collection anew inside a transaction: on the first start, and when a tally was added.
 
@@ -189,14 +203,8 @@ async def recount(database: Database, collection: Collection, session: AsyncClie
     tallies = database[TALLIES]
     await tallies.delete_many({"of": {"$gte": f"{collection}.", "$lt": f"{collection}/"}}, session=session)
     rows: list[InsertOne[Document]] = []
-    for name, fields in declared.tallies.items():
-        paths = {f"v{index}": f"${path_of(field, key=declared.key)}" for index, field in enumerate(fields)}
-        counted: Counter[str] = Counter()
-        groups = await database[collection.value].aggregate(
-            [{"$group": {"_id": paths, "n": {"$sum": 1}}}], session=session
-        )
-        async for group in groups:
-            counted[tally_key([group["_id"].get(f"v{index}") for index in range(len(fields))])] += group["n"]
+    for name in declared.tallies:
+        counted = await count_documents(database, collection, name, session)
         of = f"{collection}.{name}"
         rows += [InsertOne({"_id": f"{of} {key} base", "of": of, "key": key, "n": n}) for key, n in counted.items()]
     if rows:

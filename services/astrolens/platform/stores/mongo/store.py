@@ -3,6 +3,7 @@
 A write is acknowledged when a majority has it in its journal.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TypeVar
@@ -28,7 +29,13 @@ from astrolens.platform.stores.mongo.errors import address_of, translate_mongo_e
 from astrolens.platform.stores.mongo.filters import Filter, combine, declared_path, has_value
 from astrolens.platform.stores.mongo.hashes import near
 from astrolens.platform.stores.mongo.outbox import MongoOutbox, outboxes
-from astrolens.platform.stores.mongo.schema import Database, collections_to_count, prepare, recount
+from astrolens.platform.stores.mongo.schema import (
+    Database,
+    collections_to_count,
+    count_documents,
+    prepare,
+    recount,
+)
 from astrolens.platform.stores.mongo.text_search import bounded_search, narrowed_to_ids
 from astrolens.platform.stores.mongo.transactions import DURABLE, TransactionBody, Transactions
 from astrolens.platform.stores.mongo.writer import MongoWriter
@@ -201,6 +208,12 @@ class MongoRecordStore:
             names = [f"{collection}.{name}" for collection, name in wanted]
             rows = await self._transaction(partial(self._read_counters, names))
         return sum_shards(wanted, rows)
+
+    async def count_documents(self, collection: Collection, name: str) -> dict[tuple[str, ...], int]:
+        """What `tally` should give, counted from the documents themselves."""
+        with translate_mongo_errors(self._address):
+            counted = await count_documents(self._database, collection, name)
+        return {tuple(json.loads(key)): n for key, n in counted.items()}
 
     async def _read_counters(
         self, names: Sequence[str], session: AsyncClientSession | None, _shard: int

@@ -18,9 +18,10 @@ from astrolens.contracts.base import Contract
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
 from astrolens.platform.private_files import create_private_file, create_private_folder
-from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.records import Change, Document, Page, Query, to_document
 from astrolens.platform.stores.sqlite import queries, rows, tallies
+from astrolens.platform.stores.sqlite.columns import counted
 from astrolens.platform.stores.sqlite.hashes import near
 from astrolens.platform.stores.sqlite.schema import prepare
 from astrolens.platform.time_limits import STORE_OPERATION_S
@@ -123,6 +124,12 @@ class SqliteRecordStore:
     async def tallies(self, wanted: Sequence[tuple[Collection, str]]) -> list[dict[tuple[str, ...], int]]:
         """Several tallies, of one moment."""
         return await self._read(lambda db: tallies.read(db, wanted))
+
+    async def count_documents(self, collection: Collection, name: str) -> dict[tuple[str, ...], int]:
+        """What `tally` should give, counted from the documents themselves."""
+        declared = DECLARATIONS[collection]
+        expressions = [counted(declared, field) for field in declared.tallies[name]]
+        return await self._read(lambda db: tallies.grouped(db, collection, expressions))
 
     async def near(
         self, collection: Collection, hashes: Sequence[str], *, radius: int, limit: int

@@ -34,6 +34,16 @@ def read(db: sqlite3.Connection, wanted: Sequence[tuple[Collection, str]]) -> li
         db.execute("COMMIT")
 
 
+def grouped(db: sqlite3.Connection, collection: Collection, expressions: Sequence[str]) -> dict[tuple[str, ...], int]:
+    """Count the documents of a collection by the SQL expressions of some values."""
+    values = ", ".join(expressions)
+    places = ", ".join(str(place + 1) for place in range(len(expressions)))
+    counts: Counter[tuple[str, ...]] = Counter()
+    for *key, n in db.execute(f"SELECT {values}, count(*) FROM {collection} GROUP BY {places}"):  # noqa: S608
+        counts[tuple(loads(tally_key(key)))] += n
+    return dict(counts)
+
+
 def recount(db: sqlite3.Connection, collection: Collection, tallies: dict[str, list[str]]) -> None:
     """Count a collection anew.
 
@@ -45,8 +55,6 @@ def recount(db: sqlite3.Connection, collection: Collection, tallies: dict[str, l
     db.execute("DELETE FROM tallies WHERE collection = ?", (collection,))
     increments: Increments = Counter()
     for name, expressions in tallies.items():
-        values = ", ".join(expressions)
-        places = ", ".join(str(place + 1) for place in range(len(expressions)))
-        for *key, n in db.execute(f"SELECT {values}, count(*) FROM {collection} GROUP BY {places}"):  # noqa: S608
+        for key, n in grouped(db, collection, expressions).items():
             increments[name, tally_key(key)] += n
     add(db, collection, increments)
