@@ -30,7 +30,9 @@ class ModelMetrics:
         )
         self.queued = Gauge("astrolens_model_queued", "Images that wait for a batch.", registry=registry)
         self.queue_refusals = Counter(
-            "astrolens_model_queue_refusals", "Requests refused because the queue was full.", registry=registry
+            "astrolens_model_queue_refusals",
+            "Requests refused because the queue, or the memory for requests, was full.",
+            registry=registry,
         )
         self.indexed = Gauge(
             "astrolens_model_indexed", "Images in the similarity index of this model.", registry=registry

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from astrolens.inference.backbone import Backbone
+from astrolens.inference.call_limits import CallLimits
 from astrolens.inference.engine import Engine
 from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.model_service import ModelService, describe
@@ -52,7 +53,8 @@ class ModelServer:
     def __init__(self, app: ServiceApp) -> None:
         self._app = app
         self._metrics = ModelMetrics(app.metrics)
-        self._rpc = RpcServer(app.settings.inference_address, tracing=app.tracing)
+        limits = CallLimits(on_refused=self._metrics.queue_refusals.inc)
+        self._rpc = RpcServer(app.settings.inference_address, tracing=app.tracing, limits=limits)
         self._service: ModelService | None = None
         self._snapshots: SnapshotTask | None = None
 

@@ -6,6 +6,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from astrolens.inference.call_limits import CallLimits
 from astrolens.inference.handlers import InferenceHandlers
 from astrolens.inference.model_service import ModelService
 from astrolens.platform.errors import ConfigurationError
@@ -22,6 +23,9 @@ _OPTIONS: Final = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     # Otherwise two servers could share the port unnoticed, and half of the calls would go to the wrong one.
     ("grpc.so_reuseport", 0),
+    # What is sent waits at the client until the call is read (call_limits.py): windows that grow with the speed of the
+    # network would take most of it in before. A call that is read gets a window of its own size.
+    ("grpc.http2.bdp_probe", 0),
     # A client whose connection ends resolves the name again. Calls under way may finish.
     ("grpc.max_connection_age_ms", _CONNECTION_AGE_MS),
     ("grpc.max_connection_age_grace_ms", 70_000),
@@ -37,10 +41,12 @@ class RpcServer:
     Args:
         address: host:port; port 0 lets the system choose.
         tracing: Continues the traces of callers.
+        limits: What the calls of all clients together may hold.
     """
 
-    def __init__(self, address: str, *, tracing: Tracing = NO_TRACING) -> None:
+    def __init__(self, address: str, *, tracing: Tracing = NO_TRACING, limits: CallLimits | None = None) -> None:
         self._address = address
+        self._limits = limits or CallLimits()
         self._handlers = InferenceHandlers(tracing)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs leave it out
         self._server: grpc.aio.Server | None = None
@@ -52,7 +58,9 @@ class RpcServer:
         Raises:
             ConfigurationError: The address cannot be listened on.
         """
-        server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS)
+        server = grpc.aio.server(
+            interceptors=(self._limits,), options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS
+        )
         add_InferenceServicer_to_server(self._handlers, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
