@@ -26,7 +26,9 @@ def main() -> int:
     variable, default = PORTS[os.environ["ASTROLENS_SERVICE"]]
     connection = HTTPConnection("127.0.0.1", int(os.environ.get(variable) or default), timeout=_TIMEOUT_S)
     try:
-        connection.request("GET", path)
+        # With the token the answer says what is wrong, for `docker inspect`; without it only whether something is.
+        token = os.environ.get("ASTROLENS_METRICS_TOKEN")
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = connection.getresponse()
         body = answer.read(1000).decode(errors="replace")
     except (OSError, HTTPException) as error:

@@ -143,7 +143,7 @@ def application(home: Path, port: int, count: int) -> FastAPI:
         await files.open()
         if not (await records.find(Collection.IMAGES, Query(limit=1))).documents:
             await sky.fill(records, files, count)
-        await context.credentials.start(host=settings.host, needed=context.login_needed)
+        await context.credentials.start(host=settings.host, needed=context.login_needed, key=b"k" * 32)
         stream = context.stream
         polling = PeriodicTask(
             "status stream", stream.poll, interval_s=POLL_INTERVAL_S, condition=Condition(), wake=stream.wake

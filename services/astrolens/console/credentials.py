@@ -12,6 +12,7 @@ from itsdangerous import BadData, Signer, URLSafeSerializer
 
 from astrolens.console.ended_sessions import EndedSessions
 from astrolens.platform.errors import ConfigurationError, TransientError
+from astrolens.platform.runtime.health_access import MIN_TOKEN_LENGTH
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 from astrolens.usecases.accounts import Accounts
@@ -22,11 +23,8 @@ SESSION_S = 7 * 24 * 3600
 ACCOUNTS_FRESH_S = 5.0
 """How long accounts are remembered: a removed account is out after at most so many seconds."""
 
-MIN_TOKEN_LENGTH = 16
-"""Shortest token where others can reach the console: 16 random letters or digits are beyond guessing."""
-
-SESSION_KEY = "console-session-key"
-"""The document in META that holds the key which signs sessions, shared by all consoles of one record store."""
+FORMER_SESSION_KEY = "console-session-key"
+"""The document in META that held the key in earlier versions. Whoever read the records has it: it is removed."""
 
 _SHA256 = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
 
@@ -62,16 +60,18 @@ class Credentials:
         self._hashes: dict[str, str] = {}
         self._read_at = float("-inf")
 
-    async def start(self, *, host: str, needed: bool) -> None:
-        """Read the signing key, making one where there is none yet.
+    async def start(self, *, host: str, needed: bool, key: bytes) -> None:
+        """Sign and believe sessions.
+
+        Args:
+            host: The address that the console listens on.
+            needed: Whether others can reach it.
+            key: Signs sessions; see `session_key`.
 
         Raises:
             ConfigurationError: Credentials are needed, but neither token nor account exists, or the token is short.
         """
-        fresh = {"name": SESSION_KEY, "key": secrets.token_hex(32)}
-        await self._records.insert(Collection.META, [fresh])
-        document = (await self._records.get(Collection.META, [SESSION_KEY]))[SESSION_KEY]
-        key = bytes.fromhex(document["key"])
+        await self._records.delete(Collection.META, [FORMER_SESSION_KEY])
         self._sessions = URLSafeSerializer(key, salt="session", signer_kwargs=_SHA256)
         self._secrets = Signer(key, salt="secret", key_derivation="hmac", digest_method=hashlib.sha256)
         if needed and self._token is not None and len(self._token) < MIN_TOKEN_LENGTH:

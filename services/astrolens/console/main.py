@@ -1,5 +1,6 @@
 """The console's composition root: stores, bus and model client in, one web application out."""
 
+import asyncio
 import os
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,7 @@ from astrolens.console.context import AppContext
 from astrolens.console.credentials import Credentials
 from astrolens.console.login_limiter import LoginLimiter
 from astrolens.console.metrics import BooksMetrics
+from astrolens.console.session_key import session_key
 from astrolens.console.stream import POLL_INTERVAL_S, StatusStream
 from astrolens.contracts.records import Outcome, Receipt
 from astrolens.platform.bus.ports import EventPublisher, EventReleaser, PendingByDocument
@@ -127,7 +129,8 @@ def create_app(settings: Settings) -> ServiceApp:
     service.every("books exporter", exporter.export, interval_s=EXPORT_INTERVAL_S)
 
     async def check_credentials() -> None:
-        await context.credentials.start(host=settings.host, needed=not settings.is_loopback)
+        key = await asyncio.to_thread(session_key, settings)
+        await context.credentials.start(host=settings.host, needed=not settings.is_loopback, key=key)
 
     service.on_start("credentials", check_credentials)
     service.on_stop("model client", model_client.close)

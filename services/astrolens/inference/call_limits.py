@@ -85,7 +85,7 @@ class ByteBudget:
                 granted.set_result(None)
 
 
-class CallLimits(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types for it
+class CallLimits(grpc.aio.ServerInterceptor):
     """Gives each call of the model server its share of the budget, and a deadline.
 
     Args:

@@ -1,4 +1,4 @@
-"""Files that only their owner can use: the record store holds the key that signs sessions, and images may be private.
+"""Files that only their owner can use: one is the key that signs sessions, and images may be private.
 
 `restrict_new_files` covers every file that a process creates, `create_private_folder` and `create_private_file` do not
 depend on it, and `make_home_private` mends what an earlier version left readable for others.
@@ -74,5 +74,5 @@ def open_to_others(home: Path) -> bool:
     return bool(home.stat().st_mode & _OTHERS)
 
 
-_KEPT: Final = ("records.sqlite*", "supervisor.lock", "images", "logs", "similarity", "console")
+_KEPT: Final = ("records.sqlite*", "supervisor.lock", "images", "logs", "similarity", "console", "keys")
 """What AstroLens keeps in its home folder."""

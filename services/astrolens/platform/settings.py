@@ -181,6 +181,18 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(
         default=None, description="Bearer token for scripts; needed off loopback, with at least 16 characters."
     )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="Bearer token for /metrics and the reasons of /livez and /readyz; needed off loopback.",
+    )
+    keys: Path = Field(
+        default_factory=lambda data: data["home"] / "keys",
+        description="Folder of the key that signs sessions; default `keys` in the home folder.",
+    )
+    session_key: SecretStr | None = Field(
+        default=None,
+        description="Key that signs sessions, the same for all consoles of a record store; empty: a file in `keys`.",
+    )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Comma-separated addresses or networks of proxies whose X-Forwarded-For and -Proto are believed.",
@@ -200,7 +212,7 @@ class Settings(BaseSettings):
             raise ValueError(f"port {value} leaves no room for the ports that follow it; take one below 65530")
         return value
 
-    @field_validator("records_url", "images_url", "inference_address", mode="before")
+    @field_validator("records_url", "images_url", "inference_address", "keys", mode="before")
     @classmethod
     def _empty_means_default(cls, value: Any) -> Any:
         if value == "":
@@ -260,7 +272,7 @@ class Settings(BaseSettings):
             raise ValueError("write it as https://host or https://host:port")
         return value.rstrip("/").lower()
 
-    @field_validator("home", "bundle", "folder_path", "kafka_ca_file", mode="after")
+    @field_validator("home", "keys", "bundle", "folder_path", "kafka_ca_file", mode="after")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

@@ -18,6 +18,7 @@ from astrolens.rpc.messages import Description
 from astrolens.rpc.model_client import Neighbour, UnknownToModel
 
 from tests.made_records import RecordingBus, make_image
+from tests.unit.console.secrets_of_tests import SESSION_KEY
 
 
 class FakeModel:
@@ -101,7 +102,7 @@ async def make_world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         )
         world = World(context, bus, model)
         opened.append(world)
-        await context.credentials.start(host=chosen.host, needed=not chosen.is_loopback)
+        await context.credentials.start(host=chosen.host, needed=not chosen.is_loopback, key=SESSION_KEY)
         return world
 
     yield make
@@ -122,3 +123,14 @@ async def world(make_world: Callable[..., Any]) -> World:
 async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
     async with world.client() as client:
         yield client
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 with a cost for tests."""
+    from argon2 import PasswordHasher
+
+    monkeypatch.setattr(
+        "astrolens.usecases.accounts.PasswordHasher",
+        lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1),
+    )

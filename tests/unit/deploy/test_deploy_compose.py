@@ -193,6 +193,17 @@ def test_no_secret_has_a_default_and_all_are_made_by_the_script(tmp_path: Path) 
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
+def test_prometheus_shows_the_token_that_services_ask_for() -> None:
+    (job,) = load("deploy/prometheus/prometheus.yml")["scrape_configs"]
+    path = job["authorization"]["credentials_file"]
+    prometheus = ALL["prometheus"]
+    script = prometheus["entrypoint"][2].replace("$$", "$")
+    assert f'printf %s "$ASTROLENS_METRICS_TOKEN" > {path}' in script
+    assert prometheus["tmpfs"][0].startswith(str(Path(path).parent)), "the rest of the container is read-only"
+    for service in (prometheus, *OURS.values()):
+        assert service["environment"]["ASTROLENS_METRICS_TOKEN"].startswith("${ASTROLENS_METRICS_TOKEN:?")
+
+
 def test_scripts_read_only_variables_that_they_are_given() -> None:
     given = {name: set(service.get("environment", {})) for name, service in ALL.items()}
     asks = {

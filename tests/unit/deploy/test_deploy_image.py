@@ -133,7 +133,7 @@ class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200 if self.path == "/livez" else 503)
         self.end_headers()
-        self.wfile.write(b"{}")
+        self.wfile.write(str(self.headers["Authorization"]).encode())
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -155,16 +155,21 @@ def test_health_command_says_what_the_service_says(port: int, path: str, code: i
     assert _check(path, port).returncode == code
 
 
+def test_health_command_shows_the_token_where_it_has_one(port: int) -> None:
+    assert _check("/livez", port).stdout == "/livez: 200 None\n"
+    assert _check("/livez", port, ASTROLENS_METRICS_TOKEN="t").stdout == "/livez: 200 Bearer t\n"
+
+
 def test_health_command_fails_when_nobody_listens() -> None:
     done = _check("/livez", 1)
     assert done.returncode == 1
     assert "no answer" in done.stdout
 
 
-def _check(path: str, port: int) -> subprocess.CompletedProcess[str]:
+def _check(path: str, port: int, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(ROOT / "deploy/healthcheck.py"), path],
-        env={"ASTROLENS_SERVICE": "analyzer", "ASTROLENS_ANALYZER_PORT": str(port)},
+        env={"ASTROLENS_SERVICE": "analyzer", "ASTROLENS_ANALYZER_PORT": str(port), **more},
         check=False,
         capture_output=True,
         text=True,

@@ -30,7 +30,8 @@ SECRETS = {
         "ASTROLENS_S3_ACCESS_KEY": "astrolens",
         "ASTROLENS_S3_SECRET_KEY": "secret",
     },
-    "astrolens-console": {"ASTROLENS_TOKEN": "secret"},
+    "astrolens-console": {"ASTROLENS_TOKEN": "secret", "ASTROLENS_SESSION_KEY": "secret"},
+    "astrolens-metrics": {"ASTROLENS_METRICS_TOKEN": "secret"},
     "astrolens-notifier": {"ASTROLENS_NOTIFY_URLS": "json://example.org/hook"},
     # What Strimzi writes.
     **{name: {"password": "secret"} for name in ("ingestor", "analyzer", "notifier", "console")},
@@ -126,7 +127,7 @@ def test_everything_lives_in_the_namespace_that_enforces_the_restricted_standard
 
 def test_no_secret_is_in_the_manifests(resources: list[dict[str, Any]]) -> None:
     assert not of_kind(resources, "Secret")
-    secretive = ("PASSWORD", "TOKEN", "SECRET", "NOTIFY_URLS", "ACCESS_KEY", "RECORDS_URL")
+    secretive = ("PASSWORD", "TOKEN", "SECRET", "SESSION_KEY", "NOTIFY_URLS", "ACCESS_KEY", "RECORDS_URL")
     for config in of_kind(resources, "ConfigMap").values():
         assert not [name for name in config["data"] if any(word in name for word in secretive)]
     for deployment in of_kind(resources, "Deployment").values():

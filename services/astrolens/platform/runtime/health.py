@@ -1,19 +1,30 @@
 """The health endpoints of a service: liveness (`/livez`), readiness (`/readyz`) and metrics (`/metrics`)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from astrolens.platform.bus.consumer import Progress
 from astrolens.platform.errors import AstroLensError
 from astrolens.platform.runtime.condition import Condition
+from astrolens.platform.runtime.health_access import HealthAccess
 from astrolens.platform.time_limits import STUCK_AFTER_S
+
+FRESH_S: Final = 1.0
+"""How old an answer of `/readyz` to a stranger may be."""
+
+_REFUSED: Final = (
+    "metrics need a token where others reach this service: send `Authorization: Bearer ...` with "
+    "ASTROLENS_METRICS_TOKEN\n"
+)
 
 Check = Callable[[], Awaitable[None]]
 """Raises an `AstroLensError` when something does not answer."""
@@ -98,8 +109,49 @@ class Liveness:
         return silence_s
 
 
+class Readiness:
+    """Runs the checks of a service. Strangers get an answer at most `FRESH_S` old, so that they cause no work.
+
+    Args:
+        condition: State and open issues.
+        checks: What must answer for the service to be ready, by name.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self, condition: Condition, checks: Mapping[str, Check], *, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._condition = condition
+        self._checks = checks
+        self._clock = clock
+        self._running = asyncio.Lock()
+        self._found: tuple[float, dict[str, str]] | None = None
+
+    async def problems(self) -> dict[str, str]:
+        """What does not answer, by name, at this moment."""
+        found = {name: problem for name, check in self._checks.items() if (problem := await _problem(check))}
+        self._found = (self._clock(), found)
+        return found
+
+    async def is_ready(self) -> bool:
+        """Whether everything answered when it was last asked."""
+        async with self._running:
+            if self._found is None or self._clock() - self._found[0] > FRESH_S:
+                await self.problems()
+        return self.ready(self._found[1] if self._found else {})
+
+    def ready(self, problems: Mapping[str, str]) -> bool:
+        """Whether the service is ready, given what does not answer."""
+        return not problems and self._condition.state == "running"
+
+
 def health_app(
-    *, registry: CollectorRegistry, condition: Condition, liveness: Liveness, checks: Mapping[str, Check]
+    *,
+    registry: CollectorRegistry,
+    condition: Condition,
+    liveness: Liveness,
+    checks: Mapping[str, Check],
+    access: HealthAccess,
 ) -> Starlette:
     """The ASGI application of the health endpoints of one service.
 
@@ -108,19 +160,27 @@ def health_app(
         condition: State and open issues, shown by `/readyz`.
         liveness: Decides what `/livez` answers.
         checks: What must answer for the service to be ready, by name.
+        access: Who may read more than yes or no.
     """
+    readiness = Readiness(condition, checks)
 
-    async def livez(_: Request) -> Response:
+    async def livez(request: Request) -> Response:
         reason = await liveness.reason()
-        return JSONResponse({"alive": reason is None, "reason": reason}, status_code=503 if reason else 200)
+        body = {"alive": reason is None} | ({"reason": reason} if access.may_read(request) else {})
+        return JSONResponse(body, status_code=503 if reason else 200)
 
-    async def readyz(_: Request) -> Response:
-        problems = {name: problem for name, check in checks.items() if (problem := await _problem(check))}
-        ready = not problems and condition.state == "running"
+    async def readyz(request: Request) -> Response:
+        if not access.may_read(request):
+            ready = await readiness.is_ready()
+            return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
+        problems = await readiness.problems()
+        ready = readiness.ready(problems)
         body = {"ready": ready, "state": condition.state, "detail": condition.detail, "problems": problems}
         return JSONResponse(body, status_code=200 if ready else 503)
 
-    async def metrics(_: Request) -> Response:
+    async def metrics(request: Request) -> Response:
+        if not access.may_read(request):
+            return PlainTextResponse(_REFUSED, status_code=401, headers={"www-authenticate": "Bearer"})
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])

@@ -24,6 +24,7 @@ from astrolens.platform.private_apis import check_private_apis
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.runtime.exit_codes import EXIT_OK, exit_code, print_error, unanswered_is_wrong_setting
 from astrolens.platform.runtime.health import Check, Liveness, health_app
+from astrolens.platform.runtime.health_access import HealthAccess
 from astrolens.platform.runtime.heartbeat import HEARTBEAT_S, Heartbeat, instance_name
 from astrolens.platform.runtime.http_server import HttpServer, add_health_endpoints, listen
 from astrolens.platform.runtime.parent_watch import watch_parent
@@ -90,7 +91,7 @@ class ServiceApp:
             private_memory: Whether `serve` hides this process's memory from others of the same user.
 
         Raises:
-            ConfigurationError: A URL names no adapter.
+            ConfigurationError: A URL names no adapter, or the token for metrics is short.
         """
         self.settings = settings
         self.service = service
@@ -112,6 +113,7 @@ class ServiceApp:
         self.stopping = asyncio.Event()
         self._exit: tuple[int, str | None] = (EXIT_OK, None)
         self._port = port
+        self._access = HealthAccess.of(settings)
         self._private_memory = private_memory
         self._web: ASGIApp | None = None
         self._checks: dict[str, Check] = {"records": self.records.ping, "images": self.images.ping}
@@ -323,7 +325,11 @@ class ServiceApp:
 
     def _serve_http(self, shutdown: Shutdown, listening: socket.socket) -> None:
         health = health_app(
-            registry=self.metrics.registry, condition=self.condition, liveness=self.liveness, checks=self._checks
+            registry=self.metrics.registry,
+            condition=self.condition,
+            liveness=self.liveness,
+            checks=self._checks,
+            access=self._access,
         )
         app = health if self._web is None else add_health_endpoints(self._web, health)
         server = HttpServer(app, listening, lifespan=self._web is not None, on_failure=self._task_failed)

@@ -1,17 +1,21 @@
 """Liveness, readiness, metrics, condition and heartbeat, without a socket."""
 
+import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from astrolens.contracts.records import ServiceStatus
 from astrolens.platform.bus.consumer import Progress
-from astrolens.platform.errors import StoreUnavailable
+from astrolens.platform.errors import ConfigurationError, StoreUnavailable
 from astrolens.platform.runtime.condition import Condition
-from astrolens.platform.runtime.health import Liveness, health_app
+from astrolens.platform.runtime.health import FRESH_S, Liveness, Readiness, health_app
+from astrolens.platform.runtime.health_access import HealthAccess
 from astrolens.platform.runtime.heartbeat import Heartbeat
 from astrolens.platform.runtime.http_server import add_health_endpoints
+from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Query
 from astrolens.platform.telemetry.metrics import Metrics
@@ -123,9 +127,9 @@ async def test_retries_count_as_progress(pipeline: Pipeline) -> None:
         assert await pipeline.liveness.reason() is None
 
 
-async def get(app: Any, path: str) -> httpx.Response:
+async def get(app: Any, path: str, **options: Any) -> httpx.Response:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://service") as client:
-        return await client.get(path)
+        return await client.get(path, **options)
 
 
 async def test_the_endpoints(pipeline: Pipeline) -> None:
@@ -138,7 +142,11 @@ async def test_the_endpoints(pipeline: Pipeline) -> None:
 
     metrics = Metrics("analyzer")
     app = health_app(
-        registry=metrics.registry, condition=condition, liveness=pipeline.liveness, checks={"records": ping}
+        registry=metrics.registry,
+        condition=condition,
+        liveness=pipeline.liveness,
+        checks={"records": ping},
+        access=HealthAccess(is_loopback=True),
     )
     assert (await get(app, "/readyz")).json()["state"] == "starting"
     condition.phase = "running"
@@ -170,13 +178,83 @@ async def test_the_endpoints(pipeline: Pipeline) -> None:
     assert 'astrolens_service_info{service="analyzer"' in text
 
 
+async def test_off_loopback_strangers_learn_yes_or_no_and_the_token_opens_the_rest(pipeline: Pipeline) -> None:
+    condition = Condition()
+    condition.phase = "running"
+
+    async def ping() -> None:
+        raise StoreUnavailable("the record store at mongodb.internal does not answer")
+
+    token = "a long random token"
+    app = health_app(
+        registry=Metrics("analyzer").registry,
+        condition=condition,
+        liveness=pipeline.liveness,
+        checks={"records": ping},
+        access=HealthAccess(is_loopback=False, tokens=[token]),
+    )
+    assert (await get(app, "/livez")).json() == {"alive": True}
+    unready = await get(app, "/readyz")
+    assert (unready.status_code, unready.json()) == (503, {"ready": False})
+    for value in ("", "Bearer", "Bearer wrong", f"Basic {token}", f"Bearer {token}x", "Bearer ünïcode".encode()):
+        refused = await get(app, "/metrics", headers={"authorization": value})
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert "ASTROLENS_METRICS_TOKEN" in refused.text
+    known = {"authorization": f"Bearer {token}"}
+    assert "astrolens_service_info" in (await get(app, "/metrics", headers=known)).text
+    assert (await get(app, "/readyz", headers=known)).json()["problems"] == {
+        "records": "the record store at mongodb.internal does not answer"
+    }
+    assert (await get(app, "/livez", headers=known)).json() == {"alive": True, "reason": None}
+
+
+async def test_what_a_proxy_on_this_machine_passes_on_is_no_local_request(pipeline: Pipeline) -> None:
+    app = health_app(
+        registry=Metrics("console").registry,
+        condition=Condition(),
+        liveness=pipeline.liveness,
+        checks={},
+        access=HealthAccess(is_loopback=True),
+    )
+    assert (await get(app, "/metrics")).status_code == 200
+    assert (await get(app, "/metrics", headers={"x-forwarded-for": "203.0.113.9"})).status_code == 401
+
+
+async def test_strangers_cause_no_more_than_one_round_of_checks_a_second() -> None:
+    clock, rounds = Clock(), 0
+
+    async def ping() -> None:
+        nonlocal rounds
+        rounds += 1
+
+    condition = Condition()
+    condition.phase = "running"
+    readiness = Readiness(condition, {"records": ping}, clock=clock)
+    assert await asyncio.gather(*(readiness.is_ready() for _ in range(50))) == [True] * 50
+    assert rounds == 1
+    clock.now += FRESH_S + 0.1
+    assert await readiness.is_ready()
+    assert rounds == 2
+
+
+def test_a_short_token_for_metrics_is_refused_where_others_reach_the_service(tmp_path: Path) -> None:
+    given = {"home": tmp_path, "metrics_token": "short", "_env_file": None}
+    HealthAccess.of(Settings(**given))
+    with pytest.raises(ConfigurationError, match=r"ASTROLENS_METRICS_TOKEN has 5 characters"):
+        HealthAccess.of(Settings(host="0.0.0.0", **given))
+
+
 async def test_health_beside_a_web_application(pipeline: Pipeline) -> None:
     async def hello(_: Any) -> PlainTextResponse:
         return PlainTextResponse("hello")
 
     web = Starlette(routes=[Route("/", hello), Route("/livez", hello)])
     health = health_app(
-        registry=Metrics("console").registry, condition=Condition(), liveness=pipeline.liveness, checks={}
+        registry=Metrics("console").registry,
+        condition=Condition(),
+        liveness=pipeline.liveness,
+        checks={},
+        access=HealthAccess(is_loopback=True),
     )
     app = add_health_endpoints(web, health)
     assert (await get(app, "/")).text == "hello"
