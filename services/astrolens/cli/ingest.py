@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from astrolens.cli.archives import expanded, is_archive
 from astrolens.cli.console_client import (
     TIMEOUT,
     ConsoleUnreachable,
@@ -136,7 +137,8 @@ def _counted(path: Path, remarks: Remarks, *, allow_outside: bool) -> tuple[Iter
     """
     items = items_of(path, allow_outside=allow_outside, remarks=remarks)
     first = list(islice(items, _COUNTED_ITEMS))
-    return chain(first, items), len(first) if len(first) < _COUNTED_ITEMS else None
+    is_all = len(first) < _COUNTED_ITEMS and not any(map(is_archive, first))
+    return expanded(chain(first, items)), len(first) if is_all else None
 
 
 def _nothing_accepted(sent: UploadSummary, books: dict[str, Any] | None) -> bool:

@@ -182,7 +182,10 @@ class Uploader:
         files: list[tuple[Item, bytes | BinaryIO]] = []
         for item in group:
             if item.data is not None:
-                files.append((item, item.data))
+                if len(item.data) <= self._max_file_bytes:
+                    files.append((item, item.data))
+                else:
+                    self.summary.unreadable[item.ref] = _too_large(len(item.data), self._max_file_bytes)
                 continue
             try:
                 with ExitStack() as opening:
@@ -283,8 +286,12 @@ def _checked_size(status: os.stat_result, *, max_bytes: int) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise OSError("no regular file")
     if status.st_size > max_bytes:
-        raise OSError(f"{status.st_size} bytes are more than the {max_bytes} that the console takes")
+        raise OSError(_too_large(status.st_size, max_bytes))
     return status.st_size
+
+
+def _too_large(size: int, max_bytes: int) -> str:
+    return f"{size} bytes are more than the {max_bytes} that the console takes"
 
 
 def grouped(items: Iterable[Item], *, batch_size: int) -> Iterator[list[Item]]:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +261,10 @@ async def test_the_truth_is_kept_apart(tmp_path: Path) -> None:
             assert truth["oddity"] == ("ring" if truth["index"] % 5 == 0 else None)
 
 
+async def _said(source: FolderSource, words: str) -> bool:
+    return words in (source.report.detail or "")
+
+
 @asynccontextmanager
 async def _watching(ingest: Ingest, folder: Path, **rest: Any) -> AsyncGenerator[FolderSource, None]:
     limits = {"survey": "sdss", "max_bytes": 1000} | rest
@@ -276,17 +280,55 @@ async def test_a_folder_is_watched_with_its_subfolders(tmp_path: Path) -> None:
     (folder / "deep" / "er" / "b.fits.gz").write_bytes(b"two")
     (folder / "notes.txt").write_bytes(b"not a picture")
     (folder / ".hidden.png").write_bytes(b"hidden")
-    (folder / "link.png").symlink_to("/etc/hostname")
+    (tmp_path / "disk" / "night1").mkdir(parents=True)
+    (tmp_path / "disk" / "night1" / "n.avro").write_bytes(b"linked")
+    (folder / "nights").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "back").symlink_to(folder)
     (folder / "large.png").write_bytes(b"x" * 1001)
     async with ingest_at(tmp_path) as ingest, _watching(ingest, folder):
-        await _until(lambda: _delivered(ingest, 2))
-        (folder / "late.png").write_bytes(b"three")
         await _until(lambda: _delivered(ingest, 3))
+        (folder / "late.png").write_bytes(b"three")
+        await _until(lambda: _delivered(ingest, 4))
         receipts = await ingest.all(Collection.RECEIPTS)
         by_path = {receipt["observation"]["extra"]["path"]: receipt for receipt in receipts}
-        assert set(by_path) == {"a.JPG", "deep/er/b.fits.gz", "large.png", "late.png"}
+        assert set(by_path) == {"a.JPG", "deep/er/b.fits.gz", "large.png", "late.png", "nights/night1/n.avro"}
         assert by_path["large.png"]["reason"]["code"] == "too-large"
         assert by_path["deep/er/b.fits.gz"]["observation"]["name"] == "b.fits.gz"
+
+
+async def test_a_folder_survives_any_file_and_names_what_it_cannot_read(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / os.fsdecode(b"M31_\xe9toile.png")).write_bytes(b"old name")
+    (folder / "broken.png").symlink_to(tmp_path / "gone")
+    (folder / "disk.png").symlink_to("/proc/self/mem")
+    (folder / "good.png").write_bytes(b"good")
+    async with ingest_at(tmp_path) as ingest, _watching(ingest, folder) as source:
+        await _until(lambda: _delivered(ingest, 2))
+        receipts = await ingest.all(Collection.RECEIPTS)
+        assert sorted(one["observation"]["name"] for one in receipts) == [r"M31_\xe9toile.png", "good.png"]
+        await _until(lambda: _said(source, "cannot be read"))
+        assert source.report.state == "idle"
+        assert "broken.png cannot be read: a link to nothing, and 1 more" in (source.report.detail or "")
+
+
+async def test_a_folder_says_that_all_is_taken_only_when_receipts_say_so(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(f"{number}".encode())
+    async with ingest_at(tmp_path) as ingest:
+        source = FolderSource(path=folder, survey="sdss", records=ingest.records, max_bytes=1000, scan_every_s=0.001)
+        async with aclosing(source.images(None)) as images:
+            yielded = [await anext(images) for _ in range(3)]
+            # Nobody has admitted them yet.
+            waiting = asyncio.create_task(anext(images))
+            await _until(lambda: _said(source, "3 of them not taken yet"))
+            arrivals = [image.arrival(source="folder", batch="folder", now=EPOCH) for image in yielded]
+            await ingest.service.admit(arrivals)
+            await _until(lambda: _said(source, "3 pictures, all of them taken"))
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
 
 
 async def test_a_folder_is_not_taken_twice_over_a_restart_but_a_changed_file_is(tmp_path: Path) -> None:

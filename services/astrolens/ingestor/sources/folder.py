@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -16,34 +15,27 @@ from astrolens.contracts.records import Observation, Reason, truncate_extra
 from astrolens.ingestor.sources.base import SourceCursor, SourceImage, SourceReport
 from astrolens.ingestor.sources.throttling import Sleep
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.folder_walk import FoundFile, walk_files
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 
 SUFFIXES: Final = (
     *(".jpg", ".jpeg", ".png", ".tif", ".tiff"),
     *(".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz"),
+    ".avro",
 )
 
 _SCAN_EVERY_S: Final = 2.0
 _KNOWN_PAGE: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    name: str
-    """Relative to the folder, with slashes."""
-    size: int
-    mtime_ns: int
-
-    @property
-    def ref(self) -> str:
-        """A changed file is another arrival; an unchanged one is the same arrival after any restart."""
-        return f"{self.name}?mtime_ns={self.mtime_ns}&size={self.size}"
+def _ref(file: FoundFile) -> str:
+    """A changed file is another arrival; an unchanged one is the same arrival after any restart."""
+    return f"{file.name}?mtime_ns={file.mtime_ns}&size={file.size}"
 
 
 class FolderSource:
-    """Yields the pictures of a folder and its subfolders.
+    """Yields the pictures of a folder and its subfolders, linked ones included, each real folder once.
 
     A file is read when its size and time have not changed between two scans. It is identified by path, time and size:
     receipts tell which files were read before, so a restart reads nothing twice.
@@ -79,7 +71,7 @@ class FolderSource:
         self._max_bytes = max_bytes
         self._scan_every_s = scan_every_s
         self._sleep = sleep
-        self._unreadable: str | None = None
+        self._unreadable: dict[str, str] = {}
 
     def check(self) -> None:
         """The folder must be there and readable, and its survey a name.
@@ -97,32 +89,43 @@ class FolderSource:
 
     async def images(self, cursor: SourceCursor | None) -> AsyncGenerator[SourceImage, None]:  # noqa: ARG002 - receipts tell
         """The files there are now, and then whatever comes."""
-        previous: dict[str, str] = {}
-        read: set[str] = set()
+        previous: set[str] = set()
+        yielded: set[str] = set()
+        taken: set[str] = set()
         while True:
             files = await asyncio.to_thread(self._scan)
-            stable = [file for file in files if previous.get(file.name) == file.ref and file.ref not in read]
-            previous = {file.name: file.ref for file in files}
+            refs = {_ref(file) for file in files}
             # Files that were removed or changed need not be remembered.
-            read &= set(previous.values())
-            self._unreadable = None
+            yielded &= refs
+            taken &= refs
+            stable = [file for file in files if _ref(file) in previous and _ref(file) not in taken]
+            previous = refs
             for page in range(0, len(stable), _KNOWN_PAGE):
                 chosen = stable[page : page + _KNOWN_PAGE]
-                known = await self._known(chosen)
-                read |= known
+                taken |= await self._known(chosen)
                 for file in chosen:
-                    if file.ref not in known and (image := await asyncio.to_thread(self._read, file)) is not None:
+                    ref = _ref(file)
+                    if ref in taken or ref in yielded:
+                        continue
+                    if (image := await asyncio.to_thread(self._read, file)) is not None:
                         self.report.set("running")
                         yield image
-                        read.add(file.ref)
-            self._report_idle(files)
+                        yielded.add(ref)
+            self._report_idle(len(files), waiting=len(refs - taken))
             await self._sleep(self._scan_every_s)
 
-    def _report_idle(self, files: Sequence[_File]) -> None:
-        if self._unreadable is not None:
-            self.report.set("idle", self._unreadable, next_try_at=utc_now() + timedelta(seconds=self._scan_every_s))
+    def _report_idle(self, pictures: int, *, waiting: int) -> None:
+        next_try_at = utc_now() + timedelta(seconds=self._scan_every_s)
+        if self._unreadable:
+            name, why = next(iter(self._unreadable.items()))
+            more = f", and {len(self._unreadable) - 1} more" if len(self._unreadable) > 1 else ""
+            self.report.set("idle", f"{name} cannot be read: {why}{more}", next_try_at=next_try_at)
+        elif waiting:
+            # Only a receipt says that one was taken.
+            detail = f"watches {self._path}: {pictures} pictures, {waiting} of them not taken yet"
+            self.report.set("idle", detail, next_try_at=next_try_at)
         else:
-            self.report.set("idle", f"watches {self._path}: {len(files)} pictures, all of them taken")
+            self.report.set("idle", f"watches {self._path}: {pictures} pictures, all of them taken")
 
     def _folder(self) -> Path:
         if self._path is None:
@@ -136,41 +139,33 @@ class FolderSource:
             ) from error
         return self._path
 
-    def _scan(self) -> list[_File]:
-        folder = self._folder()
-        files: list[_File] = []
-        for root, folders, names in os.walk(folder):
-            folders.sort()
-            for name in sorted(names):
-                path = Path(root, name)
-                if not name.lower().endswith(SUFFIXES) or name.startswith(".") or path.is_symlink():
-                    continue
-                try:
-                    status = path.stat()
-                except OSError:
-                    continue  # It was removed during the scan.
-                relative = path.relative_to(folder).as_posix()
-                files.append(_File(path, relative, status.st_size, status.st_mtime_ns))
-        return files
+    def _scan(self) -> list[FoundFile]:
+        self._unreadable = {}
+        files: list[FoundFile] = []
+        for file in walk_files(self._folder()):
+            if file.fault is not None:
+                self._unreadable[file.name] = file.fault
+            elif file.name.lower().endswith(SUFFIXES):
+                files.append(file)
+        return sorted(files, key=lambda file: file.name)
 
-    async def _known(self, files: Sequence[_File]) -> set[str]:
-        refs = {ids.receipt_id(self.name, self.batch, file.ref): file.ref for file in files}
+    async def _known(self, files: Sequence[FoundFile]) -> set[str]:
+        refs = {ids.receipt_id(self.name, self.batch, _ref(file)): _ref(file) for file in files}
         found = await self._records.get(Collection.RECEIPTS, list(refs))
         return {refs[name] for name in found}
 
-    def _read(self, file: _File) -> SourceImage | None:
-        observation = Observation(
-            survey=self._survey, name=file.path.name[:200], extra=truncate_extra({"path": file.name})
-        )
+    def _read(self, file: FoundFile) -> SourceImage | None:
+        name = file.name.rsplit("/", 1)[-1]
+        observation = Observation(survey=self._survey, name=name[:200], extra=truncate_extra({"path": file.name}))
         if file.size > self._max_bytes:
             detail = f"The file has {file.size} bytes, more than the limit of {self._max_bytes}."
-            return SourceImage(file.ref, observation, refusal=Reason(code="too-large", detail=detail))
+            return SourceImage(_ref(file), observation, refusal=Reason(code="too-large", detail=detail))
         try:
             data = file.path.read_bytes()
         except OSError as error:
             # Nothing was received, so there is no receipt; it is tried again at every scan, and shown.
-            self._unreadable = f"{file.name} cannot be read: {error.strerror}"
+            self._unreadable[file.name] = error.strerror or str(error)
             return None
         if len(data) != file.size:
             return None  # It is being written: the next scan sees its new size.
-        return SourceImage(file.ref, observation, data=data)
+        return SourceImage(_ref(file), observation, data=data)

@@ -1,0 +1,137 @@
+"""Files within files: the members of a tar archive, and the alert packets of an Avro file that holds several.
+
+Nothing is unpacked to disk, and no more than one member is in memory here. Names of members are names, never paths.
+"""
+
+import hashlib
+import io
+import json
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Final
+
+from astrolens.cli.inputs import Item
+from astrolens.platform.folder_walk import escaped
+from astrolens.usecases.submissions import RefNumbers
+
+MAX_MEMBER_BYTES: Final = 64 * 2**20
+"""Of one member: what the console takes by default."""
+
+_TAR: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_AVRO: Final = ".avro"
+_IDS: Final = (("candid",), ("diaSourceId",), ("candidate", "candid"), ("diaSource", "diaSourceId"))
+_DAMAGES: Final = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
+
+
+def is_archive(item: Item) -> bool:
+    """Whether an item is a tar archive, by its name."""
+    return item.fault is None and item.refused is None and item.path.name.lower().endswith(_TAR)
+
+
+def expanded(items: Iterator[Item]) -> Iterator[Item]:
+    """The items, with those in archives and in Avro files of several packets instead of these."""
+    for item in items:
+        if is_archive(item):
+            yield from _members(item)
+        else:
+            yield from _packets(item)
+
+
+def _members(archive: Item) -> Iterator[Item]:
+    numbers = RefNumbers()
+    found = 0
+    try:
+        # As a stream: a compressed archive cannot be read in another order.
+        with tarfile.open(archive.path, "r|*") as tar:
+            for member in tar:
+                name = escaped(member.name).removeprefix("./")
+                if member.isdir() or _hidden(name):
+                    continue
+                found += 1
+                yield from _packets(_member(archive, tar, member, numbers.unique(f"{archive.ref}/{name}")))
+    except _DAMAGES as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        yield Item(archive.path, archive.ref, fault=f"the archive cannot be read beyond its first {found} files: {why}")
+        return
+    if not found:
+        yield Item(archive.path, archive.ref, fault="the archive holds no file")
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") and part not in {".", ".."} for part in name.split("/"))
+
+
+def _member(archive: Item, tar: tarfile.TarFile, member: tarfile.TarInfo, ref: str) -> Item:
+    if not member.isfile():
+        return Item(archive.path, ref, fault="a link or a device within an archive, which is not followed")
+    if member.size > MAX_MEMBER_BYTES:
+        return Item(archive.path, ref, fault=f"{member.size} bytes are more than the {MAX_MEMBER_BYTES} of a file")
+    content = tar.extractfile(member)
+    data = b"" if content is None else content.read(MAX_MEMBER_BYTES + 1)
+    if len(data) != member.size:
+        return Item(archive.path, ref, fault="the archive ends within this file")
+    return Item(archive.path, ref, archive.metadata, data=data)
+
+
+def _packets(item: Item) -> Iterator[Item]:
+    """The item, or one for each record of an Avro file that holds several."""
+    if item.fault is not None or item.refused is not None or not item.ref.lower().endswith(_AVRO):
+        yield item
+        return
+    found = 0
+    try:
+        with io.BytesIO(item.data) if item.data is not None else item.path.open("rb") as file:
+            if not _holds_several(file):
+                yield item
+                return
+            numbers = RefNumbers()
+            for packet, record in _records(file):
+                found += 1
+                ref = numbers.unique(f"{item.ref}/{_id_of(record) or found}")
+                yield Item(item.path, ref, item.metadata, data=packet)
+    except Exception as error:  # noqa: BLE001 - a damaged file makes the decoder raise errors of any class
+        if not found:
+            # Whoever decodes it in the sandbox says what is wrong with it.
+            yield item
+            return
+        why = str(error) or type(error).__name__
+        yield Item(item.path, item.ref, fault=f"it cannot be read beyond its first {found} packets: {why[:120]}")
+
+
+def _holds_several(file: BinaryIO) -> bool:
+    import fastavro  # noqa: PLC0415 - only Avro files need it
+
+    count = 0
+    for block in fastavro.block_reader(file):
+        count += block.num_records
+        if count > 1:
+            break
+    file.seek(0)
+    return count > 1
+
+
+def _records(file: BinaryIO) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Each record as an Avro file of its own, the same bytes every time, with the schema as it was written."""
+    import fastavro  # noqa: PLC0415
+
+    reader = fastavro.reader(file)
+    schema = fastavro.parse_schema(json.loads(reader.metadata["avro.schema"]))
+    for record in reader:
+        body = io.BytesIO()
+        fastavro.schemaless_writer(body, schema, record)
+        marker = hashlib.md5(body.getvalue(), usedforsecurity=False).digest()
+        packet = io.BytesIO()
+        fastavro.writer(packet, schema, [record], codec=reader.codec, sync_marker=marker)
+        yield packet.getvalue(), record if isinstance(record, dict) else {}
+
+
+def _id_of(record: dict[str, Any]) -> int | None:
+    for path in _IDS:
+        value: Any = record
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, int):
+            return value
+    return None
