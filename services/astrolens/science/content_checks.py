@@ -6,6 +6,7 @@ from PIL import Image
 
 from astrolens.science.coverage import covered_pixels
 from astrolens.science.detection import OBJECT_SIGNIFICANCE, WORKING_SIDE, object_significance
+from astrolens.science.measuring import MeasuredPlanes
 from astrolens.science.rejection import ImageRejected
 from astrolens.science.stretch import block_mean
 
@@ -30,6 +31,12 @@ _JPEG_BLOCK = 8
 
 _MEASURED_NOISE = 0.1
 """Standard deviations of the sky: the floor of the noise after averaging, for data without any."""
+
+_SMALLEST_WINDOW = 4
+"""Pixels of the smallest window in which an object is searched."""
+
+_UNKNOWN_SIGNIFICANCE = 1000.0
+"""Where too few pixels are covered to tell noise from an object, what is there is taken for one."""
 
 _TEXT_CROP = 768
 """Pixels: an error message begins at the upper left corner."""
@@ -57,11 +64,14 @@ _BRIGHT_LEVELS = 96
 """Grey levels from the background."""
 
 
-def check_picture(picture: Image.Image) -> None:
+def check_picture(picture: Image.Image) -> float:
     """Refuse an 8-bit picture that shows nothing.
 
     Args:
         picture: RGB or grey.
+
+    Returns:
+        Its significance; at least that of an object.
 
     Raises:
         ImageRejected: `no-coverage`, `no-object`, `error-page`.
@@ -71,48 +81,71 @@ def check_picture(picture: Image.Image) -> None:
         raise ImageRejected("error-page", "It is an error message of the survey's server, rendered as a picture.")
     factor = _reduction(*grey.size)
     values = np.asarray(grey.reduce(factor) if factor > 1 else grey, dtype=np.float32)
-    found = object_significance(values, noise_at_least=_GREY_NOISE) >= OBJECT_SIGNIFICANCE
-    if not found and np.ptp(np.asarray(grey)) <= _ONE_SURFACE:
+    significance = object_significance(values, noise_at_least=_GREY_NOISE)
+    if significance < OBJECT_SIGNIFICANCE and np.ptp(np.asarray(grey)) <= _ONE_SURFACE:
         raise ImageRejected("no-coverage", "It shows nothing: all of it is equally bright.")
-    if found:
+    if significance >= OBJECT_SIGNIFICANCE:
         # What stands out may be the edge of the footprint.
         covered = covered_pixels(values, tolerance=_PADDING_TOLERANCE, blur_pixels=-(-_JPEG_BLOCK // factor))
         if covered is not None:
             _check_covered(covered)
-            found = object_significance(values, covered, noise_at_least=_GREY_NOISE) >= OBJECT_SIGNIFICANCE
-    if not found:
-        raise ImageRejected("no-object", "It shows no object: nothing stands out of the noise.")
+            significance = object_significance(values, covered, noise_at_least=_GREY_NOISE)
+    if significance < OBJECT_SIGNIFICANCE:
+        raise ImageRejected(
+            "no-object",
+            f"It shows no object: nothing stands out of the noise (significance {significance:.1f}; an object has "
+            f"{OBJECT_SIGNIFICANCE} or more).",
+        )
+    return min(significance, _UNKNOWN_SIGNIFICANCE)
 
 
-def check_measurements(bands: NDArray[np.float32]) -> None:
+def check_measurements(measured: MeasuredPlanes) -> float:
     """Refuse measured values that show nothing.
 
-    Args:
-        bands: [C, H, W] in standard deviations of the sky of each, NaN where not measured.
+    Returns:
+        Their significance; at least that of an object.
 
     Raises:
         ImageRejected: `no-coverage`, `no-object`.
     """
+    bands = measured.bands
     known = np.isfinite(bands)
     count = np.count_nonzero(known, axis=0)
     covered: NDArray[np.bool_] = count > 0
     _check_covered(covered)
-    mean = np.where(covered, np.where(known, bands, 0).sum(axis=0) / np.maximum(count, 1), np.nan).astype(np.float32)
-    # An object may be in one band only; the mean finds what is too faint in each.
-    if _object_in(mean, OBJECT_SIGNIFICANCE) or (
-        len(bands) > 1 and any(_object_in(band, _SIGNIFICANCE_IN_ONE_BAND) for band in bands)
-    ):
-        return
-    raise ImageRejected("no-object", "It shows no object: nothing stands out of the noise of the measured values.")
+    # Of counts one photon more or less is the least difference there is.
+    photon = max((1.0 / sky.noise for sky in measured.skies if sky is not None and sky.counts), default=0.0)
+    photon /= measured.pixels_averaged
+    if len(bands) == 1:
+        significance = _significance(bands[0], photon, OBJECT_SIGNIFICANCE)
+    else:
+        # An object may be in one band only; the mean finds what is too faint in each.
+        total = np.where(known, bands, np.float32(0)).sum(axis=0)
+        mean = np.where(covered, total / np.maximum(count, 1), np.float32(np.nan)).astype(np.float32)
+        significance = _significance(mean, photon, OBJECT_SIGNIFICANCE)
+        if significance < OBJECT_SIGNIFICANCE:
+            scale = OBJECT_SIGNIFICANCE / _SIGNIFICANCE_IN_ONE_BAND
+            best = max(_significance(band, photon, _SIGNIFICANCE_IN_ONE_BAND) for band in bands)
+            significance = max(significance, scale * best)
+    if significance < OBJECT_SIGNIFICANCE:
+        raise ImageRejected(
+            "no-object",
+            f"It shows no object: nothing stands out of the noise of the measured values (significance "
+            f"{significance:.1f}; an object has {OBJECT_SIGNIFICANCE} or more).",
+        )
+    return significance
 
 
-def _object_in(values: NDArray[np.float32], enough: float) -> bool:
-    reduced = block_mean(values[None], _reduction(*values.shape))[0]
+def _significance(values: NDArray[np.float32], photon: float, enough: float) -> float:
+    """Of one plane in standard deviations of the sky; 0 without coverage, at most `_UNKNOWN_SIGNIFICANCE`."""
+    factor = _reduction(*values.shape)
+    reduced = block_mean(values[None], factor)[0]
     covered = np.isfinite(reduced)
     if np.mean(covered) < _COVERED_SHARE:
-        return False
+        return 0.0
     filled = np.where(covered, reduced, np.float32(0))
-    return object_significance(filled, covered, noise_at_least=_MEASURED_NOISE, enough=enough) >= enough
+    noise = max(_MEASURED_NOISE, photon / (_SMALLEST_WINDOW * factor * factor))
+    return min(object_significance(filled, covered, noise_at_least=noise, enough=enough), _UNKNOWN_SIGNIFICANCE)
 
 
 def _check_covered(covered: NDArray[np.bool_]) -> None:

@@ -28,7 +28,7 @@ _EDGE_PIXELS = 2
 
 
 def covered_pixels(
-    values: NDArray[np.float32], *, tolerance: float = 0.0, blur_pixels: int = 0
+    values: NDArray[np.floating], *, tolerance: float = 0.0, blur_pixels: int = 0
 ) -> NDArray[np.bool_] | None:
     """Find what was measured: all but NaN and padding.
 
@@ -53,7 +53,7 @@ def covered_pixels(
     return covered
 
 
-def _constants(values: NDArray[np.float32], tolerance: float) -> set[float]:
+def _constants(values: NDArray[np.floating], tolerance: float) -> set[float]:
     """What padding may be: the value of each corner that has one value only, and 0 where 0 means exactly that."""
     constants = set() if tolerance else {0.0}
     size = 2 * _AREA_PIXELS + 1
@@ -67,11 +67,11 @@ def _constants(values: NDArray[np.float32], tolerance: float) -> set[float]:
 
 
 def _padding(
-    values: NDArray[np.float32], known: NDArray[np.bool_], constant: float, tolerance: float, blur_pixels: int
+    values: NDArray[np.floating], known: NDArray[np.bool_], constant: float, tolerance: float, blur_pixels: int
 ) -> NDArray[np.bool_] | None:
     """Pixels that are padding with one constant; None where there is none."""
     with np.errstate(invalid="ignore"):
-        distance = np.abs(values - np.float32(constant))
+        distance = np.abs(values - constant)
         same = distance <= tolerance
     if np.count_nonzero(same) < _PADDING_SHARE * same.size:
         return None

@@ -85,6 +85,11 @@ def make_cutout(data: bytes, limits: DecodeLimits | None = None) -> Cutout:
         media_type=decoded.media_type,
         original_width=decoded.width,
         original_height=decoded.height,
+        orientation=decoded.orientation,
+        north_angle_deg=decoded.north_angle_deg,
+        turned=decoded.turned,
+        file=decoded.file,
+        quality=decoded.quality,
     )
 
 

@@ -2,40 +2,29 @@
 
 import io
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from astrolens.science.content_checks import check_measurements, check_picture
+from astrolens.science.content_checks import check_picture
+from astrolens.science.decoding_png import is_deep_png, read_deep_png
+from astrolens.science.deep_picture import DeepPicture, deep_picture, first_with_object
+from astrolens.science.facts import FileFacts, PixelFacts
+from astrolens.science.file_kinds import FITS_MAGIC, media_type_of, other_kind
 from astrolens.science.gunzip import gunzip, gunzip_head
+from astrolens.science.measuring import StoredPlanes
 from astrolens.science.rejection import DecodeLimits, ImageRejected
-from astrolens.science.stretch import asinh_rgb, block_mean, in_sky_noise, percentile_grey
 
-_SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"II*\x00", "image/tiff"),
-    (b"MM\x00*", "image/tiff"),
-    (b"II+\x00", "image/tiff"),
-    (b"MM\x00+", "image/tiff"),
-    (b"SIMPLE  =", "image/fits"),
-    (b"\x1f\x8b", "application/gzip"),
-)
+__all__ = ["Decoded", "decode", "media_type_of"]
+
 _PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/tiff": "TIFF"}
-_OTHER_SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"<", "a web page or XML"),
-    (b"{", "JSON text"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"GIF8", "a GIF picture, which is not read"),
-    (b"RIFF", "a RIFF file, which is not read"),
-    (b"%PDF", "a PDF document"),
-    (b"BZh", "a bzip2 archive, which is not read"),
-)
 _HEAD_BYTES = 64 * 2**10
 """Of a gzipped FITS file: as a rule its whole first header."""
-_16_BIT_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
+_EXIF_ORIENTATION = 0x0112
+_EXIF_TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 3), 6: (False, 1), 7: (True, 1), 8: (False, 3)}
+"""Orientation of EXIF and TIFF: whether left and right are exchanged, then quarter turns clockwise."""
+_NO_POSITION = "its format has no position in its header"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +35,13 @@ class Decoded:
         picture: 8-bit RGB or grey; large files are decoded at a reduced size, never below twice the cutout's.
         width: Of the original, pixels.
         height: Of the original, pixels.
-        stretch: How values became 8 bits: `none`, `asinh ...`, `percentile ...`.
+        stretch: How values became 8 bits: `none`, `asinh ...`.
         media_type: Of the original.
+        orientation: Where north and east are, or why that is not known.
+        north_angle_deg: From up to north, counterclockwise; None where it is not known.
+        turned: Whether rows of the original are columns of the picture.
+        file: What the file states.
+        quality: How much was measured.
     """
 
     picture: Image.Image
@@ -55,23 +49,11 @@ class Decoded:
     height: int
     stretch: str
     media_type: str
-
-
-def media_type_of(data: bytes) -> str:
-    """The media type of a file by its first bytes.
-
-    Raises:
-        ImageRejected: `not-an-image`.
-    """
-    for magic, media_type in _SIGNATURES:
-        if data.startswith(magic):
-            return media_type
-    head = data[:512].lstrip()
-    for magic, name in _OTHER_SIGNATURES:
-        if head.startswith(magic):
-            raise ImageRejected("not-an-image", f"It is {name}, not a JPEG, PNG, TIFF or FITS image.")
-    kind = "text" if head.isascii() and b"\x00" not in head else "of an unknown kind"
-    raise ImageRejected("not-an-image", f"It is {kind}, not a JPEG, PNG, TIFF or FITS image.")
+    orientation: str
+    north_angle_deg: float | None = None
+    turned: bool = False
+    file: FileFacts = field(default_factory=FileFacts)
+    quality: PixelFacts = field(default_factory=PixelFacts)
 
 
 def decode(data: bytes, limits: DecodeLimits) -> Decoded:
@@ -87,58 +69,140 @@ def decode(data: bytes, limits: DecodeLimits) -> Decoded:
     media_type = media_type_of(data)
     if media_type in _PILLOW_FORMATS:
         return _decode_raster(data, media_type, limits)
-    return _decode_fits(data, limits, gzipped=media_type == "application/gzip")
+    return decode_fits(data, limits, gzipped=media_type == "application/gzip")
 
 
-def _decode_fits(data: bytes, limits: DecodeLimits, *, gzipped: bool) -> Decoded:
-    from astrolens.science.decoding_fits import check_first_header, read_fits  # noqa: PLC0415 - it imports astropy
+def decode_fits(data: bytes, limits: DecodeLimits, *, gzipped: bool) -> Decoded:
+    """Decode a FITS file, or a gzip of one.
+
+    Raises:
+        ImageRejected: Any of its codes.
+    """
+    from astrolens.science.decoding_fits import read_fits  # noqa: PLC0415 - it imports astropy
+    from astrolens.science.fits_header import check_first_header  # noqa: PLC0415
 
     content: bytes | bytearray = data
     if gzipped:
         head = gunzip_head(data, _HEAD_BYTES)
-        if not head.startswith(b"SIMPLE  ="):
-            raise ImageRejected("not-an-image", "The gzip archive holds something other than a FITS image.")
+        if not head.startswith(FITS_MAGIC):
+            raise ImageRejected("not-an-image", f"The gzip archive holds {other_kind(head)}; FITS is read in gzip.")
         check_first_header(head, limits, file_bytes=len(data))
         content = gunzip(data, limits.max_inflated_bytes)
-    planes = read_fits(content, limits, file_bytes=len(data))
-    height, width = planes.shape[1:]
-    # FITS counts rows from the bottom, pictures from the top.
-    picture, stretch = _stretched(planes[:, ::-1], limits)
-    return Decoded(picture, width, height, stretch, "image/fits")
-
-
-def _stretched(planes: NDArray[np.generic], limits: DecodeLimits) -> tuple[Image.Image, str]:
-    """An 8-bit picture of measured values, [C, H, W], top row first, and how it was stretched.
-
-    What shows nothing is refused by the values: the stretch turns noise of any amplitude into a visible texture.
-    """
-    factor = max(1, max(planes.shape[1:]) // (2 * limits.cutout_side))
-    bands = in_sky_noise(block_mean(planes, factor), blur_pixels=int(factor > 1))
-    check_measurements(bands)
-    rgb, stretch = asinh_rgb(bands)
-    return Image.fromarray(rgb), stretch
+    image = read_fits(content, limits, file_bytes=len(data))
+    deep = (first_with_object if image.candidates else deep_picture)(image.planes, limits)
+    facts = image.facts if deep.shown is None else replace(image.facts, planes=(deep.shown,))
+    orientation = image.orientation
+    return Decoded(
+        deep.picture,
+        image.width,
+        image.height,
+        deep.stretch,
+        "image/fits",
+        orientation.words,
+        orientation.north_angle_deg,
+        orientation.turned,
+        facts,
+        deep.quality,
+    )
 
 
 def _decode_raster(data: bytes, media_type: str, limits: DecodeLimits) -> Decoded:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data), formats=[_PILLOW_FORMATS[media_type]])
-        width, height = picture.size
-        limits.check_pixels(width, height, file_bytes=len(data))
-        # libjpeg drops whole factors of two while decoding: twice the cutout's size is kept for the antialiasing.
-        picture.draft(None, (2 * limits.cutout_side, 2 * limits.cutout_side))
-        picture.load()
-        plain, stretch = _to_8_bit(picture, limits)
+            return _decoded_raster(data, media_type, limits)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ImageRejected("bomb", f"{len(data)} bytes that promise too many pixels.") from None
-    except UnidentifiedImageError:
-        raise ImageRejected("unreadable", f"It begins like {media_type} but its header makes no sense.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError) as error:
+    except (ImageRejected, MemoryError, RecursionError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a damaged file makes decoders raise errors of any class
         raise _refusal(error, media_type) from None
-    if picture.mode != "F":
-        check_picture(plain)
-    return Decoded(plain, width, height, stretch, media_type)
+
+
+def _decoded_raster(data: bytes, media_type: str, limits: DecodeLimits) -> Decoded:
+    try:
+        picture = Image.open(io.BytesIO(data), formats=[_PILLOW_FORMATS[media_type]])
+    except UnidentifiedImageError:
+        if media_type == "image/tiff":
+            return _deep_tiff(data, limits)
+        raise ImageRejected("unreadable", f"It begins like {media_type} but its header makes no sense.") from None
+    facts = FileFacts()
+    if media_type == "image/tiff":
+        from astrolens.science.decoding_tiff import is_deep, select_page  # noqa: PLC0415 - it imports tifffile
+
+        pages = select_page(picture)
+        if is_deep(picture):
+            return _deep_tiff(data, limits)
+        facts = _page_facts(pages.chosen, pages.listed)
+    width, height = picture.size
+    limits.check_pixels(width, height, file_bytes=len(data))
+    if media_type == "image/png" and is_deep_png(data):
+        return _deep_raster(read_deep_png(data, picture), media_type, limits, facts, _exif_orientation(picture))
+    # libjpeg drops whole factors of two while decoding: twice the cutout's size is kept for the antialiasing.
+    picture.draft(None, (2 * limits.cutout_side, 2 * limits.cutout_side))
+    exif = _exif_orientation(picture)
+    picture.load()
+    plain = _to_8_bit(picture)
+    turned = exif in _EXIF_TURNS and _EXIF_TURNS[exif][1] % 2 == 1
+    if media_type == "image/tiff":
+        # Pillow turns a TIFF by its tag itself, and its size as well.
+        width, height = (height, width) if turned else (width, height)
+    elif exif in _EXIF_TURNS:
+        plain = _turned(plain, exif)
+    quality = PixelFacts(significance=round(check_picture(plain), 3))
+    return Decoded(plain, width, height, "none", media_type, _words(exif), None, turned, facts, quality)
+
+
+def _deep_tiff(data: bytes, limits: DecodeLimits) -> Decoded:
+    from astrolens.science.decoding_tiff import read_deep_tiff  # noqa: PLC0415 - it imports tifffile
+
+    planes, pages, orientation, notes = read_deep_tiff(data, limits)
+    facts = replace(_page_facts(pages.chosen, pages.listed), notes=tuple(notes))
+    return _deep_raster(planes, "image/tiff", limits, facts, orientation)
+
+
+def _deep_raster(
+    planes: StoredPlanes, media_type: str, limits: DecodeLimits, facts: FileFacts, orientation: int
+) -> Decoded:
+    height, width = planes.values.shape[1:]
+    deep: DeepPicture = deep_picture(planes, limits)
+    picture, turned = deep.picture, False
+    if orientation in _EXIF_TURNS:
+        picture, turned = _turned(picture, orientation), _EXIF_TURNS[orientation][1] % 2 == 1
+    return Decoded(
+        picture, width, height, deep.stretch, media_type, _words(orientation), None, turned, facts, deep.quality
+    )
+
+
+def _page_facts(chosen: int, listed: Sequence[str]) -> FileFacts:
+    if len(listed) < 2:
+        return FileFacts()
+    return FileFacts(image=f"page {chosen + 1}", images=tuple(listed))
+
+
+def _exif_orientation(picture: Image.Image) -> int:
+    """The Orientation of EXIF or TIFF; 1 where there is none, or none that can be read."""
+    if "exif" not in picture.info and picture.format != "TIFF":
+        return 1
+    try:
+        value = picture.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - damaged metadata make Pillow raise errors of any class, and harm no pixel
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _turned(picture: Image.Image, orientation: int) -> Image.Image:
+    mirrored, turns = _EXIF_TURNS[orientation]
+    if mirrored:
+        picture = ImageOps.mirror(picture)
+    for _ in range(turns):
+        picture = picture.transpose(Image.Transpose.ROTATE_270)
+    return picture
+
+
+def _words(orientation: int) -> str:
+    turned = f"turned by its EXIF orientation {orientation}" if orientation in _EXIF_TURNS else "as stored"
+    return f"{turned}: {_NO_POSITION}"
 
 
 def _refusal(error: Exception, media_type: str) -> ImageRejected:
@@ -152,22 +216,15 @@ def _refusal(error: Exception, media_type: str) -> ImageRejected:
     )
 
 
-def _to_8_bit(picture: Image.Image, limits: DecodeLimits) -> tuple[Image.Image, str]:
-    """An 8-bit RGB or grey picture from any mode; more than 8 bits are stretched, transparent pixels become black."""
+def _to_8_bit(picture: Image.Image) -> Image.Image:
+    """An RGB or grey picture from any mode of up to 8 bits; transparent pixels become black."""
     if picture.mode in {"RGB", "L"}:
-        return picture, "none"
-    if picture.mode == "F" or picture.mode in _16_BIT_MODES:
-        values = np.asarray(picture)[None]
-        if picture.mode == "F":
-            return _stretched(values, limits)
-        reduced = block_mean(values, max(1, max(picture.size) // (2 * limits.cutout_side)))
-        grey, stretch = percentile_grey(np.nan_to_num(reduced[0]))
-        return Image.fromarray(grey), stretch
+        return picture
     if picture.mode in {"1", "LA", "La"}:
-        return _on_black(picture, "LA").convert("L"), "none"
+        return _on_black(picture, "LA").convert("L")
     if picture.mode in {"RGBA", "RGBa", "PA"} or "transparency" in picture.info:
-        return _on_black(picture, "RGBA").convert("RGB"), "none"
-    return picture.convert("RGB"), "none"
+        return _on_black(picture, "RGBA").convert("RGB")
+    return picture.convert("RGB")
 
 
 def _on_black(picture: Image.Image, mode: str) -> Image.Image:

@@ -1,136 +1,228 @@
-"""Read the first image of a FITS file with astropy, its size checked in the header before its data are touched.
+"""Read the picture of a FITS file and what its header says of it, its size checked before its data are touched.
 
-Importing this module imports astropy (half a second): `decoding` does so when the first FITS file comes.
+Importing this module imports astropy (a second of processor time): `decoding` does so when the first FITS file comes.
 """
 
 import io
 import math
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.hdu import BITPIX2DTYPE
 from numpy.typing import NDArray
 
+from astrolens.science.facts import MAX_IMAGES, MAX_NOTE, MAX_NOTES, MAX_TEXT, FileFacts
+from astrolens.science.fits_header import Buffer, Cards, Hdu, check_size, hdus
+from astrolens.science.fits_planes import Planes, planes_of
+from astrolens.science.fits_time import exposure_start, unread_times
+from astrolens.science.fits_wcs import NoPlacement, celestial_axes, placement
+from astrolens.science.measuring import StoredPlanes
+from astrolens.science.orientation import Orientation, as_stored, north_up
 from astrolens.science.rejection import DecodeLimits, ImageRejected
-from astrolens.science.stretch import to_float32
 
-_BLOCK_BYTES = 2880
-_MAX_HEADER_BYTES = 400 * _BLOCK_BYTES
-"""14,400 cards: the longest real headers, with all their processing history, have a few hundred blocks."""
-_MAX_HDUS = 128
-_MAX_AXES = 8
-_MAX_PLANES = 16
-"""A camera has fewer bands. More planes are a spectral cube, for which no colour picture is defined."""
+_DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
-Buffer = bytes | bytearray
+_SCIENCE = re.compile(r"(?:SCI|SCIENCE|COADD)(?:,\d+)?$")
+_PURPOSES = (
+    (
+        "mask",
+        r"DQ|MASK|BPM|BADPIX|FLAGS?|QUALITY|GOODPIX|CTX|CONTEXT|SEG|SEGM|SEGMENTATION|SEGMAP|OBJMASK|ALLMASK\w*|MASKBITS",
+    ),
+    ("weights", r"WHT|WGT|WEIGHTS?|IVAR|INVVAR|EXP|EXPMAP|EXPOSURE|COV|COVERAGE|NEXP|NSAMP|SAMP|TIME|AREA|CON|RC"),
+    ("noise", r"ERR|ERRORS?|UNCERT|SIGMA|RMS|STD|STDDEV|NOISE|VAR|VARIANCE|VAR_\w+"),
+    ("model", r"PSF|PSF\w*|BKG|BACKGROUND|SKY|MODEL|BIAS|DARK|FLAT|ZERODEXP"),
+    ("thumbnail", r"THUMB|THUMBNAIL|PREVIEW|ICON|QUICKLOOK"),
+    ("distortion", r"WCSDVARR|D2IMARR|DISTORTION|WCSCORR"),
+)
+_PURPOSE = tuple((purpose, re.compile(rf"(?:\w+_)?(?:{names})(?:,\d+)?$")) for purpose, names in _PURPOSES)
 
 
 @dataclass(frozen=True, slots=True)
-class _Hdu:
-    """One header-data unit.
+class FitsImage:
+    """The picture of a FITS file.
 
     Attributes:
-        index: Position in the file, from 0.
-        header: Parsed by astropy; its values are checked on use.
-        data_start: Offset of the data in the file, bytes.
+        planes: All that make the picture, oriented; where `candidates` has several, one of them is to be chosen.
+        candidates: Numbers of planes in `planes`, of which the first that shows an object is the picture; empty where
+            all of them make it, red first.
+        orientation: How `planes` was oriented.
+        width: Of the image in the file.
+        height: Of the image in the file.
+        facts: What the header says.
     """
 
-    index: int
-    header: fits.Header
-    data_start: int
-
-    def integer(self, keyword: str, default: int | None = None) -> int:
-        """The value of a keyword.
-
-        Raises:
-            ImageRejected: `unreadable` where it is missing or no integer.
-        """
-        try:
-            value = self.header.get(keyword, default)
-        except fits.VerifyError:
-            value = None
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ImageRejected("unreadable", f"The FITS header has no usable {keyword}.")
-        return value
-
-    def shape(self, prefix: str = "") -> tuple[int, ...]:
-        """Lengths of the axes in numpy's order, the slowest first."""
-        axes = self.integer(f"{prefix}NAXIS", 0)
-        if not 0 <= axes <= _MAX_AXES:
-            raise ImageRejected("unreadable", f"A FITS image of {axes} axes is no picture.")
-        lengths = tuple(self.integer(f"{prefix}NAXIS{axis}") for axis in range(axes, 0, -1))
-        if any(length < 0 for length in lengths):
-            raise ImageRejected("unreadable", "The FITS header has an axis of negative length.")
-        return lengths
-
-    def data_bytes(self) -> int:
-        """Size of the data without their padding."""
-        self.shape()
-        for keyword, default in (("BITPIX", None), ("GCOUNT", 1), ("PCOUNT", 0)):
-            self.integer(keyword, default)
-        size = int(self.header.data_size)
-        if size < 0:
-            raise ImageRejected("unreadable", "The FITS header promises data of negative length.")
-        return size
+    planes: StoredPlanes
+    candidates: tuple[int, ...]
+    orientation: Orientation
+    width: int
+    height: int
+    facts: FileFacts
 
 
-def read_fits(data: Buffer, limits: DecodeLimits, *, file_bytes: int) -> NDArray[np.generic]:
-    """Read the first image with data, as one plane or three (red first).
+def read_fits(data: Buffer, limits: DecodeLimits, *, file_bytes: int) -> FitsImage:
+    """Read the picture of a FITS file.
 
     Args:
         data: The file, gunzipped.
         limits: Bounds on its size.
         file_bytes: Size of the file as received, bytes.
 
-    Returns:
-        [1, H, W] or [3, H, W] in the file's number type and row order (the first row is the lowest). Values keep
-        their order but not their zero point and unit, which the asinh stretch takes from the sky.
-
     Raises:
-        ImageRejected: `empty` without any image, `too-large`, `bomb`, `too-small`, `truncated`, `unreadable`.
+        ImageRejected: `empty` without any picture, `too-large`, `bomb`, `too-small`, `truncated`, `unreadable`.
     """
     with _astropy_errors_as_rejections():
-        for hdu in _hdus(data):
-            compressed = hdu.header.get("ZIMAGE") is True
-            if not compressed and hdu.header.get("XTENSION", "IMAGE") != "IMAGE":
-                continue
-            shape = hdu.shape("Z" if compressed else "")
-            if len(shape) < 2 or math.prod(shape) == 0:
-                continue
-            while len(shape) > 2 and shape[0] == 1:
-                shape = shape[1:]
-            planes = math.prod(shape[:-2])
-            limits.check_pixels(shape[-1], shape[-2], planes=planes, file_bytes=file_bytes)
-            if len(shape) > 3 or planes > _MAX_PLANES:
-                raise ImageRejected("unreadable", f"A FITS cube of {planes} planes is no picture of a few bands.")
-            cube = _compressed_data(data, hdu, limits, file_bytes) if compressed else _plain_data(data, hdu)
-            return _three_bands(cube.reshape(planes, *shape[-2:]))
-    raise ImageRejected("empty", "The FITS file holds no image.")
-
-
-def check_first_header(head: bytes, limits: DecodeLimits, *, file_bytes: int) -> None:
-    """Refuse a file by its first header, before the rest of it is inflated.
-
-    Args:
-        head: Beginning of the file; a header that does not end in it passes.
-        limits: Bounds on the image.
-        file_bytes: Size of the file as received, bytes.
-
-    Raises:
-        ImageRejected: `too-large`, `bomb`, `too-small`, `unreadable`.
-    """
-    with _astropy_errors_as_rejections():
-        try:
-            hdu = _read_hdu(head, 0, 0)
-        except ImageRejected:
-            return
+        hdu, primary, listed, notes = _chosen(data)
         shape = hdu.shape()
-        if len(shape) >= 2 and math.prod(shape) > 0:
-            limits.check_pixels(shape[-1], shape[-2], planes=math.prod(shape[:-2]), file_bytes=file_bytes)
+        check_size(shape, limits, file_bytes=file_bytes)
+        headers = [hdu.cards] if hdu.index == 0 else [hdu.cards, primary]
+        sky_axes, plane_axes = _axes(hdu.cards, shape)
+        lengths = [shape[len(shape) - axis] for axis in plane_axes]
+        planes = planes_of(headers, lengths, plane_axes)
+        cube = _compressed_data(data, hdu, limits, file_bytes) if hdu.is_compressed else _plain_data(data, hdu)
+        # Planes first, the fastest of their axes last but one; then rows and columns.
+        order = [len(shape) - axis for axis in (*reversed(plane_axes), sky_axes[1], sky_axes[0])]
+        rest = [place for place in range(len(shape)) if place not in order]
+        cube = cube.transpose(*rest, *order)
+        height, width = cube.shape[-2:]
+        cube = cube.reshape(-1, height, width) if cube.ndim != 3 else cube
+        facts, orientation = _facts(headers, shape, planes, [*notes, *planes.notes])
+        scale, zero, blank, scaling_notes = _scaling(hdu)
+        chosen = planes.candidates or planes.shown
+        stored = StoredPlanes(
+            orientation.applied(_selected(cube, chosen)),
+            tuple(planes.names[number] for number in chosen),
+            scale,
+            zero,
+            blank,
+        )
+    several = len(listed) > 1
+    facts = replace(
+        facts,
+        image=hdu.name[:MAX_TEXT] if several else None,
+        images=tuple(listed) if several else (),
+        notes=_bounded([*facts.notes, *scaling_notes]),
+    )
+    candidates = tuple(range(len(chosen))) if planes.candidates else ()
+    return FitsImage(stored, candidates, orientation, width, height, facts)
+
+
+def _selected(cube: NDArray[np.generic], numbers: Sequence[int]) -> NDArray[np.generic]:
+    """Planes of a cube; a view where they follow each other at equal distances, as nearly always."""
+    steps = {following - number for number, following in pairwise(numbers)}
+    if len(steps) > 1:
+        return cube[list(numbers)]
+    step = steps.pop() if steps else 1
+    end = numbers[-1] + (1 if step > 0 else -1)
+    return cube[numbers[0] : end if end >= 0 else None : step]
+
+
+def _chosen(data: Buffer) -> tuple[Hdu, Cards, list[str], list[str]]:
+    """The image that is the picture, the first header, a list of all images, and notes.
+
+    Raises:
+        ImageRejected: `empty` where there is none.
+    """
+    images: list[tuple[Hdu, str]] = []
+    tables: list[str] = []
+    notes: list[str] = []
+    primary: Cards | None = None
+    try:
+        for hdu in hdus(data):
+            primary = hdu.cards if primary is None else primary
+            if hdu.is_image:
+                images.append((hdu, _purpose(hdu)))
+            elif hdu.index:
+                tables.append(hdu.name)
+    except ImageRejected as rejected:
+        # What follows a sound image does not spoil it.
+        if not any(not purpose for _, purpose in images):
+            raise
+        notes.append(f"Behind {images[-1][0].name} the file is damaged: {rejected.detail}")
+    pictures = [hdu for hdu, purpose in images if not purpose]
+    if not pictures or primary is None:
+        raise _no_picture(images, tables)
+    chosen = next((hdu for hdu in pictures if _SCIENCE.match(hdu.name)), pictures[0])
+    listed = [
+        f"{hdu.name}: {' x '.join(map(str, reversed(hdu.shape())))}{f' ({purpose})' if purpose else ''}"[:MAX_TEXT]
+        for hdu, purpose in images[:MAX_IMAGES]
+    ]
+    return chosen, primary, listed, notes
+
+
+def _no_picture(images: Sequence[tuple[Hdu, str]], tables: Sequence[str]) -> ImageRejected:
+    if images:
+        found = ", ".join(f"{hdu.name} ({purpose})" for hdu, purpose in images[:5])
+        return ImageRejected("empty", f"The FITS file holds no picture, only {found}; name the picture SCI.")
+    if tables:
+        found = f"{len(tables)} tables ({', '.join(tables[:5])})" if len(tables) > 1 else f"a table ({tables[0]})"
+        return ImageRejected("empty", f"The FITS file holds {found} and no image with data of two axes or more.")
+    return ImageRejected("empty", "The FITS file holds no image: it has no data of two axes or more.")
+
+
+def _purpose(hdu: Hdu) -> str:
+    """What an image that is no picture is for, by its EXTNAME; empty for a picture."""
+    name = hdu.name
+    return next((purpose for purpose, pattern in _PURPOSE if pattern.match(name)), "")
+
+
+def _axes(cards: Cards, shape: Sequence[int]) -> tuple[tuple[int, int], list[int]]:
+    """Numbers of the axes (from 1) of columns and rows, and of the axes with more than one plane."""
+    longer = [axis for axis in range(1, len(shape) + 1) if shape[len(shape) - axis] > 1]
+    sky = celestial_axes(cards)
+    if sky is None or not all(axis in longer for axis in sky):
+        sky = (longer[0], longer[1]) if len(longer) >= 2 else (1, 2)
+    return sky, [axis for axis in longer if axis not in sky]
+
+
+def _facts(
+    headers: Sequence[Cards], shape: tuple[int, ...], planes: Planes, notes: list[str]
+) -> tuple[FileFacts, Orientation]:
+    """What the header says, and the orientation that follows from it."""
+    cards = headers[0]
+    place = None
+    why = "its header has no world coordinates"
+    try:
+        place = placement(cards, shape)
+    except NoPlacement as error:
+        if error.why is not None:
+            notes.append(error.why)
+            why = "its world coordinates cannot be used"
+    time = exposure_start(headers)
+    notes += unread_times(headers) if time is None else time[2]
+    if "BAYERPAT" in cards and len(planes.names) == 1:
+        notes.append(f"It is the mosaic of a colour camera ({cards.text('BAYERPAT')[:8]}), which is shown in grey.")
+    if place is None:
+        rows = next((text for header in headers if (text := header.text("ROWORDER"))), "").upper()
+        orientation = as_stored(why, top_down=rows == "TOP-DOWN")
+        if rows not in {"", "TOP-DOWN", "BOTTOM-UP"}:
+            notes.append(f"ROWORDER is {rows[:20]!r}; TOP-DOWN and BOTTOM-UP are read.")
+    else:
+        orientation = north_up(place.north_angle_deg, mirrored=place.mirrored)
+    facts = FileFacts(
+        ra_deg=None if place is None else place.ra_deg,
+        dec_deg=None if place is None else place.dec_deg,
+        frame=None if place is None else place.frame,
+        pixel_scale_arcsec=None if place is None else place.pixel_scale_arcsec,
+        north_angle_deg=None if place is None else place.north_angle_deg,
+        mirrored=None if place is None else place.mirrored,
+        name=next((name[:MAX_TEXT] for header in headers if (name := header.text("OBJECT"))), None),
+        bands=tuple(band[:40] for band in planes.bands[:32]),
+        observed_at=None if time is None else time[0].isoformat(timespec="microseconds"),
+        time_source=None if time is None else time[1][:MAX_TEXT],
+        axis_3=planes.axis_3,
+        planes=tuple(planes.names[number] for number in planes.shown) if planes.axis_3 else (),
+        notes=_bounded(notes),
+    )
+    return facts, orientation
+
+
+def _bounded(notes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(note[:MAX_NOTE] for note in notes[:MAX_NOTES])
 
 
 @contextmanager
@@ -151,62 +243,41 @@ def _astropy_errors_as_rejections() -> Iterator[None]:
         raise ImageRejected("unreadable", f"The FITS file is damaged: {detail}.") from None
 
 
-def _hdus(data: Buffer) -> Iterator[_Hdu]:
-    """The header-data units in their order; no data are read."""
-    start = 0
-    for index in range(_MAX_HDUS):
-        if start >= len(data):
-            return
-        hdu = _read_hdu(data, start, index)
-        yield hdu
-        start = hdu.data_start + -(-hdu.data_bytes() // _BLOCK_BYTES) * _BLOCK_BYTES
-
-
-def _read_hdu(data: Buffer, start: int, index: int) -> _Hdu:
-    """Parse the header at an offset. Astropy sees no more than `_MAX_HEADER_BYTES`, because it has no limit itself."""
-    head = io.BytesIO(data[start : start + _MAX_HEADER_BYTES])
-    try:
-        header = fits.Header.fromfile(head)
-    except (OSError, EOFError, ValueError):
-        if len(data) - start < _MAX_HEADER_BYTES:
-            raise ImageRejected("truncated", "The FITS header ends too early.") from None
-        raise ImageRejected("unreadable", "The FITS header has no end.") from None
-    return _Hdu(index, header, start + head.tell())
-
-
-def _check_length(data: Buffer, hdu: _Hdu) -> None:
-    if hdu.data_start + hdu.data_bytes() > len(data):
-        raise ImageRejected("truncated", "The FITS data end too early.")
-
-
-def _plain_data(data: Buffer, hdu: _Hdu) -> NDArray[np.generic]:
+def _plain_data(data: Buffer, hdu: Hdu) -> NDArray[np.generic]:
     """View the pixels in place.
 
     This is not left to astropy: it copies an in-memory file twice (measured: +120 MiB for one of 60 MiB), so that an
     image of `max_pixels` 64-bit values would exceed the sandbox's address space; and it takes 0.2 ms more a cutout.
     """
-    bitpix = hdu.integer("BITPIX")
-    if bitpix not in BITPIX2DTYPE:
-        raise ImageRejected("unreadable", f"The FITS standard knows no BITPIX {bitpix}.")
-    _check_length(data, hdu)
+    hdu.check_length(data)
     shape = hdu.shape()
-    stored = np.dtype(BITPIX2DTYPE[bitpix]).newbyteorder(">")
+    stored = np.dtype(_DTYPES[hdu.integer("BITPIX")])
     raw: NDArray[np.generic] = np.frombuffer(data, stored, math.prod(shape), hdu.data_start).reshape(shape)
-    scale = hdu.header.get("BSCALE", 1)
-    descending = isinstance(scale, int | float) and scale < 0
-    if "BLANK" not in hdu.header and not descending:
-        return raw
-    values = to_float32(raw)
-    blank = hdu.header.get("BLANK")
-    # The standard wants an integer; many writers give a real without a fraction. Anything else marks no pixel.
-    if raw.dtype.kind in "iu" and isinstance(blank, int | float) and blank == blank // 1:
-        values[raw == blank] = np.nan
-    return -values if descending else values
+    return raw
 
 
-def _compressed_data(data: Buffer, hdu: _Hdu, limits: DecodeLimits, file_bytes: int) -> NDArray[np.generic]:
-    """Decompress a tile-compressed image."""
-    _check_length(data, hdu)
+def _scaling(hdu: Hdu) -> tuple[float, float, float | None, list[str]]:
+    """BSCALE, BZERO and BLANK of an image, and notes on what is ignored of them."""
+    if hdu.is_compressed:
+        # astropy has applied them.
+        return 1.0, 0.0, None, []
+    cards, notes = hdu.cards, []
+    scale, zero, blank = cards.number("BSCALE"), cards.number("BZERO"), cards.number("BLANK")
+    if scale == 0.0 or ("BSCALE" in cards and scale is None):
+        notes.append("BSCALE is 0 or no number, and is ignored.")
+        scale = None
+    if "BZERO" in cards and zero is None:
+        notes.append("BZERO is no number, and is ignored.")
+    # The standard wants an integer; many writers give a real without a fraction, or text.
+    if "BLANK" in cards and (blank is None or (blank != blank // 1 and hdu.integer("BITPIX") > 0)):
+        notes.append("BLANK is no whole number, and is ignored.")
+        blank = None
+    return scale or 1.0, zero or 0.0, blank, notes
+
+
+def _compressed_data(data: Buffer, hdu: Hdu, limits: DecodeLimits, file_bytes: int) -> NDArray[np.generic]:
+    """Decompress a tile-compressed image; its values are the physical ones, NaN where it is blank."""
+    hdu.check_length(data)
     # The decompressor allocates whole tiles, and the tile of a small image may claim to be huge.
     axes = hdu.integer("ZNAXIS")
     tile = math.prod(hdu.integer(f"ZTILE{axis}", 1) for axis in range(2, axes + 1)) * hdu.integer("ZTILE1", 1)
@@ -214,16 +285,3 @@ def _compressed_data(data: Buffer, hdu: _Hdu, limits: DecodeLimits, file_bytes: 
         raise ImageRejected("bomb", f"{file_bytes} bytes promise a compressed tile of {tile} pixels.")
     with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=True) as file:
         return np.asarray(file[hdu.index].data)
-
-
-def _three_bands(cube: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Red, green and blue from bands in the order of their wavelengths, as surveys write them (grz, griz, ugriz)."""
-    match len(cube):
-        case 1:
-            return cube
-        case 2:
-            return np.stack([cube[1], (to_float32(cube[0]) + to_float32(cube[1])) / 2, cube[0]])
-        case 3 | 4:
-            return cube[[2, 1, 0]]
-        case _:
-            return cube[[3, 2, 1]]

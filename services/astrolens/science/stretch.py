@@ -6,11 +6,10 @@ Colour after Lupton et al. (2004): one asinh curve of the mean intensity scales 
 keeps its colour.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-
-from astrolens.science.coverage import covered_pixels
-from astrolens.science.rejection import ImageRejected
 
 _SOFTENING = 3.0
 """Standard deviations of the sky: the curve is linear below and logarithmic above."""
@@ -26,36 +25,11 @@ _SAMPLE_SIZE = 16_384
 """Values that the statistics use: enough for the sky level to 1 % of its noise, at a bounded cost."""
 
 
-def in_sky_noise(planes: NDArray[np.float32], *, blur_pixels: int = 0) -> NDArray[np.float32]:
-    """Give each plane in standard deviations from its sky, NaN where it was not measured.
-
-    Args:
-        planes: [C, H, W], any unit, NaN where not measured; padding with a constant is found here.
-        blur_pixels: Pixels this near to padding are mixed with it and count as padding.
-
-    Returns:
-        [C, H, W]; a plane without coverage is all NaN.
-
-    Raises:
-        ImageRejected: `no-coverage` where that holds for all planes.
-    """
-    scaled = np.full_like(planes, np.nan)
-    for index, plane in enumerate(planes):
-        covered = covered_pixels(plane, blur_pixels=blur_pixels)
-        measured = plane if covered is None else np.where(covered, plane, np.float32(np.nan))
-        sky = sky_and_noise(measured)
-        if sky is not None:
-            scaled[index] = (measured - sky[0]) / sky[1]
-    if not np.isfinite(scaled).any():
-        raise ImageRejected("no-coverage", "No exposure covers it: all its values are NaN or the same.")
-    return scaled
-
-
 def asinh_rgb(bands: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
     """Apply the asinh stretch of Lupton et al. (2004).
 
     Args:
-        bands: [1, H, W] or [3, H, W], red first, as `in_sky_noise` gives them.
+        bands: [1, H, W] or [3, H, W], red first, in standard deviations of the sky, NaN where not measured.
 
     Returns:
         The picture [H, W, 3] uint8, and a description of the stretch. Pixels without a measurement are as dark as the
@@ -64,7 +38,7 @@ def asinh_rgb(bands: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
     uncovered = [name for name, band in zip(_BANDS, bands, strict=False) if not np.isfinite(band).any()]
     scaled = np.clip(_without_gaps(bands), -1e6, 1e6)
     intensity = scaled.mean(axis=0)
-    white = max(float(np.quantile(_sample(intensity), _WHITE_QUANTILE)), _WHITE_AT_LEAST)
+    white = max(float(np.quantile(finite_sample(intensity), _WHITE_QUANTILE)), _WHITE_AT_LEAST)
     lifted = np.maximum(intensity - _BLACK, 1e-6)
     curve = np.arcsinh(lifted / _SOFTENING) / np.arcsinh((white - _BLACK) / _SOFTENING)
     picture = np.maximum(scaled - _BLACK, 0.0) * (curve / lifted)
@@ -103,38 +77,47 @@ def _without_gaps(bands: NDArray[np.float32]) -> NDArray[np.float32]:
     return filled
 
 
-def percentile_grey(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
-    """Stretch a 16-bit picture to 8 bits, linearly between two percentiles.
+@dataclass(frozen=True, slots=True)
+class Sky:
+    """Level and noise of the sky, in the unit of the values.
 
-    Args:
-        values: [H, W] or [H, W, 3], of a picture that was stretched before, with more than 8 bits.
-
-    Returns:
-        The picture, uint8 of the same shape, and a description of the stretch.
-
-    Raises:
-        ImageRejected: `no-coverage` where all values are equal.
+    Attributes:
+        level: Of the sky.
+        noise: Standard deviation.
+        counts: Whether the values are so few counts that their noise is that of a Poisson process.
     """
-    low, high = (float(q) for q in np.quantile(_sample(values), (0.005, 0.998)))
-    if not high > low:
-        raise ImageRejected("no-coverage", "All its values are the same.")
-    picture = np.clip((values - low) / (high - low), 0.0, 1.0)
-    return (picture * 255.0 + 0.5).astype(np.uint8), f"percentile 0.5-99.8 ({low:g} to {high:g})"
+
+    level: float
+    noise: float
+    counts: bool = False
+
+    @property
+    def shown_noise(self) -> float:
+        """What the stretch takes for the noise: of counts at least one, so that a single photon is not white."""
+        return max(self.noise, 1.0) if self.counts else self.noise
 
 
-def sky_and_noise(plane: NDArray[np.float32]) -> tuple[float, float] | None:
+_FEW_COUNTS = 10.0
+"""Median of counts below which the median deviation is too coarse to give their noise."""
+
+
+def sky_and_noise(plane: NDArray[np.floating]) -> Sky | None:
     """Sky level and noise of one plane by the median and the median absolute deviation, clipped at 3 sigma.
+
+    Of few counts (integers from 0) the noise is the root of their mean, as in a Poisson process.
 
     Args:
         plane: [H, W], NaN where not measured.
 
     Returns:
-        Level and standard deviation, in the plane's unit; None where all values are NaN or equal.
+        None where all values are NaN or equal.
     """
-    values = _sample(plane)
+    values = finite_sample(plane)
     if values.size < 16:
         return None
     sky = float(np.median(values))
+    if 0.0 <= sky < _FEW_COUNTS and (counts := _of_counts(values)) is not None:
+        return counts
     for _ in range(3):
         deviation = 1.4826 * float(np.median(np.abs(values - sky)))
         if deviation <= 0.0:
@@ -145,46 +128,47 @@ def sky_and_noise(plane: NDArray[np.float32]) -> tuple[float, float] | None:
     if noise <= 0.0:
         # Noise-free data (a model, or integers of few levels): a fraction of the range serves as the noise.
         noise = float(np.quantile(values, 0.998) - sky) / 100.0 or float(values.max() - values.min()) / 1000.0
-    return (sky, noise) if noise > 0.0 else None
+    return Sky(sky, noise) if noise > 0.0 else None
 
 
-def block_mean(planes: NDArray[np.generic], factor: int) -> NDArray[np.float32]:
-    """Average blocks of `factor` x `factor` pixels without NaN, row of blocks by row of blocks to save memory.
+def _of_counts(values: NDArray[np.float64]) -> Sky | None:
+    """The sky of few counts: their mean without sources; None where the values are no counts, or all the same."""
+    if values.min() < 0.0 or values.max() == values.min() or not np.array_equal(values, np.floor(values)):
+        return None
+    level = float(np.median(values))
+    for _ in range(5):
+        level = float(values[values <= level + 5.0 * max(np.sqrt(level), 1.0)].mean())
+    # Without any photon in the sky, one in the whole sample is the bound on its level.
+    return Sky(level, float(np.sqrt(max(level, 1.0 / values.size))), counts=True)
+
+
+def finite_sample(values: NDArray[np.generic]) -> NDArray[np.float64]:
+    """About `_SAMPLE_SIZE` of the finite values, evenly spread, as float64."""
+    # An odd step visits all columns of a frame whose width is a power of two.
+    step = max(1, values.size // _SAMPLE_SIZE) | 1
+    sample: NDArray[np.float64] = values.flat[::step].astype(np.float64)
+    return sample[np.isfinite(sample)]
+
+
+def block_mean(planes: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Average blocks of `factor` x `factor` pixels without NaN.
 
     Args:
-        planes: [C, H, W], any number type and byte order.
+        planes: [C, H, W].
         factor: At least 1. Incomplete blocks at the end of an axis are dropped.
 
     Returns:
         [C, H // factor, W // factor], NaN where all of a block is NaN.
     """
-    channels, height, width = planes.shape
     if factor == 1:
-        return to_float32(planes)
+        return planes
+    channels, height, width = planes.shape
     rows, columns = height // factor, width // factor
-    reduced = np.empty((channels, rows, columns), dtype=np.float32)
-    for channel in range(channels):
-        for row in range(rows):
-            strip = to_float32(planes[channel, row * factor : (row + 1) * factor, : columns * factor])
-            blocks = strip.reshape(factor, columns, factor)
-            known = np.isfinite(blocks)
-            count = known.sum(axis=(0, 2))
-            total = np.where(known, blocks, 0.0).sum(axis=(0, 2))
-            reduced[channel, row] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return reduced
-
-
-def to_float32(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    """The values as float32, NaN where they are not finite or overflow."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        result = values.astype(np.float32)
-    result[~np.isfinite(result)] = np.nan
-    return result
-
-
-def _sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    flat = values.ravel()
-    # An odd step visits all columns of a frame whose width is a power of two.
-    step = max(1, flat.size // _SAMPLE_SIZE) | 1
-    flat = flat[::step]
-    return flat[np.isfinite(flat)]
+    blocks = planes[:, : rows * factor, : columns * factor].reshape(channels, rows, factor, columns, factor)
+    known = np.isfinite(blocks)
+    if known.all():
+        mean: NDArray[np.float32] = blocks.mean(axis=(2, 4), dtype=np.float32)
+        return mean
+    count = known.sum(axis=(2, 4))
+    total = np.where(known, blocks, np.float32(0)).sum(axis=(2, 4))
+    return np.where(count > 0, total / np.maximum(count, 1), np.float32(np.nan)).astype(np.float32)

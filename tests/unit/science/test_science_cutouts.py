@@ -10,7 +10,7 @@ from astrolens.platform.stores.hash_index import distance
 from astrolens.science.cutouts import Cutout, DecodeLimits, ImageRejected, decode_cutout, make_cutout
 from astrolens.science.phash import perceptual_hash
 from astropy.io import fits
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tests.made_images import (
     encoded,
@@ -100,11 +100,11 @@ def test_transparent_pixels_become_black() -> None:
     assert decode_cutout(make_cutout(encoded(hidden, "PNG")).jpeg)[:50].max() < 40
 
 
-def test_16_bit_pictures_are_stretched_by_percentiles_not_by_their_extremes() -> None:
+def test_16_bit_pictures_are_stretched_by_their_sky_not_by_their_extremes() -> None:
     values = (sky() * 100).astype(np.uint16)
     values[0, 0] = 65_535
     cutout = make_cutout(encoded(values, "PNG"))
-    assert cutout.stretch.startswith("percentile")
+    assert cutout.stretch.startswith("asinh")
     assert decode_cutout(cutout.jpeg)[70:100, 70:100].max() > 200
 
 
@@ -113,11 +113,24 @@ def test_a_float_tiff_gets_the_asinh_stretch() -> None:
     assert cutout.stretch.startswith("asinh")
 
 
-def test_exif_orientation_is_ignored() -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured(orientation: int) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 3
-    turned, plain = encoded(rgb(), "JPEG", exif=exif), encoded(rgb(), "JPEG")
-    assert make_cutout(turned).phash == make_cutout(plain).phash
+    exif[0x0112] = orientation
+    picture = Image.fromarray(rgb()[:, :96])
+    expected = make_cutout(encoded(ImageOps.exif_transpose(_with_exif(picture, exif)), "PNG"))
+    for kind in ("JPEG", "PNG", "TIFF"):
+        options = {"tiffinfo": {0x0112: orientation}} if kind == "TIFF" else {"exif": exif}
+        cutout = make_cutout(encoded(picture, kind, **options))
+        assert (cutout.width, cutout.height) == (expected.width, expected.height), kind
+        assert cutout.turned == (orientation >= 5)
+        assert (cutout.original_width, cutout.original_height) == (96, 120)
+        difference = np.abs(decode_cutout(cutout.jpeg).astype(int) - decode_cutout(expected.jpeg))
+        assert difference.mean() < 4.0, kind
+
+
+def _with_exif(picture: Image.Image, exif: Image.Exif) -> Image.Image:
+    return Image.open(io.BytesIO(encoded(picture, "PNG", exif=exif)))
 
 
 def test_only_the_first_frame_of_many_counts() -> None:
@@ -226,8 +239,13 @@ def test_only_fits_files_cost_the_import_of_astropy() -> None:
         assert done.stdout.decode().strip() == imported
 
 
-def test_a_spectral_cube_is_refused() -> None:
-    assert refusal(fits_bytes(fits.PrimaryHDU(np.zeros((40, 20, 20), np.float32)))).code == "unreadable"
+def test_of_a_long_cube_one_plane_is_shown() -> None:
+    cube = np.random.default_rng(5).normal(0, 1, (40, 96, 96)).astype(np.float32)
+    cube[6] = sky(96)
+    cutout = make_cutout(fits_bytes(fits.PrimaryHDU(cube)))
+    assert (cutout.file.axis_3, cutout.file.planes) == ("unknown", ("plane 7",))
+    assert bright_corner(cutout) == ("upper", "right")
+    assert np.ptp(decode_cutout(cutout.jpeg).astype(int), axis=2).max() < 12, "one plane has no colour"
 
 
 def test_a_big_fits_is_reduced_before_it_is_stretched() -> None:

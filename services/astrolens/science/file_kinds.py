@@ -1,0 +1,107 @@
+"""What a file is by its first bytes: the formats that are read, and the names of others."""
+
+from astrolens.science.rejection import ImageRejected
+
+FITS_MAGIC = b"SIMPLE  ="
+
+ACCEPTED = "JPEG, PNG, TIFF and FITS are read"
+
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"II+\x00", "image/tiff"),
+    (b"MM\x00+", "image/tiff"),
+    (FITS_MAGIC, "image/fits"),
+    (b"\x1f\x8b", "application/gzip"),
+)
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"Obj\x01", "an Avro file"),
+    (b"<VOTABLE", "a VOTable"),
+    (b"<?xml", "an XML file"),
+    (b"<!DOCTYPE html", "a web page"),
+    (b"<html", "a web page"),
+    (b"<", "a web page or XML"),
+    (b"{", "JSON text"),
+    (b"[", "JSON text"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"GIF8", "a GIF picture"),
+    (b"BM", "a BMP picture"),
+    (b"RIFF", "a RIFF file (WebP, WAV or AVI)"),
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ\x00", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"CDF\x01", "a NetCDF file"),
+    (b"PAR1", "a Parquet file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"8BPS", "a Photoshop document"),
+    (b"XISF0100", "an XISF image"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+)
+_ADVICE = {
+    "a GIF picture": "save it as PNG",
+    "a BMP picture": "save it as PNG",
+    "a JPEG 2000 picture": "save it as PNG or TIFF",
+    "a JPEG XL picture": "save it as PNG",
+    "an XISF image": "save it as FITS",
+    "a NumPy array": "save it as FITS or TIFF",
+    "an HDF5 file": "save its image as FITS",
+    "a bzip2 archive": "unpack it, or use gzip",
+    "an xz archive": "unpack it, or use gzip",
+    "a Zstandard archive": "unpack it, or use gzip",
+    "a ZIP archive": "unpack it",
+}
+_TAR_AT = 257
+_HEIF = frozenset({b"ftypheic", b"ftypheix", b"ftypavif", b"ftypmif1"})
+
+
+def media_type_of(data: bytes) -> str:
+    """The media type of a file by its first bytes.
+
+    Raises:
+        ImageRejected: `not-an-image`, naming what it is.
+    """
+    for magic, media_type in _SIGNATURES:
+        if data.startswith(magic):
+            return media_type
+    kind = other_kind(data)
+    advice = f": {_ADVICE[kind]}" if kind in _ADVICE else ""
+    raise ImageRejected("not-an-image", f"It is {kind}; {ACCEPTED}{advice}.")
+
+
+def other_kind(data: bytes) -> str:
+    """What a file is that is no image, with its article."""
+    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
+    lowered = head.lower()
+    readable = next(
+        (f"a file of type {media_type}" for magic, media_type in _SIGNATURES if data.startswith(magic)), None
+    )
+    named = next(
+        (
+            name
+            for magic, name in _OTHERS
+            if head.startswith(magic) or (magic[:1] == b"<" and lowered.startswith(magic.lower()))
+        ),
+        None,
+    )
+    if readable or named:
+        return readable or named or ""
+    if data[_TAR_AT : _TAR_AT + 5] == b"ustar":
+        return "a tar archive"
+    if data[4:12] in _HEIF:
+        return "a HEIF or AVIF picture"
+    if data.startswith(b"SIMPLE"):
+        return "a FITS file whose first card is not `SIMPLE  =`"
+    if head.isascii() and b"\x00" not in head:
+        return "text" if head else "an empty file"
+    return f"of an unknown kind (its first bytes are {data[:4].hex(' ')})"
