@@ -87,6 +87,9 @@ def _padding(
         return None
     mixed = _grown(padding, blur_pixels) if blur_pixels else padding
     inside = known & ~mixed
+    if blur_pixels and not inside.any():
+        # A lone star on a sky without noise: nothing is far enough from it to tell a footprint.
+        return None
     if inside.any():
         level = float(np.median(distance[inside]))
         at_the_edge = float(np.median(distance[_grown(padding, _EDGE_PIXELS) & other]))

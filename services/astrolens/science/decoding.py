@@ -130,7 +130,7 @@ def _decoded_raster(data: bytes, media_type: str, limits: DecodeLimits) -> Decod
     if media_type == "image/tiff":
         from astrolens.science.decoding_tiff import is_deep, select_page  # noqa: PLC0415 - it imports tifffile
 
-        pages = select_page(picture)
+        pages = select_page(data, picture)
         if is_deep(picture):
             return _deep_tiff(data, limits)
         facts = _page_facts(pages.chosen, pages.listed)

@@ -42,7 +42,7 @@ _ACCEPTED = "read are integers of 8 to 64 bits and floats of 16 to 64, in grey o
 
 @dataclass(frozen=True, slots=True)
 class TiffPages:
-    """The pages of a TIFF.
+    """The pages of a TIFF; the picture is the first that is neither a thumbnail nor a mask.
 
     Attributes:
         chosen: Number of the page that is the picture.
@@ -69,22 +69,17 @@ def _tags(picture: Image.Image) -> dict[int, tuple[int, ...]]:
     return tags
 
 
-def select_page(picture: Image.Image) -> TiffPages:
-    """Seek the first page that is neither a thumbnail nor a mask; the first one where all are."""
-    listed: list[str] = []
-    chosen: int | None = None
-    for number in range(MAX_IMAGES):
-        try:
-            picture.seek(number)
-        except (EOFError, SyntaxError, ValueError, OSError, KeyError, TypeError, IndexError):
-            break
-        kind = _tags(picture).get(254, (0,))[0]
-        purpose = " (mask)" if kind & _MASK else " (thumbnail)" if kind & _REDUCED else ""
-        listed.append(f"page {number + 1}: {picture.width} x {picture.height}{purpose}")
-        if chosen is None and not purpose:
-            chosen = number
-    picture.seek(chosen or 0)
-    return TiffPages(chosen or 0, tuple(listed))
+def select_page(data: bytes, picture: Image.Image) -> TiffPages:
+    """Seek the page of a TIFF that is the picture; Pillow has opened the file at its first page.
+
+    Raises:
+        Exception: tifffile's or Pillow's, where the file is damaged.
+    """
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        pages, _ = _pages(file)
+    if pages.chosen:
+        picture.seek(pages.chosen)
+    return pages
 
 
 def read_deep_tiff(data: bytes, limits: DecodeLimits) -> tuple[StoredPlanes, TiffPages, int, list[str]]:

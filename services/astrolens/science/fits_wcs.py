@@ -23,6 +23,9 @@ _KEYWORDS = re.compile(
 _STEP = 0.5
 """Pixels from the centre over which the scale and the directions are taken."""
 
+_SINGULAR = 1e-6
+"""Sine of the angle between both axes on the sky, below which they are one."""
+
 _SECONDS_PER_RADIAN = 206_264.806_247
 
 # Astropy tells of every bend in a header.
@@ -191,7 +194,7 @@ def _from_points(ra: NDArray[np.float64], dec: NDArray[np.float64], frame: str) 
     jacobian = np.array([[right @ east, up @ east], [right @ north, up @ north]]) / (2 * _STEP)
     determinant = float(np.linalg.det(jacobian))
     scale = np.sqrt(abs(determinant)) * _SECONDS_PER_RADIAN
-    if not np.isfinite(scale) or scale <= 0:
+    if not np.isfinite(scale) or abs(determinant) <= _SINGULAR * float(np.linalg.norm(right) * np.linalg.norm(up)):
         raise NoPlacement("Its world coordinates do not tell its axes apart.")
     x, y = np.linalg.solve(jacobian, [0.0, 1.0])
     ra_deg = float(np.degrees(alpha)) % 360.0

@@ -101,6 +101,11 @@ _FEW_COUNTS = 10.0
 """Median of counts below which the median deviation is too coarse to give their noise."""
 
 
+_FEW_LEVELS = 1024
+_DIGITISATION = 12**-0.5
+"""Standard deviation of what rounding to a step of 1 leaves."""
+
+
 def sky_and_noise(plane: NDArray[np.floating]) -> Sky | None:
     """Sky level and noise of one plane by the median and the median absolute deviation, clipped at 3 sigma.
 
@@ -126,9 +131,21 @@ def sky_and_noise(plane: NDArray[np.floating]) -> Sky | None:
         sky = float(np.median(kept))
     noise = 1.4826 * float(np.median(np.abs(values - sky)))
     if noise <= 0.0:
-        # Noise-free data (a model, or integers of few levels): a fraction of the range serves as the noise.
+        noise = _noise_of_few_levels(values, sky)
+    if noise <= 0.0:
+        # Noise-free data, such as a model: a fraction of the range serves as the noise.
         noise = float(np.quantile(values, 0.998) - sky) / 100.0 or float(values.max() - values.min()) / 1000.0
     return Sky(sky, noise) if noise > 0.0 else None
+
+
+def _noise_of_few_levels(values: NDArray[np.float64], sky: float) -> float:
+    """Noise that is less than the step of digitisation, of which the median deviation is 0; 0 for other data."""
+    levels = np.unique(values)
+    if not 1 < levels.size <= _FEW_LEVELS:
+        return 0.0
+    step = float(np.diff(levels).min())
+    near = values[np.abs(values - sky) <= 2.0 * step]
+    return max(float(near.std()), _DIGITISATION * step)
 
 
 def _of_counts(values: NDArray[np.float64]) -> Sky | None:
