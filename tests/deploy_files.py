@@ -19,6 +19,7 @@ HTTP_PORT = {
     "ingestor": "ingestor_port",
     "analyzer": "analyzer_port",
     "model-server": "model_server_port",
+    "crossref": "crossref_port",
     "notifier": "notifier_port",
 }
 """The setting of each service's HTTP port."""

@@ -65,6 +65,79 @@ BOARD: Final = Board(
             ],
         ),
         Row(
+            "What do the catalogues know?",
+            [
+                lines(
+                    "Answers",
+                    "What catalogues said of candidates' places, a second: only `none` of every required one makes a "
+                    "possible discovery.",
+                    Query(
+                        "sum by (catalogue, status) (rate(astrolens_catalogue_matches_total[$__rate_interval]))",
+                        "{{catalogue}} {{status}}",
+                    ),
+                    unit="reqps",
+                    stacked=True,
+                ),
+                lines(
+                    "Cross-matches",
+                    "Published a second, by sum; late answers count again.",
+                    Query("sum by (status) (rate(astrolens_crossmatches_total[$__rate_interval]))", "{{status}}"),
+                    unit="reqps",
+                    stacked=True,
+                ),
+                lines(
+                    "Waiting for catalogues",
+                    "Candidates whose catalogues are asked, or asked again; of many the first 1,000 are counted.",
+                    Query("max(astrolens_crossmatches_waiting)", "waiting"),
+                ),
+                lines(
+                    "Left alone",
+                    "1 while a catalogue is not asked because it fails or its canaries are wrong.",
+                    Query("max by (catalogue) (astrolens_catalogue_left_alone)", "{{catalogue}}"),
+                    most=1,
+                ),
+            ],
+        ),
+        Row(
+            "How do the catalogues fail?",
+            [
+                lines(
+                    "Failures",
+                    "Questions without an answer that can be believed, by what was wrong.",
+                    Query(
+                        "sum by (catalogue, code) (rate(astrolens_catalogue_failures_total[$__rate_interval]))",
+                        "{{catalogue}} {{code}}",
+                    ),
+                    unit="reqps",
+                    stacked=True,
+                ),
+                lines(
+                    "Canaries",
+                    "Tests on places with a known answer, by outcome: at the start, hourly, and after an outage.",
+                    Query(
+                        "sum by (catalogue, outcome) (increase(astrolens_catalogue_canaries_total[1h]))",
+                        "{{catalogue}} {{outcome}}",
+                    ),
+                ),
+                lines(
+                    "Seconds a question",
+                    "With the reading of the reply, median and 95th percentile.",
+                    *quantiles("astrolens_catalogue_seconds", "catalogue"),
+                    unit="s",
+                ),
+                lines(
+                    "From the cache",
+                    "Places a second by where the answer came from: the catalogue, the cache, or nowhere.",
+                    Query(
+                        "sum by (catalogue, outcome) (rate(astrolens_catalogue_answers_total[$__rate_interval]))",
+                        "{{catalogue}} {{outcome}}",
+                    ),
+                    unit="reqps",
+                    stacked=True,
+                ),
+            ],
+        ),
+        Row(
             "What do they send?",
             [
                 lines(

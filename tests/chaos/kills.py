@@ -18,7 +18,7 @@ from tests.e2e.system import BOOKS, System, wait_until
 SETTINGS = {"false_alarms_per_1000": "50"}
 """A budget that makes some anomalies sure."""
 
-SERVICES = ("ingestor", "analyzer", "model-server", "notifier", "console")
+SERVICES = ("ingestor", "analyzer", "model-server", "crossref", "notifier", "console")
 SLOWEST_PER_S = 3.0
 """Images a second that the slowest engines on a busy machine still do: bounds every wait."""
 

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = sorted(path.stem.removeprefix("alert-") for path in GOLDEN.glob("alert-*.avro"))
-UNIT = re.compile(r"\[(1|deg|bit|pixel|s|arcsec/pixel|per 1000 ordinary images|us since 1970-01-01)\]\.$")
+UNIT = re.compile(r"\[(1|deg|arcsec|mas|bit|pixel|s|arcsec/pixel|per 1000 ordinary images|us since 1970-01-01)\]\.$")
 
 
 def _fields(schema: Any) -> list[tuple[str, dict[str, Any]]]:

@@ -62,7 +62,7 @@ def test_one_trace_leads_from_the_upload_to_the_alert(traced: tuple[System, Coll
     system, collector = traced
     image = upload(system, ODD)
     assert system.images()[image]["verdict"] == "anomaly"
-    spans = whole(collector, image, spans=12)
+    spans = whole(collector, image, spans=14)
     by_id = {span.span_id: span for span in spans}
 
     def path(span: Seen) -> list[tuple[str, str, str]]:
@@ -76,7 +76,8 @@ def test_one_trace_leads_from_the_upload_to_the_alert(traced: tuple[System, Coll
     arrival = [("console", "POST /api/images", "server")]
     ingest = [*arrival, ("ingestor", on(topics.IMAGES_SUBMITTED), "consumer")]
     analysis = [*ingest, ("analyzer", on(topics.IMAGES_INGESTED), "consumer")]
-    alerting = [*analysis, ("notifier", on(topics.IMAGES_ANALYZED), "consumer")]
+    matching = [*analysis, ("crossref", on(topics.IMAGES_ANALYZED), "consumer")]
+    alerting = [*matching, ("notifier", on(topics.CANDIDATES_MATCHED), "consumer")]
     call = [*analysis, ("analyzer", MODEL, "client")]
     alert, twin = sorted(span.name for span in spans if span.name.startswith("send astrolens.alerts"))
     assert sorted(path(span) for span in spans) == sorted(
@@ -90,6 +91,8 @@ def test_one_trace_leads_from_the_upload_to_the_alert(traced: tuple[System, Coll
             call,
             [*call, ("model-server", MODEL, "server")],
             [*analysis, ("analyzer", f"send {topics.IMAGES_ANALYZED}", "producer")],
+            matching,
+            [*matching, ("crossref", f"send {topics.CANDIDATES_MATCHED}", "producer")],
             alerting,
             [*alerting, ("notifier", alert, "producer")],
             [*alerting, ("notifier", twin, "producer")],
@@ -100,7 +103,7 @@ def test_one_trace_leads_from_the_upload_to_the_alert(traced: tuple[System, Coll
     assert {attributes[IMAGE] for attributes in processed.values()} == {image}
     assert processed[on(topics.IMAGES_SUBMITTED)]["astrolens.outcome"] == "accepted"
     assert processed[on(topics.IMAGES_INGESTED)]["astrolens.verdict"] == "anomaly"
-    assert processed[on(topics.IMAGES_ANALYZED)]["astrolens.alert_type"] == "initial"
+    assert processed[on(topics.CANDIDATES_MATCHED)]["astrolens.alert_type"] == "initial"
     assert {attributes["messaging.system"] for attributes in processed.values()} == {"kafka"}
 
 

@@ -24,7 +24,7 @@ from astrolens.platform.stores.collections import Collection
 from confluent_kafka import Consumer, Message, Producer
 from pydantic import SecretStr
 
-from tests.unit.notifier.notifier_fakes import JPEG, analyzed, image
+from tests.unit.notifier.notifier_fakes import JPEG, candidate, image
 
 SECRET = "hunter2-Tr0ub4dor"
 
@@ -135,7 +135,7 @@ async def test_the_listener_in_the_manual_works_as_printed(app: ServiceApp, kafk
     exec(compile(listener, "docs/events.md", "exec"), names)  # noqa: S102 - our own manual
     picture = image(1)
     await app.records.insert(Collection.IMAGES, [picture])
-    await app.bus.publish([analyzed(picture).pending(topic=topics.IMAGES_ANALYZED, key=picture.image_id)])
+    await app.bus.publish([candidate(picture).pending(topic=topics.CANDIDATES_MATCHED, key=picture.image_id)])
     await _until(lambda: app.bus.consumers[0].progress.processed > 0)
     alerts = names["alerts"](kafka)
     alert = await asyncio.to_thread(next, alerts)
@@ -149,7 +149,9 @@ async def test_an_analysis_becomes_a_public_alert_and_a_message_to_people(
     strange, blind, plain = image(1), image(2, injected=True), image(3, verdict=Verdict.ORDINARY)
     await app.records.insert(Collection.IMAGES, [strange, blind, plain])
     await app.images.put_many([(one.cutout.key, JPEG, "image/jpeg") for one in (strange, blind, plain)])
-    events = [analyzed(one).pending(topic=topics.IMAGES_ANALYZED, key=one.image_id) for one in (strange, blind, plain)]
+    events = [
+        candidate(one).pending(topic=topics.CANDIDATES_MATCHED, key=one.image_id) for one in (strange, blind, plain)
+    ]
     await app.bus.publish([*events, *events])
 
     await _until(lambda: bool(hook.bodies))

@@ -57,6 +57,7 @@ def test_each_question_is_answered_with_a_place() -> None:
         "survey",
         "detector",
         "oddity",
+        "catalogue",
         "channel",
         "metric",
     ]

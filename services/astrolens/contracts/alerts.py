@@ -15,11 +15,12 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from astrolens.contracts.avro import avro_schema
 from astrolens.contracts.base import Contract, DecDeg, PValue, RaDeg, Slug, UtcTime
+from astrolens.contracts.catalogues import CatalogueAnswer, CrossmatchStatus
 from astrolens.contracts.events import Event
 from astrolens.contracts.records import Books
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
 
-ALERT_SCHEMA_VERSION: Final = "1.1"
+ALERT_SCHEMA_VERSION: Final = "1.2"
 """major.minor of `Alert`: a new optional field increments the minor number; the major number changes with the topic."""
 
 AVRO_NAMESPACE: Final = "astrolens.alerts.v1"
@@ -130,8 +131,8 @@ class Alert(Contract):
     event_id: str = Field(description="Id of this message; a message with the same id is a repetition.")
     alert_id: str = Field(description="Id of the alert; its updates and retractions have the same one.")
     alert_type: AlertType = Field(
-        description="`initial`, `update` (new figures for an alert) or `retraction` (no anomaly any more, or no "
-        "calibration that promises a rate of false alarms)."
+        description="`initial`, `update` (new figures, or a late answer of a catalogue) or `retraction` (no anomaly "
+        "any more, or no calibration that promises a rate of false alarms)."
     )
     alert_tense: AlertTense = Field(
         description="`current`: real sky; `test`: simulated sky; `injection`: never published."
@@ -189,6 +190,22 @@ class Alert(Contract):
     predicted_class: str = Field(description="Most probable class.")
     detectors: tuple[AlertDetector, ...] = Field(description="All detectors that were combined.")
     classifications: tuple[Classification, ...] = Field(description="Results of all classifiers.")
+    crossmatch_status: CrossmatchStatus | None = Field(
+        default=None,
+        description="`known`, `unmatched` (every required catalogue covers the place, answered, and had nothing) or "
+        "`undetermined` (at least one could not tell); null where no catalogue was asked.",
+    )
+    crossmatch_reason: str | None = Field(default=None, description="Why, as a sentence.")
+    crossmatch_revision: int | None = Field(
+        default=None, description="Number of the cross-match; late answers give an update with a larger one [1]."
+    )
+    possible_discovery: bool = Field(
+        default=False, description="Whether it was looked for in every required catalogue, and not found."
+    )
+    literature_references: int | None = Field(
+        default=None, description="References in the literature; null where no catalogue that counts them answered [1]."
+    )
+    catalogues: tuple[CatalogueAnswer, ...] = Field(default=(), description="What each catalogue said of the place.")
     near_duplicates: tuple[AlertNearDuplicate, ...] = Field(
         default=(), description="Images that are visually nearly identical, known when the alert was published."
     )

@@ -68,6 +68,15 @@ TOPICS: Final[tuple[Topic, ...]] = (
         model=events.ImageAnalyzed,
         key="image_id",
         writers=("analyzer",),
+        readers=("crossref",),
+    ),
+    Topic(
+        channel="candidatesMatched",
+        address=topics.CANDIDATES_MATCHED,
+        title="The catalogues were asked about a candidate: what is known at its place.",
+        model=events.CandidateMatched,
+        key="image_id",
+        writers=("crossref",),
         readers=("notifier",),
     ),
     Topic(

@@ -8,8 +8,10 @@ from pydantic import Field
 from astrolens import __version__
 from astrolens.contracts import topics
 from astrolens.contracts.base import Contract, PValue, UtcTime, utc_now, utc_text
+from astrolens.contracts.catalogues import CatalogueAnswer, CrossmatchStatus
+from astrolens.contracts.crossmatch import CrossmatchRecord
 from astrolens.contracts.ids import event_id
-from astrolens.contracts.records import Answer, PendingEvent
+from astrolens.contracts.records import Answer, PendingEvent, Reason
 from astrolens.contracts.survey_models import SurveyModelRecord, SurveyState
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
 
@@ -108,6 +110,54 @@ class ImageAnalyzed(Event):
     rank_score: float | None = Field(default=None, description="Larger is stranger, and no probability.")
 
 
+class CandidateMatched(Event):
+    """The catalogues were asked about a candidate, or its analysis changed; the record store has the whole record."""
+
+    image_id: str
+    survey: str
+    model_digest: str
+    calibration_id: str
+    predicted_class: str
+    verdict: Verdict = Field(description="Of the analysis; `ordinary` where a candidate is none any more.")
+    revision: int = Field(ge=1, description="Number of this publication about the image.")
+    status: CrossmatchStatus
+    reason: Reason = Field(description="Why, as a code and a sentence.")
+    possible_discovery: bool = Field(description="Whether `status` is `unmatched`; nothing else may be called so.")
+    references: int | None = Field(
+        default=None,
+        description="References in the literature; 0: no reference; absent: no catalogue that counts them answered.",
+    )
+    catalogues: tuple[CatalogueAnswer, ...] = ()
+
+    @classmethod
+    def of(cls, record: CrossmatchRecord, *, service: str, at: datetime) -> Self:
+        """The event of a record that is about to be written.
+
+        Raises:
+            ValueError: The catalogues have not been asked yet.
+        """
+        if record.crossmatch is None:
+            raise ValueError(f"the cross-match of image {record.image_id} has no answers yet")
+        found = record.crossmatch
+        return cls(
+            event_id=event_id(topics.CANDIDATES_MATCHED, record.image_id, str(record.revision)),
+            producer=producer(service),
+            occurred_at=at,
+            image_id=record.image_id,
+            survey=record.survey,
+            model_digest=record.model_digest,
+            calibration_id=record.calibration_id,
+            predicted_class=record.predicted_class,
+            verdict=record.verdict,
+            revision=record.revision,
+            status=found.status,
+            reason=found.reason,
+            possible_discovery=found.possible_discovery,
+            references=found.references,
+            catalogues=found.answers,
+        )
+
+
 class LabelRecorded(Event):
     """A person labelled an image; `answer` None withdraws the last label."""
 
@@ -150,6 +200,7 @@ BY_TOPIC: dict[str, type[Event]] = {
     topics.IMAGES_SUBMITTED: ImageSubmitted,
     topics.IMAGES_INGESTED: ImageIngested,
     topics.IMAGES_ANALYZED: ImageAnalyzed,
+    topics.CANDIDATES_MATCHED: CandidateMatched,
     topics.LABELS_RECORDED: LabelRecorded,
     topics.CALIBRATIONS_REVISED: CalibrationRevised,
 }

@@ -6,7 +6,18 @@ from functools import cache
 
 from pydantic import BaseModel
 
-from astrolens.contracts import alerts, events, ids, image_files, records, survey_models, topics, verdicts
+from astrolens.contracts import (
+    alerts,
+    catalogues,
+    crossmatch,
+    events,
+    ids,
+    image_files,
+    records,
+    survey_models,
+    topics,
+    verdicts,
+)
 from astrolens.contracts.morphology import Morphology, MorphologyQuality
 
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -169,6 +180,69 @@ def image() -> records.ImageRecord:
 
 
 @cache
+def matched() -> crossmatch.Crossmatch:
+    """What the catalogues said of the place of the example image; one did not answer."""
+    return crossmatch.sum_up(
+        (
+            catalogues.CatalogueAnswer(
+                catalogue="simbad",
+                required=True,
+                status=catalogues.MatchStatus.MATCHED,
+                radius_arcsec=120.0,
+                answered_at=_at(2),
+                release="SIMBAD4",
+                counterparts=(
+                    catalogues.Counterpart(
+                        name="M 51",
+                        object_type="GiP",
+                        ra_deg=202.469575,
+                        dec_deg=47.195258,
+                        separation_arcsec=0.22,
+                        chance_probability=0.0004,
+                        major_axis_arcsec=822.0,
+                        minor_axis_arcsec=708.0,
+                        redshift=0.001534,
+                        references=4321,
+                        link="https://simbad.cds.unistra.fr/simbad/sim-id?Ident=M%2051",
+                    ),
+                ),
+            ),
+            catalogues.CatalogueAnswer(
+                catalogue="ned",
+                required=True,
+                status=catalogues.MatchStatus.FAILED,
+                detail="ned.ipac.caltech.edu answers 503 Service Unavailable",
+                radius_arcsec=120.0,
+            ),
+        )
+    )
+
+
+@cache
+def crossmatch_record() -> crossmatch.CrossmatchRecord:
+    """The cross-match of the example image, which is asked again because one catalogue did not answer."""
+    result = analysis()
+    return crossmatch.CrossmatchRecord(
+        image_id=_IMAGE,
+        survey="sdss",
+        position=observation().position,
+        observed_at=observation().observed_at,
+        model_digest=result.model_digest,
+        calibration_id=result.calibration_id,
+        predicted_class=result.predicted_class,
+        verdict=result.verdict,
+        analyzed_at=result.analyzed_at,
+        status=matched().status,
+        crossmatch=matched(),
+        revision=1,
+        tries=1,
+        created_at=_at(2),
+        matched_at=_at(2),
+        next_try_at=_at(3),
+    )
+
+
+@cache
 def alert() -> alerts.Alert:
     """The alert about the example image."""
     record, result, observed = image(), analysis(), observation()
@@ -218,6 +292,12 @@ def alert() -> alerts.Alert:
                 ),
             ),
         ),
+        crossmatch_status=matched().status,
+        crossmatch_reason=matched().reason.detail,
+        crossmatch_revision=1,
+        possible_discovery=matched().possible_discovery,
+        literature_references=matched().references,
+        catalogues=matched().answers,
         near_duplicates=(alerts.AlertNearDuplicate(image_id=ids.image_id(_PREPROCESSING), distance=3),),
         provenance=alerts.AlertProvenance(
             original_sha256=_DIGEST,
@@ -283,6 +363,7 @@ def by_name() -> dict[str, BaseModel]:
             rank_score=2.602,
             **made,
         ),
+        "events/candidate-matched.v1": events.CandidateMatched.of(crossmatch_record(), service="example", at=_at(3)),
         "events/label-recorded.v1": events.LabelRecorded(
             event_id=ids.event_id(topics.LABELS_RECORDED, image().labels[0].label_id),
             image_id=_IMAGE,
@@ -315,6 +396,9 @@ def by_name() -> dict[str, BaseModel]:
             rank_score=2.602,
             topic=topics.alert_topic("sdss", "spiral"),
             raised_at=_at(3),
+            crossmatch_status=matched().status,
+            crossmatch_reason=matched().reason.detail,
+            crossmatch_revision=1,
             deliveries=(records.Delivery(channel="mailto #1", state="delivered", attempts=1, at=_at(4)),),
         ),
         "records/dead-letter": records.DeadLetter(
@@ -353,4 +437,5 @@ def by_name() -> dict[str, BaseModel]:
         ),
         "records/books": books(),
         "records/survey-model": survey_model(),
+        "records/crossmatch": crossmatch_record(),
     }

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from astrolens.contracts.base import Contract, DecDeg, PValue, RaDeg, Slug, UtcTime
+from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.image_files import FileHeader, Origin, PixelQuality
 from astrolens.contracts.morphology import Morphology
 from astrolens.contracts.sky import unit_vector
@@ -236,6 +237,10 @@ class ImageRecord(Contract):
         return with_rank_score(value) if isinstance(value, dict) else value
 
 
+AlertOccasion = Literal["possible-discovery", "no-discovery"]
+"""A late answer of a catalogue: nothing is known at the place, or something is after all."""
+
+
 class Delivery(Contract):
     """State of an alert's delivery on one channel."""
 
@@ -272,6 +277,14 @@ class AlertRecord(Contract):
     event_id: str | None = Field(default=None, description="Last published message; None if not public.")
     model_digest: str | None = Field(default=None, description="Model of the analysis in the last message.")
     calibration_id: str | None = None
+    crossmatch_status: CrossmatchStatus | None = Field(
+        default=None, description="What the catalogues said in the last message; None in alerts of older versions."
+    )
+    crossmatch_reason: str | None = Field(default=None, description="Why, as a sentence.")
+    crossmatch_revision: int = Field(default=0, description="Revision of the cross-match in the last message.")
+    occasion: AlertOccasion | None = Field(
+        default=None, description="Why people are told of an update; None: the image is an anomaly again."
+    )
     updated_at: UtcTime | None = None
     deliveries: tuple[Delivery, ...] = ()
     undelivered: bool = Field(default=False, description="Whether a delivery is still waiting.")

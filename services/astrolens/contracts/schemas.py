@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from astrolens.contracts import alerts, events, examples, records, survey_models
+from astrolens.contracts import alerts, crossmatch, events, examples, records, survey_models
 from astrolens.contracts.asyncapi import asyncapi_document
 
 ID_BASE: Final = "urn:astrolens:schemas"
@@ -23,6 +23,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "events/image-submitted.v1": events.ImageSubmitted,
         "events/image-ingested.v1": events.ImageIngested,
         "events/image-analyzed.v1": events.ImageAnalyzed,
+        "events/candidate-matched.v1": events.CandidateMatched,
         "events/label-recorded.v1": events.LabelRecorded,
         "events/calibration-revised.v1": events.CalibrationRevised,
         "records/receipt": records.Receipt,
@@ -33,6 +34,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "records/source-status": records.SourceStatus,
         "records/books": records.Books,
         "records/survey-model": survey_models.SurveyModelRecord,
+        "records/crossmatch": crossmatch.CrossmatchRecord,
     }
 )
 """All models that leave a process, by the name of their file without `.schema.json`."""

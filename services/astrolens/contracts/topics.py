@@ -8,6 +8,8 @@ IMAGES_INGESTED: Final = "astrolens.images.ingested.v1"
 """An image has a cutout and is to be analysed."""
 IMAGES_ANALYZED: Final = "astrolens.images.analyzed.v1"
 """A model bundle has analysed an image."""
+CANDIDATES_MATCHED: Final = "astrolens.candidates.matched.v1"
+"""The catalogues were asked about a candidate: what is known at its place, what is not, and what nobody could tell."""
 LABELS_RECORDED: Final = "astrolens.labels.recorded.v1"
 """A person labelled an image or withdrew a label."""
 CALIBRATIONS_REVISED: Final = "astrolens.calibrations.revised.v1"
@@ -15,7 +17,14 @@ CALIBRATIONS_REVISED: Final = "astrolens.calibrations.revised.v1"
 HEARTBEAT: Final = "astrolens.heartbeat.v1"
 """Heartbeats at a constant rate, for listeners of the alert topics."""
 
-INTERNAL: Final = (IMAGES_SUBMITTED, IMAGES_INGESTED, IMAGES_ANALYZED, LABELS_RECORDED, CALIBRATIONS_REVISED)
+INTERNAL: Final = (
+    IMAGES_SUBMITTED,
+    IMAGES_INGESTED,
+    IMAGES_ANALYZED,
+    CANDIDATES_MATCHED,
+    LABELS_RECORDED,
+    CALIBRATIONS_REVISED,
+)
 
 
 def dead_letter_topic(topic: str) -> str:

@@ -9,27 +9,23 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from time import monotonic
 from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
-from multidict import CIMultiDictProxy
 from yarl import URL
 
 from astrolens import __version__
 from astrolens.ingestor.ports import Fetched
 from astrolens.platform.errors import PermanentError, TransientError
+from astrolens.platform.retry_after import retry_after_s
 
 MAX_REDIRECTS: Final = 3
 
 _CHUNK_BYTES: Final = 64 * 1024
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_LONGEST_RETRY_AFTER_S: Final = 3600.0
-"""A server may ask for at most an hour: a wrong clock on its side must not silence a source for a year."""
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
@@ -269,7 +265,7 @@ def _status_error(url: URL, response: aiohttp.ClientResponse) -> FetchFailed | F
     code = f"http-{response.status}"
     detail = f"{url.host} answers {response.status} {response.reason or ''}".strip() + "."
     if response.status >= 500 or response.status in {408, 425, 429}:
-        return FetchFailed(code, detail, retry_after_s=retry_after_s(response.headers))
+        return FetchFailed(code, detail, retry_after_s=retry_after_s(response.headers.get("Retry-After")))
     return FetchRefused(code, detail)
 
 
@@ -281,21 +277,3 @@ def _translate_error(url: URL, error: aiohttp.ClientError) -> FetchFailed | Fetc
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
         return FetchFailed("cut-off", f"{url.host} ended the connection in the middle of its answer.")
     return FetchFailed("no-connection", f"{url.host} cannot be reached: {error or type(error).__name__}"[:300])
-
-
-def retry_after_s(headers: "CIMultiDictProxy[str]", *, now: datetime | None = None) -> float | None:
-    """How long a server asks to wait (RFC 9110, 10.2.3), seconds, at most an hour; None where it does not say."""
-    text = headers.get("Retry-After", "").strip()
-    if not text:
-        return None
-    if text.isdigit():
-        seconds = float(text)
-    else:
-        try:
-            at = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=UTC)
-        seconds = (at - (now or datetime.now(UTC))).total_seconds()
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_S)

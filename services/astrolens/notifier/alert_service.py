@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 from pydantic import ValidationError
 
 from astrolens.contracts.alerts import AlertType
 from astrolens.contracts.base import utc_now
+from astrolens.contracts.crossmatch import CrossmatchRecord, not_asked
 from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import AlertRecord, ImageRecord, Reason
 from astrolens.contracts.verdicts import Analysis
@@ -23,6 +25,12 @@ from astrolens.platform.stores.records import Change, Clause, Document, RecordSt
 from astrolens.platform.telemetry.metrics import Stage
 from astrolens.platform.telemetry.tracing import annotate_span, log_fields, traceparent_of
 
+PATIENCE: Final = timedelta(minutes=10)
+"""How long after its analysis an anomaly waits for what the catalogues say. The crossref service answers within
+seconds, also while the catalogues are away; where it is away itself, the alert says that nobody asked."""
+
+_NOBODY_ASKED: Final = not_asked("not-asked", "the crossref service has not asked the catalogues")
+
 _log = structlog.get_logger(__name__)
 
 
@@ -32,12 +40,14 @@ class AlertRevision:
 
     Attributes:
         image, analysis: What the alert is about, as the record store holds it.
+        matched: What the catalogues said of its place; None where they were not asked, in spite of a long wait.
         alert_type: What becomes of the alert.
         current: The alert as it is, None where there is none yet.
     """
 
     image: ImageRecord
     analysis: Analysis
+    matched: CrossmatchRecord | None
     alert_type: AlertType
     current: AlertRecord | None
 
@@ -114,7 +124,8 @@ class AlertService:
     async def repair(self, analyzed_at: Mapping[str, datetime]) -> dict[str, Reason]:
         """Do what lost events would have done: see `lifecycle.is_outdated` for the rule.
 
-        Images whose alert is at least as new as their analysis are left alone, whatever model they name.
+        Images whose alert is at least as new as their analysis and their cross-match are left alone, whatever model
+        they name.
 
         Args:
             analyzed_at: When images were last analysed, by image id.
@@ -126,10 +137,13 @@ class AlertService:
             TransientError: A store is unreachable; calling again completes the work.
         """
         current = await self._current_alerts(list(analyzed_at))
+        matched = await self._records.get(Collection.CROSSMATCHES, list(analyzed_at), fields=("revision",))
+        revisions = {image: document.get("revision") or 0 for image, document in matched.items()}
         outdated = [
             image
             for image, at in analyzed_at.items()
-            if image not in current.unreadable and lifecycle.is_outdated(current.alerts.get(image), at)
+            if image not in current.unreadable
+            and lifecycle.is_outdated(current.alerts.get(image), at, matched=revisions.get(image, 0))
         ]
         return await self._reconcile(outdated, current.alerts)
 
@@ -149,10 +163,24 @@ class AlertService:
         if not image_ids:
             return {}
         documents = await self._records.get(Collection.IMAGES, image_ids)
-        revisions, refused = _required_revisions(image_ids, documents, alerts)
+        matched = await self._matched(image_ids)
+        revisions, refused = _required_revisions(image_ids, documents, alerts, matched, now=self._clock())
         if revisions:
             refused |= await self._write(revisions)
         return refused
+
+    async def _matched(self, image_ids: Sequence[str]) -> dict[str, CrossmatchRecord]:
+        """What the catalogues said of images, where they were asked."""
+        found: dict[str, CrossmatchRecord] = {}
+        for image, document in (await self._records.get(Collection.CROSSMATCHES, image_ids)).items():
+            try:
+                record = CrossmatchRecord.model_validate(document)
+            except ValidationError as error:
+                self._unreadable.report(Collection.CROSSMATCHES, image, error)
+                continue
+            if record.crossmatch is not None:
+                found[image] = record
+        return found
 
     async def _write(self, revisions: Sequence[AlertRevision]) -> dict[str, Reason]:
         """Write and publish revisions; return why some cannot be, by image id."""
@@ -192,21 +220,32 @@ class AlertService:
     def _record(self, revision: AlertRevision, cutout: bytes | None, now: datetime) -> AlertRecord:
         """The record of a revision, with its messages."""
         image, analysis = revision.image, revision.analysis
+        matched = revision.matched
+        found = _NOBODY_ASKED if matched is None or matched.crossmatch is None else matched.crossmatch
+        match_revision = 0 if matched is None else matched.revision
         if revision.current is None:
             record = lifecycle.new_record(
-                image, analysis, raised_at=now, channels=self._channels, surveys=self._surveys
+                image,
+                analysis,
+                found,
+                match_revision=match_revision,
+                raised_at=now,
+                channels=self._channels,
+                surveys=self._surveys,
             )
         else:
             record = lifecycle.next_record(
                 revision.current,
                 analysis,
+                found,
+                match_revision=match_revision,
                 alert_type=revision.alert_type,
                 updated_at=now,
                 channels=self._channels,
             )
         if record.topic is None:
             return record
-        alert = public_alerts.public_alert(image, analysis, record, cutout=cutout, published_at=now)
+        alert = public_alerts.public_alert(image, analysis, found, record, cutout=cutout, published_at=now)
         pending = public_alerts.publishable_messages(alert, record.topic, traceparent=traceparent_of(record.image_id))
         return record.model_copy(update={"pending": pending})
 
@@ -241,7 +280,12 @@ class AlertService:
 
 
 def _required_revisions(
-    image_ids: Sequence[str], documents: Mapping[str, Document], alerts: Mapping[str, AlertRecord]
+    image_ids: Sequence[str],
+    documents: Mapping[str, Document],
+    alerts: Mapping[str, AlertRecord],
+    matched: Mapping[str, CrossmatchRecord],
+    *,
+    now: datetime,
 ) -> tuple[list[AlertRevision], dict[str, Reason]]:
     """The revisions that the analyses of images require, and the images that are missing or unreadable."""
     revisions: list[AlertRevision] = []
@@ -257,9 +301,12 @@ def _required_revisions(
             continue
         if image.analysis is None:
             continue  # It is being analysed again; another event follows.
-        current = alerts.get(image_id)
-        if (alert_type := lifecycle.next_alert_type(image.analysis, current)) is not None:
-            revisions.append(AlertRevision(image, image.analysis, alert_type, current))
+        current, match = alerts.get(image_id), matched.get(image_id)
+        if current is None and match is None and now - image.analysis.analyzed_at < PATIENCE:
+            continue  # The catalogues are being asked; another event follows, or the sweep comes back to it.
+        alert_type = lifecycle.next_alert_type(image.analysis, current, matched=0 if match is None else match.revision)
+        if alert_type is not None:
+            revisions.append(AlertRevision(image, image.analysis, match, alert_type, current))
     return revisions, refused
 
 

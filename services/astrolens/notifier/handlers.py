@@ -2,17 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from astrolens.contracts.events import ImageAnalyzed
+from astrolens.contracts.events import CandidateMatched
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier.alert_service import AlertService
 from astrolens.platform.bus import Refusal
 from astrolens.platform.telemetry.tracing import annotate_span
 
 
-def image_analyzed(alerts: AlertService) -> Callable[[Sequence[ImageAnalyzed]], Awaitable[Sequence[Refusal]]]:
-    """The handler of analysed images."""
+def candidate_matched(alerts: AlertService) -> Callable[[Sequence[CandidateMatched]], Awaitable[Sequence[Refusal]]]:
+    """The handler of candidates that were matched with the catalogues."""
 
-    async def handle(events: Sequence[ImageAnalyzed]) -> Sequence[Refusal]:
+    async def handle(events: Sequence[CandidateMatched]) -> Sequence[Refusal]:
         alerts.register_surveys({event.survey for event in events})
         anomalies = [event.image_id for event in events if event.verdict is Verdict.ANOMALY]
         others = [event.image_id for event in events if event.verdict is not Verdict.ANOMALY]

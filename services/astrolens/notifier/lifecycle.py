@@ -2,7 +2,8 @@
 
 An alert claims that an image is an anomaly under one model at one calibration. A later analysis with the same outcome
 *updates* its figures, one that finds no anomaly *retracts* it, and one that finds an anomaly again updates the
-retracted alert. An analysis that the alert already reflects requires nothing, so that events may be handled twice.
+retracted alert. A late answer of a catalogue updates it as well: an anomaly stays one, also where its object is known.
+What the alert already reflects requires nothing, so that events may be handled twice.
 """
 
 import re
@@ -12,8 +13,10 @@ from typing import Any
 from astrolens.contracts import topics
 from astrolens.contracts.alert_holds import alert_hold
 from astrolens.contracts.alerts import AlertTense, AlertType
+from astrolens.contracts.catalogues import CrossmatchStatus
+from astrolens.contracts.crossmatch import Crossmatch
 from astrolens.contracts.ids import alert_id, event_id
-from astrolens.contracts.records import AlertRecord, Delivery, ImageRecord, Observation
+from astrolens.contracts.records import AlertOccasion, AlertRecord, Delivery, ImageRecord, Observation
 from astrolens.contracts.surveys import OTHER_SURVEYS, SOURCE_SURVEYS
 from astrolens.contracts.verdicts import Analysis, Verdict
 
@@ -25,23 +28,31 @@ def tense_of(observation: Observation) -> AlertTense:
     return "test" if observation.simulated else "current"
 
 
-def next_alert_type(analysis: Analysis, current: AlertRecord | None) -> AlertType | None:
+def next_alert_type(analysis: Analysis, current: AlertRecord | None, *, matched: int = 0) -> AlertType | None:
     """What an analysis makes of the alert about its image; None where the alert already reflects it.
 
     An anomaly whose calibration promises no rate of false alarms raises none, and retracts one; see `alert_hold`.
+
+    Args:
+        analysis: The analysis of the image.
+        current: The alert as it is.
+        matched: Revision of the image's cross-match, 0 where there is none.
     """
     anomalous = analysis.verdict is Verdict.ANOMALY and alert_hold(analysis) is None
     if current is None:
         return "initial" if anomalous else None
-    if (current.model_digest, current.calibration_id) == (analysis.model_digest, analysis.calibration_id):
+    same_analysis = (current.model_digest, current.calibration_id) == (analysis.model_digest, analysis.calibration_id)
+    if same_analysis and matched <= current.crossmatch_revision:
         return None
     if anomalous:
         return "update"
     return None if current.alert_type == "retraction" else "retraction"
 
 
-def is_outdated(current: AlertRecord | None, analyzed_at: datetime) -> bool:
+def is_outdated(current: AlertRecord | None, analyzed_at: datetime, *, matched: int = 0) -> bool:
     """Whether an image was analysed after the last revision of its alert, so that the event of that analysis was lost.
+
+    The same holds for a late answer of a catalogue: its revision (`matched`) is newer than the one in the alert.
 
     That is the only trace of a lost event: who writes a revision has read the newest analysis, so a revision that is
     newer than the analysis has nothing to learn from it, whatever model either of them names. An image without an
@@ -51,6 +62,8 @@ def is_outdated(current: AlertRecord | None, analyzed_at: datetime) -> bool:
         return True
     if current.model_digest is None:
         return False
+    if matched > current.crossmatch_revision:
+        return True
     return analyzed_at > (current.updated_at or current.raised_at)
 
 
@@ -62,7 +75,9 @@ def message_event_id(alert: str, revision: int, analysis: Analysis) -> str:
 def new_record(
     image: ImageRecord,
     analysis: Analysis,
+    found: Crossmatch,
     *,
+    match_revision: int,
     raised_at: datetime,
     channels: tuple[str, ...],
     surveys: frozenset[str] = frozenset(),
@@ -74,6 +89,8 @@ def new_record(
     Args:
         image: What the alert is about.
         analysis: Its analysis.
+        found: What the catalogues said of its place.
+        match_revision: Revision of that, 0 where nobody asked them.
         raised_at: The present time.
         channels: Names of the channels that it is delivered to.
         surveys: The surveys of the settings that have alert topics of their own.
@@ -88,6 +105,7 @@ def new_record(
         survey=image.observation.survey,
         **_figures(analysis),
         topic=None if blind else _topic(image.observation.survey, analysis, surveys),
+        **_match(found, match_revision),
         raised_at=raised_at,
         event_id=None if blind else message_event_id(identifier, 0, analysis),
         model_digest=analysis.model_digest,
@@ -100,7 +118,9 @@ def new_record(
 def next_record(
     current: AlertRecord,
     analysis: Analysis,
+    found: Crossmatch,
     *,
+    match_revision: int,
     alert_type: AlertType,
     updated_at: datetime,
     channels: tuple[str, ...],
@@ -108,15 +128,21 @@ def next_record(
     """The record after an update or a retraction, without its messages.
 
     Topic and tense stay, so that readers of the initial alert's topic also receive its retraction. Channels get a
-    message when the alert is retracted or an anomaly again, not when only its figures change.
+    message when the alert is retracted or an anomaly again, and when it becomes a possible discovery or is none any
+    more, not when only its figures change.
     """
     revision = current.revision + 1
     reversal = (alert_type == "retraction") != (current.alert_type == "retraction")
-    deliver = reversal and current.alert_tense != "injection"
+    was_discovery = current.crossmatch_status is CrossmatchStatus.UNMATCHED and current.alert_type != "retraction"
+    is_discovery = found.possible_discovery and alert_type != "retraction"
+    news = reversal or was_discovery != is_discovery
+    deliver = news and current.alert_tense != "injection"
     return current.model_copy(
         update={
             "alert_type": alert_type,
             **_figures(analysis),
+            **_match(found, match_revision),
+            "occasion": _occasion(reversal=reversal, was_discovery=was_discovery, is_discovery=is_discovery),
             "revision": revision,
             "event_id": None if current.topic is None else message_event_id(current.alert_id, revision, analysis),
             "model_digest": analysis.model_digest,
@@ -139,6 +165,21 @@ def _figures(analysis: Analysis) -> dict[str, Any]:
         "calibration_fit": analysis.calibration_fit,
         "rank_score": analysis.rank_score,
     }
+
+
+def _match(found: Crossmatch, revision: int) -> dict[str, Any]:
+    """What an alert's record repeats of the cross-match."""
+    return {
+        "crossmatch_status": found.status,
+        "crossmatch_reason": found.reason.detail,
+        "crossmatch_revision": revision,
+    }
+
+
+def _occasion(*, reversal: bool, was_discovery: bool, is_discovery: bool) -> AlertOccasion | None:
+    if reversal or was_discovery == is_discovery:
+        return None
+    return "possible-discovery" if is_discovery else "no-discovery"
 
 
 def _topic(survey: str, analysis: Analysis, surveys: frozenset[str]) -> str:

@@ -8,7 +8,7 @@ import structlog
 
 from astrolens.contracts import topics
 from astrolens.contracts.alerts import HEARTBEAT_INTERVAL_S
-from astrolens.contracts.events import ImageAnalyzed
+from astrolens.contracts.events import CandidateMatched
 from astrolens.notifier import channel_worker, handlers
 from astrolens.notifier.alert_service import AlertService
 from astrolens.notifier.channel_worker import ChannelWorker
@@ -25,8 +25,8 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.leases import Lease
 
 SERVICE: Final = "notifier"
-INPUT: Final = topics.IMAGES_ANALYZED
-"""The topic that alerts are made from. Matching with catalogues is put in between by changing it."""
+INPUT: Final = topics.CANDIDATES_MATCHED
+"""The topic that alerts are made from: candidates whose places the catalogues were asked about."""
 
 _IDLE_INTERVAL_S: Final = 3600.0
 """Interval of a periodic task whose work is done after its first successful pass."""
@@ -78,7 +78,7 @@ def create_app(settings: Settings) -> ServiceApp:
         on_delivery_queued=wake_workers,
         surveys=(settings.folder_survey, *settings.alert_surveys),
     )
-    app.bus.consume(INPUT, ImageAnalyzed, handlers.image_analyzed(alerts))
+    app.bus.consume(INPUT, CandidateMatched, handlers.candidate_matched(alerts))
     _sweep_periodically(app, alerts, unreadable)
     _publish_heartbeats(app)
     removed_channels = _removed_channels(queue, names, app.lease(_DELIVERIES))

@@ -1,13 +1,25 @@
 """The text of messages to people: one alert, or a digest of many. Plain text; text from outside is escaped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.p_values import PValueWords, p_value_words
-from astrolens.contracts.records import AlertRecord, ImageRecord
+from astrolens.contracts.records import AlertOccasion, AlertRecord, ImageRecord
 from astrolens.contracts.verdicts import DetectorResult
 
 _MAX_NAME_LENGTH = 80
+_UPDATES: Final[Mapping[AlertOccasion | None, str]] = {
+    None: "Again an anomaly",
+    "possible-discovery": "Possible discovery",
+    "no-discovery": "No discovery after all",
+}
+_STATUSES: Final[Mapping[CrossmatchStatus, str]] = {
+    CrossmatchStatus.KNOWN: "known",
+    CrossmatchStatus.UNMATCHED: "looked for and not found, a possible discovery",
+    CrossmatchStatus.UNDETERMINED: "undetermined",
+}
 _MAX_DIGEST_LINES = 20
 """Alerts that a digest lists; the rest is a link."""
 
@@ -45,10 +57,12 @@ def single_alert(subject: AlertWithImage, *, console: str) -> MessageText:
     if alert.alert_type == "retraction":
         title = f"Retracted: {_subject(alert)} is no anomaly after all"
     elif alert.alert_type == "update":
-        title = f"Again an anomaly: {_subject(alert)} ({words.figure})"
+        title = f"{_UPDATES[alert.occasion]}: {_subject(alert)} ({words.figure})"
+    elif alert.crossmatch_status is CrossmatchStatus.UNMATCHED:
+        title = f"Possible discovery: {_subject(alert)} ({words.figure})"
     else:
         title = f"Strange: {_subject(alert)} ({words.figure})"
-    lines = [f"Verdict {alert.verdict.value.replace('_', ' ')}: {words.sentence}."]
+    lines = [f"Verdict {alert.verdict.value.replace('_', ' ')}: {words.sentence}.", *_catalogue_lines(alert)]
     if image is not None:
         lines = [*_object_lines(image), *lines]
         if image.analysis is not None:
@@ -75,15 +89,28 @@ def digest(alerts: Sequence[AlertWithImage], *, console: str) -> MessageText:
     return MessageText(title, "\n".join(lines))
 
 
+def _catalogue_lines(alert: AlertRecord) -> list[str]:
+    """What the catalogues say, in one line. Names in it come from catalogues."""
+    if alert.crossmatch_status is None:
+        return []
+    return [f"Catalogues: {_STATUSES[alert.crossmatch_status]}. {_escape(alert.crossmatch_reason or '', 300)}".strip()]
+
+
 def escape_text(text: str) -> str:
     """A short text from outside without control characters, and without what mentions everyone in a chat room."""
+    return _escape(text, _MAX_NAME_LENGTH)
+
+
+def _escape(text: str, length: int) -> str:
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return printable.replace("@", "(at)").replace("<!", "( !")[:_MAX_NAME_LENGTH]
+    return printable.replace("@", "(at)").replace("<!", "( !")[:length]
 
 
 def _digest_line(each: AlertWithImage, console: str) -> str:
     alert, image = each.alert, each.image
     prefix = "" if alert.alert_type == "initial" else f"{alert.alert_type}: "
+    if alert.crossmatch_status is CrossmatchStatus.UNMATCHED and alert.alert_type != "retraction":
+        prefix += "possible discovery: "
     name = "" if image is None or image.observation.name is None else escape_text(image.observation.name)
     link = f"{console}/image/{alert.image_id}"
     return f"{_test_prefix(alert)}{prefix}{_subject(alert)} {name} {_words(alert).figure} {link}"

@@ -17,6 +17,7 @@ from astrolens.contracts.alerts import (
     Classification,
     ClassProbability,
 )
+from astrolens.contracts.crossmatch import Crossmatch
 from astrolens.contracts.events import producer
 from astrolens.contracts.ids import derived_id
 from astrolens.contracts.records import OBJECT_ID_KEYS, AlertRecord, ImageRecord, Observation, PendingEvent
@@ -91,7 +92,13 @@ def _json_topic(topic: str) -> str:
 
 
 def public_alert(
-    image: ImageRecord, analysis: Analysis, record: AlertRecord, *, cutout: bytes | None, published_at: datetime
+    image: ImageRecord,
+    analysis: Analysis,
+    found: Crossmatch,
+    record: AlertRecord,
+    *,
+    cutout: bytes | None,
+    published_at: datetime,
 ) -> Alert:
     """The public alert of a record's last revision.
 
@@ -135,6 +142,12 @@ def public_alert(
             for name, result in sorted(analysis.detectors.items())
         ),
         classifications=(_classification(analysis),),
+        crossmatch_status=found.status,
+        crossmatch_reason=found.reason.detail,
+        crossmatch_revision=record.crossmatch_revision,
+        possible_discovery=found.possible_discovery,
+        literature_references=found.references,
+        catalogues=found.answers,
         near_duplicates=tuple(
             AlertNearDuplicate(image_id=duplicate.image_id, distance=duplicate.distance)
             for duplicate in image.near_duplicates

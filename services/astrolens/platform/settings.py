@@ -36,8 +36,10 @@ def default_home() -> Path:
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
-_LAST_PORT_OFFSET = 5
-"""The other ports follow the console's unless they are given, so that a second AstroLens needs one setting, not six."""
+_LAST_PORT_OFFSET = 6
+"""The other ports follow the console's unless they are given, so that a second AstroLens needs one setting."""
+_NONE_BY_NAME = frozenset({"sources", "catalogues_required", "catalogues_informative"})
+"""Lists whose empty text would mean the default."""
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?/?", re.IGNORECASE)
 
 
@@ -112,6 +114,9 @@ class Settings(BaseSettings):
     notifier_port: Port = Field(
         default_factory=_port_after(5), description="Health and metrics of the notifier; 0: port + 5."
     )
+    crossref_port: Port = Field(
+        default_factory=_port_after(6), description="Health and metrics of the crossref service; 0: port + 6."
+    )
     inference_address: str = Field(
         default_factory=lambda data: f"127.0.0.1:{data['port'] + 1}",
         description="host:port of the gRPC model servers; every address of the name gets a share. Default port + 1.",
@@ -159,6 +164,17 @@ class Settings(BaseSettings):
     )
     survey_model_images: int = Field(
         default=300, ge=50, le=2000, description="Images of a new survey that its survey model is fitted on."
+    )
+
+    catalogues_required: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("simbad",),
+        description="Comma-separated catalogues that must answer before anything is called unmatched, or `none`.",
+    )
+    catalogues_informative: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Comma-separated catalogues that are asked as well, or `none`."
+    )
+    simbad_url: str = Field(
+        default="https://simbad.cds.unistra.fr/simbad/sim-tap/sync", description="TAP service of SIMBAD."
     )
 
     notify_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
@@ -220,7 +236,13 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "ingestor_port", "analyzer_port", "model_server_port", "notifier_port", "redeliver_after_s", mode="before"
+        "ingestor_port",
+        "analyzer_port",
+        "model_server_port",
+        "notifier_port",
+        "crossref_port",
+        "redeliver_after_s",
+        mode="before",
     )
     @classmethod
     def _zero_means_default(cls, value: Any) -> Any:
@@ -251,7 +273,15 @@ class Settings(BaseSettings):
                 raise ValueError(f"{each} is everybody: name the proxies")
         return value
 
-    @field_validator("sources", "fetch_hosts", "alert_surveys", "trusted_proxies", mode="before")
+    @field_validator(
+        "sources",
+        "fetch_hosts",
+        "alert_surveys",
+        "trusted_proxies",
+        "catalogues_required",
+        "catalogues_informative",
+        mode="before",
+    )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -271,6 +301,15 @@ class Settings(BaseSettings):
         if value and not _ORIGIN.fullmatch(value):
             raise ValueError("write it as https://host or https://host:port")
         return value.rstrip("/").lower()
+
+    @field_validator("simbad_url", mode="after")
+    @classmethod
+    def _check_catalogue_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        loopback = parts.hostname in {"127.0.0.1", "::1", "localhost"}
+        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+            raise ValueError("write it as https://host/path; plain http is for this machine only")
+        return value
 
     @field_validator("home", "keys", "bundle", "folder_path", "kafka_ca_file", mode="after")
     @classmethod
@@ -308,7 +347,7 @@ class Settings(BaseSettings):
             elif isinstance(value, tuple):
                 separator = " " if name == "notify_urls" else ","
                 plain = (item.get_secret_value() if isinstance(item, SecretStr) else item for item in value)
-                text = separator.join(plain) or ("none" if name == "sources" else "")
+                text = separator.join(plain) or ("none" if name in _NONE_BY_NAME else "")
             else:
                 text = str(value)
             environment[f"ASTROLENS_{name.upper()}"] = text

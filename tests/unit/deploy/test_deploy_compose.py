@@ -155,7 +155,7 @@ def test_only_this_machine_reaches_published_ports_and_stores_are_not_published(
     assert all("outside" in ALL[name]["networks"] for name in published)
     # Who fetches from surveys or sends to people needs the outside as well; nobody else has it.
     with_outside = {name for name, service in ALL.items() if "outside" in service["networks"]}
-    assert with_outside == {*published, "ingestor", "notifier"}
+    assert with_outside == {*published, "ingestor", "crossref", "notifier"}
     console = settings_of(environment(ALL["console"]))
     assert ALL["console"]["ports"] == [f"127.0.0.1:8080:{http_port('console', console)}"]
     assert "ASTROLENS_TOKEN" in ALL["console"]["environment"], "off loopback the console wants one"

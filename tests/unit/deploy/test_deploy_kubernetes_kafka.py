@@ -17,11 +17,12 @@ pytestmark = pytest.mark.timeout(900)  # kustomize may have to be built, once
 READS = {
     "ingestor": topics.IMAGES_SUBMITTED,
     "analyzer": topics.IMAGES_INGESTED,
+    "crossref": topics.IMAGES_ANALYZED,
     "notifier": INPUT,
 }
 SCALED = {arrivals.SERVICE, analyzer_main.SERVICE}
 """What follows its backlog."""
-SHARED_OUTBOX = topics.INTERNAL
+SHARED_OUTBOX = tuple(topic for topic in topics.INTERNAL if topic != topics.CANDIDATES_MATCHED)
 """Who has the images in its outbox publishes whatever event waits in them."""
 
 
@@ -134,6 +135,7 @@ def test_writers_may_write_what_waits_in_their_outboxes(prod: list[dict[str, Any
     users = of_kind(prod, "KafkaUser")
     for service in ("ingestor", "analyzer", "console"):
         assert all(allowed(users[service], "Write", "topic", name) for name in SHARED_OUTBOX)
+    assert allowed(users["crossref"], "Write", "topic", topics.CANDIDATES_MATCHED)
     assert not [name for name in everything() if allowed(users["console"], "Read", "topic", name)]
 
 

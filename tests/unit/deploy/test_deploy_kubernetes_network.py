@@ -128,8 +128,8 @@ def test_prometheus_reaches_everyones_metrics_and_strangers_nobody(
 
 
 @pytest.mark.parametrize("service", sorted(SERVICE_NAMES))
-def test_only_ingestor_and_notifier_reach_the_internet(policies: list[dict[str, Any]], service: str) -> None:
-    may = service in {"ingestor", "notifier"}
+def test_only_ingestor_crossref_and_notifier_reach_the_internet(policies: list[dict[str, Any]], service: str) -> None:
+    may = service in {"ingestor", "crossref", "notifier"}
     assert lets(policies, "Egress", ours(service), "8.8.8.8", 443) is may
     assert lets(policies, "Egress", ours(service), "2606:4700::1111", 443) is may
     assert lets(policies, "Egress", ours(service), "8.8.8.8", 587) is (service == "notifier")
@@ -139,7 +139,7 @@ def test_only_ingestor_and_notifier_reach_the_internet(policies: list[dict[str, 
 @pytest.mark.parametrize(
     "address", ["169.254.169.254", "10.0.0.1", "172.20.0.1", "192.168.1.1", "127.0.0.1", "fd00::1"]
 )
-@pytest.mark.parametrize("service", ["ingestor", "notifier"])
+@pytest.mark.parametrize("service", ["ingestor", "crossref", "notifier"])
 def test_nobody_reaches_private_addresses_by_the_internet_rule(
     policies: list[dict[str, Any]], service: str, address: str
 ) -> None:

@@ -3,13 +3,11 @@
 import ipaddress
 import socket
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from astrolens.ingestor.fetching import FetchFailed, FetchRefused, SafeFetcher, is_public, retry_after_s
-from multidict import CIMultiDict, CIMultiDictProxy
+from astrolens.ingestor.fetching import FetchFailed, FetchRefused, SafeFetcher, is_public
 
 
 class Names(AbstractResolver):
@@ -124,21 +122,3 @@ async def test_a_fetcher_that_is_not_open_says_so() -> None:
 @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2001:4860:4860::8888", "::ffff:8.8.8.8"])
 def test_public_addresses(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("120", 120.0),
-        ("0", 0.0),
-        ("999999", 3600.0),
-        ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0),
-        ("Wed, 31 Dec 2025 00:00:00 GMT", 0.0),
-        ("soon", None),
-        ("-5", None),
-        ("", None),
-    ],
-)
-def test_what_a_server_asks_to_wait(text: str, seconds: float | None) -> None:
-    headers = CIMultiDictProxy(CIMultiDict({"Retry-After": text}))
-    assert retry_after_s(headers, now=datetime(2026, 1, 1, tzinfo=UTC)) == seconds

@@ -11,7 +11,9 @@ from typing import Any
 
 from astrolens.contracts import examples
 from astrolens.contracts.alerts import Alert
-from astrolens.contracts.events import ImageAnalyzed
+from astrolens.contracts.catalogues import CatalogueAnswer, MatchStatus
+from astrolens.contracts.crossmatch import Crossmatch, CrossmatchRecord, sum_up
+from astrolens.contracts.events import CandidateMatched
 from astrolens.contracts.ids import alert_id, content_digest, image_id
 from astrolens.contracts.records import AlertRecord, ImageRecord, PendingEvent
 from astrolens.contracts.verdicts import Verdict, rank_score_of
@@ -137,22 +139,37 @@ def image(
     )
 
 
-def analyzed(picture: ImageRecord) -> ImageAnalyzed:
-    """The event of an image's analysis."""
+def crossmatch(status: MatchStatus = MatchStatus.FAILED) -> Crossmatch:
+    """What one required catalogue said."""
+    if status is MatchStatus.MATCHED:
+        return examples.matched()
+    return sum_up((CatalogueAnswer(catalogue="simbad", required=True, status=status, detail="a sentence"),))
+
+
+def matched(picture: ImageRecord, *, status: MatchStatus = MatchStatus.FAILED, revision: int = 1) -> CrossmatchRecord:
+    """The cross-match of an analysed image."""
     analysis = picture.analysis
     assert analysis is not None
-    return ImageAnalyzed(
-        event_id=f"event of {picture.image_id} {analysis.model_digest}",
-        producer="test",
-        occurred_at=EPOCH,
+    found = crossmatch(status)
+    return CrossmatchRecord(
         image_id=picture.image_id,
         survey=picture.observation.survey,
+        position=picture.observation.position,
         model_digest=analysis.model_digest,
         calibration_id=analysis.calibration_id,
         predicted_class=analysis.predicted_class,
-        p_value=analysis.p_value,
         verdict=analysis.verdict,
+        analyzed_at=analysis.analyzed_at,
+        status=found.status,
+        crossmatch=found,
+        revision=revision,
+        created_at=EPOCH,
     )
+
+
+def candidate(picture: ImageRecord, **given: Any) -> CandidateMatched:
+    """The event of a candidate that was matched with the catalogues."""
+    return CandidateMatched.of(matched(picture, **given), service="test", at=EPOCH)
 
 
 @dataclass
@@ -183,9 +200,18 @@ class World:
             clock=self.clock,
         )
 
-    async def put(self, *pictures: ImageRecord, cutout: bytes | None = JPEG) -> None:
-        """Put images, or put them again after another analysis."""
+    async def put(
+        self,
+        *pictures: ImageRecord,
+        cutout: bytes | None = JPEG,
+        status: MatchStatus | None = MatchStatus.FAILED,
+        revision: int = 1,
+    ) -> None:
+        """Put images, or put them again after another analysis, with what the catalogue says (None: not asked yet)."""
         await self.records.upsert(Collection.IMAGES, pictures)
+        if status is not None:
+            records = [matched(each, status=status, revision=revision) for each in pictures if each.analysis]
+            await self.records.upsert(Collection.CROSSMATCHES, records)
         if cutout is not None:
             await self.images.put_many([(picture.cutout.key, cutout, "image/jpeg") for picture in pictures])
 

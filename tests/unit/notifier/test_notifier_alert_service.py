@@ -16,13 +16,13 @@ from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.science.simulation.instruments import INSTRUMENTS
 
-from tests.unit.notifier.notifier_fakes import EPOCH, JPEG, World, analyzed, image
+from tests.unit.notifier.notifier_fakes import EPOCH, JPEG, World, candidate, image
 
 
 async def test_an_anomaly_raises_an_alert_on_both_topics(world: World) -> None:
     picture = image(1)
     await world.put(picture)
-    assert await handlers.image_analyzed(world.service())([analyzed(picture)]) == []
+    assert await handlers.candidate_matched(world.service())([candidate(picture)]) == []
     record = await world.alert(picture)
     assert record is not None
     assert (record.alert_type, record.alert_tense, record.revision) == ("initial", "current", 0)
@@ -68,11 +68,11 @@ async def test_the_first_alert_of_a_survey_is_an_increase(world: World) -> None:
     labels = {"survey": "sdss", "alert_type": "initial", "alert_tense": "current"}
     ordinary = image(2, verdict=Verdict.ORDINARY)
     await world.put(ordinary)
-    handle = handlers.image_analyzed(world.service())
-    await handle([analyzed(ordinary)])
+    handle = handlers.candidate_matched(world.service())
+    await handle([candidate(ordinary)])
     assert world.sample("astrolens_alerts_total", **labels) == 0
     await world.put(image(1))
-    await handle([analyzed(image(1))])
+    await handle([candidate(image(1))])
     assert world.sample("astrolens_alerts_total", **labels) == 1
 
 
@@ -120,7 +120,7 @@ async def test_the_packet_holds_all_that_is_known(world: World) -> None:
 async def test_ordinary_images_and_near_misses_raise_none(world: World) -> None:
     pictures = [image(1, verdict=Verdict.ORDINARY), image(2, verdict=Verdict.NEAR_MISS)]
     await world.put(*pictures)
-    await handlers.image_analyzed(world.service())([analyzed(picture) for picture in pictures])
+    await handlers.candidate_matched(world.service())([candidate(picture) for picture in pictures])
     assert (await world.records.tally(Collection.ALERTS, "kind")) == {}
     assert world.outbox.published == []
 
@@ -128,8 +128,8 @@ async def test_ordinary_images_and_near_misses_raise_none(world: World) -> None:
 async def test_an_event_handled_twice_alerts_once(world: World) -> None:
     pictures = [image(number) for number in range(5)]
     await world.put(*pictures)
-    handle = handlers.image_analyzed(world.service())
-    events = [analyzed(picture) for picture in pictures]
+    handle = handlers.candidate_matched(world.service())
+    events = [candidate(picture) for picture in pictures]
     await handle([*events, *events])
     await handle(events)
     assert len(world.outbox.published) == 2 * len(pictures)
@@ -226,7 +226,7 @@ async def test_another_model_updates_then_retracts_then_raises_again(world: Worl
         picture = image(1, model=model, verdict=verdict, p_value=p_value, predicted_class=f"class {model}")
         await world.put(picture)
         for _ in range(2):
-            await handlers.image_analyzed(service)([analyzed(picture)])
+            await handlers.candidate_matched(service)([candidate(picture)])
         record = await world.alert(picture)
         assert record is not None
         written.append((record.alert_type, record.revision, record.p_value))
@@ -273,8 +273,8 @@ async def test_people_get_messages_of_retractions_and_new_anomalies_but_not_of_n
 async def test_an_unknown_image_is_refused_alone(world: World) -> None:
     known, unknown = image(1), image(2)
     await world.put(known)
-    (refusal,) = await handlers.image_analyzed(world.service())([analyzed(unknown), analyzed(known)])
-    assert (refusal.event.event_id, refusal.reason.code) == (analyzed(unknown).event_id, "unknown-image")
+    (refusal,) = await handlers.candidate_matched(world.service())([candidate(unknown), candidate(known)])
+    assert (refusal.event.event_id, refusal.reason.code) == (candidate(unknown).event_id, "unknown-image")
     assert await world.alert(known) is not None
 
 
@@ -282,7 +282,7 @@ async def test_an_image_that_no_alert_can_describe_is_refused_alone(world: World
     good, bad = image(1), image(2)
     duplicates = tuple(one.model_copy(update={"distance": 2**70}) for one in bad.near_duplicates)
     await world.put(good, bad.model_copy(update={"near_duplicates": duplicates}))
-    (refusal,) = await handlers.image_analyzed(world.service())([analyzed(bad), analyzed(good)])
+    (refusal,) = await handlers.candidate_matched(world.service())([candidate(bad), candidate(good)])
     assert (refusal.event.image_id, refusal.reason.code) == (bad.image_id, "no-alert")
     assert await world.alert(good) is not None
     assert await world.alert(bad) is None
@@ -292,7 +292,7 @@ async def test_an_image_record_that_cannot_be_read_is_refused_alone(world: World
     good, bad = image(1), image(2)
     await world.put(good)
     await world.records.insert(Collection.IMAGES, [{**bad.model_dump(mode="json"), "original": None}])
-    (refusal,) = await handlers.image_analyzed(world.service())([analyzed(bad), analyzed(good)])
+    (refusal,) = await handlers.candidate_matched(world.service())([candidate(bad), candidate(good)])
     assert refusal.reason.code == "unreadable-record"
     assert await world.alert(good) is not None
 
@@ -324,7 +324,7 @@ async def test_an_image_that_is_analysed_again_is_left_to_that_analysis(world: W
 async def test_the_record_decides_and_not_a_late_event(world: World) -> None:
     late, now = image(1), image(1, verdict=Verdict.ORDINARY, model="b")
     await world.put(now)
-    await handlers.image_analyzed(world.service())([analyzed(late)])
+    await handlers.candidate_matched(world.service())([candidate(late)])
     assert await world.alert(now) is None
 
 
@@ -389,7 +389,7 @@ async def test_an_alert_too_large_for_the_broker_goes_without_its_near_duplicate
 async def test_an_alert_that_no_broker_takes_is_refused_and_its_neighbours_are_published(world: World) -> None:
     large = image(1, bands=("g" * 1_000_000,))
     await world.put(large, image(2))
-    (refusal,) = await handlers.image_analyzed(world.service())([analyzed(large), analyzed(image(2))])
+    (refusal,) = await handlers.candidate_matched(world.service())([candidate(large), candidate(image(2))])
     assert "bytes" in refusal.reason.detail
     assert await world.alert(large) is None
     assert [alert.image_id for alert in world.outbox.packets()] == [image(2).image_id]
@@ -408,7 +408,7 @@ def measured(
 async def test_an_anomaly_of_a_sky_that_is_not_known_raises_no_alert(world: World, fit: CalibrationFit) -> None:
     picture = measured(image(1, survey="decals"), fit)
     await world.put(picture)
-    assert await handlers.image_analyzed(world.service())([analyzed(picture)]) == []
+    assert await handlers.candidate_matched(world.service())([candidate(picture)]) == []
     assert await world.alert(picture) is None
     assert world.outbox.published == []
 

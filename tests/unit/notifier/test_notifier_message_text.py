@@ -6,14 +6,16 @@ from astrolens.contracts.records import AlertRecord
 from astrolens.notifier import lifecycle, message_text
 from astrolens.notifier.message_text import AlertWithImage
 
-from tests.unit.notifier.notifier_fakes import EPOCH, image
+from tests.unit.notifier.notifier_fakes import EPOCH, crossmatch, image
 
 CONSOLE = "http://localhost:8080"
 
 
 def _alert(number: int, **changes: object) -> AlertWithImage:
     picture = image(number)
-    record: AlertRecord = lifecycle.new_record(picture, examples.analysis(), raised_at=EPOCH, channels=())
+    record: AlertRecord = lifecycle.new_record(
+        picture, examples.analysis(), crossmatch(), match_revision=1, raised_at=EPOCH, channels=()
+    )
     return AlertWithImage(record.model_copy(update=changes), picture)
 
 

@@ -19,7 +19,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Query
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 
-from tests.unit.notifier.notifier_fakes import EPOCH, World, analyzed, image
+from tests.unit.notifier.notifier_fakes import EPOCH, World, candidate, image
 
 
 def _sweep(world: World, *, unfinished: asyncio.Event | None = None, stopping: asyncio.Event | None = None) -> Sweep:
@@ -124,7 +124,7 @@ async def test_an_image_analysed_by_another_model_still_updates_its_alert_by_its
     world.outbox.clear()
     again = image(1, model="b")
     await world.put(again)
-    await handlers.image_analyzed(world.service())([analyzed(again)])
+    await handlers.candidate_matched(world.service())([candidate(again)])
     assert [packet.alert_type for packet in world.outbox.packets()] == ["update"]
 
 

@@ -87,7 +87,7 @@ def test_the_broker_address_needs_a_kafka_url() -> None:
 def test_ports_follow_the_console_so_that_two_systems_need_one_setting() -> None:
     settings = load_settings(port=9000)
     derived = {getattr(settings, name) for name in type(settings).model_fields if name.endswith("_port")}
-    assert derived == {9002, 9003, 9004, 9005}
+    assert derived == {9002, 9003, 9004, 9005, 9006}
     assert settings.inference_address == "127.0.0.1:9001"
     assert load_settings(port=9000, ingestor_port=7000).ingestor_port == 7000
 

@@ -24,6 +24,7 @@ SERVICES = (
     ServiceDeclaration("model-server", "astrolens.inference.model_server", "inference", "model_server_port"),
     ServiceDeclaration("analyzer", "astrolens.inference.analyzer_main", "inference", "analyzer_port"),
     ServiceDeclaration("ingestor", "astrolens.ingestor.main", "ingestor", "ingestor_port"),
+    ServiceDeclaration("crossref", "astrolens.crossref.main", "crossref", "crossref_port"),
     ServiceDeclaration("notifier", "astrolens.notifier.main", "notifier", "notifier_port"),
     ServiceDeclaration("console", "astrolens.console.main", "console", "port"),
 )

@@ -24,6 +24,12 @@ class Collection(StrEnum):
     """What the simulated sky really holds; no service of the pipeline reads it."""
     SURVEY_MODELS = "survey_models"
     """Which calibration serves each survey, and the revisions of its survey model."""
+    CROSSMATCHES = "crossmatches"
+    """What the catalogues said of each candidate."""
+    CATALOGUE_ANSWERS = "catalogue_answers"
+    """What catalogues answered about places, with its age."""
+    POSITION_QUERIES = "position_queries"
+    """Questions of people and scripts what is known at a place, for an hour."""
     META = "meta"
     """Small state of services, such as where a source goes on."""
 
@@ -187,6 +193,18 @@ DECLARATIONS: dict[Collection, Declaration] = {
         key="ref", fields={"oddity": "text"}, rare=frozenset({"oddity"}), indexes=(("oddity",),)
     ),
     Collection.SURVEY_MODELS: Declaration(key="survey", has_pending=True),
+    Collection.CROSSMATCHES: Declaration(
+        key="image_id",
+        fields={"status": "text", "next_try_at": "text", "matched_at": "text"},
+        indexes=(("next_try_at",), ("status", "matched_at")),
+        rare=frozenset({"next_try_at"}),
+        tallies={"status": ("status",)},
+        has_pending=True,
+    ),
+    Collection.CATALOGUE_ANSWERS: Declaration(key="cell", fields={"expires_at": "text"}, indexes=(("expires_at",),)),
+    Collection.POSITION_QUERIES: Declaration(
+        key="query_id", fields={"state": "text", "asked_at": "text"}, indexes=(("state", "asked_at"), ("asked_at",))
+    ),
     Collection.META: Declaration(key="name"),
 }
 """What each collection needs."""

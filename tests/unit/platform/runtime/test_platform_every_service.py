@@ -12,7 +12,7 @@ from faststream import AckPolicy
 
 from tests.unit.platform.platform_fakes import settings
 
-CONSUMING = ("ingestor", "analyzer", "notifier")
+CONSUMING = ("ingestor", "analyzer", "crossref", "notifier")
 
 
 def create(service: str, home: Path) -> ServiceApp:

@@ -1,0 +1,85 @@
+"""What one catalogue says of one place, with the objects that it has there."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from astrolens.contracts.base import Contract, DecDeg, RaDeg, UtcTime
+
+
+class MatchStatus(StrEnum):
+    """What one catalogue says of one place."""
+
+    MATCHED = "matched"
+    NONE = "none"
+    NOT_COVERED = "not_covered"
+    FAILED = "failed"
+    STALE = "stale"
+
+
+class CrossmatchStatus(StrEnum):
+    """What all catalogues together say of one place."""
+
+    KNOWN = "known"
+    UNMATCHED = "unmatched"
+    UNDETERMINED = "undetermined"
+
+
+class Counterpart(Contract):
+    """An object of a catalogue near the place of an image."""
+
+    name: str = Field(description="Name in the catalogue.")
+    object_type: str | None = Field(default=None, description="Type as the catalogue writes it, such as `G`.")
+    ra_deg: RaDeg = Field(description="Right ascension, ICRS [deg].")
+    dec_deg: DecDeg = Field(description="Declination, ICRS [deg].")
+    separation_arcsec: float = Field(ge=0, description="Angular distance from the image's position [arcsec].")
+    matches: bool = Field(
+        default=True,
+        description="Whether it can be what the image shows; false for the nearest known object where none can.",
+    )
+    chance_probability: float | None = Field(
+        default=None, ge=0, le=1, description="Probability of an unrelated object at least as near [1]."
+    )
+    major_axis_arcsec: float | None = Field(default=None, description="Major axis, full length [arcsec].")
+    minor_axis_arcsec: float | None = Field(default=None, description="Minor axis, full length [arcsec].")
+    position_angle_deg: float | None = Field(
+        default=None, description="Position angle of the major axis, north through east [deg]."
+    )
+    magnitude: float | None = Field(
+        default=None, description="Brightness in the catalogue's main band, magnitudes [1]."
+    )
+    redshift: float | None = Field(default=None, description="Redshift [1].")
+    parallax_mas: float | None = Field(default=None, description="Parallax [mas].")
+    references: int | None = Field(
+        default=None, ge=0, description="References in the literature, where the catalogue counts them [1]."
+    )
+    link: str | None = Field(default=None, description="Page about it, for people.")
+
+
+class CatalogueAnswer(Contract):
+    """What one catalogue says of one place."""
+
+    catalogue: str = Field(description="Catalogue, such as `simbad` or `vizier:B/vsx/vsx`.")
+    required: bool = Field(description="Whether its answer is needed for `unmatched`.")
+    status: MatchStatus = Field(
+        description="`matched`, `none` (it covers the place, answered, and had nothing), `not_covered`, `failed`, or "
+        "`stale` (an answer past its lifetime, because the catalogue does not answer now)."
+    )
+    detail: str | None = Field(default=None, description="Why it is `failed`, `stale` or `not_covered`, as a sentence.")
+    radius_arcsec: float | None = Field(default=None, description="Radius that was searched [arcsec].")
+    answered_at: UtcTime | None = Field(
+        default=None, description="When the catalogue gave this answer, UTC [us since 1970-01-01]."
+    )
+    cache_age_s: float | None = Field(
+        default=None, description="Age of the answer when it was used, where it was kept from before [s]."
+    )
+    release: str | None = Field(default=None, description="Release or table of the catalogue.")
+    counterparts: tuple[Counterpart, ...] = Field(
+        default=(), description="Objects that can be what the image shows, the best first; else the nearest known one."
+    )
+    link: str | None = Field(default=None, description="Page of the catalogue at the place, for people.")
+
+    @property
+    def knows(self) -> bool:
+        """Whether it names an object that can be what the image shows."""
+        return any(counterpart.matches for counterpart in self.counterparts)

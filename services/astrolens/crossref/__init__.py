@@ -1,0 +1,1 @@
+"""The crossref service: what the catalogues know at the place of a candidate."""

@@ -1,0 +1,120 @@
+"""The composition root of the crossref service."""
+
+import asyncio
+from typing import Final
+
+from astrolens.contracts import topics
+from astrolens.contracts.events import ImageAnalyzed
+from astrolens.crossref import handlers, position_queries, worker
+from astrolens.crossref.breaker import Breaker
+from astrolens.crossref.cache import AnswerCache
+from astrolens.crossref.candidates import SERVICE, Candidates
+from astrolens.crossref.catalogue_set import CatalogueSet
+from astrolens.crossref.client import CatalogueClient
+from astrolens.crossref.http import CatalogueHttp
+from astrolens.crossref.limiter import SharedLimiter
+from astrolens.crossref.metrics import CatalogueMetrics
+from astrolens.crossref.position_queries import PositionQueries
+from astrolens.crossref.registry import addresses, chosen_catalogues
+from astrolens.crossref.supervision import CatalogueSupervision
+from astrolens.crossref.sweep import Sweep
+from astrolens.crossref.worker import CrossmatchWorker
+from astrolens.platform.runtime.service import ServiceApp
+from astrolens.platform.settings import Settings
+from astrolens.platform.stores.collections import Collection
+
+_BATCH: Final = 256
+"""Events of one handler call, which only reads and writes records."""
+_CANARIES_EVERY_S: Final = 5.0
+"""How soon a catalogue whose pause is over is tested, and its state shown."""
+_PURGE_EVERY_S: Final = 3600.0
+
+
+def create_app(settings: Settings) -> ServiceApp:
+    """The crossref service, not yet running; nothing is opened.
+
+    Raises:
+        ConfigurationError: The settings name a catalogue that there is not.
+    """
+    app = ServiceApp(settings, service=SERVICE, port=settings.crossref_port, outbox=(Collection.CROSSMATCHES,))
+    metrics = CatalogueMetrics(app.metrics)
+    due = asyncio.Event()
+    candidates = Candidates(records=app.records, outbox=app.outbox, metrics=metrics, on_due=due.set)
+    http = CatalogueHttp(addresses(settings), on_request=metrics.archives.observe)
+    clients = _clients(app, http, metrics)
+    cache = AnswerCache(app.records)
+    catalogues = CatalogueSet(clients=clients, cache=cache, metrics=metrics)
+    crossmatches = CrossmatchWorker(
+        records=app.records,
+        candidates=candidates,
+        catalogues=catalogues,
+        metrics=metrics,
+        stopping=app.stopping,
+        unfinished=due,
+    )
+    for client in clients:
+        client.on_recovery = crossmatches.recovered
+    supervision = CatalogueSupervision(clients=clients, condition=app.condition, info=app.info)
+    app.on_start("catalogue connections", http.open)
+    app.on_stop("catalogue connections", http.close)
+    app.bus.consume(topics.IMAGES_ANALYZED, ImageAnalyzed, handlers.image_analyzed(candidates), max_batch=_BATCH)
+    app.every("catalogue tests", supervision.run_pass, interval_s=_CANARIES_EVERY_S, graceful=False)
+    app.every(
+        "cross-matches",
+        crossmatches.run_pass,
+        interval_s=worker.POLL_S,
+        issue="candidates cannot be cross-matched",
+        wake=due,
+    )
+    app.every(
+        "position queries",
+        PositionQueries(records=app.records, catalogues=catalogues).run_pass,
+        interval_s=position_queries.POLL_S,
+        issue="questions about positions cannot be answered",
+        lease=app.lease("crossref:position-queries"),
+        graceful=False,
+    )
+    _sweep_periodically(app, candidates)
+
+    async def purge() -> None:
+        await cache.purge(candidates.now())
+
+    app.every(
+        "old catalogue answers", purge, interval_s=_PURGE_EVERY_S, lease=app.lease("crossref:purge"), graceful=False
+    )
+    return app
+
+
+def _clients(app: ServiceApp, http: CatalogueHttp, metrics: CatalogueMetrics) -> list[CatalogueClient]:
+    limiters: dict[str, SharedLimiter] = {}
+    clients = []
+    for catalogue, required in chosen_catalogues(app.settings):
+        metrics.register(catalogue.name)
+        host = catalogue.host
+        if host not in limiters:
+            waited = metrics.archives.wait_seconds.labels(host)
+            limiters[host] = SharedLimiter(app.records, host, per_second=catalogue.per_second, on_wait=waited.inc)
+        clients.append(
+            CatalogueClient(
+                catalogue,
+                required=required,
+                http=http,
+                limiter=limiters[host],
+                breaker=Breaker(),
+                metrics=metrics,
+            )
+        )
+    return clients
+
+
+def _sweep_periodically(app: ServiceApp, candidates: Candidates) -> None:
+    unfinished = asyncio.Event()
+    sweep = Sweep(records=app.records, candidates=candidates, stopping=app.stopping, unfinished=unfinished)
+    app.every(
+        "sweep for candidates",
+        sweep.run_pass,
+        interval_s=app.settings.redeliver_after_s,
+        issue="lost candidates cannot be looked for",
+        lease=app.lease("crossref:sweep"),
+        wake=unfinished,
+    )

@@ -1,0 +1,190 @@
+"""The services as functions from a request to a reply, with the troubles that real ones have as switches."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree as ET
+
+from astrolens.crossref.places import Place
+
+from tests.catalogues.sky import SIMBAD_FIELDS, Field, Sky, simbad_rows, votable
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request, taken apart."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.target).path
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The query string, or the fields of the form, files included."""
+        found = {name: values[-1] for name, values in parse_qs(urlsplit(self.target).query).items()}
+        kind = self.headers.get("content-type", "")
+        if kind.startswith("application/x-www-form-urlencoded"):
+            found |= {name: values[-1] for name, values in parse_qs(self.body.decode()).items()}
+        elif kind.startswith("multipart/form-data"):
+            message = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + self.body)
+            for part in message.walk():
+                name = part.get_param("name", header="content-disposition")
+                if isinstance(name, str):
+                    found[name] = bytes(part.get_payload(decode=True) or b"").decode()
+        return found
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply, and how it is sent: `drip` byte by byte and never to its end, `reset` cut off on the way."""
+
+    body: str = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    drip: bool = False
+    reset: bool = False
+
+
+Service = Callable[[Request], Reply]
+
+
+def uploaded_places(request: Request) -> list[Place]:
+    """The rows of an uploaded VOTable: key, right ascension, declination."""
+    root = ET.fromstring(request.fields["places"])  # noqa: S314 - our own client wrote it
+    rows = [[cell.text or "" for cell in row] for row in root.iter() if row.tag.endswith("}TR")]
+    return [Place(key, float(ra), float(dec)) for key, ra, dec in rows]
+
+
+def radius_of(query: str) -> float:
+    """The searched radius of an ADQL query, arcsec."""
+    found = re.search(r"CIRCLE\('ICRS', [^)]*?, ([0-9.eE+-]+)\)", query)
+    assert found is not None, query
+    return float(found[1]) * 3600.0
+
+
+class FakeSimbad:
+    """SIMBAD's TAP service. `trouble` names what is wrong with it, None for nothing.
+
+    Attributes:
+        asked: Number of places of each request.
+    """
+
+    def __init__(self, sky: Sky | None = None) -> None:
+        self.sky = sky or Sky()
+        self.trouble: str | None = None
+        self.asked: list[int] = []
+        self.keys: list[str] = []
+        self.max_rows = 20_000
+
+    def __call__(self, request: Request) -> Reply:
+        if (general := general_trouble(self.trouble)) is not None:
+            return general
+        fields = request.fields
+        assert fields["REQUEST"] == "doQuery"
+        assert fields["LANG"] == "ADQL"
+        places = uploaded_places(request)
+        self.asked.append(len(places))
+        self.keys += [place.key for place in places]
+        rows = simbad_rows(self.sky, places, radius_of(fields["QUERY"]))
+        return self._written(rows)
+
+    def _written(self, rows: list[list[Any]]) -> Reply:
+        fields: list[Field] = list(SIMBAD_FIELDS)
+        match self.trouble:
+            case "lost-rows":
+                rows = [row for row in rows if str(row[0]).startswith("canary")][:3]
+            case "empty":
+                rows = []
+            case "renamed":
+                fields[1] = Field("mainid", "char")
+            case "unit":
+                fields[3] = Field("ra", "double", "rad", "pos.eq.ra;meta.main")
+            case "wrong-key":
+                rows = [["nobody", *row[1:]] for row in rows]
+            case "elsewhere":
+                rows = [[*row[:3], (float(row[3]) + 1.0) % 360.0, *row[4:]] for row in rows]
+            case "no-position":
+                rows = [[*row[:3], None, None, *row[5:]] for row in rows]
+        if len(rows) > self.max_rows:
+            return Reply(votable(fields, rows[: self.max_rows], after='<INFO name="QUERY_STATUS" value="OVERFLOW"/>'))
+        return table_trouble(self.trouble, votable(fields, rows))
+
+
+TROUBLES = (
+    "http-503",
+    "http-429",
+    "html",
+    "error-in-200",
+    "error-info",
+    "error-param",
+    "no-table",
+    "empty-body",
+    "cut",
+    "overflow",
+    "no-status",
+    "stream",
+    "entity",
+    "empty",
+    "lost-rows",
+    "renamed",
+    "unit",
+    "wrong-key",
+    "elsewhere",
+    "no-position",
+    "empty-lines",
+)
+"""What can be wrong with a reply that comes."""
+
+
+def general_trouble(trouble: str | None) -> Reply | None:
+    """Replies that have nothing to do with what was asked."""
+    error = votable((), (), status=None).replace("<TABLE>", "").replace("</TABLE>", "")
+    error = re.sub(r"<DATA>.*</DATA>", "", error, flags=re.DOTALL)
+    opening, closing = error.split("</RESOURCE>")
+    replies = {
+        "http-503": Reply("<html>Service Unavailable</html>", 503),
+        "http-429": Reply("slow down", 429, {"Retry-After": "2"}),
+        "html": Reply("<html><head><title>Maintenance</title></head><body>Back soon</body></html>"),
+        "error-in-200": Reply(
+            f'{opening}<INFO name="QUERY_STATUS" value="ERROR">Too many jobs are being processed</INFO>'
+            f"</RESOURCE>{closing}"
+        ),
+        "error-info": Reply(
+            f'{opening}<INFO name="QUERY_STATUS" value="OK"/><INFO ID="Error" name="Error" '
+            f'value="The database is not currently reachable."/></RESOURCE>{closing}'
+        ),
+        "error-param": Reply(
+            f'{opening}<INFO name="QUERY_STATUS" value="OK"/><PARAM name="Error" datatype="char" arraysize="*" '
+            f'value=" Name checking server connection error."/></RESOURCE>{closing}'
+        ),
+        "no-table": Reply(f'{opening}<INFO name="QUERY_STATUS" value="OK"/></RESOURCE>{closing}'),
+        "empty-body": Reply(""),
+        "drip": Reply("<?xml version='1.0'?><VOTABLE>" + " " * 1000, drip=True),
+        "reset": Reply("<?xml version='1.0'?><VOTABLE>" + " " * 1000, reset=True),
+        "ban": Reply("Your IP address has been banned", 403),
+    }
+    return replies.get(trouble or "")
+
+
+def table_trouble(trouble: str | None, table: str) -> Reply:
+    """Replies that are nearly right."""
+    changes: dict[str, Callable[[str], str]] = {
+        "cut": lambda text: text[: len(text) * 2 // 3],
+        "overflow": lambda text: text.replace("</TABLE>", '</TABLE><INFO name="QUERY_STATUS" value="OVERFLOW"/>'),
+        "no-status": lambda text: text.replace('<INFO name="QUERY_STATUS" value="OK"/>', ""),
+        "stream": lambda text: re.sub(
+            r"<TABLEDATA>.*</TABLEDATA>", '<BINARY><STREAM href="file:///etc/passwd"/></BINARY>', text, flags=re.DOTALL
+        ),
+        "entity": lambda text: text.replace("<VOTABLE", '<!DOCTYPE x [<!ENTITY a "aaaa">]><VOTABLE', 1),
+        "empty-lines": lambda text: text.replace("<TR>", "<TR>\n\n<TD></TD>\n", 1),
+    }
+    change = changes.get(trouble or "")
+    return Reply(table if change is None else change(table), headers={"Content-Type": "application/x-votable+xml"})
