@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> ServiceApp:
     )
     for client in clients:
         client.on_recovery = crossmatches.recovered
-    supervision = CatalogueSupervision(clients=clients, condition=app.condition, info=app.info)
+    supervision = CatalogueSupervision(clients=clients, info=app.info)
     app.on_start("catalogue connections", http.open)
     app.on_stop("catalogue connections", http.close)
     app.bus.consume(topics.IMAGES_ANALYZED, ImageAnalyzed, handlers.image_analyzed(candidates), max_batch=_BATCH)

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from astrolens.crossref.breaker import BreakerState
 from astrolens.crossref.client import CatalogueClient, statuses
 from astrolens.crossref.failures import CatalogueFailed
 from astrolens.platform.errors import StoreUnavailable
-from astrolens.platform.runtime.condition import Condition
 
 TEST_S: Final = 15.0
 """Longest test of a catalogue."""
@@ -19,12 +17,12 @@ _INFO: Final = "catalogues"
 class CatalogueSupervision:
     """Asks canaries where they are due, so that a catalogue that works again is found without waiting for a candidate.
 
-    A required catalogue that does not answer is an issue of the service, an informative one only a state.
+    A catalogue that does not answer is a state in the heartbeat and no issue of the service, which does its work: on a
+    laptop without a network nothing is wrong.
     """
 
-    def __init__(self, *, clients: Sequence[CatalogueClient], condition: Condition, info: dict[str, Any]) -> None:
+    def __init__(self, *, clients: Sequence[CatalogueClient], info: dict[str, Any]) -> None:
         self._clients = tuple(clients)
-        self._condition = condition
         self._info = info
         self._show()
 
@@ -40,9 +38,3 @@ class CatalogueSupervision:
 
     def _show(self) -> None:
         self._info[_INFO] = dict(statuses(self._clients))
-        for client in self._clients:
-            key = f"catalogue {client.name}"
-            if client.required and client.breaker.state in {BreakerState.OPEN, BreakerState.HALF_OPEN}:
-                self._condition.set_issue(key, f"{client.name} does not answer: {client.breaker.reason}")
-            else:
-                self._condition.clear_issue(key)

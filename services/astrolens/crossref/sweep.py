@@ -72,7 +72,7 @@ class Sweep:
         before = await self._load()
         begun_at = before.begun_at or self._clock()
         since = before.swept_until or begun_at - FIRST_WALK
-        behind: dict[str, str] = Field(default_factory=dict)
+        behind: dict[str, str] = {}
         for verdict in _CANDIDATES:
             if before.behind and verdict.value not in before.behind:
                 continue  # This walk is at its end; the other one goes on.
