@@ -11,7 +11,7 @@ NODE    := node_modules/.installed
 NPM     := $(shell command -v npm 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check check-js format bench bench-scale bench-growth bench-science train lock schemas proto manifests stack stack-down test-integration acceptance clean
+.PHONY: help setup run test check check-js format bench bench-scale bench-growth bench-science chaos train lock schemas proto manifests stack stack-down test-integration acceptance clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +81,9 @@ stack: $(DEV)  ## start Kafka, MinIO, a MongoDB-wire server and Prometheus witho
 
 stack-down: $(DEV)  ## stop what `make stack` started
 	$(BIN)/python -m deploy.stack down
+
+chaos: $(DEV)  ## kill any process every few seconds while 5,000 galaxies flow, and compare the records with an undisturbed run's
+	$(BIN)/python -m tests.chaos.random_kills $(CHAOS_ARGS)
 
 STACK_ENV ?= $(or $(ASTROLENS_STACK_STATE),$(or $(XDG_STATE_HOME),$(HOME)/.local/state)/astrolens-stack)/stack.env
 test-integration: $(DEV)  ## run the tests of the real engines on the running stack
