@@ -12,22 +12,16 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import traceback
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import httpx
-import psutil
 from astrolens.platform.settings import PACKAGED_BUNDLE, Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import image_store, record_store
@@ -35,67 +29,19 @@ from astrolens.platform.stores.records import Document, Query
 from astrolens.science.bundle import Bundle
 from astrolens.usecases.image_queries import ORDERS, Sort
 
-from tests.bench import archive, calls, sizes
-from tests.bench.arrivals import visit_folder
+from tests.bench import archive, calls
+from tests.bench.archive_filling import put_sample
+from tests.bench.growth_archives import Plan, Prepared, Say, counts, sqlite_archive, stack_archive
 from tests.bench.growth_report import report
-from tests.bench.main import describes
+from tests.bench.growth_system import feed_pictures, start, stop, wait_for_index
 from tests.bench.memory import MemorySampler, rest
-from tests.bench.pipeline import engines_of, feed, runs, servers_of, variables
+from tests.bench.pipeline import runs, servers_of, variables
 from tests.e2e.system import System
-from tests.engines.health import HEALTH, readiness, sentences
-from tests.engines.stack_control import Stack
 
 SIZES = (0, 100_000, 1_000_000)
-_LOOK_EVERY_S = 0.1
-_INDEX_S = 600.0
-_FEED_S = 900.0
-_STOP_S = 90.0
 _REST_S = 10.0
 _CURSOR_PAGE = 2_000
-_ROOM_BYTES = 8_000
-"""An image with its receipt, its indexes and the write-ahead log takes no more."""
 _PROCESS = "supervisor and broker"
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is measured on one engine.
-
-    Attributes:
-        folder: Where filled archives are kept.
-        scratch: Where copies and pictures of this run lie.
-        model: Whose analyses the archive holds.
-        images: Pictures of one feed.
-        rounds: Feeds.
-        fill_s: Longest filling of one archive, seconds.
-        start_s: Longest start, seconds.
-        stack: The variables of a running stack; None is the embedded default.
-    """
-
-    folder: Path
-    scratch: Path
-    model: archive.Model
-    images: int
-    rounds: int
-    fill_s: float
-    start_s: float
-    stack: dict[str, str] | None = None
-
-    @property
-    def engine(self) -> str:
-        """What the figures are of."""
-        return "stack" if self.stack else "sqlite"
-
-
-@dataclass
-class Prepared:
-    """An archive that services can be started on."""
-
-    settings: dict[str, str]
-    images: int
-    figures: dict[str, Any] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -160,7 +106,7 @@ def _size(plan: Plan, count: int) -> dict[str, Any]:
         print(f"[{plan.engine} {count:,}] {time.monotonic() - began:5.0f} s  {text}", flush=True)
 
     try:
-        prepared = _stack_archive(plan, count, say) if plan.stack else _sqlite_archive(plan, count, say)
+        prepared = stack_archive(plan, count, say) if plan.stack else sqlite_archive(plan, count, say)
         row |= {"images_at_start": prepared.images, **prepared.figures}
         _measure(plan, count, prepared, row, say)
     except Exception as error:  # noqa: BLE001 - one size must not take the others' figures along
@@ -170,94 +116,6 @@ def _size(plan: Plan, count: int) -> dict[str, Any]:
         say(f"FAILED: {row['failed']} (all of it: {trace})")
     row["seconds"] = round(time.monotonic() - began)
     return row
-
-
-def _sqlite_archive(plan: Plan, count: int, say: Say) -> Prepared:
-    """Fill the cached archive where it is missing, and copy it into a home of this run's own."""
-    home = plan.scratch / f"home-{count}"
-    home.mkdir()
-    settings = {"home": str(home), "records_url": f"sqlite:///{home / 'records.sqlite'}"}
-    if not count:
-        return Prepared(settings, 0)
-    cached = plan.folder / f"sqlite-{count}-{plan.model.fingerprint()}"
-    figures: dict[str, Any] = {}
-    if not cached.exists():
-        part = _filling_folder(cached, count)
-        part.mkdir(exist_ok=True)
-        say(f"filling in {part}")
-        figures["fill_per_s"] = _fill(plan, f"sqlite:///{part / 'records.sqlite'}", count, say)
-        shutil.rmtree(whole := cached.with_suffix(".whole"), ignore_errors=True)
-        shutil.move(part, whole)
-        whole.rename(cached)
-    told = sizes.of_sqlite(cached, cached / "records.sqlite")
-    documents = asyncio.run(_counts(f"sqlite:///{cached / 'records.sqlite'}"))
-    figures |= {"store": told, "documents": documents, "bytes_a_record": sizes.a_record(told, documents)}
-    say(f"{told['bytes'] / 2**20:,.0f} MiB of archive, copying")
-    for path in cached.iterdir():
-        subprocess.run(["cp", "-r", "--reflink=auto", str(path), str(home)], check=True, timeout=900)
-    os.sync()  # a start that waits for the copy to reach the disk would be no start of this archive
-    return Prepared(settings, documents[Collection.IMAGES], figures)
-
-
-def _filling_folder(cached: Path, count: int) -> Path:
-    """Where an archive is filled: in memory where there is plenty, since a disk makes every commit wait.
-
-    The name is the same in every run: a filling that was cut off goes on.
-    """
-    memory = Path("/dev/shm")
-    wanted = _ROOM_BYTES * count
-    if memory.is_dir() and min(shutil.disk_usage(memory).free, psutil.virtual_memory().available) > 2 * wanted:
-        return memory / f"astrolens-bench-{cached.name}"
-    return cached.with_suffix(".part")
-
-
-def _stack_archive(plan: Plan, count: int, say: Say) -> Prepared:
-    """Fill the stack's database of this size where it is missing; the empty one is new in every run."""
-    assert plan.stack is not None
-    Stack(plan.stack).purge()
-    settings = engines_of(plan.stack)
-    home = plan.scratch / f"home-stack-{count}"
-    home.mkdir()
-    settings["home"] = str(home)
-    if not count:
-        return Prepared(settings, 0)
-    name = f"growth-{count}-{plan.model.fingerprint()}"
-    settings["records_url"] = urlunsplit(urlsplit(settings["records_url"])._replace(path=f"/{name}"))
-    figures: dict[str, Any] = {}
-    say("filling, where anything is missing")
-    rate = _fill(plan, settings["records_url"], count, say)
-    if rate:
-        figures["fill_per_s"] = rate
-    told = sizes.of_mongodb(settings["records_url"])
-    documents = asyncio.run(_counts(settings["records_url"]))
-    figures |= {"store": told, "documents": documents, "bytes_a_record": sizes.a_record(told, documents)}
-    return Prepared(settings, documents[Collection.IMAGES], figures)
-
-
-def _fill(plan: Plan, url: str, count: int, say: Say) -> float:
-    async def filled() -> float:
-        records = record_store(url)
-        await records.open()
-        try:
-            return await archive.fill(records, plan.model, count, report=say, limit_s=plan.fill_s)
-        finally:
-            await records.close()
-
-    return round(asyncio.run(filled()))
-
-
-async def _counts(url: str) -> dict[str, int]:
-    records = record_store(url)
-    await records.open()
-    try:
-        tallies = await records.tallies(
-            [(Collection.IMAGES, "state"), (Collection.RECEIPTS, "outcome"), (Collection.ALERTS, "kind")]
-        )
-        found = {name.value: sum(tally.values()) for name, tally in zip(sizes.COUNTED, tallies, strict=True)}
-        updates = sum(n for (kind, *_), n in tallies[2].items() if kind == "update")
-        return {**found, "alert_updates": updates}
-    finally:
-        await records.close()
 
 
 def _measure(plan: Plan, count: int, prepared: Prepared, row: dict[str, Any], say: Say) -> None:
@@ -275,16 +133,16 @@ def _measure(plan: Plan, count: int, prepared: Prepared, row: dict[str, Any], sa
         with MemorySampler(processes, alone=frozenset({_PROCESS})) as sampler:
             say("first start: nothing but the records is there")
             row["first_start"] = start(system, plan.start_s)
-            row["similarity_index"] = _wait_for_index(system, prepared.images)
+            row["similarity_index"] = wait_for_index(system, prepared.images)
             row["memory_peak_start_mib"] = _rounded(sampler.peaks())
-            row["first_stop_s"] = _stop(system)
+            row["first_stop_s"] = stop(system)
             say(f"{row['first_start']['seconds']} s; starting again")
             row["start"] = start(system, plan.start_s)
-            row["start"]["similarity_index"] = _wait_for_index(system, prepared.images)
+            row["start"]["similarity_index"] = wait_for_index(system, prepared.images)
             row["memory_rest_mib"] = _rounded(rest(sampler, wait_s=_REST_S))
             say(f"{row['start']['seconds']} s, {row['memory_rest_mib']['total']} MiB at rest; feeding")
             sampler.reset()
-            row["feeds"] = [_feed(system, plan, f"{count}-{number}", say) for number in range(plan.rounds)]
+            row["feeds"] = [feed_pictures(system, plan, f"{count}-{number}", say) for number in range(plan.rounds)]
             row["images_per_s"] = round(statistics.median(row["feeds"]), 1)
             row["memory_peak_feed_mib"] = _rounded(sampler.peaks())
             say(f"{row['images_per_s']} images/s; calling")
@@ -295,8 +153,8 @@ def _measure(plan: Plan, count: int, prepared: Prepared, row: dict[str, Any], sa
             row["memory_peak_mib"] = _rounded(sampler.peaks())
             if servers:
                 row["memory_servers_mib"] = _rounded(MemorySampler(lambda: servers).sample())
-            row["stop_s"] = _stop(system)
-            row["documents_after"] = asyncio.run(_counts(system.environment["ASTROLENS_RECORDS_URL"]))
+            row["stop_s"] = stop(system)
+            row["documents_after"] = asyncio.run(counts(system.environment["ASTROLENS_RECORDS_URL"]))
     finally:
         with contextlib.suppress(subprocess.TimeoutExpired):
             if system.process is not None and system.process.poll() is None:
@@ -304,99 +162,6 @@ def _measure(plan: Plan, count: int, prepared: Prepared, row: dict[str, Any], sa
         system.http.close()
         shutil.copytree(home / "logs", plan.folder / f"logs-{plan.engine}-{count}", dirs_exist_ok=True)
         shutil.rmtree(home, ignore_errors=True)
-
-
-def start(system: System, limit_s: float) -> dict[str, Any]:
-    """Start everything; seconds until the console, each service's `/readyz` and the model server have answered well.
-
-    Raises:
-        AssertionError: It ended, or something did not become ready in time.
-    """
-    log_path = system.home.parent / f"{system.home.name}-up.log"
-    waiting: dict[str, Callable[[], bool]] = {
-        "console /api/health": lambda: _ok(f"{system.url}/api/health"),
-        "model server RPC": lambda: describes(f"127.0.0.1:{system.port + 1}") is not None,
-        **{
-            name: lambda offset=offset: _ok(f"http://127.0.0.1:{system.port + offset}/readyz")  # type: ignore[misc]
-            for name, offset in HEALTH.items()
-        },
-    }
-    ready: dict[str, float] = {}
-    began = time.monotonic()
-    with log_path.open("a") as log:
-        system.process = subprocess.Popen(
-            [sys.executable, "-m", "astrolens.cli", "up"],
-            env=system.environment,
-            text=True,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    while waiting:
-        for name in [name for name, answers in waiting.items() if answers()]:
-            ready[name] = round(time.monotonic() - began, 1)
-            del waiting[name]
-        code = system.process.poll()
-        took = time.monotonic() - began
-        assert code is None, f"`astrolens up` ended with {code} after {took:.0f} s\n{system.logs()}"
-        assert took < limit_s, f"not ready within {limit_s:.0f} s: {_unready(system, waiting)}\n{system.logs()}"
-        time.sleep(_LOOK_EVERY_S)
-    return {"seconds": max(ready.values()), "ready_s": ready}
-
-
-def _unready(system: System, waiting: Iterable[str]) -> str:
-    """Who is not ready, and what each says."""
-    try:
-        told = readiness(system)
-    except httpx.HTTPError as error:
-        return f"{', '.join(waiting)} ({error})"
-    return "; ".join(f"{name}: {sentences(told, name) if told.get(name) else 'does not answer'}" for name in waiting)
-
-
-def _ok(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5).is_success
-    except httpx.HTTPError:
-        return False
-
-
-def _wait_for_index(system: System, wanted: int) -> dict[str, Any]:
-    """Wait until the similarity index holds the archive; how many images it holds and how long it took since now."""
-    began = time.monotonic()
-    held = 0
-    while time.monotonic() - began < _INDEX_S:
-        told = describes(f"127.0.0.1:{system.port + 1}")
-        held = told.indexed_images if told else held
-        if told and held >= wanted:
-            break
-        time.sleep(0.5)
-    return {"images": held, "complete": held >= wanted, "after_s": round(time.monotonic() - began, 1)}
-
-
-def _stop(system: System) -> float:
-    """Stop as Ctrl-C does; seconds."""
-    assert system.process is not None
-    began = time.monotonic()
-    system.process.send_signal(signal.SIGINT)
-    code = system.process.wait(_STOP_S)
-    assert code == 0, f"`astrolens up` ended with {code}\n{system.logs()}"
-    return round(time.monotonic() - began, 1)
-
-
-def _feed(system: System, plan: Plan, name: str, say: Say) -> float:
-    """Feed new pictures until nothing is in flight; images a second."""
-    pictures = visit_folder(plan.scratch / f"{plan.engine}-{name}-{uuid.uuid4().hex[:8]}", plan.images)
-    try:
-        before = system.status()
-        began = time.perf_counter()
-        feed(system, pictures)
-        after = system.wait_settled(before["received"] + plan.images, timeout_s=_FEED_S)
-        rate = plan.images / (time.perf_counter() - began)
-    finally:
-        shutil.rmtree(pictures)
-    settled = {name: after[name] - before[name] for name in ("analyzed", "rejected", "duplicates", "dead_lettered")}
-    assert settled["analyzed"] > 0.98 * plan.images, f"of {plan.images} pictures: {settled}"
-    say(f"{rate:.0f} images/s")
-    return round(rate, 1)
 
 
 def _documents(plan: Plan, count: int, system: System) -> list[Document]:
@@ -437,7 +202,7 @@ async def _put_sample(system: System, count: int) -> None:
     images = image_store(settings.images_url, settings.s3_options)
     await images.open()
     try:
-        await archive.put_sample(images, count)
+        await put_sample(images, count)
     finally:
         await images.close()
 

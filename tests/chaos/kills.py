@@ -28,21 +28,20 @@ Launch = Callable[[], AbstractContextManager[System]]
 class KillBehaviour:
     """Whatever is killed, the records are those of an undisturbed run."""
 
-    def test_killing_every_service_in_turn(self, launch: Launch, folder: Path, undisturbed: dict[str, Any]) -> None:
+    def test_killing_every_service_in_turn_then_the_supervisor_then_everything(
+        self, launch: Launch, folder: Path, undisturbed: dict[str, Any]
+    ) -> None:
         def disturb(system: System) -> None:
             for number, service in enumerate(SERVICES):
-                progressed(system, folder, (1 + 4 * number) / 40)
+                progressed(system, folder, (1 + 3 * number) / 40)
                 system.kill(service)
                 # Wait until it is back, so that each service dies amid work and not while another one is away.
                 wait_until(lambda s=service: s in system.pids(), timeout_s=60, what=f"{service} back")
                 time.sleep(0.5)
-
-        with launch() as system:
-            assert feed(system, folder, disturb) == undisturbed
-
-    def test_killing_everything_at_once(self, launch: Launch, folder: Path, undisturbed: dict[str, Any]) -> None:
-        def disturb(system: System) -> None:
-            progressed(system, folder, 0.15)
+            progressed(system, folder, 0.5)
+            system.kill_supervisor()
+            system.start()  # at once and at the first try, while services of the one before still end
+            progressed(system, folder, 0.6)
             system.kill_all()
             system.start()
 

@@ -13,7 +13,7 @@ from tests.e2e.system import System, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.e2e, pytest.mark.timeout(900)]
 
-PICTURES = 400
+PICTURES = 300
 
 
 @pytest.fixture(scope="module")

@@ -68,8 +68,8 @@ class System:
         self.process: subprocess.Popen[str] | None = None
         self.http = httpx.Client(base_url=self.url, timeout=30)
 
-    def start(self) -> None:
-        """Start everything and wait until all services are well."""
+    def start(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Start everything and wait until all services are well. That `astrolens up` ends is a failure at once."""
         with (self.home.parent / f"{self.home.name}-up.log").open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "astrolens.cli", "up"],
@@ -78,7 +78,7 @@ class System:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait_until(self.all_ready, timeout_s=START_TIMEOUT_S, what=lambda: f"all services ready\n{self.logs()}")
+        wait_until(self.all_ready, timeout_s=timeout_s, what=lambda: f"all services ready\n{self.logs()}")
 
     def all_ready(self) -> bool:
         """Whether every service says it is running."""
@@ -129,6 +129,12 @@ class System:
         pids = self.pids()
         for service in services:
             os.kill(pids[service], signal.SIGKILL)
+
+    def kill_supervisor(self) -> None:
+        """Kill `astrolens up` alone with -9; its services notice and end a little later."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(30)
 
     def kill_all(self) -> None:
         """Kill the supervisor and every service with -9, as a power cut would."""

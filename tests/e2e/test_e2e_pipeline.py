@@ -36,12 +36,17 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]
 def system(
     tmp_path_factory: pytest.TempPathFactory, pictures: Path, bad: tuple[Path, dict[str, str]]
 ) -> Iterator[System]:
-    """A system that has been fed pictures, bad files and duplicates, with a budget that makes some anomalies sure."""
+    """A system that has been fed pictures, bad files and duplicates, with a budget that makes some anomalies sure.
+
+    Its collector of traces cannot be reached: nothing may notice but the last test.
+    """
     folder = tmp_path_factory.mktemp("mixed")
     shutil.copytree(pictures, folder / "good")
     shutil.copytree(bad[0], folder / "bad")
     shutil.copytree(pictures, folder / "again", ignore=lambda _, names: sorted(names)[AGAIN:])
-    with running(tmp_path_factory.mktemp("e2e") / "home", false_alarms_per_1000="50") as system:
+    with running(
+        tmp_path_factory.mktemp("e2e") / "home", false_alarms_per_1000="50", traces_url="http://127.0.0.1:9"
+    ) as system:
         result = system.cli("ingest", str(folder), "--survey", FEED_SURVEY, "--wait")
         assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{system.logs()}"
         yield system
@@ -183,3 +188,14 @@ def test_every_service_tells_its_health_and_metrics(system: System) -> None:
         assert httpx.get(f"{base}/livez").status_code == 200
         assert httpx.get(f"{base}/readyz").status_code == 200
         assert "astrolens_" in httpx.get(f"{base}/metrics").text
+
+
+def test_an_unreachable_collector_is_told_once_and_delays_no_end(system: System) -> None:
+    """The last one: it stops the system."""
+    wait_until(lambda: "traces are lost" in system.logs(1000), timeout_s=30, what="one line about it")
+    assert system.stop() == 0
+    log = system.logs(10_000)
+    assert log.count("traces are lost") <= 5  # once a service
+    assert "did not stop in time" not in log
+    assert "Failed to export" not in log
+    assert "Traceback" not in log

@@ -88,11 +88,15 @@ async def ask(model: ModelClient) -> str:
     return answer.detail
 
 
-async def shares(model: ModelClient, calls: int = 20) -> Counter[str]:
-    return Counter([await ask(model) for _ in range(calls)])
+async def shares(model: ModelClient, calls: int = 20, answers: Counter[str] | None = None) -> Counter[str]:
+    """Who answers these calls; counted into `answers` while they come."""
+    counted = Counter() if answers is None else answers
+    for _ in range(calls):
+        counted[await ask(model)] += 1
+    return counted
 
 
-async def eventually(model: ModelClient, names: set[str], *, within_s: float = 10.0) -> Counter[str]:
+async def eventually(model: ModelClient, names: set[str], *, within_s: float = 60.0) -> Counter[str]:
     """The shares once exactly these servers have one."""
     deadline = time.monotonic() + within_s
     while True:
@@ -133,9 +137,8 @@ async def test_one_that_loads_or_ends_gets_nothing() -> None:
         assert set(await shares(model)) == {"ready"}  # with hardly a retry: it was never asked
         await load(loading, "loading")
         await eventually(model, {"ready", "loading"})
-        began = time.monotonic()
-        await ready.close(5.0)
-        assert time.monotonic() - began < 2.0  # whoever watches its health does not hold it
+        async with asyncio.timeout(60):
+            await ready.close(600.0)  # whoever watches its health does not hold it
         assert set(await shares(model)) == {"loading"}
         await loading.close(1.0)
         with pytest.raises(ModelUnavailable):
@@ -157,13 +160,13 @@ async def test_one_that_is_killed_loses_nothing_and_is_found_again() -> None:
     victim, port = started("victim")
     async with client(f"ipv4:127.0.0.1:{survivor.port},127.0.0.1:{port}") as model:
         await eventually(model, {"survivor", "victim"})
-        workers = [asyncio.create_task(shares(model, 100)) for _ in range(4)]
-        await asyncio.sleep(0.2)
+        answers: Counter[str] = Counter()
+        workers = [asyncio.create_task(shares(model, 100, answers)) for _ in range(4)]
+        while not answers["victim"]:
+            await asyncio.sleep(0.001)
         victim.send_signal(signal.SIGKILL)
         victim.wait()
-        answers: Counter[str] = Counter()
-        for found in await asyncio.gather(*workers):
-            answers += found
+        await asyncio.gather(*workers)
         assert answers.total() == 400  # every call was answered, none was given up
         assert answers["victim"] > 0
         assert set(await shares(model)) == {"survivor"}

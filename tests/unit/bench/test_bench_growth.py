@@ -18,7 +18,7 @@ from astrolens.platform.stores.open import record_store
 from astrolens.platform.stores.records import Document, to_document
 from astrolens.science.bundle import Bundle
 
-from tests.bench import archive, growth, sizes
+from tests.bench import archive, archive_filling, growth, growth_archives, sizes
 from tests.bench.growth_report import table
 from tests.bench.memory import MemorySampler, family_mib
 
@@ -92,9 +92,9 @@ async def test_a_filled_archive_balances_and_filling_goes_on_where_it_stopped(
     store = record_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
     await store.open()
     try:
-        await archive.fill(store, model, 150)
-        assert await archive.fill(store, model, 420) > 0
-        assert await archive.fill(store, model, 420) == 0.0
+        await archive_filling.fill(store, model, 150)
+        assert await archive_filling.fill(store, model, 420) > 0
+        assert await archive_filling.fill(store, model, 420) == 0.0
         outcomes, states = await store.tallies([(Collection.RECEIPTS, "outcome"), (Collection.IMAGES, "state")])
         books = Books.of(outcomes, states)
         assert (books.received, books.analyzed, books.in_flight) == (420, 420, 0)
@@ -130,9 +130,9 @@ def test_the_name_of_an_archive_is_the_same_in_every_process() -> None:
 
 
 def test_blocks_cover_what_is_missing() -> None:
-    assert list(archive.blocks(archive.BLOCK + 5)) == [(0, archive.BLOCK), (1, 5)]
-    assert list(archive.blocks(archive.BLOCK + 5, start=archive.BLOCK + 1)) == [(1, 5)]
-    assert list(archive.blocks(0)) == []
+    assert list(archive_filling.blocks(archive.BLOCK + 5)) == [(0, archive.BLOCK), (1, 5)]
+    assert list(archive_filling.blocks(archive.BLOCK + 5, start=archive.BLOCK + 1)) == [(1, 5)]
+    assert list(archive_filling.blocks(0)) == []
 
 
 def test_the_table_tells_targets_ratios_and_what_failed() -> None:
@@ -157,11 +157,11 @@ def test_the_table_tells_targets_ratios_and_what_failed() -> None:
 def test_a_size_that_fails_is_told_and_takes_nothing_along(
     model: archive.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> growth.Prepared:
+    def full(*_: object) -> growth_archives.Prepared:
         raise OSError("the disk is full\nand more lines")
 
-    monkeypatch.setattr(growth, "_sqlite_archive", full)
-    plan = growth.Plan(
+    monkeypatch.setattr(growth, "sqlite_archive", full)
+    plan = growth_archives.Plan(
         folder=tmp_path, scratch=tmp_path, model=model, images=10, rounds=1, fill_s=1.0, start_s=1.0, stack=None
     )
     row = growth._size(plan, 100)
@@ -170,7 +170,7 @@ def test_a_size_that_fails_is_told_and_takes_nothing_along(
 
 
 def test_archives_are_filled_in_memory_only_where_there_is_plenty(tmp_path: Path) -> None:
-    assert growth._filling_folder(tmp_path / "sqlite-1-abc", 10**9) == tmp_path / "sqlite-1-abc.part"
+    assert growth_archives.filling_folder(tmp_path / "sqlite-1-abc", 10**9) == tmp_path / "sqlite-1-abc.part"
 
 
 def test_memory_is_sampled_by_process_and_peaks_are_kept() -> None:

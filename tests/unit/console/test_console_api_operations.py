@@ -239,9 +239,9 @@ async def test_a_stream_polls_only_while_somebody_listens_and_gives_only_news(wo
     assert reads == 0
     listening = stream.listen()
     waiting = asyncio.ensure_future(anext(listening))
-    await asyncio.wait_for(stream.wake.wait(), 5)
+    await asyncio.wait_for(stream.wake.wait(), 60)
     await stream.poll()
-    first = await asyncio.wait_for(waiting, 5)
+    first = await asyncio.wait_for(waiting, 60)
     assert first is not None
     assert first.received == 0
     waiting = asyncio.ensure_future(anext(listening))
@@ -250,11 +250,11 @@ async def test_a_stream_polls_only_while_somebody_listens_and_gives_only_news(wo
     assert (reads, waiting.done()) == (2, False), "nothing happened, so nothing is given"
     await world.records.insert(Collection.RECEIPTS, [receipt("new", Outcome.RECEIVED)])
     await stream.poll()
-    second = await asyncio.wait_for(waiting, 5)
+    second = await asyncio.wait_for(waiting, 60)
     assert second is not None
     assert second.received == 1
     other = stream.listen()
-    present = await asyncio.wait_for(anext(other), 5)
+    present = await asyncio.wait_for(anext(other), 60)
     assert present is not None
     assert (present.received, reads) == (1, 3), "a later listener gets the present at once"
     await listening.aclose()
@@ -267,7 +267,7 @@ async def test_a_listener_after_a_quiet_time_gets_no_old_status(world: Any) -> N
     stream = world.context.stream
     listening = stream.listen()
     waiting = asyncio.ensure_future(anext(listening))
-    await asyncio.wait_for(stream.wake.wait(), 5)
+    await asyncio.wait_for(stream.wake.wait(), 60)
     await stream.poll()
     await waiting
     await listening.aclose()
@@ -277,7 +277,7 @@ async def test_a_listener_after_a_quiet_time_gets_no_old_status(world: Any) -> N
     await asyncio.sleep(0)
     assert not waiting.done()
     await stream.poll()
-    assert (await asyncio.wait_for(waiting, 5)).received == 1
+    assert (await asyncio.wait_for(waiting, 60)).received == 1
     await later.aclose()
 
 
@@ -291,7 +291,7 @@ async def test_one_address_cannot_take_every_stream(world: Any, monkeypatch: pyt
     waiting = [asyncio.ensure_future(anext(each, "ended")) for each, _ in listening]
     await asyncio.sleep(0)
     await stream.poll()
-    given = [await asyncio.wait_for(each, 5) for each in waiting]
+    given = [await asyncio.wait_for(each, 60) for each in waiting]
     assert [each == "ended" for each in given] == [False] * 3 + [True] * 3 + [False] * 2 + [True]
     assert (stream.listeners, stream.full("10.0.0.9")) == (5, True)
     for each, _ in listening:
@@ -311,13 +311,13 @@ async def test_closing_ends_every_stream(world: Any) -> None:
     stream = world.context.stream
     listening = stream.listen()
     first = asyncio.ensure_future(anext(listening))
-    await asyncio.wait_for(stream.wake.wait(), 5)
+    await asyncio.wait_for(stream.wake.wait(), 60)
     await stream.poll()
-    await asyncio.wait_for(first, 5)
+    await asyncio.wait_for(first, 60)
     ended = asyncio.ensure_future(anext(listening, "ended"))
     await asyncio.sleep(0)
     await stream.close()
-    assert await asyncio.wait_for(ended, 5) == "ended"
+    assert await asyncio.wait_for(ended, 60) == "ended"
 
 
 @pytest.mark.parametrize("name", ["status", "model", "images"])

@@ -194,7 +194,7 @@ async def test_a_sweep_and_a_writer_interleave(world: World, tmp_path: Path, mon
         # What another process does in the pause: it gets the write lock, and changes what the sweep has not seen yet.
         assert seconds == sweep.PAUSE_S
         late = image(11, verdict=Verdict.ORDINARY, analyzed_at=EPOCH + timedelta(hours=len(written)))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await other.upsert(Collection.IMAGES, [late, image(100 + len(written), verdict=Verdict.ORDINARY)])
         written.append(late.image_id)
         return False

@@ -54,7 +54,7 @@ async def test_it_does_not_wait_for_an_attempt_that_would_come_too_late() -> Non
     attempts = Attempts(10_000)
     policy = RetryPolicy(initial_wait_s=100, max_wait_s=100, timeout_s=10)
     with pytest.raises(TransientError):
-        await asyncio.wait_for(retry(attempts, retry_policy=policy, stopping=asyncio.Event()), 5)
+        await asyncio.wait_for(retry(attempts, retry_policy=policy, stopping=asyncio.Event()), 60)
     assert attempts.count == 1
 
 
@@ -73,7 +73,7 @@ async def test_a_stop_cuts_a_wait_short_and_no_attempt_follows() -> None:
         await asyncio.sleep(0)
     stopping.set()
     with pytest.raises(TransientError, match="failure 1"):
-        await asyncio.wait_for(retrying, 5)
+        await asyncio.wait_for(retrying, 60)
     assert attempts.count == 1
 
 

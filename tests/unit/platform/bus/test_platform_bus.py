@@ -332,8 +332,8 @@ async def test_a_stop_ends_the_wait_and_the_batch_is_read_again(tmp_path: Path, 
     feeding = asyncio.create_task(harness.feed(record(body(0), 0)))
     while not harness.batches:
         await asyncio.sleep(0)
-    await asyncio.wait_for(harness.bus.stop_consuming(), 2)
-    await asyncio.wait_for(feeding, 2)
+    await asyncio.wait_for(harness.bus.stop_consuming(), 60)
+    await asyncio.wait_for(feeding, 60)
     assert not harness.acknowledged
 
 

@@ -1,31 +1,25 @@
 """Traces: what is recorded of a batch, how its context travels, and that nothing depends on a collector."""
 
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
-import structlog
 from astrolens.contracts import topics
 from astrolens.contracts.events import ImageIngested
 from astrolens.contracts.records import PendingEvent, Reason
 from astrolens.platform.bus import Refusal, create_bus
 from astrolens.platform.bus.dead_letters import dead_letter
 from astrolens.platform.bus.outbox import Outbox
-from astrolens.platform.errors import BusUnavailable, ConfigurationError
+from astrolens.platform.errors import BusUnavailable
 from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.telemetry import tracing
-from astrolens.platform.telemetry.create_tracing import create_tracing
 from astrolens.platform.telemetry.tracing_otel import OtelTracing
 from astrolens.platform.telemetry.tracing_propagation import format_traceparent, parse_traceparent
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.semconv._incubating.attributes import messaging_attributes, rpc_attributes
 from opentelemetry.semconv.attributes import error_attributes, http_attributes, server_attributes
@@ -41,6 +35,8 @@ from tests.unit.platform.platform_fakes import (
     record,
     settings,
 )
+
+pytestmark = pytest.mark.usefixtures("logged")
 
 RECORDED = "00-{:032x}-00f067aa0ba902b7-01"
 NOT_RECORDED = "00-{:032x}-00f067aa0ba902b7-00"
@@ -98,12 +94,6 @@ class Harness:
                 for number, text in enumerate(traceparents)
             )
         )
-
-
-@pytest.fixture(autouse=True)
-def logged() -> Iterator[list[Any]]:
-    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
-        yield lines
 
 
 @pytest.fixture
@@ -314,56 +304,6 @@ def test_a_server_that_refuses_says_with_which_code() -> None:
     assert not span.status.is_ok
 
 
-def test_a_wrong_variable_of_opentelemetry_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "zip")
-    traced = OtelTracing(service="s", instance="i", endpoint="http://nowhere:1", ratio=1.0)
-    with pytest.raises(ConfigurationError, match="OTEL_EXPORTER_OTLP_COMPRESSION"):
-        traced.open()
-
-
-class Broken(SpanExporter):
-    """A collector that does not answer while `unreachable`."""
-
-    def __init__(self) -> None:
-        self.unreachable = True
-        self.attempts = 0
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.attempts += 1
-        if self.unreachable and self.attempts % 2:
-            raise ConnectionError("no route")
-        return SpanExportResult.FAILURE if self.unreachable else SpanExportResult.SUCCESS
-
-
-def test_an_unreachable_collector_is_logged_once(logged: list[Any]) -> None:
-    from astrolens.platform.telemetry.tracing_export import OutageReportingExporter
-
-    inner = Broken()
-    exporter = OutageReportingExporter(inner, "http://collector:4317")
-    span: Any = object()
-    for _ in range(4):
-        assert exporter.export([span] * 10) is SpanExportResult.FAILURE
-    inner.unreachable = False
-    assert exporter.export([span]) is SpanExportResult.SUCCESS
-    assert exporter.export([span]) is SpanExportResult.SUCCESS
-    assert [(line["log_level"], line.get("lost")) for line in logged] == [("warning", None), ("info", 40)]
-
-
-def test_the_shutdown_waits_only_so_long_for_a_collector() -> None:
-    class Hanging(SpanExporter):
-        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-            time.sleep(3.0)
-            return SpanExportResult.SUCCESS
-
-    traced = OtelTracing(service="s", instance="i", endpoint="http://nowhere:1", ratio=1.0, exporter=Hanging())
-    traced.open()
-    with traced.arriving("fetch sdss") as arrivals:
-        arrivals.begin("receipt")
-    began = time.monotonic()
-    traced.close(0.2)
-    assert time.monotonic() - began < 1.0
-
-
 def test_names_are_those_of_the_semantic_conventions() -> None:
     traces = Traces()
     event = PendingEvent(event_id="a", topic="t", key="k", payload="{}", traceparent=RECORDED.format(7))
@@ -381,32 +321,3 @@ def test_names_are_those_of_the_semantic_conventions() -> None:
     used = {name for span in traces.spans() for name in span.attributes or {}}
     assert {name for name in used if not name.startswith("astrolens.")} <= known
     assert len(used) > 10
-
-
-def test_without_a_collector_nothing_of_opentelemetry_is_imported() -> None:
-    program = (
-        "import sys\n"
-        "from astrolens.platform.runtime.services import SERVICES\n"
-        "from importlib import import_module\n"
-        "from astrolens.platform.settings import load_settings\n"
-        "for service in (each for each in SERVICES if each.name != 'console'):\n"
-        "    import_module(service.module).create_app(load_settings(events_url='kafka://127.0.0.1:9'))\n"
-        "parts = ('opentelemetry.sdk', 'opentelemetry.exporter', 'opentelemetry.trace')\n"
-        "print([name for name in sys.modules if name.startswith(parts)])\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
-    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
-
-
-@pytest.mark.parametrize(
-    "url", ["collector:4317", "ftp://collector", "http://", "http://host:99999", "http://h/v1/traces"]
-)
-def test_a_wrong_address_is_one_sentence(tmp_path: Path, url: str) -> None:
-    with pytest.raises(ConfigurationError, match="ASTROLENS_TRACES_URL"):
-        create_tracing(settings(tmp_path, traces_url=url), service="analyzer", instance="analyzer@here")
-
-
-def test_an_absent_package_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "astrolens.platform.telemetry.tracing_otel", None)
-    with pytest.raises(ConfigurationError, match=r"astrolens\[tracing\]"):
-        create_tracing(settings(tmp_path, traces_url="https://collector"), service="analyzer", instance="analyzer@here")
