@@ -74,5 +74,14 @@ def open_to_others(home: Path) -> bool:
     return bool(home.stat().st_mode & _OTHERS)
 
 
-_KEPT: Final = ("records.sqlite*", "supervisor.lock", "images", "logs", "similarity", "console", "keys")
+_KEPT: Final = (
+    "records.sqlite*",
+    "supervisor.lock",
+    "images",
+    "logs",
+    "similarity",
+    "console",
+    "keys",
+    "catalogues",
+)
 """What AstroLens keeps in its home folder."""

@@ -99,6 +99,10 @@ class Settings(BaseSettings):
         default=0, ge=0, le=36_500, description="S3 deletes originals of ordinary images at this age; 0: it keeps all."
     )
     bundle: Path = Field(default=PACKAGED_BUNDLE, description="Folder of the model bundle.")
+    catalogues_folder: Path = Field(
+        default_factory=lambda data: data["home"] / "catalogues",
+        description="Folder of imported catalogues (`astrolens catalogs`); several replicas may share it.",
+    )
 
     host: str = Field(default="127.0.0.1", description="Address that console, REST and health listen on.")
     port: Port = Field(default=8080, description="Console and REST.")

@@ -1,0 +1,1 @@
+"""Catalogues on this machine: imported once, memory-mapped, searched without a network."""
