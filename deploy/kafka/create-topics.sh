@@ -20,6 +20,8 @@ topic astrolens.images.analyzed.v1 6 604800000
 topic astrolens.images.analyzed.v1.dlq 1 2592000000
 topic astrolens.candidates.matched.v1 3 604800000
 topic astrolens.candidates.matched.v1.dlq 1 2592000000
+topic astrolens.images.enriched.v1 3 -1
+topic astrolens.images.enriched.v1.dlq 1 2592000000
 topic astrolens.labels.recorded.v1 3 -1
 topic astrolens.labels.recorded.v1.dlq 1 2592000000
 topic astrolens.calibrations.revised.v1 1 -1

@@ -80,6 +80,15 @@ TOPICS: Final[tuple[Topic, ...]] = (
         readers=("notifier",),
     ),
     Topic(
+        channel="imagesEnriched",
+        address=topics.IMAGES_ENRICHED,
+        title="A later arrival of the same bytes knew more of an image.",
+        model=events.ImageEnriched,
+        key="image_id",
+        writers=("ingestor",),
+        readers=(),
+    ),
+    Topic(
         channel="labelsRecorded",
         address=topics.LABELS_RECORDED,
         title="A person labelled an image or withdrew a label.",

@@ -11,7 +11,7 @@ from astrolens.contracts.base import Contract, PValue, UtcTime, utc_now, utc_tex
 from astrolens.contracts.catalogues import CatalogueAnswer, CrossmatchStatus
 from astrolens.contracts.crossmatch import CrossmatchRecord
 from astrolens.contracts.ids import event_id
-from astrolens.contracts.records import Answer, PendingEvent, Reason
+from astrolens.contracts.records import Answer, LaterArrival, PendingEvent, Reason
 from astrolens.contracts.survey_models import SurveyModelRecord, SurveyState
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
 
@@ -158,6 +158,36 @@ class CandidateMatched(Event):
         )
 
 
+class ImageEnriched(Event):
+    """A later arrival of the same bytes knew more of an image; the record store has the whole of it."""
+
+    image_id: str
+    survey: str
+    receipt_id: str = Field(description="The arrival that knew more.")
+    source: str
+    filled: tuple[str, ...] = Field(
+        default=(), description="Fields of the observation that have a value now, such as `position`."
+    )
+    conflicting: tuple[str, ...] = Field(
+        default=(), description="Fields of which the arrival gave another value than the one that holds."
+    )
+
+    @classmethod
+    def of(cls, image_id: str, later: LaterArrival, *, survey: str, service: str) -> Self:
+        """The event of one arrival that knew more."""
+        return cls(
+            event_id=event_id(topics.IMAGES_ENRICHED, image_id, later.receipt_id),
+            producer=producer(service),
+            occurred_at=later.at,
+            image_id=image_id,
+            survey=survey,
+            receipt_id=later.receipt_id,
+            source=later.source,
+            filled=later.filled,
+            conflicting=tuple(later.conflicting),
+        )
+
+
 class LabelRecorded(Event):
     """A person labelled an image; `answer` None withdraws the last label."""
 
@@ -201,6 +231,7 @@ BY_TOPIC: dict[str, type[Event]] = {
     topics.IMAGES_INGESTED: ImageIngested,
     topics.IMAGES_ANALYZED: ImageAnalyzed,
     topics.CANDIDATES_MATCHED: CandidateMatched,
+    topics.IMAGES_ENRICHED: ImageEnriched,
     topics.LABELS_RECORDED: LabelRecorded,
     topics.CALIBRATIONS_REVISED: CalibrationRevised,
 }

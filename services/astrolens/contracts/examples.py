@@ -137,6 +137,16 @@ def image() -> records.ImageRecord:
         origins={"position": "given", "pixel_scale_arcsec": "given", "observed_at": "given", "bands": "given"},
         header=image_files.FileHeader(notes=("The format has no header with a position.",)),
         quality=image_files.PixelQuality(significance=6.2),
+        later=(
+            records.LaterArrival(
+                receipt_id=ids.receipt_id("upload", "run-2", "ngc-5194.jpeg"),
+                source="upload",
+                ref="ngc-5194.jpeg",
+                at=_at(7),
+                filled=("credit",),
+                conflicting={"name": "M 51"},
+            ),
+        ),
         phash="c3d4e5f60718293a",
         near_duplicates=(records.NearDuplicate(image_id=ids.image_id(_PREPROCESSING), distance=3),),
         state=records.ImageState.ANALYZED,
@@ -364,6 +374,7 @@ def by_name() -> dict[str, BaseModel]:
             **made,
         ),
         "events/candidate-matched.v1": events.CandidateMatched.of(crossmatch_record(), service="example", at=_at(3)),
+        "events/image-enriched.v1": events.ImageEnriched.of(_IMAGE, image().later[0], survey="sdss", service="example"),
         "events/label-recorded.v1": events.LabelRecorded(
             event_id=ids.event_id(topics.LABELS_RECORDED, image().labels[0].label_id),
             image_id=_IMAGE,

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from astrolens.contracts.base import Contract, DecDeg, RaDeg, UtcTime
+from astrolens.contracts.base import Contract, DecDeg, RaDeg, Slug, UtcTime
 
-Origin = Literal["given", "header"]
-"""Where a value of an observation came from: a person or a source gave it, or the file's header states it."""
+Origin = Literal["given", "header", "file"]
+"""Where a value of an observation came from: a person or a source gave it, the file's header states it, or (of the name
+alone) it is the file's."""
 
 ThirdAxis = Literal["bands", "assumed-bands", "stokes", "spectral", "time", "groups", "unknown", "stamps"]
 """What the planes of an image are. `assumed-bands`: its header does not say, and their order was assumed. `stamps`: the
@@ -37,6 +38,7 @@ class FileHeader(Contract):
     )
     mirrored: bool | None = Field(default=None, description="Whether east lies clockwise of north in the original.")
     name: _Text | None = Field(default=None, description="Name of the object.")
+    survey: Slug | None = Field(default=None, description="Of an alert packet, by its kind.")
     bands: tuple[_Text, ...] = Field(default=(), max_length=64, description="Filters, in the order of the planes.")
     observed_at: UtcTime | None = Field(default=None, description="Begin of the exposure.")
     time_source: _Text | None = Field(default=None, description="Keyword and time scale of `observed_at`.")

@@ -197,6 +197,23 @@ class Label(Contract):
     note: str | None = Field(default=None, max_length=2000)
 
 
+MAX_LATER_ARRIVALS: Final = 64
+"""Later arrivals of one image whose knowledge is kept."""
+
+
+class LaterArrival(Contract):
+    """What a later arrival of the same bytes knew: it filled empty fields, and its other values are kept beside."""
+
+    receipt_id: str
+    source: str
+    ref: str
+    at: UtcTime
+    filled: tuple[str, ...] = Field(default=(), description="Fields that it filled; `extra.x` is further metadata.")
+    conflicting: dict[str, str] = Field(
+        default_factory=dict, description="Its values, as text, of fields of which another value holds."
+    )
+
+
 class ImageRecord(Contract):
     """One image: its files, state, analysis and labels."""
 
@@ -209,6 +226,9 @@ class ImageRecord(Contract):
         default_factory=dict, description="Where the values of `observation` came from, by field; given ones win."
     )
     header: FileHeader | None = Field(default=None, description="What the file states, also where others hold.")
+    later: tuple[LaterArrival, ...] = Field(
+        default=(), description="Later arrivals of the same bytes that knew more, or something else."
+    )
     quality: PixelQuality | None = Field(default=None, description="How much of it was measured.")
     original: Original
     cutout: CutoutInfo

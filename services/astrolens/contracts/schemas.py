@@ -24,6 +24,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "events/image-ingested.v1": events.ImageIngested,
         "events/image-analyzed.v1": events.ImageAnalyzed,
         "events/candidate-matched.v1": events.CandidateMatched,
+        "events/image-enriched.v1": events.ImageEnriched,
         "events/label-recorded.v1": events.LabelRecorded,
         "events/calibration-revised.v1": events.CalibrationRevised,
         "records/receipt": records.Receipt,

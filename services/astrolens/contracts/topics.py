@@ -10,6 +10,8 @@ IMAGES_ANALYZED: Final = "astrolens.images.analyzed.v1"
 """A model bundle has analysed an image."""
 CANDIDATES_MATCHED: Final = "astrolens.candidates.matched.v1"
 """The catalogues were asked about a candidate: what is known at its place, what is not, and what nobody could tell."""
+IMAGES_ENRICHED: Final = "astrolens.images.enriched.v1"
+"""A later arrival of the same bytes knew more of an image: a position, a name, a time, or values that differ."""
 LABELS_RECORDED: Final = "astrolens.labels.recorded.v1"
 """A person labelled an image or withdrew a label."""
 CALIBRATIONS_REVISED: Final = "astrolens.calibrations.revised.v1"
@@ -22,6 +24,7 @@ INTERNAL: Final = (
     IMAGES_INGESTED,
     IMAGES_ANALYZED,
     CANDIDATES_MATCHED,
+    IMAGES_ENRICHED,
     LABELS_RECORDED,
     CALIBRATIONS_REVISED,
 )

@@ -15,7 +15,7 @@ from astrolens.contracts.records import (
     Reason,
     Receipt,
 )
-from astrolens.ingestor.observations import file_header, pixel_quality, with_header
+from astrolens.ingestor.observations import file_header, name_origin, pixel_quality, with_header
 from astrolens.platform.stores.images import cutout_key, original_key
 from astrolens.platform.stores.records import Change, Clause
 from astrolens.platform.telemetry.tracing import traceparent_of
@@ -96,10 +96,10 @@ def image_record(arrival: Arrival, cutout: Cutout, now: datetime) -> ImageRecord
         north_angle_deg=cutout.north_angle_deg,
     )
     header = file_header(cutout.file)
-    observation, origins = with_header(receipt.observation, header)
+    observation, origins = with_header(receipt.observation, header, name_origin(receipt))
     event = ImageIngested.of(
         image,
-        survey=receipt.observation.survey,
+        survey=observation.survey,
         cutout_key=info.key,
         cutout_sha256=info.sha256,
         service=SERVICE,

@@ -4,11 +4,14 @@ from dataclasses import asdict
 from typing import Any
 
 from astrolens.contracts.image_files import FileHeader, Origin, PixelQuality
-from astrolens.contracts.records import Observation, Position, truncate_extra
+from astrolens.contracts.records import Observation, Position, Receipt, truncate_extra
 from astrolens.science.facts import FileFacts, PixelFacts
 
 MERGED_FIELDS = ("position", "pixel_scale_arcsec", "observed_at", "bands")
-"""The fields of an observation that a header can fill; `extra` is merged key by key."""
+"""The fields of an observation that a header can fill; `extra` is merged key by key. A packet also fills `survey`, and
+the name of its object takes the place of the file's."""
+
+UNKNOWN_SURVEY = "unknown"
 
 
 def file_header(facts: FileFacts) -> FileHeader:
@@ -45,6 +48,8 @@ def with_header(
     known: dict[str, Origin] = {
         field: (origins or {}).get(field, "given") for field in MERGED_FIELDS if not _is_empty(getattr(given, field))
     }
+    if (origins or {}).get("name") == "file":
+        known["name"] = "file"
     if header is None:
         return given, known
     stated: dict[str, Any] = {
@@ -54,6 +59,13 @@ def with_header(
         "bands": header.bands,
     }
     added = {field: value for field, value in stated.items() if field not in known and not _is_empty(value)}
+    if header.survey is not None and given.survey == UNKNOWN_SURVEY:
+        added["survey"] = header.survey
+    # An object may have many FITS files; their own names tell them apart.
+    is_packet = header.axis_3 == "stamps"
+    if is_packet and header.name is not None and (given.name is None or known.get("name") == "file"):
+        added["name"] = header.name
+        known["name"] = "header"
     extra = truncate_extra({**given.extra, **{k: v for k, v in header.extra.items() if k not in given.extra}})
     if extra != given.extra:
         added["extra"] = extra
@@ -61,6 +73,17 @@ def with_header(
         if field in MERGED_FIELDS:
             known[field] = "header"
     return (given.model_copy(update=added) if added else given), known
+
+
+def name_origin(receipt: Receipt) -> dict[str, Origin]:
+    """Whether the name of an arrival is its file's: uploads and the watched folder call it so where they know none."""
+    name = receipt.observation.name
+    if name is None:
+        return {}
+    path = str(receipt.observation.extra.get("path", receipt.ref))
+    file = path.rsplit("/", 1)[-1]
+    # A long one is cut at either end.
+    return {"name": "file" if name in {file, file[-200:], file[:200]} else "given"}
 
 
 def _position(header: FileHeader) -> Position | None:

@@ -1,10 +1,10 @@
 """From arrivals to image records: every arrival is settled, once, whatever fails in between.
 
 The order of the writes makes each of them repeatable: originals, receipts, cutouts, image records, links between
-near-duplicates, settled receipts, published events. After a crash an unsettled receipt is simply processed again; it
-finds what was written before and continues. An image belongs to the receipt that its record names, so that a repeated
-arrival is accepted again and only another arrival of the same bytes is a duplicate. Nothing depends on this process
-alone: several ingestors may process the same arrival at once.
+near-duplicates, what duplicates know more, settled receipts, published events. After a crash an unsettled receipt is
+simply processed again; it finds what was written before and continues. An image belongs to the receipt that its record
+names, so that a repeated arrival is accepted again and only another arrival of the same bytes is a duplicate. Nothing
+depends on this process alone: several ingestors may process the same arrival at once.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import ImageRecord, Outcome, Reason, Receipt
 from astrolens.ingestor.arrivals import UNSETTLED, Arrival, Settlement, image_record
 from astrolens.ingestor.downloader import MAX_CONCURRENT_DOWNLOADS, Downloader
+from astrolens.ingestor.enrichment import Enricher
 from astrolens.ingestor.near_duplicates import NearDuplicateLinker
 from astrolens.ingestor.observer import NullObserver, Observer
 from astrolens.ingestor.ports import Decoder, DecoderStalled
@@ -66,6 +67,7 @@ class IngestService:
         self._near_duplicates = near_duplicates
         self._observer = observer or NullObserver()
         self._clock = clock
+        self._enricher = Enricher(records=records, outbox=outbox, clock=clock)
         self._receipts = ReceiptReader(records, observer=self._observer, clock=clock)
         self._in_progress: set[str] = set()
 
@@ -173,6 +175,14 @@ class IngestService:
                 for arrival in group
             ),
         ]
+        # Before the receipts are settled: after a crash they are processed again, and nothing known is lost.
+        await self._enricher.enrich(
+            [
+                (one.image_id, one.arrival.receipt)
+                for one in settlements
+                if one.outcome is Outcome.DUPLICATE and one.image_id is not None
+            ]
+        )
         now = self._clock()
         changed = await self._records.apply(Collection.RECEIPTS, [one.change(now) for one in settlements])
         await self._outbox.release(Collection.IMAGES, [(record.image_id, record.pending) for record in inserted])

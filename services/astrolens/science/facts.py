@@ -30,6 +30,7 @@ class FileFacts:
             the angle from up to north, counterclockwise positive, -180 to 180.
         mirrored: Whether east lies clockwise of north in it, as on a map of the Earth.
         name: Of the object.
+        survey: Of an alert packet, by its kind.
         bands: Filters; of a colour image in the order of its planes.
         observed_at: ISO 8601 text in UTC with its offset: begin of the exposure.
         time_source: Keyword and time scale that `observed_at` was read from, such as `DATE-OBS (TAI)`.
@@ -49,6 +50,7 @@ class FileFacts:
     north_angle_deg: float | None = None
     mirrored: bool | None = None
     name: str | None = None
+    survey: str | None = None
     bands: tuple[str, ...] = ()
     observed_at: str | None = None
     time_source: str | None = None

@@ -212,12 +212,25 @@ def provenance(document: Document, alert: Document | None) -> list[Step]:
         for label in document.get("labels") or ()
         if (at := label["recorded_at"])
     ]
+    steps += [
+        Step(step="later arrival", id=later["receipt_id"], detail=_later_words(later), at=later["at"])
+        for later in document.get("later") or ()
+    ]
     if alert:
         topic = alert.get("topic") or "not public"
         steps.append(
             Step(step="alert", id=alert["alert_id"], detail=f"{alert['alert_type']}, {topic}", at=alert["raised_at"])
         )
     return steps
+
+
+def _later_words(later: Document) -> str:
+    """What a later arrival of the same bytes told, for people."""
+    told = [f"gave {', '.join(later['filled'])}"] if later.get("filled") else []
+    told += [
+        f"says {field} {value!r}, another value holds" for field, value in (later.get("conflicting") or {}).items()
+    ]
+    return f"{later['source']} {later['ref']}: {'; '.join(told)}"
 
 
 class SimilarImage(View):
