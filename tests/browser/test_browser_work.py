@@ -1,7 +1,7 @@
 """The work that people do: find, answer, undo, by keys, and through a lost connection."""
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import TOKEN, Console, Visitor
 
@@ -9,12 +9,32 @@ pytestmark = pytest.mark.browser
 
 ANSWER_MS = """async () => {
   const name = () => document.querySelector('.triage-side h2').textContent;
+  const deadline = performance.now() + 10_000;
+  const until = async (test) => {
+    while (!test()) {
+      if (performance.now() > deadline) throw new Error('nothing came of it');
+      await new Promise((done) => setTimeout(done));
+    }
+  };
+  await until(() => document.querySelector('.viewer').dataset.state === 'ready');
   const before = name();
   const start = performance.now();
   document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '3', bubbles: true }));
-  while (name() === before) await new Promise((done) => setTimeout(done));
+  await until(() => name() !== before && document.querySelector('.viewer').dataset.state === 'ready');
   return performance.now() - start;
 }"""
+"""Milliseconds from the key to the next picture on the screen."""
+
+
+def choose(page: Page, field: str, value: str) -> None:
+    """Choose a filter."""
+    page.get_by_role("combobox", name=field, exact=True).click()
+    page.get_by_role("option", name=value, exact=True).click()
+
+
+def chosen(page: Page, field: str) -> Locator:
+    """The field of a filter, which shows its value."""
+    return page.locator(".q-field", has=page.get_by_role("combobox", name=field, exact=True))
 
 
 def current(page: Page) -> str:
@@ -82,19 +102,19 @@ def test_later_puts_an_image_at_the_end(visitor: Visitor, twenty: Console) -> No
 def test_filters_are_in_the_address_and_back_works(visitor: Visitor, twenty: Console) -> None:
     page = visitor.open(f"{twenty.url}/gallery")
     expect(page.locator(".cell")).to_have_count(20)
-    page.get_by_label("Verdict").select_option("anomaly")
+    choose(page, "Verdict", "anomaly")
     expect(page.locator(".cell")).to_have_count(12)
     assert "verdict=anomaly" in page.url
-    page.get_by_label("Survey").select_option("sdss")
+    choose(page, "Survey", "sdss")
     expect(page.locator(".cell")).to_have_count(3)
     page.go_back()
     expect(page.locator(".cell")).to_have_count(12)
-    expect(page.get_by_label("Survey")).to_have_value("")
+    expect(chosen(page, "Survey")).to_contain_text("any")
     page.go_back()
     expect(page.locator(".cell")).to_have_count(20)
     page.go_forward()
     expect(page.locator(".cell")).to_have_count(12)
-    expect(page.get_by_label("Verdict")).to_have_value("anomaly")
+    expect(chosen(page, "Verdict")).to_contain_text("anomaly")
 
 
 def test_a_range_is_selected_and_answered_together(visitor: Visitor, twenty: Console) -> None:
@@ -167,26 +187,11 @@ def test_a_large_archive_costs_the_page_no_more(visitor: Visitor, many: Console)
     page.wait_for_function("() => Number(document.querySelector('.cell:last-child').dataset.index) > 400")
     assert page.locator(".cell").count() < 400
     # The address of a place far down opens there, not at the top.
-    page.locator(".cell").last.focus()
-    page.wait_for_url("**from=*")
+    page.locator(".cell .thumb").last.focus()
+    page.wait_for_url("**at=*")
     wanted = page.locator(".cell.cursor").get_attribute("data-image")
     page.reload()
     expect(page.locator(f'.cell[data-image="{wanted}"]')).to_be_visible()
-
-
-def test_positions_are_written_and_read(visitor: Visitor, twenty: Console) -> None:
-    page = visitor.open(f"{twenty.url}/")
-    sky = "(call) => import('astrolens/js/sky.js').then((sky) => sky[call[0]](...call.slice(1)))"
-    assert page.evaluate(sky, ["sexagesimal", 10.684708, 41.26875]) == "00:42:44.33 +41:16:07.5"
-    # Never 60 seconds, and a declination just below zero keeps its sign.
-    assert page.evaluate(sky, ["sexagesimal", 14.9999999, -0.0001]) == "01:00:00.00 -00:00:00.4"
-    assert page.evaluate(sky, ["iauName", 10.684708, 41.26875]) == "J004244.32+411607.5"
-    for text in ("10.684708 +41.26875", "00:42:44.33 +41:16:07.5", "00h42m44.33s +41d16m07.5s", "10.684708, 41.26875"):
-        found = page.evaluate(sky, ["parsePosition", text])
-        assert found["ra"] == pytest.approx(10.684708, abs=1e-4)
-        assert found["dec"] == pytest.approx(41.26875, abs=1e-4)
-    for text in ("400 10", "NGC 224", "10 95", "00:61:00 +10:00:00"):
-        assert page.evaluate(sky, ["parsePosition", text]) is None
 
 
 def test_a_p_value_says_what_it_implies(visitor: Visitor, twenty: Console) -> None:
@@ -218,19 +223,6 @@ def test_a_login_opens_the_page_that_was_asked_for(browser_page: Page, locked: C
     expect(page.locator(".cell")).to_have_count(12)
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url("**/login")
-
-
-def test_a_distribution_is_read_from_its_quantiles(visitor: Visitor, twenty: Console) -> None:
-    page = visitor.open(f"{twenty.url}/")
-    call = "(call) => import('astrolens/js/distribution.js').then((module) => module[call[0]](...call.slice(1)))"
-    shares, scores = [0.0, 0.5, 0.9, 1.0], [0.0, 1.0, 2.0, 6.0]
-    assert page.evaluate(call, ["quantile", shares, scores, 0.7]) == pytest.approx(1.5)
-    assert page.evaluate(call, ["quantile", shares, scores, 1.0]) == 6.0
-    assert page.evaluate(call, ["shareBelow", shares, scores, 4.0]) == pytest.approx(0.95)
-    bars = page.evaluate(call, ["density", shares, scores])
-    assert sum((bar["to"] - bar["from"]) * bar["height"] for bar in bars) == pytest.approx(1.0)
-    # A constant score has no density, and must not divide by nothing.
-    assert page.evaluate(call, ["density", [0.0, 1.0], [3.0, 3.0]]) == []
 
 
 def test_figures_of_any_depth_become_tables(visitor: Visitor, twenty: Console) -> None:

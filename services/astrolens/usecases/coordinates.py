@@ -9,11 +9,14 @@ from astrolens.contracts.sky import unit_vector
 ARCSEC_PER_DEGREE = 3600.0
 
 _NUMBER = r"[+-]?\d+(?:\.\d*)?"
-_DECIMAL = re.compile(rf"^({_NUMBER})°?[\s,;]+({_NUMBER})°?$")
+_DECIMAL = re.compile(rf"^({_NUMBER})[°d]?[\s,;]+({_NUMBER})[°d]?$")
 _SEXAGESIMAL = re.compile(
     r"^(\d{1,2})[:h\s]\s*(\d{1,2})[:m\s]\s*(\d{1,2}(?:\.\d*)?)s?[\s,;]+"
     r"([+-]?)(\d{1,2})[:d°\s]\s*(\d{1,2})[:m'′\s]\s*(\d{1,2}(?:\.\d*)?)[s\"″]?$"
 )
+
+_NAME = re.compile(r"^J(\d{2})(\d{2})(\d{2}(?:\.\d*)?)([+-])(\d{2})(\d{2})(\d{2}(?:\.\d*)?)$", re.IGNORECASE)
+"""The position in an IAU name, such as J004244.32+411607.5."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +54,15 @@ class Cone:
 
 
 def parse_position(text: str) -> tuple[float, float] | None:
-    """Read `10.68 +41.27`, `00:42:44 +41:16:09` or `00h42m44s +41d16m09s`.
+    """Read `10.68 +41.27`, `00:42:44 +41:16:09`, `00h42m44s +41d16m09s` or `J004244.32+411607.5`.
 
     Returns:
         Right ascension and declination in degrees, or None where the text is no position on the sky.
     """
-    text = text.strip()
+    text = text.strip().replace("−", "-")
     if found := _DECIMAL.match(text):
         ra_deg, dec_deg = float(found[1]), float(found[2])
-    elif found := _SEXAGESIMAL.match(text):
+    elif found := _SEXAGESIMAL.match(text) or _NAME.match(text):
         if max(float(found[2]), float(found[3]), float(found[6]), float(found[7])) >= 60.0:
             return None
         ra_deg = 15.0 * (float(found[1]) + float(found[2]) / 60.0 + float(found[3]) / 3600.0)

@@ -28,8 +28,8 @@ MAX_CONE_PAGES = 8
 CANDIDATE_VERDICTS = (Verdict.ANOMALY, Verdict.NEAR_MISS)
 """The verdicts that make a candidate."""
 
-_ID_PREFIX = re.compile(r"^(?=.*[a-fA-F])[0-9a-fA-F]{8,31}$")
-"""The beginning of an id. One letter at least: survey names such as SDSS objids are long numbers."""
+_ID_PREFIX = re.compile(r"^(?=.*[a-fA-F])(?=.*[0-9])[0-9a-fA-F]{6,31}$")
+"""The beginning of an id. A letter and a digit at least: SDSS objids are long numbers, and facade is a word."""
 
 _IMAGE_ID = re.compile(r"^[0-9a-fA-F]{32,64}$")
 

@@ -1,6 +1,7 @@
 // Keys of a page that is made in Python; see keys.py.
 
 import { bindKeys, scopes } from "astrolens-keys";
+import { defineComponent, onBeforeUnmount } from "vue";
 
 /** @typedef {{keys: string[], label: string, target: string}} Shortcut */
 
@@ -13,34 +14,23 @@ function activate(selector) {
   } else found?.click();
 }
 
-export default {
+export default defineComponent({
   props: {
     title: { type: String, required: true },
-    /** @type {import("vue").PropType<Shortcut[]>} */
-    shortcuts: { type: Array, required: true },
+    shortcuts: { type: /** @type {import("vue").PropType<Shortcut[]>} */ (Array), required: true },
   },
-  emits: ["press", "overlay"],
-  mounted() {
-    this.release = bindKeys(
-      this.title,
-      this.shortcuts.map(({ keys, label, target }, index) => ({
-        keys,
-        label,
-        run: () => (target ? activate(target) : this.$emit("press", index)),
-      })),
-    );
-  },
-  unmounted() {
-    this.release();
-  },
-  methods: {
+  emits: ["press"],
+  setup(props, { emit, expose }) {
+    const bindings = props.shortcuts.map(({ keys, label, target }, index) => ({
+      keys,
+      label,
+      run: () => (target ? activate(target) : emit("press", index)),
+    }));
+    onBeforeUnmount(bindKeys(props.title, bindings));
     /** Every key that is bound now, for the overlay: called from Python. */
-    all() {
-      return scopes.map(({ title, bindings }) => ({
-        title,
-        rows: bindings.map(({ keys, label }) => ({ keys, label })),
-      }));
-    },
+    const all = () =>
+      scopes.map((scope) => ({ title: scope.title, rows: scope.bindings.map(({ keys, label }) => ({ keys, label })) }));
+    expose({ all });
+    return () => null;
   },
-  render: () => null,
-};
+});

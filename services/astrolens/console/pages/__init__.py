@@ -10,19 +10,15 @@ from nicegui.elements import echart  # noqa: F401 - importing it registers EChar
 
 from astrolens.console.components.shell import Shell, register_scripts, script_names
 from astrolens.console.context import AppContext
-from astrolens.console.pages import system
+from astrolens.console.pages import compare, gallery, image, system, triage
 from astrolens.console.pages.frame import Frame, serve_styles
 from astrolens.console.pages.page import Page
 
-PAGES: Final[tuple[Page, ...]] = (system.PAGE,)
+PAGES: Final[tuple[Page, ...]] = (gallery.PAGE, triage.PAGE, image.PAGE, compare.PAGE, system.PAGE)
 """Every page, in the order of the navigation."""
 
 OLD_PAGES: Final = {
     "/": ("Tonight", "Shift+T"),
-    "/gallery": ("Gallery", "Shift+G"),
-    "/triage": ("Triage", "Shift+R"),
-    "/image/{image_id}": ("Image", ""),
-    "/compare": ("Compare", ""),
     "/model": ("Model", "Shift+M"),
     "/login": ("Log in", ""),
 }

@@ -15,11 +15,14 @@ from typing import Final
 import structlog
 from nicegui import PageArguments, app, ui
 
+from astrolens.console.components.images import Answers
 from astrolens.console.components.keys import Keys, Shortcut, written
 from astrolens.console.context import AppContext
 from astrolens.console.pages.page import Page, Visit, address
 from astrolens.console.pages.parts import button, empty_state, heading
+from astrolens.console.pages.search import SearchBox
 from astrolens.console.pages.window import LoggedOut, Window
+from astrolens.console.security import identity_of
 from astrolens.platform.errors import TransientError
 from astrolens.usecases.errors import NotFound, UseCaseError
 
@@ -109,9 +112,10 @@ class Frame:
                 link = ui.link(page.title, page.path)
                 link.props(f'title="{page.title} ({page.key})" aria-keyshortcuts="{page.key}"')
                 self._links[page.path] = link
-        ui.space()
+        SearchBox(self.window)
         with ui.element("div").classes("top-state"):
             ui.element("span").classes("pulse").props('role="img" aria-label="Live updates" title="Live updates"')
+            self._follow_answers()
             if self.window.context.login_needed:
                 button("Log out", self.window.log_out, tiny=True)
             button("?", self._show_keys, tiny=True).props('aria-label="Keys" title="Keys (?)" aria-keyshortcuts="?"')
@@ -119,12 +123,19 @@ class Frame:
             "Everywhere",
             [
                 Shortcut(("?",), "Show these keys", self._show_keys),
+                Shortcut(("/",), "Search: id, name or position", target=".search input"),
                 *(
                     Shortcut((page.key,), f"Go to {page.title}", target=f'[aria-keyshortcuts="{page.key}"]')
                     for page in self.navigation
                 ),
             ],
         )
+
+    def _follow_answers(self) -> None:
+        """How many answers are on their way, and what others answer."""
+        identity = identity_of(self.window.client.request.scope.get("state", {}))
+        answers = Answers(identity.user if identity else "")
+        self.window.client.on_delete(self.window.context.answers.listen(answers.hear))
 
     async def _open(self, page: Page, arguments: PageArguments) -> None:
         """Build a page for an address, which the browser may have changed by a link, by back or by forward."""
@@ -171,7 +182,7 @@ class Frame:
     async def _show_keys(self) -> None:
         """The overlay of all keys, those of Vue components too."""
         groups = await self._keys.everything()
-        with ui.dialog(value=True) as dialog, ui.card().classes("al dialog wide").props('aria-label="Keys"'):
+        with ui.dialog(value=True).props('aria-label="Keys"') as dialog, ui.card().classes("al dialog wide"):
             dialog.on("hide", dialog.delete)
             with ui.element("div").classes("dialog-head"):
                 heading(2, "Keys")

@@ -14,10 +14,6 @@ const lazy = (name) => defineAsyncComponent(() => import(`astrolens/js/pages/${n
 
 const PAGES = {
   tonight: lazy("tonight"),
-  gallery: lazy("gallery"),
-  triage: lazy("triage"),
-  image: lazy("image"),
-  compare: lazy("compare"),
   model: lazy("model"),
   login: lazy("login"),
 };
@@ -33,10 +29,8 @@ const NAV = [
 /** Which page an address names, with what its path says. */
 export function pageOf(path) {
   if (path === "/") return { name: "tonight", props: {} };
-  const image = /^\/image\/([^/]+)$/.exec(path);
-  if (image) return { name: "image", props: { id: decodeURIComponent(image[1]) } };
   const name = path.slice(1);
-  return { name: name in PAGES && name !== "image" ? name : "missing", props: {} };
+  return { name: name in PAGES ? name : "missing", props: {} };
 }
 
 export default {

@@ -64,7 +64,8 @@ export function go(url, { replace = false } = {}) {
   flush();
   const current = window.location.pathname + window.location.search;
   if (url === current) return;
-  if (documents.has(url.split("?")[0])) {
+  const path = url.split("?")[0];
+  if (documents.has(path) || path.startsWith(`${route.base}/image/`)) {
     window.location.assign(url);
     return;
   }

@@ -1,0 +1,317 @@
+// Any number of images, only the visible ones in the page; see image_grid.py.
+
+import { address, go, keep, query } from "astrolens-address";
+import { ANSWERS, answerOf, disputed, give, nameOf, toast, undoLast } from "astrolens-answers";
+import { BASE } from "astrolens-api";
+import { bindKeys } from "astrolens-keys";
+import { MOST_SELECTED, recall, renew } from "astrolens-list";
+import { AnswerMark, KeyButton, VerdictMark } from "astrolens-marks";
+import { computed, defineComponent, nextTick, onBeforeUnmount, onMounted, ref, shallowRef, watch } from "vue";
+
+/** @typedef {import("astrolens-types").ImageCard} ImageCard */
+/** @typedef {{index: number, item: ImageCard}} Entry */
+
+/** Smallest edge of a cell in CSS pixels, and the height of the caption under it. */
+const SIZES = /** @type {Record<string, {edge: number, caption: number}>} */ ({
+  s: { edge: 92, caption: 0 },
+  m: { edge: 152, caption: 22 },
+  l: { edge: 236, caption: 42 },
+});
+const GAP = 6;
+/** Rows kept ready above and below what is seen: a flick of the wheel must not show holes. */
+const OVERSCAN = 3;
+/** The next page is asked for this many screens before the end. */
+const AHEAD = 2;
+/** What lies over the top of the page: the header, with some room. */
+const COVERED_PX = 120;
+/** More ids make an address too long for some servers; they are kept for this tab only. */
+const MOST_IN_ADDRESS = 60;
+const SELECTED = "astrolens.selected.";
+
+export default defineComponent({
+  components: { AnswerMark, KeyButton, VerdictMark },
+  props: {
+    query: { type: String, required: true },
+    size: { type: String, default: "m" },
+    context: { type: String, default: "" },
+  },
+  setup(props, { expose }) {
+    const given = query();
+    const root = ref(/** @type {HTMLElement | null} */ (null));
+    const width = ref(0);
+    const top = ref(0);
+    const view = ref({ from: 0, to: 800 });
+    const list = shallowRef(recall(props.query, given.at));
+    const cursor = ref(given.at ?? "");
+    const selected = ref(new Set(given.sel ? given.sel.split(".") : []));
+    const gathering = ref(false);
+    if (given.sel === "kept")
+      selected.value = new Set(JSON.parse(sessionStorage.getItem(SELECTED + props.query) ?? "[]"));
+    let anchor = -1;
+
+    const items = computed(() => list.value.state.items);
+    const layout = computed(() => {
+      const { edge, caption } = SIZES[props.size] ?? SIZES.m;
+      const small = width.value < 480 && props.size !== "s" ? Math.min(edge, (width.value - GAP) / 2) : edge;
+      const columns = Math.max(1, Math.floor((width.value + GAP) / (small + GAP)));
+      const cell = (width.value - GAP * (columns - 1)) / columns;
+      return { columns, cell, caption, row: cell + caption + GAP };
+    });
+    const height = computed(() => Math.max(0, Math.ceil(items.value.length / layout.value.columns) * layout.value.row));
+    const visible = computed(() => {
+      const { columns, cell, row } = layout.value;
+      if (!width.value) return [];
+      const first = Math.max(0, Math.floor(view.value.from / row) - OVERSCAN) * columns;
+      const last = Math.min(items.value.length, (Math.ceil(view.value.to / row) + OVERSCAN) * columns);
+      return items.value.slice(first, last).map((item, at) => {
+        const index = first + at;
+        const x = (index % columns) * (cell + GAP);
+        const y = Math.floor(index / columns) * row;
+        const style = { "--cell": `${cell}px`, width: `${cell}px`, transform: `translate(${x}px,${y}px)` };
+        return { index, item, style };
+      });
+    });
+    const focusable = computed(() => cursor.value || items.value[0]?.image_id);
+    const indexOf = (/** @type {string} */ id) => items.value.findIndex((item) => item.image_id === id);
+    const atCursor = () => items.value.find((item) => item.image_id === cursor.value);
+
+    const measure = () => {
+      if (!root.value) return;
+      const box = root.value.getBoundingClientRect();
+      width.value = box.width;
+      top.value = box.top + window.scrollY;
+      view.value = { from: window.scrollY - top.value, to: window.scrollY - top.value + window.innerHeight };
+      const { done, problem } = list.value.state;
+      if (!done && !problem && view.value.to + AHEAD * window.innerHeight > height.value) list.value.load();
+    };
+    let frame = 0;
+    const onScroll = () => {
+      frame ||= requestAnimationFrame(() => {
+        frame = 0;
+        list.value.scroll = window.scrollY;
+        measure();
+      });
+    };
+
+    /** Bring a cell into view below the header, and give it the focus. @param {number} index */
+    const reveal = async (index) => {
+      const { columns, row } = layout.value;
+      const y = top.value + Math.floor(index / columns) * row;
+      if (y < window.scrollY + COVERED_PX) window.scrollTo(0, y - COVERED_PX);
+      else if (y + row > window.scrollY + window.innerHeight) window.scrollTo(0, y + row - window.innerHeight + 8);
+      measure();
+      await nextTick();
+      const link = /** @type {HTMLElement | null} */ (root.value?.querySelector(`[data-index="${index}"] a`));
+      link?.focus({ preventScroll: true });
+    };
+    /** @param {ImageCard} item */
+    const onMove = (item) => {
+      if (cursor.value === item.image_id) return;
+      cursor.value = item.image_id;
+      keep({ at: item.image_id });
+    };
+    /** Move the cursor by cells and rows; returns the new index. @param {number} cells @param {number} [rows] */
+    const move = (cells, rows = 0) => {
+      const from = indexOf(cursor.value);
+      const wanted = from < 0 ? 0 : from + cells + rows * layout.value.columns;
+      const index = Math.min(items.value.length - 1, Math.max(0, wanted));
+      if (index < 0) return -1;
+      onMove(items.value[index]);
+      reveal(index);
+      return index;
+    };
+    const pageRows = () => Math.max(1, Math.floor(window.innerHeight / layout.value.row) - 1);
+
+    /** @param {Set<string>} chosen */
+    const select = (chosen) => {
+      selected.value = chosen;
+      const short = chosen.size <= MOST_IN_ADDRESS;
+      if (!short) sessionStorage.setItem(SELECTED + props.query, JSON.stringify([...chosen]));
+      keep({ sel: short ? [...chosen].join(".") : "kept" });
+    };
+    /** @param {Entry} entry @param {boolean} range */
+    const pick = ({ item, index }, range) => {
+      const next = new Set(selected.value);
+      if (range && anchor >= 0) {
+        const [low, high] = [Math.min(anchor, index), Math.max(anchor, index)];
+        for (const one of items.value.slice(low, high + 1)) next.add(one.image_id);
+      } else {
+        if (!next.delete(item.image_id)) next.add(item.image_id);
+        anchor = index;
+      }
+      select(next);
+      onMove(item);
+    };
+    const clear = () => {
+      anchor = -1;
+      select(new Set());
+    };
+    /** @param {number} cells @param {number} [rows] */
+    const extend = (cells, rows = 0) => {
+      if (anchor < 0) anchor = Math.max(0, indexOf(cursor.value));
+      const index = move(cells, rows);
+      if (index >= 0) pick({ item: items.value[index], index }, true);
+    };
+    const selectAll = async () => {
+      gathering.value = true;
+      await list.value.loadAll();
+      gathering.value = false;
+      select(new Set(items.value.slice(0, MOST_SELECTED).map((item) => item.image_id)));
+      if (!list.value.state.done) toast(`The first ${selected.value.size} are selected; more match.`);
+    };
+    const targets = () => {
+      if (!selected.value.size) return items.value.filter((item) => item.image_id === cursor.value);
+      const loaded = new Map(items.value.map((item) => [item.image_id, item]));
+      // One that this list has not read yet was selected when the address was copied.
+      const unread = { name: null, label: null, answers: {} };
+      return [...selected.value].map(
+        (id) => loaded.get(id) ?? /** @type {ImageCard} */ (/** @type {unknown} */ ({ image_id: id, ...unread })),
+      );
+    };
+    /** @param {import("astrolens-types").Answer} value */
+    const answer = (value) => {
+      const chosen = targets();
+      if (!chosen.length) {
+        toast("Choose an image first: arrow keys move, x selects.");
+        return;
+      }
+      const alone = !selected.value.size;
+      give(chosen, value);
+      toast(`${chosen.length === 1 ? nameOf(chosen[0]) : `${chosen.length} images`}: ${value}. Undo with u.`);
+      if (alone) move(1);
+      else clear();
+    };
+    const compare = () => {
+      if (selected.value.size < 2 || selected.value.size > 4) toast("Select two to four images to compare them.");
+      else go(address("/compare", { ids: [...selected.value].join(",") }));
+    };
+    /** The page of an image, which goes on through this list. @param {ImageCard} item */
+    const link = (item) => address(`/image/${item.image_id}`, Object.fromEntries(new URLSearchParams(props.context)));
+    /** @param {MouseEvent} event @param {Entry} entry */
+    const onClick = (event, entry) => {
+      if (event.shiftKey || event.ctrlKey || event.metaKey) {
+        event.preventDefault();
+        event.stopPropagation();
+        pick(entry, event.shiftKey);
+        return;
+      }
+      onMove(entry.item);
+      list.value.scroll = window.scrollY;
+      // The address of this list must name the image before the next one takes its place.
+      event.preventDefault();
+      event.stopPropagation();
+      go(link(entry.item));
+    };
+    const reload = () => {
+      list.value = renew(props.query);
+      cursor.value = "";
+      keep({ at: "" });
+      window.scrollTo(0, 0);
+    };
+    const toggle = () => {
+      const item = atCursor();
+      if (item) pick({ item, index: indexOf(item.image_id) }, false);
+    };
+    const open = () => {
+      const item = atCursor();
+      if (item) go(link(item));
+    };
+    const release = bindKeys("Gallery", [
+      { keys: ["ArrowRight", "l"], label: "Next image", run: () => move(1) },
+      { keys: ["ArrowLeft", "h"], label: "Previous image", run: () => move(-1) },
+      { keys: ["ArrowDown", "j"], label: "A row down", run: () => move(0, 1) },
+      { keys: ["ArrowUp", "k"], label: "A row up", run: () => move(0, -1) },
+      { keys: ["PageDown"], label: "A screen down", run: () => move(0, pageRows()) },
+      { keys: ["PageUp"], label: "A screen up", run: () => move(0, -pageRows()) },
+      { keys: ["Home"], label: "First image", run: () => move(-items.value.length) },
+      { keys: ["Enter"], label: "Open the image", when: atCursor, run: open },
+      { keys: ["x", "space"], label: "Select", when: atCursor, run: toggle },
+      { keys: ["Shift+ArrowRight"], label: "Select on", run: () => extend(1) },
+      { keys: ["Shift+ArrowLeft"], label: "Select back", run: () => extend(-1) },
+      { keys: ["Shift+ArrowDown"], label: "Select a row on", run: () => extend(0, 1) },
+      { keys: ["Shift+ArrowUp"], label: "Select a row back", run: () => extend(0, -1) },
+      { keys: ["a"], label: "Select all that match", run: selectAll },
+      { keys: ["Escape"], label: "Select nothing", when: () => selected.value.size, run: clear },
+      ...ANSWERS.map(({ key, value }) => ({ keys: [key], label: `Answer ${value}`, run: () => answer(value) })),
+      { keys: ["u"], label: "Undo the last answer", run: undoLast },
+      { keys: ["c"], label: "Compare the selected", run: compare },
+      { keys: ["n"], label: "Read the list again", run: reload },
+    ]);
+
+    const resize = new ResizeObserver(onScroll);
+    onMounted(async () => {
+      resize.observe(/** @type {HTMLElement} */ (root.value));
+      window.addEventListener("scroll", onScroll, { passive: true });
+      window.addEventListener("resize", onScroll);
+      measure();
+      const { scroll } = list.value;
+      if (!items.value.length) await list.value.load();
+      // NiceGUI goes to the top of a page that it opened, in the next frame.
+      requestAnimationFrame(() =>
+        requestAnimationFrame(() => {
+          const index = indexOf(cursor.value);
+          if (scroll) window.scrollTo(0, scroll);
+          measure();
+          if (index >= 0) reveal(index);
+        }),
+      );
+    });
+    onBeforeUnmount(() => {
+      release();
+      resize.disconnect();
+      cancelAnimationFrame(frame);
+      window.removeEventListener("scroll", onScroll);
+      window.removeEventListener("resize", onScroll);
+    });
+    watch(
+      () => [items.value.length, props.size, list.value],
+      () => nextTick(measure),
+    );
+    watch(
+      () => props.size,
+      (size) => keep({ size: size === "m" ? "" : size }),
+    );
+    expose({ reload });
+
+    /** @param {ImageCard} item */
+    const title = (item) => [nameOf(item), item.simulated ? "simulated" : ""].filter(Boolean).join(", ");
+    const fromStart = computed(() =>
+      items.value.length && list.value.beginsThere ? address("/gallery", { ...given, at: "" }) : "",
+    );
+    const many = (/** @type {number} */ n) => n.toLocaleString("en-US");
+    return {
+      ...{ ANSWERS, BASE, answer, answerOf, clear, compare, cursor, disputed, focusable, fromStart, gathering, height },
+      ...{ items, layout, link, list, many, nameOf, onClick, onMove, pick, root, selectAll, selected, title, visible },
+    };
+  },
+  template: `
+    <div>
+      <p v-if="fromStart" class="banner quiet">The list starts at the image of this address. <a class="btn tiny" :href="fromStart">From the start</a></p>
+      <slot v-if="list.state.done && !items.length"></slot>
+      <div v-else-if="list.state.problem && !items.length" class="empty trouble" role="alert"><h2>The list cannot be read</h2><div class="empty-body">{{ list.state.problem }}</div></div>
+      <div ref="root" class="grid" :class="['grid-' + size, { skeleton: !list.state.done && !items.length && !list.state.problem }]" :style="{ height: height + 'px' }" role="list" aria-label="Images">
+        <div v-for="entry in visible" :key="entry.item.image_id" class="cell" :style="entry.style" role="listitem" :aria-setsize="list.state.done ? items.length : -1" :aria-posinset="entry.index + 1"
+             :data-index="entry.index" :data-image="entry.item.image_id" :class="['ring-' + (entry.item.verdict ?? 'none'), { picked: selected.has(entry.item.image_id), cursor: entry.item.image_id === cursor }]">
+          <a class="thumb" :href="link(entry.item)" :tabindex="entry.item.image_id === focusable ? 0 : -1" @click="onClick($event, entry)" @focus="onMove(entry.item)">
+            <img :src="BASE + entry.item.cutout_url" loading="lazy" decoding="async" draggable="false" :alt="title(entry.item)" :title="title(entry.item)" width="256" height="256">
+            <span v-if="entry.item.simulated" class="tag sim" aria-hidden="true">sim</span>
+            <verdict-mark class="corner" :verdict="entry.item.verdict" bare/>
+            <answer-mark v-if="answerOf(entry.item)" class="corner answer-corner" :answer="answerOf(entry.item)" :disputed="disputed(entry.item)" bare/>
+            <span class="hover-p num">{{ entry.item.p_value_words?.figure ?? 'not scored' }}</span>
+          </a>
+          <button type="button" class="pick" tabindex="-1" :aria-label="'Select ' + nameOf(entry.item)" :aria-pressed="String(selected.has(entry.item.image_id))" @click="pick(entry, $event.shiftKey)">
+            <svg viewBox="0 0 12 12" aria-hidden="true"><path d="M2.5 6.5 5 9 9.5 3.5" fill="none" stroke="currentColor" stroke-width="1.8"/></svg>
+          </button>
+          <div v-if="layout.caption" class="caption"><span class="name">{{ nameOf(entry.item) }}</span><span v-if="layout.caption > 30" class="muted num">{{ entry.item.survey }} · {{ entry.item.class ?? '–' }} · {{ entry.item.p_value_words?.figure ?? 'not scored' }}</span></div>
+        </div>
+      </div>
+      <p v-if="items.length" class="list-end muted" role="status">{{ list.state.problem ? list.state.problem + ' Trying again.' : !list.state.done ? (list.state.loading ? 'Loading more' : '') : many(items.length) + (items.length === 1 ? ' image' : ' images') + ': the whole list' }}</p>
+      <div v-if="selected.size || gathering" class="batch" role="toolbar" aria-label="Answer for the selected images">
+        <b class="num">{{ gathering ? many(items.length) + ' read' : many(selected.size) + ' selected' }}</b>
+        <key-button v-for="one in ANSWERS" :key="one.value" :k="one.key" :label="one.value" :disabled="gathering" @press="answer(one.value)"/>
+        <key-button k="c" label="compare" :disabled="selected.size < 2 || selected.size > 4" @press="compare"/>
+        <key-button k="a" label="all that match" :disabled="gathering" @press="selectAll"/>
+        <button type="button" class="btn" title="Select nothing (Esc)" @click="clear">none <kbd aria-hidden="true">Esc</kbd></button>
+      </div>
+    </div>`,
+});

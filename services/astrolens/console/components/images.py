@@ -1,0 +1,131 @@
+"""The elements that show and answer images.
+
+They fetch pages of images from `/api` and send answers there themselves, so that a key waits for no round trip, and
+what was answered survives a lost connection.
+
+Each is a Vue component beside this file, written in plain JavaScript; what several need is in `lib/`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nicegui.element import Element
+
+from astrolens.usecases.labelling import LabelOutcome
+from astrolens.usecases.views import ImageCard
+
+
+class ImageGrid(Element, component="image_grid.js"):
+    """A list of images of any length, of which only the visible cells are on the page.
+
+    The cursor (`at`), the selection (`sel`) and the size are written into the address in place; the first two are read
+    from there when the element appears. Its children are shown where no image matches. Keys 1 to 3, u, x, a, c
+    and n are bound; `?` shows them all.
+    """
+
+    def __init__(self, *, query: str, size: str, context: str) -> None:
+        """Show a list.
+
+        Args:
+            query: Filters and sort, as `GET /api/images` takes them.
+            size: `s`, `m` or `l`.
+            context: The list as pages' addresses name it; an image's page goes on through this list.
+        """
+        super().__init__()
+        self.props["query"], self.props["size"], self.props["context"] = query, size, context
+
+    def resize(self, size: str) -> None:
+        """Show larger or smaller cells."""
+        self.props["size"] = size
+
+    def reload(self) -> None:
+        """Read the list again, from its start."""
+        self.run_method("reload")
+
+
+class TriageDeck(Element, component="triage_deck.js"):
+    """One large image, the next three waiting, one key an answer.
+
+    No answer is taken before the picture is on the screen. Its children are shown where nothing waits for an answer,
+    those of its slot `more` where everything was answered here.
+    """
+
+    def __init__(self, *, query: str, context: str, detectors: Mapping[str, str], review: str = "") -> None:
+        """Show a list one by one.
+
+        Args:
+            query: Filters and sort, as `GET /api/images` takes them.
+            context: The list as pages' addresses name it; an image's page goes on through this list.
+            detectors: Names of detectors for people.
+            review: Instead of a list, the strangest images that this survey's model was fitted on.
+        """
+        super().__init__()
+        self.props["query"], self.props["context"], self.props["review"] = query, context, review
+        self.props["detectors"] = dict(detectors)
+
+    def count(self, answered: int) -> None:
+        """Say how many images are answered in all."""
+        if self.props.get("answered") != answered:
+            self.props["answered"] = answered
+
+    def refill(self) -> None:
+        """Read the list again where it came to its end: new candidates may wait."""
+        self.run_method("refill")
+
+
+class Viewer(Element, component="viewer.js"):
+    """A picture with zoom, pan, stretch, scale bar, north and east. All viewers of a page share one view."""
+
+    def __init__(self, card: ImageCard, *, north_up: bool = False) -> None:
+        """Show an image.
+
+        Args:
+            card: The image.
+            north_up: Whether north is up and east is left.
+        """
+        super().__init__()
+        self.props["src"] = card.cutout_url
+        self.props["label"] = f"Cutout of {card.name or card.image_id[:12]}"
+        self.props["north_up"] = north_up
+        if card.scale_arcsec is not None:
+            self.props["arcsec"] = card.scale_arcsec
+
+
+class ViewBar(Element, component="view_bar.js"):
+    """Buttons and keys for the view of all viewers of the page; the view is in the address."""
+
+
+class AnswerBar(Element, component="answer_bar.js"):
+    """The answers to one image: keys 1 to 3, and u; shown at once, everybody's by person."""
+
+    def __init__(self, card: ImageCard) -> None:
+        """Answer for an image."""
+        super().__init__()
+        self.show(card)
+
+    def show(self, card: ImageCard) -> None:
+        """The image as it is now."""
+        self.props["card"] = card_props(card)
+
+
+class Answers(Element, component="answers.js"):
+    """How many answers of this browser are on their way; takes in what others answer. One is in the header."""
+
+    def __init__(self, user: str) -> None:
+        """Follow answers.
+
+        Args:
+            user: Whose answers are mine.
+        """
+        super().__init__()
+        self.props["user"] = user
+
+    def hear(self, recorded: Sequence[LabelOutcome]) -> None:
+        """Show what somebody, here or elsewhere, answered."""
+        told = [each.model_dump(mode="json", include={"image_id", "label", "answers"}) for each in recorded]
+        self.run_method("hear", told)
+
+
+def card_props(card: ImageCard) -> dict[str, Any]:
+    """A card as components take it: as the API gives it."""
+    return card.model_dump(mode="json", by_alias=True)

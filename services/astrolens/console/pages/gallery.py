@@ -1,0 +1,112 @@
+"""The gallery: every image, filtered and sorted by the address, answered in batches."""
+
+from functools import partial
+from typing import Final
+
+from nicegui import ui
+
+from astrolens.console.components.images import ImageGrid
+from astrolens.console.pages.format import count
+from astrolens.console.pages.image_lists import FILTERS, FilterBar, api_query, context_query, list_query, wanted_of
+from astrolens.console.pages.page import Page, Visit, address, shortcuts
+from astrolens.console.pages.parts import button, empty_state, heading
+from astrolens.usecases.status import Status
+
+SIZES: Final = {"s": "small", "m": "medium", "l": "large"}
+
+
+async def build(visit: Visit) -> None:
+    """Filters, the grid, and a line that offers what came meanwhile."""
+    status = await visit.status()
+    wanted = list_query(visit.query)
+    wanted_of(wanted)
+    heading(1, "Gallery").classes("visually-hidden")
+    bar = FilterBar(visit, status)
+    fresh = _Fresh(status)
+    grid = ImageGrid(query=api_query(wanted), size=visit.query.get("size", "m"), context=context_query(visit.query))
+    with grid:
+        _nothing(visit)
+    sizes = _Sizes(grid, visit.query.get("size", "m"), bar.line)
+    fresh.button.on("click", lambda: fresh.read_again(grid), [])
+    visit.on_status(fresh.show)
+    visit.keys(
+        *shortcuts(
+            (("+", "="), "Larger pictures", lambda: sizes.step(1)),
+            ("-", "Smaller pictures", lambda: sizes.step(-1)),
+            ("t", "Triage this list", lambda: visit.go(f"/triage?{context_query(visit.query)}")),
+        ),
+        title="List",
+    )
+
+
+def _nothing(visit: Visit) -> None:
+    if any(visit.query.get(name) for name in FILTERS):
+        empty_state("No image fits these filters", "Widen them, or start over.")
+        with ui.element("p").classes("choices"):
+            button("Clear the filters", lambda: visit.go(address("/gallery", size=visit.query.get("size"))))
+    else:
+        empty_state(
+            "There are no images yet", "They come from a source (see Tonight) or from you: `astrolens ingest PATH`."
+        )
+
+
+class _Fresh:
+    """A list that moves under the eyes is useless: new images are offered, not pushed in."""
+
+    def __init__(self, status: Status) -> None:
+        self._read_at = status.analyzed
+        self._now = status.analyzed
+        with ui.element("p").classes("banner quiet").props('role="status"') as self._banner:
+            self._text = ui.label()
+            self._text.tag = "span"
+            self.button = button("Read again", tiny=True).props('title="Read the list again (n)"')
+        self._banner.set_visibility(False)
+
+    def show(self, status: Status) -> None:
+        """Count what was analysed since."""
+        if status.analyzed == self._now:
+            return
+        self._now = status.analyzed
+        more = max(0, self._now - self._read_at)
+        self._text.set_text(f"{count(more)} analysed since this list was read. ")
+        self._banner.set_visibility(more > 0)
+
+    def read_again(self, grid: ImageGrid) -> None:
+        """Begin the list anew."""
+        self._read_at = self._now
+        self._banner.set_visibility(False)
+        grid.reload()
+
+
+class _Sizes:
+    """The three sizes of cells."""
+
+    def __init__(self, grid: ImageGrid, size: str, place: ui.element) -> None:
+        self._grid = grid
+        self._size = size if size in SIZES else "m"
+        self._buttons = {}
+        with place.props('role="group" aria-label="Size of the pictures"'):
+            for name, word in SIZES.items():
+                one = button("", partial(self._choose, name))
+                one.props["aria-label"] = one.props["title"] = f"{word} pictures"
+                with one:
+                    ui.element("i").classes(f"size-{name}").props('aria-hidden="true"')
+                self._buttons[name] = one
+        self._mark()
+
+    def step(self, by: int) -> None:
+        """The next larger or smaller size."""
+        names = list(SIZES)
+        self._choose(names[max(0, min(len(names) - 1, names.index(self._size) + by))])
+
+    def _choose(self, size: str) -> None:
+        self._size = size
+        self._grid.resize(size)
+        self._mark()
+
+    def _mark(self) -> None:
+        for name, one in self._buttons.items():
+            one.props["aria-pressed"] = str(name == self._size).lower()
+
+
+PAGE = Page(path="/gallery", title="Gallery", build=build, key="Shift+G")

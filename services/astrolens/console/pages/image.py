@@ -1,0 +1,234 @@
+"""One image: what it looks like, why it was judged so, where it came from; and the way through its list."""
+
+import asyncio
+from collections.abc import Sequence
+from html import escape
+from time import monotonic
+from typing import Final
+from urllib.parse import parse_qsl
+
+from nicegui import background_tasks, ui
+
+from astrolens.console.components.images import AnswerBar, ViewBar, Viewer
+from astrolens.console.components.keys import Shortcut
+from astrolens.console.pages import image_panels as panels
+from astrolens.console.pages.image_lists import context_query, list_query, wanted_of
+from astrolens.console.pages.marks import name_of, p_value, tags, verdict_mark
+from astrolens.console.pages.page import Page, Visit, address, shortcuts
+from astrolens.console.pages.parts import button, heading, panel
+from astrolens.contracts.records import ImageState
+from astrolens.contracts.verdicts import Verdict
+from astrolens.platform.errors import TransientError
+from astrolens.rpc.messages import Description
+from astrolens.usecases.errors import UseCaseError
+from astrolens.usecases.labelling import LabelOutcome
+from astrolens.usecases.status import Status
+from astrolens.usecases.views import ImageDetail
+
+NORTH_UP_SOURCES: Final = frozenset({"sdss"})
+"""Surveys whose own cutout service turns every picture north up, east left."""
+
+MORPHOLOGY_S: Final = 5.0
+"""Between two looks for a candidate's morphology, which may take minutes to come."""
+
+MODEL_S: Final = 1.0
+"""Longest wait for the model server's distributions; the page comes without them then."""
+
+SIMILAR: Final = 12
+COMPARED: Final = 4
+
+
+async def build(visit: Visit) -> None:
+    """The picture beside what is known of it."""
+    page = _ImagePage(visit)
+    await page.read()
+    await page.build()
+
+
+class _ImagePage:
+    """The page of one image; what may change under the reader's eyes is rendered again."""
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+        self._id = visit.parameters["image_id"]
+        self._base = visit.window.base
+        self._triage = visit.query.get("list") == "triage"
+        self._asked_at = 0.0
+        self._panels: dict[str, ui.html] = {}
+        self._similar: list[str] = []
+
+    async def read(self) -> None:
+        """Read the image, and what the model says of its calibration."""
+        context = self._visit.context
+        self._asked_at = monotonic()
+        self._detail: ImageDetail = await context.archive.image(self._id)
+        self._model: Description | None = None
+        self._model_problem = ""
+        try:
+            async with asyncio.timeout(MODEL_S):
+                self._model = await context.model.describe()
+        except TimeoutError:
+            self._model_problem = "the model server does not answer."
+        except (TransientError, UseCaseError) as error:
+            self._model_problem = f"{error}."
+
+    async def build(self) -> None:
+        """Add the elements."""
+        visit, card = self._visit, self._detail.card
+        ui.page_title(f"{name_of(card)} · AstroLens")
+        await self._way()
+        with ui.element("article").classes("image-page"):
+            with ui.element("section").classes("stage").props('aria-label="The picture"'):
+                Viewer(card, north_up=card.source in NORTH_UP_SOURCES)
+                ViewBar()
+            with ui.element("div").classes("image-side"):
+                self._head()
+                self._section("Why", "why")
+                self._section("Morphology", "morphology")
+                self._section("Where", "where")
+            with ui.element("div").classes("image-more"):
+                with self._section("Most similar", "similar"):
+                    button("compare", self._compare, key="m")
+                self._section("Answers and alerts", "history")
+                with self._section("Provenance", "provenance"):
+                    button("original file", self._fetch_original, key="f")
+                    button("analyse again", visit.handler(self._again), key="e")
+        self._render()
+        self._bind()
+        ui.timer(0.0, visit.handler(self._read_similar), once=True)
+        visit.on_status(self._on_status)
+        self._stop_hearing = visit.context.answers.listen(self._hear)
+
+    def _head(self) -> None:
+        card = self._detail.card
+        with ui.element("header").classes("image-head"):
+            with ui.element("div").classes("title-line"):
+                heading(1, name_of(card)).classes("name")
+                ui.html(tags(card), sanitize=False, tag="span")
+            self._panels["verdict"] = ui.html(sanitize=False)
+            self._bar = AnswerBar(card)
+
+    def _section(self, title: str, name: str) -> ui.element:
+        """A panel whose content is rendered later; returns the line of its heading."""
+        with panel(title) as head:
+            self._panels[name] = ui.html(sanitize=False)
+        self._panels[name].props["id"] = name
+        return head
+
+    async def _way(self) -> None:
+        """Links to the images before and behind in the list, and back to the list; keys click them."""
+        wanted, sort = wanted_of(list_query(self._visit.query, triage=self._triage))
+        beside = await self._visit.context.archive.neighbours(self._id, wanted, sort=sort)
+        context = dict(parse_qsl(context_query(self._visit.query)))
+        kept = context | ({"list": "triage"} if self._triage else {})
+        back = (
+            address("/triage", **context, image=self._id)
+            if self._triage
+            else address("/gallery", **context, at=self._id)
+        )
+        with ui.element("nav").classes("way").props('aria-label="The list"'):
+            ui.link("Back to the list", back).props(
+                'class="back" title="Back to the list (Esc)" aria-keyshortcuts="Escape"'
+            )
+            for image, text, way, key in (
+                (beside.previous, "Previous", "prev", "k"),
+                (beside.next, "Next", "next", "j"),
+            ):
+                if image is not None:
+                    link = ui.link(text, address(f"/image/{image}", **kept))
+                    link.props(f'rel="{way}" title="{text} image of the list ({key})" aria-keyshortcuts="{key}"')
+
+    def _render(self) -> None:
+        """Show what is known now."""
+        detail, card = self._detail, self._detail.card
+        lines = [f'<p class="verdict-line">{verdict_mark(card.verdict)} {p_value(card.p_value_words)}</p>']
+        if card.state is ImageState.INGESTED:
+            lines.append(panels.muted("It waits for its analysis; the verdict appears here by itself."))
+        if reason := (detail.model_extra or {}).get("reason"):
+            lines.append(f'<p class="reason trouble-text">{escape(reason["detail"])}</p>')
+        self._set("verdict", "".join(lines))
+        self._bar.show(card)
+        self._set("why", panels.why(detail, self._model, self._model_problem))
+        waits = "Candidates are measured one after the other; this one waits for its turn."
+        nothing = "Only candidates are measured."
+        measured = panels.morphology(detail.morphology, card.scale_arcsec) if detail.morphology else ""
+        self._set("morphology", measured or panels.muted(waits if self._waits_for_morphology else nothing))
+        self._set("where", panels.where(detail, self._base))
+        self._set("history", panels.history(detail))
+        self._set("provenance", panels.provenance(detail))
+
+    def _set(self, name: str, content: str) -> None:
+        if self._panels[name].content != content:
+            self._panels[name].set_content(content)
+
+    @property
+    def _waits_for_morphology(self) -> bool:
+        card = self._detail.card
+        candidate = card.verdict in {Verdict.ANOMALY, Verdict.NEAR_MISS}
+        return card.state is ImageState.ANALYZED and candidate and self._detail.morphology is None
+
+    async def _on_status(self, _: Status) -> None:
+        """An image on its way gets its verdict under the reader's eyes, and a candidate its morphology."""
+        later = self._waits_for_morphology and monotonic() - self._asked_at >= MORPHOLOGY_S
+        if self._detail.card.state is ImageState.INGESTED or later:
+            await self._read_again()
+
+    def _hear(self, recorded: Sequence[LabelOutcome]) -> None:
+        if self._bar.is_deleted:
+            self._stop_hearing()
+        elif any(each.image_id == self._id for each in recorded):
+            background_tasks.create(self._read_again(), name="answers of an image", context=self._bar)
+
+    async def _read_again(self) -> None:
+        await self.read()
+        self._render()
+
+    async def _read_similar(self, _: str) -> None:
+        self._set("similar", panels.muted("Looking."))
+        near = panels.near_duplicates(self._detail, self._base)
+        try:
+            found = (await self._visit.context.archive.similar(self._id, SIMILAR)).items
+        except (TransientError, UseCaseError) as error:
+            self._set("similar", panels.muted(f"{str(error).rstrip('.')}.") + near)
+            return
+        self._similar = [each.image.image_id for each in found]
+        nothing = panels.muted("The similarity index knows no other image yet.")
+        self._set("similar", (panels.neighbours(found, self._base) if found else nothing) + near)
+
+    def _compare(self) -> None:
+        if self._similar:
+            self._visit.go(address("/compare", ids=",".join([self._id, *self._similar][:COMPARED])))
+        else:
+            self._visit.notify("Nothing similar is known yet to compare with.")
+
+    def _fetch_original(self) -> None:
+        ui.navigate.to(f"/api/images/{self._id}/original", new_tab=True)
+
+    async def _again(self, _: str) -> None:
+        await self._visit.context.reanalysis.analyze_again(self._id)
+        self._visit.notify("On its way to the model again.")
+        await self._read_again()
+
+    def _bind(self) -> None:
+        visit = self._visit
+        visit.keys(
+            Shortcut(("ArrowRight", "j"), "Next image of the list", target='.way [rel="next"]'),
+            Shortcut(("ArrowLeft", "k"), "Previous image of the list", target='.way [rel="prev"]'),
+            Shortcut(("Escape",), "Back to the list", target=".way .back"),
+            Shortcut(("c",), "Copy the position; again for another form", target="#where [data-copy]"),
+            Shortcut(("o",), "To the archives", target="#where .links a"),
+            *shortcuts(
+                ("m", "Compare with the most similar", self._compare),
+                ("f", "Fetch the original file", self._fetch_original),
+                ("e", "Analyse again", visit.handler(self._again)),
+                (
+                    "g",
+                    "To the similar images",
+                    lambda: ui.run_javascript("document.getElementById('similar')?.scrollIntoView({block: 'center'})"),
+                ),
+            ),
+            title="Image",
+        )
+
+
+PAGE = Page(path="/image/{image_id}", title="Image", build=build)

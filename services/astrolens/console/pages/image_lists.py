@@ -1,0 +1,227 @@
+"""Lists of images as addresses name them: filters and sort, for gallery, triage and the way through a list."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+from urllib.parse import urlencode
+
+from nicegui import ui
+from pydantic import BaseModel, Field, ValidationError
+
+from astrolens.console.api.parameters import image_filter
+from astrolens.console.pages.format import words
+from astrolens.console.pages.page import Visit
+from astrolens.console.pages.parts import button, select
+from astrolens.console.problems import Problem
+from astrolens.contracts.base import utc_now
+from astrolens.contracts.records import ImageState
+from astrolens.contracts.verdicts import Verdict
+from astrolens.usecases.errors import InvalidRequest
+from astrolens.usecases.image_queries import SEARCH_RADIUS_ARCSEC, ImageFilter, Sort
+from astrolens.usecases.sky_positions import degrees_text
+from astrolens.usecases.status import Status
+
+SEVERAL: Final = frozenset({"survey", "verdict", "class", "label", "state", "source"})
+"""Filters that take several values, with commas between them in the address."""
+
+FILTERS: Final = (
+    *("survey", "verdict", "class", "label", "state", "source", "batch", "since", "until"),
+    *("ra_deg", "dec_deg", "radius_arcsec", "q", "simulated"),
+)
+"""What an address may filter images by; anything else in it is the page's own."""
+
+CANDIDATES: Final = "anomaly,near_miss"
+
+SORTS: Final = {
+    "strangeness": "strangest",
+    "newest": "newest",
+    "labeled": "last answered",
+    "asymmetry": "most asymmetric",
+    "concentration": "most concentrated",
+    "gini": "largest Gini",
+    "ring": "most ring-like",
+}
+
+HOURS: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}
+
+_PLACE: Final = {"at": None, "sel": None, "image": None}
+"""A new filter is a new list: where the old one stood means nothing in it."""
+
+_UNSCORED: Final = frozenset({"ingested", "dead_lettered"})
+"""States of images that have no strangeness to sort by."""
+
+
+class _Conditions(BaseModel):
+    """The filters that are no plain text."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    simulated: bool | None = None
+    ra_deg: float | None = Field(default=None, ge=0, lt=360)
+    dec_deg: float | None = Field(default=None, ge=-90, le=90)
+    radius_arcsec: float | None = Field(default=None, gt=0, le=648_000)
+    verdict: list[Verdict] = []
+    state: list[ImageState] = []
+    sort: Sort = Sort.STRANGENESS
+
+
+def list_query(query: Mapping[str, str], *, triage: bool = False) -> dict[str, str]:
+    """Filters and sort of an address, with what a page takes where it names none.
+
+    Args:
+        query: The address's query.
+        triage: Only candidates without an answer, unless the address says otherwise.
+    """
+    wanted = {name: value for name in FILTERS if (value := query.get(name, ""))}
+    if triage:
+        wanted = {"verdict": CANDIDATES, "label": "none", **wanted}
+        wanted = {
+            name: value for name, value in wanted.items() if (name, value) not in {("verdict", "any"), ("label", "any")}
+        }
+    default = Sort.NEWEST if wanted.get("state") in _UNSCORED else Sort.STRANGENESS
+    return {**wanted, "sort": query.get("sort") or default.value}
+
+
+def api_query(wanted: Mapping[str, str]) -> str:
+    """The query of `GET /api/images` for `list_query`."""
+    return urlencode(
+        {name: value.split(",") if name in SEVERAL else value for name, value in wanted.items()}, doseq=True
+    )
+
+
+def context_query(query: Mapping[str, str]) -> str:
+    """The part of an address that names the list."""
+    return urlencode({name: query[name] for name in (*FILTERS, "sort") if query.get(name)})
+
+
+def wanted_of(wanted: Mapping[str, str]) -> tuple[ImageFilter, Sort]:
+    """The filter and order of `list_query`.
+
+    Raises:
+        InvalidRequest: A value means nothing.
+    """
+
+    def several(name: str) -> list[str]:
+        return [each for each in wanted.get(name, "").split(",") if each]
+
+    try:
+        typed = _Conditions.model_validate({**wanted, "verdict": several("verdict"), "state": several("state")})
+        found = image_filter(
+            survey=several("survey"),
+            predicted_class=several("class"),
+            source=several("source"),
+            label=wanted.get("label"),
+            batch=wanted.get("batch"),
+            q=wanted.get("q"),
+            **typed.model_dump(exclude={"sort"}),
+        )
+    except Problem as problem:
+        raise InvalidRequest("Unusable filter", problem.detail) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        given, why = str(first["input"])[:80], first["msg"].lower()
+        detail = f"The address filters by {first['loc'][0]} {given!r}, which cannot be: {why}. Choose another filter."
+        raise InvalidRequest("Unusable filter", detail) from None
+    return found, typed.sort
+
+
+class FilterBar:
+    """The filters of a list, each a part of the address; on a phone they are behind one button.
+
+    Args:
+        visit: The opening of the page.
+        status: Names the surveys, classes and sources there are.
+        triage: Whether unanswered candidates are what the page shows of itself.
+    """
+
+    def __init__(self, visit: Visit, status: Status, *, triage: bool = False) -> None:
+        self._visit = visit
+        self._triage = triage
+        query = visit.query
+        active = sum(1 for name in FILTERS if query.get(name))
+        with ui.element("form").classes("filters") as form:
+            form.props('aria-label="Filters"').on("submit", js_handler="(event) => event.preventDefault()")
+            toggle = button(f"Filters {active}" if active else "Filters")
+            toggle.classes("filters-toggle").props('aria-expanded="false"')
+            with ui.element("div").classes("filters-body") as self._body:
+                self._choices(status)
+            self.line = ui.element("div").classes("sizes")
+            with ui.element("div").classes("chips"):
+                self._chips()
+
+        def unfold() -> None:
+            opened = "open" not in form.classes
+            form.classes(toggle="open")
+            toggle.props(f'aria-expanded="{str(opened).lower()}"')
+
+        toggle.on("click", unfold, [])
+
+    def _open(self, changes: Mapping[str, object]) -> None:
+        self._visit.go(self._visit.address(**_PLACE, **changes))
+
+    def _choices(self, status: Status) -> None:
+        anything = "any" if self._triage else ""
+        verdicts = {anything: "any", CANDIDATES: "candidates", "anomaly": "anomaly", "near_miss": "near miss"}
+        self._choose("Verdict", "verdict", verdicts | {"ordinary": "ordinary"}, CANDIDATES if self._triage else "")
+        self._choose("Survey", "survey", _any_of(status.surveys))
+        self._choose("Class", "class", _any_of(status.model.get("classes") or ()))
+        answers = {anything: "any", "none": "unanswered"} | ({} if self._triage else {"any": "answered"})
+        answers |= {"interesting": "interesting", "artefact": "artefact", "ordinary": "ordinary"}
+        self._choose("Answer", "label", answers, "none" if self._triage else "")
+        if not self._triage:
+            states = {"": "any", "analyzed": "analysed", "ingested": "waiting", "dead_lettered": "dead-lettered"}
+            self._choose("State", "state", states)
+        if status.sources:
+            self._choose("Source", "source", _any_of(status.sources))
+        arrived = {"": "any time"} | {name: f"last {name}" for name in HOURS}
+        select(
+            self._visit.window, "Arrived", arrived | self._since(), self._visit.query.get("since", ""), self._arrived
+        )
+        self._choose("Sort", "sort", SORTS, "strangeness")
+
+    def _choose(self, label: str, name: str, options: Mapping[str, str], default: str = "") -> None:
+        def changed(value: str) -> None:
+            self._open({name: "" if value == default else value})
+
+        select(self._visit.window, label, options, self._visit.query.get(name, default), changed)
+
+    def _since(self) -> dict[str, str]:
+        since = self._visit.query.get("since", "")
+        return {since: f"since {since[:16].replace('T', ' ')}"} if since else {}
+
+    def _arrived(self, value: str) -> None:
+        if value in HOURS:
+            # A whole minute, so that the address (and the answer from the cache) stays equal for a while.
+            since = (utc_now() - timedelta(hours=HOURS[value])).replace(second=0, microsecond=0)
+            value = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._open({"since": value})
+
+    def _chips(self) -> None:
+        query = self._visit.query
+        if text := query.get("q"):
+            self._chip(f"name “{text}”", "q")
+        if query.get("ra_deg") and query.get("dec_deg"):
+            self._cone(query)
+        if batch := query.get("batch"):
+            self._chip(f"batch {batch[:24]}", "batch")
+        if until := query.get("until"):
+            self._chip(f"until {until[:16].replace('T', ' ')} UTC", "until")
+        if simulated := query.get("simulated"):
+            self._chip("simulated only" if simulated == "true" else "no simulated", "simulated")
+
+    def _chip(self, content: str, *names: str) -> None:
+        chip = button(f"{content} ×", lambda: self._open(dict.fromkeys(names)))
+        chip.classes(replace="chip num").props["aria-label"] = f"{content} ×: remove this filter"
+
+    def _cone(self, query: Mapping[str, str]) -> None:
+        wanted, _ = wanted_of(list_query(query))
+        if wanted.cone is None:
+            return
+        self._chip(degrees_text(wanted.cone.ra_deg, wanted.cone.dec_deg), "ra_deg", "dec_deg", "radius_arcsec")
+        radius = ui.number("within, ″", value=wanted.cone.radius_arcsec, min=0.1, max=648_000)
+        radius.props("dense outlined hide-bottom-space").classes("radius")
+        radius.on("change", lambda: self._open({"radius_arcsec": f"{radius.value or SEARCH_RADIUS_ARCSEC:g}"}))
+
+
+def _any_of(names: Iterable[str]) -> dict[str, str]:
+    return {"": "any"} | {name: words(name) for name in sorted(names)}

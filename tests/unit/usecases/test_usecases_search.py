@@ -1,0 +1,62 @@
+"""One text for everything that names an image."""
+
+import pytest
+from astrolens.contracts.records import ImageRecord
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import RecordStore
+from astrolens.usecases.search import search
+
+from tests.made_records import make_image
+
+
+@pytest.fixture
+async def images(records: RecordStore) -> dict[str, ImageRecord]:
+    made = {
+        "NGC 4567": make_image("NGC 4567", position=(189.136, 11.258))[0],
+        "NGC4568.jpeg": make_image("NGC4568.jpeg")[0],
+        "587722984438038552": make_image("587722984438038552")[0],
+    }
+    await records.insert(Collection.IMAGES, list(made.values()))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("ngc 4567", "NGC 4567"),
+        ("NGC4567", "NGC 4567"),
+        ("ngc4567.jpg", "NGC 4567"),
+        ("NGC 4568", "NGC4568.jpeg"),
+        ("ngc4568.jpeg", "NGC4568.jpeg"),
+        # Digits only, and the beginning of no id: a survey's number.
+        ("58772298443803", "587722984438038552"),
+    ],
+)
+async def test_names_are_found_however_they_are_written(
+    records: RecordStore, images: dict[str, ImageRecord], text: str, name: str
+) -> None:
+    found = await search(records, f"  {text} ")
+    assert [card.name for card in found.cards] == [name]
+    assert set(found.query) == {"q"}
+
+
+async def test_ids_are_found_by_any_beginning(records: RecordStore, images: dict[str, ImageRecord]) -> None:
+    identity = images["NGC 4567"].image_id
+    for text in (identity, identity[:6], identity[:12].upper()):
+        found = await search(records, text)
+        assert [card.image_id for card in found.cards] == [identity]
+        # One image is opened itself.
+        assert found.query == {}
+
+
+async def test_a_position_is_a_cone(records: RecordStore, images: dict[str, ImageRecord]) -> None:
+    found = await search(records, "189.137 +11.258")
+    assert [card.name for card in found.cards] == ["NGC 4567"]
+    assert found.query == {"ra_deg": "189.137000", "dec_deg": "11.258000", "radius_arcsec": "60"}
+    assert found.cards[0].distance_arcsec == pytest.approx(3.53, abs=0.01)
+
+
+async def test_what_is_not_there_is_told(records: RecordStore, images: dict[str, ImageRecord]) -> None:
+    found = await search(records, "nowhere 12")
+    assert (found.says, found.query, found.cards) == ("names with “nowhere 12”", {"q": "nowhere 12"}, [])
+    assert (await search(records, " ")).says == ""
