@@ -11,14 +11,15 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, cutout_key
 from astrolens.platform.stores.records import RecordStore
 
-from tests.bench.archive import BLOCK, SAMPLE, Block, Model, block, image_id
+from tests.bench import archive
+from tests.bench.archive import SAMPLE, Block, Model, block, image_id
 from tests.browser import sky
 
 
 def blocks(count: int, *, start: int = 0) -> Iterator[tuple[int, int]]:
     """Number and size of the blocks that hold images `start` to `count`; `start` is rounded down to a block."""
-    for number in range(start // BLOCK, -(-count // BLOCK)):
-        yield number, min(BLOCK, count - number * BLOCK)
+    for number in range(start // archive.BLOCK, -(-count // archive.BLOCK)):
+        yield number, min(archive.BLOCK, count - number * archive.BLOCK)
 
 
 async def fill(
@@ -43,16 +44,16 @@ async def fill(
     began = said = time.monotonic()
     done = 0
     # The last block may be there in part, with its receipts or alerts missing: it is put again.
-    for number, size in blocks(count, start=max(0, present - BLOCK)):
+    for number, size in blocks(count, start=max(0, present - archive.BLOCK)):
         # A server that writes its checkpoint may not answer for a while; what is there already stays.
         put = partial(_put, records, block(model, number, size))
         await retry(put, retry_policy=RetryPolicy(timeout_s=300.0), stopping=asyncio.Event())
         done += size
         now = time.monotonic()
         if now - began > limit_s:
-            raise TimeoutError(f"{number * BLOCK + size:,} of {count:,} images in {now - began:.0f} s")
+            raise TimeoutError(f"{number * archive.BLOCK + size:,} of {count:,} images in {now - began:.0f} s")
         if now - said > 10:
-            report(f"{number * BLOCK + size:,} of {count:,} images, {done / (now - began):,.0f}/s")
+            report(f"{number * archive.BLOCK + size:,} of {count:,} images, {done / (now - began):,.0f}/s")
             said = now
     return done / (time.monotonic() - began)
 

@@ -19,7 +19,7 @@ SETTLE_TIMEOUT_S = 600.0
 BOOKS = ("received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight")
 
 
-def free_port_block(size: int = 6) -> int:
+def free_port_block(size: int = 7) -> int:
     """A port with free ports behind it, below the range that outgoing connections are given."""
     for base in range(20_000 + (os.getpid() * 7) % 9_000, 32_000, size):
         with contextlib.ExitStack() as stack:

@@ -118,13 +118,13 @@ def endings(
     known: dict[str, str], engine_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Ending]]:
     """Every case at once."""
-    first_port = free_port_block(6 * len(CASES))
+    first_port = free_port_block(7 * len(CASES))
     running: dict[str, subprocess.Popen[str]] = {}
     ended: dict[str, Ending] = {}
     try:
         for number, (name, case) in enumerate(CASES.items()):
             wrong = {key: value.format(**known) for key, value in case.settings.items()}
-            own = {"port": str(first_port + 6 * number), "records_url": known["fresh_url"]}
+            own = {"port": str(first_port + 7 * number), "records_url": known["fresh_url"]}
             system = System(tmp_path_factory.mktemp("refused") / "home", **{**engine_settings, **own, **wrong})
             running[name] = subprocess.Popen(
                 [sys.executable, "-m", "astrolens.cli", "serve", case.service],
