@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 _FLAGS = [
     "--no-sandbox",  # the tests may run as root, where Chromium's own sandbox refuses to start
@@ -16,6 +16,10 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+# Only a failure takes so long; the default of 5 s is short for a machine that does other work, too.
+expect.set_options(timeout=60_000)
 
 
 def chromium_path() -> str:

@@ -178,7 +178,10 @@ with EmbeddedBroker() as broker:
 """
 
 
-@pytest.mark.timeout(120)
+MEASURED_S = 4.0
+
+
+@pytest.mark.timeout(600)
 async def test_a_service_without_its_broker_costs_little_and_says_so(tmp_path: Path) -> None:
     broker = await asyncio.create_subprocess_exec(
         sys.executable, "-c", BROKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -205,10 +208,10 @@ async def test_a_service_without_its_broker_costs_little_and_says_so(tmp_path: P
             await publish(app.bus, "astrolens.lonely.v1", 1)
         process = psutil.Process(os.getpid())
         before = process.cpu_times()
-        await asyncio.sleep(10)
+        await asyncio.sleep(MEASURED_S)
         after = process.cpu_times()
         used_s = after.user + after.system - before.user - before.system
         with pytest.raises(BusUnavailable):
             await app.bus.ping()
-    assert used_s < 1.0, "a tenth of a core"
+    assert used_s < 0.1 * MEASURED_S, "a tenth of a core"
     assert app.condition.state == "stopped", "every step of the shutdown was run"

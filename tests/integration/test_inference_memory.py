@@ -26,6 +26,7 @@ GROWTH_MIB = 700
 """Without limits the server of this test grows by 1,050 MiB, with them by 430."""
 SERVER = """
 import asyncio
+from astrolens.inference.call_limits import CallLimits
 from astrolens.inference.handlers import InferenceHandlers
 from astrolens.inference.rpc_server import RpcServer
 from astrolens.rpc.v1 import inference_pb2 as pb
@@ -36,7 +37,7 @@ async def hold(self, request, context):
 
 async def main():
     InferenceHandlers.AnalyzeMany = hold
-    server = RpcServer("127.0.0.1:0")
+    server = RpcServer("127.0.0.1:0", limits=CallLimits(wait_s=1.0))
     await server.start()
     print(server.port, flush=True)
     await asyncio.Event().wait()
