@@ -71,7 +71,7 @@ def kustomize() -> tuple[str, ...]:
 
 @functools.cache
 def _rendered(folder: Path) -> str:
-    done = subprocess.run([*kustomize(), str(folder)], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*kustomize(), str(folder)], check=False, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

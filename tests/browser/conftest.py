@@ -77,7 +77,7 @@ def serve(home: Path, count: int, **environment: str) -> Iterator[Console]:
         yield console
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
 @pytest.fixture(scope="package")

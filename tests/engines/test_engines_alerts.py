@@ -107,7 +107,7 @@ def kcat(servers: Stack, tmp_path: Path) -> Kcat:
             env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)},
             input=stdin,
             capture_output=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
 

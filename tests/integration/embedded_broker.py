@@ -17,7 +17,7 @@ def running_broker() -> Iterator[str]:
     """A broker of its own; gives its address."""
     confluent_kafka = pytest.importorskip("confluent_kafka")
     owner = confluent_kafka.Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1, "log_level": 0})
-    (broker,) = owner.list_topics(timeout=10).brokers.values()
+    (broker,) = owner.list_topics(timeout=120).brokers.values()
     yield f"{broker.host}:{broker.port}"
     owner.flush(1)
 

@@ -50,7 +50,7 @@ def read(resources: list[dict[str, Any]], folder: Path) -> tuple[int, list[str]]
     file = folder / "resources.yaml"
     file.write_text(yaml.safe_dump_all(resources))
     command = ["java", "-cp", f"{jars()}/*", str(READER), str(file)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
     return done.returncode, done.stdout.splitlines() or done.stderr.splitlines()
 
 

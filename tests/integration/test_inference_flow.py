@@ -119,7 +119,7 @@ def published(settings: Settings) -> list[ImageAnalyzed]:
             "auto.offset.reset": "earliest",
         }
     )
-    partitions = consumer.list_topics(topics.IMAGES_ANALYZED, timeout=10).topics[topics.IMAGES_ANALYZED].partitions
+    partitions = consumer.list_topics(topics.IMAGES_ANALYZED, timeout=120).topics[topics.IMAGES_ANALYZED].partitions
     # Assigned by hand: joining a group would only add seconds.
     consumer.assign([TopicPartition(topics.IMAGES_ANALYZED, number, OFFSET_BEGINNING) for number in partitions])
     found: list[ImageAnalyzed] = []

@@ -71,7 +71,7 @@ def hook() -> Iterator[Hook]:
 def kafka() -> Iterator[str]:
     quiet = logging.getLogger("kafka.test")
     broker = Producer({"bootstrap.servers": "127.0.0.1:1", "test.mock.num.brokers": 1}, logger=quiet)
-    (address,) = broker.list_topics(timeout=10).brokers.values()
+    (address,) = broker.list_topics(timeout=120).brokers.values()
     yield f"{address.host}:{address.port}"
     broker.flush(5)
 

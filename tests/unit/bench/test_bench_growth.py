@@ -121,7 +121,7 @@ def test_the_name_of_an_archive_is_the_same_in_every_process() -> None:
             cwd=Path(__file__).parents[3],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=True,
         ).stdout
         for seed in ("1", "2")
