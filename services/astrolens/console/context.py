@@ -17,6 +17,7 @@ from astrolens.usecases.dead_letters import DeadLetterActions
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.model_status import ModelStatus
+from astrolens.usecases.rankings import Rankings
 from astrolens.usecases.reanalysis import Reanalysis
 from astrolens.usecases.status import StatusReader
 from astrolens.usecases.survey_models import SurveyModels
@@ -33,6 +34,7 @@ class AppContext:
     status: StatusReader
     intake: Intake
     labelling: Labelling
+    rankings: Rankings
     reanalysis: Reanalysis
     survey_models: SurveyModels
     dead_letters: DeadLetterActions

@@ -33,6 +33,7 @@ from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.originals import OriginalsProtection
+from astrolens.usecases.rankings import Rankings
 from astrolens.usecases.reanalysis import Reanalysis
 from astrolens.usecases.status import StatusReader
 from astrolens.usecases.survey_models import SurveyModels
@@ -88,6 +89,7 @@ def build_context(
             on_received=on_received,
         ),
         labelling=Labelling(records=records, releaser=releaser, originals=originals, on_recorded=answers.tell),
+        rankings=Rankings(records=records, personal=settings.personal_rankings),
         reanalysis=Reanalysis(records=records, releaser=releaser, originals=originals, tracing=tracing),
         survey_models=SurveyModels(records=records, releaser=releaser),
         dead_letters=DeadLetterActions(records=records, publisher=publisher),

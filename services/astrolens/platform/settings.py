@@ -121,6 +121,13 @@ class Settings(BaseSettings):
     crossref_port: Port = Field(
         default_factory=_port_after(6), description="Health and metrics of the crossref service; 0: port + 6."
     )
+    trainer_port: Port = Field(
+        default_factory=_port_after(7), description="Health and metrics of the trainer; 0: port + 7."
+    )
+    personal_rankings: bool = Field(
+        default=False,
+        description="Whether people who answer have interest rankings of their own beside the shared one.",
+    )
     inference_address: str = Field(
         default_factory=lambda data: f"127.0.0.1:{data['port'] + 1}",
         description="host:port of the gRPC model servers; every address of the name gets a share. Default port + 1.",
@@ -245,6 +252,7 @@ class Settings(BaseSettings):
         "model_server_port",
         "notifier_port",
         "crossref_port",
+        "trainer_port",
         "redeliver_after_s",
         mode="before",
     )

@@ -44,6 +44,14 @@ class Sort(StrEnum):
     CONCENTRATION = "concentration"
     GINI = "gini"
     RING = "ring"
+    INTEREST = "interest"
+    """What the answers say: the order of the interest ranking, which no field of an image holds."""
+    USEFUL = "useful"
+    """Unanswered images in the order that is most useful to answer, by the interest ranking."""
+
+
+RANKED_SORTS = frozenset({Sort.INTEREST, Sort.USEFUL})
+"""Orders of `usecases/rankings.py`."""
 
 
 ORDERS = {

@@ -66,6 +66,12 @@ class ImageCard(View):
     labeled_at: datetime | None
     similar_to: int = Field(description="How many near-duplicates it is linked to.")
     distance_arcsec: float | None = Field(default=None, description="From the centre of the cone asked for.")
+    interest: float | None = Field(
+        default=None, description="0 to 1, where sorted by interest: share of the ranked images that interest less."
+    )
+    artefact_score: float | None = Field(
+        default=None, description="0 to 1, where sorted by interest: how much like what people called artefacts."
+    )
 
     @classmethod
     def of(cls, document: Document, *, distance_arcsec: float | None = None) -> Self:

@@ -1,4 +1,4 @@
-"""How many oddities a person finds with so many looks: by the bundle's rank alone, and by Astronomaly's way.
+"""What a person finds with so many looks: by the bundle's rank alone, by Astronomaly's way, by the interest ranking.
 
 Astronomaly [Lochner & Bassett 2021] learns a person's scores U from the images seen so far, and ranks by
 `S · tanh(δ − 1 + artanh(Ũ))`: S is the score of strangeness, Ũ = 0.1 + 0.85 U/5, δ = exp(d/d₀), d the distance to the
@@ -6,10 +6,15 @@ nearest image seen, d₀ its mean. Far from all that was seen, S alone counts; n
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from astrolens.trainer.evaluation import Half
+from astrolens.contracts.records import Answer
+from astrolens.science.scoring import ImageScores
+from astrolens.trainer.evaluation import Half, rank_values
+from astrolens.trainer.ranking.features import PoolFeatures, feature_rows
+from astrolens.trainer.ranking.interest import learn_ranking
 from numpy.typing import NDArray
 
 from tests.bench.science.pictures import Cutouts
@@ -18,24 +23,65 @@ Values = NDArray[np.float64]
 
 LOOKS: Final = (50, 100, 200)
 _AT_ONCE: Final = 10
+_ANSWERS_A_FIT: Final = 5
+_ARTEFACTS: Final = frozenset({"contaminated", "dont-know"})
 _COMPONENTS: Final = 32
 _ODD_IN_POOL: Final = 100
 _POOLS: Final = 5
 
 
-def answer_figures(by_survey: Mapping[str, tuple[Cutouts, Values, Values]], *, seed: int = 0) -> dict[str, Any]:
-    """Oddities found after 50, 100 and 200 looks in the pool of first looks, mean and spread over five pools.
+@dataclass(frozen=True)
+class AnsweredImages:
+    """n images of one survey, as rankings see them.
+
+    Attributes:
+        cutouts: With their labels.
+        scores: n.
+        embeddings: [n, d].
+    """
+
+    cutouts: Cutouts
+    scores: list[ImageScores]
+    embeddings: Values
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """What a person would say of each image, and what rankings know: strangeness [n], embeddings [n, d], features."""
+
+    answers: list[Answer]
+    strangeness: Values
+    embeddings: Values
+    features: Values
+    kinds: Values
+
+    @property
+    def interesting(self) -> NDArray[np.bool_]:
+        return np.array([answer is Answer.INTERESTING for answer in self.answers])
+
+
+def answer_figures(
+    by_survey: Mapping[str, AnsweredImages], *, half: Half = Half.REPORT, seed: int = 0
+) -> dict[str, Any]:
+    """Interesting images found after 50, 100 and 200 looks in the pool of first looks, mean and spread over pools.
+
+    Artefacts (EFIGI's `contaminated`, SDSS's `dont-know`) are answered as such and do not count.
 
     Args:
-        by_survey: Cutouts, rank values [n] and embeddings [n, d].
+        by_survey: The images.
+        half: Whose oddities are in the pools.
         seed: Of the pools.
     """
-    found: dict[str, list[list[int]]] = {"rank alone": [], "NeighbourScore": []}
+    found: dict[str, list[list[int]]] = {"rank alone": [], "NeighbourScore": [], "interest ranking": []}
     for draw in range(_POOLS):
-        rng = np.random.default_rng([seed, draw])
-        odd, values, embeddings = _pool(by_survey, rng)
-        found["rank alone"].append(_found(odd, np.argsort(-values, kind="stable")))
-        found["NeighbourScore"].append(_found(odd, _neighbour_order(odd, values, embeddings, seed=draw)))
+        pool = _draw_pool(by_survey, half, np.random.default_rng([seed, draw]))
+        orders = {
+            "rank alone": np.argsort(-pool.strangeness, kind="stable"),
+            "NeighbourScore": _neighbour_order(pool.interesting, pool.strangeness, pool.embeddings, seed=draw),
+            "interest ranking": _interest_order(pool),
+        }
+        for name, order in orders.items():
+            found[name].append(_found(pool.interesting, order))
     return {
         name: {
             str(looks): {"mean": round(float(np.mean(own)), 1), "spread": round(float(np.std(own)), 1)}
@@ -57,19 +103,52 @@ def neighbour_score(strangeness: Values, answers: Values, distance: Values) -> V
     return strangeness * np.tanh(reach - 1.0 + np.arctanh(0.1 + 0.85 * answers / 5.0))
 
 
-def _pool(
-    by_survey: Mapping[str, tuple[Cutouts, Values, Values]], rng: np.random.Generator
-) -> tuple[NDArray[np.bool_], Values, Values]:
+def _draw_pool(by_survey: Mapping[str, AnsweredImages], half: Half, rng: np.random.Generator) -> _Pool:
     share = _ODD_IN_POOL // len(by_survey)
-    parts = []
-    for cutouts, values, embeddings in by_survey.values():
-        table = cutouts.table
+    oddities: list[str] = []
+    scores: list[ImageScores] = []
+    embeddings = []
+    for images in by_survey.values():
+        table = images.cutouts.table
         ordinary = np.flatnonzero(table.ordinary & np.isin(table.roles, list(Half)))
-        odd = rng.choice(np.flatnonzero(~table.ordinary & (table.roles == Half.REPORT)), share, replace=False)
+        odd = rng.choice(np.flatnonzero(~table.ordinary & (table.roles == half)), share, replace=False)
         rows = np.concatenate((ordinary, odd))
-        parts.append((~table.ordinary[rows], values[rows], embeddings[rows]))
-    odd, values, embeddings = (np.concatenate(own) for own in zip(*parts, strict=True))
-    return odd, values, embeddings
+        oddities += table.oddities[rows].tolist()
+        scores += [images.scores[row] for row in rows]
+        embeddings.append(images.embeddings[rows].astype(np.float64))
+    names = sorted(scores[0].detectors)
+    kind_names = sorted(scores[0].kinds)
+    p_values = np.array([[each.detectors[name].p_value for name in names] for each in scores])
+    kinds = np.array([[each.kinds[name] for name in kind_names] for each in scores]).reshape(len(scores), -1)
+    whole = np.concatenate(embeddings)
+    return _Pool(
+        answers=[_answer(oddity) for oddity in oddities],
+        strangeness=rank_values(scores),
+        embeddings=whole,
+        features=feature_rows(whole, p_values, kinds),
+        kinds=kinds,
+    )
+
+
+def _answer(oddity: str) -> Answer:
+    if not oddity:
+        return Answer.ORDINARY
+    return Answer.ARTEFACT if _ARTEFACTS & set(oddity.split("+")) else Answer.INTERESTING
+
+
+def _interest_order(pool: _Pool) -> NDArray[np.int64]:
+    """The images in the order of the product's queue, which learns after every few answers."""
+    n = len(pool.answers)
+    ids = tuple(f"{row:032x}" for row in range(n))
+    names = tuple(str(place) for place in range(pool.kinds.shape[1]))
+    known = PoolFeatures(ids, pool.features, pool.strangeness, pool.kinds, names, np.ones(n, dtype=bool))
+    seen: list[int] = []
+    given: dict[str, Answer] = {}
+    while len(seen) < LOOKS[-1]:
+        for row in learn_ranking(known, given).queue[:_ANSWERS_A_FIT].tolist():
+            seen.append(row)
+            given[ids[row]] = pool.answers[row]
+    return np.array(seen)
 
 
 def _neighbour_order(odd: NDArray[np.bool_], values: Values, embeddings: Values, *, seed: int) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.science.scoring import ImageScores
 from astrolens.trainer.evaluation import Half, rank_values
 
-from tests.bench.science.answers import answer_figures
+from tests.bench.science.answers import AnsweredImages, answer_figures
 from tests.bench.science.baselines import known_survey_baselines
 from tests.bench.science.bundles import BundleUnderTest
 from tests.bench.science.contact_sheets import write_contact_sheet
@@ -94,7 +94,7 @@ def _measure(bundles: list[BundleUnderTest], options: argparse.Namespace) -> dic
         if options.long:
             own["shifts"] = {name: shift_figures(bundle, cutouts) for name, cutouts in galaxies.items()}
             own["answers"] = answer_figures(
-                {name: (galaxies[name], rank_values(scores[name]), features[name].embedding) for name in galaxies}
+                {name: AnsweredImages(galaxies[name], scores[name], features[name].embedding) for name in galaxies}
             )
         first_scores = first_scores or scores
         if first_scores is not scores:

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Query, Request, Response, status
 from starlette.responses import RedirectResponse
 
 from astrolens.console.api.parameters import After, Context, Filter, ImageId, Limit
+from astrolens.console.context import user_of
 from astrolens.console.multipart import read_multipart
 from astrolens.console.problems import Problem, responses
 from astrolens.platform.telemetry.tracing import TRACEPARENT
 from astrolens.usecases.archive import LINK_S
-from astrolens.usecases.image_queries import Sort
+from astrolens.usecases.image_queries import RANKED_SORTS, Sort
 from astrolens.usecases.reanalysis import AnalyzeAgain
 from astrolens.usecases.submissions import Accepted, IntakeCapacity, UrlSubmission
 from astrolens.usecases.views import ImageDetail, ImagePage, SimilarImages
@@ -62,18 +63,29 @@ _UPLOAD_BODY = {
 @router.get("/images", response_model=ImagePage)
 async def list_images(
     context: Context,
+    request: Request,
     wanted: Filter,
     sort: Annotated[
         Sort,
-        Query(description="`strangeness`: largest `rank_score` first. Images without what is sorted by are left out."),
+        Query(
+            description="`strangeness`: largest `rank_score` first. `interest`: as people's answers rank them. "
+            "`useful`: the unanswered, most useful first. Images without what is sorted by are left out."
+        ),
     ] = Sort.NEWEST,
     limit: Limit = 60,
     after: After = None,
     start: Annotated[
         str | None, Query(pattern=r"^[0-9a-f]{32}$", description="Begin the first page where this image stands.")
     ] = None,
+    max_artefact: Annotated[
+        float | None, Query(ge=0, le=1, description="Sorted by interest: leave out larger `artefact_score`s.")
+    ] = None,
 ) -> ImagePage:
     """Images by survey, verdict, class, label, source, batch, state, time, cone or name, a page at a time."""
+    if sort in RANKED_SORTS:
+        return await context.rankings.page(
+            wanted, user=user_of(request), sort=sort, limit=limit, after=after, max_artefact=max_artefact
+        )
     return await context.archive.images(wanted, sort=sort, limit=limit, after=after, start=start)
 
 

@@ -30,6 +30,8 @@ class Collection(StrEnum):
     """What catalogues answered about places, with its age."""
     POSITION_QUERIES = "position_queries"
     """Questions of people and scripts what is known at a place, for an hour."""
+    RANKINGS = "rankings"
+    """Interest rankings, learned from people's answers."""
     META = "meta"
     """Small state of services, such as where a source goes on."""
 
@@ -205,6 +207,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
     Collection.POSITION_QUERIES: Declaration(
         key="query_id", fields={"state": "text", "asked_at": "text"}, indexes=(("state", "asked_at"), ("asked_at",))
     ),
+    Collection.RANKINGS: Declaration(key="ranking"),
     Collection.META: Declaration(key="name"),
 }
 """What each collection needs."""

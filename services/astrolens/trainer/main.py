@@ -1,0 +1,51 @@
+"""The trainer's service: composition root."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from astrolens.contracts.events import LabelRecorded
+from astrolens.contracts.topics import LABELS_RECORDED
+from astrolens.platform.bus import Refusal
+from astrolens.platform.runtime.service import ServiceApp
+from astrolens.platform.settings import Settings
+from astrolens.rpc.model_client import ModelClient
+from astrolens.trainer.metrics import TrainerMetrics
+from astrolens.trainer.ranking.service import InterestRanker
+
+SERVICE: Final = "trainer"
+_RANK_EVERY_S: Final = 30.0
+"""Between passes without answers: new candidates are ranked too."""
+_DEBOUNCE_S: Final = 0.1
+"""Answers that come within this time are learned at once."""
+
+
+def create_app(settings: Settings) -> ServiceApp:
+    """The trainer, not yet running."""
+    app = ServiceApp(settings, service=SERVICE, port=settings.trainer_port)
+    model = ModelClient(settings.inference_address, stopping=app.stopping, tracing=app.tracing)
+    ranker = InterestRanker(
+        records=app.records, model=model, metrics=TrainerMetrics(app.metrics), personal=settings.personal_rankings
+    )
+    answered = asyncio.Event()
+
+    async def handle(events: Sequence[LabelRecorded]) -> Sequence[Refusal]:
+        for event in events:
+            ranker.note_answerer(event.user)
+        await asyncio.sleep(_DEBOUNCE_S)
+        answered.set()
+        return ()
+
+    app.bus.consume(LABELS_RECORDED, LabelRecorded, handle)
+    app.on_stop("model client", model.close)
+    app.check("model", model.ping)
+    app.every(
+        "interest ranking",
+        ranker.run_pass,
+        interval_s=_RANK_EVERY_S,
+        issue="answers do not move the ranking",
+        lease=app.lease("trainer:ranking"),
+        wake=answered,
+        graceful=False,
+    )
+    return app

@@ -1,0 +1,157 @@
+"""The interest ranking as people see it: pages of images in its order, and what it has learned."""
+
+from datetime import datetime
+
+import structlog
+from pydantic import Field, ValidationError
+
+from astrolens.contracts.rankings import SHARED_RANKING, RankingRecord, personal_ranking
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Clause, Document, Query, RecordStore
+from astrolens.usecases.errors import InvalidRequest
+from astrolens.usecases.image_queries import ImageFilter, Sort
+from astrolens.usecases.views import ImageCard, ImagePage, View
+
+_CHUNK = 200
+"""Images of the ranking that are looked up at a time."""
+
+_log = structlog.get_logger(__name__)
+
+
+class RankingView(View):
+    """What a ranking has learned, without its images."""
+
+    ranking: str = Field(description="`shared`, or `user:` and a name.")
+    version: int = Field(description="Grows each time that it is learned; 0 before the first time.")
+    learned_at: datetime | None
+    last_answer_at: datetime | None = Field(description="The newest answer that it knows.")
+    answers: dict[str, int] = Field(description="Images by the answer that it learned from.")
+    images: int = Field(description="Images that it ranks.")
+    prefers: list[str] = Field(description="Kinds of strangeness that its first images have more of.")
+    avoids: list[str] = Field(description="Kinds of strangeness that its first images have less of.")
+    model_digest: str | None
+
+    @classmethod
+    def of(cls, name: str, record: RankingRecord | None) -> "RankingView":
+        """The view of a ranking; before the first time nothing is known."""
+        return cls(
+            ranking=name,
+            version=record.version if record else 0,
+            learned_at=record.learned_at if record else None,
+            last_answer_at=record.last_answer_at if record else None,
+            answers=record.answers if record else {},
+            images=len(record.image_ids) if record else 0,
+            prefers=list(record.prefers) if record else [],
+            avoids=list(record.avoids) if record else [],
+            model_digest=record.model_digest if record else None,
+        )
+
+
+class Rankings:
+    """Reads rankings.
+
+    Args:
+        records: The record store.
+        personal: Whether people have rankings of their own; else all see the shared one.
+    """
+
+    def __init__(self, *, records: RecordStore, personal: bool = False) -> None:
+        self._records = records
+        self._personal = personal
+        self._read: dict[str, RankingRecord] = {}
+
+    async def summary(self, user: str) -> RankingView:
+        """What the ranking of a person has learned."""
+        name, record = await self._ranking(user)
+        return RankingView.of(name, record)
+
+    async def page(
+        self,
+        wanted: ImageFilter,
+        *,
+        user: str,
+        sort: Sort,
+        limit: int,
+        after: str | None = None,
+        max_artefact: float | None = None,
+    ) -> ImagePage:
+        """A page of ranked images that fulfil a filter. Images that the ranking does not name are left out.
+
+        Args:
+            wanted: Conditions; a position is not among them.
+            user: Whose ranking, where people have their own.
+            sort: `interest`, or `useful`: the unanswered images in the order that is most useful to answer.
+            limit: Most images.
+            after: Cursor of the page before: the last image. It holds although the ranking was learned again meanwhile;
+                `useful` begins again where that image was answered.
+            max_artefact: Leaves out images whose artefact score is larger.
+
+        Raises:
+            InvalidRequest: The filter names a position, or the cursor an image that is not ranked any more.
+        """
+        if wanted.cone is not None:
+            raise InvalidRequest(
+                "No such order", "Images around a position cannot be sorted by interest: take sort=strangeness."
+            )
+        _, record = await self._ranking(user)
+        if record is None:
+            return ImagePage(items=[], next=None)
+        rows = list(record.queue) if sort is Sort.USEFUL else list(range(len(record.image_ids)))
+        if max_artefact is not None:
+            rows = [row for row in rows if record.artefact[row] <= max_artefact]
+        if after is not None:
+            rows = rows[_place_after(record, rows, after, sort) :]
+        found: list[ImageCard] = []
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
+            documents = await self._matching([record.image_ids[row] for row in chunk], wanted)
+            for row in chunk:
+                document = documents.get(record.image_ids[row])
+                # An answer that came after the ranking was learned takes its image from the queue too.
+                if document is None or (sort is Sort.USEFUL and document.get("label")):
+                    continue
+                scores = {"interest": record.interest[row], "artefact_score": record.artefact[row]}
+                found.append(ImageCard.of(document).model_copy(update=scores))
+                if len(found) == limit:
+                    is_last = row == rows[-1]
+                    return ImagePage(items=found, next=None if is_last else found[-1].image_id)
+        return ImagePage(items=found, next=None)
+
+    async def _matching(self, image_ids: list[str], wanted: ImageFilter) -> dict[str, Document]:
+        where = (Clause("image_id", "in", image_ids), *wanted.clauses())
+        page = await self._records.find(Collection.IMAGES, Query(where=where, limit=_CHUNK))
+        return {document["image_id"]: document for document in page.documents}
+
+    async def _ranking(self, user: str) -> tuple[str, RankingRecord | None]:
+        """The ranking of a person, or the shared one while he has none; its document is read when it has changed."""
+        if self._personal and (record := await self._load(personal_ranking(user))) is not None:
+            return record.ranking, record
+        return SHARED_RANKING, await self._load(SHARED_RANKING)
+
+    async def _load(self, name: str) -> RankingRecord | None:
+        known = self._read.get(name)
+        head = (await self._records.get(Collection.RANKINGS, [name], fields=("version",))).get(name)
+        if head is None:
+            return None
+        if known is not None and known.version == head["version"]:
+            return known
+        document = (await self._records.get(Collection.RANKINGS, [name])).get(name)
+        if document is None:
+            return None
+        try:
+            record = RankingRecord.model_validate(document)
+        except ValidationError as error:
+            _log.error("a ranking cannot be read and is left out", ranking=name, error=str(error))
+            return None
+        self._read[name] = record
+        return record
+
+
+def _place_after(record: RankingRecord, rows: list[int], after: str, sort: Sort) -> int:
+    try:
+        return rows.index(record.image_ids.index(after)) + 1
+    except ValueError:
+        if sort is Sort.USEFUL:
+            return 0  # It was answered, and the queue has been made anew since.
+        detail = f"The cursor {after!r} names no image of the present ranking: begin again without `after`."
+        raise InvalidRequest("Invalid cursor", detail) from None

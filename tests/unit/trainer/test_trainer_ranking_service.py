@@ -1,0 +1,262 @@
+import base64
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from astrolens.contracts.rankings import RankingRecord, personal_ranking
+from astrolens.contracts.records import Answer
+from astrolens.platform.errors import ModelUnavailable
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import to_document
+from astrolens.platform.stores.sqlite.store import SqliteRecordStore
+from astrolens.platform.telemetry.metrics import Metrics
+from astrolens.rpc.model_client import ModelClient
+from astrolens.trainer.metrics import TrainerMetrics
+from astrolens.trainer.ranking import pool
+from astrolens.trainer.ranking.service import POOL_LASTS, InterestRanker
+from astrolens.usecases.errors import InvalidRequest
+from astrolens.usecases.image_queries import ImageFilter, Sort
+from astrolens.usecases.labelling import Labelling, LabelRequest
+from astrolens.usecases.rankings import Rankings
+
+from tests.made_records import make_image
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.records = SqliteRecordStore(folder / "records.sqlite")
+        self.now = NOW
+        self.digest = "m1"
+        self.away = False
+        self.ranker = self.new_ranker()
+        self.rankings = Rankings(records=self.records)
+
+    def new_ranker(self, *, personal: bool = False) -> InterestRanker:
+        return InterestRanker(
+            records=self.records,
+            model=cast("ModelClient", self),
+            metrics=TrainerMetrics(Metrics("trainer")),
+            personal=personal,
+            clock=lambda: self.now,
+        )
+
+    async def describe(self) -> Any:
+        if self.away:
+            raise ModelUnavailable("away")
+        return SimpleNamespace(digest=self.digest)
+
+    async def add(self, seeds: Sequence[int], verdict: str, *, like: int = 0, digest: str = "m1") -> list[str]:
+        """Images whose embedding leans to axis `like`."""
+        documents = [_document(seed, verdict, like=like, digest=digest) for seed in seeds]
+        await self.records.insert(Collection.IMAGES, documents)
+        return [document["image_id"] for document in documents]
+
+    async def answer(self, images: Sequence[str], answer: Answer | None, *, user: str = "vera") -> None:
+        labelling = Labelling(records=self.records, releaser=_Silent(), originals=cast("Any", _NoOriginals()))
+        await labelling.answer(LabelRequest(image_ids=list(images), answer=answer), user=user)
+
+    async def ranking(self, name: str = "shared") -> RankingRecord | None:
+        found = (await self.records.get(Collection.RANKINGS, [name])).get(name)
+        return RankingRecord.model_validate(found) if found else None
+
+    async def page(self, sort: Sort = Sort.INTEREST, **more: Any) -> Any:
+        wanted = more.pop("wanted", ImageFilter())
+        return await self.rankings.page(wanted, user="vera", sort=sort, limit=more.pop("limit", 50), **more)
+
+
+class _Silent:
+    async def release(self, *_: Any) -> None:
+        return None
+
+
+class _NoOriginals:
+    def protect_from_expiry(self, _: Any) -> Any:
+        return self
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+
+def _document(seed: int, verdict: str, *, like: int, digest: str) -> dict[str, Any]:
+    vector = np.random.default_rng(seed).normal(size=12)
+    vector[like] += 5.0
+    p_value = {"anomaly": 0.002, "near_miss": 0.02, "ordinary": 0.5}[verdict]
+    kinds = {"arc": 0.8 if like == 1 else 0.1, "trail": 0.8 if like == 2 else 0.1}
+    record, _ = make_image(f"{seed}", p_value=p_value, rank_score=3.0 - p_value + seed * 1e-6, kinds=kinds)
+    document = to_document(record)
+    embedding = base64.b64encode(vector.astype("<f2").tobytes()).decode()
+    document["analysis"] |= {"model_digest": digest, "embedding": embedding}
+    return document
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    world = World(tmp_path)
+    await world.records.open()
+    yield world
+    await world.records.close()
+
+
+async def test_an_answer_moves_the_ranking_and_taking_it_back_moves_it_back(world: World) -> None:
+    arcs = await world.add(range(1, 21), "anomaly", like=1)
+    trails = await world.add(range(21, 41), "anomaly", like=2)
+    await world.add(range(100, 160), "ordinary")
+    await world.ranker.run_pass()
+    first = await world.ranking()
+    assert first is not None
+    assert (first.version, first.answers, len(first.image_ids)) == (1, {}, 100)
+    assert first.image_ids[0] == trails[-1], "the largest rank score"
+
+    await world.answer(arcs[:3], Answer.INTERESTING)
+    await world.answer(trails[:3], Answer.ARTEFACT)
+    await world.ranker.run_pass()
+    second = await world.ranking()
+    assert second is not None
+    assert (second.version, second.answers) == (2, {"interesting": 3, "artefact": 3})
+    assert second.last_answer_at is not None
+    assert len(set(second.image_ids[:20]) & set(arcs)) >= 15
+    assert (second.prefers, second.avoids) == (("arc",), ("trail",))
+
+    await world.answer([*arcs[:3], *trails[:3]], None)
+    await world.ranker.run_pass()
+    third = await world.ranking()
+    assert third is not None
+    assert (third.version, third.image_ids, third.answers) == (3, first.image_ids, {})
+
+
+async def test_nothing_new_writes_nothing(world: World) -> None:
+    await world.add(range(1, 11), "anomaly")
+    for _ in range(3):
+        await world.ranker.run_pass()
+        world.now += 2 * POOL_LASTS
+    found = await world.ranking()
+    assert found is not None
+    assert found.version == 1
+    await world.new_ranker().run_pass()
+    assert await world.ranking() == found
+
+
+async def test_new_candidates_come_with_the_next_pool(world: World) -> None:
+    await world.add(range(1, 11), "anomaly")
+    await world.ranker.run_pass()
+    (new,) = await world.add([11], "anomaly")
+    world.now += POOL_LASTS
+    await world.ranker.run_pass()
+    found = await world.ranking()
+    assert found is not None
+    assert new in found.image_ids
+
+
+async def test_an_answer_about_an_ordinary_image_outside_the_pool_counts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "MAX_SAMPLE", 1)
+    await world.add(range(1, 11), "anomaly")
+    far = await world.add(range(100, 130), "ordinary", like=1)
+    await world.ranker.run_pass()
+    found = await world.ranking()
+    assert found is not None
+    (missing, *_) = [image for image in far if image not in found.image_ids]
+    await world.answer([missing], Answer.INTERESTING)
+    await world.ranker.run_pass()
+    found = await world.ranking()
+    assert found is not None
+    assert (missing in found.image_ids, found.answers) == (True, {"interesting": 1})
+
+
+async def test_images_of_another_bundle_are_left_out(world: World) -> None:
+    await world.add(range(1, 11), "anomaly", digest="m0")
+    await world.ranker.run_pass()
+    assert await world.ranking() is None
+    new = await world.add(range(11, 16), "anomaly")
+    world.now += POOL_LASTS
+    await world.ranker.run_pass()
+    found = await world.ranking()
+    assert found is not None
+    assert set(found.image_ids) == set(new)
+
+
+async def test_without_a_model_server_the_last_ranking_stands(world: World) -> None:
+    world.away = True
+    await world.ranker.run_pass()
+    assert await world.ranking() is None
+
+
+async def test_people_may_have_rankings_of_their_own(world: World) -> None:
+    arcs = await world.add(range(1, 21), "anomaly", like=1)
+    trails = await world.add(range(21, 41), "anomaly", like=2)
+    await world.add(range(100, 160), "ordinary")
+    await world.answer(arcs[:3], Answer.INTERESTING, user="vera")
+    await world.answer(trails[:3], Answer.INTERESTING, user="edwin")
+    ranker = world.new_ranker(personal=True)
+    for user in ("vera", "edwin"):
+        ranker.note_answerer(user)
+    await ranker.run_pass()
+    vera = await world.ranking(personal_ranking("vera"))
+    edwin = await world.ranking(personal_ranking("edwin"))
+    assert vera is not None
+    assert edwin is not None
+    assert (vera.prefers, edwin.prefers) == (("arc",), ("trail",))
+    rankings = Rankings(records=world.records, personal=True)
+    assert (await rankings.summary("vera")).ranking == "user:vera"
+    assert (await rankings.summary("cecilia")).ranking == "shared"
+
+
+async def test_pages_follow_the_ranking(world: World) -> None:
+    await world.add(range(1, 21), "anomaly", like=1)
+    await world.add(range(21, 41), "near_miss", like=2)
+    await world.ranker.run_pass()
+    ranking = await world.ranking()
+    assert ranking is not None
+    first = await world.page(limit=15)
+    second = await world.page(limit=15, after=first.next)
+    third = await world.page(limit=15, after=second.next)
+    shown = [card.image_id for page in (first, second, third) for card in page.items]
+    assert shown == list(ranking.image_ids)
+    assert third.next is None
+    assert [card.interest for card in first.items] == list(ranking.interest[:15])
+    narrowed = await world.page(wanted=ImageFilter(verdicts=("near_miss",)))  # type: ignore[arg-type]
+    assert {card.verdict for card in narrowed.items} == {"near_miss"}
+    assert len(narrowed.items) == 20
+
+
+async def test_the_queue_goes_on_after_an_answer(world: World) -> None:
+    await world.add(range(1, 21), "anomaly", like=1)
+    await world.ranker.run_pass()
+    first = await world.page(Sort.USEFUL, limit=5)
+    answered = first.items[-1].image_id
+    await world.answer([answered], Answer.ORDINARY)
+    again = await world.page(Sort.USEFUL)
+    assert answered not in {card.image_id for card in again.items}, "before the ranking is learned again"
+    await world.ranker.run_pass()
+    onward = await world.page(Sort.USEFUL, after=answered)
+    assert len(onward.items) == 19
+
+
+async def test_artefacts_can_be_left_out(world: World) -> None:
+    await world.add(range(1, 21), "anomaly", like=1)
+    trails = await world.add(range(21, 41), "anomaly", like=2)
+    await world.answer(trails[:5], Answer.ARTEFACT)
+    await world.ranker.run_pass()
+    shown = await world.page(max_artefact=0.5)
+    assert 0 < len(shown.items) < 40
+    assert all(card.artefact_score <= 0.5 for card in shown.items)
+
+
+async def test_a_wrong_cursor_or_a_position_is_refused(world: World) -> None:
+    assert (await world.page()).items == []
+    await world.add(range(1, 4), "anomaly")
+    await world.ranker.run_pass()
+    with pytest.raises(InvalidRequest, match="begin again"):
+        await world.page(after="no such image")
+    with pytest.raises(InvalidRequest, match="strangeness"):
+        await world.page(wanted=ImageFilter(cone=cast("Any", object())))
