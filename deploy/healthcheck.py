@@ -14,6 +14,7 @@ PORTS: Final = {
     "analyzer": ("ASTROLENS_ANALYZER_PORT", 8083),
     "model-server": ("ASTROLENS_MODEL_SERVER_PORT", 8084),
     "crossref": ("ASTROLENS_CROSSREF_PORT", 8086),
+    "trainer": ("ASTROLENS_TRAINER_PORT", 8087),
     "notifier": ("ASTROLENS_NOTIFIER_PORT", 8085),
 }
 """Variable and default of each service's HTTP port."""

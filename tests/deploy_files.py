@@ -20,6 +20,7 @@ HTTP_PORT = {
     "analyzer": "analyzer_port",
     "model-server": "model_server_port",
     "crossref": "crossref_port",
+    "trainer": "trainer_port",
     "notifier": "notifier_port",
 }
 """The setting of each service's HTTP port."""

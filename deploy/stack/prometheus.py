@@ -15,7 +15,15 @@ from deploy.stack.layout import Layout
 from deploy.stack.server import Server
 
 _DECLARED: Final = Path(__file__).resolve().parents[1] / "prometheus"
-_OFFSETS: Final = {"console": 0, "ingestor": 2, "analyzer": 3, "model-server": 4, "notifier": 5, "crossref": 6}
+_OFFSETS: Final = {
+    "console": 0,
+    "ingestor": 2,
+    "analyzer": 3,
+    "model-server": 4,
+    "notifier": 5,
+    "crossref": 6,
+    "trainer": 7,
+}
 """Of each service's HTTP port, after the console's (settings.py)."""
 _EVERY: Final = "5s"
 

@@ -88,7 +88,7 @@ class System:
         assert self.process is not None
         assert self.process.poll() is None, f"`astrolens up` ended with {self.process.returncode}\n{self.logs()}"
         services = self.status()["services"]
-        return len(services) == 6 and all(service["state"] == "running" for service in services.values())
+        return len(services) == 7 and all(service["state"] == "running" for service in services.values())
 
     def stop(self) -> int:
         """Stop as Ctrl-C does; the exit code."""

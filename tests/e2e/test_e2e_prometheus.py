@@ -143,7 +143,7 @@ def poison(world: World) -> None:
 
 def running(system: System) -> bool:
     found = system.status()["services"]
-    return len(found) == 6 and all(service["state"] == "running" for service in found.values())
+    return len(found) == 7 and all(service["state"] == "running" for service in found.values())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import httpx
 
 from tests.e2e.system import System
 
-HEALTH = {"console": 0, "ingestor": 2, "analyzer": 3, "model-server": 4, "notifier": 5, "crossref": 6}
+HEALTH = {"console": 0, "ingestor": 2, "analyzer": 3, "model-server": 4, "notifier": 5, "crossref": 6, "trainer": 7}
 """Where each service tells its health, after the console's port."""
 
 

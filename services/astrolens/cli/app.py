@@ -59,7 +59,9 @@ def down() -> None:
 
 @app.command()
 def serve(
-    service: Annotated[str, typer.Argument(help="ingestor, model-server, analyzer, crossref, notifier or console.")],
+    service: Annotated[
+        str, typer.Argument(help="ingestor, model-server, analyzer, crossref, trainer, notifier or console.")
+    ],
 ) -> None:
     """Run one service: what a container does."""
     from astrolens.cli.serve import serve as run

@@ -36,7 +36,7 @@ def default_home() -> Path:
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
-_LAST_PORT_OFFSET = 6
+_LAST_PORT_OFFSET = 7
 """The other ports follow the console's unless they are given, so that a second AstroLens needs one setting."""
 _NONE_BY_NAME = frozenset({"sources", "catalogues_required", "catalogues_informative"})
 """Lists whose empty text would mean the default."""
@@ -236,7 +236,7 @@ class Settings(BaseSettings):
     @classmethod
     def _leave_room(cls, value: int) -> int:
         if value + _LAST_PORT_OFFSET > 65535:
-            raise ValueError(f"port {value} leaves no room for the ports that follow it; take one below 65530")
+            raise ValueError(f"port {value} leaves no room for the ports that follow it; take one below 65528")
         return value
 
     @field_validator("records_url", "images_url", "inference_address", "keys", mode="before")

@@ -73,6 +73,6 @@ def test_pods_carry_the_rate_below_the_ceiling() -> None:
 
 
 def test_the_limits_come_from_the_manifests_of_every_service() -> None:
-    assert set(limits()) == {"analyzer", "console", "crossref", "ingestor", "model-server", "notifier"}
+    assert set(limits()) == {"analyzer", "console", "crossref", "ingestor", "model-server", "notifier", "trainer"}
     assert all(cores >= 0.5 for cores in limits().values())
     assert NIGHTS[1].per_s == pytest.approx(256.4, abs=0.1)

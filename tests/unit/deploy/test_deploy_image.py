@@ -18,7 +18,9 @@ from tests.deploy_files import HTTP_PORT, ROOT, http_port, settings_of
 
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 INSTRUCTIONS = re.sub(r"\\\n", " ", "\n".join(line for line in DOCKERFILE.splitlines() if not line.startswith("#")))
-TABLE = dict(re.findall(r"^#   (\S+)\s+(ingestor|inference|crossref|notifier|console)\b", DOCKERFILE, re.MULTILINE))
+TABLE = dict(
+    re.findall(r"^#   (\S+)\s+(ingestor|inference|crossref|ranking|notifier|console)\b", DOCKERFILE, re.MULTILINE)
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,9 @@ def test_table_of_arguments_names_every_service_and_a_lock_that_exists() -> None
         assert (ROOT / f"locks/images/{extra}.txt").is_file()
 
 
-@pytest.mark.parametrize("extra", ["ingestor", "inference", "inference-gpu", "crossref", "notifier", "console"])
+@pytest.mark.parametrize(
+    "extra", ["ingestor", "inference", "inference-gpu", "crossref", "ranking", "notifier", "console"]
+)
 def test_locks_pin_everything_with_hashes_and_name_no_host(extra: str) -> None:
     text = (ROOT / f"locks/images/{extra}.txt").read_text()
     packages = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
@@ -65,7 +69,7 @@ def test_same_versions_in_images_as_in_tests() -> None:
         return set(re.findall(r"^[a-z0-9._-]+==\S+", (ROOT / path).read_text(), re.MULTILINE))
 
     tested = versions("locks/services.txt")
-    for extra in ("ingestor", "inference", "crossref", "notifier", "console"):
+    for extra in ("ingestor", "inference", "crossref", "ranking", "notifier", "console"):
         assert versions(f"locks/images/{extra}.txt") <= tested
 
 

@@ -34,7 +34,7 @@ SECRETS = {
     "astrolens-metrics": {"ASTROLENS_METRICS_TOKEN": "secret"},
     "astrolens-notifier": {"ASTROLENS_NOTIFY_URLS": "json://example.org/hook"},
     # What Strimzi writes.
-    **{name: {"password": "secret"} for name in ("ingestor", "analyzer", "crossref", "notifier", "console")},
+    **{name: {"password": "secret"} for name in ("ingestor", "analyzer", "crossref", "trainer", "notifier", "console")},
 }
 
 

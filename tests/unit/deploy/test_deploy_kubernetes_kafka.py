@@ -18,6 +18,7 @@ READS = {
     "ingestor": topics.IMAGES_SUBMITTED,
     "analyzer": topics.IMAGES_INGESTED,
     "crossref": topics.IMAGES_ANALYZED,
+    "trainer": topics.LABELS_RECORDED,
     "notifier": INPUT,
 }
 SCALED = {arrivals.SERVICE, analyzer_main.SERVICE}

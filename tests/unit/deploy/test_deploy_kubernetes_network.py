@@ -105,9 +105,9 @@ def test_kafka_is_for_those_who_read_or_write_events(policies: list[dict[str, An
     assert not connects(policies, ours(service), ("astrolens", KAFKA), 9090)
 
 
-def test_model_server_answers_analyzer_and_console_only(policies: list[dict[str, Any]]) -> None:
+def test_model_server_answers_analyzer_trainer_and_console_only(policies: list[dict[str, Any]]) -> None:
     callers = {service for service in SERVICE_NAMES if connects(policies, ours(service), ours("model-server"), 8081)}
-    assert callers == {"analyzer", "console"}
+    assert callers == {"analyzer", "console", "trainer"}
     assert not connects(policies, STRANGER, ours("model-server"), 8081)
     assert not connects(policies, INGRESS, ours("model-server"), 8081)
 

@@ -59,7 +59,7 @@ def test_the_packaged_bundle_is_whole() -> None:
 
 def test_every_port_is_checked() -> None:
     settings = load_settings(port=9000)
-    assert sorted(port for _, _, port in preflight.ports(settings)) == [*range(9000, 9007)]
+    assert sorted(port for _, _, port in preflight.ports(settings)) == [*range(9000, 9008)]
 
 
 def test_one_home_has_one_supervisor(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ SERVICES = (
     ServiceDeclaration("analyzer", "astrolens.inference.analyzer_main", "inference", "analyzer_port"),
     ServiceDeclaration("ingestor", "astrolens.ingestor.main", "ingestor", "ingestor_port"),
     ServiceDeclaration("crossref", "astrolens.crossref.main", "crossref", "crossref_port"),
+    ServiceDeclaration("trainer", "astrolens.trainer.main", "ranking", "trainer_port"),
     ServiceDeclaration("notifier", "astrolens.notifier.main", "notifier", "notifier_port"),
     ServiceDeclaration("console", "astrolens.console.main", "console", "port"),
 )
