@@ -112,4 +112,4 @@ def _common(rows: Sequence[dict[str, object]]) -> tuple[str, ...]:
 
 
 def _standard(rows: Rows) -> Rows:
-    return (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-9)
+    return np.asarray((rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-9))
