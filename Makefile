@@ -61,6 +61,9 @@ format: $(DEV) $(if $(NPM),$(NODE))  ## format and mend what the linters can men
 	$(BIN)/ruff format .
 	$(if $(NPM),npm run --silent format)
 
+fuzz: $(DEV)  ## decode 2,000 mutated files in the sandbox and read mutated tables (FUZZ_ARGS="--mutants 20000 --first 2000")
+	$(BIN)/python -m tests.fuzz.main $(FUZZ_ARGS)
+
 bench: $(DEV)  ## measure throughput and cost against the incumbent's way, embedded and on a running stack, in one run
 	$(BIN)/python -m tests.bench.main $(if $(wildcard $(STACK_ENV)),--stack $(STACK_ENV) --ingestors 2) $(BENCH_ARGS)
 

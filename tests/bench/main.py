@@ -21,6 +21,7 @@ from astrolens.contracts.ids import derived_id
 from astrolens.rpc.v1 import inference_pb2, inference_pb2_grpc
 from astrolens.science.cutouts import make_cutout
 
+from tests.bench import formats
 from tests.bench.measure import Meter
 from tests.bench.pipeline import measured, runs, variables
 from tests.e2e.conftest import feed_folder
@@ -58,6 +59,8 @@ def main() -> None:
                 Stack(variables(arguments.stack)).purge()
                 figures[name] = measured(home, pictures, arguments.images, stack=arguments.stack, ingestors=number)
     _report(figures)
+    figures["decoding_ms"] = formats.measured()
+    formats.report(figures["decoding_ms"])
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 

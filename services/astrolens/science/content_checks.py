@@ -99,11 +99,15 @@ def check_picture(picture: Image.Image) -> float:
     return min(significance, _UNKNOWN_SIGNIFICANCE)
 
 
-def check_measurements(measured: MeasuredPlanes) -> float:
+def check_measurements(measured: MeasuredPlanes, *, must_show_object: bool = True) -> float:
     """Refuse measured values that show nothing.
 
+    Args:
+        measured: In standard deviations of the sky.
+        must_show_object: Whether noise alone is refused.
+
     Returns:
-        Their significance; at least that of an object.
+        Their significance.
 
     Raises:
         ImageRejected: `no-coverage`, `no-object`.
@@ -127,7 +131,7 @@ def check_measurements(measured: MeasuredPlanes) -> float:
             scale = OBJECT_SIGNIFICANCE / _SIGNIFICANCE_IN_ONE_BAND
             best = max(_significance(band, photon, _SIGNIFICANCE_IN_ONE_BAND) for band in bands)
             significance = max(significance, scale * best)
-    if significance < OBJECT_SIGNIFICANCE:
+    if must_show_object and significance < OBJECT_SIGNIFICANCE:
         raise ImageRejected(
             "no-object",
             f"It shows no object: nothing stands out of the noise of the measured values (significance "

@@ -29,17 +29,22 @@ class DeepPicture:
     shown: str | None = None
 
 
-def deep_picture(planes: StoredPlanes, limits: DecodeLimits) -> DeepPicture:
+def deep_picture(planes: StoredPlanes, limits: DecodeLimits, *, must_show_object: bool = True) -> DeepPicture:
     """Stretch one plane to grey, or two or three (red first) to colour.
 
     What shows nothing is refused by the measured values: the stretch turns noise of any amplitude into a visible
     texture.
 
+    Args:
+        planes: What to show.
+        limits: The size of the cutout.
+        must_show_object: Whether to refuse what shows nothing; a survey's alert shows what the survey has found.
+
     Raises:
         ImageRejected: `no-coverage`, `no-object`.
     """
     measured = measure(planes, 2 * limits.cutout_side)
-    significance = check_measurements(measured)
+    significance = check_measurements(measured, must_show_object=must_show_object)
     bands = _on_display_scale(measured)
     if len(bands) == 2:
         red, blue = bands

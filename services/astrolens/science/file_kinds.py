@@ -18,9 +18,8 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"Obj\x01", "an Avro file"),
-    (b"<VOTABLE", "a VOTable"),
     (b"<?xml", "an XML file"),
-    (b"<!DOCTYPE html", "a web page"),
+    (b"<!doctype html", "a web page"),
     (b"<html", "a web page"),
     (b"<", "a web page or XML"),
     (b"{", "JSON text"),
@@ -83,19 +82,17 @@ def other_kind(data: bytes) -> str:
     """What a file is that is no image, with its article."""
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
     lowered = head.lower()
-    readable = next(
-        (f"a file of type {media_type}" for magic, media_type in _SIGNATURES if data.startswith(magic)), None
-    )
-    named = next(
-        (
-            name
-            for magic, name in _OTHERS
-            if head.startswith(magic) or (magic[:1] == b"<" and lowered.startswith(magic.lower()))
-        ),
-        None,
-    )
-    if readable or named:
-        return readable or named or ""
+    if b"<votable" in lowered:
+        return "a VOTable"
+    for magic, media_type in _SIGNATURES:
+        if data.startswith(magic):
+            return f"a file of type {media_type}"
+    # Markup is written in any case.
+    named = (name for magic, name in _OTHERS if (lowered if magic.startswith(b"<") else head).startswith(magic))
+    return next(named, "") or _unnamed(data, head)
+
+
+def _unnamed(data: bytes, head: bytes) -> str:
     if data[_TAR_AT : _TAR_AT + 5] == b"ustar":
         return "a tar archive"
     if data[4:12] in _HEIF:

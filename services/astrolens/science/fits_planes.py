@@ -34,6 +34,10 @@ _NO_COLOURS = {
 _COLOUR_AXIS = ("RGB", "BAND", "BANDS", "FILTER", "FILTERS", "COLOR", "COLOUR", "COLORS")
 _PLAIN_AXIS = ("LINEAR", "PIXEL", "NONE", "PLANE", "PLANES", "LAYER")
 """What says as little as no CTYPE."""
+LISTED_BANDS = ("BANDS", "FILTERS", "BANDLIST", "FILTER", "COLORS")
+"""Keywords with the names of all planes."""
+NUMBERED_BANDS = ("BAND", "FILTER", "FILT", "PLANE")
+"""Keywords with the name of one plane, whose number follows, from 0 or 1."""
 _FILTER_KEYWORDS = (
     "FILTER",
     "FILTER1",
@@ -179,23 +183,15 @@ def _by_wavelength(order: Sequence[int]) -> tuple[int, ...]:
 def _names(headers: Sequence[Cards], count: int) -> tuple[str, ...]:
     """Names of the bands of each plane, where the header has as many as there are planes."""
     for cards in headers:
-        for keyword in ("BANDS", "FILTERS", "BANDLIST", "FILTER", "COLORS"):
+        for keyword in LISTED_BANDS:
             names = split_names(cards.text(keyword))
             if len(names) == count:
                 return tuple(filter_name(name) or name[:40] for name in names)
-        for pattern, first in (
-            ("BAND", 0),
-            ("BAND", 1),
-            ("FILTER", 0),
-            ("FILTER", 1),
-            ("FILT", 0),
-            ("FILT", 1),
-            ("PLANE", 0),
-            ("PLANE", 1),
-        ):
-            numbered = [filter_name(cards.text(f"{pattern}{first + number}")) for number in range(count)]
-            if all(numbered) and len(set(numbered)) == count:
-                return tuple(name for name in numbered if name)
+        for pattern in NUMBERED_BANDS:
+            for first in (0, 1):
+                numbered = [filter_name(cards.text(f"{pattern}{first + number}")) for number in range(count)]
+                if all(numbered) and len(set(numbered)) == count:
+                    return tuple(name for name in numbered if name)
     return ()
 
 

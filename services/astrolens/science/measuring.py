@@ -28,6 +28,8 @@ _LOW_SENTINEL = 20.0
 _LOW_GAP = 0.5
 """There is nothing in the lower half between such a value and the sky."""
 _MAX_SENTINELS = 4
+_EVERY = 3
+"""A third of the sample is enough to see what is 20 standard deviations from the sky."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def sentinels(stored: NDArray[np.generic], blank: float | None = None) -> Iterat
     """
     if stored.dtype.itemsize == 1:
         return
-    sample = finite_sample(stored)
+    sample = finite_sample(stored)[::_EVERY]
     if blank is not None:
         sample = sample[sample != blank]
     middle, spread = _middle_and_spread(sample)
@@ -182,7 +184,8 @@ def sentinels(stored: NDArray[np.generic], blank: float | None = None) -> Iterat
 def _middle_and_spread(sample: NDArray[np.float64]) -> tuple[float, float]:
     if sample.size < 16:
         return 0.0, 0.0
-    low, middle, high = (float(value) for value in np.quantile(sample, _QUANTILES))
+    places = [int(share * (sample.size - 1)) for share in _QUANTILES]
+    low, middle, high = (float(value) for value in np.partition(sample, places)[places])
     return middle, max(high - middle, middle - low)
 
 

@@ -21,6 +21,7 @@ _WHITE_QUANTILE = 0.998
 _WHITE_AT_LEAST = 25.0
 """Standard deviations of the sky: the noise of an empty field must not be stretched to white."""
 
+_COPIED_AT_MOST = 1 << 20
 _SAMPLE_SIZE = 16_384
 """Values that the statistics use: enough for the sky level to 1 % of its noise, at a bounded cost."""
 
@@ -101,6 +102,11 @@ _FEW_COUNTS = 10.0
 """Median of counts below which the median deviation is too coarse to give their noise."""
 
 
+def _median(values: NDArray[np.float64]) -> float:
+    """The upper median: numpy's own takes three times as long, to look for NaN and for the mean of two."""
+    return float(np.partition(values, values.size // 2)[values.size // 2])
+
+
 _FEW_LEVELS = 1024
 _DIGITISATION = 12**-0.5
 """Standard deviation of what rounding to a step of 1 leaves."""
@@ -120,16 +126,16 @@ def sky_and_noise(plane: NDArray[np.floating]) -> Sky | None:
     values = finite_sample(plane)
     if values.size < 16:
         return None
-    sky = float(np.median(values))
+    sky = _median(values)
     if 0.0 <= sky < _FEW_COUNTS and (counts := _of_counts(values)) is not None:
         return counts
     for _ in range(3):
-        deviation = 1.4826 * float(np.median(np.abs(values - sky)))
+        deviation = 1.4826 * _median(np.abs(values - sky))
         if deviation <= 0.0:
             break
         kept = values[np.abs(values - sky) < 3.0 * deviation]
-        sky = float(np.median(kept))
-    noise = 1.4826 * float(np.median(np.abs(values - sky)))
+        sky = _median(kept)
+    noise = 1.4826 * _median(np.abs(values - sky))
     if noise <= 0.0:
         noise = _noise_of_few_levels(values, sky)
     if noise <= 0.0:
@@ -163,7 +169,9 @@ def finite_sample(values: NDArray[np.generic]) -> NDArray[np.float64]:
     """About `_SAMPLE_SIZE` of the finite values, evenly spread, as float64."""
     # An odd step visits all columns of a frame whose width is a power of two.
     step = max(1, values.size // _SAMPLE_SIZE) | 1
-    sample: NDArray[np.float64] = values.flat[::step].astype(np.float64)
+    # Iterating is slow, and copying a large view of a file takes as much memory as the file.
+    picked = values.ravel()[::step] if values.size <= _COPIED_AT_MOST else values.flat[::step]
+    sample: NDArray[np.float64] = picked.astype(np.float64)
     return sample[np.isfinite(sample)]
 
 
