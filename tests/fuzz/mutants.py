@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import zlib
 from functools import cache
 
 import numpy as np
@@ -84,7 +85,19 @@ def mutant(kind: str, number: int) -> bytes:
     for _ in range(int(rng.integers(1, 6))):
         if data:
             _change(data, rng, seeds(kind)[int(rng.integers(len(seeds(kind))))])
-    return bytes(data)
+    # Half of the PNG get checksums that are right: else nothing but the checksums would be tried.
+    return _with_checksums(bytes(data)) if kind == "png" and number % 2 else bytes(data)
+
+
+def _with_checksums(data: bytes) -> bytes:
+    repaired, at = bytearray(data), 8
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4])
+        if end + 4 > len(data):
+            break
+        repaired[end : end + 4] = zlib.crc32(data[at + 4 : end]).to_bytes(4)
+        at = end + 4
+    return bytes(repaired)
 
 
 def _change(data: bytearray, rng: np.random.Generator, other: bytes) -> None:

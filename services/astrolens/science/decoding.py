@@ -208,7 +208,7 @@ def _words(orientation: int) -> str:
 def _refusal(error: Exception, media_type: str) -> ImageRejected:
     """Tell `truncated` from `unreadable` by the message: Pillow's plug-ins raise errors of any class for both."""
     message = str(error).lower()
-    signs = ("truncated", "eof", "unexpected end", "not enough", "broken data stream", "broken png")
+    signs = ("truncated", "eof", "unexpected end", "not enough", "broken data stream", "broken png", "failed to read")
     if isinstance(error, EOFError) or any(sign in message for sign in signs):
         return ImageRejected("truncated", f"The {media_type} data end too early.")
     return ImageRejected(

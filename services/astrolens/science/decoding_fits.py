@@ -238,6 +238,8 @@ def _astropy_errors_as_rejections() -> Iterator[None]:
             yield
     except (ImageRejected, MemoryError):
         raise
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise ImageRejected("unreadable", "The FITS file is damaged: its structure makes no sense.") from None
     except Exception as error:  # noqa: BLE001 - a damaged file makes astropy raise errors of any class
         detail = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise ImageRejected("unreadable", f"The FITS file is damaged: {detail}.") from None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from astrolens.science.facts import MAX_IMAGES, MAX_TEXT
 from astrolens.science.measuring import StoredPlanes
@@ -139,7 +139,7 @@ def _pages(file: tifffile.TiffFile) -> tuple[TiffPages, tifffile.TiffPage]:
         if chosen is None and not purpose:
             chosen = number, page
     if first is None:
-        raise ImageRejected("empty", "The TIFF file holds no page.")
+        raise ImageRejected("unreadable", "The TIFF file has no page at the place that its header gives.")
     number, page = chosen or (0, first)
     return TiffPages(number, tuple(listed)), page
 
@@ -203,7 +203,8 @@ def _by_libtiff(data: bytes, page: tifffile.TiffPage, kind: str, number: int) ->
             return np.asarray(picture).view(dtype.newbyteorder("="))
         if picture.mode.startswith("I;16") and dtype == np.uint16:
             return np.asarray(picture).astype(np.uint16)
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
+    except UnidentifiedImageError:
+        # Pillow does not know the sample type; whatever else it raises, the file is damaged.
         raise refused from None
     raise refused
 

@@ -115,6 +115,7 @@ class Hdu:
         value = self.cards.value(keyword) if keyword in self.cards else default
         if not isinstance(value, int) or isinstance(value, bool):
             found = "has no" if keyword not in self.cards else f"has {str(value)[:30]!r} for"
+            found = "has no readable" if value is None and keyword in self.cards else found
             raise ImageRejected("unreadable", f"The FITS header {found} {keyword}, which must be an integer.")
         return value
 

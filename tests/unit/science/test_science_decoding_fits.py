@@ -114,6 +114,14 @@ def test_few_photons_have_poisson_noise() -> None:
     assert "counts" in cutout.stretch
 
 
+@pytest.mark.parametrize("shape", [(16, 2400), (2400, 20)])
+def test_a_narrow_strip_keeps_enough_rows(shape: tuple[int, int]) -> None:
+    values = np.random.default_rng(1).normal(100, 3, shape)
+    values[6:12, 6:12] += 400
+    cutout = cutout_of(values.astype(np.float32))
+    assert max(cutout.width, cutout.height) == 256
+
+
 # --- noise alone ----------------------------------------------------------------------------------------------------
 
 
