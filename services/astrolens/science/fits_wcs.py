@@ -20,6 +20,8 @@ _KEYWORDS = re.compile(
 )
 """What wcslib reads. The tables of lookup distortions (CPDIS, D2IM) are left out: they move pixels by less than one."""
 
+_OF_ONE_AXIS = re.compile(rb"(?:CTYPE|CUNIT)\d$|(?:PV|PS)\d_\d+$")
+
 _STEP = 0.5
 """Pixels from the centre over which the scale and the directions are taken."""
 
@@ -96,7 +98,7 @@ def placement(cards: Cards, shape: tuple[int, ...]) -> SkyPlacement:
     points = np.tile(centre, (5, 1))
     for row, (axis, step) in enumerate(((0, _STEP), (0, -_STEP), (1, _STEP), (1, -_STEP)), start=1):
         points[row, axes[axis] - 1] += step
-    longitude, latitude, system, equinox = _world(cards, points, len(lengths))
+    longitude, latitude, system, equinox = _world(cards, points, axes)
     if not (np.isfinite(longitude).all() and np.isfinite(latitude).all()):
         raise NoPlacement("Its centre lies outside the projection of its world coordinates.")
     ra, dec, frame = _icrs(cards, np.radians(longitude), np.radians(latitude), system, equinox)
@@ -104,17 +106,25 @@ def placement(cards: Cards, shape: tuple[int, ...]) -> SkyPlacement:
 
 
 def _world(
-    cards: Cards, points: NDArray[np.float64], axes: int
+    cards: Cards, points: NDArray[np.float64], sky: tuple[int, int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str, float]:
     """Longitude and latitude of pixels in degrees, the name of the longitude, and the equinox (NaN without one)."""
-    text = b"".join(card for keyword, card in cards.by_keyword.items() if _KEYWORDS.match(keyword))
+    # What another axis is does not matter to a position, and a wrong unit of it would spoil all.
+    axes = points.shape[1]
+    others = tuple(str(axis).encode() for axis in range(1, axes + 1) if axis not in sky)
+    text = b"".join(
+        card
+        for keyword, card in cards.by_keyword.items()
+        if _KEYWORDS.match(keyword)
+        and not (_OF_ONE_AXIS.match(keyword) and keyword.partition(b"_")[0].endswith(others))
+    )
     text = re.sub(rb"[^\x20-\x7e]", b" ", text)
     # The NAXIS of a compressed image is that of its table.
     text = b"NAXIS   = %20d" % axes + b" " * 50 + text + b"END".ljust(80)
     try:
-        if any(f"{name}_ORDER" in cards for name in "AB"):
-            # SIP distorts the first two axes.
-            wcs = WCS(text, naxis=2)
+        # SIP, and the polynomials that early versions of SCAMP wrote for TAN, distort the first two axes.
+        if any(f"{name}_ORDER" in cards for name in "AB") or "PV1_5" in cards:
+            wcs = WCS(text, naxis=2 if axes > 2 else None)
             prm, world = wcs.wcs, wcs.all_pix2world(points[:, :2], 1)
         else:
             prm = Wcsprm(header=text, relax=True)

@@ -75,6 +75,14 @@ FORMS: dict[str, Header] = {
         **TAN, "CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV", **at(66.0, 12.0), **cd(5), "PV1_0": 0.0, "PV1_1": 1.0,
         "PV1_2": 0.01, "PV2_0": 0.0, "PV2_1": 1.0, "PV2_4": 0.02,
     },
+    "SIP beside the polynomial of SCAMP": {
+        **SIP, **at(66.0, 12.0), **cd(5), "PV1_0": 0.0, "PV1_1": 1.0, "PV1_4": 1e-3, "PV1_7": 2e-3,
+        "PV1_5": 1e-3, "PV2_1": 1.0, "PV2_5": 1e-3,
+    },
+    "TAN with the polynomial of early SCAMP": {
+        **TAN, **at(66.0, 12.0), **cd(5), "PV1_0": 1e-4, "PV1_1": 1.0, "PV1_2": 0.01, "PV1_5": 0.02, "PV2_0": 0.0,
+        "PV2_1": 1.0, "PV2_5": 0.01,
+    },
     "swapped axes": {
         **TAN, "CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", **at(-33.0, 17.0), "CDELT1": SCALE, "CDELT2": -SCALE
     },
@@ -242,6 +250,14 @@ def test_a_cube_has_the_position_of_its_first_axes() -> None:
     assert SkyCoord(facts.ra_deg, facts.dec_deg, unit="deg").separation(centre).arcsec < 0.1
     assert facts.pixel_scale_arcsec == pytest.approx(scale, rel=1e-3)
     assert facts.north_angle_deg == pytest.approx(angle, abs=0.1)
+
+
+def test_a_wrong_unit_of_another_axis_costs_no_position() -> None:
+    """astropy refuses all of it."""
+    cube = np.stack([stored(scene(seed=seed)) for seed in range(3)]).astype(np.float32)
+    header = {**TAN, **at(10, 10), **cd(12)}
+    facts = make_cutout(fits_file(fits.PrimaryHDU(cube), **header, CTYPE3="WAVE", CUNIT3="Hz", CDELT3=1.0)).file
+    assert SkyCoord(facts.ra_deg, facts.dec_deg, unit="deg").separation(expected(header)[0]).arcsec < 0.1
 
 
 def test_a_compressed_image_has_its_position() -> None:
