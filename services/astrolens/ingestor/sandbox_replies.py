@@ -36,7 +36,7 @@ class _CutoutHeader(_Model):
     scale: float = Field(gt=0, le=1)
     stretch: str = Field(max_length=200)
     phash: str = Field(pattern=r"^[0-9a-f]{16}\z")
-    media_type: Literal["image/jpeg", "image/png", "image/tiff", "image/fits"]
+    media_type: Literal["image/jpeg", "image/png", "image/tiff", "image/fits", "application/avro"]
     original_width: Pixels
     original_height: Pixels
     orientation: str | None = Field(max_length=200)

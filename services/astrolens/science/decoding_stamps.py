@@ -94,7 +94,8 @@ def _physical(planes: StoredPlanes) -> NDArray[np.float64]:
     values = stored.astype(np.float64)
     if planes.blank is not None:
         values[stored == planes.blank] = np.nan
-    return values * planes.scale + planes.zero
+    physical: NDArray[np.float64] = values * planes.scale + planes.zero
+    return physical
 
 
 def _completed(file: FileFacts, header: FileFacts) -> FileFacts:
