@@ -40,8 +40,11 @@ def receipt(ref: str, outcome: Outcome, *, reason: str | None = None) -> Receipt
     )
 
 
+NOW = utc_now()
+
+
 def service(name: str, *, age_s: float = 0.0, state: str = "running") -> ServiceStatus:
-    seen = utc_now() - timedelta(seconds=age_s)
+    seen = NOW - timedelta(seconds=age_s)
     return ServiceStatus(
         service=name,
         instance=f"{name}@host",
@@ -115,6 +118,7 @@ async def test_a_service_without_heartbeat_is_silent(world: Any, client: httpx.A
             service("trainer", age_s=2 * 24 * 3600),
         ],
     )
+    world.context.status._clock = lambda: NOW
     services = (await client.get("/api/services")).json()
     assert {name: view["state"] for name, view in services.items()} == {
         "analyzer": "running",

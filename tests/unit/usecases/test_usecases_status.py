@@ -26,13 +26,16 @@ class NoModel:
         raise ModelUnavailable("loading")
 
 
+NOW = utc_now()
+
+
 @pytest.fixture
 def status(records: RecordStore) -> StatusReader:
-    return StatusReader(records=records, model=ModelStatus(NoModel()))
+    return StatusReader(records=records, model=ModelStatus(NoModel()), clock=lambda: NOW)
 
 
 def service(name: str, *, age_s: float = 0.0, state: str = "running", **more: Any) -> ServiceStatus:
-    seen = utc_now() - timedelta(seconds=age_s)
+    seen = NOW - timedelta(seconds=age_s)
     fields = {"instance": f"{name}@host", "pid": 1, "version": "1", "ready": True, **more}
     return ServiceStatus(service=name, started_at=seen, seen_at=seen, state=state, **fields)
 
