@@ -13,6 +13,7 @@ from astrolens.science.cutouts import ImageRejected, make_cutout
 from astropy.io import fits
 
 from tests.made_images import encoded, fits_bytes, rgb, sky
+from tests.made_packets import packet, rubin_record, ztf_record
 
 _ROUNDS = 7
 _ROUND_S = 0.05
@@ -50,6 +51,8 @@ def files() -> dict[str, bytes]:
         "FITS 256, 3 bands, TAN": _fits(256, _TAN, planes=3),
         "FITS 512, TAN": _fits(512, _TAN),
         "FITS 2048, TAN": _fits(2048, _TAN),
+        "alert packet, ZTF 3 x 63": packet(ztf_record()),
+        "alert packet, Rubin 3 x 63": packet(rubin_record()),
     }
 
 

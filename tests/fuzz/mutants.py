@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from tests.made_deep_files import WRITERS, png16, tiff
 from tests.made_images import encoded, rgb, tile_compressed
+from tests.made_packets import packet, rubin_record, ztf_record
 from tests.made_scenes import fits_file, scene, stored
 
 KINDS = ("fits", "tiff", "png", "jpeg", "avro", "csv")
@@ -67,7 +68,7 @@ def seeds(kind: str) -> tuple[bytes, ...]:
         case "jpeg":
             return (encoded(rgb(), "JPEG"), encoded(rgb(400), "JPEG", progressive=True, quality=60))
         case "avro":
-            return (_avro_packet(),)
+            return (packet(ztf_record()), packet(rubin_record()), packet(ztf_record(), codec="deflate"))
         case "csv":
             rows = "".join(f"img/g{n}.fits,{10 + n}.5,-00:12:{n:02d}.0,58644.{n},NGC {n}\n" for n in range(20))
             return (
@@ -126,58 +127,3 @@ def _change(data: bytearray, rng: np.random.Generator, other: bytes) -> None:
         case 7:
             start = int(rng.integers(len(other)))
             data[at : at + length] = other[start : start + length]
-
-
-def _avro_packet() -> bytes:
-    import fastavro
-
-    schema = {
-        "type": "record",
-        "name": "alert",
-        "fields": [
-            {"name": "objectId", "type": "string"},
-            {"name": "candid", "type": "long"},
-            {
-                "name": "candidate",
-                "type": {
-                    "type": "record",
-                    "name": "candidate",
-                    "fields": [
-                        {"name": "jd", "type": "double"},
-                        {"name": "fid", "type": "int"},
-                        {"name": "ra", "type": "double"},
-                        {"name": "dec", "type": "double"},
-                        {"name": "candid", "type": "long"},
-                    ],
-                },
-            },
-            *(
-                {
-                    "name": f"cutout{name}",
-                    "type": [
-                        "null",
-                        {
-                            "type": "record",
-                            "name": f"cutout{name}",
-                            "fields": [{"name": "fileName", "type": "string"}, {"name": "stampData", "type": "bytes"}],
-                        },
-                    ],
-                }
-                for name in ("Science", "Template", "Difference")
-            ),
-            {"name": "schemavsn", "type": "string"},
-            {"name": "publisher", "type": "string"},
-        ],
-    }
-    stamp = gzip.compress(fits_file(fits.PrimaryHDU(stored(scene())[:63, :63].astype(np.float32))), mtime=0)
-    record = {
-        "objectId": "ZTF18abcdefg",
-        "candid": 2695378462115010012,
-        "candidate": {"jd": 2458644.92, "fid": 2, "ra": 359.9999, "dec": -0.2083, "candid": 2695378462115010012},
-        "schemavsn": "3.3",
-        "publisher": "made",
-        **{f"cutout{n}": {"fileName": "a.fits.gz", "stampData": stamp} for n in ("Science", "Template", "Difference")},
-    }
-    buffer = io.BytesIO()
-    fastavro.writer(buffer, schema, [record], sync_marker=bytes(16))
-    return buffer.getvalue()

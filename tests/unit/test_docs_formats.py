@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astrolens.science import fits_planes, fits_time
+from astrolens.science import alert_packets, fits_planes, fits_time
 from astrolens.science.cutouts import ImageRejected, make_cutout
+from astrolens.usecases.tables.columns import Column, assign_columns
 from astropy.io import fits
 from astropy.table import Table
 
 from tests.made_deep_files import WRITERS, tiff
 from tests.made_images import encoded, fits_bytes, rgb, tile_compressed_bomb
+from tests.made_packets import packet, ztf_record
 from tests.made_scenes import fits_file, scene, stored
 
 _TEXT = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text()
@@ -53,14 +55,38 @@ def test_the_keywords_are_those_of_the_code() -> None:
     assert table["bands of the planes of a cube"] == {*fits_planes.LISTED_BANDS, *numbered}
 
 
+def test_the_names_of_columns_are_those_of_the_code() -> None:
+    fields = {"file": "file", "time": "observed_at", "survey's own id": "object_id"}
+    for what, names, _ in rows("Tables of positions"):
+        for name in quoted(names):
+            if what == "position" and "/" in name:
+                columns = [Column(one) for one in name.split("/")]
+                assert assign_columns(columns).has_position, name
+            elif name.startswith(("pos.", "meta.id", "meta.file")):
+                assert assign_columns([Column("x", ucd=name)]).fields, name
+            elif what in fields:
+                assert fields[what] in assign_columns([Column(name)]).fields, name
+
+
+def test_the_fields_of_packets_are_those_of_the_code() -> None:
+    table = {row[0]: row[1:] for row in rows("What is taken from an alert packet")}
+    ids, measures = table["further ids, with all their digits"], table["measurements"]
+    assert [tuple(quoted(cell)) for cell in ids] == [alert_packets._ZTF_IDS, alert_packets._RUBIN_IDS]
+    assert [tuple(quoted(cell)) for cell in measures] == [alert_packets._ZTF_MEASURES, alert_packets._RUBIN_MEASURES]
+
+
 _PLAIN = fits_file(fits.PrimaryHDU(stored(scene()).astype(np.float32)))
+_OTHER_SCHEMA = {"type": "record", "name": "other", "fields": [{"name": "a", "type": "int"}]}
 _EVENTS = fits.BinTableHDU(Table({"x": [1.0]}), name="EVENTS")
 
 REFUSED: dict[str, Callable[[], bytes]] = {
     "no bytes": lambda: b"",
     "FITS with tables only": lambda: fits_bytes(fits.PrimaryHDU(), _EVENTS),
     "FITS with a mask only": lambda: fits_bytes(fits.PrimaryHDU(), fits.ImageHDU(scene(), name="DQ")),
-    "Avro": lambda: b"Obj\x01\x04\x14avro.codec",
+    "Avro without stamps": lambda: packet({"a": 1}, schema=_OTHER_SCHEMA),
+    "Avro of several packets": lambda: packet(ztf_record(), ztf_record(candid=7)),
+    "a packet without a science image": lambda: packet(ztf_record(cutoutScience=None)),
+    "a packet cut short": lambda: b"Obj\x01",
     "VOTable": lambda: b'<?xml version="1.0"?>\n<VOTABLE version="1.4"></VOTABLE>',
     "GIF": lambda: encoded(rgb(), "GIF"),
     "HDF5": lambda: b"\x89HDF\r\n\x1a\n" + bytes(100),

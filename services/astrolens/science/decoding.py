@@ -11,7 +11,7 @@ from astrolens.science.content_checks import check_picture
 from astrolens.science.decoding_png import is_deep_png, read_deep_png
 from astrolens.science.deep_picture import DeepPicture, deep_picture, first_with_object
 from astrolens.science.facts import FileFacts, PixelFacts
-from astrolens.science.file_kinds import FITS_MAGIC, media_type_of, other_kind
+from astrolens.science.file_kinds import AVRO, FITS_MAGIC, media_type_of, other_kind
 from astrolens.science.gunzip import gunzip, gunzip_head
 from astrolens.science.measuring import StoredPlanes
 from astrolens.science.rejection import DecodeLimits, ImageRejected
@@ -69,7 +69,19 @@ def decode(data: bytes, limits: DecodeLimits) -> Decoded:
     media_type = media_type_of(data)
     if media_type in _PILLOW_FORMATS:
         return _decode_raster(data, media_type, limits)
+    if media_type == AVRO:
+        return _decode_packet(data, limits)
     return decode_fits(data, limits, gzipped=media_type == "application/gzip")
+
+
+def _decode_packet(data: bytes, limits: DecodeLimits) -> Decoded:
+    from astrolens.science.alert_packets import read_packet  # noqa: PLC0415 - it imports fastavro
+    from astrolens.science.decoding_stamps import decode_stamps  # noqa: PLC0415 - it imports astropy
+
+    packet = read_packet(data)
+    return decode_stamps(
+        packet.stamps, limits, file=packet.facts, media_type=AVRO, north_is_first=packet.north_is_first
+    )
 
 
 def decode_fits(data: bytes, limits: DecodeLimits, *, gzipped: bool) -> Decoded:

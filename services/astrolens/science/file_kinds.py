@@ -3,8 +3,11 @@
 from astrolens.science.rejection import ImageRejected
 
 FITS_MAGIC = b"SIMPLE  ="
+AVRO_MAGIC = b"Obj\x01"
+AVRO = "application/avro"
+"""Alert packets."""
 
-ACCEPTED = "JPEG, PNG, TIFF and FITS are read"
+ACCEPTED = "JPEG, PNG, TIFF, FITS and alert packets are read"
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -15,9 +18,9 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"MM\x00+", "image/tiff"),
     (FITS_MAGIC, "image/fits"),
     (b"\x1f\x8b", "application/gzip"),
+    (AVRO_MAGIC, AVRO),
 )
 _OTHERS: tuple[tuple[bytes, str], ...] = (
-    (b"Obj\x01", "an Avro file"),
     (b"<?xml", "an XML file"),
     (b"<!doctype html", "a web page"),
     (b"<html", "a web page"),

@@ -42,6 +42,7 @@ SAFE_MEDIA_TYPES = {
     "image/tiff": ".tif",
     "image/fits": ".fits",
     "application/fits": ".fits",
+    "application/avro": ".avro",
 }
 """Media types under which an original is served, with the extension of its name; any other is served as bytes."""
 
