@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree as ET
 
-from astrolens.crossref.places import Place
+from astrolens.crossref.places import Place, separation_arcsec
 
 from tests.catalogues.sky import SIMBAD_FIELDS, Field, Sky, simbad_rows, votable
 
@@ -116,6 +116,117 @@ class FakeSimbad:
         if len(rows) > self.max_rows:
             return Reply(votable(fields, rows[: self.max_rows], after='<INFO name="QUERY_STATUS" value="OVERFLOW"/>'))
         return table_trouble(self.trouble, votable(fields, rows))
+
+
+class FakeNed:
+    """NED: TAP at /ned/tap, the cone search at /ned/cone. Each has troubles of its own."""
+
+    def __init__(self, sky: Sky | None = None) -> None:
+        self.sky = sky or Sky()
+        self.trouble: str | None = None
+        self.cone_trouble: str | None = "http-503"
+        self.asked: list[str] = []
+
+    def __call__(self, request: Request) -> Reply:
+        self.asked.append(request.path)
+        fields = request.fields
+        if request.path.startswith("/ned/cone"):
+            if (general := general_trouble(self.cone_trouble)) is not None:
+                return general
+            places = [(float(fields["LON"].rstrip("d")), float(fields["LAT"].rstrip("d")))]
+            radius = float(fields["RADIUS"]) * 60.0
+        else:
+            if (general := general_trouble(self.trouble)) is not None:
+                return general
+            circles = re.findall(r"CIRCLE\('ICRS', ([0-9.eE+-]+), ([0-9.eE+-]+), ([0-9.eE+-]+)\)", fields["QUERY"])
+            places = [(float(ra), float(dec)) for ra, dec, _ in circles]
+            radius = float(circles[0][2]) * 3600.0
+        things = {thing.name: thing for ra, dec in places for thing in self.sky.around(ra, dec, radius)}
+        if self.trouble in {"empty", "lost-rows"}:
+            things = dict(list(things.items())[: 1 if self.trouble == "lost-rows" else 0])
+        table_fields = [
+            Field("prefname" if self.trouble != "renamed" else "name2", "char"),
+            Field("pretype", "char"),
+            Field("ra", "double", "rad" if self.trouble == "unit" else "deg"),
+            Field("dec", "double", "deg"),
+            Field("z", "double"),
+        ]
+        shift = 1.0 if self.trouble == "elsewhere" else 0.0
+        rows = [
+            ["MESSIER 031" if each.name.startswith("M ") else each.name, each.kind, each.ra_deg + shift, each.dec_deg,
+             each.redshift]
+            for each in things.values()
+        ]  # fmt: skip
+        return table_trouble(self.trouble, votable(table_fields, rows))
+
+
+class FakeVizier:
+    """VizieR: TAP at /vizier, X-Match at /xmatch. Every table holds the same things."""
+
+    def __init__(self, sky: Sky | None = None) -> None:
+        self.sky = sky or Sky()
+        self.trouble: str | None = None
+        self.asked: list[tuple[str, int]] = []
+
+    def __call__(self, request: Request) -> Reply:
+        if (general := general_trouble(self.trouble)) is not None:
+            return general
+        fields = request.fields
+        bulk = request.path.startswith("/xmatch")
+        if bulk:
+            lines = [line.split(",") for line in fields["cat1"].split()[1:]]
+            if len(lines) < 2:
+                return Reply("Single-row uploads are refused", 400)
+            places = [Place(key, float(ra), float(dec)) for key, ra, dec in lines]
+            radius = float(fields["distMaxArcsec"])
+        else:
+            places, radius = uploaded_places(request), radius_of(fields["QUERY"])
+        self.asked.append((request.path, len(places)))
+        table = [
+            Field("k", "char"),
+            Field("renamed" if self.trouble == "renamed" else "NameX", "char", ucd="meta.id;meta.main"),
+            Field("RAJ2000", "double", "rad" if self.trouble == "unit" else "deg", "pos.eq.ra;meta.main"),
+            Field("DEJ2000", "double", "deg", "pos.eq.dec;meta.main"),
+        ]
+        shift = 1.0 if self.trouble == "elsewhere" else 0.0
+        rows: list[list[object]] = [
+            [place.key, thing.name, thing.ra_deg + shift, thing.dec_deg]
+            for place in places
+            for thing in self.sky.around(place.ra_deg, place.dec_deg, radius)
+        ]
+        if self.trouble == "empty":
+            rows = []
+        return table_trouble(self.trouble, votable(table, rows, status=None if bulk else "OK"))
+
+
+class FakeSkybot:
+    """SkyBoT: what moves is a thing at a time; `asteroids` are by name, position and Julian date."""
+
+    def __init__(self) -> None:
+        self.trouble: str | None = None
+        self.asteroids: list[tuple[str, float, float, float]] = [("Jupiter", 276.9620, -23.1940, 2458849.5)]
+
+    def __call__(self, request: Request) -> Reply:
+        if (general := general_trouble(self.trouble)) is not None:
+            return general
+        fields = request.fields
+        here = Place("here", float(fields["-ra"]), float(fields["-dec"]))
+        radius = float(fields["-rd"]) * 3600.0
+        rows = [
+            [name, "MB>Inner", ra, dec, 0.1]
+            for name, ra, dec, jd in self.asteroids
+            if abs(jd - float(fields["-ep"])) < 1e-3
+            and separation_arcsec(here.ra_deg, here.dec_deg, ra, dec) <= radius
+            and self.trouble != "empty"
+        ]
+        table = [
+            Field("Name", "char", ucd="meta.id;meta.main"),
+            Field("Class", "char"),
+            Field("_RAJ2000", "double", "deg"),
+            Field("_DECJ2000", "double", "deg"),
+            Field("ErrPos", "float", "arcsec"),
+        ]
+        return table_trouble(self.trouble, votable(table, rows))
 
 
 TROUBLES = (

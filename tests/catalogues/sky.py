@@ -46,6 +46,7 @@ def canary_things() -> list[Thing]:
     return [
         Thing("3C 273", *QUASAR, kind="QSO", references=5000, redshift=0.158),
         Thing("M  31", *CORE, kind="AGN", references=9000, major_arcmin=199.5),
+        Thing("omi Cet", 34.836617, -2.977647, "M"),
         *crowd,
     ]
 

@@ -156,6 +156,20 @@ def surveys(
     run(as_json=as_json, clear=clear, url=url, token=token)
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def crossref(
+    ra_deg: Annotated[float, typer.Argument(metavar="RA", help="Right ascension, ICRS, degrees.")],
+    dec_deg: Annotated[float, typer.Argument(metavar="DEC", help="Declination, ICRS, degrees; may be negative.")],
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """What the catalogues know at a place: known, unmatched, or undetermined, with each catalogue's answer."""
+    from astrolens.cli.crossref import crossref as run
+
+    run(ra_deg, dec_deg, as_json=as_json, url=url, token=token)
+
+
 @alerts_app.command()
 def tail(
     as_json: AsJson = False,

@@ -8,7 +8,18 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from astrolens import __version__
 from astrolens.console import problems
-from astrolens.console.api import alerts, dead_letters, images, labels, operations, rankings, receipts, session, surveys
+from astrolens.console.api import (
+    alerts,
+    crossref,
+    dead_letters,
+    images,
+    labels,
+    operations,
+    rankings,
+    receipts,
+    session,
+    surveys,
+)
 from astrolens.console.context import AppContext
 from astrolens.console.problems import Problem
 from astrolens.console.security import SecurityMiddleware
@@ -54,7 +65,18 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
     app.add_exception_handler(ValidationError, _on_validation)
     app.add_exception_handler(SlowBody, _on_slow_body)
     api = APIRouter(prefix="/api", responses=problems.RESPONSES)
-    for module in (operations, images, receipts, alerts, labels, rankings, surveys, dead_letters, session):
+    for module in (
+        operations,
+        images,
+        receipts,
+        alerts,
+        labels,
+        rankings,
+        surveys,
+        crossref,
+        dead_letters,
+        session,
+    ):
         api.include_router(module.router)
     api.add_api_route(
         "/{path:path}", _no_such_address, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False

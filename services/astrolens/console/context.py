@@ -13,6 +13,7 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import RecordStore
 from astrolens.usecases.archive import Archive
+from astrolens.usecases.crossmatches import Crossmatches
 from astrolens.usecases.dead_letters import DeadLetterActions
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
@@ -37,6 +38,7 @@ class AppContext:
     rankings: Rankings
     reanalysis: Reanalysis
     survey_models: SurveyModels
+    crossmatches: Crossmatches
     dead_letters: DeadLetterActions
     model: ModelStatus
     stream: StatusStream

@@ -28,6 +28,7 @@ from astrolens.platform.telemetry.metrics import Metrics, Stage
 from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing
 from astrolens.rpc.model_client import ModelClient
 from astrolens.usecases.archive import Archive
+from astrolens.usecases.crossmatches import Crossmatches
 from astrolens.usecases.dead_letters import DeadLetterActions
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
@@ -92,6 +93,7 @@ def build_context(
         rankings=Rankings(records=records, personal=settings.personal_rankings),
         reanalysis=Reanalysis(records=records, releaser=releaser, originals=originals, tracing=tracing),
         survey_models=SurveyModels(records=records, releaser=releaser),
+        crossmatches=Crossmatches(records=records),
         dead_letters=DeadLetterActions(records=records, publisher=publisher),
         model=model_status,
         stream=StatusStream(status.read),

@@ -246,6 +246,9 @@ class ImageRecord(Contract):
     predicted_class: str | None = None
     analyzed_at: UtcTime | None = None
     morphology: Morphology | None = Field(default=None, description="Of candidates, some time after their analysis.")
+    crossmatch_status: CrossmatchStatus | None = Field(
+        default=None, description="What the catalogues know; a copy from the image's cross-match, for lists."
+    )
     label: Answer | None = None
     labeled_at: UtcTime | None = None
     labels: tuple[Label, ...] = ()

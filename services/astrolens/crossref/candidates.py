@@ -128,6 +128,9 @@ class Candidates:
         """
         if not changes:
             return set()
+        await self._copy_status(
+            [after for before, after in changes if before.status is not after.status or not before.revision]
+        )
         written = await self._records.apply(
             Collection.CROSSMATCHES, [_change(before, after) for before, after in changes]
         )
@@ -209,11 +212,21 @@ class Candidates:
     async def _insert(self, records: Sequence[CrossmatchRecord]) -> None:
         if not records:
             return
+        await self._copy_status([record for record in records if record.revision])
         written = await self._records.insert(Collection.CROSSMATCHES, records)
         new = [record for record in records if record.image_id in written]
         await self._release(new)
         if any(record.next_try_at is not None for record in new):
             self._on_due()
+
+    async def _copy_status(self, records: Sequence[CrossmatchRecord]) -> None:
+        """Copy what is known to the images, by which lists are filtered.
+
+        Before the record is written: after a crash in between the record is due again, and the copy is written anew.
+        """
+        changes = [Change(id=record.image_id, set={"crossmatch_status": record.status.value}) for record in records]
+        if changes:
+            await self._records.apply(Collection.IMAGES, changes)
 
     async def _release(self, records: Sequence[CrossmatchRecord]) -> None:
         released: list[tuple[str, Sequence[PendingEvent]]] = [

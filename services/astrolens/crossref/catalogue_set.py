@@ -8,12 +8,13 @@ from typing import Any, Final, Protocol
 import structlog
 
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.catalogues import CatalogueAnswer, MatchStatus
+from astrolens.contracts.catalogues import CatalogueAnswer, Counterpart, MatchStatus
 from astrolens.contracts.crossmatch import Crossmatch, sum_up
 from astrolens.crossref.cache import AnswerCache, Kept
 from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC
 from astrolens.crossref.client import CatalogueClient, Reply
-from astrolens.crossref.judging import Judge, by_position
+from astrolens.crossref.judging import judge
+from astrolens.crossref.known_objects import KnownObject
 from astrolens.crossref.metrics import CatalogueMetrics
 from astrolens.crossref.places import Place
 from astrolens.platform.errors import StoreUnavailable
@@ -42,7 +43,6 @@ class CatalogueSet:
         local: The catalogues on this machine. A remote catalogue of the same name is not asked.
         cache: Answers from before.
         metrics: Counts.
-        judge: Says which objects can be what an image shows.
         budget_s: Longest round, seconds.
         clock: The present time.
     """
@@ -54,7 +54,6 @@ class CatalogueSet:
         local: Sequence[LocalCatalogue] = (),
         cache: AnswerCache,
         metrics: CatalogueMetrics,
-        judge: Judge = by_position,
         budget_s: float = BUDGET_S,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -63,7 +62,6 @@ class CatalogueSet:
         self.local = tuple(local)
         self._cache = cache
         self._metrics = metrics
-        self._judge = judge
         self._budget_s = budget_s
         self._clock = clock
 
@@ -124,25 +122,40 @@ class CatalogueSet:
         if reply is not None and reply.not_covered is not None:
             return CatalogueAnswer(**base, status=MatchStatus.NOT_COVERED, detail=reply.not_covered)
         if reply is not None and reply.failure is None:
-            counterparts = self._judge(place, reply.objects)
+            status, counterparts = _judged(client, place, reply.objects)
             return CatalogueAnswer(
-                **base, status=_status(counterparts), answered_at=reply.answered_at, counterparts=counterparts
+                **base,
+                status=status,
+                detail=_ambiguity(status, counterparts),
+                answered_at=reply.answered_at,
+                counterparts=counterparts,
             )
         failure = None if reply is None else reply.failure
         if kept is None:
             return CatalogueAnswer(**base, status=MatchStatus.FAILED, detail=failure or "it was not asked")
-        counterparts = self._judge(place, kept.answer.objects)
+        status, counterparts = _judged(client, place, kept.answer.objects)
         age_s = max((self._clock() - kept.answer.answered_at).total_seconds(), 0.0)
         fresh = failure is None or kept.fresh
         return CatalogueAnswer(
             **base,
-            status=_status(counterparts) if fresh else MatchStatus.STALE,
-            detail=None if fresh else f"the answer is {age_s / 86400:.1f} days old; now: {failure}",
+            status=status if fresh else MatchStatus.STALE,
+            detail=_ambiguity(status, counterparts)
+            if fresh
+            else f"the answer is {age_s / 86400:.1f} days old; now: {failure}",
             answered_at=kept.answer.answered_at,
             cache_age_s=age_s,
             counterparts=counterparts,
         )
 
 
-def _status(counterparts: Sequence[Any]) -> MatchStatus:
-    return MatchStatus.MATCHED if any(each.matches for each in counterparts) else MatchStatus.NONE
+def _judged(
+    client: CatalogueClient, place: Place, objects: Sequence[KnownObject]
+) -> tuple[MatchStatus, tuple[Counterpart, ...]]:
+    return judge(place, objects, mean_density_per_deg2=client.catalogue.mean_density_per_deg2)
+
+
+def _ambiguity(status: MatchStatus, counterparts: Sequence[Counterpart]) -> str | None:
+    """What to say where objects match and none of them explains the image."""
+    if status is MatchStatus.MATCHED and not any(each.matches for each in counterparts):
+        return "objects lie so near, and so would unrelated ones: nobody can say that it is unknown"
+    return None

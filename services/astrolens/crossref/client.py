@@ -63,9 +63,11 @@ class CatalogueClient:
         limiter: SharedLimiter,
         breaker: Breaker,
         metrics: CatalogueMetrics,
+        second_way: RemoteCatalogue | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.catalogue = catalogue
+        self._ways = (catalogue,) if second_way is None else (catalogue, second_way)
         self.required = required
         self.breaker = breaker
         self.canary_at: datetime | None = None
@@ -193,6 +195,34 @@ class CatalogueClient:
         return found
 
     async def _prove(self, deadline: float) -> None:
+        """Ask the canaries; where they are wrong by the first way to ask the catalogue, by the second one.
+
+        Raises:
+            CatalogueFailed: They are wrong by every way.
+        """
+        failed: CatalogueFailed | None = None
+        for way in self._ways:
+            self.catalogue = way
+            try:
+                await self._ask_canaries(deadline)
+                break
+            except CatalogueFailed as error:
+                failed = failed or error
+                if error.unreachable and way.host == self._ways[-1].host:
+                    break
+        else:
+            self.catalogue = self._ways[0]
+        self.canary_at = self._clock()
+        if failed is not None and (self.catalogue is self._ways[0]):
+            self._metrics.count_canary(self.name, right=False)
+            await self._record_failure(failed, at_once=True)
+            raise failed
+        self._metrics.count_canary(self.name, right=True)
+        if self.breaker.record_proof():
+            self.on_recovery()
+        self._metrics.show_breaker(self.name, self.breaker.state)
+
+    async def _ask_canaries(self, deadline: float) -> None:
         shifted = [
             Canary(
                 place=Place(f"{canary.place.key}-shifted", canary.place.ra_deg, canary.place.dec_deg + _SHIFT_DEG,
@@ -204,21 +234,11 @@ class CatalogueClient:
             for canary in self.catalogue.canaries
         ]  # fmt: skip
         canaries = [*self.catalogue.canaries, *shifted]
-        try:
-            for start in range(0, len(canaries), self.catalogue.max_places):
-                part = canaries[start : start + self.catalogue.max_places]
-                found = await self._send([], part, deadline)
-                _compare_counts(found, self.name)
-        except CatalogueFailed as error:
-            self._metrics.count_canary(self.name, right=False)
-            await self._record_failure(error, at_once=True)
-            self.canary_at = self._clock()
-            raise
-        self.canary_at = self._clock()
-        self._metrics.count_canary(self.name, right=True)
-        if self.breaker.record_proof():
-            self.on_recovery()
-        self._metrics.show_breaker(self.name, self.breaker.state)
+        found: dict[str, Sequence[KnownObject]] = {}
+        for start in range(0, len(canaries), self.catalogue.max_places):
+            part = canaries[start : start + self.catalogue.max_places]
+            found |= await self._send([], part, deadline)
+        _compare_counts(found, self.name)
 
     async def _record_failure(self, error: CatalogueFailed, *, at_once: bool = False) -> None:
         if error.code == "no-turn":

@@ -1,60 +1,75 @@
-"""Which of a catalogue's objects can be what an image shows."""
+"""Which of a catalogue's objects can be what an image shows, by `science.matching`."""
 
 from collections.abc import Sequence
-from math import exp
-from typing import Final, Protocol
+from typing import Final
 
-from astrolens.contracts.catalogues import Counterpart
+from astrolens.contracts.catalogues import Counterpart, MatchStatus
 from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC
 from astrolens.crossref.known_objects import KnownObject
-from astrolens.crossref.places import Place, inside_ellipse, position_angle_deg, separation_arcsec
+from astrolens.crossref.places import Place
+from astrolens.science.match_radius import CatalogObject, Target
+from astrolens.science.matching import Match, match, surroundings_of_answer
+from astrolens.science.object_kinds import object_kind
 
-MATCH_RADIUS_ARCSEC: Final = 5.0
-"""Position error of an image whose source does not tell it."""
 _SHOWN: Final = 3
 """Counterparts that an answer names."""
 
 
-class Judge(Protocol):
-    """Weighs a catalogue's objects around a place."""
+def judge(
+    place: Place, objects: Sequence[KnownObject], *, mean_density_per_deg2: float
+) -> tuple[MatchStatus, tuple[Counterpart, ...]]:
+    """Weigh the objects that a catalogue has around a place.
 
-    def __call__(self, place: Place, objects: Sequence[KnownObject]) -> tuple[Counterpart, ...]:
-        """Those that can be what the image shows, the best first; where none can, the nearest with `matches` false."""
+    Args:
+        place: The place of the image.
+        objects: All objects within the searched radius.
+        mean_density_per_deg2: Of the catalogue.
 
-
-def by_position(place: Place, objects: Sequence[KnownObject]) -> tuple[Counterpart, ...]:
-    """Objects within the position errors, or whose ellipse holds the place; see `Judge`.
-
-    The chance probability is 1 - exp(-pi r^2 n) with the density n of the objects in the searched cone (Downes et al.
-    1986, MNRAS 218, 31).
+    Returns:
+        `matched` with what can be it, the best first; `matched` without any that explains the image, where objects lie
+        so near that nobody can say it is unknown, and so would unrelated ones; `none` with the nearest known object.
     """
-    density = (len(objects) + 1) / SEARCH_RADIUS_ARCSEC**2
-    counterparts = sorted(
-        (_counterpart(place, item, density) for item in objects), key=lambda each: each.separation_arcsec
+    if not objects:
+        return MatchStatus.NONE, ()
+    target = Target(ra_deg=place.ra_deg, dec_deg=place.dec_deg)
+    pairs = [(_catalog_object(item), item) for item in objects]
+    known = {id(each): item for each, item in pairs}
+    catalog = [each for each, _ in pairs]
+    around = surroundings_of_answer(
+        target, catalog, radius_arcsec=SEARCH_RADIUS_ARCSEC, mean_density_per_deg2=mean_density_per_deg2
     )
-    matching = tuple(each for each in counterparts if each.matches)[:_SHOWN]
-    return matching or tuple(counterparts[:1])
+    result = match(target, catalog, around)
+    status = MatchStatus.NONE if result.status == "nothing" else MatchStatus.MATCHED
+    shown = tuple(_counterpart(each, known[id(each.found)]) for each in result.matches[:_SHOWN])
+    return status, shown
 
 
-def _counterpart(place: Place, item: KnownObject, density: float) -> Counterpart:
-    away = separation_arcsec(place.ra_deg, place.dec_deg, item.ra_deg, item.dec_deg)
-    matches = away <= max(MATCH_RADIUS_ARCSEC, 3 * (item.position_error_arcsec or 0.0))
-    if not matches and item.major_axis_arcsec is not None:
-        matches = inside_ellipse(
-            away,
-            position_angle_deg(item.ra_deg, item.dec_deg, place.ra_deg, place.dec_deg),
-            major_arcsec=item.major_axis_arcsec,
-            minor_arcsec=item.minor_axis_arcsec or item.major_axis_arcsec,
-            angle_deg=item.position_angle_deg or 0.0,
-        )
+def _catalog_object(item: KnownObject) -> CatalogObject:
+    return CatalogObject(
+        name=item.name,
+        ra_deg=item.ra_deg,
+        dec_deg=item.dec_deg,
+        object_type=item.object_type or "",
+        kind=object_kind(item.object_type),
+        error_arcsec=item.position_error_arcsec,
+        semi_major_arcsec=None if item.major_axis_arcsec is None else item.major_axis_arcsec / 2,
+        semi_minor_arcsec=None if item.minor_axis_arcsec is None else item.minor_axis_arcsec / 2,
+        position_angle_deg=item.position_angle_deg,
+        magnitude=item.magnitude,
+        redshift=item.redshift,
+        parallax_mas=item.parallax_mas,
+    )
+
+
+def _counterpart(found: Match, item: KnownObject) -> Counterpart:
     return Counterpart(
         name=item.name,
         object_type=item.object_type,
         ra_deg=item.ra_deg,
         dec_deg=item.dec_deg,
-        separation_arcsec=away,
-        matches=matches,
-        chance_probability=1.0 - exp(-density * away**2),
+        separation_arcsec=found.separation_arcsec,
+        matches=found.explains,
+        chance_probability=found.chance_probability,
         major_axis_arcsec=item.major_axis_arcsec,
         minor_axis_arcsec=item.minor_axis_arcsec,
         position_angle_deg=item.position_angle_deg,

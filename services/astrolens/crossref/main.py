@@ -88,7 +88,8 @@ def create_app(settings: Settings) -> ServiceApp:
 def _clients(app: ServiceApp, http: CatalogueHttp, metrics: CatalogueMetrics) -> list[CatalogueClient]:
     limiters: dict[str, SharedLimiter] = {}
     clients = []
-    for catalogue, required in chosen_catalogues(app.settings):
+    for chosen in chosen_catalogues(app.settings):
+        catalogue = chosen.catalogue
         metrics.register(catalogue.name)
         host = catalogue.host
         if host not in limiters:
@@ -97,7 +98,8 @@ def _clients(app: ServiceApp, http: CatalogueHttp, metrics: CatalogueMetrics) ->
         clients.append(
             CatalogueClient(
                 catalogue,
-                required=required,
+                required=chosen.required,
+                second_way=chosen.second_way,
                 http=http,
                 limiter=limiters[host],
                 breaker=Breaker(),

@@ -1,18 +1,37 @@
 """Makes the catalogues that the settings name."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from astrolens.crossref.catalogues.base import RemoteCatalogue
+from astrolens.crossref.catalogues.ned import Ned, NedCone
 from astrolens.crossref.catalogues.simbad import Simbad
+from astrolens.crossref.catalogues.skybot import Skybot
+from astrolens.crossref.catalogues.vizier import PREFIX, VizierTable
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import Settings
 
-_NAMES: Final = "simbad"
+_NAMES: Final = "simbad, ned, skybot, and vizier:TABLE"
 
 
-def chosen_catalogues(settings: Settings) -> list[tuple[RemoteCatalogue, bool]]:
-    """The remote catalogues, and whether each is required.
+@dataclass(frozen=True)
+class ChosenCatalogue:
+    """A remote catalogue of the settings.
+
+    Attributes:
+        catalogue: How it is asked.
+        second_way: Another way to ask it, where the first one fails.
+        required: Whether its answer is needed for `unmatched`.
+    """
+
+    catalogue: RemoteCatalogue
+    required: bool
+    second_way: RemoteCatalogue | None = None
+
+
+def chosen_catalogues(settings: Settings) -> list[ChosenCatalogue]:
+    """The remote catalogues.
 
     Raises:
         ConfigurationError: A name is unknown, or given twice.
@@ -21,23 +40,41 @@ def chosen_catalogues(settings: Settings) -> list[tuple[RemoteCatalogue, bool]]:
         *((name, True) for name in settings.catalogues_required),
         *((name, False) for name in settings.catalogues_informative),
     ]
-    names = [name for name, _ in given]
-    twice = {name for name in names if names.count(name) > 1}
+    chosen = [_chosen(name, settings, required=required) for name, required in given]
+    names = [each.catalogue.name for each in chosen]
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigurationError(
-            f"ASTROLENS_CATALOGUES_REQUIRED and _INFORMATIVE name {', '.join(sorted(twice))} twice: name it once"
+            f"ASTROLENS_CATALOGUES_REQUIRED and _INFORMATIVE name {', '.join(twice)} twice: name it once"
         )
-    return [(_catalogue(name, settings), required) for name, required in given]
+    return chosen
 
 
 def addresses(settings: Settings) -> Sequence[str]:
     """Every address that catalogues are asked at; no other host is talked to."""
-    return (settings.simbad_url,)
+    return (
+        settings.simbad_url,
+        settings.ned_url,
+        settings.ned_cone_url,
+        settings.vizier_url,
+        settings.xmatch_url,
+        settings.skybot_url,
+    )
 
 
-def _catalogue(name: str, settings: Settings) -> RemoteCatalogue:
+def _chosen(name: str, settings: Settings, *, required: bool) -> ChosenCatalogue:
     if name == "simbad":
-        return Simbad(settings.simbad_url)
+        return ChosenCatalogue(Simbad(settings.simbad_url), required)
+    if name == "ned":
+        return ChosenCatalogue(Ned(settings.ned_url), required, NedCone(settings.ned_cone_url))
+    if name == "skybot":
+        return ChosenCatalogue(Skybot(settings.skybot_url), required)
+    if name.startswith(PREFIX):
+        try:
+            table = VizierTable(name, tap_url=settings.vizier_url, xmatch_url=settings.xmatch_url)
+        except ValueError as error:
+            raise ConfigurationError(f"ASTROLENS_CATALOGUES_REQUIRED or _INFORMATIVE: {error}") from None
+        return ChosenCatalogue(table, required)
     raise ConfigurationError(
         f"ASTROLENS_CATALOGUES_REQUIRED or _INFORMATIVE: there is no catalogue {name!r}; there are {_NAMES}"
     )

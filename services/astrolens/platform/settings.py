@@ -178,14 +178,37 @@ class Settings(BaseSettings):
     )
 
     catalogues_required: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("simbad",),
+        default=("simbad", "ned"),
         description="Comma-separated catalogues that must answer before anything is called unmatched, or `none`.",
     )
     catalogues_informative: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Comma-separated catalogues that are asked as well, or `none`."
+        default=(
+            "vizier:I/355/gaiadr3@RA_ICRS/DE_ICRS",
+            "vizier:VII/291/gladep",
+            "vizier:B/vsx/vsx",
+            "vizier:VII/294/catalog",
+            "vizier:J/A+A/588/A103/cat2rxs",
+            "vizier:VIII/65/nvss",
+            "skybot",
+        ),
+        description="Comma-separated catalogues that are asked as well (`vizier:TABLE`, `skybot`), or `none`.",
     )
     simbad_url: str = Field(
         default="https://simbad.cds.unistra.fr/simbad/sim-tap/sync", description="TAP service of SIMBAD."
+    )
+    ned_url: str = Field(default="https://ned.ipac.caltech.edu/tap/sync", description="TAP service of NED.")
+    ned_cone_url: str = Field(
+        default="https://ned.ipac.caltech.edu/NED::API/ConeSearchByPosition",
+        description="Cone search of NED, asked where its TAP service fails.",
+    )
+    vizier_url: str = Field(
+        default="https://tapvizier.cds.unistra.fr/TAPVizieR/tap/sync", description="TAP service of VizieR."
+    )
+    xmatch_url: str = Field(
+        default="https://cdsxmatch.cds.unistra.fr/xmatch/api/v1/sync", description="CDS X-Match, for many places."
+    )
+    skybot_url: str = Field(
+        default="https://ssp.imcce.fr/webservices/skybot/api/conesearch.php", description="Cone search of SkyBoT."
     )
 
     notify_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
@@ -314,7 +337,7 @@ class Settings(BaseSettings):
             raise ValueError("write it as https://host or https://host:port")
         return value.rstrip("/").lower()
 
-    @field_validator("simbad_url", mode="after")
+    @field_validator("simbad_url", "ned_url", "ned_cone_url", "vizier_url", "xmatch_url", "skybot_url", mode="after")
     @classmethod
     def _check_catalogue_address(cls, value: str) -> str:
         parts = urlsplit(value)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from astrolens.contracts.base import utc_text
+from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.records import Answer, ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
@@ -75,6 +76,7 @@ class ImageFilter:
     verdicts: tuple[Verdict, ...] = ()
     classes: tuple[str, ...] = ()
     labels: tuple[Answer, ...] = ()
+    crossmatches: tuple[CrossmatchStatus, ...] = ()
     unlabeled: bool = False
     sources: tuple[str, ...] = ()
     batch: str | None = None
@@ -95,6 +97,7 @@ class ImageFilter:
             ("verdict", self.verdicts),
             ("predicted_class", self.classes),
             ("label", self.labels),
+            ("crossmatch_status", self.crossmatches),
             ("source", self.sources),
             ("state", self.states),
         ):

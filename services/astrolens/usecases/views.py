@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from astrolens.contracts.alert_holds import alert_hold
+from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.morphology import Morphology
 from astrolens.contracts.p_values import PValueWords, p_value_words
 from astrolens.contracts.records import Answer, Delivery, ImageState, Outcome, Reason
@@ -51,6 +52,9 @@ class ImageCard(View):
         default=None, description="What `sort=strangeness` sorts by, larger is stranger; no probability."
     )
     predicted_class: str | None = Field(serialization_alias="class")
+    crossmatch_status: CrossmatchStatus | None = Field(
+        default=None, description="What the catalogues know; null for images that are no candidates."
+    )
     label: Answer | None = Field(description="The last answer of a person that stands.")
     answers: dict[str, Answer] = Field(description="The answer of each person that stands; they may disagree.")
     ra_deg: float | None = Field(description="Right ascension, ICRS, degrees.")
@@ -95,6 +99,7 @@ class ImageCard(View):
             p_value_words=None if budget is None else budget.words,
             rank_score=document.get("rank_score"),
             predicted_class=document.get("predicted_class"),
+            crossmatch_status=document.get("crossmatch_status"),
             label=document.get("label"),
             answers=answers_by_person(document.get("labels") or ()),
             ra_deg=position.get("ra_deg"),

@@ -17,12 +17,12 @@ from astrolens.crossref.breaker import Breaker
 from astrolens.crossref.cache import AnswerCache
 from astrolens.crossref.candidates import Candidates
 from astrolens.crossref.catalogue_set import CatalogueSet
-from astrolens.crossref.catalogues.base import RemoteCatalogue
 from astrolens.crossref.catalogues.simbad import Simbad
 from astrolens.crossref.client import CatalogueClient
 from astrolens.crossref.http import CatalogueHttp
 from astrolens.crossref.limiter import SharedLimiter
 from astrolens.crossref.metrics import CatalogueMetrics
+from astrolens.crossref.registry import ChosenCatalogue
 from astrolens.crossref.worker import CrossmatchWorker
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
@@ -97,7 +97,7 @@ class World:
         services: Mapping[str, Service],
         *,
         clock: Clock,
-        catalogues: Sequence[tuple[RemoteCatalogue, bool]],
+        catalogues: Sequence[ChosenCatalogue],
     ) -> None:
         self.records = records
         self.clock = clock
@@ -108,17 +108,22 @@ class World:
         )
         self.clients = [
             CatalogueClient(
-                catalogue,
-                required=required,
+                chosen.catalogue,
+                required=chosen.required,
+                second_way=chosen.second_way,
                 http=self.http,
                 limiter=SharedLimiter(
-                    records, catalogue.host, per_second=catalogue.per_second, clock=clock, sleep=clock.sleep
+                    records,
+                    chosen.catalogue.host,
+                    per_second=chosen.catalogue.per_second,
+                    clock=clock,
+                    sleep=clock.sleep,
                 ),
                 breaker=Breaker(clock=clock.monotonic),
                 metrics=self.metrics,
                 clock=clock,
             )
-            for catalogue, required in catalogues
+            for chosen in catalogues
         ]
         self.cache = AnswerCache(records)
         self.catalogues = CatalogueSet(clients=self.clients, cache=self.cache, metrics=self.metrics, clock=clock)
@@ -154,7 +159,7 @@ async def opened(
     simbad: FakeSimbad,
     *,
     services: Mapping[str, Service] | None = None,
-    catalogues: Sequence[tuple[RemoteCatalogue, bool]] | None = None,
+    catalogues: Sequence[ChosenCatalogue] | None = None,
 ) -> AsyncIterator[World]:
     records = SqliteRecordStore(folder / "records.sqlite")
     await records.open()
@@ -162,7 +167,7 @@ async def opened(
         records,
         {"/simbad": simbad, **(services or {})},
         clock=Clock(),
-        catalogues=catalogues or [(Simbad(SIMBAD_URL), True)],
+        catalogues=catalogues or [ChosenCatalogue(Simbad(SIMBAD_URL), required=True)],
     )
     await world.http.open()
     try:

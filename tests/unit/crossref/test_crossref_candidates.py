@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from astrolens.contracts.catalogues import CrossmatchStatus, MatchStatus
 from astrolens.contracts.verdicts import Verdict
+from astrolens.crossref.registry import ChosenCatalogue
 from astrolens.platform.stores.collections import Collection
 
 from tests.catalogues.services import TROUBLES, FakeSimbad
@@ -29,6 +30,8 @@ async def test_a_known_object_is_known_with_its_counterpart(world: World, simbad
     assert counterpart.link is not None
     assert not event.possible_discovery
     assert event.references == 12
+    (document,) = (await world.records.get(Collection.IMAGES, [picture.image_id])).values()
+    assert document["crossmatch_status"] == "known", "lists are filtered by the copy in the image"
 
 
 async def test_only_looked_for_and_not_found_is_a_possible_discovery(world: World, simbad: FakeSimbad) -> None:
@@ -233,7 +236,10 @@ async def test_two_replicas_share_a_batch_without_asking_twice(world: World, sim
     pictures = [image(number, position=(100.0 + number, 2.0)) for number in range(20)]
     await world.analysed(*pictures)
     other = World(
-        world.records, {"/simbad": simbad}, clock=world.clock, catalogues=[(world.clients[0].catalogue, True)]
+        world.records,
+        {"/simbad": simbad},
+        clock=world.clock,
+        catalogues=[ChosenCatalogue(world.clients[0].catalogue, required=True)],
     )
     await other.http.open()
     import asyncio

@@ -7,6 +7,7 @@ from fastapi import Depends, Path, Query
 
 from astrolens.console.context import AppContext, context_of
 from astrolens.console.problems import Problem
+from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.records import Answer, ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.usecases.coordinates import Cone
@@ -29,6 +30,10 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
     verdict: Annotated[list[Verdict], Query(description="Verdict; repeat for several.")] = [],  # noqa: B006
     predicted_class: Annotated[
         list[str], Query(alias="class", description="Predicted class; repeat for several.", examples=[["spiral"]])
+    ] = [],  # noqa: B006
+    crossmatch: Annotated[
+        list[CrossmatchStatus],
+        Query(description="What the catalogues know: `known`, `unmatched` (a possible discovery) or `undetermined`."),
     ] = [],  # noqa: B006
     label: Annotated[str | None, Query(description="`interesting`, `artefact`, `ordinary`, `any`, or `none`.")] = None,
     source: Annotated[list[str], Query(description="Where it came from, such as `upload`.")] = [],  # noqa: B006
@@ -61,6 +66,7 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         surveys=tuple(survey),
         verdicts=tuple(verdict),
         classes=tuple(predicted_class),
+        crossmatches=tuple(crossmatch),
         labels=_answers(label),
         unlabeled=label == "none",
         sources=tuple(source),

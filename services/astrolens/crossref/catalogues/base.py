@@ -60,7 +60,8 @@ class RemoteCatalogue(Protocol):
         host: Server that is asked, which all of its catalogues share in limits.
         release: What it is a release of, for people.
         per_second: Requests a second that its server tolerates from all of us together.
-        max_places: Places in one request.
+        max_places: Places in one request, its canaries not counted.
+        mean_density_per_deg2: Objects a square degree, on average: how likely an unrelated one is.
     """
 
     name: str
@@ -68,6 +69,7 @@ class RemoteCatalogue(Protocol):
     release: str
     per_second: float
     max_places: int
+    mean_density_per_deg2: float
 
     @property
     def canaries(self) -> Sequence[Canary]:

@@ -47,6 +47,7 @@ class Simbad:
     release = "SIMBAD"
     per_second = 3.0
     max_places = 100
+    mean_density_per_deg2 = 485.0
     canaries: tuple[Canary, ...] = (QUASAR, CORE)
     asked_along: tuple[Canary, ...] = (QUASAR,)
 

@@ -98,6 +98,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "ingested_at": "text",
             "offered_at": "text",
             "analyzed_at": "text",
+            "crossmatch_status": "text",
             "label": "text",
             "labeled_at": "text",
             "source": "text",
@@ -127,6 +128,8 @@ DECLARATIONS: dict[Collection, Declaration] = {
             ("verdict", "ingested_at"),
             ("verdict", "analyzed_at"),
             ("analysis.burst_survey", "analyzed_at"),
+            ("crossmatch_status", "rank_score"),
+            ("crossmatch_status", "ingested_at"),
             ("label", "labeled_at"),
             ("labeled_at",),
             ("observation.survey", "rank_score"),
@@ -143,6 +146,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
         ),
         rare=frozenset(
             {
+                "crossmatch_status",
                 "label",
                 "labeled_at",
                 # Held anomalies, until their survey has been compared.
