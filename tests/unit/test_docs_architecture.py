@@ -78,7 +78,7 @@ def test_each_room_imports_only_what_its_row_names() -> None:
         name = room.strip("`")
         if "/" in name:  # the rooms inside platform are kept apart by lint-imports
             continue
-        named = everything & set(re.findall(r"[a-z]+", may_import))
+        named = everything & set(re.findall(r"[a-z_]+", may_import))
         assert imported_rooms(name) - {name} <= named, f"{name} imports more than its row names"
 
 

@@ -61,9 +61,14 @@ def cell_of(place: Place) -> str:
     return f"{band}:{floor(place.ra_deg / 360.0 * around)}"
 
 
+def local_name(catalogue: str) -> str:
+    """The name that a copy of a remote catalogue on this machine has, such as `vizier-b-vsx-vsx`."""
+    return re.sub(r"[^a-z0-9]+", "-", catalogue.lower()).strip("-")
+
+
 def field_of(catalogue: str) -> str:
     """The field of a place's document that holds a catalogue's answer."""
-    return "answers." + re.sub(r"[^a-z0-9]+", "-", catalogue.lower()).strip("-")
+    return f"answers.{local_name(catalogue)}"
 
 
 class AnswerCache:

@@ -3,18 +3,19 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.catalogues import CatalogueAnswer, Counterpart, MatchStatus
 from astrolens.contracts.crossmatch import Crossmatch, sum_up
-from astrolens.crossref.cache import AnswerCache, Kept
+from astrolens.crossref.cache import AnswerCache, Kept, local_name
 from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC
 from astrolens.crossref.client import CatalogueClient, Reply
-from astrolens.crossref.judging import judge
+from astrolens.crossref.judging import ambiguity, judge
 from astrolens.crossref.known_objects import KnownObject
+from astrolens.crossref.local import LocalAnswers
 from astrolens.crossref.metrics import CatalogueMetrics
 from astrolens.crossref.places import Place
 from astrolens.platform.errors import StoreUnavailable
@@ -23,16 +24,6 @@ BUDGET_S: Final = 10.0
 """One round: no candidate waits longer for its catalogues. While they are known to be away it does not wait at all."""
 
 _log = structlog.get_logger(__name__)
-
-
-class LocalCatalogue(Protocol):
-    """A catalogue on this machine: it always answers, and it says what it does not cover."""
-
-    name: str
-    required: bool
-
-    def answers(self, places: Sequence[Place]) -> Mapping[str, CatalogueAnswer]:
-        """The answer about each place, by its key. Called in a thread."""
 
 
 class CatalogueSet:
@@ -51,15 +42,14 @@ class CatalogueSet:
         self,
         *,
         clients: Sequence[CatalogueClient],
-        local: Sequence[LocalCatalogue] = (),
+        local: LocalAnswers | None = None,
         cache: AnswerCache,
         metrics: CatalogueMetrics,
         budget_s: float = BUDGET_S,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        names = {catalogue.name for catalogue in local}
-        self.clients = tuple(client for client in clients if client.name not in names)
-        self.local = tuple(local)
+        self.clients = tuple(clients)
+        self._local = local
         self._cache = cache
         self._metrics = metrics
         self._budget_s = budget_s
@@ -78,10 +68,20 @@ class CatalogueSet:
         if not places:
             return {}
         documents = await self._cache.read(places)
-        asked = [self._ask(client, places, documents, use_cache=use_cache) for client in self.clients]
-        local = [asyncio.to_thread(catalogue.answers, places) for catalogue in self.local]
-        found = await asyncio.gather(*local, *asked)
-        return {place.key: sum_up(answers[place.key] for answers in found) for place in places}
+        local: Mapping[str, Sequence[CatalogueAnswer]] = {}
+        copies: frozenset[str] = frozenset()
+        if self._local is not None:
+            local = await asyncio.to_thread(self._local.answers, places)
+            copies = await asyncio.to_thread(self._local.names)
+        clients = [client for client in self.clients if not {client.name, local_name(client.name)} & copies]
+        found = await asyncio.gather(*(self._ask(client, places, documents, use_cache=use_cache) for client in clients))
+        for answers in local.values():
+            for answer in answers:
+                self._metrics.matches.labels(answer.catalogue, answer.status.value).inc()
+        return {
+            place.key: sum_up([*local.get(place.key, ()), *(answers[place.key] for answers in found)])
+            for place in places
+        }
 
     async def _ask(
         self,
@@ -126,7 +126,7 @@ class CatalogueSet:
             return CatalogueAnswer(
                 **base,
                 status=status,
-                detail=_ambiguity(status, counterparts),
+                detail=ambiguity(status, counterparts),
                 answered_at=reply.answered_at,
                 counterparts=counterparts,
             )
@@ -139,7 +139,7 @@ class CatalogueSet:
         return CatalogueAnswer(
             **base,
             status=status if fresh else MatchStatus.STALE,
-            detail=_ambiguity(status, counterparts)
+            detail=ambiguity(status, counterparts)
             if fresh
             else f"the answer is {age_s / 86400:.1f} days old; now: {failure}",
             answered_at=kept.answer.answered_at,
@@ -152,10 +152,3 @@ def _judged(
     client: CatalogueClient, place: Place, objects: Sequence[KnownObject]
 ) -> tuple[MatchStatus, tuple[Counterpart, ...]]:
     return judge(place, objects, mean_density_per_deg2=client.catalogue.mean_density_per_deg2)
-
-
-def _ambiguity(status: MatchStatus, counterparts: Sequence[Counterpart]) -> str | None:
-    """What to say where objects match and none of them explains the image."""
-    if status is MatchStatus.MATCHED and not any(each.matches for each in counterparts):
-        return "objects lie so near, and so would unrelated ones: nobody can say that it is unknown"
-    return None

@@ -44,6 +44,13 @@ def judge(
     return status, shown
 
 
+def ambiguity(status: MatchStatus, counterparts: Sequence[Counterpart]) -> str | None:
+    """What to say where objects match and none of them explains the image."""
+    if status is MatchStatus.MATCHED and not any(each.matches for each in counterparts):
+        return "objects lie so near, and so would unrelated ones: nobody can say that it is unknown"
+    return None
+
+
 def _catalog_object(item: KnownObject) -> CatalogObject:
     return CatalogObject(
         name=item.name,

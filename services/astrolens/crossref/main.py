@@ -1,6 +1,7 @@
 """The composition root of the crossref service."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from astrolens.contracts import topics
@@ -13,12 +14,14 @@ from astrolens.crossref.catalogue_set import CatalogueSet
 from astrolens.crossref.client import CatalogueClient
 from astrolens.crossref.http import CatalogueHttp
 from astrolens.crossref.limiter import SharedLimiter
+from astrolens.crossref.local import LocalAnswers
 from astrolens.crossref.metrics import CatalogueMetrics
 from astrolens.crossref.position_queries import PositionQueries
 from astrolens.crossref.registry import addresses, chosen_catalogues
 from astrolens.crossref.supervision import CatalogueSupervision
 from astrolens.crossref.sweep import Sweep
 from astrolens.crossref.worker import CrossmatchWorker
+from astrolens.local_catalogues.library import LocalCatalogues
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
@@ -41,9 +44,11 @@ def create_app(settings: Settings) -> ServiceApp:
     due = asyncio.Event()
     candidates = Candidates(records=app.records, outbox=app.outbox, metrics=metrics, on_due=due.set)
     http = CatalogueHttp(addresses(settings), on_request=metrics.archives.observe)
-    clients = _clients(app, http, metrics)
+    library = LocalCatalogues(settings.catalogues_folder)
+    local = LocalAnswers(library, required=settings.catalogues_required)
+    clients = _clients(app, http, metrics, local_names=library.names())
     cache = AnswerCache(app.records)
-    catalogues = CatalogueSet(clients=clients, cache=cache, metrics=metrics)
+    catalogues = CatalogueSet(clients=clients, local=local, cache=cache, metrics=metrics)
     crossmatches = CrossmatchWorker(
         records=app.records,
         candidates=candidates,
@@ -54,7 +59,7 @@ def create_app(settings: Settings) -> ServiceApp:
     )
     for client in clients:
         client.on_recovery = crossmatches.recovered
-    supervision = CatalogueSupervision(clients=clients, info=app.info)
+    supervision = CatalogueSupervision(clients=clients, local=local, info=app.info)
     app.on_start("catalogue connections", http.open)
     app.on_stop("catalogue connections", http.close)
     app.bus.consume(topics.IMAGES_ANALYZED, ImageAnalyzed, handlers.image_analyzed(candidates), max_batch=_BATCH)
@@ -85,10 +90,12 @@ def create_app(settings: Settings) -> ServiceApp:
     return app
 
 
-def _clients(app: ServiceApp, http: CatalogueHttp, metrics: CatalogueMetrics) -> list[CatalogueClient]:
+def _clients(
+    app: ServiceApp, http: CatalogueHttp, metrics: CatalogueMetrics, *, local_names: Sequence[str]
+) -> list[CatalogueClient]:
     limiters: dict[str, SharedLimiter] = {}
     clients = []
-    for chosen in chosen_catalogues(app.settings):
+    for chosen in chosen_catalogues(app.settings, local_names=local_names):
         catalogue = chosen.catalogue
         metrics.register(catalogue.name)
         host = catalogue.host

@@ -12,7 +12,8 @@ from astrolens.crossref.catalogues.vizier import PREFIX, VizierTable
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import Settings
 
-_NAMES: Final = "simbad, ned, skybot, and vizier:TABLE"
+_REMOTE: Final = frozenset({"simbad", "ned", "skybot"})
+_NAMES: Final = "catalogues on this machine (`astrolens catalogs list`), simbad, ned, skybot, and vizier:TABLE"
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,12 @@ class ChosenCatalogue:
     second_way: RemoteCatalogue | None = None
 
 
-def chosen_catalogues(settings: Settings) -> list[ChosenCatalogue]:
+def chosen_catalogues(settings: Settings, *, local_names: Sequence[str] = ()) -> list[ChosenCatalogue]:
     """The remote catalogues.
+
+    Args:
+        settings: They name the catalogues.
+        local_names: Catalogues on this machine, which the settings may name, too.
 
     Raises:
         ConfigurationError: A name is unknown, or given twice.
@@ -40,7 +45,11 @@ def chosen_catalogues(settings: Settings) -> list[ChosenCatalogue]:
         *((name, True) for name in settings.catalogues_required),
         *((name, False) for name in settings.catalogues_informative),
     ]
-    chosen = [_chosen(name, settings, required=required) for name, required in given]
+    chosen = [
+        _chosen(name, settings, required=required)
+        for name, required in given
+        if name not in local_names or name in _REMOTE
+    ]
     names = [each.catalogue.name for each in chosen]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from astrolens.crossref.client import CatalogueClient, statuses
 from astrolens.crossref.failures import CatalogueFailed
+from astrolens.crossref.local import LocalAnswers
 from astrolens.platform.errors import StoreUnavailable
 
 TEST_S: Final = 15.0
@@ -21,14 +22,20 @@ class CatalogueSupervision:
     laptop without a network nothing is wrong.
     """
 
-    def __init__(self, *, clients: Sequence[CatalogueClient], info: dict[str, Any]) -> None:
+    def __init__(
+        self, *, clients: Sequence[CatalogueClient], local: LocalAnswers | None = None, info: dict[str, Any]
+    ) -> None:
         self._clients = tuple(clients)
+        self._local = local
+        self._local_states: dict[str, dict[str, Any]] = {}
         self._info = info
         self._show()
 
     async def run_pass(self) -> None:
         """Test what is due, all at once, and show the states."""
         await asyncio.gather(*map(self._test, self._clients))
+        if self._local is not None:
+            self._local_states = await asyncio.to_thread(self._local.states)
         self._show()
 
     async def _test(self, client: CatalogueClient) -> None:
@@ -37,4 +44,4 @@ class CatalogueSupervision:
                 await client.prove(within_s=TEST_S)
 
     def _show(self) -> None:
-        self._info[_INFO] = dict(statuses(self._clients))
+        self._info[_INFO] = {**statuses(self._clients), **self._local_states}

@@ -11,8 +11,9 @@ import httpx
 import pytest
 from astrolens.cli import app as cli
 from astrolens.cli import console_client as client_module
-from astrolens.cli import show, surveys
+from astrolens.cli import crossref, show, surveys
 from astrolens.cli.doctor import check_installation, check_status
+from astrolens.contracts import examples
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.runtime.services import SERVICE_NAMES, SERVICES
 from astrolens.platform.settings import Settings
@@ -70,6 +71,14 @@ SURVEY: dict[str, Any] = {
 }
 
 
+PLACE: dict[str, Any] = {
+    "ra_deg": 10.6847,
+    "dec_deg": -41.2687,
+    **examples.matched().model_dump(mode="json"),
+    "possible_discovery": False,
+}
+
+
 def alert(n: int) -> dict[str, Any]:
     return {
         "alert_id": f"{n}",
@@ -99,6 +108,7 @@ def console(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
             "/api/candidates": {"items": [CARD], "next": "more" if first else None},
             "/api/surveys": {"items": [SURVEY]},
             "/api/surveys/sdss/clear": SURVEY,
+            "/api/crossref": PLACE,
             "/api/alerts": {"items": alerts, "next": "more" if first else None},
         }
         if (body := answers.get(request.url.path)) is None:
@@ -111,6 +121,7 @@ def console(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
 
     monkeypatch.setattr(show, "connect", connect)
     monkeypatch.setattr(surveys, "connect", connect)
+    monkeypatch.setattr(crossref, "connect", connect)
     return asked
 
 
@@ -164,6 +175,13 @@ def test_surveys_tell_what_calibrates_them_and_one_is_returned_to_the_bundle(con
         ("POST", "/api/surveys/sdss/clear"),
         ("GET", "/api/surveys"),
     ]
+
+
+def test_a_place_is_told_with_each_catalogues_answer(console: Any) -> None:
+    assert json.loads(run("crossref", "10.6847", "-41.2687", "--json")[1]) == PLACE
+    assert dict(console[-1].url.params) == {"ra_deg": "10.6847", "dec_deg": "-41.2687"}
+    table = run("crossref", "10.6847", "-41.2687")[1]
+    assert all(word in table for word in ("known", "M 51", "4,321", "ned", "failed", "503"))
 
 
 def test_alerts_are_one_a_line(console: Any) -> None:
