@@ -66,6 +66,7 @@ fuzz: $(DEV)  ## decode 2,000 mutated files in the sandbox and read mutated tabl
 
 bench: $(DEV)  ## measure throughput and cost against the incumbent's way, embedded and on a running stack, in one run
 	$(BIN)/python -m tests.bench.main $(if $(wildcard $(STACK_ENV)),--stack $(STACK_ENV) --ingestors 2) $(BENCH_ARGS)
+	$(BIN)/python -m tests.bench.catalogues $(BENCH_CATALOGUE_ARGS)
 
 bench-scale: $(DEV)  ## measure a steady night and a Rubin visit on the running stack with 1, 2 and 4 analyzers
 	$(BIN)/python -m tests.bench.scale --stack $(STACK_ENV) $(BENCH_ARGS)

@@ -19,9 +19,11 @@ app = typer.Typer(
 alerts_app = typer.Typer(help="Alerts as they are raised.", no_args_is_help=True)
 account_app = typer.Typer(help="Accounts of people, for a console that others can reach.", no_args_is_help=True)
 topics_app = typer.Typer(help="Topics of a real Kafka.", no_args_is_help=True)
+catalogs_app = typer.Typer(help="Astronomical catalogues on this machine.", no_args_is_help=True)
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(account_app, name="account")
 app.add_typer(topics_app, name="topics")
+app.add_typer(catalogs_app, name="catalogs")
 
 Url = Annotated[
     str | None,
@@ -234,6 +236,99 @@ def create(
     from astrolens.cli.topics import create as run
 
     run(file, replicas=replicas)
+
+
+Columns = Annotated[
+    list[str] | None, typer.Option("--column", metavar="ROLE=COLUMN", help="Say which column is what: ra=RAJ2000.")
+]
+Units = Annotated[
+    list[str] | None, typer.Option("--unit", metavar="ROLE=UNIT", help="Say what unit a column has: major_axis=arcmin.")
+]
+
+
+@catalogs_app.command(name="import")
+def import_catalogue(
+    path: Annotated[
+        Path, typer.Argument(help="CSV, FITS, VOTable or Parquet table, or the folder of a HATS catalogue.")
+    ],
+    name: Annotated[str, typer.Option(help="Its name here: lower-case letters, digits and -.")],
+    column: Columns = None,
+    unit: Units = None,
+    epoch: Annotated[float, typer.Option(min=1800, max=2200, help="Julian year of the positions.")] = 2000.0,
+    error: Annotated[float, typer.Option(min=0.0001, help="Position error of objects without one, arcsec.")] = 0.5,
+    coverage: Annotated[
+        str | None,
+        typer.Option(metavar="MOC", help="A MOC file, or full-sky; default: the HATS partitions, or a guess."),
+    ] = None,
+    watchlist: Annotated[
+        bool, typer.Option("--watchlist", help="These are my own places: matches stay private.")
+    ] = False,
+    title: Annotated[str | None, typer.Option(help="Title, for people.")] = None,
+    credit: Annotated[str, typer.Option(help="Whom to credit, and the licence.")] = "",
+    release: Annotated[str, typer.Option(help="Release or version of the table.")] = "",
+    link: Annotated[str | None, typer.Option(help="Page of an object, with {name} for its name.")] = None,
+) -> None:
+    """Import a table, or replace the catalogue of that name when the new one is complete."""
+    from astrolens.cli.catalogs import assignments
+    from astrolens.cli.catalogs import import_catalogue as run
+    from astrolens.local_catalogues.importing import ImportOptions
+
+    options = ImportOptions(
+        name=name,
+        title=title,
+        columns=assignments(column or (), "--column"),
+        units=assignments(unit or (), "--unit"),
+        epoch_year=epoch,
+        error_arcsec=error,
+        coverage=coverage,
+        watchlist=watchlist,
+        credit=credit,
+        release=release,
+        link=link,
+    )
+    raise typer.Exit(run(path, options))
+
+
+@catalogs_app.command(name="list")
+def list_catalogues(as_json: AsJson = False) -> None:
+    """The catalogues of this machine: objects, coverage, epoch, credit."""
+    from astrolens.cli.catalogs import list_catalogues as run
+
+    run(as_json=as_json)
+
+
+@catalogs_app.command(name="remove")
+def remove_catalogue(name: Annotated[str, typer.Argument(help="Name of the catalogue.")]) -> None:
+    """Remove an imported catalogue."""
+    from astrolens.cli.catalogs import remove_catalogue as run
+
+    run(name)
+
+
+@catalogs_app.command(name="match")
+def match_positions(
+    path: Annotated[Path, typer.Argument(help="A table of positions, of any format that can be imported.")],
+    catalogue: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    column: Columns = None,
+    unit: Units = None,
+    error: Annotated[float | None, typer.Option(min=0.0001, help="Error of the positions, arcsec.")] = None,
+    epoch: Annotated[float | None, typer.Option(min=1800, max=2200, help="Julian year they were observed.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write a CSV with all positions here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the catalogues of this machine know at each position of a table."""
+    from astrolens.cli.catalogs import assignments
+    from astrolens.cli.catalogs import match_positions as run
+    from astrolens.local_catalogues.position_tables import PositionOptions
+
+    options = PositionOptions(
+        columns=assignments(column or (), "--column"),
+        units=assignments(unit or (), "--unit"),
+        error_arcsec=error,
+        epoch_year=epoch,
+        catalogues=catalogue,
+    )
+    raise typer.Exit(run(path, options, output=output, as_json=as_json))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +43,8 @@ from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.private_files import create_private_folder
 from astrolens.science.match_radius import DEFAULT_OBJECT_ERROR_ARCSEC
 
+NAME_PATTERN: Final = r"[a-z0-9][a-z0-9-]{0,62}"
+"""As `Slug` of the contracts."""
 FULL_SKY: Final = "full-sky"
 _PIECE: Final = 1_000_000
 """Rows that the statistics look at together."""
@@ -101,6 +104,8 @@ def import_table(path: Path, options: ImportOptions, *, folder: Path, progress: 
     Raises:
         ConfigurationError: The table or the options will not do; nothing has changed then.
     """
+    if not re.fullmatch(NAME_PATTERN, options.name):
+        raise ConfigurationError(f"{options.name!r} is no name of a catalogue; use lower-case letters, digits and -")
     table = open_table(path)
     with import_lock(folder):
         home = folder / options.name

@@ -71,6 +71,13 @@ class MadeRows:
     names: bytes
 
 
+def names_in(made: MadeRows) -> list[str]:
+    """The main name of each row; empty where it has none."""
+    first = int(made.rows["name_at"][0]) if len(made.rows) else 0
+    spans = ((int(row["name_at"]) - first, int(row["name_size"])) for row in made.rows)
+    return [made.names[at : at + size].decode("utf-8", "replace").split(ALIAS_SEPARATOR)[0] for at, size in spans]
+
+
 class RowMaker:
     """Makes the rows of one import.
 
