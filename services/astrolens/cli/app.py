@@ -305,6 +305,20 @@ def remove_catalogue(name: Annotated[str, typer.Argument(help="Name of the catal
     run(name)
 
 
+@catalogs_app.command(name="seen")
+def seen_images(
+    name: Annotated[str, typer.Argument(help="Name of a catalogue, such as a watchlist.")],
+    radius: Annotated[float, typer.Option(min=0.1, max=3600, help="Radius around each place, arcsec.")] = 5.0,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Images of the archive at the places of a catalogue: also those that came before it."""
+    from astrolens.cli.catalogs import seen_images as run
+
+    run(name, radius_arcsec=radius, as_json=as_json, url=url, token=token)
+
+
 @catalogs_app.command(name="match")
 def match_positions(
     path: Annotated[Path, typer.Argument(help="A table of positions, of any format that can be imported.")],

@@ -6,23 +6,30 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from astrolens.cli.console_client import connect, iter_items
 from astrolens.cli.show import printable
+from astrolens.contracts.sky import unit_vector
 from astrolens.local_catalogues.catalogue_format import BAD_ROWS, Manifest
 from astrolens.local_catalogues.importing import ImportOptions, ImportReport, import_table
 from astrolens.local_catalogues.library import LocalCatalogues, current_import
 from astrolens.local_catalogues.position_tables import MatchedPosition, PositionOptions, PositionTable
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import load_settings
+from astrolens.usecases.coordinates import Cone
 
 _SHOWN_POSITIONS = 50
 _SHOWN_BAD_ROWS = 10
+_MAX_SEEN_PLACES = 10_000
+"""One request a place: a minute or two."""
 _COLUMNS = (
     "name",
     "ra_deg",
@@ -97,6 +104,38 @@ def remove_catalogue(name: str) -> None:
     """
     LocalCatalogues(load_settings().catalogues_folder).remove(name)
     sys.stdout.write(f"{name} is removed\n")
+
+
+def seen_images(name: str, *, radius_arcsec: float, as_json: bool, url: str | None, token: str | None) -> None:
+    """Show the images of the archive at each place of a catalogue.
+
+    Raises:
+        ConfigurationError: There is no such catalogue, or it has too many places to ask the console about.
+        ConsoleUnreachable: The console does not answer.
+    """
+    index = LocalCatalogues(load_settings().catalogues_folder).get(name)
+    if index.manifest.rows > _MAX_SEEN_PLACES:
+        raise ConfigurationError(
+            f"{name} has {index.manifest.rows:,} places; images are looked up at {_MAX_SEEN_PLACES:,} at most"
+        )
+    out = Console(highlight=False)
+    table = Table("place", "image", "name", "verdict", "arcsec")
+    images = 0
+    with connect(url, token) as client:
+        for place in index.objects(np.arange(index.manifest.rows)):
+            cone = Cone(ra_deg=place.ra_deg, dec_deg=place.dec_deg, radius_arcsec=radius_arcsec)
+            for image in iter_items(client, "/api/images", **asdict(cone)):
+                away = cone.distance_arcsec(*unit_vector(image["ra_deg"], image["dec_deg"]))
+                images += 1
+                if as_json:
+                    line = {"place": place.name, "separation_arcsec": round(away, 3), "image": image}
+                    sys.stdout.write(json.dumps(line) + "\n")
+                    continue
+                cells = (place.name, image["image_id"][:12], image.get("name"), image.get("verdict"))
+                table.add_row(*(printable(cell) for cell in cells), f"{away:.1f}")
+    if not as_json:
+        out.print(table)
+        out.print(f"{images:,} images at {index.manifest.rows:,} places")
 
 
 def match_positions(path: Path, options: PositionOptions, *, output: Path | None, as_json: bool) -> int:

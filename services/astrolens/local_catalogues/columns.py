@@ -221,7 +221,7 @@ def choose_columns(table: Sequence[TableColumn], *, given: Mapping[str, str], un
                 )
             chosen[role] = _with_unit(role, wanted, by_name[given[role]], units.get(role))
             continue
-        found = _guess(wanted, [column for column in table if column.name not in taken])
+        found = find_column(wanted, [column for column in table if column.name not in taken])
         if found is None:
             continue
         if wanted.unit_needed and not (units.get(role) or _own_unit(found)):
@@ -238,7 +238,8 @@ def choose_columns(table: Sequence[TableColumn], *, given: Mapping[str, str], un
     return ColumnChoice(columns=chosen, left_out=tuple(left_out))
 
 
-def _guess(role: Role, table: Sequence[TableColumn]) -> TableColumn | None:
+def find_column(role: Role, table: Sequence[TableColumn]) -> TableColumn | None:
+    """The column that has a role by its UCD1+ or its name."""
     for ucd in role.ucds:
         words = set(ucd.split(";"))
         for column in table:

@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -35,10 +35,11 @@ from astrolens.local_catalogues.columns import choose_columns
 from astrolens.local_catalogues.coverage import ALL_SKY, Ranges, coverage_of_moc, coverage_of_positions, sky_fraction
 from astrolens.local_catalogues.density import DensityCounts, finest_order
 from astrolens.local_catalogues.hats import HatsTable, ranges_of
-from astrolens.local_catalogues.library import import_lock, publish, remove_leftovers
+from astrolens.local_catalogues.library import LocalCatalogues, import_lock, publish, remove_leftovers
 from astrolens.local_catalogues.readers import TableReader, open_table
 from astrolens.local_catalogues.rows import RowFaults, RowMaker
 from astrolens.local_catalogues.spill import Spill
+from astrolens.local_catalogues.watchlists import named_places
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.private_files import create_private_folder
 from astrolens.science.match_radius import DEFAULT_OBJECT_ERROR_ARCSEC
@@ -65,7 +66,7 @@ class ImportOptions:
         error_arcsec: Position error of objects that have none of their own, one sigma along an axis.
         coverage: `full-sky`, or a MOC file; None: the partitions of a HATS catalogue, all sky for a watchlist, else
             guessed from the positions.
-        watchlist: Whether it is a list of places that a person watches.
+        watchlist: Whether it is a list of places that a person watches; it may give names instead of positions.
         private: Whether its matches must stay out of public alerts; a watchlist's do.
     """
 
@@ -106,7 +107,13 @@ def import_table(path: Path, options: ImportOptions, *, folder: Path, progress: 
     """
     if not re.fullmatch(NAME_PATTERN, options.name):
         raise ConfigurationError(f"{options.name!r} is no name of a catalogue; use lower-case letters, digits and -")
-    table = open_table(path)
+    table: TableReader = open_table(path)
+    if (
+        options.watchlist
+        and (named := named_places(table, LocalCatalogues(folder), tuple(options.columns))) is not None
+    ):
+        table = named
+        options = replace(options, columns=named.roles)
     with import_lock(folder):
         home = folder / options.name
         create_private_folder(home)

@@ -4,7 +4,9 @@ import csv
 import json
 from pathlib import Path
 
+import httpx
 import pytest
+from astrolens.cli import catalogs
 from astrolens.cli.app import app
 from astrolens.platform.errors import ConfigurationError
 from typer.testing import CliRunner
@@ -75,3 +77,22 @@ def test_a_wrong_call_is_one_sentence(home: Path, arguments: tuple[str, ...], fa
     (home / "empty-folder").mkdir()
     with pytest.raises(ConfigurationError, match=fault):
         RUNNER.invoke(app, ["catalogs", *arguments], catch_exceptions=False)
+
+
+def test_images_that_were_seen_before_a_watchlist_are_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "mine.csv").write_text("name,ra,dec\nM 51,202.4696,47.1952\nnowhere,10.0,-10.0\n")
+    run("import", "mine.csv", "--name", "mine", "--watchlist")
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(dict(request.url.params))
+        images = [{"image_id": "e" * 32, "name": "old", "verdict": "anomaly", "ra_deg": 202.4696, "dec_deg": 47.1961}]
+        near = request.url.params["ra_deg"].startswith("202")
+        return httpx.Response(200, json={"items": images if near else [], "next": None})
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://console")
+    monkeypatch.setattr(catalogs, "connect", lambda *_: client)
+    (line,) = run("seen", "mine", "--radius", "10", "--json").splitlines()
+    assert (json.loads(line)["place"], json.loads(line)["separation_arcsec"]) == ("M 51", pytest.approx(3.24, abs=0.01))
+    assert {each["radius_arcsec"] for each in asked} == {"10.0"}
+    assert len(asked) == 2

@@ -318,3 +318,14 @@ def test_a_watchlist_is_private_and_covers_the_sky(tmp_path: Path) -> None:
     manifest = imported(path, coverage=None, watchlist=True).manifest
     assert (manifest.kind, manifest.private, manifest.sky_fraction) == ("watchlist", True, 1.0)
     assert json.loads((current_import(tmp_path / "catalogues" / NAME) / "manifest.json").read_text())["private"]
+
+
+def test_a_watchlist_of_names_gets_the_positions_of_what_the_catalogues_know(tmp_path: Path) -> None:
+    path = tmp_path / "names.csv"
+    path.write_text("object\nM 51\nngc0224\nno such thing\n")
+    report = imported(path, coverage=None, watchlist=True)
+    assert (report.manifest.rows, report.manifest.bad_reasons) == (2, {"no position": 1})
+    index = index_of(path)
+    whirlpool = index.objects(index.named("M 51"))[0]
+    assert (whirlpool.ra_deg, whirlpool.dec_deg) == (pytest.approx(202.47, abs=0.01), pytest.approx(47.195, abs=0.01))
+    assert whirlpool.semi_major_arcsec is not None

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astrolens.local_catalogues.library import SHIPPED, LocalCatalogues, PlaceAnswer
+from astrolens.local_catalogues.library import SHIPPED, LocalCatalogues, PlaceAnswer, match_index
 from astrolens.local_catalogues.openngc import display_name, make_openngc
-from astrolens.science.match_radius import Target
+from astrolens.science.match_radius import Target, error_radius_arcsec
 from astrolens.science.sphere import moved
 
 from tests.shared_data import shared_data
@@ -82,6 +82,37 @@ def test_the_galaxies_of_efigi_are_found_by_name(catalogues: LocalCatalogues) ->
         explaining = [match.found for match in each.result.matches if match.explains]
         right += bool(explaining) and explaining[0].name == display_name(row["name"])
     assert right / len(rows) >= 0.99
+
+
+def test_chance_matches_of_shifted_positions_come_as_often_as_predicted(catalogues: LocalCatalogues) -> None:
+    """Ten arcminutes from galaxies of EFIGI, in twelve directions, only unrelated objects match."""
+    with (shared_data() / "galaxies" / "labels.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["survey"] == "EFIGI" and row["ra_deg"]]
+    index = catalogues.get("openngc")
+    own = np.array([display_name(row["name"]) for row in rows] * 12)
+    angle = np.repeat(np.radians(np.arange(0.0, 360.0, 30.0)), len(rows))
+    ra, dec = moved(
+        np.tile([float(row["ra_deg"]) for row in rows], 12),
+        np.tile([float(row["dec_deg"]) for row in rows], 12),
+        600_000.0 * np.sin(angle),
+        600_000.0 * np.cos(angle),
+        1.0,
+    )
+    sigma = np.full(ra.size, 1.0)
+    covered = index.crowding(ra, dec, sigma).covered
+    near = index.within_reach(ra, dec, error_radius_arcsec(sigma, index.manifest.max_error_arcsec))
+    chances = np.full(ra.size, 2.0)
+    places = np.unique(near.position)
+    targets = [Target(ra_deg=float(ra[n]), dec_deg=float(dec[n]), error_arcsec=1.0) for n in places]
+    for place, answer in zip(places, match_index(index, targets), strict=True):
+        for match in answer.result.matches:
+            if match.normalised_separation <= 1.0 and match.found.name != own[place]:
+                chances[place] = min(chances[place], match.chance_probability or 0.0)
+    for chance in (0.01, 1.0):
+        found = int(np.count_nonzero(chances <= chance))
+        predicted = float(np.minimum(-np.expm1(-covered), chance).sum())
+        # The counts of one neighbour seen from several directions are not independent: a factor of 1.5 and five more.
+        assert predicted / 1.5 - 5 <= found <= 1.5 * predicted + 5, (chance, found, predicted)
 
 
 def test_it_is_what_its_script_makes_of_openngc(tmp_path: Path) -> None:
