@@ -15,12 +15,12 @@ Floats = NDArray[np.float64]
 Keys = NDArray[np.uint64]
 
 KEY_ORDER: Final = 29
-_CELL_WIDTH: Final = 0.6887
+CELL_WIDTH: Final = 0.6887
 """Radians: a circle of this radius over 2^order, around any point of a cell, stays within the cell and its neighbours.
 The smallest distance between opposite edges is 0.68877 / 2^order or more at every order (cdshealpix, table
 SMALLER_EDGE2OPEDGE_DIST)."""
 
-MAX_NEIGHBOUR_RADIUS: Final = _CELL_WIDTH
+MAX_NEIGHBOUR_RADIUS: Final = CELL_WIDTH
 """Radians: a larger circle may reach any cell of order 0."""
 
 
@@ -36,7 +36,7 @@ def keys_of(ra_deg: ArrayLike, dec_deg: ArrayLike, order: int = KEY_ORDER) -> Ke
 def orders_for(radius_rad: Floats) -> NDArray[np.int64]:
     """The finest order at which a cell and its neighbours hold a circle around any of its points."""
     with np.errstate(divide="ignore"):
-        order = np.floor(np.log2(_CELL_WIDTH / radius_rad))
+        order = np.floor(np.log2(CELL_WIDTH / radius_rad))
     return np.clip(order, 0, KEY_ORDER).astype(np.int64)
 
 

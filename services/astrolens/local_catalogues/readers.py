@@ -33,12 +33,14 @@ class TableReader(Protocol):
     Attributes:
         columns: What it has.
         rows: Their number, where the file tells it.
-        unreadable: Rows that were skipped because they do not have the table's columns.
     """
 
     columns: Sequence[TableColumn]
     rows: int | None
-    unreadable: int
+
+    @property
+    def unreadable(self) -> int:
+        """Rows that were skipped because they do not have the table's columns."""
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The rows, with these columns only."""
