@@ -5,13 +5,14 @@ all of them is known to have p ≤ 1/(n+1), and nothing more. Beyond that end im
 tail that is no probability.
 
 Fisher's statistic combines the extrapolated p-values of the detectors, so that it still grows where every detector is
-beyond its calibration. That is allowed because the statistic is calibrated itself, on images of another split, which
-are treated in the same way: its conformal p-value is valid whatever the statistic is (SCIENCE: "conformalise again").
+beyond its calibration. That is allowed because the statistic is calibrated itself, on images that are treated in the
+same way: its conformal p-value is valid whatever the statistic is.
 
 `calibration.npz` holds, for each survey and for `pooled`, float64 arrays sorted in ascending order:
-`<survey>/<detector>`, the scores of the `calibration` split, and `<survey>/combined`, Fisher's statistic on the
-`combined-calibration` split. Where scores are standardised by predicted class (Mondrian), `<survey>/<detector>/median`
-and `<survey>/<detector>/width` [classes] hold the units of each class, from the `detector-fit` split.
+`<survey>/<detector>`, the scores of the `calibration` split, and `<survey>/combined`, Fisher's statistic of the same
+images, each compared with all others (bundles before 0.3.0 have it of a split of its own). Where scores are
+standardised by predicted class (Mondrian), `<survey>/<detector>/median` and `<survey>/<detector>/width` [classes] hold
+the units of each class, from the `detector-fit` split.
 """
 
 from collections.abc import Mapping, Sequence

@@ -105,4 +105,5 @@ def encode_jpeg(picture: Image.Image | NDArray[np.uint8]) -> bytes:
 def decode_cutout(jpeg: bytes) -> NDArray[np.uint8]:
     """Decode a cutout to [H, W, 3] uint8. For cutouts of our own only, never for originals, which are untrusted."""
     with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
-        return np.asarray(picture.convert("RGB"))
+        # A conversion to the same mode would copy.
+        return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))

@@ -68,8 +68,10 @@ def preprocess(cutout: Pixels, spec: PreprocessingSpec) -> Pixels:
     if cutout.dtype != np.uint8 or cutout.ndim != 3 or cutout.shape[2] != 3 or 0 in cutout.shape:
         raise ValueError(f"a cutout is 8-bit [height, width, 3], not {cutout.dtype} {list(cutout.shape)}")
     frame = Image.fromarray(pad_to_square(cutout))
-    views = [np.asarray(_view(frame, view, spec)) for view in spec.views]
-    return np.ascontiguousarray(np.concatenate(views, axis=2).transpose(2, 0, 1))
+    stacked = np.empty((spec.channels, spec.size, spec.size), dtype=np.uint8)
+    for place, view in enumerate(spec.views):
+        stacked[3 * place : 3 * place + 3] = np.asarray(_view(frame, view, spec)).transpose(2, 0, 1)
+    return stacked
 
 
 def preprocess_many(cutouts: Sequence[Pixels], spec: PreprocessingSpec) -> Pixels:

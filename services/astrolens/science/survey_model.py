@@ -43,12 +43,11 @@ FOLDS: Final = 10
 """Parts of the cross-fitting. Each image is scored by detectors that were fitted on the other nine tenths."""
 
 RECIPE: Final[tuple[DensityEntry, ...]] = (
-    DensityEntry(name="asymmetry-density", taps=("frame_asymmetry", "object_asymmetry")),
+    DensityEntry(name="appearance-density", taps=("frame_asymmetry", "object_asymmetry", "object_embedding")),
 )
 """The detectors of a survey model; their scores are added in robust units.
 
-One is enough: maxima, standard deviations or centre-weighted means beside the asymmetry maps lowered the mean AUROC
-on skies whose 300 images hold many oddities, and raised it by less than .02 elsewhere.
+One is enough: see decision 0014.
 """
 
 _MANIFEST: Final = "manifest"
@@ -163,10 +162,6 @@ class SurveyModel:
         """Ids of its own images by falling strangeness: those that a person should look at."""
         order = np.argsort(-self._calibration_scores[COMBINED], kind="stable")
         return [self.image_ids[row] for row in order[:count]]
-
-    def calibration_p_values(self) -> Floats:
-        """p-values [images] of its own images by cross-fitting, in the order of `image_ids`."""
-        return self._calibrations[COMBINED].p_values(self._calibration_scores[COMBINED])
 
     @cached_property
     def _calibration_scores(self) -> dict[str, Floats]:

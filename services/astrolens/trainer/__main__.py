@@ -88,7 +88,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--cache", type=Path, default=home / "astrolens" / "trainer", help="folder of prepared arrays")
     parser.add_argument("--name", default="second-light")
-    parser.add_argument("--version", default="0.2.0")
+    parser.add_argument("--version", default="0.3.0")
     parser.add_argument("--note", default="", help="a sentence about the recipe for the model card")
     parser.add_argument("--views", type=int, default=Recipe.views, help="training views; 1,000 take some ten seconds")
     parser.add_argument("--epochs", type=float, default=Recipe.epochs, help="how often each view is read")

@@ -1,9 +1,10 @@
 """The backbone: a hybrid vision transformer over the tokens of a convolutional trunk.
 
 The early trunk is frozen. Its last map goes through the middle blocks, which are trained together with a transformer
-(Hugging Face's `ViTModel`) to tell the classes and the kinds of oddity. Maps of the object and of the whole frame,
-pooled by how far they differ from themselves turned by 180°, are the taps of the density detectors. The middle blocks
-of the frame are those of ImageNet: what is trained on some surveys describes another one worse.
+(Hugging Face's `ViTModel`) to tell the classes and the kinds of oddity. Statistics of the same maps go through one
+hidden layer to the same answers: two readers that err differently are better than one. Maps of the object and of the
+whole frame, pooled by how far they differ from themselves turned by 180°, are taps of the density detectors. The middle
+blocks of the frame are those of ImageNet: what is trained on some surveys describes another one worse.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch.nn import functional
 from transformers import ViTConfig, ViTModel
 
 from astrolens.science.preprocessing import PreprocessingSpec
+from astrolens.trainer.pooling import MapStatistics, rotation_asymmetry, signed_root
 from astrolens.trainer.trunk import (
     EARLY_CHANNELS,
     EARLY_TAPPED_CHANNELS,
@@ -32,8 +34,6 @@ SPEC: Final = PreprocessingSpec(size=112, views=("object", "frame"))
 TOKEN_CHANNELS: Final = MIDDLE_CHANNELS + 2 * EARLY_CHANNELS
 _FRAME_SIDE: Final = 64
 """Pixels that the frame view is reduced to: at full size it would cost as much as the object view."""
-_CENTRE: Final = 0.25
-"""Standard deviation of the Gaussian that weights the centre of a map, of its side."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class BackboneConfig:
     mlp_ratio: int = 4
     registers: int = 3
     drop: float = 0.1
+    pooled_width: int = 256
+    """Hidden numbers of the reader of pooled maps."""
+    pooled_drop: float = 0.3
 
     @property
     def name(self) -> str:
@@ -86,6 +89,23 @@ class TokenProjection(nn.Module):
         return torch.cat((self.registers.expand(projected.shape[0], -1, -1), projected), dim=1)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the network reads in the early maps of n object views.
+
+    Attributes:
+        embedding: [n, d].
+        class_features: Embedding and hidden layer of the pooled maps, [n, d + h]; the class head reads them.
+        kinds: Kind logits of the transformer, [n, kinds], before the temperature.
+        pooled_kinds: Those of the pooled maps.
+    """
+
+    embedding: Tensor
+    class_features: Tensor
+    kinds: Tensor
+    pooled_kinds: Tensor
+
+
 class Backbone(nn.Module):
     """Computes logits, embedding, kinds and taps from pixels; the normalisation is part of the graph.
 
@@ -118,8 +138,16 @@ class Backbone(nn.Module):
         places = 1 + tokens.num_patches
         self.vit.embeddings.position_embeddings = nn.Parameter(torch.randn(1, places, self.config.width) * 0.02)
         nn.init.trunc_normal_(self.vit.embeddings.cls_token, std=0.02)
-        self.class_head = nn.Linear(self.embedding_dim, classes)
+        self.pooled = MapStatistics((EARLY_CHANNELS, MIDDLE_CHANNELS))
+        self.pooled_reader = nn.Sequential(
+            nn.Dropout(self.config.pooled_drop),
+            nn.Linear(self.pooled.dim, self.config.pooled_width),
+            nn.GELU(),
+            nn.Dropout(self.config.pooled_drop),
+        )
+        self.class_head = nn.Linear(self.embedding_dim + self.config.pooled_width, classes)
         self.kind_head = nn.Linear(self.embedding_dim, kinds)
+        self.pooled_kind_head = nn.Linear(self.config.pooled_width, kinds)
         self.temperature: Tensor
         self.kind_temperature: Tensor
         self.register_buffer("temperature", torch.ones(()))
@@ -135,77 +163,68 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def standardise_by(self, early: Tensor) -> None:
-        """Standardise the channels of the tokens by those of some early maps."""
+        """Standardise the channels of the tokens, and the pooled maps, by those of some early maps."""
         projection = self.vit.embeddings.get_submodule("patch_embeddings")
         assert isinstance(projection, TokenProjection)  # noqa: S101 - a submodule has no type of its own
-        projection.standardise_by(self.token_maps(early, self.middle(early)))
+        middle = self.middle(early)
+        projection.standardise_by(self.token_maps(early, middle))
+        self.pooled.standardise_by([early, middle])
 
-    def read_early(self, early: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Early maps [n, 40, 2 s, 2 s] to logits [n, classes], embedding [n, d] and kind logits [n, kinds]."""
-        return self._read_tokens(self.token_maps(early, self.middle(early)))
+    def read_early(self, early: Tensor) -> "Reading":
+        """Read early maps [n, 40, 2 s, 2 s] of the object view."""
+        return self._read(early, self.middle(early))
+
+    def class_features(self, pixels: Tensor) -> Tensor:
+        """What the class head reads: [n, channels, size, size], 0 to 255, to [n, d]."""
+        return self.read_early(self.early(pixels[:, :3])[-1]).class_features
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """[n, 6, size, size], 0 to 255, to logits, embedding, kinds and the taps, in the order of `TAPS`."""
+        """[n, 6, size, size], 0 to 255, to logits, embedding, kinds and the taps, in the order of `taps`."""
         early = self.early(pixels[:, :3])
         middle = self.middle(early[-1])
         size = (_FRAME_SIDE, _FRAME_SIDE)
         frame = functional.interpolate(pixels[:, 3:].to(torch.float32), size, mode="bilinear", align_corners=False)
         frame_maps = self.early(frame)
+        reading = self._read(early[-1], middle)
         return (
-            *self._read_tokens(self.token_maps(early[-1], middle)),
+            self.class_head(reading.class_features) / self.temperature,
+            reading.embedding,
+            # The mean of the two readers' logits.
+            (reading.kinds + reading.pooled_kinds) / (2.0 * self.kind_temperature),
             rotation_asymmetry(early),
             rotation_asymmetry([*early, middle], central=True),
             rotation_asymmetry([*frame_maps, *self.generic(frame_maps[-1])]),
+            # Once more under a name of its own: a survey model reads taps.
+            reading.embedding.clone(),
         )
 
-    def _read_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        states = self.vit(pixel_values=tokens).last_hidden_state
+    def _read(self, early: Tensor, middle: Tensor) -> "Reading":
+        states = self.vit(pixel_values=self.token_maps(early, middle)).last_hidden_state
         first = 1 + self.config.registers
         embedding = torch.cat((states[:, 0], states[:, first:].mean(dim=1)), dim=1)
-        kinds = self.kind_head(embedding) / self.kind_temperature
-        return self.class_head(embedding) / self.temperature, embedding, kinds
+        pooled = self.pooled_reader(self.pooled([early, middle]))
+        return Reading(
+            embedding=embedding,
+            class_features=torch.cat((embedding, pooled), dim=1),
+            kinds=self.kind_head(embedding),
+            pooled_kinds=self.pooled_kind_head(pooled),
+        )
 
     @property
     def embedding_dim(self) -> int:
         """Length of the embedding."""
         return 2 * self.config.width
 
-
-_EARLY: Final = sum(EARLY_TAPPED_CHANNELS)
-TAPS: Final = {
-    "object_asymmetry": _EARLY,
-    "core_asymmetry": _EARLY + MIDDLE_CHANNELS,
-    "frame_asymmetry": _EARLY + sum(GENERIC_TAPPED_CHANNELS),
-}
-"""Names and dimensions of the taps."""
-
-
-def signed_root(values: Tensor) -> Tensor:
-    """`sign(x) √|x|`, with a finite slope at 0."""
-    return torch.sign(values) * torch.sqrt(values.abs() + 1e-6)
-
-
-def centre_weights(side: int) -> Tensor:
-    """A Gaussian over a square map, [side, side], that sums to 1."""
-    place = (torch.arange(side, dtype=torch.float32) - (side - 1) / 2.0) / side
-    weights = torch.exp(-(place[:, None] ** 2 + place[None] ** 2) / (2.0 * _CENTRE**2))
-    return weights / weights.sum()
-
-
-def rotation_asymmetry(maps: list[Tensor], *, central: bool = False) -> Tensor:
-    """Root of the mean difference of each channel from itself turned by 180°: maps [n, c, s, s] to [n, Σ c].
-
-    Args:
-        maps: Of several layers.
-        central: Weight the mean to the centre; else all places count alike.
-    """
-    pooled = []
-    for own in maps:
-        difference = (own - own.flip((2, 3))).abs()
-        side = own.shape[-1]
-        weights = centre_weights(side) if central else torch.full((side, side), 1.0 / side**2)
-        pooled.append(torch.sqrt((difference * weights).sum(dim=(2, 3)) + 1e-6))
-    return torch.cat(pooled, dim=1)
+    @property
+    def taps(self) -> dict[str, int]:
+        """Names and lengths of the taps, in the order of `forward`."""
+        early = sum(EARLY_TAPPED_CHANNELS)
+        return {
+            "object_asymmetry": early,
+            "core_asymmetry": early + MIDDLE_CHANNELS,
+            "frame_asymmetry": early + sum(GENERIC_TAPPED_CHANNELS),
+            "object_embedding": self.embedding_dim,
+        }
 
 
 def logit_norm_loss(logits: Tensor, classes: Tensor, *, tau: float) -> Tensor:

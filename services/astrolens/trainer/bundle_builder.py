@@ -28,12 +28,10 @@ from astrolens.science.detectors import Features, load_detector, survey_family
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.science.scoring import Scorer
 from astrolens.trainer import evaluation, export, model_card
-from astrolens.trainer.backbone import TAPS
 from astrolens.trainer.class_head import refit_class_head
 from astrolens.trainer.dataset import CLASSES, Split
 from astrolens.trainer.fitting import (
     VOTING,
-    CalibrationSplits,
     LabelledFeatures,
     calibrate,
     coarse_centroids,
@@ -72,8 +70,7 @@ def build_bundle(
     """
     model, fit = trained.model, arrays[Split.FIT]
     train = arrays[Split.BACKBONE]
-    ready = export.session(export.export(model, spec))
-    refit_class_head(model.class_head, train, export.run(ready, train.inputs).embedding)
+    refit_class_head(model.class_head, train, export.session(export.export_class_features(model, spec)))
     known = fit.where(fit.classes >= 0)
     model.temperature.fill_(temperature_of(infer(model, known.inputs)[0], known.classes))
     graph = export.export(model, spec)
@@ -88,9 +85,8 @@ def build_bundle(
     calibration = calibrate(
         [load_detector(entry, detectors) for entry in entries],
         _COMBINATION,
-        CalibrationSplits(
-            units=features[Split.FIT], detectors=features[Split.CALIBRATION], combined=features[Split.COMBINED]
-        ),
+        units=features[Split.FIT],
+        ordinary=features[Split.CALIBRATION],
         seed=recipe.seed,
     )
     centroids = coarse_centroids(features[Split.BACKBONE].features.embedding, count=_CENTROIDS, seed=recipe.seed)
@@ -113,7 +109,7 @@ def build_bundle(
             architecture=model.config.name,
             embedding_dim=model.embedding_dim,
             kinds="kinds",
-            taps=TAPS,
+            taps=model.taps,
             parameters=sum(p.numel() for p in model.parameters()),
         ),
         detectors=entries,

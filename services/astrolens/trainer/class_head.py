@@ -3,34 +3,47 @@
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from torch import nn
+from torch import from_numpy, nn, no_grad
 
 from astrolens.trainer.early_views import sampling_weights
 from astrolens.trainer.image_arrays import ImageArrays
 
 _REGULARISATION: Final = 0.03
-"""scikit-learn's C, for standardised embeddings; chosen on the validation split, with `_BALANCE`."""
+"""scikit-learn's C, for standardised features; chosen on the validation split, with `_BALANCE`."""
 _BALANCE: Final = 0.3
 """Exponent of class balancing within a survey."""
+_BATCH: Final = 64
 
 
-def refit_class_head(head: nn.Linear, images: ImageArrays, embeddings: NDArray[np.float64]) -> None:
+def refit_class_head(head: nn.Linear, images: ImageArrays, ready: InferenceSession) -> None:
     """Replace the weights of the head by those of a logistic regression.
 
+    Each picture counts as it comes and in three other orientations, of which none changes its class.
+
     Args:
-        head: From embedding to classes.
+        head: From features to classes.
         images: Ordinary images of the `backbone` split with their classes, n.
-        embeddings: Of them, [n, d].
+        ready: A graph from `pixels` to the `features` that the head reads.
     """
-    scaler = StandardScaler().fit(embeddings)
-    weights = sampling_weights(images, balance=_BALANCE)
+    turned = [images.inputs, images.inputs[..., ::-1], images.inputs[..., ::-1, :], images.inputs.swapaxes(-1, -2)]
+    features = np.concatenate([_features(ready, inputs) for inputs in turned])
+    weights = np.tile(sampling_weights(images, balance=_BALANCE), len(turned))
+    scaler = StandardScaler().fit(features)
     model = LogisticRegression(C=_REGULARISATION, max_iter=1000)
-    model.fit(scaler.transform(embeddings), images.classes, sample_weight=weights * len(weights))
+    model.fit(scaler.transform(features), np.tile(images.classes, len(turned)), sample_weight=weights * len(images))
     slopes = model.coef_ / scaler.scale_
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(slopes))
-        head.bias.copy_(torch.from_numpy(model.intercept_ - slopes @ scaler.mean_))
+    with no_grad():
+        head.weight.copy_(from_numpy(slopes))
+        head.bias.copy_(from_numpy(model.intercept_ - slopes @ scaler.mean_))
+
+
+def _features(ready: InferenceSession, inputs: NDArray[np.uint8]) -> NDArray[np.float64]:
+    parts = [
+        ready.run(["features"], {"pixels": np.ascontiguousarray(inputs[first : first + _BATCH])})[0]
+        for first in range(0, len(inputs), _BATCH)
+    ]
+    return np.concatenate(parts).astype(np.float64)

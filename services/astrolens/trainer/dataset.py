@@ -32,19 +32,18 @@ _FIT_SHARE = 0.10
 class Split(StrEnum):
     """What an image is used for. Oddities are in `develop` or `test` only, whichever half they belong to.
 
-    `backbone` trains the network, `detector-fit` fits the detectors, `calibration` calibrates each detector,
-    `combined-calibration` their combination, `develop` serves the choice of detectors, `test` the evaluation.
+    `backbone` trains the network, `detector-fit` fits the detectors, `calibration` calibrates them, `develop` serves
+    the choice of detectors, `test` the evaluation.
     """
 
     BACKBONE = "backbone"
     FIT = "detector-fit"
     CALIBRATION = "calibration"
-    COMBINED = "combined-calibration"
     DEVELOP = "develop"
     TEST = "test"
 
 
-_CALIBRATING: Final = frozenset({Split.FIT, Split.CALIBRATION, Split.COMBINED})
+_CALIBRATING: Final = frozenset({Split.FIT, Split.CALIBRATION})
 """Splits that pictures which are plainly not ordinary are left out of. The test split keeps them: it is reported as it
 is."""
 
@@ -180,8 +179,7 @@ def simulated_samples(seed: int, count: int) -> Iterator[Sample]:
     plan = (
         (Split.BACKBONE, count, 0.0),
         (Split.FIT, small // 2, 0.0),
-        (Split.CALIBRATION, small, 0.0),
-        (Split.COMBINED, small, 0.0),
+        (Split.CALIBRATION, 2 * small, 0.0),
         (Split.DEVELOP, small // 8, 1.0),
         (Split.TEST, small, 0.0),
         (Split.TEST, small // 4, 1.0),
@@ -212,7 +210,7 @@ def _split(table_split: str, object_id: str, *, odd: bool) -> Split:
     if table_split == "test":
         return Split.TEST
     if table_split == "val":
-        return Split.COMBINED
+        return Split.CALIBRATION
     draw = int.from_bytes(hashlib.sha256(f"role/{object_id}".encode()).digest()[:8], "big") / 2.0**64
     if draw < _BACKBONE_SHARE:
         return Split.BACKBONE
@@ -223,7 +221,7 @@ def _pack_split(source: str, *, odd: bool) -> Split:
     if odd:
         return _split_of_half(source)
     draw = int.from_bytes(hashlib.sha256(f"pack/{source}".encode()).digest()[:8], "big") / 2.0**64
-    for limit, split in ((0.35, Split.FIT), (0.55, Split.CALIBRATION), (0.75, Split.COMBINED)):
+    for limit, split in ((0.35, Split.FIT), (0.75, Split.CALIBRATION)):
         if draw < limit:
             return split
     return Split.TEST

@@ -15,7 +15,7 @@ from torch import nn
 
 from astrolens.science.detectors import Features
 from astrolens.science.preprocessing import PreprocessingSpec
-from astrolens.trainer.backbone import TAPS, Backbone
+from astrolens.trainer.backbone import Backbone
 from astrolens.trainer.training import infer
 
 _OPSET: Final = 18
@@ -29,13 +29,27 @@ class ExportFailed(Exception):
 
 
 def export(model: Backbone, spec: PreprocessingSpec) -> bytes:
-    """Export the graph: `pixels` [n, channels, size, size] uint8 to `OUTPUTS` and `TAPS`; n is dynamic."""
-    return _graph(model, spec.channels, spec.size, (*OUTPUTS, *TAPS))
+    """Export the graph: `pixels` [n, channels, size, size] uint8 to `OUTPUTS` and the taps; n is dynamic."""
+    return _graph(model, spec.channels, spec.size, (*OUTPUTS, *model.taps))
 
 
 def export_early(model: Backbone, spec: PreprocessingSpec) -> bytes:
     """Export the part of the trunk that no training changes: `pixels` [n, 3, size, size] uint8 to the map `early`."""
     return _graph(_EarlyMap(model), 3, spec.size, ("early",))
+
+
+def export_class_features(model: Backbone, spec: PreprocessingSpec) -> bytes:
+    """Export what the class head reads: `pixels` [n, channels, size, size] uint8 to `features` [n, d]."""
+    return _graph(_ClassFeatures(model), spec.channels, spec.size, ("features",))
+
+
+class _ClassFeatures(nn.Module):
+    def __init__(self, model: Backbone) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model.class_features(pixels)
 
 
 class _EarlyMap(nn.Module):

@@ -27,10 +27,9 @@ DETECTORS: Final = (
     DetectorEntry(name="msp", kind="msp", title="Maximum softmax probability"),
     DetectorEntry(name="energy", kind="energy", title="Energy", parameters={"temperature": 1.0}),
     DetectorEntry(name="gen", kind="gen", title="Generalised entropy", parameters={"gamma": 0.1}),
-    DetectorEntry(name="mahalanobis", kind="mahalanobis", title="Mahalanobis distance", by_class=True),
-    DetectorEntry(name="rmds", kind="rmds", title="Relative Mahalanobis distance", by_class=True),
+    DetectorEntry(name="mahalanobis", kind="mahalanobis", title="Mahalanobis distance"),
     DetectorEntry(name="vim", kind="vim", title="Virtual-logit matching", by_class=True),
-    DetectorEntry(name="oddity", kind="oddity", title="Likeness to drawn oddities", by_class=True),
+    DetectorEntry(name="oddity", kind="oddity", title="Likeness to drawn oddities"),
     DetectorEntry(
         name="asymmetry",
         kind="mahalanobis",
@@ -47,7 +46,7 @@ DETECTORS: Final = (
     ),
 )
 
-VOTING: Final = ("oddity", "asymmetry")
+VOTING: Final = ("oddity", "asymmetry", "mahalanobis")
 """The detectors that are combined, chosen on the choose halves; the others are reported."""
 
 _BY_FAMILY: Final = frozenset({"mahalanobis"})
@@ -143,34 +142,25 @@ def residual_whitener(residuals: Floats) -> Floats:
     return np.asarray((directions[:, :half] / np.sqrt(np.maximum(variances[:half], floor))).T, dtype=np.float64)
 
 
-@dataclass(frozen=True)
-class CalibrationSplits:
-    """Ordinary images for the three steps of a calibration, disjoint.
-
-    Attributes:
-        units: For the units of each predicted class.
-        detectors: For the p-values of each detector.
-        combined: For the p-values of their combination.
-    """
-
-    units: LabelledFeatures
-    detectors: LabelledFeatures
-    combined: LabelledFeatures
-
-
 def calibrate(
-    detectors: Sequence[Detector], combination: Combination, splits: CalibrationSplits, *, seed: int
+    detectors: Sequence[Detector],
+    combination: Combination,
+    *,
+    units: LabelledFeatures,
+    ordinary: LabelledFeatures,
+    seed: int,
 ) -> dict[str, Floats]:
     """Compute the calibration arrays, by survey and pooled; see `astrolens.science.calibration`.
 
     Args:
         detectors: Fitted detectors.
         combination: How they are combined.
-        splits: Ordinary images.
+        units: Ordinary images for the units of each predicted class.
+        ordinary: Others, for the p-values of the detectors and, each left out in turn, of their combination.
         seed: Of the random subset that balances the surveys in the pool.
     """
     rng = np.random.default_rng(seed)
-    parts = (splits.units, splits.detectors, splits.combined)
+    parts = (units, ordinary)
     predicted = [part.features.logits.argmax(axis=1) for part in parts]
     rows_by_survey = [_rows_by_survey(part.surveys) for part in parts]
     for rows in rows_by_survey:
@@ -183,21 +173,29 @@ def calibrate(
             values = [own.score(part.features.rows(rows), survey) for part, rows in zip(parts, selected, strict=True)]
             if own.entry.by_class:
                 classes = [guess[rows] for guess, rows in zip(predicted, selected, strict=True)]
-                units = ClassUnits.of(values[0], classes[0], splits.units.features.logits.shape[1])
-                calibration[f"{survey}/{name}/{MEDIAN}"], calibration[f"{survey}/{name}/{WIDTH}"] = (
-                    units.median,
-                    units.width,
-                )
-                values = [units.standardise(value, guess) for value, guess in zip(values, classes, strict=True)]
+                of_class = ClassUnits.of(values[0], classes[0], units.features.logits.shape[1])
+                calibration[f"{survey}/{name}/{MEDIAN}"] = of_class.median
+                calibration[f"{survey}/{name}/{WIDTH}"] = of_class.width
+                values[1] = of_class.standardise(values[1], classes[1])
             calibration[f"{survey}/{name}"] = np.sort(values[1])
             if name in combination.detectors:
-                p_values.append(
-                    ScoreCalibration(calibration[f"{survey}/{name}"], combination.tail_share).extrapolated_p_values(
-                        values[2]
-                    )
-                )
+                p_values.append(p_values_without_own(values[1], combination.tail_share))
         calibration[f"{survey}/{COMBINED}"] = np.sort(fisher_statistic(p_values))
     return calibration
+
+
+def p_values_without_own(scores: Floats, tail_share: float) -> Floats:
+    """Extrapolated p-value [n] of each score [n] against all others.
+
+    So an image that calibrates is treated as a new one, which is not among those that it is compared with, and one set
+    calibrates both detectors and combination: twice as many images for each as two halves would give.
+    """
+    order = np.argsort(scores, kind="stable")
+    ascending, p_values = scores[order], np.empty(len(scores))
+    for place, row in enumerate(order):
+        others = ScoreCalibration(np.delete(ascending, place), tail_share)
+        p_values[row] = others.extrapolated_p_values(scores[row : row + 1])[0]
+    return p_values
 
 
 def coarse_centroids(embeddings: NDArray[Any], *, count: int, seed: int) -> NDArray[np.float32]:

@@ -33,26 +33,30 @@ The pictures are not part of the bundle. Objects that the catalogues call odd (m
 {splits}
 
 `backbone` trains the network and fits the detectors' means and covariances (of `legacy` and `euclid`, `detector-fit`
-does). `detector-fit` gives the softmax temperature and the units of the scores, `calibration` each detector's p-values,
-`combined-calibration` those of the combination. Of the odd objects of all splits, one half by a hash of the id
+does). `detector-fit` gives the softmax temperature and the units of the scores; `calibration` the p-values of each
+detector and, each picture compared with all others, of the combination. Of the odd objects of all splits, one half by a hash of the id
 (`develop`) served the choice of detectors and recipe; the other half is in `test`, which gave the figures below.
 
 ## Recipe
 - Input: {size} px views of {views}, stacked as channels; 8-bit, normalised inside the graph.
 - The early trunk is frozen; blocks 5 to 10 and a transformer of {layers} layers with registers are trained on its map.
-  Embedding: class token and mean token, {dim} numbers. Maps pooled by how far they differ from themselves turned by
-  180° are taps: of the object's early blocks and trained block 10, and of the frame's blocks as ImageNet left them.
+  Embedding: class token and mean token, {dim} numbers. Statistics of the same maps (mean, largest value, spread,
+  asymmetry) go through one hidden layer to the kinds too, whose logits are averaged with the transformer's, and to the
+  classes. Maps pooled by how far they differ from themselves turned by 180° are taps: of the object's early blocks and
+  trained block 10, and of the frame's blocks as ImageNet left them.
 - Training views: an ordinary picture, turned and shifted; {odd:.0%} have one of {kinds} oddities drawn on it, from
   invisible to plain; all go through the same changes of pixel scale, seeing, stretch, colour, noise and compression.
-- Losses: LogitNorm cross-entropy of the classes, τ = {tau}; cross-entropy of the kinds; ordinary against drawn. AdamW,
-  {rate} falling as a cosine; weights averaged over the last steps. A class of n pictures is drawn by
-  n^{share:.1f}.{note}
+- Losses: LogitNorm cross-entropy of the classes, τ = {tau}, of ordinary views and of those with a fault or a star drawn
+  on top; of both readers, cross-entropy of the kinds, and ordinary against drawn. AdamW, {rate} falling as a cosine;
+  weights averaged over the last steps. A class of n pictures is drawn by n^{share:.1f}. The class head is fitted once
+  more on pictures as they come, in four orientations.{note}
 - Detectors: {detectors}. Mahalanobis has, for each survey family,
   a mean of each class and one Ledoit–Wolf covariance.
-- Combined by Fisher's statistic: {voting}. Scores are in units of the ordinary pictures of the same survey and
-  predicted class; their conformal p-values enter with an exponential tail, and the statistic is conformalised again on
-  its own split. So the p-value keeps the finite-sample guarantee, and ends at 1/(n+1) for n calibration images: what is
-  stranger than all of them has p ≤ 1/(n+1), and a rank score that orders such pictures and is no probability.
+- Combined by Fisher's statistic: {voting}. Those of asymmetry are in units of the ordinary pictures of the same
+  survey and predicted class. Their conformal p-values enter with an exponential tail, and the statistic is conformalised
+  again: each calibrating picture is compared with all others, as a new one is. The p-value ends at 1/(n+1) for n
+  calibration images: what is stranger than all of them has p ≤ 1/(n+1), and a rank score that orders such pictures and
+  is no probability.
 
 ## Figures on the test split, with 95 % intervals
 ### Morphology

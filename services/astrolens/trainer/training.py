@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from astrolens.science.oddities import KINDS
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer.backbone import Backbone, BackboneConfig, logit_norm_loss
 from astrolens.trainer.dataset import CLASSES
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 _REPORT_STEPS = 100
 _MIDDLE_DECAY = 0.01
+_ON_TOP = [kind.name for kind in KINDS if kind.group in {"artefact", "bright-star"} and kind.name != "text-page"]
+_OF_A_CLASS = torch.tensor([0, *map(KIND_NAMES.index, _ON_TOP)])
+"""Ordinary views, and kinds that lie on top of an object: its class can be seen, and teaches."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +34,24 @@ class Recipe:
     """Hyperparameters of the training."""
 
     seed: int = 20
-    views: int = 60_000
+    views: int = 75_000
     """Training views that are drawn; an epoch reads each once."""
     epochs: float = 3.0
     batch: int = 128
     rate: float = 1e-3
     """Largest learning rate."""
-    trunk_rate: float = 3e-4
+    trunk_rate: float = 6e-4
     """Largest learning rate of the middle blocks, which start from ImageNet."""
     decay: float = 0.05
     """Weight decay of matrices."""
     tau: float = 0.05
     """Temperature of the LogitNorm loss."""
-    class_weight: float = 0.7
-    """Weight of the loss of the classes; those of the kinds, and of ordinary against odd, have weight 1."""
+    class_weight: float = 1.4
+    """Weight of the loss of the classes; those of the kinds, and of ordinary against odd, have weight 1 each, for
+    either reader."""
     warm_up: int = 60
     """Steps with a rising learning rate."""
-    averaging: float = 0.99
+    averaging: float = 0.995
     """Decay of the moving average of the weights, for each step."""
     balance: float = 0.5
     """Exponent of class balancing within a survey."""
@@ -91,7 +96,9 @@ def train(
     model = Backbone(spec, len(CLASSES), kinds, config)
     # Depthwise convolutions on the CPU are a fifth faster in this layout.
     model.middle.to(memory_format=torch.channels_last)
-    model.standardise_by(torch.from_numpy(views.maps[:2000].astype(np.float32)))
+    example = torch.from_numpy(views.maps[:2000].astype(np.float32))
+    model.middle.measure_batch_statistics(example[views.kinds[:2000] == 0])
+    model.standardise_by(example)
     averaged = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe), betas=(0.9, 0.98))
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -124,28 +131,34 @@ def train(
 
 
 def _loss(model: Backbone, views: EarlyViews, rows: NDArray[np.int64], recipe: Recipe) -> Tensor:
-    """LogitNorm of the classes of ordinary views, cross-entropy of the kinds, and of ordinary against odd."""
+    """LogitNorm of the classes where they can be seen, and the losses of the kinds of both readers."""
     maps = torch.from_numpy(views.maps[rows].astype(np.float32)).contiguous(memory_format=torch.channels_last)
-    logits, _, kind_logits = model.read_early(maps)
+    reading = model.read_early(maps)
     classes, kinds = torch.from_numpy(views.classes[rows]), torch.from_numpy(views.kinds[rows])
-    odd = kinds > 0
-    score = torch.logsumexp(kind_logits[:, 1:], dim=1) - kind_logits[:, 0]
-    loss = functional.cross_entropy(kind_logits, kinds)
-    loss = loss + functional.binary_cross_entropy_with_logits(score, odd.float())
-    known = ~odd & (classes >= 0)
+    loss = _kind_loss(reading.kinds, kinds) + _kind_loss(reading.pooled_kinds, kinds)
+    known = torch.isin(kinds, _OF_A_CLASS) & (classes >= 0)
     if bool(known.any()):
-        loss = loss + recipe.class_weight * logit_norm_loss(logits[known], classes[known], tau=recipe.tau)
+        logits = model.class_head(reading.class_features[known])
+        loss = loss + recipe.class_weight * logit_norm_loss(logits, classes[known], tau=recipe.tau)
     return loss
+
+
+def _kind_loss(logits: Tensor, kinds: Tensor) -> Tensor:
+    """Cross-entropy of the kinds, and of ordinary against odd."""
+    score = torch.logsumexp(logits[:, 1:], dim=1) - logits[:, 0]
+    return functional.cross_entropy(logits, kinds) + functional.binary_cross_entropy_with_logits(
+        score, (kinds > 0).float()
+    )
 
 
 @torch.inference_mode()
 def calibrate_kinds(model: Backbone, views: EarlyViews) -> None:
     """Set the temperature of the kinds by views that the model was not trained on."""
     model.eval()
-    logits = [
-        model.read_early(torch.from_numpy(views.maps[first : first + 256].astype(np.float32)))[2]
-        for first in range(0, len(views.maps), 256)
-    ]
+    logits = []
+    for first in range(0, len(views.maps), 256):
+        reading = model.read_early(torch.from_numpy(views.maps[first : first + 256].astype(np.float32)))
+        logits.append((reading.kinds + reading.pooled_kinds) / 2.0)
     model.kind_temperature.fill_(temperature_of(torch.cat(logits).numpy(), views.kinds))
 
 

@@ -43,7 +43,7 @@ class ViewRanges:
     """Natural logarithm of the largest zoom."""
     shift: float = 0.03
     """Of the side of the view."""
-    coarse: float = 0.12
+    coarse: float = 0.18
     """Share that is reduced and enlarged again: a larger pixel scale."""
     blurred: float = 0.35
     blur: float = 1.3
@@ -59,7 +59,7 @@ class ViewRanges:
     noisy: float = 0.5
     noise: float = 0.05
     """Largest standard deviation, of the full range."""
-    single_band: float = 0.06
+    single_band: float = 0.10
     """Share that is shown in grey."""
     compressed: float = 0.15
     """Share that goes through a JPEG of low quality."""

@@ -94,7 +94,8 @@ class GenericTrunk(nn.Module):
 class MiddleTrunk(nn.Module):
     """Blocks 5 to 10, which are trained: maps [n, 40, 2 s, 2 s] to [n, 112, s, s].
 
-    Batch statistics stay as they came: those of pictures with drawn oddities are not those of the sky.
+    Batch statistics are measured once on ordinary pictures, and then kept: those of ImageNet are not those of the sky,
+    and neither are those of pictures with drawn oddities.
     """
 
     def __init__(self) -> None:
@@ -112,3 +113,16 @@ class MiddleTrunk(nn.Module):
         for block in self.blocks:
             maps = block(maps)
         return maps
+
+    @torch.no_grad()
+    def measure_batch_statistics(self, maps: Tensor) -> None:
+        """Replace the statistics of the normalisations by those of some ordinary maps [n, 40, 2 s, 2 s]."""
+        layers = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        kept = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.train()
+            layer.momentum = 1.0
+        self(maps)
+        for layer, momentum in zip(layers, kept, strict=True):
+            layer.eval()
+            layer.momentum = momentum

@@ -21,6 +21,7 @@ from tests.bench.science.answers import AnsweredImages, answer_figures
 from tests.bench.science.baselines import known_survey_baselines
 from tests.bench.science.bundles import BundleUnderTest
 from tests.bench.science.contact_sheets import write_contact_sheet
+from tests.bench.science.drawn_kinds import drawn_kind_figures
 from tests.bench.science.known_surveys import (
     auroc_difference,
     first_looks,
@@ -30,6 +31,7 @@ from tests.bench.science.known_surveys import (
 )
 from tests.bench.science.new_skies import LONG_SPLITS, SPLITS, baseline_figures, new_skies, sky_figures
 from tests.bench.science.pictures import Cutouts, cutouts_of, inputs_of
+from tests.bench.science.record import record
 from tests.bench.science.report import render
 from tests.bench.science.report_plots import write_plots
 from tests.bench.science.seeds import seed_rows
@@ -57,6 +59,9 @@ def main() -> None:
     (options.out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     (options.out / "report.md").write_text(text)
     write_plots(options.out, figures)
+    if options.record:
+        digest = record(bundles[-1].path, figures["bundles"][bundles[-1].name])
+        text += f"\nThe figures of new skies are written into {bundles[-1].path}, which is now {digest[:8]}.\n"
     sys.stdout.write(text)
 
 
@@ -86,6 +91,9 @@ def _measure(bundles: list[BundleUnderTest], options: argparse.Namespace) -> dic
             _show_strangest(options.out, galaxies, scores)
         of_kinds = bundle.kinds(features["efigi"])
         rings = ring_profiles | {f"kind {name}": values for name, values in of_kinds.items() if "ring" in name}
+        own["drawn_kinds"] = {
+            name: drawn_kind_figures(cutouts.table, bundle.kinds(features[name])) for name, cutouts in galaxies.items()
+        }
         own["rings"] = ring_figures(galaxies["efigi"], scores["efigi"], rings)
         own["cost"] = bundle.cost(inputs(galaxies["sdss"]), galaxies["sdss"].jpegs, "sdss")
         own["new_skies"] = {
@@ -146,6 +154,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--cache", type=Path, default=home / "astrolens-bench" / "science", help="folder of cutouts")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode")
+    parser.add_argument(
+        "--record", action="store_true", help="write the figures of new skies into manifest and card of the last bundle"
+    )
     parser.add_argument(
         "--long", action="store_true", help="also shifted images, answers, and twice the splits: for the model card"
     )

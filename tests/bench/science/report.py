@@ -27,6 +27,8 @@ def render(figures: dict[str, Any]) -> str:
         _kinds(bundles),
         "## By detector and baseline: AUROC, report half",
         _detectors(bundles, baselines),
+        "## Which drawn kinds find real oddities, half to choose by, rings apart",
+        _drawn_kinds(bundles),
         "## Ordinary galaxies of the test split",
         _ordinary(bundles),
         "## New skies",
@@ -120,6 +122,16 @@ def _detectors(bundles: dict[str, Any], baselines: dict[str, Any]) -> str:
         for name in baselines["known"][surveys[0]]
     ]
     return table(("bundle", "score", *surveys), rows)
+
+
+def _drawn_kinds(bundles: dict[str, Any]) -> str:
+    rows = [
+        (bundle, survey, kind, one["auroc"], with_interval(one["loss_without"], one["loss_interval"]))
+        for bundle, own in bundles.items()
+        for survey, kinds in own["drawn_kinds"].items()
+        for kind, one in kinds.items()
+    ]
+    return table(("bundle", "survey", "drawn kind", "AUROC of its log odds", "lost without it"), rows)
 
 
 def _ordinary(bundles: dict[str, Any]) -> str:

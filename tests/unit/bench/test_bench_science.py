@@ -7,17 +7,22 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from astrolens.science.bundle import Bundle, write_bundle
 from astrolens.trainer.evaluation import Half, half_of
 from astrolens.trainer.reviewed_labels import REVIEWED
 
 from tests.bench.science import new_skies, tables
 from tests.bench.science.answers import neighbour_score
 from tests.bench.science.baselines import oracle_auroc
+from tests.bench.science.drawn_kinds import drawn_kind_figures
 from tests.bench.science.measures import MEASURES, measure
 from tests.bench.science.pictures import Cutouts
 from tests.bench.science.plots import Axis, bar_plot, line_plot
+from tests.bench.science.record import record
 from tests.bench.science.seeds import mean_and_spread
 from tests.bench.science.shifts import SHIFTS
+from tests.bench.science.tables import ImageTable
+from tests.unit.science.test_science_bundle import small_contents, small_manifest
 
 
 def picture(*, shifted: int = 0) -> np.ndarray:
@@ -53,6 +58,49 @@ def test_neighbour_score_believes_answers_near_what_was_seen() -> None:
     assert said_odd > 4 * said_ordinary
     far = neighbour_score(strangeness, np.array([5.0, 0.0]), np.array([3.0, 3.0]))
     assert far[0] - far[1] < said_odd - said_ordinary
+
+
+def test_the_drawn_kind_that_finds_oddities_is_named() -> None:
+    rng = np.random.default_rng(4)
+    count = 200
+    oddities = np.array(["", "merger"])[(np.arange(count) % 2)]
+    table = ImageTable(
+        "made",
+        tuple(Path(str(row)) for row in range(count)),
+        np.array([str(row) for row in range(count)]),
+        oddities,
+        np.array(["smooth"] * count),
+        np.array([Half.CHOOSE] * count),
+        np.array([str(row) for row in range(count)]),
+        np.zeros(count, dtype=bool),
+    )
+    finds = rng.normal(size=count) + 3.0 * (oddities != "")
+    made = drawn_kind_figures(table, {"blend": finds, "trail": rng.normal(size=count) - 1.0})
+    assert made["blend"]["auroc"] > 0.95
+    assert made["trail"]["auroc"] < 0.65
+    assert made["blend"]["loss_interval"][0] > 0.2
+    assert abs(made["trail"]["loss_without"]) < 0.05
+    assert drawn_kind_figures(table, {}) == {}
+
+
+def test_figures_of_new_skies_are_written_into_a_bundle_once(tmp_path: Path) -> None:
+    card = b"# Card\n\n### Cost\n3 ms\n"
+    write_bundle(tmp_path / "own", small_manifest(figures={"parity": 0.0}), small_contents(model_card__md=card))
+    names = ("auroc", "flagged_at_0.01", "flagged_at_0.05", "recall_at_0.05")
+    figures = {name: {"mean": 0.25, "spread": 0.125} for name in names}
+    own = {
+        "new_skies": {"a sky": {"survey_model": figures}, "a small one": {"pooled": figures}},
+        "first_looks": {"found": 40.0, "spread": 2.0, "odd": 100, "pool": 2000},
+    }
+    digest = record(tmp_path / "own", own)
+    bundle = Bundle.load(tmp_path / "own")
+    assert bundle.digest == digest
+    assert bundle.manifest.figures["parity"] == 0.0
+    assert bundle.manifest.figures["new_skies"].keys() == {"a sky"}
+    assert bundle.card.count("### New skies") == 1
+    assert "0.250 ± 0.125" in bundle.card
+    assert bundle.card.endswith("### Cost\n3 ms\n")
+    assert record(tmp_path / "own", own) == digest
 
 
 def test_an_oracle_knows_the_direction() -> None:

@@ -57,7 +57,7 @@ def test_the_committed_bundle_is_whole_and_small(bundle: Bundle) -> None:
         bundle.manifest.surveys
     )
     assert bundle.manifest.classes == ("smooth", "spiral", "edge-on", "irregular")
-    assert {"msp", "energy", "mahalanobis", "gen", "rmds", "vim", "oddity", "asymmetry"} <= {
+    assert {"msp", "energy", "mahalanobis", "gen", "vim", "oddity", "asymmetry"} <= {
         entry.name for entry in bundle.manifest.detectors
     }
     assert sum(entry.size for entry in bundle.manifest.files.values()) < 30_000_000

@@ -9,7 +9,7 @@ from astrolens.science.bundle import arrays_from_bytes, arrays_to_bytes
 from astrolens.science.density import DensityEntry
 from astrolens.science.survey_model import RECIPE, SurveyModel, SurveyModelDamaged, TooFewImages, fit_survey_model
 
-WIDTHS = {"frame_asymmetry": 40, "object_asymmetry": 30}
+WIDTHS = {"frame_asymmetry": 40, "object_asymmetry": 20, "object_embedding": 10}
 MIXING = np.random.default_rng(7).normal(size=(6, sum(WIDTHS.values())))
 
 
@@ -19,8 +19,8 @@ def made_taps(count: int, seed: int, *, odd: int = 0) -> dict[str, np.ndarray]:
     values = rng.normal(size=(count, 6)) @ MIXING + 0.3 * rng.normal(size=(count, MIXING.shape[1]))
     values[:odd] += 3.0 * rng.normal(size=(odd, MIXING.shape[1]))
     values = np.sqrt(np.abs(values)).astype(np.float32)
-    first = WIDTHS["frame_asymmetry"]
-    return {"frame_asymmetry": values[:, :first], "object_asymmetry": values[:, first:]}
+    parts = np.split(values, np.cumsum(list(WIDTHS.values()))[:-1], axis=1)
+    return dict(zip(WIDTHS, parts, strict=True))
 
 
 def names(count: int) -> list[str]:
@@ -145,7 +145,7 @@ def test_truncated_bytes_are_refused(model: SurveyModel) -> None:
 
 def test_an_exchanged_array_is_refused(model: SurveyModel) -> None:
     arrays = arrays_from_bytes(model.to_bytes())
-    arrays["asymmetry-density.calibration"] = arrays["asymmetry-density.calibration"] - 1.0
+    arrays["appearance-density.calibration"] = arrays["appearance-density.calibration"] - 1.0
     with pytest.raises(SurveyModelDamaged, match="its arrays are not those that the manifest names"):
         SurveyModel.from_bytes(arrays_to_bytes(arrays))
 
@@ -197,6 +197,6 @@ def test_a_score_of_the_bundle_joins_the_densities() -> None:
     asked["oddity"][10:20] += 6.0
     found = model.score(asked)
     assert found.rank_score[:20].min() > np.median(found.rank_score[20:])
-    assert set(found.detector_p_values) == {"asymmetry-density", "synthetic"}
+    assert set(found.detector_p_values) == {"appearance-density", "synthetic"}
     with pytest.raises(ValueError, match=r"takes one tap \[n, 1\]"):
         fit_survey_model({**taps, "oddity": np.zeros((300, 2))}, recipe=recipe, **given)

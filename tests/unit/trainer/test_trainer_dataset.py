@@ -34,7 +34,7 @@ def test_splits_of_the_table_become_splits_by_use(tmp_path: Path) -> None:
     rows = [("SDSS", "spiral", "", "train")] * 2000 + [("SDSS", "spiral", "", "val"), ("EFIGI", "smooth", "", "test")]
     samples = list(labelled_samples(table(tmp_path / "galaxies", rows)))
     splits = [sample.split for sample in samples]
-    assert splits[-2:] == [Split.COMBINED, Split.TEST]
+    assert splits[-2:] == [Split.CALIBRATION, Split.TEST]
     shares = [splits.count(split) / 2000 for split in (Split.BACKBONE, Split.FIT, Split.CALIBRATION)]
     assert shares == pytest.approx([0.75, 0.10, 0.15], abs=0.03)
     assert samples[0].survey == "sdss"
@@ -80,7 +80,7 @@ def test_tiles_of_one_picture_of_a_pack_stay_in_one_split(tmp_path: Path) -> Non
     assert {sample.survey for sample in samples} == {"legacy"}
     for first in range(0, 1000, 5):
         assert len({sample.split for sample in samples[first : first + 5]}) == 1
-    assert {sample.split for sample in samples[:1000]} == {Split.FIT, Split.CALIBRATION, Split.COMBINED, Split.TEST}
+    assert {sample.split for sample in samples[:1000]} == {Split.FIT, Split.CALIBRATION, Split.TEST}
     assert all(sample.split in {Split.DEVELOP, Split.TEST} for sample in samples[1000:])
     assert not list(pack_samples(tmp_path / "missing"))
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from astrolens.contracts.verdicts import Verdict
 from astrolens.science.bundle import Combination, DetectorEntry
-from astrolens.science.calibration import ClassUnits, load_calibrations
+from astrolens.science.calibration import ClassUnits, ScoreCalibration, load_calibrations
 from astrolens.science.detectors import Detector, Features, load_detector, logsumexp
 from astrolens.science.scoring import DetectorScore, ImageScores
 from astrolens.trainer import evaluation
 from astrolens.trainer.fitting import (
-    CalibrationSplits,
     LabelledFeatures,
     calibrate,
     coarse_centroids,
     fit_detectors,
+    p_values_without_own,
     residual_whitener,
     whitener,
 )
@@ -104,11 +104,10 @@ def test_the_residual_whitener_keeps_the_directions_of_least_variance() -> None:
 
 
 def test_calibration_is_by_survey_and_pooled_in_equal_parts() -> None:
-    units, first, second = scored(2000, 4), scored(2000, 1), scored(1500, 2)
+    units, ordinary = scored(2000, 4), scored(2000, 1)
     detectors = fitted(scored(2000, 3))
     combination = Combination(detectors=("msp", "mahalanobis"))
-    splits = CalibrationSplits(units=units, detectors=first, combined=second)
-    kept = calibrate(list(detectors.values()), combination, splits, seed=1)
+    kept = calibrate(list(detectors.values()), combination, units=units, ordinary=ordinary, seed=1)
     surveys = {"sdss", "efigi", "simulated-sdss", "simulated-lsst", "pooled"}
     assert {name for name in kept if name.count("/") == 1} == {
         f"{s}/{name}" for s in surveys for name in (*detectors, "combined")
@@ -117,17 +116,42 @@ def test_calibration_is_by_survey_and_pooled_in_equal_parts() -> None:
         f"{s}/mahalanobis/{unit}" for s in surveys for unit in ("median", "width")
     }
     assert all((np.diff(scores) >= 0).all() for name, scores in kept.items() if name.count("/") == 1)
-    fewest = min((first.surveys == "sdss").sum(), (first.surveys == "efigi").sum())
+    fewest = min((ordinary.surveys == "sdss").sum(), (ordinary.surveys == "efigi").sum())
     assert len(kept["pooled/msp"]) == 3 * fewest
-    assert len(kept["sdss/combined"]) == (second.surveys == "sdss").sum()
+    assert len(kept["sdss/combined"]) == (ordinary.surveys == "sdss").sum()
     loaded = load_calibrations(
         kept, detectors=tuple(detectors), combined_detectors=combination.detectors, tail_share=combination.tail_share
     )["efigi"]
-    rows = second.surveys == "efigi"
-    scores = {name: detector.score(second.features.rows(rows), "efigi") for name, detector in detectors.items()}
-    standardised = loaded.standardised(scores, second.features.logits[rows].argmax(axis=1))
+    rows = ordinary.surveys == "efigi"
+    scores = {name: detector.score(ordinary.features.rows(rows), "efigi") for name, detector in detectors.items()}
+    standardised = loaded.standardised(scores, ordinary.features.logits[rows].argmax(axis=1))
     assert np.array_equal(standardised["msp"], scores["msp"])
-    assert kept["efigi/combined"] == pytest.approx(np.sort(loaded.statistic(standardised)))
+    # Compared with themselves too, which makes little difference to so many.
+    assert np.median(kept["efigi/combined"]) == pytest.approx(np.median(loaded.statistic(standardised)), rel=0.02)
+
+
+def test_a_calibrating_image_is_compared_with_all_others() -> None:
+    scores = np.array([3.0, 1.0, 2.0, 9.0])
+    found = p_values_without_own(scores, 0.3)
+    for row, score in enumerate(scores):
+        others = ScoreCalibration(np.sort(np.delete(scores, row)), 0.3)
+        assert found[row] == others.extrapolated_p_values(np.array([score]))[0]
+
+
+def test_new_ordinary_images_are_flagged_as_often_as_the_budget_says() -> None:
+    """One set calibrates detectors and combination, dependent as they are: that must cost no validity."""
+    rng = np.random.default_rng(8)
+    shares = []
+    for _ in range(40):
+        common = rng.normal(size=(800, 1))
+        own, new = np.split(np.exp(0.5 * rng.normal(size=(800, 2)) + common), [300])
+        total = sum(-np.log(p_values_without_own(own[:, j], 0.02)) for j in range(2))
+        of_new = sum(
+            -np.log(ScoreCalibration(np.sort(own[:, j]), 0.02).extrapolated_p_values(new[:, j])) for j in range(2)
+        )
+        shares.append((ScoreCalibration(np.sort(total)).p_values(of_new) <= 0.05).mean())
+    # The standard deviation of one share is .016.
+    assert np.mean(shares) == pytest.approx(0.05, abs=0.008)
 
 
 def test_the_units_of_a_class_put_its_median_at_0_and_its_tail_at_1() -> None:

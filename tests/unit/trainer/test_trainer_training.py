@@ -7,12 +7,13 @@ import pytest
 import torch
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer import export
-from astrolens.trainer.backbone import TAPS, Backbone, BackboneConfig, logit_norm_loss, rotation_asymmetry
+from astrolens.trainer.backbone import Backbone, BackboneConfig, Reading, logit_norm_loss
 from astrolens.trainer.early_views import EarlyViews
+from astrolens.trainer.pooling import MapStatistics, rotation_asymmetry
 from astrolens.trainer.training import Recipe, calibrate_kinds, infer, temperature_of, train
 
 SPEC = PreprocessingSpec(size=32, views=("object", "frame"))
-TINY = BackboneConfig(width=16, layers=1, heads=2, registers=2)
+TINY = BackboneConfig(width=16, layers=1, heads=2, registers=2, pooled_width=8)
 KINDS = 3
 RECIPE = Recipe(seed=5, views=60, epochs=2, batch=20)
 
@@ -67,6 +68,16 @@ def test_asymmetry_is_of_a_turn_by_half() -> None:
     assert (rotation_asymmetry([one_sided], central=True) > rotation_asymmetry([one_sided])).all()
 
 
+def test_pooled_maps_are_standardised_by_the_example() -> None:
+    statistics = MapStatistics((3, 2))
+    maps = [torch.rand(50, 3, 4, 4) * 7.0, torch.rand(50, 2, 2, 2)]
+    statistics.standardise_by(maps)
+    made = statistics(maps)
+    assert made.shape == (50, statistics.dim) == (50, 20)
+    assert made.mean(dim=0).tolist() == pytest.approx([0.0] * 20, abs=1e-4)
+    assert made.std(dim=0).tolist() == pytest.approx([1.0] * 20, abs=0.05)
+
+
 def test_the_early_trunk_never_learns_and_the_middle_does() -> None:
     before, after = backbone(), trained()
     for part in ("early", "generic"):
@@ -74,8 +85,19 @@ def test_the_early_trunk_never_learns_and_the_middle_does() -> None:
         assert all(torch.equal(kept[name], value) for name, value in before.get_submodule(part).state_dict().items())
     weights = dict(after.middle.named_parameters())
     assert not all(torch.equal(weights[name], value) for name, value in before.middle.named_parameters())
-    statistics = dict(after.middle.named_buffers())
-    assert all(torch.equal(statistics[name], value) for name, value in before.middle.named_buffers())
+
+
+def test_the_batch_statistics_are_those_of_ordinary_views_and_stay() -> None:
+    seen = views()
+    expected = backbone()
+    ordinary = torch.from_numpy(seen.maps[seen.kinds == 0].astype(np.float32))
+    expected.middle.measure_batch_statistics(ordinary)
+    found = dict(trained().middle.named_buffers())
+    for name, value in expected.middle.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            assert found[name].numpy() == pytest.approx(value.numpy(), rel=1e-3, abs=1e-4)
+    first = expected.middle.blocks[0]
+    assert not any(layer.training for layer in first.modules())
 
 
 def test_training_is_repeatable() -> None:
@@ -90,10 +112,12 @@ def learned() -> Backbone:
 def test_training_learns(learned: Backbone) -> None:
     seen = views()
     with torch.inference_mode():
-        logits, _, kinds = learned.read_early(torch.from_numpy(seen.maps.astype(np.float32)))
+        reading = learned.read_early(torch.from_numpy(seen.maps.astype(np.float32)))
+        logits = learned.class_head(reading.class_features)
     ordinary = seen.kinds == 0
     assert (logits.numpy().argmax(axis=1) == seen.classes)[ordinary].mean() > 0.6
-    assert (kinds.numpy().argmax(axis=1) == seen.kinds).mean() > 0.6
+    for kinds in (reading.kinds, reading.pooled_kinds):
+        assert (kinds.numpy().argmax(axis=1) == seen.kinds).mean() > 0.6
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
@@ -104,7 +128,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> 
     calls = 0
     original = Backbone.read_early
 
-    def stops(self: Backbone, early: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def stops(self: Backbone, early: torch.Tensor) -> Reading:
         nonlocal calls
         calls += 1
         if calls == 5:
@@ -124,7 +148,8 @@ def test_the_kinds_are_calibrated_on_other_views(learned: Backbone) -> None:
 
     def loss() -> float:
         with torch.inference_mode():
-            kinds = learned.read_early(torch.from_numpy(others.maps.astype(np.float32)))[2]
+            reading = learned.read_early(torch.from_numpy(others.maps.astype(np.float32)))
+            kinds = (reading.kinds + reading.pooled_kinds) / (2.0 * learned.kind_temperature)
         return torch.nn.functional.cross_entropy(kinds, torch.from_numpy(others.kinds)).item()
 
     before = loss()
@@ -144,7 +169,7 @@ def test_the_exported_graph_gives_the_same_bits_in_every_batch() -> None:
     assert features.embedding.shape == (1, 32)
     assert features.kind_logits is not None
     assert features.kind_logits.shape == (1, KINDS)
-    assert {name: values.shape[1] for name, values in features.taps.items()} == TAPS
+    assert {name: values.shape[1] for name, values in features.taps.items()} == model.taps
 
 
 def test_the_early_graph_is_the_part_that_the_views_are_kept_of() -> None:
@@ -153,7 +178,7 @@ def test_the_early_graph_is_the_part_that_the_views_are_kept_of() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
     [early] = ready.run(["early"], {"pixels": pixels})
     with torch.inference_mode():
-        logits = model.read_early(torch.from_numpy(early))[0].numpy()
+        logits = model.class_head(model.read_early(torch.from_numpy(early)).class_features).numpy()
     both = np.concatenate((pixels, pixels), axis=1)
     assert logits == pytest.approx(infer(model, both)[0], abs=1e-3)
 
