@@ -34,8 +34,9 @@ The pictures are not part of the bundle. Objects that the catalogues call odd (m
 
 `backbone` trains the network and fits the detectors' means and covariances (of `legacy` and `euclid`, `detector-fit`
 does). `detector-fit` gives the softmax temperature and the units of the scores; `calibration` the p-values of each
-detector and, each picture compared with all others, of the combination. Of the odd objects of all splits, one half by a hash of the id
-(`develop`) served the choice of detectors and recipe; the other half is in `test`, which gave the figures below.
+detector and, each picture compared with all others, of the combination. Of the odd objects of all splits, one half by a
+hash of the id (`develop`) served the choice of detectors and recipe; the other half is in `test`, which gave the
+figures below.
 
 ## Recipe
 - Input: {size} px views of {views}, stacked as channels; 8-bit, normalised inside the graph.
@@ -52,8 +53,8 @@ detector and, each picture compared with all others, of the combination. Of the 
   more on pictures as they come, in four orientations.{note}
 - Detectors: {detectors}. Mahalanobis has, for each survey family,
   a mean of each class and one Ledoit–Wolf covariance.
-- Combined by Fisher's statistic: {voting}. Those of asymmetry are in units of the ordinary pictures of the same
-  survey and predicted class. Their conformal p-values enter with an exponential tail, and the statistic is conformalised
+- Combined by Fisher's statistic: {voting}. Scores of asymmetry are in units of the ordinary pictures of the same survey
+  and predicted class. The conformal p-values enter with an exponential tail, and the statistic is conformalised
   again: each calibrating picture is compared with all others, as a new one is. The p-value ends at 1/(n+1) for n
   calibration images: what is stranger than all of them has p ≤ 1/(n+1), and a rank score that orders such pictures and
   is no probability.
