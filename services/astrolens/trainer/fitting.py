@@ -46,7 +46,7 @@ DETECTORS: Final = (
     ),
 )
 
-VOTING: Final = ("oddity", "asymmetry", "mahalanobis")
+VOTING: Final = ("oddity", "asymmetry")
 """The detectors that are combined, chosen on the choose halves; the others are reported."""
 
 _BY_FAMILY: Final = frozenset({"mahalanobis"})
@@ -123,7 +123,9 @@ def _fit(entry: DetectorEntry, features: Features, groups: NDArray[np.str_]) -> 
         alpha = float(features.logits.max(axis=1).mean() / norms.mean())
         entry = entry.model_copy(update={"parameters": {"alpha": alpha}})
         arrays |= {"origin": origin, "residual": residual}
-    return FittedDetector(entry, {f"{entry.name}.{name}": array.astype(np.float32) for name, array in arrays.items()})
+    return FittedDetector(
+        entry, {f"{entry.name}.{name}": np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
+    )
 
 
 def whitener(residuals: Floats) -> Floats:
