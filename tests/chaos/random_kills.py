@@ -32,6 +32,8 @@ SHARE_OF_RESTARTS: Final = 0.15
 """Kills after which AstroLens is started again by hand; each takes some ten seconds."""
 MOST_PER_MINUTE: Final = 4
 """Kills of one service: after the sixth end within a minute the supervisor gives it up, as it is meant to."""
+STALLED_S: Final = 60.0
+"""Longest wait for progress before the next kill."""
 START_S: Final = 600.0
 """Bound of a start on a machine that does other work, too; whether it is refused shows at once."""
 PATIENCE_S: Final = 900.0
@@ -100,15 +102,19 @@ def disturbed_run(system: System, folder: Path, killings: Killings, *, limit_s: 
         text=True,
     ) as client:
         try:
+            before = _progress(system)
             while client.poll() is None or not _settled(system, count_of(folder)):
                 assert time.monotonic() < deadline, f"not settled after {limit_s:.0f} s\n{system.logs()}"
                 time.sleep(killings.pause_s())
+                if _settled(system, count_of(folder)):
+                    continue  # only the client has to notice
+                before = _wait_for_progress(system, before)
                 if (victim := killings.next_victim(time.monotonic())) is not None:
                     killings.kill(system, victim)
             assert client.returncode == 0, f"{client.stdout.read() if client.stdout else ''}\n{system.logs()}"
         finally:
             client.kill()
-    wait_until(system.all_ready, timeout_s=120, what=lambda: f"everything ready at the end\n{system.logs()}")
+    wait_until(system.all_ready, timeout_s=START_S, what=lambda: f"everything ready at the end\n{system.logs()}")
     system.wait_settled(count_of(folder), timeout_s=600)
     return final_state(system)
 
@@ -159,12 +165,32 @@ def main() -> int:
     return 1 if different else 0
 
 
-def _settled(system: System, received: int) -> bool:
+def _status(system: System) -> dict[str, Any] | None:
     try:
-        status = system.status()
+        return system.status()
     except Exception:  # noqa: BLE001 - the console may be dead at this moment, in any way
-        return False
-    return bool(status["received"] >= received and status["in_flight"] == 0)
+        return None
+
+
+def _settled(system: System, received: int) -> bool:
+    status = _status(system)
+    return status is not None and bool(status["received"] >= received and status["in_flight"] == 0)
+
+
+def _progress(system: System) -> int | None:
+    status = _status(system)
+    return None if status is None else int(status["received"] + status["analyzed"])
+
+
+def _wait_for_progress(system: System, before: int | None) -> int | None:
+    """Wait until something was done since the last kill, but not for ever: else a slow machine would only restart."""
+    deadline = time.monotonic() + STALLED_S
+    now = before
+    while time.monotonic() < deadline:
+        if (now := _progress(system)) is not None and now != before:
+            break
+        time.sleep(0.5)
+    return now
 
 
 if __name__ == "__main__":
