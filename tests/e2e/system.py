@@ -13,13 +13,16 @@ from typing import Any
 
 import httpx
 import psutil
+from astrolens.platform.runtime.services import SERVICE_NAMES
 
 START_TIMEOUT_S = 300.0
 SETTLE_TIMEOUT_S = 600.0
+PORTS = len(SERVICE_NAMES) + 1
+"""Ports of a system: one a service, and the model server's RPC."""
 BOOKS = ("received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight")
 
 
-def free_port_block(size: int = 7) -> int:
+def free_port_block(size: int = PORTS) -> int:
     """A port with free ports behind it, below the range that outgoing connections are given."""
     # Tests that run beside each other look in ranges of their own: a block is free until its services listen.
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
@@ -88,7 +91,9 @@ class System:
         assert self.process is not None
         assert self.process.poll() is None, f"`astrolens up` ended with {self.process.returncode}\n{self.logs()}"
         services = self.status()["services"]
-        return len(services) == 7 and all(service["state"] == "running" for service in services.values())
+        return len(services) == len(SERVICE_NAMES) and all(
+            service["state"] == "running" for service in services.values()
+        )
 
     def stop(self) -> int:
         """Stop as Ctrl-C does; the exit code."""

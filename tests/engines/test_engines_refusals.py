@@ -17,7 +17,7 @@ from minio import MinioAdmin
 from minio.credentials import StaticProvider
 from pymongo import MongoClient
 
-from tests.e2e.system import System, free_port_block
+from tests.e2e.system import PORTS, System, free_port_block
 from tests.engines.stack_control import Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -118,13 +118,13 @@ def endings(
     known: dict[str, str], engine_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Ending]]:
     """Every case at once."""
-    first_port = free_port_block(7 * len(CASES))
+    first_port = free_port_block(PORTS * len(CASES))
     running: dict[str, subprocess.Popen[str]] = {}
     ended: dict[str, Ending] = {}
     try:
         for number, (name, case) in enumerate(CASES.items()):
             wrong = {key: value.format(**known) for key, value in case.settings.items()}
-            own = {"port": str(first_port + 7 * number), "records_url": known["fresh_url"]}
+            own = {"port": str(first_port + PORTS * number), "records_url": known["fresh_url"]}
             system = System(tmp_path_factory.mktemp("refused") / "home", **{**engine_settings, **own, **wrong})
             running[name] = subprocess.Popen(
                 [sys.executable, "-m", "astrolens.cli", "serve", case.service],
