@@ -17,10 +17,10 @@ from astrolens.contracts.avro import avro_schema
 from astrolens.contracts.base import Contract, DecDeg, PValue, RaDeg, Slug, UtcTime
 from astrolens.contracts.catalogues import CatalogueAnswer, CrossmatchStatus
 from astrolens.contracts.events import Event
-from astrolens.contracts.records import Books
+from astrolens.contracts.records import Answer, Books
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
 
-ALERT_SCHEMA_VERSION: Final = "1.2"
+ALERT_SCHEMA_VERSION: Final = "1.3"
 """major.minor of `Alert`: a new optional field increments the minor number; the major number changes with the topic."""
 
 AVRO_NAMESPACE: Final = "astrolens.alerts.v1"
@@ -131,8 +131,9 @@ class Alert(Contract):
     event_id: str = Field(description="Id of this message; a message with the same id is a repetition.")
     alert_id: str = Field(description="Id of the alert; its updates and retractions have the same one.")
     alert_type: AlertType = Field(
-        description="`initial`, `update` (new figures, or a late answer of a catalogue) or `retraction` (no anomaly "
-        "any more, or no calibration that promises a rate of false alarms)."
+        description="`initial`, `update` (new figures, a late answer of a catalogue, or a person's answer) or "
+        "`retraction` (no anomaly any more, no calibration that promises a rate of false alarms, or a person called it "
+        "`artefact` or `ordinary`)."
     )
     alert_tense: AlertTense = Field(
         description="`current`: real sky; `test`: simulated sky; `injection`: never published."
@@ -206,6 +207,11 @@ class Alert(Contract):
         default=None, description="References in the literature; null where no catalogue that counts them answered [1]."
     )
     catalogues: tuple[CatalogueAnswer, ...] = Field(default=(), description="What each catalogue said of the place.")
+    label: Answer | None = Field(
+        default=None,
+        description="What a person said of the image: `interesting`, or, in a retraction, `artefact` or `ordinary`.",
+    )
+    labeled_by: str | None = Field(default=None, description="Who said so.")
     near_duplicates: tuple[AlertNearDuplicate, ...] = Field(
         default=(), description="Images that are visually nearly identical, known when the alert was published."
     )

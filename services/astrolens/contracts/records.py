@@ -308,6 +308,8 @@ class AlertRecord(Contract):
     occasion: AlertOccasion | None = Field(
         default=None, description="Why people are told of an update; None: the image is an anomaly again."
     )
+    label: Answer | None = Field(default=None, description="The image's label in the last message.")
+    labeled_by: str | None = Field(default=None, description="Who gave that label.")
     updated_at: UtcTime | None = None
     deliveries: tuple[Delivery, ...] = ()
     undelivered: bool = Field(default=False, description="Whether a delivery is still waiting.")

@@ -1,4 +1,4 @@
-"""Brings alerts in line with the analyses of their images: at most one alert per image, each message once."""
+"""Brings alerts in line with analyses and labels of their images: at most one alert an image, each message once."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from astrolens.contracts.alerts import AlertType
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.crossmatch import CrossmatchRecord, not_asked
 from astrolens.contracts.ids import alert_id
-from astrolens.contracts.records import AlertRecord, ImageRecord, Reason
+from astrolens.contracts.records import AlertRecord, Answer, ImageRecord, Reason
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import lifecycle, public_alerts
 from astrolens.notifier.metrics import AlertMetrics
@@ -138,14 +138,22 @@ class AlertService:
         """
         current = await self._current_alerts(list(analyzed_at))
         matched = await self._records.get(Collection.CROSSMATCHES, list(analyzed_at), fields=("revision",))
+        labels = await self._labels(current.alerts)
         revisions = {image: document.get("revision") or 0 for image, document in matched.items()}
         outdated = [
             image
             for image, at in analyzed_at.items()
             if image not in current.unreadable
-            and lifecycle.is_outdated(current.alerts.get(image), at, matched=revisions.get(image, 0))
+            and lifecycle.is_outdated(
+                current.alerts.get(image), at, label=labels.get(image), matched=revisions.get(image, 0)
+            )
         ]
         return await self._reconcile(outdated, current.alerts)
+
+    async def _labels(self, image_ids: Iterable[str]) -> dict[str, Answer]:
+        """What people said of images; those of which nobody said anything are left out."""
+        documents = await self._records.get(Collection.IMAGES, list(image_ids), fields=("label",))
+        return {image: Answer(label) for image, document in documents.items() if (label := document.get("label"))}
 
     async def _current_alerts(self, image_ids: Sequence[str]) -> _CurrentAlerts:
         image_of = {alert_id(image): image for image in image_ids}
@@ -236,6 +244,7 @@ class AlertService:
         else:
             record = lifecycle.next_record(
                 revision.current,
+                image,
                 analysis,
                 found,
                 match_revision=match_revision,
@@ -304,7 +313,9 @@ def _required_revisions(
         current, match = alerts.get(image_id), matched.get(image_id)
         if current is None and match is None and now - image.analysis.analyzed_at < PATIENCE:
             continue  # The catalogues are being asked; another event follows, or the sweep comes back to it.
-        alert_type = lifecycle.next_alert_type(image.analysis, current, matched=0 if match is None else match.revision)
+        alert_type = lifecycle.next_alert_type(
+            image.analysis, current, label=image.label, matched=0 if match is None else match.revision
+        )
         if alert_type is not None:
             revisions.append(AlertRevision(image, image.analysis, match, alert_type, current))
     return revisions, refused

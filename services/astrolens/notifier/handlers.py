@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from astrolens.contracts.events import CandidateMatched
+from astrolens.contracts.events import CandidateMatched, LabelRecorded
+from astrolens.contracts.records import Answer
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier.alert_service import AlertService
 from astrolens.platform.bus import Refusal
@@ -19,6 +20,20 @@ def candidate_matched(alerts: AlertService) -> Callable[[Sequence[CandidateMatch
         for event in events:
             annotate_span(event.image_id, image_id=event.image_id, survey=event.survey, verdict=event.verdict.value)
         refused = await alerts.reconcile(anomalies, others)
+        return [Refusal(event, refused[event.image_id]) for event in events if event.image_id in refused]
+
+    return handle
+
+
+def label_recorded(alerts: AlertService) -> Callable[[Sequence[LabelRecorded]], Awaitable[Sequence[Refusal]]]:
+    """The handler of people's answers: they retract or update the alerts of their images."""
+
+    async def handle(events: Sequence[LabelRecorded]) -> Sequence[Refusal]:
+        refuting = {Answer.ARTEFACT, Answer.ORDINARY}
+        # An answer that was taken back may let an anomaly have its alert after all; the others concern alerts only.
+        taken_back = [event.image_id for event in events if event.answer not in refuting]
+        refuted = [event.image_id for event in events if event.answer in refuting]
+        refused = await alerts.reconcile(taken_back, refuted)
         return [Refusal(event, refused[event.image_id]) for event in events if event.image_id in refused]
 
     return handle

@@ -3,12 +3,13 @@
 An alert claims that an image is an anomaly under one model at one calibration. A later analysis with the same outcome
 *updates* its figures, one that finds no anomaly *retracts* it, and one that finds an anomaly again updates the
 retracted alert. A late answer of a catalogue updates it as well: an anomaly stays one, also where its object is known.
+A person's answer counts more than the model: *artefact* and *ordinary* retract the alert, *interesting* updates it.
 What the alert already reflects requires nothing, so that events may be handled twice.
 """
 
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from astrolens.contracts import topics
 from astrolens.contracts.alert_holds import alert_hold
@@ -16,7 +17,7 @@ from astrolens.contracts.alerts import AlertTense, AlertType
 from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.crossmatch import Crossmatch
 from astrolens.contracts.ids import alert_id, event_id
-from astrolens.contracts.records import AlertOccasion, AlertRecord, Delivery, ImageRecord, Observation
+from astrolens.contracts.records import AlertOccasion, AlertRecord, Answer, Delivery, ImageRecord, Observation
 from astrolens.contracts.surveys import OTHER_SURVEYS, SOURCE_SURVEYS
 from astrolens.contracts.verdicts import Analysis, Verdict
 
@@ -28,31 +29,41 @@ def tense_of(observation: Observation) -> AlertTense:
     return "test" if observation.simulated else "current"
 
 
-def next_alert_type(analysis: Analysis, current: AlertRecord | None, *, matched: int = 0) -> AlertType | None:
-    """What an analysis makes of the alert about its image; None where the alert already reflects it.
+_REFUTED: Final = frozenset({Answer.ARTEFACT, Answer.ORDINARY})
+"""Labels of images that are no discovery, whatever the model says."""
+
+
+def next_alert_type(
+    analysis: Analysis, current: AlertRecord | None, *, label: Answer | None = None, matched: int = 0
+) -> AlertType | None:
+    """What an analysis and a label make of the alert about their image; None where the alert already reflects them.
 
     An anomaly whose calibration promises no rate of false alarms raises none, and retracts one; see `alert_hold`.
 
     Args:
         analysis: The analysis of the image.
         current: The alert as it is.
+        label: What a person said of the image.
         matched: Revision of the image's cross-match, 0 where there is none.
     """
-    anomalous = analysis.verdict is Verdict.ANOMALY and alert_hold(analysis) is None
+    anomalous = analysis.verdict is Verdict.ANOMALY and alert_hold(analysis) is None and label not in _REFUTED
     if current is None:
         return "initial" if anomalous else None
     same_analysis = (current.model_digest, current.calibration_id) == (analysis.model_digest, analysis.calibration_id)
-    if same_analysis and matched <= current.crossmatch_revision:
+    if same_analysis and matched <= current.crossmatch_revision and label is current.label:
         return None
     if anomalous:
         return "update"
     return None if current.alert_type == "retraction" else "retraction"
 
 
-def is_outdated(current: AlertRecord | None, analyzed_at: datetime, *, matched: int = 0) -> bool:
+def is_outdated(
+    current: AlertRecord | None, analyzed_at: datetime, *, label: Answer | None = None, matched: int = 0
+) -> bool:
     """Whether an image was analysed after the last revision of its alert, so that the event of that analysis was lost.
 
-    The same holds for a late answer of a catalogue: its revision (`matched`) is newer than the one in the alert.
+    The same holds for a late answer of a catalogue, whose revision (`matched`) is newer than the one in the alert, and
+    for a label that is another.
 
     That is the only trace of a lost event: who writes a revision has read the newest analysis, so a revision that is
     newer than the analysis has nothing to learn from it, whatever model either of them names. An image without an
@@ -62,7 +73,7 @@ def is_outdated(current: AlertRecord | None, analyzed_at: datetime, *, matched: 
         return True
     if current.model_digest is None:
         return False
-    if matched > current.crossmatch_revision:
+    if matched > current.crossmatch_revision or label is not current.label:
         return True
     return analyzed_at > (current.updated_at or current.raised_at)
 
@@ -106,6 +117,7 @@ def new_record(
         **_figures(analysis),
         topic=None if blind else _topic(image.observation.survey, analysis, surveys),
         **_match(found, match_revision),
+        **_label(image),
         raised_at=raised_at,
         event_id=None if blind else message_event_id(identifier, 0, analysis),
         model_digest=analysis.model_digest,
@@ -117,6 +129,7 @@ def new_record(
 
 def next_record(
     current: AlertRecord,
+    image: ImageRecord,
     analysis: Analysis,
     found: Crossmatch,
     *,
@@ -142,6 +155,7 @@ def next_record(
             "alert_type": alert_type,
             **_figures(analysis),
             **_match(found, match_revision),
+            **_label(image),
             "occasion": _occasion(reversal=reversal, was_discovery=was_discovery, is_discovery=is_discovery),
             "revision": revision,
             "event_id": None if current.topic is None else message_event_id(current.alert_id, revision, analysis),
@@ -174,6 +188,12 @@ def _match(found: Crossmatch, revision: int) -> dict[str, Any]:
         "crossmatch_reason": found.reason.detail,
         "crossmatch_revision": revision,
     }
+
+
+def _label(image: ImageRecord) -> dict[str, Any]:
+    """What an alert's record repeats of the answers."""
+    given = [label for label in image.labels if label.answer is image.label]
+    return {"label": image.label, "labeled_by": given[-1].user if image.label is not None and given else None}
 
 
 def _occasion(*, reversal: bool, was_discovery: bool, is_discovery: bool) -> AlertOccasion | None:

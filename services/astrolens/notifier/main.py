@@ -8,7 +8,7 @@ import structlog
 
 from astrolens.contracts import topics
 from astrolens.contracts.alerts import HEARTBEAT_INTERVAL_S
-from astrolens.contracts.events import CandidateMatched
+from astrolens.contracts.events import CandidateMatched, LabelRecorded
 from astrolens.notifier import channel_worker, handlers
 from astrolens.notifier.alert_service import AlertService
 from astrolens.notifier.channel_worker import ChannelWorker
@@ -79,6 +79,9 @@ def create_app(settings: Settings) -> ServiceApp:
         surveys=(settings.folder_survey, *settings.alert_surveys),
     )
     app.bus.consume(INPUT, CandidateMatched, handlers.candidate_matched(alerts))
+    app.bus.consume(
+        topics.LABELS_RECORDED, LabelRecorded, handlers.label_recorded(alerts), group="astrolens-notifier-labels"
+    )
     _sweep_periodically(app, alerts, unreadable)
     _publish_heartbeats(app)
     removed_channels = _removed_channels(queue, names, app.lease(_DELIVERIES))

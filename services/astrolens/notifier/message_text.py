@@ -6,7 +6,7 @@ from typing import Final
 
 from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.p_values import PValueWords, p_value_words
-from astrolens.contracts.records import AlertOccasion, AlertRecord, ImageRecord
+from astrolens.contracts.records import AlertOccasion, AlertRecord, Answer, ImageRecord
 from astrolens.contracts.verdicts import DetectorResult
 
 _MAX_NAME_LENGTH = 80
@@ -20,6 +20,7 @@ _STATUSES: Final[Mapping[CrossmatchStatus, str]] = {
     CrossmatchStatus.UNMATCHED: "looked for and not found, a possible discovery",
     CrossmatchStatus.UNDETERMINED: "undetermined",
 }
+_REFUTED: Final[Mapping[Answer | None, str]] = {Answer.ARTEFACT: "an artefact", Answer.ORDINARY: "ordinary"}
 _MAX_DIGEST_LINES = 20
 """Alerts that a digest lists; the rest is a link."""
 
@@ -55,7 +56,7 @@ def single_alert(subject: AlertWithImage, *, console: str) -> MessageText:
     alert, image = subject.alert, subject.image
     words = _words(alert)
     if alert.alert_type == "retraction":
-        title = f"Retracted: {_subject(alert)} is no anomaly after all"
+        title = f"Retracted: {_subject(alert)} {_why_retracted(alert)}"
     elif alert.alert_type == "update":
         title = f"{_UPDATES[alert.occasion]}: {_subject(alert)} ({words.figure})"
     elif alert.crossmatch_status is CrossmatchStatus.UNMATCHED:
@@ -87,6 +88,13 @@ def digest(alerts: Sequence[AlertWithImage], *, console: str) -> MessageText:
     if len(ranked) > _MAX_DIGEST_LINES:
         lines.append(f"and {len(ranked) - _MAX_DIGEST_LINES} more: {console}/triage")
     return MessageText(title, "\n".join(lines))
+
+
+def _why_retracted(alert: AlertRecord) -> str:
+    if alert.label not in _REFUTED:
+        return "is no anomaly after all"
+    who = _escape(alert.labeled_by or "somebody", _MAX_NAME_LENGTH)
+    return f"is {_REFUTED[alert.label]}, says {who}"
 
 
 def _catalogue_lines(alert: AlertRecord) -> list[str]:

@@ -148,6 +148,8 @@ def public_alert(
         possible_discovery=found.possible_discovery,
         literature_references=found.references,
         catalogues=found.answers,
+        label=record.label,
+        labeled_by=record.labeled_by,
         near_duplicates=tuple(
             AlertNearDuplicate(image_id=duplicate.image_id, distance=duplicate.distance)
             for duplicate in image.near_duplicates

@@ -27,7 +27,7 @@ def test_it_consumes_analyses_and_names_its_channels(tmp_path: Path) -> None:
             notify_urls=(SecretStr(f"json://localhost/{SECRET}"), SecretStr(f"mailto://a:{SECRET}@example.org")),
         )
     )
-    assert [consumer.topic for consumer in app.bus.consumers] == [topics.CANDIDATES_MATCHED]
+    assert [consumer.topic for consumer in app.bus.consumers] == [topics.CANDIDATES_MATCHED, topics.LABELS_RECORDED]
     assert app.info == {"channels": ["json #1", "mailto #1"], "broker": "127.0.0.1:9"}
     assert SECRET not in json.dumps(app.info)
     assert not list(tmp_path.iterdir()), "building must open nothing"
