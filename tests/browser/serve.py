@@ -76,11 +76,25 @@ class CannedModel(ModelClient):
             **summary,
             "embedding_dim": 192,
             "figures": {
-                "morphology": {
-                    "sdss": {"accuracy": 0.913, "macro_f1": 0.887},
-                    "efigi": {"accuracy": 0.8, "macro_f1": 0.7},
+                "cpu_ms_per_image": 3.6,
+                "test": {
+                    "sdss": {
+                        "morphology": {
+                            "n": 600,
+                            "accuracy": 0.913,
+                            "accuracy_interval": [0.89, 0.93],
+                            "macro_f1": 0.88,
+                        },
+                        "false_alarms": {"n": 600, "flagged": 6, "rate": 0.01, "interval": [0.004, 0.02]},
+                        "oddities": {
+                            "n": 62,
+                            "auroc": {"combined": 0.91, "msp": 0.7},
+                            "auroc_interval": [0.88, 0.94],
+                            "recall_at_budget": 0.46,
+                            "curve": [[0.001, 0.17], [0.01, 0.27], [0.1, 0.6]],
+                        },
+                    }
                 },
-                "oddity_auroc": {"sdss": {"value": 0.91, "low": 0.88, "high": 0.94}},
             },
             "model_card": "# first-light\n\nA card with <b>markup</b> that must stay text.\n",
             "calibration": {
@@ -161,10 +175,10 @@ def application(home: Path, port: int, count: int) -> FastAPI:
     os.environ.setdefault("NICEGUI_STORAGE_PATH", str(home / "console"))
     from astrolens.console import pages
 
-    pages.mount(context, (*pages.PAGES, documented_page()))
+    options = pages.mount(context, (*pages.PAGES, documented_page()))
     from nicegui import ui
 
-    ui.run_with(web, **pages.RUN_OPTIONS)
+    ui.run_with(web, **options)
     return web
 
 

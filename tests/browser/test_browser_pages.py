@@ -88,9 +88,9 @@ def test_an_image_and_a_comparison_fit_a_phone(phone: Visitor, twenty: Console) 
 
 
 def test_tonight_shows_the_strangest_first_and_the_books(visitor: Visitor, twenty: Console) -> None:
-    strangest = twenty.get("/images?sort=strangeness&limit=12")["items"]
+    strangest = twenty.get("/images?sort=strangeness&limit=12&label=none&simulated=false")["items"]
     page = visitor.open(f"{twenty.url}/")
-    expect(page.locator("a.hero")).to_have_count(12)
+    expect(page.locator("a.hero")).to_have_count(10)
     assert page.locator("a.hero").first.get_attribute("href") == f"/image/{strangest[0]['image_id']}"
     expect(page.locator("a.hero").first).to_contain_text("ordinary images")
     expect(page.get_by_text("The books balance")).to_be_visible()
@@ -167,7 +167,9 @@ def test_text_from_outside_stays_text(visitor: Visitor, twenty: Console) -> None
     expect(page.locator("pre")).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator(".records img, .letter img, .records b, .letter b:has-text('more')").count() == 0
     page.goto(f"{twenty.url}/model")
-    expect(page.locator(".card-text")).to_contain_text("<b>markup</b>")
+    page.get_by_text("Model card").click()
+    expect(page.locator(".card-text")).to_contain_text("A card with <b>markup</b> that must stay text")
+    expect(page.locator(".card-text h1")).to_have_text("first-light")
 
 
 def test_an_unknown_address_and_an_unknown_image_say_so(browser_page: Page, twenty: Console) -> None:
@@ -212,6 +214,33 @@ def test_the_page_of_the_documentation_works(visitor: Visitor, twenty: Console) 
     expect(page.locator("tbody .a-artefact").first).to_be_visible()
     page.keyboard.press("t")
     twenty.eventually(f"/images/{image['image_id']}", lambda answer: answer["label"] is None)
+
+
+def test_tonight_shows_simulated_images_only_where_they_are_asked_for(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/")
+    expect(page.locator("a.hero").first).to_be_visible()
+    expect(page.locator("a.hero .sim")).to_have_count(0)
+    page.get_by_label("simulated images too").click()
+    expect(page.locator("a.hero .sim").first).to_be_visible()
+    # The switch is kept for every window of this browser.
+    other = visitor.watch(visitor.context.new_page())
+    other.goto(f"{twenty.url}/")
+    expect(other.locator("a.hero .sim").first).to_be_visible()
+
+
+def test_an_image_of_tonight_is_answered_by_a_key_and_undone(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/")
+    expect(page.locator("a.hero").first).to_be_visible()
+    image = page.locator("a.hero").first.get_attribute("data-image")
+    page.wait_for_function("() => document.querySelector('.hero img').naturalWidth")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("a.hero").first).to_be_focused()
+    page.keyboard.press("2")
+    twenty.eventually(f"/images/{image}", lambda answer: answer["label"] == "artefact")
+    expect(page.locator(f"a.hero[data-image='{image}']")).to_have_count(0)
+    page.keyboard.press("u")
+    twenty.eventually(f"/images/{image}", lambda answer: answer["label"] is None)
+    expect(page.locator("a.hero").first).to_have_attribute("data-image", str(image))
 
 
 def test_the_system_pages_work_by_keys_and_by_back(visitor: Visitor, twenty: Console) -> None:

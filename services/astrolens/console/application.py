@@ -1,6 +1,6 @@
 """The web application: security middleware, problem documents, routes. Pages are mounted on it by `main`."""
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.types import Lifespan
@@ -20,7 +20,9 @@ from astrolens.console.api import (
     session,
     surveys,
 )
+from astrolens.console.api.request_checks import check_request, no_such_address
 from astrolens.console.context import AppContext
+from astrolens.console.head_requests import HeadRequests
 from astrolens.console.problems import Problem
 from astrolens.console.security import SecurityMiddleware
 from astrolens.console.slow_bodies import BodyDeadlines, SlowBody
@@ -64,7 +66,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
     app.add_exception_handler(PermanentError, _on_permanent)
     app.add_exception_handler(ValidationError, _on_validation)
     app.add_exception_handler(SlowBody, _on_slow_body)
-    api = APIRouter(prefix="/api", responses=problems.RESPONSES)
+    api = APIRouter(prefix="/api", responses=problems.RESPONSES, dependencies=[Depends(check_request)])
     for module in (
         operations,
         images,
@@ -78,8 +80,9 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
         session,
     ):
         api.include_router(module.router)
+    # Without this, pages mounted at the root would answer unknown API addresses with HTML.
     api.add_api_route(
-        "/{path:path}", _no_such_address, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
+        "/{path:path}", no_such_address, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
     )
     app.include_router(api)
     app.add_middleware(
@@ -92,17 +95,11 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
         picture_origin=context.settings.picture_origin,
     )
     app.add_middleware(BodyDeadlines)
+    app.add_middleware(HeadRequests)
     if context.settings.trusted_proxies:
         # Outermost: everything within sees the address and the scheme of the client, not those of the proxy.
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(context.settings.trusted_proxies))
     return app
-
-
-async def _no_such_address(request: Request) -> None:
-    # Without this, pages mounted at the root would answer unknown API addresses with HTML.
-    raise Problem(
-        404, "No such address", f"{request.method} {request.url.path} is no part of the API: see GET /api/openapi.json."
-    )
 
 
 async def _on_permanent(request: Request, error: Exception) -> JSONResponse:

@@ -156,7 +156,6 @@ def _mount_pages(context: AppContext, web: FastAPI) -> None:
     # Imported here, for only a console that serves needs NiceGUI: scripts and tests of the API do without.
     from nicegui import ui  # noqa: PLC0415
 
-    from astrolens.console.pages import RUN_OPTIONS, mount  # noqa: PLC0415
+    from astrolens.console.pages import mount  # noqa: PLC0415
 
-    mount(context)
-    ui.run_with(web, **RUN_OPTIONS)
+    ui.run_with(web, **mount(context))

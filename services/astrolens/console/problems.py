@@ -82,6 +82,7 @@ _LISTS = {
     "image": "/api/images?q=…",
     "alert": "/api/alerts",
     "dead letter": "/api/dead-letters",
+    "batch": "/api/receipts",
 }
 """Where the right id of each kind is found."""
 

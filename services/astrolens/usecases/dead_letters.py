@@ -19,7 +19,7 @@ from astrolens.usecases.errors import Conflict, NotFound
 from astrolens.usecases.views import DeadLetterView
 
 
-class DropRequest(BaseModel):
+class DropRequest(BaseModel, extra="forbid"):
     """Why a dead letter is given up."""
 
     reason: str = Field(min_length=3, max_length=500, examples=["The source sent the same broken record for a day."])

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
@@ -49,6 +49,9 @@ _STORE_AT_BYTES = 4 * 2**20
 """Bytes collected before they go to the image store in one call: bulk for small files, bounded for large ones."""
 
 _BATCH = re.compile(BATCH_PATTERN)
+_FIELDS: Final = frozenset({"batch", "survey", "observations"})
+"""The text fields of an upload."""
+
 _DESCRIPTIONS = TypeAdapter(list[ImageDescription | None])
 _SLUG = TypeAdapter(Annotated[Slug, BeforeValidator(lower_case)])
 
@@ -258,6 +261,8 @@ class FileUpload:
     def _receipts(self, files: Sequence[UploadedFile], fields: dict[str, str]) -> tuple[str, list[Receipt]]:
         if not files:
             raise MalformedUpload("it holds no file; give each a part with a filename")
+        if unknown := sorted(set(fields) - _FIELDS):
+            raise MalformedUpload(f"it has a field {unknown[0][:80]!r}, but takes {', '.join(sorted(_FIELDS))} only")
         try:
             given = _DESCRIPTIONS.validate_json(fields["observations"]) if fields.get("observations") else []
             survey = _SLUG.validate_python(fields["survey"]) if fields.get("survey") else None

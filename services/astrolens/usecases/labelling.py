@@ -36,7 +36,7 @@ _MAX_WAIT_S = 0.05
 """Longest random wait between two attempts, so that requests that conflicted do not all conflict again."""
 
 
-class LabelRequest(BaseModel):
+class LabelRequest(BaseModel, extra="forbid"):
     """An answer to one or several images."""
 
     image_id: str | None = Field(default=None, description="One image; or use `image_ids`.")

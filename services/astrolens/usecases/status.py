@@ -8,11 +8,12 @@ from typing import Any, Final
 from pydantic import Field
 
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import Books, ServiceStatus, SourceStatus
+from astrolens.contracts.records import Books, Outcome, ServiceStatus, SourceStatus
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.paging import pages
-from astrolens.platform.stores.records import Query, RecordStore
+from astrolens.platform.stores.records import Clause, Order, Query, RecordStore
+from astrolens.usecases.errors import NotFound
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.views import View
 
@@ -23,6 +24,11 @@ _BOOKS: Final = ((Collection.RECEIPTS, "outcome"), (Collection.IMAGES, "state"))
 
 _RECOUNTS: Final = 2
 """How often a difference is looked at again."""
+
+_NEWEST = 20
+"""Arrivals among which the last success of a source is looked for."""
+
+_TAKEN = frozenset({Outcome.RECEIVED, Outcome.ACCEPTED, Outcome.DUPLICATE})
 
 Tally = Mapping[tuple[str, ...], int]
 
@@ -173,7 +179,11 @@ class StatusReader:
         return (await self.books()).in_flight
 
     async def batch_progress(self, batch: str) -> BatchProgress:
-        """The books of one batch."""
+        """The books of one batch.
+
+        Raises:
+            NotFound: Nothing arrived with it.
+        """
         outcomes, states = await self._records.tallies(
             [(Collection.RECEIPTS, "batch_outcome"), (Collection.IMAGES, "batch_state")]
         )
@@ -181,6 +191,8 @@ class StatusReader:
             {(key[1],): count for key, count in outcomes.items() if key[0] == batch},
             {(key[1],): count for key, count in states.items() if key[0] == batch},
         )
+        if not books.received:
+            raise NotFound("batch", batch)
         return BatchProgress(batch=batch, settled=books.in_flight == 0, **books.model_dump())
 
     async def read(self, *, batch: str | None = None) -> Status:
@@ -254,9 +266,22 @@ class StatusReader:
             if source not in views:
                 # Uploads have no program of their own that would report.
                 views[source] = SourceView(
-                    source=source, state="idle", delivered=sum(counts.values()), updated_at=utc_now(), outcomes=counts
+                    source=source,
+                    state="idle",
+                    delivered=sum(counts.values()),
+                    last_success_at=await self._last_accepted(source),
+                    updated_at=utc_now(),
+                    outcomes=counts,
                 )
         return dict(sorted(views.items()))
+
+    async def _last_accepted(self, source: str) -> datetime | None:
+        """When the newest arrival of a source came that was not refused; one walk of an index."""
+        newest = Order("received_at", descending=True)
+        query = Query((Clause("source", "eq", source),), newest, _NEWEST)
+        page = await self._records.find(Collection.RECEIPTS, query)
+        taken = (each for each in page.documents if each["outcome"] in _TAKEN)
+        return next((datetime.fromisoformat(each["received_at"]) for each in taken), None)
 
 
 def _service_view(reported: ServiceStatus, silent_s: float) -> ServiceView:

@@ -133,7 +133,7 @@ class UrlToFetch(ImageDescription):
     url: str = Field(max_length=2000, description="http or https; the host must be on the allow-list.")
 
 
-class UrlSubmission(BaseModel):
+class UrlSubmission(BaseModel, extra="forbid"):
     """Images by address."""
 
     urls: list[Address | UrlToFetch] = Field(

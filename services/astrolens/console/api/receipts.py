@@ -49,7 +49,7 @@ async def list_rejected(
     )
 
 
-@router.get("/receipts/{batch}/progress", response_model=BatchProgress, responses=responses())
+@router.get("/receipts/{batch}/progress", response_model=BatchProgress, responses=responses(s404="No such batch."))
 async def get_progress(
     context: Context, batch: Annotated[str, Path(max_length=200, description="The batch of an upload.")]
 ) -> BatchProgress:

@@ -1,22 +1,17 @@
 """Login and logout of browsers; scripts send the token with every call."""
 
-from math import ceil
-
-import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, SecretStr
 
 from astrolens.console.api.parameters import Context
-from astrolens.console.credentials import SESSION_S
+from astrolens.console.login import TooManyAttempts, WrongCredentials, keep_session, log_in
 from astrolens.console.problems import Problem, responses, too_many
 from astrolens.console.security import address_of, cookie_name, identity_of
-
-log = structlog.get_logger(__name__)
 
 router = APIRouter(tags=["session"])
 
 
-class LoginRequest(BaseModel):
+class LoginRequest(BaseModel, extra="forbid"):
     """An account's name and password, or the token alone."""
 
     name: str = Field(default="", max_length=64)
@@ -39,32 +34,23 @@ class SessionView(BaseModel):
 async def login(context: Context, request: Request, response: Response, body: LoginRequest) -> SessionView:
     """Start a session: sets a signed, HttpOnly, SameSite=Strict cookie."""
     address = address_of(request.scope)
-    async with context.login_limiter.one_at_a_time:
-        if (wait_s := context.login_limiter.wait_s(address)) > 0:
-            raise too_many(
-                "Too many attempts",
-                f"Too many wrong logins came from {address}: try again in {ceil(wait_s)} s.",
-                retry_after_s=ceil(wait_s),
-            )
-        if body.token is not None:
-            user, right = "token", context.credentials.is_token(body.token.get_secret_value())
-        else:
-            user = body.name
-            right = await context.credentials.login(name=user, password=body.password.get_secret_value())
-        if not right:
-            context.login_limiter.record_failure(address)
-            log.warning("login refused", address=address)
-            raise Problem(401, "Wrong credentials", "Name and password (or the token) do not match: check both.")
-    response.set_cookie(
-        cookie_name(context.settings.port),
-        await context.credentials.session(user),
-        max_age=SESSION_S,
-        path="/",
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
-    response.headers["Cache-Control"] = "no-store"
+    try:
+        user, session = await log_in(
+            context,
+            address=address,
+            token=None if body.token is None else body.token.get_secret_value(),
+            name=body.name,
+            password=body.password.get_secret_value(),
+        )
+    except TooManyAttempts as refusal:
+        raise too_many(
+            "Too many attempts",
+            f"Too many wrong logins came from {address}: try again in {refusal.wait_s} s.",
+            retry_after_s=refusal.wait_s,
+        ) from None
+    except WrongCredentials:
+        raise Problem(401, "Wrong credentials", "Name and password (or the token) do not match: check both.") from None
+    keep_session(response, session, context=context, secure=request.url.scheme == "https")
     return SessionView(user=user, login_needed=context.login_needed)
 
 

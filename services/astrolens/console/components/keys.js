@@ -5,13 +5,14 @@ import { defineComponent, onBeforeUnmount } from "vue";
 
 /** @typedef {{keys: string[], label: string, target: string}} Shortcut */
 
-/** @param {string} selector of what is focused where one types into it, and clicked otherwise */
+/** @param {string} selector of what is focused where it is a field or says so, and clicked otherwise */
 function activate(selector) {
   const found = /** @type {HTMLElement | null} */ (document.querySelector(selector));
   if (found instanceof HTMLInputElement) {
     found.focus();
     found.select();
-  } else found?.click();
+  } else if (found?.hasAttribute("data-focus")) found.focus();
+  else found?.click();
 }
 
 export default defineComponent({

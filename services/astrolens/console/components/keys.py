@@ -29,7 +29,8 @@ class Shortcut:
         keys: Any of these, such as `("ArrowRight", "j")`, `("Shift+A",)`, `("space",)`.
         label: What the overlay says they do.
         press: What is called here when one is pressed.
-        target: Instead of `press`, without a round trip: selector of a field that is focused or a link that is clicked.
+        target: Instead of `press`, without a round trip: selector of what is focused where it is a
+            field or has `data-focus`, and clicked otherwise.
     """
 
     keys: tuple[str, ...]

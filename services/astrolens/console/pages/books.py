@@ -5,7 +5,7 @@ from typing import Final
 
 from nicegui import ui
 
-from astrolens.console.pages.format import count
+from astrolens.console.format import count
 from astrolens.console.pages.page import Visit, address
 from astrolens.console.pages.parts import hint, tagged
 from astrolens.usecases.status import Status

@@ -6,7 +6,7 @@ from typing import Final
 from nicegui import ui
 
 from astrolens.console.components.images import ViewBar, Viewer
-from astrolens.console.pages.format import words
+from astrolens.console.format import words
 from astrolens.console.pages.image_panels import facts
 from astrolens.console.pages.marks import DETECTORS, answers_line, name_of, p_value, tags, verdict_mark
 from astrolens.console.pages.page import Page, Visit

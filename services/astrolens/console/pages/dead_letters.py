@@ -7,22 +7,10 @@ from typing import Final
 
 from nicegui import ui
 
-from astrolens.console.pages.format import words
+from astrolens.console.components.records import Cell, Records, opener, state, text, time_ago
+from astrolens.console.format import words
 from astrolens.console.pages.page import Bound, Visit, shortcuts
-from astrolens.console.pages.parts import (
-    Cell,
-    Records,
-    button,
-    empty_state,
-    heading,
-    opener,
-    panel,
-    select,
-    state,
-    tagged,
-    text,
-    time_ago,
-)
+from astrolens.console.pages.parts import button, empty_state, heading, panel, select, tagged
 from astrolens.console.pages.record_lists import PAGE_ROWS, add_turning
 from astrolens.usecases.dead_letters import DropRequest
 from astrolens.usecases.errors import InvalidRequest
@@ -67,7 +55,7 @@ async def build_dead_letters(visit: Visit) -> None:
                 "A record that no service can use ends here, whole, until a person sends it again or drops it.",
             )
             return
-        table = Records(visit.window, "Dead letters", ("State", "Error", "What", "Service", "Since"))
+        table = Records(visit.window.base, "Dead letters", ("State", "Error", "What", "Service", "Since"))
     ids = [each.dead_letter_id for each in page.items]
     opened = next((each for each in page.items if each.dead_letter_id == visit.query.get("open")), None)
     table.show(

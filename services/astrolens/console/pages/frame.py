@@ -6,7 +6,7 @@ document is sent, so that it comes with its content.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
 from html import escape
 from pathlib import Path
@@ -69,18 +69,22 @@ def add_head(base: str) -> None:
     ui.add_head_html("\n".join([*links, '<meta name="theme-color" content="#0b1016">']))
 
 
+def say_when_ready() -> None:
+    """Mark the document once its handlers are heard."""
+    ui.context.client.on_connect(lambda: ui.run_javascript("document.documentElement.classList.add('al-ready')"))
+
+
 class Frame:
     """The frame of one window.
 
     Args:
         context: The console's use cases.
-        pages: All pages.
-        elsewhere: Titles, addresses and keys of pages that are served without the frame.
+        pages: All pages, in the order of the navigation.
     """
 
-    def __init__(self, context: AppContext, pages: tuple[Page, ...], elsewhere: tuple[Page, ...]) -> None:
-        self.pages = pages
-        self.navigation = tuple(page for page in (*elsewhere, *pages) if page.key)
+    def __init__(self, context: AppContext, pages: Sequence[Page]) -> None:
+        self._pages = (*pages, _MISSING)
+        self._navigation = [page for page in pages if page.key]
         self.window = Window(context, ui.context.client)
         self._links: dict[str, ui.link] = {}
         self._built = asyncio.Event()
@@ -88,13 +92,13 @@ class Frame:
     async def show(self) -> None:
         """Build the frame with the page of the address; returns when that is complete, or after `BUILD_S`."""
         add_head(self.window.base)
-        self.window.client.on_connect(lambda: ui.run_javascript("document.documentElement.classList.add('al-ready')"))
+        say_when_ready()
         with ui.header(wrap=False).classes("al top"):
             self._header()
         with ui.element("div").classes("al page") as main:
             main.props('id="main" tabindex="-1"')
             routes: dict[str, Callable[..., Awaitable[None]]] = {
-                page.path: partial(self._open, page) for page in self.pages
+                page.path: partial(self._open, page) for page in self._pages
             }
             ui.sub_pages(routes, show_404=False)
         ui.skip_link("Skip to the content", target=main)
@@ -108,7 +112,7 @@ class Frame:
         with ui.link(target="/").classes("brand").props('aria-label="AstroLens, tonight"'):
             ui.html(LOGO + "<span>AstroLens</span>", sanitize=False, tag="span")
         with ui.element("nav").props('aria-label="Pages"'):
-            for page in self.navigation:
+            for page in self._navigation:
                 link = ui.link(page.title, page.path)
                 link.props(f'title="{page.title} ({page.key})" aria-keyshortcuts="{page.key}"')
                 self._links[page.path] = link
@@ -126,7 +130,7 @@ class Frame:
                 Shortcut(("/",), "Search: id, name or position", target=".search input"),
                 *(
                     Shortcut((page.key,), f"Go to {page.title}", target=f'[aria-keyshortcuts="{page.key}"]')
-                    for page in self.navigation
+                    for page in self._navigation
                 ),
             ],
         )
@@ -143,6 +147,7 @@ class Frame:
         query = dict(arguments.query_parameters)
         window.path = address(arguments.path, **query)
         window.live.forget_page()
+        window.rebuild = arguments.frame.refresh
         self._mark(page)
         try:
             await window.user()
@@ -150,6 +155,9 @@ class Frame:
             await (_no_such_page if arguments.remaining_path else page.build)(visit)
         except LoggedOut:
             window.open_login()
+        except NoSuchPage:
+            text = f"The address {window.path[:200]} names none. `Tonight` is the first page."
+            self._trouble(arguments, 404, "There is no page here", text)
         except NotFound as error:
             self._trouble(arguments, 404, error.title, f"{error.detail}.")
         except UseCaseError as error:
@@ -199,5 +207,13 @@ class Frame:
             ui.html(rows, sanitize=False).classes("keys")
 
 
-async def _no_such_page(visit: Visit) -> None:
-    raise NotFound("page", visit.path)
+class NoSuchPage(Exception):
+    """The address names no page."""
+
+
+async def _no_such_page(_: Visit) -> None:
+    raise NoSuchPage
+
+
+_MISSING: Final = Page(path="/{missing}", title="Not found", build=_no_such_page)
+"""Whatever no other page's path matches."""

@@ -6,7 +6,7 @@ from typing import Final
 from nicegui import ui
 
 from astrolens.console.components.images import ImageGrid
-from astrolens.console.pages.format import count
+from astrolens.console.format import count
 from astrolens.console.pages.image_lists import FILTERS, FilterBar, api_query, context_query, list_query, wanted_of
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
 from astrolens.console.pages.parts import button, empty_state, heading

@@ -9,7 +9,7 @@ from nicegui import ui
 from pydantic import BaseModel, Field, ValidationError
 
 from astrolens.console.api.parameters import image_filter
-from astrolens.console.pages.format import words
+from astrolens.console.format import words
 from astrolens.console.pages.page import Visit
 from astrolens.console.pages.parts import button, select
 from astrolens.console.problems import Problem

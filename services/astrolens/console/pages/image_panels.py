@@ -8,7 +8,7 @@ from datetime import datetime
 from html import escape
 from typing import Any, Final
 
-from astrolens.console.pages.format import absolute, figure, relative, words
+from astrolens.console.format import absolute, figure, relative, words
 from astrolens.console.pages.marks import answer_mark, name_of, verdict_mark
 from astrolens.console.pages.strips import Distribution, strip
 from astrolens.contracts.base import utc_now

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Final
 
-from astrolens.console.pages.format import words
+from astrolens.console.format import words
 from astrolens.contracts.p_values import PValueWords
 from astrolens.usecases.views import ImageCard
 

@@ -15,7 +15,7 @@ from nicegui import ui
 
 from astrolens.console.components.keys import Keys, Press, Shortcut
 from astrolens.console.context import AppContext
-from astrolens.console.pages.window import LoggedOut, Window
+from astrolens.console.pages.window import SIMULATED_COOKIE, LoggedOut, Window
 from astrolens.platform.errors import TransientError
 from astrolens.usecases.errors import UseCaseError
 from astrolens.usecases.status import Status
@@ -76,6 +76,22 @@ class Visit:
         """Open another address, or this page's with changed query values: a new step in the browser's history."""
         ui.navigate.to(to or self.address(**changes))
 
+    def rebuild(self) -> None:
+        """Build this page anew for the same address."""
+        self.window.rebuild()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether simulated images are asked for: by the address, else by the one switch for all pages."""
+        return self.query["simulated"] == "true" if "simulated" in self.query else self.window.simulated
+
+    def show_simulated(self, on: bool) -> None:
+        """Turn the switch, for all pages of this browser, and build this page anew."""
+        self.window.simulated = on
+        kept = f"{SIMULATED_COOKIE}={int(on)}; path=/; max-age=31536000; samesite=strict"
+        ui.run_javascript(f"document.cookie = '{kept}'")
+        self.go(simulated="") if "simulated" in self.query else self.rebuild()
+
     async def status(self) -> Status:
         """The books and the state of everything."""
         return await self.context.stream.current()
@@ -101,21 +117,31 @@ class Visit:
         Args:
             work: Gets the user's name, and the event's arguments where it takes some.
         """
-        wants_event = len(inspect.signature(work).parameters) > 1
+        return guarded(self.window, work)
 
-        async def handle(event: Any = None) -> None:
-            try:
-                user = await self.window.user()
-                await (work(user, event) if wants_event else work(user))
-            except LoggedOut:
-                self.window.open_login()
-            except UseCaseError as refusal:
-                self.notify(f"{refusal.detail.rstrip('.')}.", trouble=True)
-            except TransientError as error:
-                log.warning("a handler failed for now", path=self.path, error=str(error))
-                self.notify(f"That did not work: {error}. Try again shortly.", trouble=True)
 
-        return handle
+def guarded(window: Window, work: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """A handler for whoever is logged in in this window; see `Visit.handler`."""
+
+    async def guard(*event: Any) -> None:
+        try:
+            await work(await window.user(), *event)
+        except LoggedOut:
+            window.open_login()
+        except UseCaseError as refusal:
+            notify(f"{refusal.detail.rstrip('.')}.", trouble=True)
+        except TransientError as error:
+            log.warning("a handler failed for now", path=window.path, error=str(error))
+            notify(f"That did not work: {error}. Try again shortly.", trouble=True)
+
+    async def with_event(event: Any) -> None:
+        await guard(event)
+
+    async def without_event() -> None:
+        await guard()
+
+    # NiceGUI looks at a handler's parameters before it calls it.
+    return with_event if len(inspect.signature(work).parameters) > 1 else without_event
 
 
 def notify(text: str, *, trouble: bool = False) -> None:

@@ -1,23 +1,20 @@
 """The small pieces that pages are made of. Elements cost some 5 kB of memory each and window: a table is one."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from html import escape
-from typing import Any, Final
+from typing import Final
 
 from nicegui import ui
 from nicegui.element import Element
 
-from astrolens.console.pages.format import absolute, count, relative
+from astrolens.console.format import count
 from astrolens.console.pages.window import Window
-from astrolens.contracts.base import utc_now
 
 Handler = Callable[[], Awaitable[None] | None]
-Part = dict[str, Any]
-"""A piece of a table's cell, made by `text`, `link`, `opener`, `time_ago`, `state` and `reason`."""
-Cell = Sequence[Part]
+
+_CUT: Final = 16
 
 
 def tagged(tag: str, content: str, classes: str = "") -> ui.label:
@@ -39,8 +36,11 @@ def paragraph(content: str, classes: str = "muted") -> ui.label:
 
 def prose(content: str) -> ui.html:
     """A paragraph of text, where `commands` stand between backquotes."""
-    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(content))
-    return ui.html(marked, sanitize=False, tag="p").classes("muted")
+    return ui.html(_marked(content), sanitize=False, tag="p").classes("muted")
+
+
+def _marked(content: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(content))
 
 
 def hint(element: Element, content: str) -> None:
@@ -65,6 +65,21 @@ def panel(title: str, *, total: int | None = None) -> Iterator[Element]:
             if total is not None:
                 ui.label(count(total)).classes("muted num")
         yield head
+
+
+def fact_list(facts: Mapping[str, str]) -> None:
+    """Names with values, where `commands` stand between backquotes; one element."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{_marked(value)}</dd>" for name, value in facts.items())
+    ui.html(rows, sanitize=False, tag="dl").classes("facts wide")
+
+
+def copyable(name: str, value: str) -> None:
+    """A long value, cut where it is shown, with a button that copies it; for a list of facts."""
+    tagged("dt", name)
+    with ui.element("dd").classes("mono"):
+        hint(tagged("span", value if len(value) <= _CUT else f"{value[:_CUT]}…"), value)
+        copy = button("copy", lambda: ui.clipboard.write(value), tiny=True)
+        copy.props["aria-label"] = f"copy the {name.lower()}"
 
 
 def empty_state(title: str, content: str, *, trouble: bool = False) -> None:
@@ -114,105 +129,3 @@ def select(
         window.focused = ""
         found.run_method("focus")
     return found
-
-
-def text(content: str, classes: str = "", *, title: str = "") -> Part:
-    """Text; `title` is shown on hover."""
-    return {"text": content, "class": classes, "title": title or None}
-
-
-def link(content: str, to: str, *, picture: str = "", classes: str = "") -> Part:
-    """A link within the console, with a small picture before its text."""
-    return {"text": content, "href": to, "src": picture or None, "class": classes}
-
-
-def time_ago(at: datetime | None, *, never: str = "never", past: str = "") -> Part:
-    """How long ago, the absolute time on hover; `past` instead of a time that has passed."""
-    if at is None:
-        return text(never, "muted")
-    now = utc_now()
-    return text(past if past and at <= now else relative(at, now), "when", title=absolute(at))
-
-
-def state(name: str, tone: str) -> Part:
-    """A state with its mark: `good`, `wait`, `bad` or `away`."""
-    return text(name, f"state s-{tone}")
-
-
-def opener(content: str, record: str, classes: str = "") -> Part:
-    """A button that opens a record; see `Records.on_open`."""
-    return {"text": content, "opens": record, "class": classes}
-
-
-def reason(content: str) -> Part:
-    """An explanation below what a cell says."""
-    return text(content, "reason")
-
-
-_CELLS: Final = """
-<q-tr :props="props" :class="props.row.tone" :data-row="props.row.id">
-  <q-td v-for="(cell, at) in props.row.cells" :key="at" :class="'text-' + props.cols[at].align"
-    :data-head="at ? props.cols[at].label : null">
-    <template v-for="(part, index) in cell" :key="index">
-      <a v-if="part.href" :href="part.href" :class="part.class"><img v-if="part.src" :src="part.src" alt="" width="40"
-        height="40" loading="lazy"/>{{ part.text }}</a>
-      <button v-else-if="part.opens" type="button" :class="part.class"
-        :aria-expanded="String(props.row.tone === 'opened')"
-        @click="$parent.$emit('open', part.opens)">{{ part.text }}</button>
-      <span v-else :class="part.class" :title="part.title">{{ part.text }}</span>{{ ' ' }}
-    </template>
-  </q-td>
-</q-tr>
-"""
-
-
-class Records:
-    """A table of records, one element whatever it holds; on a phone each record is a block.
-
-    Args:
-        window: The window.
-        title: What it lists, for screen readers.
-        columns: Headings; one that begins with `>` is set to the right, for numbers.
-    """
-
-    def __init__(self, window: Window, title: str, columns: Sequence[str]) -> None:
-        self._base = window.base
-        self._rows: list[dict[str, Any]] | None = None
-        heads = [
-            {"name": f"c{at}", "field": "id", "label": each.lstrip(">"), "align": "right" if each[0] == ">" else "left"}
-            for at, each in enumerate(columns)
-        ]
-        self._table = ui.table(columns=heads, rows=[], row_key="id").classes("records")
-        self._table.props("flat dense hide-bottom wrap-cells")
-        self._table.props["aria-label"] = title
-        self._table.add_slot("body", _CELLS)
-
-    def on_open(self, opened: Callable[[str], None]) -> None:
-        """Call `opened` with the id of the record whose `opener` is pressed."""
-        self._table.on("open", lambda event: opened(str(event.args)))
-
-    def show(self, rows: Mapping[str, Sequence[Cell]], tones: Mapping[str, str] | None = None) -> None:
-        """Show records, by their ids.
-
-        Args:
-            rows: The cells of each.
-            tones: Class of a record's row, such as `away`.
-        """
-        # Tuples: NiceGUI wraps every list and every dictionary in a list, at some hundred bytes each.
-        shown = [
-            {
-                "id": key,
-                "tone": (tones or {}).get(key, ""),
-                "cells": tuple(tuple(self._based(part) for part in cell) for cell in cells),
-            }
-            for key, cells in rows.items()
-        ]
-        # An update sends all rows: not where nothing changed.
-        if shown != self._rows:
-            self._rows = shown
-            self._table.rows = shown
-            self._table.set_visibility(bool(shown))
-
-    def _based(self, part: Part) -> Part:
-        given = {name: part[name] for name in ("href", "src") if (part.get(name) or "").startswith("/")}
-        return part | {name: self._base + value for name, value in given.items()}

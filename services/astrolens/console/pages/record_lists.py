@@ -4,22 +4,10 @@ from typing import Final
 
 from nicegui import ui
 
-from astrolens.console.pages.format import byte_size, count, words
+from astrolens.console.components.records import Cell, Part, Records, link, reason, state, text, time_ago
+from astrolens.console.format import byte_size, count, words
 from astrolens.console.pages.page import Bound, Visit, shortcuts
-from astrolens.console.pages.parts import (
-    Cell,
-    Part,
-    Records,
-    button,
-    empty_state,
-    link,
-    panel,
-    reason,
-    select,
-    state,
-    text,
-    time_ago,
-)
+from astrolens.console.pages.parts import button, empty_state, panel, select
 from astrolens.contracts.records import Delivery, Outcome
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.views import AlertView, ReceiptView
@@ -63,7 +51,7 @@ async def build_receipts(visit: Visit) -> None:
             named = {code: f"{code.replace('-', ' ')} ({count(n)})" for code, n in sorted(reasons.items())}
             select(visit.window, "Reason", {"": "any"} | named, why, lambda value: visit.go(reason=value, after=""))
         if page.items:
-            table = Records(visit.window, "Arrivals", ("What", "Outcome", "Source", ">Size", "Arrived"))
+            table = Records(visit.window.base, "Arrivals", ("What", "Outcome", "Source", ">Size", "Arrived"))
             table.show({each.receipt_id: _receipt_row(each) for each in page.items})
         elif chosen or why:
             title = f"No arrival was {words(chosen)}" if chosen else "No arrival has this reason"
@@ -80,7 +68,7 @@ async def build_alerts(visit: Visit) -> None:
     )
     with panel("Alerts", total=page.total):
         if page.items:
-            table = Records(visit.window, "Alerts", ("Image", "Verdict", "Kind", "Where to", "Raised"))
+            table = Records(visit.window.base, "Alerts", ("Image", "Verdict", "Kind", "Where to", "Raised"))
             table.show({each.alert_id: _alert_row(each) for each in page.items})
         else:
             empty_state(

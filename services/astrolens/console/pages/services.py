@@ -5,21 +5,10 @@ from typing import Final
 
 from nicegui import ui
 
-from astrolens.console.pages.format import NOTHING, count, words
+from astrolens.console.components.records import Cell, Records, link, reason, state, text, time_ago
+from astrolens.console.format import NOTHING, count, words
 from astrolens.console.pages.page import Visit, address
-from astrolens.console.pages.parts import (
-    Cell,
-    Records,
-    empty_state,
-    link,
-    panel,
-    paragraph,
-    prose,
-    reason,
-    state,
-    text,
-    time_ago,
-)
+from astrolens.console.pages.parts import empty_state, panel, paragraph, prose
 from astrolens.usecases.status import ServiceView, SourceView, Status
 
 _ALIVE: Final = frozenset({"running", "idle", "finished"})
@@ -31,7 +20,7 @@ async def build_services(visit: Visit) -> None:
     """Services, their last errors, and sources."""
     with panel("Services"):
         services = Records(
-            visit.window,
+            visit.window.base,
             "Services",
             ("Service", "State", ">Processed", ">Waiting records", "Heard", "Since", "Version"),
         )
@@ -43,7 +32,7 @@ async def build_services(visit: Visit) -> None:
                 "what is wrong.",
             )
     with panel("Last errors"):
-        errors = Records(visit.window, "Last errors", ("Service", "Error"))
+        errors = Records(visit.window.base, "Last errors", ("Service", "Error"))
         no_error = paragraph("No service reports one.")
     with panel("Sources"):
         sources = SourcesTable(visit)
@@ -68,7 +57,7 @@ class SourcesTable:
 
     def __init__(self, visit: Visit) -> None:
         self._table = Records(
-            visit.window, "Sources", ("Source", "State", ">Rate /min", ">Delivered", "Last success", "Next try")
+            visit.window.base, "Sources", ("Source", "State", ">Rate /min", ">Delivered", "Last success", "Next try")
         )
         self._none = prose(
             "No source reports: images come only from uploads, `astrolens ingest PATH`. Surveys are switched on with "

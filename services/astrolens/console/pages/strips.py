@@ -6,7 +6,7 @@ from html import escape
 from itertools import pairwise
 from typing import Final
 
-from astrolens.console.pages.format import figure
+from astrolens.console.format import figure
 from astrolens.console.pages.marks import DETECTORS
 from astrolens.contracts.p_values import PValueWords
 

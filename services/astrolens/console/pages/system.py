@@ -2,9 +2,9 @@
 
 from nicegui import ui
 
+from astrolens.console.format import count
 from astrolens.console.pages.books import Books
 from astrolens.console.pages.dead_letters import build_dead_letters
-from astrolens.console.pages.format import count
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
 from astrolens.console.pages.parts import heading, tagged
 from astrolens.console.pages.record_lists import build_alerts, build_receipts

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 from urllib.parse import quote
 
 import structlog
+from fastapi import Request
 from nicegui import Client, background_tasks
 
 from astrolens.console.context import AppContext
@@ -15,11 +17,20 @@ from astrolens.usecases.status import Status
 
 log = structlog.get_logger(__name__)
 
+SIMULATED_COOKIE: Final = "astrolens_simulated"
+"""A preference of the browser: `1` where simulated images are shown among the real ones."""
+
 Show = Callable[[Status], Awaitable[None] | None]
 
 
 class LoggedOut(Exception):
     """Nobody is logged in any more."""
+
+
+def prefix_of(request: Request) -> str:
+    """What a proxy puts before every path, without a slash at its end."""
+    # A client chooses this header: it goes into addresses, and nothing may break out of an attribute.
+    return quote(request.headers.get("x-forwarded-prefix", ""), safe="/").rstrip("/")
 
 
 class Window:
@@ -29,15 +40,18 @@ class Window:
         base: Prefix that a proxy puts before every path, without a slash at its end.
         live: The stream of changes.
         focused: Name of the field that asked for the next address; it gets the focus again.
+        simulated: Whether simulated images are shown among the real ones.
+        rebuild: Builds the open page anew.
     """
 
     def __init__(self, context: AppContext, client: Client) -> None:
         self.context = context
         self.client = client
-        # A client chooses this header: it goes into addresses.
-        self.base = quote(client.request.headers.get("x-forwarded-prefix", ""), safe="/").rstrip("/")
+        self.base = prefix_of(client.request)
         self.path = "/"
         self.focused = ""
+        self.simulated = client.request.cookies.get(SIMULATED_COOKIE) == "1"
+        self.rebuild: Callable[[], None] = lambda: None
         self.live = Live(self)
 
     async def user(self) -> str:

@@ -1,0 +1,116 @@
+"""What pages say: numbers, times, figures, what a search means, and where a login leads."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from astrolens.console.format import byte_size, count, duration, figure, relative
+from astrolens.console.pages.dead_letters import readable
+from astrolens.console.pages.login import answer, safe_next
+from astrolens.console.pages.model import wilson_interval
+from astrolens.console.pages.model_figures import facts, recall_options, tables
+from astrolens.console.pages.tonight import sparkline
+from fastapi import FastAPI, Request, Response
+
+TOKEN = "a-long-secret-token"
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.01, "0.01"), (0.91349, "0.913"), (12.0, "12"), (12345.6, "12,346"), (2e-5, "2.00e-5"), (None, "–")],
+)
+def test_a_figure_has_few_digits(value: float | None, text: str) -> None:
+    assert figure(value) == text
+
+
+def test_numbers_and_times_are_written_for_people() -> None:
+    assert count(12345) == "12,345"
+    assert [duration(each) for each in (0.34, 2.14, 240, 7200, 400_000)] == ["340 ms", "2.1 s", "4 min", "2 h", "5 d"]
+    assert relative(NOW - timedelta(seconds=2), NOW) == "now"
+    assert relative(NOW - timedelta(minutes=4), NOW) == "4 min ago"
+    assert relative(NOW + timedelta(seconds=12), NOW) == "in 12 s"
+    assert [byte_size(each) for each in (12, 2048, 1.4e6, None)] == ["12 B", "2.05 kB", "1.4 MB", "–"]
+
+
+def test_wilsons_interval_is_honest_for_small_counts() -> None:
+    assert wilson_interval(0, 0) is None
+    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
+    assert wilson_interval(3, 5) == pytest.approx((0.2307, 0.8824), abs=1e-3)
+
+
+FIGURES = {
+    "cpu_ms_per_image": 3.57,
+    "test": {
+        "sdss": {
+            "morphology": {"n": 623, "accuracy": 0.8748, "accuracy_interval": [0.8475, 0.8973]},
+            "oddities": {
+                "n": 62,
+                "auroc": {"msp": 0.71, "combined": 0.913},
+                "auroc_interval": [0.87, 0.95],
+                "curve": [[0.001, 0.2], [0.01, 0.3]],
+            },
+        },
+        "euclid": {"false_alarms": {"n": 428, "flagged": 6, "rate": 0.014, "interval": [0.005, 0.03]}},
+    },
+}
+
+
+def test_figures_are_shown_in_words_with_their_intervals() -> None:
+    found = {title: (columns, rows) for title, columns, rows in tables(FIGURES)}
+    columns, rows = found["Classes on ordinary images"]
+    assert columns[:2] == ["Images", "Accuracy (95 %)"]
+    assert rows == {"sdss": ["623", "0.875 (0.848 – 0.897)", "–", "–"]}
+    assert found["False alarms on ordinary images"][1]["euclid"][2] == "0.014 (0.005 – 0.03)"
+    assert found["Odd objects against ordinary ones"][1]["sdss"][1] == "0.913 (0.87 – 0.95)"
+    assert found["AUROC by detector"] == (["Combined", "Maximum softmax"], {"sdss": ["0.913", "0.71"]})
+    assert facts(FIGURES) == {"Cost": "3.57 ms of one processor core an image"}
+    options = recall_options(FIGURES)
+    assert options is not None
+    assert [line["name"] for line in options["series"]] == ["sdss"]
+
+
+def test_a_bundle_without_figures_shows_none() -> None:
+    assert tables({}) == []
+    assert recall_options({"test": {"sdss": {"oddities": {}}}}) is None
+    assert facts({}) == {}
+
+
+def test_bytes_of_a_dead_letter_are_shown_as_what_they_are() -> None:
+    assert readable("eyJhIjogMX0=") == '{\n  "a": 1\n}'
+    assert readable("cGxhaW4=") == "plain"
+    assert readable("3q2+7w==") == "de ad be ef"
+    assert readable("no base64!") == "(not readable)"
+
+
+def test_a_sparkline_is_made_of_numbers() -> None:
+    assert "polyline" not in sparkline([1.0])
+    assert 'points="2.0,15.0 130.0,3.0"' in sparkline([1.0, 2.0])
+
+
+def test_a_login_never_leads_to_another_site() -> None:
+    assert safe_next("/gallery?verdict=anomaly") == "/gallery?verdict=anomaly"
+    for text in ("https://elsewhere.example", "//elsewhere.example", "/\\elsewhere.example", "javascript:alert(1)", ""):
+        assert safe_next(text) == "/"
+
+
+async def test_the_login_form_starts_a_session_or_says_what_was_wrong(make_world: Callable[..., Any]) -> None:
+    world = await make_world(host="0.0.0.0", token=TOKEN)
+    app = FastAPI()
+
+    @app.post("/login")
+    async def submit(request: Request) -> Response:
+        return await answer(world.context, request)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://console") as client:
+        wrong = await client.post("/login", data={"token": "a wrong one", "next": "/gallery?verdict=anomaly"})
+        assert wrong.status_code == 303
+        assert wrong.headers["location"] == "/login?next=%2Fgallery%3Fverdict%3Danomaly&with=token&problem=wrong"
+        assert "set-cookie" not in wrong.headers
+        right = await client.post("/login", data={"token": TOKEN, "next": "//elsewhere.example"})
+        assert right.status_code == 303
+        assert right.headers["location"] == "/"
+        assert "HttpOnly" in right.headers["set-cookie"]
