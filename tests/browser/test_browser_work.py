@@ -194,14 +194,6 @@ def test_a_large_archive_costs_the_page_no_more(visitor: Visitor, many: Console)
     expect(page.locator(f'.cell[data-image="{wanted}"]')).to_be_visible()
 
 
-def test_a_p_value_says_what_it_implies(visitor: Visitor, twenty: Console) -> None:
-    page = visitor.open(f"{twenty.url}/")
-    line = "(words) => import('astrolens/js/format.js').then((format) => format.pValueLine(words))"
-    said = {"figure": "p ≤ 1/606", "meaning": "stranger than all 605 ordinary images", "calibration": ""}
-    assert page.evaluate(line, said) == "p ≤ 1/606, stranger than all 605 ordinary images"
-    assert page.evaluate(line, None) == "not scored yet"
-
-
 def test_a_login_opens_the_page_that_was_asked_for(browser_page: Page, locked: Console) -> None:
     page = browser_page
     page.goto(f"{locked.url}/gallery?verdict=anomaly")

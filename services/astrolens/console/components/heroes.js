@@ -1,11 +1,13 @@
 // The strip of the strangest images; see heroes.py.
 
+import { defineComponent } from "vue";
+
 const ANSWERS = ["1", "2", "3"];
 
-export default {
+export default defineComponent({
   props: {
-    /** @type {import("vue").PropType<Record<string, any>[]>} see `Hero` in heroes.py */
-    images: { type: Array, required: true },
+    /** what `heroes.py` says of each image */
+    images: { type: /** @type {import("vue").PropType<Record<string, any>[]>} */ (Array), required: true },
   },
   emits: ["answer"],
   methods: {
@@ -42,4 +44,4 @@ export default {
         </span>
       </a>
     </div>`,
-};
+});

@@ -1,17 +1,18 @@
 // A table of records; see records.py. A component of its own: NiceGUI makes the content of slots anew at every update
 // of a page, which would take the focus away from whoever stands in the table.
 
+import { defineComponent } from "vue";
+
 /**
  * @typedef {{text: string, class?: string, title?: string, href?: string, src?: string, opens?: string}} Part
  * @typedef {{id: string, tone: string, cells: Part[][]}} Row
  */
 
-export default {
+export default defineComponent({
   props: {
-    /** @type {import("vue").PropType<{name: string, field: string, label: string, align: string}[]>} */
-    columns: { type: Array, required: true },
-    /** @type {import("vue").PropType<Row[]>} */
-    rows: { type: Array, required: true },
+    /** Quasar's columns */
+    columns: { type: /** @type {import("vue").PropType<object[]>} */ (Array), required: true },
+    rows: { type: /** @type {import("vue").PropType<Row[]>} */ (Array), required: true },
   },
   emits: ["open"],
   template: `
@@ -28,4 +29,4 @@ export default {
         </tr>
       </template>
     </q-table>`,
-};
+});
