@@ -74,5 +74,5 @@ async def test_answers_that_cannot_be(world: Any, client: httpx.AsyncClient) -> 
     for body in ({"image_id": image}, {"image_id": image, "answer": "great"}, {"answer": "ordinary"}):
         assert (await client.post("/api/labels", json=body)).status_code == 422
     form = await client.post("/api/labels", content=b'{"image_id": "x"}', headers={"content-type": "text/plain"})
-    assert form.status_code == 422, "a form of another site cannot send JSON"
+    assert form.status_code == 415, "a form of another site cannot send JSON"
     assert (await client.get(f"/api/images/{image}")).json()["labels"] == []
