@@ -5,9 +5,9 @@ archive in a process of its own, windows that are NiceGUI's own socket protocol 
 """
 
 import argparse
+import ast
 import asyncio
 import html
-import json
 import re
 import tempfile
 import time
@@ -28,7 +28,7 @@ async def open_window(url: str, client: httpx.AsyncClient, path: str) -> socketi
     """Load a page and connect its socket, as a browser does."""
     found = _CLIENT.search((await client.get(path)).text)
     assert found is not None
-    query = json.loads(html.unescape(found[1])) | {"document_id": "bench", "tab_id": str(time.monotonic_ns())}
+    query = ast.literal_eval(html.unescape(found[1])) | {"document_id": "bench", "tab_id": str(time.monotonic_ns())}
     window = socketio.AsyncClient(reconnection=False)
     given = "&".join(
         f"{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in query.items()
