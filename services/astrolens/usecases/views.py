@@ -197,7 +197,8 @@ def provenance(document: Document, alert: Document | None) -> list[Step]:
         Step(
             step="cutout",
             id=cutout["sha256"],
-            detail=f"{cutout['width']}×{cutout['height']} px, stretch {cutout['stretch']}",
+            detail=f"{cutout['width']}×{cutout['height']} px, stretch {cutout['stretch']}"
+            + (f", {cutout['orientation']}" if cutout.get("orientation") else ""),
             at=document["ingested_at"],
         ),
     ]
