@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astrolens.science import alert_packets, fits_planes, fits_time
+from astrolens.science import alert_packets, decoding_fits, fits_planes, fits_time
 from astrolens.science.cutouts import ImageRejected, make_cutout
 from astrolens.usecases.tables.columns import Column, assign_columns
 from astropy.io import fits
@@ -51,6 +51,7 @@ def test_the_keywords_are_those_of_the_code() -> None:
     times = {*fits_time._DATES, *fits_time._TIMES, *fits_time._MJDS, *fits_time._JDS}
     assert table["begin of the exposure"] == times
     assert table["bands of an image"] == set(fits_planes._FILTER_KEYWORDS)
+    assert table["where the telescope pointed"] == {keyword for pair in decoding_fits._POINTINGS for keyword in pair}
     numbered = {f"{pattern}n" for pattern in fits_planes.NUMBERED_BANDS}
     assert table["bands of the planes of a cube"] == {*fits_planes.LISTED_BANDS, *numbered}
 

@@ -27,6 +27,13 @@ from astrolens.science.rejection import DecodeLimits, ImageRejected
 
 _DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
+_POINTINGS = (
+    ("OBJCTRA", "OBJCTDEC"),
+    ("RA", "DEC"),
+    ("RA_TARG", "DEC_TARG"),
+    ("TELRA", "TELDEC"),
+    ("RA_PNT", "DEC_PNT"),
+)
 _SCIENCE = re.compile(r"(?:SCI|SCIENCE|COADD)(?:,\d+)?$")
 _PURPOSES = (
     (
@@ -192,6 +199,9 @@ def _facts(
         if error.why is not None:
             notes.append(error.why)
             why = "its world coordinates cannot be used"
+    pointing = _pointing(headers) if place is None else {}
+    if pointing:
+        notes.append("Where the telescope pointed is kept as metadata; it is not taken for the centre of the picture.")
     time = exposure_start(headers)
     notes += unread_times(headers) if time is None else time[2]
     if "BAYERPAT" in cards and len(planes.names) == 1:
@@ -216,9 +226,21 @@ def _facts(
         time_source=None if time is None else time[1][:MAX_TEXT],
         axis_3=planes.axis_3,
         planes=tuple(planes.names[number] for number in planes.shown) if planes.axis_3 else (),
+        extra=pointing,
         notes=_bounded(notes),
     )
     return facts, orientation
+
+
+def _pointing(headers: Sequence[Cards]) -> dict[str, str]:
+    """Where the telescope pointed, as the header writes it: often some arcminutes from the centre of the picture."""
+    for cards in headers:
+        for keywords in _POINTINGS:
+            values = [cards.value(keyword) for keyword in keywords]
+            if all(value is not None and str(value).strip() for value in values):
+                names = ("pointing_ra", "pointing_dec")
+                return {name: str(value).strip()[:MAX_TEXT] for name, value in zip(names, values, strict=True)}
+    return {}
 
 
 def _bounded(notes: Sequence[str]) -> tuple[str, ...]:

@@ -236,6 +236,14 @@ def test_a_header_without_a_usable_position_says_why(cards: Header, note: str | 
     assert "as stored" in (cutout.orientation or "")
 
 
+def test_where_the_telescope_pointed_is_no_position() -> None:
+    facts = facts_of(OBJCTRA="12 30 49.4", OBJCTDEC="-00 12 30").file
+    assert facts.ra_deg is None
+    assert facts.extra == {"pointing_ra": "12 30 49.4", "pointing_dec": "-00 12 30"}
+    assert any("pointed" in note for note in facts.notes)
+    assert facts_of(**TAN, **at(10, 10), **PLAIN, RA=11.0, DEC=9.0).file.extra == {}
+
+
 def test_world_coordinates_win_over_roworder() -> None:
     header = {**TAN, **at(10, 10), **PLAIN, "ROWORDER": "TOP-DOWN"}
     assert_scene(facts_of(**header))
