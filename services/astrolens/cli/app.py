@@ -73,8 +73,12 @@ def serve(
 
 @app.command()
 def ingest(
-    path: Annotated[Path, typer.Argument(help="A folder (with all below it), an image, or a CSV that names files.")],
-    survey: Annotated[str | None, typer.Option(help="Survey of images whose CSV row names none, such as sdss.")] = None,
+    path: Annotated[
+        Path, typer.Argument(help="A folder (with all below it), an image, a packet, a tar, or a table of files.")
+    ],
+    survey: Annotated[
+        str | None, typer.Option(help="Survey of images whose table or packet names none, such as sdss.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when every file is settled.")] = False,
     batch: Annotated[
         str | None, typer.Option(help="Name of this batch: the same file offered twice under it arrives once.")
@@ -84,7 +88,7 @@ def ingest(
         float, typer.Option("--patience", min=1, help="Seconds to try again while the console does not answer.")
     ] = 180.0,
     allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Send files outside the folder of the CSV that names them, too.")
+        bool, typer.Option("--allow-outside", help="Send files outside the folder of the table that names them, too.")
     ] = False,
     as_json: AsJson = False,
     url: Url = None,

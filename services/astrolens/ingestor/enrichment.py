@@ -10,9 +10,11 @@ from datetime import datetime
 from math import isclose
 from typing import Any, Final
 
-from astrolens.contracts.events import ImageEnriched
+from astrolens.contracts.base import utc_text
+from astrolens.contracts.events import ImageEnriched, ImageIngested
 from astrolens.contracts.records import (
     MAX_LATER_ARRIVALS,
+    ImageState,
     LaterArrival,
     Observation,
     PendingEvent,
@@ -20,7 +22,7 @@ from astrolens.contracts.records import (
     Receipt,
     truncate_extra,
 )
-from astrolens.contracts.topics import IMAGES_ENRICHED
+from astrolens.contracts.topics import IMAGES_ENRICHED, IMAGES_INGESTED
 from astrolens.ingestor.arrivals import SERVICE
 from astrolens.ingestor.observations import UNKNOWN_SURVEY, name_origin
 from astrolens.platform.bus.ports import EventReleaser
@@ -100,31 +102,54 @@ class Enricher:
         """Whether each image that has something to learn was changed; False where another was faster."""
         now = self._clock()
         changes: list[Change] = []
-        events: dict[str, PendingEvent] = {}
+        events: dict[str, list[PendingEvent]] = {}
         for image, receipt in arrivals.items():
             found = enrichment_of(documents[image], receipt, now)
             if found is None:
                 continue
             survey = str(documents[image]["observation"]["survey"])
+            survey = found.values.get("observation.survey", survey)
+            trace = traceparent_of(receipt.receipt_id)
             event = ImageEnriched.of(image, found.later, survey=survey, service=SERVICE)
-            events[image] = event.pending(
-                topic=IMAGES_ENRICHED, key=image, traceparent=traceparent_of(receipt.receipt_id)
-            )
+            events[image] = [event.pending(topic=IMAGES_ENRICHED, key=image, traceparent=trace)]
+            values, guards = dict(found.values), [Clause("later", "eq", documents[image].get("later"))]
+            if _needs_analysis(documents[image], found):
+                again = _analysis_request(documents[image], survey, now)
+                events[image].append(again.pending(topic=IMAGES_INGESTED, key=image, traceparent=trace))
+                values |= {"state": ImageState.INGESTED.value, "offered_at": utc_text(now), "reason": None}
+                guards.append(Clause("state", "eq", ImageState.ANALYZED.value))
             known = documents[image].get("later") or []
-            unchanged = Clause("later", "eq", documents[image].get("later"))
             changes.append(
                 Change(
                     id=image,
-                    set={**found.values, "later": [*known, found.later.model_dump(mode="json")]},
-                    push={"pending": [events[image].model_dump(mode="json")]},
-                    when=(unchanged,),
+                    set={**values, "later": [*known, found.later.model_dump(mode="json")]},
+                    push={"pending": [one.model_dump(mode="json") for one in events[image]]},
+                    when=tuple(guards),
                 )
             )
         if not changes:
             return {}
         written = await self._records.apply(Collection.IMAGES, changes)
-        await self._outbox.release(Collection.IMAGES, [(image, (events[image],)) for image in written])
+        await self._outbox.release(Collection.IMAGES, [(image, events[image]) for image in written])
         return {change.id: change.id in written for change in changes}
+
+
+def _needs_analysis(document: Document, found: Enrichment) -> bool:
+    """Whether the survey is known only now: its own calibration must judge the image."""
+    return "observation.survey" in found.values and document.get("state") == ImageState.ANALYZED.value
+
+
+def _analysis_request(document: Document, survey: str, now: datetime) -> ImageIngested:
+    cutout = document["cutout"]
+    return ImageIngested.of(
+        document["image_id"],
+        survey=survey,
+        cutout_key=cutout["key"],
+        cutout_sha256=cutout["sha256"],
+        service=SERVICE,
+        at=now,
+        again=True,
+    )
 
 
 def enrichment_of(document: Document, receipt: Receipt, now: datetime) -> Enrichment | None:
@@ -155,8 +180,11 @@ def enrichment_of(document: Document, receipt: Receipt, now: datetime) -> Enrich
         filled += [f"extra.{key}" for key in extra if key not in holding.extra]
     survey = receipt.observation.survey
     if survey not in {UNKNOWN_SURVEY, holding.survey}:
-        # Another survey is another calibration: it is told, and a new analysis would be a person's decision.
-        conflicting["survey"] = survey
+        if holding.survey == UNKNOWN_SURVEY:
+            filled.append("survey")
+            values["observation.survey"] = survey
+        else:
+            conflicting["survey"] = survey
     if not filled and not conflicting:
         return None
     later = LaterArrival(

@@ -11,7 +11,7 @@ from astrolens.science.content_checks import check_picture
 from astrolens.science.decoding_png import is_deep_png, read_deep_png
 from astrolens.science.deep_picture import DeepPicture, deep_picture, first_with_object
 from astrolens.science.facts import FileFacts, PixelFacts
-from astrolens.science.file_kinds import AVRO, FITS_MAGIC, media_type_of, other_kind
+from astrolens.science.file_kinds import AVRO, AVRO_MAGIC, FITS_MAGIC, media_type_of, other_kind
 from astrolens.science.gunzip import gunzip, gunzip_head
 from astrolens.science.measuring import StoredPlanes
 from astrolens.science.rejection import DecodeLimits, ImageRejected
@@ -96,6 +96,8 @@ def decode_fits(data: bytes, limits: DecodeLimits, *, gzipped: bool) -> Decoded:
     content: bytes | bytearray = data
     if gzipped:
         head = gunzip_head(data, _HEAD_BYTES)
+        if head.startswith(AVRO_MAGIC):
+            return _decode_packet(bytes(gunzip(data, limits.max_inflated_bytes)), limits)
         if not head.startswith(FITS_MAGIC):
             raise ImageRejected("not-an-image", f"The gzip archive holds {other_kind(head)}; FITS is read in gzip.")
         check_first_header(head, limits, file_bytes=len(data))

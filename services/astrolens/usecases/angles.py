@@ -11,6 +11,8 @@ _SEXAGESIMAL: Final = re.compile(
     r"^(?P<sign>[+-]?)\s*(?P<whole>\d{1,3})\s*(?P<unit>[:hHdD°]|\s)\s*"
     r"(?P<minutes>\d{1,2}(?:\.\d*)?)\s*(?:$|['′mM]\s*$|[:mM'′\s]\s*(?P<seconds>\d{1,2}(?:\.\d*)?)\s*(?:s|S|''|[\"″])?$)"
 )
+_DECIMAL_COMMA: Final = re.compile(r"^([+-]?\d+),(\d+)$")
+"""As spreadsheets of half of Europe write it, with semicolons between the cells."""
 _MINUS_SIGNS: Final = str.maketrans({"−": "-", "–": "-", "‐": "-", "﹣": "-", "＋": "+"})
 """Copied from papers: minus, en dash, hyphen."""
 
@@ -65,6 +67,7 @@ def parse_dec_deg(text: str, unit: AngleUnit | None = None) -> float:
 def _parse(text: str) -> tuple[float, Literal["colon", "hour", "deg"] | None]:
     """The value with its sign, and how it was written: None for a decimal number."""
     plain = text.strip().translate(_MINUS_SIGNS)
+    plain = _DECIMAL_COMMA.sub(r"\1.\2", plain)
     number = plain.rstrip("°")
     if _DECIMAL.match(number):
         return float(number), None if number == plain else "deg"

@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from astrolens.contracts.events import ImageEnriched
+from astrolens.contracts.events import ImageEnriched, ImageIngested
 from astrolens.contracts.image_files import FileHeader
-from astrolens.contracts.records import ImageRecord, Observation, Outcome, Position, Receipt
-from astrolens.contracts.topics import IMAGES_ENRICHED
+from astrolens.contracts.records import ImageRecord, ImageState, Observation, Outcome, Position, Receipt
+from astrolens.contracts.topics import IMAGES_ENRICHED, IMAGES_INGESTED
 from astrolens.ingestor.arrivals import Arrival
 from astrolens.ingestor.enrichment import enrichment_of
 from astrolens.ingestor.observations import name_origin, with_header
 from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Clause, Query
+from astrolens.platform.stores.records import Change, Clause, Query
 
 from tests.unit.ingestor.ingestor_fakes import EPOCH, Fuse, Ingest, ingest_at
 
@@ -85,6 +85,24 @@ async def test_values_that_differ_are_kept_beside_those_that_hold(tmp_path: Path
         assert enriched(ingest)[0].conflicting == ("position", "name", "extra.z", "survey")
 
 
+async def test_a_survey_that_becomes_known_asks_for_a_new_analysis(tmp_path: Path) -> None:
+    async with ingest_at(tmp_path) as ingest:
+        await ingest.service.admit([arrival("a.fits", survey="unknown")])
+        (document,) = await ingest.all(Collection.IMAGES)
+        await ingest.records.apply(Collection.IMAGES, [Change(id=document["image_id"], set={"state": "analyzed"})])
+        await ingest.service.admit([arrival("b.fits", survey="sdss")])
+        record = await image(ingest)
+        assert (record.observation.survey, record.state) == ("sdss", ImageState.INGESTED)
+        assert record.later[0].filled == ("survey",)
+        requests = [event for event in ingest.outbox.published if event.topic == IMAGES_INGESTED]
+        assert [ImageIngested.model_validate_json(event.payload).survey for event in requests] == ["unknown", "sdss"]
+        assert len({event.event_id for event in requests}) == 2
+        # While it waits for its first analysis no second one is asked for.
+        await ingest.service.admit([arrival("c.fits", b"another", survey="unknown")])
+        await ingest.service.admit([arrival("d.fits", b"another", survey="sdss")])
+        assert len([event for event in ingest.outbox.published if event.topic == IMAGES_INGESTED]) == 3
+
+
 async def test_nothing_new_changes_nothing_and_repeating_does_not_either(tmp_path: Path) -> None:
     known = {"name": "NGC 1", "position": Position(ra_deg=10, dec_deg=20)}
     near = {"name": "b.fits", "position": Position(ra_deg=10.000001, dec_deg=20)}
@@ -132,7 +150,9 @@ def test_a_person_wins_over_a_header_also_later() -> None:
     observation, origins = with_header(Observation(), header)
     document = {"image_id": "i", "observation": observation.model_dump(mode="json"), "origins": origins}
     given = Position(ra_deg=10.5, dec_deg=20)
-    found = enrichment_of(document, arrival("a", position=given, pixel_scale_arcsec=0.4).receipt, EPOCH)
+    found = enrichment_of(
+        document, arrival("a", survey="unknown", position=given, pixel_scale_arcsec=0.4).receipt, EPOCH
+    )
     assert found is not None
     assert found.later.filled == ("position",)
     assert found.values["observation.position"]["ra_deg"] == 10.5

@@ -52,6 +52,11 @@ def test_what_a_ztf_packet_states() -> None:
     assert truncate_extra(facts.extra) == facts.extra
 
 
+def test_a_packet_may_be_gzipped() -> None:
+    cutout = make_cutout(gzip.compress(packet(ztf_record())))
+    assert (cutout.media_type, cutout.file.survey) == ("application/avro", "ztf")
+
+
 def test_an_id_that_only_the_candidate_has_is_found() -> None:
     record = ztf_record()
     del record["candid"]

@@ -38,7 +38,7 @@ _UPLOAD_BODY = {
                         "file": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
-                            "description": "JPEG, PNG, TIFF or FITS; up to 256 files a request, 64 are a good number.",
+                            "description": "JPEG, PNG, TIFF, FITS, alert packets; 256 a request at most, 64 are good.",
                         },
                         "batch": {"type": "string", "description": "The same batch and ref arrive once."},
                         "survey": {"type": "string", "description": "For files whose observation names none."},
