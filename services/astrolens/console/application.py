@@ -18,6 +18,7 @@ from astrolens.console.api import (
     rankings,
     receipts,
     session,
+    sky_objects,
     surveys,
 )
 from astrolens.console.api.request_checks import check_request, no_such_address
@@ -76,6 +77,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
         rankings,
         surveys,
         crossref,
+        sky_objects,
         dead_letters,
         session,
     ):

@@ -20,6 +20,7 @@ from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.rankings import Rankings
 from astrolens.usecases.reanalysis import Reanalysis
+from astrolens.usecases.sky_objects import SkyObjects
 from astrolens.usecases.status import StatusReader
 from astrolens.usecases.survey_models import SurveyModels
 
@@ -39,6 +40,7 @@ class AppContext:
     reanalysis: Reanalysis
     survey_models: SurveyModels
     crossmatches: Crossmatches
+    sky_objects: SkyObjects
     dead_letters: DeadLetterActions
     model: ModelStatus
     stream: StatusStream

@@ -36,6 +36,7 @@ from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.originals import OriginalsProtection
 from astrolens.usecases.rankings import Rankings
 from astrolens.usecases.reanalysis import Reanalysis
+from astrolens.usecases.sky_objects import SkyObjects
 from astrolens.usecases.status import StatusReader
 from astrolens.usecases.survey_models import SurveyModels
 
@@ -94,6 +95,7 @@ def build_context(
         reanalysis=Reanalysis(records=records, releaser=releaser, originals=originals, tracing=tracing),
         survey_models=SurveyModels(records=records, releaser=releaser),
         crossmatches=Crossmatches(records=records),
+        sky_objects=SkyObjects(records=records),
         dead_letters=DeadLetterActions(records=records, publisher=publisher),
         model=model_status,
         stream=StatusStream(status.read),
