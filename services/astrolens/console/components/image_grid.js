@@ -1,6 +1,6 @@
 // Any number of images, only the visible ones in the page; see image_grid.py.
 
-import { address, go, keep, query } from "astrolens-address";
+import { address, enter, go, keep, query } from "astrolens-address";
 import { ANSWERS, answerOf, disputed, give, nameOf, toast, undoLast } from "astrolens-answers";
 import { BASE } from "astrolens-api";
 import { bindKeys } from "astrolens-keys";
@@ -27,6 +27,8 @@ const COVERED_PX = 120;
 /** More ids make an address too long for some servers; they are kept for this tab only. */
 const MOST_IN_ADDRESS = 60;
 const SELECTED = "astrolens.selected.";
+/** Longest time until NiceGUI has gone to the top of a page that it opened. */
+const HELD_MS = 700;
 
 export default defineComponent({
   components: { AnswerMark, KeyButton, VerdictMark },
@@ -34,8 +36,10 @@ export default defineComponent({
     query: { type: String, required: true },
     size: { type: String, default: "m" },
     context: { type: String, default: "" },
+    address: { type: String, required: true },
   },
   setup(props, { expose }) {
+    enter(props.address);
     const given = query();
     const root = ref(/** @type {HTMLElement | null} */ (null));
     const width = ref(0);
@@ -103,6 +107,20 @@ export default defineComponent({
       await nextTick();
       const link = /** @type {HTMLElement | null} */ (root.value?.querySelector(`[data-index="${index}"] a`));
       link?.focus({ preventScroll: true });
+    };
+    /** Stay at a place: NiceGUI goes to the top of a page a moment after it has opened it. @param {number} place */
+    const hold = (place) => {
+      const stop = new AbortController();
+      setTimeout(() => stop.abort(), HELD_MS);
+      for (const kind of ["wheel", "keydown", "pointerdown", "touchstart"]) {
+        window.addEventListener(kind, () => stop.abort(), { once: true, signal: stop.signal });
+      }
+      const stay = () => {
+        if (stop.signal.aborted || !root.value) return;
+        if (Math.abs(window.scrollY - place) > 1) window.scrollTo(0, place);
+        requestAnimationFrame(stay);
+      };
+      stay();
     };
     /** @param {ImageCard} item */
     const onMove = (item) => {
@@ -246,15 +264,10 @@ export default defineComponent({
       measure();
       const { scroll } = list.value;
       if (!items.value.length) await list.value.load();
-      // NiceGUI goes to the top of a page that it opened, in the next frame.
-      requestAnimationFrame(() =>
-        requestAnimationFrame(() => {
-          const index = indexOf(cursor.value);
-          if (scroll) window.scrollTo(0, scroll);
-          measure();
-          if (index >= 0) reveal(index);
-        }),
-      );
+      await nextTick();
+      const index = indexOf(cursor.value);
+      if (index >= 0) reveal(index);
+      if (scroll || index >= 0) hold(scroll || window.scrollY);
     });
     onBeforeUnmount(() => {
       release();

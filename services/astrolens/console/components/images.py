@@ -23,16 +23,18 @@ class ImageGrid(Element, component="image_grid.js"):
     and n are bound; `?` shows them all.
     """
 
-    def __init__(self, *, query: str, size: str, context: str) -> None:
+    def __init__(self, *, address: str, query: str, size: str, context: str) -> None:
         """Show a list.
 
         Args:
+            address: The page's address.
             query: Filters and sort, as `GET /api/images` takes them.
             size: `s`, `m` or `l`.
             context: The list as pages' addresses name it; an image's page goes on through this list.
         """
         super().__init__()
-        self.props["query"], self.props["size"], self.props["context"] = query, size, context
+        self.props["address"], self.props["query"] = address, query
+        self.props["size"], self.props["context"] = size, context
 
     def resize(self, size: str) -> None:
         """Show larger or smaller cells."""
@@ -50,17 +52,21 @@ class TriageDeck(Element, component="triage_deck.js"):
     those of its slot `more` where everything was answered here.
     """
 
-    def __init__(self, *, query: str, context: str, detectors: Mapping[str, str], review: str = "") -> None:
+    def __init__(
+        self, *, address: str, query: str, context: str, detectors: Mapping[str, str], review: str = ""
+    ) -> None:
         """Show a list one by one.
 
         Args:
+            address: The page's address.
             query: Filters and sort, as `GET /api/images` takes them.
             context: The list as pages' addresses name it; an image's page goes on through this list.
             detectors: Names of detectors for people.
             review: Instead of a list, the strangest images that this survey's model was fitted on.
         """
         super().__init__()
-        self.props["query"], self.props["context"], self.props["review"] = query, context, review
+        self.props["address"], self.props["query"] = address, query
+        self.props["context"], self.props["review"] = context, review
         self.props["detectors"] = dict(detectors)
 
     def count(self, answered: int) -> None:
@@ -93,6 +99,15 @@ class Viewer(Element, component="viewer.js"):
 
 class ViewBar(Element, component="view_bar.js"):
     """Buttons and keys for the view of all viewers of the page; the view is in the address."""
+
+    def __init__(self, address: str) -> None:
+        """Show the view that an address names.
+
+        Args:
+            address: The page's address.
+        """
+        super().__init__()
+        self.props["address"] = address
 
 
 class AnswerBar(Element, component="answer_bar.js"):

@@ -1,6 +1,6 @@
 // One large image, the next three waiting, one key an answer; see triage_deck.py.
 
-import { address, go, keep, query } from "astrolens-address";
+import { address, enter, go, keep, query } from "astrolens-address";
 import {
   ANSWERS,
   answerOf,
@@ -43,10 +43,12 @@ export default defineComponent({
     query: { type: String, required: true },
     review: { type: String, default: "" },
     context: { type: String, default: "" },
+    address: { type: String, required: true },
     answered: { type: Number, default: 0 },
     detectors: { type: /** @type {import("vue").PropType<Record<string, string>>} */ (Object), default: () => ({}) },
   },
   setup(props, { expose }) {
+    enter(props.address);
     const queue = shallowRef(/** @type {ImageCard[]} */ ([]));
     const at = ref(0);
     const done = ref(false);
@@ -241,7 +243,9 @@ export default defineComponent({
     );
     const detectors = computed(() => {
       const all = Object.entries(detail.value?.detector_budgets ?? {});
-      return all.sort((a, b) => a[1].p_value - b[1].p_value).map(([name, { words }]) => `${props.detectors[name] ?? name} ${words.figure}`);
+      return all
+        .sort((a, b) => a[1].p_value - b[1].p_value)
+        .map(([name, { words }]) => `${props.detectors[name] ?? name} ${words.figure}`);
     });
     const people = computed(() => {
       const said = current.value && disputed(current.value) ? Object.entries(everybody(current.value)) : [];
@@ -274,7 +278,7 @@ export default defineComponent({
     <div v-if="current" class="triage">
       <section class="stage" aria-label="The image to answer for">
         <image-viewer :src="current.cutout_url" :arcsec="current.scale_arcsec" :label="'Cutout of ' + nameOf(current)" @shown="shown = $event" @swipe="swipe"/>
-        <view-bar/>
+        <view-bar :address="$props.address"/>
       </section>
       <section class="triage-side" aria-label="What is known">
         <div class="title-line"><h2 class="name"><a :href="link(current)">{{ nameOf(current) }}</a></h2><span v-if="current.simulated" class="tag sim static">simulated</span></div>

@@ -24,7 +24,7 @@ async def build(visit: Visit) -> None:
     with ui.element("div").classes("section-head"):
         heading(1, "Compare")
         if len(ids) >= FEWEST:
-            ViewBar()
+            ViewBar(visit.address())
     if len(ids) < FEWEST:
         text = "Select them in the gallery with `x` and press `c`; or press `m` on an image’s page."
         empty_state("Choose two to four images", text)

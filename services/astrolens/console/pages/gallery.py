@@ -23,7 +23,12 @@ async def build(visit: Visit) -> None:
     heading(1, "Gallery").classes("visually-hidden")
     bar = FilterBar(visit, status)
     fresh = _Fresh(status)
-    grid = ImageGrid(query=api_query(wanted), size=visit.query.get("size", "m"), context=context_query(visit.query))
+    grid = ImageGrid(
+        address=visit.address(),
+        query=api_query(wanted),
+        size=visit.query.get("size", "m"),
+        context=context_query(visit.query),
+    )
     with grid:
         _nothing(visit)
     sizes = _Sizes(grid, visit.query.get("size", "m"), bar.line)

@@ -80,7 +80,7 @@ class _ImagePage:
         with ui.element("article").classes("image-page"):
             with ui.element("section").classes("stage").props('aria-label="The picture"'):
                 Viewer(card, north_up=card.source in NORTH_UP_SOURCES)
-                ViewBar()
+                ViewBar(visit.address())
             with ui.element("div").classes("image-side"):
                 self._head()
                 self._section("Why", "why")

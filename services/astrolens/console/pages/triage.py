@@ -26,7 +26,13 @@ async def build(visit: Visit) -> None:
         ui.link("To the candidates", "/triage")
     else:
         FilterBar(visit, status, triage=True)
-    deck = TriageDeck(query=api_query(wanted), context=context_query(visit.query), detectors=DETECTORS, review=review)
+    deck = TriageDeck(
+        address=visit.address(),
+        query=api_query(wanted),
+        context=context_query(visit.query),
+        detectors=DETECTORS,
+        review=review,
+    )
     with deck:
         _nothing(visit)
     with deck.add_slot("more"):

@@ -45,9 +45,9 @@ export function bindKeys(title, bindings) {
 function handle(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
   const target = /** @type {HTMLElement} */ (event.target);
-  // Inert where a person types, and while a dialog asks something: Quasar marks the body then.
+  // Inert where a person types, and while a dialog or the list of a choice is open.
   if (TEXT_FIELDS.has(target.tagName) || target.isContentEditable) return;
-  if (document.body.classList.contains("q-body--dialog")) return;
+  if (document.querySelector(".q-dialog, .q-menu")) return;
   const name = nameOf(event);
   // Enter and space belong to the focused control.
   const control = target.closest?.("a[href],button,summary,[role=button]");

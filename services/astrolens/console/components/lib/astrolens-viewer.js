@@ -1,5 +1,6 @@
 // A picture on a canvas: zoom, pan, stretch, invert, scale bar, north and east; and the bar of buttons for them.
 
+import { enter } from "astrolens-address";
 import { bindKeys } from "astrolens-keys";
 import { KeyButton } from "astrolens-marks";
 import { decoded, load } from "astrolens-pictures";
@@ -222,7 +223,9 @@ export const ImageViewer = defineComponent({
 /** Buttons and keys for the view of all pictures on the page; the address says how it begins. */
 export const ViewBar = defineComponent({
   components: { KeyButton },
-  setup() {
+  props: { address: { type: String, required: true } },
+  setup(props) {
+    enter(props.address);
     readView();
     onBeforeUnmount(bindKeys("Picture", viewKeys));
     const zoom = computed(() => (view.zoom === 1 ? "fit" : `${Number(view.zoom.toFixed(1))}×`));
@@ -233,9 +236,9 @@ export const ViewBar = defineComponent({
   },
   template: `
     <div class="viewbar" role="toolbar" aria-label="How the picture is shown">
-      <key-button k="z" label="Zoom" :aria-label="'Zoom: ' + zoom" @press="press('z')"><span class="num">{{ zoom }}</span></key-button>
-      <key-button k="s" label="Stretch" :aria-label="'Stretch: ' + view.stretch" @press="press('s')">{{ view.stretch }}</key-button>
-      <key-button k="p" label="Clip at percentile" :aria-label="'Clip: ' + clip" @press="press('p')"><span class="num">{{ clip }}</span></key-button>
+      <key-button k="z" label="Zoom" @press="press('z')"><span class="visually-hidden">Zoom: </span><span class="num">{{ zoom }}</span></key-button>
+      <key-button k="s" label="Stretch" @press="press('s')"><span class="visually-hidden">Stretch: </span>{{ view.stretch }}</key-button>
+      <key-button k="p" label="Clip at percentile" @press="press('p')"><span class="visually-hidden">Clip: </span><span class="num">{{ clip }}</span></key-button>
       <key-button k="i" label="Invert" :pressed="view.invert" @press="press('i')">invert</key-button>
       <key-button k="0" label="The picture as it came" @press="press('0')">reset</key-button>
     </div>`,
