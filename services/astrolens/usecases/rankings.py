@@ -1,5 +1,6 @@
 """The interest ranking as people see it: pages of images in its order, and what it has learned."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 
 import structlog
@@ -9,7 +10,7 @@ from astrolens.contracts.rankings import SHARED_RANKING, RankingRecord, personal
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Document, Query, RecordStore
 from astrolens.usecases.errors import InvalidRequest
-from astrolens.usecases.image_queries import ImageFilter, Sort
+from astrolens.usecases.image_queries import ImageFilter, Neighbours, Sort
 from astrolens.usecases.views import ImageCard, ImagePage, View
 
 _CHUNK = 200
@@ -73,6 +74,7 @@ class Rankings:
         sort: Sort,
         limit: int,
         after: str | None = None,
+        start: str | None = None,
         max_artefact: float | None = None,
     ) -> ImagePage:
         """A page of ranked images that fulfil a filter. Images that the ranking does not name are left out.
@@ -84,38 +86,65 @@ class Rankings:
             limit: Most images.
             after: Cursor of the page before: the last image. It holds although the ranking was learned again meanwhile;
                 `useful` begins again where that image was answered.
+            start: The first page begins with this image, where it is in the list.
             max_artefact: Leaves out images whose artefact score is larger.
 
         Raises:
             InvalidRequest: The filter names a position, or the cursor an image that is not ranked any more.
         """
-        if wanted.cone is not None:
-            raise InvalidRequest(
-                "No such order", "Images around a position cannot be sorted by interest: take sort=strangeness."
-            )
         _, record = await self._ranking(user)
+        _refuse_place(wanted)
         if record is None:
             return ImagePage(items=[], next=None)
-        rows = list(record.queue) if sort is Sort.USEFUL else list(range(len(record.image_ids)))
+        rows = _rows(record, sort)
         if max_artefact is not None:
             rows = [row for row in rows if record.artefact[row] <= max_artefact]
         if after is not None:
             rows = rows[_place_after(record, rows, after, sort) :]
+        elif start in record.image_ids and (row := record.image_ids.index(start)) in rows:
+            rows = rows[rows.index(row) :]
         found: list[ImageCard] = []
+        async for row, document in self._walk(record, rows, wanted, sort):
+            scores = {"interest": record.interest[row], "artefact_score": record.artefact[row]}
+            found.append(ImageCard.of(document).model_copy(update=scores))
+            if len(found) == limit:
+                return ImagePage(items=found, next=None if row == rows[-1] else found[-1].image_id)
+        return ImagePage(items=found, next=None)
+
+    async def neighbours(self, image: str, wanted: ImageFilter, *, user: str, sort: Sort) -> Neighbours:
+        """The images before and behind one in a ranked list; behind one that was answered, the first of the queue.
+
+        Raises:
+            InvalidRequest: The filter names a position.
+        """
+        _, record = await self._ranking(user)
+        _refuse_place(wanted)
+        if record is None:
+            return Neighbours(None, None)
+        rows = _rows(record, sort)
+        at = next((place for place, row in enumerate(rows) if record.image_ids[row] == image), None)
+        if at is None:
+            return Neighbours(None, await self._first(record, rows, wanted, sort))
+        before = await self._first(record, rows[:at][::-1], wanted, sort)
+        return Neighbours(before, await self._first(record, rows[at + 1 :], wanted, sort))
+
+    async def _first(self, record: RankingRecord, rows: list[int], wanted: ImageFilter, sort: Sort) -> str | None:
+        async for row, _ in self._walk(record, rows, wanted, sort):
+            return record.image_ids[row]
+        return None
+
+    async def _walk(
+        self, record: RankingRecord, rows: list[int], wanted: ImageFilter, sort: Sort
+    ) -> AsyncIterator[tuple[int, Document]]:
+        """Rows whose image fulfils the filter, in their order, with their documents."""
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             documents = await self._matching([record.image_ids[row] for row in chunk], wanted)
             for row in chunk:
                 document = documents.get(record.image_ids[row])
                 # An answer that came after the ranking was learned takes its image from the queue too.
-                if document is None or (sort is Sort.USEFUL and document.get("label")):
-                    continue
-                scores = {"interest": record.interest[row], "artefact_score": record.artefact[row]}
-                found.append(ImageCard.of(document).model_copy(update=scores))
-                if len(found) == limit:
-                    is_last = row == rows[-1]
-                    return ImagePage(items=found, next=None if is_last else found[-1].image_id)
-        return ImagePage(items=found, next=None)
+                if document is not None and not (sort is Sort.USEFUL and document.get("label")):
+                    yield row, document
 
     async def _matching(self, image_ids: list[str], wanted: ImageFilter) -> dict[str, Document]:
         where = (Clause("image_id", "in", image_ids), *wanted.clauses())
@@ -145,6 +174,16 @@ class Rankings:
             return None
         self._read[name] = record
         return record
+
+
+def _refuse_place(wanted: ImageFilter) -> None:
+    if wanted.cone is not None:
+        detail = "Images around a position cannot be sorted by interest: take sort=strangeness."
+        raise InvalidRequest("No such order", detail)
+
+
+def _rows(record: RankingRecord, sort: Sort) -> list[int]:
+    return list(record.queue) if sort is Sort.USEFUL else list(range(len(record.image_ids)))
 
 
 def _place_after(record: RankingRecord, rows: list[int], after: str, sort: Sort) -> int:

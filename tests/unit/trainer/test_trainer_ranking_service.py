@@ -242,6 +242,26 @@ async def test_the_queue_goes_on_after_an_answer(world: World) -> None:
     assert len(onward.items) == 19
 
 
+async def test_the_images_beside_one_follow_the_ranking(world: World) -> None:
+    await world.add(range(1, 21), "anomaly", like=1)
+    await world.add(range(21, 41), "near_miss", like=2)
+    await world.ranker.run_pass()
+    ranking = await world.ranking()
+    assert ranking is not None
+    ids = ranking.image_ids
+    beside = await world.rankings.neighbours(ids[3], ImageFilter(), user="vera", sort=Sort.INTEREST)
+    assert (beside.previous, beside.next) == (ids[2], ids[4])
+    ends = await world.rankings.neighbours(ids[0], ImageFilter(), user="vera", sort=Sort.INTEREST)
+    assert (ends.previous, ends.next) == (None, ids[1])
+    started = await world.page(start=ids[5], limit=2)
+    assert [card.image_id for card in started.items] == list(ids[5:7])
+    queue = [card.image_id for card in (await world.page(Sort.USEFUL)).items]
+    await world.answer(queue[:1], Answer.ORDINARY)
+    await world.ranker.run_pass()
+    after = await world.rankings.neighbours(queue[0], ImageFilter(), user="vera", sort=Sort.USEFUL)
+    assert (after.previous, after.next) == (None, (await world.page(Sort.USEFUL)).items[0].image_id)
+
+
 async def test_artefacts_can_be_left_out(world: World) -> None:
     await world.add(range(1, 21), "anomaly", like=1)
     trails = await world.add(range(21, 41), "anomaly", like=2)

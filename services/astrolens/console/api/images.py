@@ -84,7 +84,7 @@ async def list_images(
     """Images by survey, verdict, class, label, source, batch, state, time, cone or name, a page at a time."""
     if sort in RANKED_SORTS:
         return await context.rankings.page(
-            wanted, user=user_of(request), sort=sort, limit=limit, after=after, max_artefact=max_artefact
+            wanted, user=user_of(request), sort=sort, limit=limit, after=after, start=start, max_artefact=max_artefact
         )
     return await context.archive.images(wanted, sort=sort, limit=limit, after=after, start=start)
 

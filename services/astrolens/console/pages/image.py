@@ -21,6 +21,7 @@ from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.errors import TransientError
 from astrolens.rpc.messages import Description
 from astrolens.usecases.errors import UseCaseError
+from astrolens.usecases.image_queries import RANKED_SORTS
 from astrolens.usecases.labelling import LabelOutcome
 from astrolens.usecases.status import Status
 from astrolens.usecases.views import ImageDetail
@@ -118,13 +119,17 @@ class _ImagePage:
     async def _way(self) -> None:
         """Links to the images before and behind in the list, and back to the list; keys click them."""
         wanted, sort = wanted_of(list_query(self._visit.query, triage=self._triage))
-        beside = await self._visit.context.archive.neighbours(self._id, wanted, sort=sort)
-        context = dict(parse_qsl(context_query(self._visit.query)))
-        kept = context | ({"list": "triage"} if self._triage else {})
+        context = self._visit.context
+        if sort in RANKED_SORTS:
+            beside = await context.rankings.neighbours(
+                self._id, wanted, user=await self._visit.window.user(), sort=sort
+            )
+        else:
+            beside = await context.archive.neighbours(self._id, wanted, sort=sort)
+        query = dict(parse_qsl(context_query(self._visit.query)))
+        kept = query | ({"list": "triage"} if self._triage else {})
         back = (
-            address("/triage", **context, image=self._id)
-            if self._triage
-            else address("/gallery", **context, at=self._id)
+            address("/triage", **query, image=self._id) if self._triage else address("/gallery", **query, at=self._id)
         )
         with ui.element("nav").classes("way").props('aria-label="The list"'):
             ui.link("Back to the list", back).props(

@@ -34,6 +34,7 @@ CANDIDATES: Final = "anomaly,near_miss"
 
 SORTS: Final = {
     "strangeness": "strangest",
+    "interest": "most interesting",
     "newest": "newest",
     "labeled": "last answered",
     "asymmetry": "most asymmetric",
@@ -177,7 +178,7 @@ class FilterBar:
         select(
             self._visit.window, "Arrived", arrived | self._since(), self._visit.query.get("since", ""), self._arrived
         )
-        self._choose("Sort", "sort", SORTS, "strangeness")
+        self._choose("Sort", "sort", SORTS | ({"useful": "most useful"} if self._triage else {}), "strangeness")
 
     def _choose(self, label: str, name: str, options: Mapping[str, str], default: str = "") -> None:
         def changed(value: str) -> None:

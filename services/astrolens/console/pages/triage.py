@@ -1,12 +1,18 @@
 """Triage: the candidates that nobody has answered, one by one."""
 
-from nicegui import ui
+from collections.abc import Sequence
+from datetime import datetime
+
+from nicegui import background_tasks, ui
 
 from astrolens.console.components.images import TriageDeck
+from astrolens.console.pages.format import relative
 from astrolens.console.pages.image_lists import FILTERS, FilterBar, api_query, context_query, list_query, wanted_of
 from astrolens.console.pages.marks import DETECTORS
 from astrolens.console.pages.page import Page, Visit, address
 from astrolens.console.pages.parts import button, empty_state, heading, paragraph
+from astrolens.contracts.base import utc_now
+from astrolens.usecases.rankings import RankingView
 from astrolens.usecases.status import Status
 
 
@@ -26,6 +32,7 @@ async def build(visit: Visit) -> None:
         ui.link("To the candidates", "/triage")
     else:
         FilterBar(visit, status, triage=True)
+    learned = paragraph("", "muted learned")
     deck = TriageDeck(
         address=visit.address(),
         query=api_query(wanted),
@@ -38,9 +45,16 @@ async def build(visit: Visit) -> None:
     with deck.add_slot("more"):
         _choices(visit)
     analyzed = status.analyzed
+    user = await visit.window.user()
+
+    async def show_ranking() -> None:
+        ranking = await visit.context.rankings.summary(user)
+        if not learned.is_deleted:
+            learned.set_text(_ranking_words(ranking, utc_now()))
 
     def show(now: Status) -> None:
         nonlocal analyzed
+        background_tasks.create(show_ranking(), name="what the ranking has learned", context=learned)
         deck.count(sum(count for name, count in now.labels.items() if name != "none"))
         if now.analyzed != analyzed:
             analyzed = now.analyzed
@@ -48,6 +62,21 @@ async def build(visit: Visit) -> None:
 
     show(status)
     visit.on_status(show)
+
+
+def _ranking_words(ranking: RankingView, now: datetime) -> str:
+    """When the interest ranking last learned, and what it prefers now."""
+    answers = sum(ranking.answers.values())
+    if ranking.learned_at is None or not answers:
+        return "The interest ranking has learned from no answer yet."
+    kinds = [f"prefers {_listed(ranking.prefers)}"] if ranking.prefers else []
+    kinds += [f"avoids {_listed(ranking.avoids)}"] if ranking.avoids else []
+    found = f"The interest ranking learned {relative(ranking.learned_at, now)} from {answers:,} answers"
+    return f"{found} and {' and '.join(kinds)}." if kinds else f"{found}."
+
+
+def _listed(kinds: Sequence[str]) -> str:
+    return ", ".join(kind.replace("-", " ") for kind in kinds)
 
 
 def _nothing(visit: Visit) -> None:
