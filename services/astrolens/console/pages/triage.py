@@ -6,7 +6,7 @@ from datetime import datetime
 from nicegui import background_tasks, ui
 
 from astrolens.console.components.images import TriageDeck
-from astrolens.console.pages.format import relative
+from astrolens.console.format import relative
 from astrolens.console.pages.image_lists import FILTERS, FilterBar, api_query, context_query, list_query, wanted_of
 from astrolens.console.pages.marks import DETECTORS
 from astrolens.console.pages.page import Page, Visit, address
