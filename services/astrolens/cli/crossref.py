@@ -25,16 +25,19 @@ def crossref(ra_deg: float, dec_deg: float, *, as_json: bool, url: str | None, t
     out = Console(highlight=False)
     status = found["status"]
     out.print(f"[{_COLOURS[status]}]{_WORDS.get(status, status)}[/]: {printable(found['reason']['detail'])}")
-    table = Table("catalogue", "answer", "object", "type", "arcsec", "z", "references", "why")
+    table = Table("catalogue", "answer", "object", "type", "arcsec", "z", "references")
     for answer in found["answers"]:
         best = answer["counterparts"][0] if answer["counterparts"] else None
         table.add_row(
-            printable(answer["catalogue"]) + ("" if answer["required"] else " (informative)"),
+            printable(answer["catalogue"]) + (" *" if answer["required"] else ""),
             answer["status"],
             *(_object(best) if best else ("",) * 5),
-            printable(answer["detail"]),
         )
     out.print(table)
+    out.print("* needed before anything is called unmatched")
+    for answer in found["answers"]:
+        if answer["detail"]:
+            out.print(f"{printable(answer['catalogue'])}: {printable(answer['detail'])}")
 
 
 def _object(best: dict[str, Any]) -> tuple[str, str, str, str, str]:

@@ -98,6 +98,7 @@ class World:
         *,
         clock: Clock,
         catalogues: Sequence[ChosenCatalogue],
+        hosts_by_name: bool = False,
     ) -> None:
         self.records = records
         self.clock = clock
@@ -114,7 +115,8 @@ class World:
                 http=self.http,
                 limiter=SharedLimiter(
                     records,
-                    chosen.catalogue.host,
+                    # The fakes share a host; in a measurement each has a limit of its own, as the real ones have.
+                    chosen.catalogue.name if hosts_by_name else chosen.catalogue.host,
                     per_second=chosen.catalogue.per_second,
                     clock=clock,
                     sleep=clock.sleep,
