@@ -14,6 +14,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Query, RecordStore
 from astrolens.rpc.messages import Description
 from astrolens.usecases.model_status import ModelStatus
+from astrolens.usecases.errors import NotFound
 from astrolens.usecases.status import AHEAD_AFTER_S, FORGOTTEN_AFTER_S, SILENT_AFTER_S, StatusReader
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,7 +121,8 @@ async def test_the_books_of_one_batch_leave_out_the_others(records: RecordStore,
     assert not night.settled
     other = await status.batch_progress("other")
     assert (other.received, other.rejected, other.settled) == (1, 1, True)
-    assert (await status.batch_progress("none")).received == 0
+    with pytest.raises(NotFound, match="none"):
+        await status.batch_progress("none")
     assert (await status.in_flight(), (await status.books()).received) == (1, 4)
 
 
