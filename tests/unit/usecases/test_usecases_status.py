@@ -13,8 +13,8 @@ from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Query, RecordStore
 from astrolens.rpc.messages import Description
-from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.errors import NotFound
+from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.status import AHEAD_AFTER_S, FORGOTTEN_AFTER_S, SILENT_AFTER_S, StatusReader
 from hypothesis import given
 from hypothesis import strategies as st
