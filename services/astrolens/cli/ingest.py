@@ -99,7 +99,9 @@ async def _ingest(path: Path, options: Options, url: str, token: str | None) -> 
                 if showing is not None:
                     showing.cancel()
                     await asyncio.gather(showing, return_exceptions=True)
-            books = await _wait_until_settled(client, batch, progress, sent, options) if options.wait else None
+            # A batch of which nothing was sent is unknown to the console.
+            wanted = options.wait and sent.files > 0
+            books = await _wait_until_settled(client, batch, progress, sent, options) if wanted else None
     reasons = {}
     if books and books["rejected"] + books["dead_lettered"]:
         reasons = await asyncio.to_thread(_reasons, url, token, batch)
@@ -254,7 +256,7 @@ def _print(out: Console, summary: dict[str, Any], remarks: Remarks, url: str) ->
             why = ", ".join(f"{code} {n:,}" for code, n in summary["reasons"].items()) if outcome == "rejected" else ""
             table.add_row(outcome.replace("_", " "), f"{count:,}", why)
         out.print(table)
-    else:
+    elif summary["sent"]:
         out.print(f"they are being analysed; follow them at {url} or with `astrolens status`", soft_wrap=True)
     faults = [f"{printable(ref)} cannot be read ({printable(why)})" for ref, why in summary["unreadable"].items()]
     faults += [f"{printable(ref)} ({printable(why)})" for ref, why in summary["refused"].items()]

@@ -156,3 +156,15 @@ def test_what_a_table_says_is_told(console: Console, tmp_path: Path, capsys: pyt
     assert "kept as further metadata: hubble_t" in said
     assert "note: line 3: ra is given without a declination" in said
     assert "not sent: a.jpg (3) (line 4: dec is '99'" in said
+
+
+def test_a_batch_of_which_nothing_was_sent_is_not_waited_for(
+    console: Console, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("file,ra,dec\ngone.jpg,1,2\nbad.jpg,1,100\n")
+    assert run(table) == 1
+    said = capsys.readouterr().out
+    assert "gone.jpg cannot be read" in said
+    assert "bad.jpg (line 3: dec is '100'" in said
+    assert console.requests == 0, "the console knows no such batch"
