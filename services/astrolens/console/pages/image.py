@@ -12,10 +12,12 @@ from nicegui import background_tasks, ui
 from astrolens.console.components.images import AnswerBar, ViewBar, Viewer
 from astrolens.console.components.keys import Shortcut
 from astrolens.console.pages import image_panels as panels
+from astrolens.console.pages.catalogue_panel import catalogues
 from astrolens.console.pages.image_lists import context_query, list_query, wanted_of
 from astrolens.console.pages.marks import name_of, p_value, tags, verdict_mark
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
 from astrolens.console.pages.parts import button, heading, panel
+from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.errors import TransientError
@@ -63,6 +65,7 @@ class _ImagePage:
         context = self._visit.context
         self._asked_at = monotonic()
         self._detail: ImageDetail = await context.archive.image(self._id)
+        self._crossmatch = await context.crossmatches.of_image(self._id)
         self._model: Description | None = None
         self._model_problem = ""
         try:
@@ -87,6 +90,8 @@ class _ImagePage:
                 self._section("Why", "why")
                 self._section("Morphology", "morphology")
                 self._section("Where", "where")
+                with self._section("Catalogues", "catalogues"):
+                    button("ask again", visit.handler(self._ask_catalogues), key="l")
             with ui.element("div").classes("image-more"):
                 with self._section("Most similar", "similar"):
                     button("compare", self._compare, key="m")
@@ -159,6 +164,7 @@ class _ImagePage:
         measured = panels.morphology(detail.morphology, card.scale_arcsec) if detail.morphology else ""
         self._set("morphology", measured or panels.muted(waits if self._waits_for_morphology else nothing))
         self._set("where", panels.where(detail, self._base))
+        self._set("catalogues", catalogues(self._crossmatch, utc_now()))
         self._set("history", panels.history(detail))
         self._set("provenance", panels.provenance(detail))
 
@@ -174,7 +180,8 @@ class _ImagePage:
 
     async def _on_status(self, _: Status) -> None:
         """An image on its way gets its verdict under the reader's eyes, and a candidate its morphology."""
-        later = self._waits_for_morphology and monotonic() - self._asked_at >= MORPHOLOGY_S
+        waits = self._waits_for_morphology or self._crossmatch.state == "waiting"
+        later = waits and monotonic() - self._asked_at >= MORPHOLOGY_S
         if self._detail.card.state is ImageState.INGESTED or later:
             await self._read_again()
 
@@ -209,6 +216,11 @@ class _ImagePage:
     def _fetch_original(self) -> None:
         ui.navigate.to(f"/api/images/{self._id}/original", new_tab=True)
 
+    async def _ask_catalogues(self, _: str) -> None:
+        self._crossmatch = await self._visit.context.crossmatches.ask_again(self._id)
+        self._visit.notify("The catalogues are asked again.")
+        self._render()
+
     async def _again(self, _: str) -> None:
         await self._visit.context.reanalysis.analyze_again(self._id)
         self._visit.notify("On its way to the model again.")
@@ -226,6 +238,7 @@ class _ImagePage:
                 ("m", "Compare with the most similar", self._compare),
                 ("f", "Fetch the original file", self._fetch_original),
                 ("e", "Analyse again", visit.handler(self._again)),
+                ("l", "Ask the catalogues again", visit.handler(self._ask_catalogues)),
                 (
                     "g",
                     "To the similar images",

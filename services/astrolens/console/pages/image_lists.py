@@ -14,6 +14,7 @@ from astrolens.console.pages.page import Visit
 from astrolens.console.pages.parts import button, select
 from astrolens.console.problems import Problem
 from astrolens.contracts.base import utc_now
+from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.records import ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.usecases.errors import InvalidRequest
@@ -21,11 +22,11 @@ from astrolens.usecases.image_queries import SEARCH_RADIUS_ARCSEC, ImageFilter, 
 from astrolens.usecases.sky_positions import degrees_text
 from astrolens.usecases.status import Status
 
-SEVERAL: Final = frozenset({"survey", "verdict", "class", "label", "state", "source"})
+SEVERAL: Final = frozenset({"survey", "verdict", "class", "label", "state", "source", "crossmatch"})
 """Filters that take several values, with commas between them in the address."""
 
 FILTERS: Final = (
-    *("survey", "verdict", "class", "label", "state", "source", "batch", "since", "until"),
+    *("survey", "verdict", "class", "label", "crossmatch", "state", "source", "batch", "since", "until"),
     *("ra_deg", "dec_deg", "radius_arcsec", "q", "simulated"),
 )
 """What an address may filter images by; anything else in it is the page's own."""
@@ -41,6 +42,13 @@ SORTS: Final = {
     "concentration": "most concentrated",
     "gini": "largest Gini",
     "ring": "most ring-like",
+}
+
+CATALOGUES: Final = {
+    "": "any",
+    "unmatched": "possible discovery",
+    "known": "known",
+    "undetermined": "undetermined",
 }
 
 HOURS: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}
@@ -63,6 +71,7 @@ class _Conditions(BaseModel):
     radius_arcsec: float | None = Field(default=None, gt=0, le=648_000)
     verdict: list[Verdict] = []
     state: list[ImageState] = []
+    crossmatch: list[CrossmatchStatus] = []
     sort: Sort = Sort.STRANGENESS
 
 
@@ -106,7 +115,9 @@ def wanted_of(wanted: Mapping[str, str]) -> tuple[ImageFilter, Sort]:
         return [each for each in wanted.get(name, "").split(",") if each]
 
     try:
-        typed = _Conditions.model_validate({**wanted, "verdict": several("verdict"), "state": several("state")})
+        typed = _Conditions.model_validate(
+            {**wanted, "verdict": several("verdict"), "state": several("state"), "crossmatch": several("crossmatch")}
+        )
         found = image_filter(
             survey=several("survey"),
             predicted_class=several("class"),
@@ -168,6 +179,7 @@ class FilterBar:
         self._choose("Class", "class", _any_of(status.model.get("classes") or ()))
         answers = {anything: "any", "none": "unanswered"} | ({} if self._triage else {"any": "answered"})
         answers |= {"interesting": "interesting", "artefact": "artefact", "ordinary": "ordinary"}
+        self._choose("Catalogues", "crossmatch", CATALOGUES)
         self._choose("Answer", "label", answers, "none" if self._triage else "")
         if not self._triage:
             states = {"": "any", "analyzed": "analysed", "ingested": "waiting", "dead_lettered": "dead-lettered"}
