@@ -48,7 +48,7 @@ class RpcServer:
         self._address = address
         self._limits = limits or CallLimits()
         self._handlers = InferenceHandlers(tracing)
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs leave it out
+        self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.port = 0
 
