@@ -34,8 +34,9 @@ setup: $(STAMP)  ## install everything into .venv (TRAINER=no leaves torch out)
 run: setup  ## start all services on the embedded default and open the console
 	$(BIN)/astrolens up
 
-test: $(DEV)  ## run the test suite (JOBS=2: two files at a time)
-	$(BIN)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadgroup) $(PYTEST_ARGS)
+JOBS ?= 2
+test: $(DEV)  ## run the test suite, two files at a time (JOBS=0: one)
+	$(BIN)/python -m pytest $(if $(filter-out 0,$(JOBS)),-n $(JOBS) --dist loadgroup) $(PYTEST_ARGS)
 
 # Development tools for the console's few Vue components. Users need no Node: nothing is built.
 $(NODE): package.json package-lock.json

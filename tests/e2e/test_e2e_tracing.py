@@ -57,12 +57,18 @@ def whole(collector: Collector, image: str, *, spans: int) -> list[Seen]:
     return found
 
 
-@pytest.mark.timeout(900)
-def test_one_trace_leads_from_the_upload_to_the_alert(traced: tuple[System, Collector]) -> None:
+@pytest.fixture(scope="module")
+def alerted(traced: tuple[System, Collector]) -> tuple[str, list[Seen]]:
+    """An image that raised an alert, and its whole trace."""
     system, collector = traced
     image = upload(system, ODD)
     assert system.images()[image]["verdict"] == "anomaly"
-    spans = whole(collector, image, spans=14)
+    return image, whole(collector, image, spans=14)
+
+
+@pytest.mark.timeout(900)
+def test_one_trace_leads_from_the_upload_to_the_alert(alerted: tuple[str, list[Seen]]) -> None:
+    image, spans = alerted
     by_id = {span.span_id: span for span in spans}
 
     def path(span: Seen) -> list[tuple[str, str, str]]:
@@ -107,9 +113,13 @@ def test_one_trace_leads_from_the_upload_to_the_alert(traced: tuple[System, Coll
     assert {attributes["messaging.system"] for attributes in processed.values()} == {"kafka"}
 
 
-def test_a_listener_finds_the_trace_in_a_header_of_the_alert(traced: tuple[System, Collector]) -> None:
-    system, collector = traced
-    (alert,) = [span for span in collector.spans(kind="producer") if span.name.startswith("send astrolens.alerts.")]
+@pytest.mark.timeout(900)
+def test_a_listener_finds_the_trace_in_a_header_of_the_alert(
+    traced: tuple[System, Collector], alerted: tuple[str, list[Seen]]
+) -> None:
+    system, _ = traced
+    _, spans = alerted
+    (alert,) = [span for span in spans if span.kind == "producer" and span.name.startswith("send astrolens.alerts.")]
     topic = alert.name.removeprefix("send ")
     servers = psutil.Process(system.pids()["notifier"]).environ()["ASTROLENS_EVENTS_URL"].removeprefix("kafka://")
     consumer = confluent_kafka.Consumer(

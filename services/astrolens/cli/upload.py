@@ -106,12 +106,16 @@ class Uploader:
         """
         groups = grouped(items, batch_size=batch_size)
         finding = asyncio.Lock()
+        failed: list[BaseException] = []
         try:
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(CONCURRENT):
                     tasks.create_task(self._send_groups(groups, finding))
         except* AstroLensError as failures:
-            raise failures.exceptions[0] from None
+            # Not raised here: some versions of Python would wrap it in a group again.
+            failed += failures.exceptions
+        if failed:
+            raise failed[0]
         return self.summary
 
     async def _send_groups(self, groups: Iterator[list[Item]], finding: asyncio.Lock) -> None:
