@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from astrolens.contracts.catalogues import CrossmatchStatus
+from astrolens.contracts.crossmatch import CrossmatchRecord
 from astrolens.contracts.ids import alert_id
 from astrolens.contracts.morphology import Morphology, MorphologyQuality
 from astrolens.contracts.records import (
@@ -149,6 +151,7 @@ def record(index: int, pool: Sequence[bytes], now: datetime) -> ImageRecord:
         predicted_class=top,
         analyzed_at=at + timedelta(seconds=1),
         morphology=morphology(index, at) if verdict is not Verdict.ORDINARY else None,
+        crossmatch_status=tuple(CrossmatchStatus)[index % 3] if beyond else None,
     )
 
 
@@ -248,6 +251,19 @@ def statuses(now: datetime) -> tuple[list[ServiceStatus], list[SourceStatus]]:
         )
         for index, name in enumerate(("ingestor", "analyzer", "model-server", "notifier", "console"))
     ]
+    services.append(
+        ServiceStatus(
+            service="crossref",
+            instance="crossref-1",
+            pid=120,
+            version="0.1.0",
+            started_at=now - timedelta(hours=5),
+            seen_at=now,
+            ready=True,
+            state="running",
+            info={"catalogues": catalogues(now)},
+        )
+    )
     sources = [
         SourceStatus(
             source="simulated",
@@ -269,6 +285,41 @@ def statuses(now: datetime) -> tuple[list[ServiceStatus], list[SourceStatus]]:
         ),
     ]
     return services, sources
+
+
+def catalogues(now: datetime) -> dict[str, Any]:
+    """Catalogues as the crossref service tells of them: one works, one is left alone, one is on this machine."""
+    works = {"breaker": "closed", "reason": None, "latency_s": 0.34, "release": "live"}
+    away = {"breaker": "open", "reason": "ned.example: no connection", "release": "objdir"}
+    local = {"release": "2023-12-13", "local": True, "rows": 13992, "credit": "OpenNGC, CC-BY-SA-4.0"}
+    at = {"canary_at": (now - timedelta(minutes=7)).isoformat(), "last_answer_at": now.isoformat()}
+    return {
+        "simbad": {"required": True, "host": "simbad.example", **works, **at},
+        "ned": {
+            "required": True,
+            "host": "ned.example",
+            **away,
+            **at,
+            "retry_at": (now + timedelta(minutes=4)).isoformat(),
+        },
+        "openngc": {"required": False, "host": "this machine", "breaker": "closed", "reason": None, **local},
+    }
+
+
+def crossmatch(image: ImageRecord) -> CrossmatchRecord:
+    """What the catalogues said of a candidate."""
+    return CrossmatchRecord(
+        image_id=image.image_id,
+        survey=image.observation.survey,
+        model_digest="ab" * 32,
+        calibration_id="first-light-1@10.0",
+        predicted_class=str(image.predicted_class),
+        verdict=image.verdict or Verdict.ANOMALY,
+        analyzed_at=image.analyzed_at or image.ingested_at,
+        status=image.crossmatch_status or CrossmatchStatus.UNDETERMINED,
+        created_at=image.ingested_at,
+        next_try_at=image.ingested_at if image.crossmatch_status is CrossmatchStatus.UNDETERMINED else None,
+    )
 
 
 def alert(image: ImageRecord) -> AlertRecord:
@@ -306,6 +357,8 @@ async def fill(records: RecordStore, images: ImageStore, count: int) -> None:
         await records.insert(Collection.RECEIPTS, documents([receipt(each) for each in batch]))
         anomalies = [alert(each) for each in batch if each.verdict is Verdict.ANOMALY]
         await records.insert(Collection.ALERTS, documents(anomalies))
+        found = [crossmatch(each) for each in batch if each.crossmatch_status is not None]
+        await records.insert(Collection.CROSSMATCHES, documents(found))
     await records.insert(Collection.RECEIPTS, documents([refused(index, now) for index in range(7)]))
     await records.insert(Collection.DEAD_LETTERS, documents(letters(now)))
     services, sources = statuses(now)

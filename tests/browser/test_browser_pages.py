@@ -21,6 +21,7 @@ ADDRESSES = [
     "/system",
     "/system?list=receipts&outcome=rejected",
     "/system?list=alerts",
+    "/system?list=catalogues",
     "/system?list=dead-letters&open=letter-0",
     "/login",
 ]

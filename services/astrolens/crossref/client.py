@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
 
@@ -316,9 +316,15 @@ def statuses(clients: Sequence[CatalogueClient]) -> Mapping[str, dict[str, objec
             "breaker": client.breaker.state.value,
             "reason": client.breaker.reason,
             "retry_in_s": round(client.breaker.retry_in_s, 1),
+            "retry_at": _retry_at(client.breaker.retry_in_s),
             "canary_at": None if client.canary_at is None else client.canary_at.isoformat(),
             "last_answer_at": None if client.last_answer_at is None else client.last_answer_at.isoformat(),
             "latency_s": None if client.latency_s is None else round(client.latency_s, 3),
         }
         for client in clients
     }
+
+
+def _retry_at(in_s: float) -> str | None:
+    """When it is tested again: readers of a heartbeat see it some seconds later."""
+    return (utc_now() + timedelta(seconds=in_s)).isoformat() if in_s else None

@@ -45,6 +45,7 @@ class LocalAnswers:
                 "required": manifest.name in self._required,
                 "host": "this machine",
                 "release": manifest.release or manifest.title,
+                "credit": manifest.credit or None,
                 "local": True,
                 "rows": manifest.rows,
                 "breaker": "closed",

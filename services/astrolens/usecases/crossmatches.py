@@ -29,7 +29,8 @@ ANSWER_S: Final = 20.0
 _LOOK_S: Final = 0.2
 MAX_WAITING: Final = 100
 """Questions about places that may wait at once."""
-_COUNTED: Final = 1000
+MAX_COUNTED: Final = 1000
+"""Of more candidates that wait, only so many are counted."""
 _SERVICE: Final = "crossref"
 
 
@@ -72,7 +73,7 @@ class CrossmatchSummary(View):
     waiting: int = Field(description="Candidates that are asked (again); of many the first 1,000 are counted.")
     catalogues: dict[str, dict[str, Any]] = Field(
         description="Each catalogue as every instance of the crossref service sees it: required, host, release, "
-        "`instances` with breaker, reason, retry_in_s, canary_at, last_answer_at, latency_s."
+        "credit; `instances` with breaker, reason, retry_in_s, retry_at, canary_at, last_answer_at, latency_s, rows."
     )
     at: datetime
 
@@ -160,7 +161,7 @@ class Crossmatches:
         query = Query(
             where=(Clause("next_try_at", "gt", ""),),
             order=Order("next_try_at"),
-            limit=_COUNTED,
+            limit=MAX_COUNTED,
             fields=("next_try_at",),
         )
         waiting = await self._records.find(Collection.CROSSMATCHES, query)
@@ -182,7 +183,7 @@ class Crossmatches:
                 if service["service"] != _SERVICE or not -AHEAD_AFTER_S <= silent_s <= SILENT_AFTER_S:
                     continue
                 for name, state in (service.get("info") or {}).get("catalogues", {}).items():
-                    shared = {key: state.get(key) for key in ("required", "host", "release", "local")}
+                    shared = {key: state.get(key) for key in ("required", "host", "release", "local", "credit")}
                     entry = found.setdefault(name, {**shared, "instances": {}})
                     entry["instances"][service["instance"]] = {
                         key: value for key, value in state.items() if key not in shared

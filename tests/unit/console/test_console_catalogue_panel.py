@@ -70,7 +70,7 @@ def test_a_catalogue_that_failed_says_why_and_is_asked_again() -> None:
     failed = answer(MatchStatus.FAILED, detail="no connection", answered_at=NOW - timedelta(minutes=3))
     html = catalogues(view(CrossmatchStatus.UNDETERMINED, failed, next_try_at=NOW), NOW)
     assert "did not answer" in html
-    assert "No connection." in html
+    assert "no connection." in html
     assert "asked again by themselves" in html
 
 

@@ -78,4 +78,5 @@ def _link(href: str | None, text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "."
+    """With a full stop. Names of catalogues and hosts stand first in many: nothing is capitalised."""
+    return text.rstrip(".") + "."

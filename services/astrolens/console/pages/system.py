@@ -1,9 +1,12 @@
-"""The system: services and sources, and the list behind every number of the books."""
+"""The system: services and sources, catalogues, and the list behind every number of the books."""
+
+from typing import Final
 
 from nicegui import ui
 
 from astrolens.console.format import count
 from astrolens.console.pages.books import Books
+from astrolens.console.pages.catalogues import build_catalogues
 from astrolens.console.pages.dead_letters import build_dead_letters
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
 from astrolens.console.pages.parts import heading, tagged
@@ -15,9 +18,11 @@ LISTS = {
     "services": ("Services", build_services),
     "receipts": ("Arrivals", build_receipts),
     "alerts": ("Alerts", build_alerts),
+    "catalogues": ("Catalogues", build_catalogues),
     "dead-letters": ("Dead letters", build_dead_letters),
 }
-"""Title and builder of each list, by its name in the address."""
+"""Title and builder of each list, by its name in the address; the count of dead letters stands at the last."""
+_WITHOUT_BOOKS: Final = frozenset({"services", "catalogues"})
 
 
 async def build(visit: Visit) -> None:
@@ -49,7 +54,7 @@ async def build(visit: Visit) -> None:
         ),
         title="System",
     )
-    if chosen != "services":
+    if chosen not in _WITHOUT_BOOKS:
         await Books.build(visit)
     await LISTS[chosen][1](visit)
 
