@@ -86,7 +86,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
         model=events.ImageEnriched,
         key="image_id",
         writers=("ingestor",),
-        readers=(),
+        readers=("crossref",),
     ),
     Topic(
         channel="labelsRecorded",

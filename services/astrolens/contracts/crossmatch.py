@@ -52,6 +52,9 @@ class CrossmatchRecord(Contract):
     revision: int = Field(default=0, ge=0, description="Number of publications; each write names the one before.")
     tries: int = Field(default=0, ge=0, description="How often the catalogues were asked.")
     created_at: UtcTime
+    placed_at: UtcTime | None = Field(
+        default=None, description="When the place or the time that is asked about changed last; None: never."
+    )
     matched_at: UtcTime | None = Field(default=None, description="When the catalogues were last asked.")
     next_try_at: UtcTime | None = Field(default=None, description="When they are asked again; None: it is settled.")
     again: bool = Field(default=False, description="Whether a person asked for new answers: the cache is not used.")

@@ -1,7 +1,8 @@
 """The records of candidates' cross-matches: made when an image is analysed, written when the catalogues have answered.
 
 One document a candidate, which every change writes together with the event that follows from it. An image that no
-catalogue can be asked about gets its answer at once; any other is due, and the worker asks about it.
+catalogue can be asked about gets its answer at once; any other is due, and the worker asks about it. One whose place or
+time becomes known later, or another, is due again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from astrolens.contracts.records import ImageRecord, PendingEvent, Reason
 from astrolens.contracts.verdicts import Verdict
 from astrolens.crossref.metrics import CatalogueMetrics
 from astrolens.platform.bus.ports import EventReleaser
+from astrolens.platform.errors import TransientError
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, RecordStore, to_document
 from astrolens.platform.telemetry.tracing import traceparent_of
@@ -31,6 +33,8 @@ LONGEST_PAUSE: Final = timedelta(hours=1)
 """Pauses between two rounds of questions about a candidate that is not settled; doubled each time."""
 GIVE_UP_AFTER: Final = timedelta(days=14)
 """What could not be settled for so long stays as it is, until a person asks again."""
+_TRIES: Final = 5
+"""Rounds of one change: each lets somebody else be faster once."""
 
 _log = structlog.get_logger(__name__)
 
@@ -68,18 +72,28 @@ class Candidates:
         """The present time."""
         return self._clock()
 
-    async def analysed(self, image_ids: Sequence[str]) -> dict[str, Reason]:
-        """Bring the cross-matches of images that were just analysed in line with their analyses. Idempotent.
+    async def reconcile(self, image_ids: Sequence[str]) -> dict[str, Reason]:
+        """Bring the cross-matches of images in line with their analyses, places and times. Idempotent.
 
         Returns:
             Why some cannot be, by image id.
 
         Raises:
-            StoreUnavailable: Calling again completes the work.
+            TransientError: A store is unreachable, or others change the same records all the time; calling again
+                completes the work.
         """
+        refused: dict[str, Reason] = {}
+        waiting = list(image_ids)
+        for _ in range(_TRIES):
+            waiting = await self._reconcile(waiting, refused)
+            if not waiting:
+                return refused
+        raise TransientError(f"{len(waiting)} cross-matches changed again and again while they were brought in line")
+
+    async def _reconcile(self, image_ids: Sequence[str], refused: dict[str, Reason]) -> list[str]:
+        """One round; return the images whose records somebody else has changed meanwhile."""
         documents = await self._records.get(Collection.IMAGES, image_ids)
         current = await self._records.get(Collection.CROSSMATCHES, image_ids)
-        refused: dict[str, Reason] = {}
         new: dict[str, CrossmatchRecord] = {}
         changed: list[tuple[CrossmatchRecord, CrossmatchRecord]] = []
         for image_id in dict.fromkeys(image_ids):
@@ -97,16 +111,20 @@ class Candidates:
             if before is None:
                 if image.analysis.verdict is not Verdict.ORDINARY:
                     new[image_id] = self._first(image)
-            elif (after := self._analysed_again(before, image)) is not None:
+            elif (after := self._in_line(before, image)) is not None:
                 changed.append((before, after))
         await self._insert(list(new.values()))
-        await self.write(changed)
-        return refused
+        written = await self.write(changed)
+        return [after.image_id for _, after in changed if after.image_id not in written]
 
     def answered(self, before: CrossmatchRecord, found: Crossmatch) -> CrossmatchRecord:
-        """A record after a round of questions; it is published where what it says has changed."""
+        """A record after a round of questions; it is published where what it says, or of which place, has changed."""
         now = self._clock()
-        says_new = before.crossmatch is None or _statement(before.crossmatch) != _statement(found)
+        says_new = (
+            before.crossmatch is None
+            or _statement(before.crossmatch) != _statement(found)
+            or _is_of_another_place(before)
+        )
         after = before.model_copy(
             update={
                 "status": found.status,
@@ -135,7 +153,10 @@ class Candidates:
             Collection.CROSSMATCHES, [_change(before, after) for before, after in changes]
         )
         await self._release([after for _, after in changes if after.image_id in written])
-        if any(after.next_try_at is not None and after.revision == 0 for _, after in changes):
+        if any(
+            after.next_try_at is not None and (after.revision == 0 or after.placed_at != before.placed_at)
+            for before, after in changes
+        ):
             self._on_due()
         return written
 
@@ -170,35 +191,54 @@ class Candidates:
         )
         return self._with_event(answered, now)
 
-    def _analysed_again(self, before: CrossmatchRecord, image: ImageRecord) -> CrossmatchRecord | None:
-        """The record after another analysis of its image, None where it has that already."""
-        analysis = image.analysis
-        if analysis is None or (before.model_digest, before.calibration_id, before.analyzed_at) == (
+    def _in_line(self, before: CrossmatchRecord, image: ImageRecord) -> CrossmatchRecord | None:
+        """The record after another analysis of its image, or with another place or time; None where it has both."""
+        analysis, observation = image.analysis, image.observation
+        if analysis is None:
+            return None
+        analysed = (before.model_digest, before.calibration_id, before.analyzed_at) != (
             analysis.model_digest,
             analysis.calibration_id,
             analysis.analyzed_at,
-        ):
-            return None
-        after = before.model_copy(
-            update={
-                "model_digest": analysis.model_digest,
-                "calibration_id": analysis.calibration_id,
-                "predicted_class": analysis.predicted_class,
-                "verdict": analysis.verdict,
-                "analyzed_at": analysis.analyzed_at,
-                "traceparent": traceparent_of(image.image_id),
-                "pending": (),
-            }
         )
-        if before.crossmatch is None:
-            return after  # The first answers publish it.
+        placed = not observation.simulated and (before.position, before.observed_at) != (
+            observation.position,
+            observation.observed_at,
+        )
+        if not analysed and not placed:
+            return None
+        after = before.model_copy(update={"survey": observation.survey, "pending": ()})
+        if analysed:
+            after = after.model_copy(
+                update={
+                    "model_digest": analysis.model_digest,
+                    "calibration_id": analysis.calibration_id,
+                    "predicted_class": analysis.predicted_class,
+                    "verdict": analysis.verdict,
+                    "analyzed_at": analysis.analyzed_at,
+                    "traceparent": traceparent_of(image.image_id),
+                }
+            )
+        if placed:
+            now = self._clock()
+            after = after.model_copy(
+                update={
+                    "position": observation.position,
+                    "observed_at": observation.observed_at,
+                    "placed_at": now,
+                    "tries": 0,
+                    "next_try_at": now,
+                }
+            )
+        if before.crossmatch is None or placed:
+            return after  # The next answers publish it.
         return self._with_event(after.model_copy(update={"revision": before.revision + 1}), self._clock())
 
     def _next_try(self, before: CrossmatchRecord, found: Crossmatch, now: datetime) -> datetime | None:
         """When the catalogues that did not answer are asked again; None where all did, or it has lasted too long."""
         if not any(answer.status in {MatchStatus.FAILED, MatchStatus.STALE} for answer in found.answers):
             return None
-        if now - before.created_at > GIVE_UP_AFTER and not before.again:
+        if now - (before.placed_at or before.created_at) > GIVE_UP_AFTER and not before.again:
             return None
         pause_s: float = FIRST_PAUSE.total_seconds() * 2.0 ** min(before.tries, 12)
         return now + min(timedelta(seconds=pause_s), LONGEST_PAUSE) * self._scale
@@ -238,6 +278,11 @@ class Candidates:
                 self._metrics.crossmatches.labels(record.status.value).inc()
 
 
+def _is_of_another_place(record: CrossmatchRecord) -> bool:
+    """Whether the place or the time changed after the catalogues were asked: the same words mean something else now."""
+    return record.placed_at is not None and (record.matched_at is None or record.matched_at < record.placed_at)
+
+
 def _statement(found: Crossmatch) -> tuple[object, ...]:
     """What a cross-match says: new words for the same failure are no news."""
     return found.status, found.references, tuple(map(_answer_statement, found.answers))
@@ -255,7 +300,13 @@ def _change(before: CrossmatchRecord, after: CrossmatchRecord) -> Change:
     """Every field that differs. The guards let one of several writers through."""
     old, new = to_document(before), to_document(after)
     events = new.pop("pending")
-    guards = [Clause("revision", "eq", before.revision), Clause("analyzed_at", "eq", utc_text(before.analyzed_at))]
+    placed_at = None if before.placed_at is None else utc_text(before.placed_at)
+    guards = [
+        Clause("revision", "eq", before.revision),
+        Clause("analyzed_at", "eq", utc_text(before.analyzed_at)),
+        # An answer about the place that was asked must not settle a record that has another one by now.
+        Clause("placed_at", "eq", placed_at),
+    ]
     values: Document = {name: value for name, value in new.items() if value != old.get(name)}
     return Change(id=after.image_id, set=values, push={"pending": events} if events else {}, when=tuple(guards))
 

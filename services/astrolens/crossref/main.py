@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from astrolens.contracts import topics
-from astrolens.contracts.events import ImageAnalyzed
+from astrolens.contracts.events import ImageAnalyzed, ImageEnriched
 from astrolens.crossref import handlers, position_queries, worker
 from astrolens.crossref.breaker import Breaker
 from astrolens.crossref.cache import AnswerCache
@@ -63,6 +63,13 @@ def create_app(settings: Settings) -> ServiceApp:
     app.on_start("catalogue connections", http.open)
     app.on_stop("catalogue connections", http.close)
     app.bus.consume(topics.IMAGES_ANALYZED, ImageAnalyzed, handlers.image_analyzed(candidates), max_batch=_BATCH)
+    app.bus.consume(
+        topics.IMAGES_ENRICHED,
+        ImageEnriched,
+        handlers.image_enriched(candidates),
+        group="astrolens-crossref-enriched",
+        max_batch=_BATCH,
+    )
     app.every("catalogue tests", supervision.run_pass, interval_s=_CANARIES_EVERY_S, graceful=False)
     app.every(
         "cross-matches",

@@ -1,7 +1,10 @@
-"""Finds candidates whose event was lost with a volatile broker: analysed, and without a cross-match.
+"""Finds candidates whose event was lost with a volatile broker.
 
-A walk looks at the candidates that were analysed since the last one, and stores how far it came. The first walk of an
-archive begins an hour back: older candidates were alerted before there were cross-matches, and wait for a request.
+Analysed, and without a cross-match: a walk looks at the candidates that were analysed since the last one, and stores
+how far it came. The first walk of an archive begins an hour back: older candidates were alerted before there were
+cross-matches, and wait for a request.
+
+Placed later, and matched without their place or time: another walk goes round all cross-matches, a part in each pass.
 """
 
 import asyncio
@@ -36,12 +39,18 @@ _log = structlog.get_logger(__name__)
 
 
 class SweepProgress(Contract):
-    """How far the walks came; a document of `META`. `behind` holds the cursors of unfinished ones, by verdict."""
+    """How far the walks came; a document of `META`.
+
+    Attributes:
+        behind: Cursors of unfinished walks through the candidates, by verdict.
+        crossmatches_after: Cursor of the walk through the cross-matches, which begins again when it is at the end.
+    """
 
     name: str = _NAME
     swept_until: UtcTime | None = None
     begun_at: UtcTime | None = None
     behind: dict[str, str] = Field(default_factory=dict)
+    crossmatches_after: str | None = None
 
 
 class Sweep:
@@ -64,10 +73,10 @@ class Sweep:
         self._clock = clock
 
     async def run_pass(self) -> None:
-        """Look at a bounded number of candidates.
+        """Look at a bounded number of candidates, and of cross-matches.
 
         Raises:
-            StoreUnavailable: The next pass begins where this one did.
+            TransientError: The next pass begins where this one did.
         """
         before = await self._load()
         begun_at = before.begun_at or self._clock()
@@ -90,6 +99,7 @@ class Sweep:
             if behind
             else SweepProgress(swept_until=begun_at)
         )
+        after = after.model_copy(update={"crossmatches_after": await self._walk_crossmatches(before)})
         if after != before:
             await self._records.upsert(Collection.META, [after])
         if behind and not self._stopping.is_set():
@@ -114,6 +124,37 @@ class Sweep:
                 return page.next
         return None
 
+    async def _walk_crossmatches(self, progress: SweepProgress) -> str | None:
+        """Look at the next cross-matches; return the cursor to go on from, None at the end of them."""
+        query = Query(limit=PAGE, after=progress.crossmatches_after, fields=("position", "observed_at"))
+        seen = 0
+        try:
+            async for page in pages_with_cursors(self._records, Collection.CROSSMATCHES, query):
+                await self._repair_places(page.documents)
+                seen += len(page.documents)
+                if await sleep_unless(self._stopping, PAUSE_S) or seen >= MAX_DOCUMENTS:
+                    return page.next
+        except PermanentError as error:
+            if error.reason.code != "bad-cursor":
+                raise
+        return None
+
+    async def _repair_places(self, crossmatches: Sequence[Document]) -> None:
+        fields = ("observation.position", "observation.observed_at", "observation.simulated", "analyzed_at")
+        ids = [document["image_id"] for document in crossmatches]
+        images = await self._records.get(Collection.IMAGES, ids, fields=fields)
+        lost = [
+            document["image_id"]
+            for document in crossmatches
+            if (image := images.get(document["image_id"])) is not None
+            and image["analyzed_at"] is not None
+            and not image["observation"]["simulated"]
+            and (document["position"], document["observed_at"])
+            != (image["observation"]["position"], image["observation"]["observed_at"])
+        ]
+        if lost:
+            await self._reconcile(lost)
+
     async def _repair(self, images: Sequence[Document]) -> None:
         analyzed_at = {image["image_id"]: image["analyzed_at"] for image in images}
         known = await self._records.get(Collection.CROSSMATCHES, list(analyzed_at), fields=("analyzed_at",))
@@ -123,8 +164,11 @@ class Sweep:
             if image not in known or (known[image].get("analyzed_at") or "") < (at or "")
         ]
         if lost:
-            for image, reason in (await self._candidates.analysed(lost)).items():
-                _log.warning("a candidate cannot be cross-matched", image_id=image, reason=reason.detail)
+            await self._reconcile(lost)
+
+    async def _reconcile(self, image_ids: Sequence[str]) -> None:
+        for image, reason in (await self._candidates.reconcile(image_ids)).items():
+            _log.warning("a candidate cannot be cross-matched", image_id=image, reason=reason.detail)
 
     async def _load(self) -> SweepProgress:
         document = (await self._records.get(Collection.META, [_NAME])).get(_NAME, {})

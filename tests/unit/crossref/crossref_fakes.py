@@ -145,7 +145,7 @@ class World:
     async def analysed(self, *images: ImageRecord) -> None:
         """Images are stored and their events handled."""
         await self.records.upsert(Collection.IMAGES, images)
-        assert await self.candidates.analysed([each.image_id for each in images]) == {}
+        assert await self.candidates.reconcile([each.image_id for each in images]) == {}
 
     async def record(self, picture: ImageRecord) -> CrossmatchRecord:
         found = await self.records.get(Collection.CROSSMATCHES, [picture.image_id])

@@ -1,16 +1,20 @@
 """Candidates from their analysis to their late answers: unknown is never novel, and nothing is lost."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from astrolens.contracts import examples
 from astrolens.contracts.catalogues import CrossmatchStatus, MatchStatus
+from astrolens.contracts.events import ImageEnriched
 from astrolens.contracts.verdicts import Verdict
+from astrolens.crossref.handlers import image_enriched
 from astrolens.crossref.registry import ChosenCatalogue
 from astrolens.platform.stores.collections import Collection
 
 from tests.catalogues.services import TROUBLES, FakeSimbad
 from tests.catalogues.sky import Thing
-from tests.unit.crossref.crossref_fakes import World, image, opened
+from tests.unit.crossref.crossref_fakes import EPOCH, World, image, opened
 
 
 async def test_a_known_object_is_known_with_its_counterpart(world: World, simbad: FakeSimbad) -> None:
@@ -271,3 +275,84 @@ async def test_too_many_rows_are_asked_in_parts(tmp_path: Path, simbad: FakeSimb
         await world.worker.run_pass()
     assert {event.status for event in world.events()} == {CrossmatchStatus.KNOWN}
     assert simbad.asked[1:] == [5, 3, 3]
+
+
+def enriched(picture: object, *filled: str) -> ImageEnriched:
+    """The event of a later arrival that filled some fields."""
+    later = examples.image().later[0].model_copy(update={"filled": filled})
+    return ImageEnriched.of(picture.image_id, later, survey="sdss", service="test")  # type: ignore[attr-defined]
+
+
+async def test_a_candidate_whose_position_comes_later_is_matched_again(world: World, simbad: FakeSimbad) -> None:
+    simbad.sky.things.append(Thing("NGC 1", 150.0003, 2.0))
+    await world.analysed(image(1, position=None))
+    placed = image(1)
+    await world.records.upsert(Collection.IMAGES, [placed])
+    handle = image_enriched(world.candidates)
+    assert await handle([enriched(placed, "name", "credit")]) == []
+    assert await world.worker.run_pass() == 0, "a name is no place"
+    world.clock.move(15 * 86_400)
+    for _ in range(2):
+        assert await handle([enriched(placed, "position")]) == []
+    simbad.trouble = "http-503"
+    assert await world.worker.run_pass() == 1
+    simbad.trouble = None
+    world.clock.move(60)
+    assert await world.worker.run_pass() == 1, "asked as long as any other, however old the candidate is"
+    events = world.events()
+    assert [(event.revision, event.reason.code) for event in events] == [
+        (1, "no-position"),
+        (2, "catalogue-failed"),
+        (3, "matched"),
+    ]
+    assert {event.image_id for event in events} == {placed.image_id}
+    assert (await world.record(placed)).next_try_at is None
+
+
+async def test_a_time_that_comes_later_asks_again_and_other_places_are_news(world: World, simbad: FakeSimbad) -> None:
+    await world.analysed(image(1))
+    await world.worker.run_pass()
+    handle = image_enriched(world.candidates)
+    for number, (place, time) in enumerate([((150.0, 2.0), EPOCH), ((151.0, 2.0), EPOCH)]):
+        world.clock.move(1)
+        placed = image(1, position=place, observed_at=time)
+        await world.records.upsert(Collection.IMAGES, [placed])
+        assert await handle([enriched(placed, "observed_at" if number == 0 else "position")]) == []
+        assert await world.worker.run_pass() == 1
+        assert (await world.record(placed)).observed_at == EPOCH
+    assert [event.revision for event in world.events()] == [1, 2, 3], "the same words of another place are news"
+
+
+async def test_an_answer_about_the_old_place_does_not_settle_the_new_one(world: World, simbad: FakeSimbad) -> None:
+    await world.analysed(image(1))
+    claimed = await world.worker._claim()
+    world.clock.move(1)
+    simbad.sky.things.append(Thing("NGC 1", 160.0, 2.0))
+    placed = image(1, position=(160.0, 2.0))
+    await world.records.upsert(Collection.IMAGES, [placed])
+    assert await image_enriched(world.candidates)([enriched(placed, "position")]) == []
+    assert await world.worker.answer(claimed) == 0, "these answers are of another place"
+    assert world.events() == []
+    assert await world.worker.run_pass() == 1
+    (event,) = world.events()
+    assert event.status is CrossmatchStatus.KNOWN
+
+
+async def test_an_analysis_that_comes_with_a_place_is_published_with_its_answers(world: World) -> None:
+    await world.analysed(image(1, position=None))
+    world.clock.move(1)
+    later = image(1, model="b", analyzed_at=EPOCH + timedelta(seconds=1))
+    await world.analysed(later)
+    assert len(world.events()) == 1, "what was said of no place is not said of this one"
+    await world.worker.run_pass()
+    event = world.events()[-1]
+    assert (event.revision, event.status, event.model_digest) == (2, CrossmatchStatus.UNMATCHED, "b" * 64)
+
+
+async def test_a_simulated_sky_is_never_asked_about(world: World, simbad: FakeSimbad) -> None:
+    await world.analysed(image(1, position=None, simulated=True))
+    placed = image(1, simulated=True)
+    await world.records.upsert(Collection.IMAGES, [placed])
+    assert await image_enriched(world.candidates)([enriched(placed, "position")]) == []
+    assert await world.worker.run_pass() == 0
+    assert simbad.asked == []

@@ -57,3 +57,23 @@ async def test_an_archive_of_before_is_left_alone(world: World) -> None:
         clock=world.clock,
     ).run_pass()
     assert world.events() == []
+
+
+async def test_a_place_whose_event_was_lost_is_found_long_after_the_analysis(world: World) -> None:
+    pictures = [image(number, position=None) for number in range(5)]
+    await world.analysed(*pictures)
+    world.clock.move(30 * 86_400)
+    await world.records.upsert(Collection.IMAGES, [image(4), image(3, observed_at=EPOCH, position=None)])
+    for _ in range(4):
+        await Sweep(
+            records=world.records,
+            candidates=world.candidates,
+            stopping=asyncio.Event(),
+            unfinished=asyncio.Event(),
+            clock=world.clock,
+        ).run_pass()
+    assert (await world.record(pictures[4])).next_try_at == world.clock.now
+    assert (await world.record(pictures[3])).observed_at == EPOCH
+    assert (await world.record(pictures[0])).next_try_at is None
+    assert await world.worker.run_pass() == 2
+    assert world.events()[-1].image_id in {pictures[3].image_id, pictures[4].image_id}
