@@ -20,8 +20,8 @@ import astropy.units as u
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from astrolens.local_catalogues.catalogue_folder import LocalCatalogues, match_index
 from astrolens.local_catalogues.importing import ImportOptions, import_table
-from astrolens.local_catalogues.library import LocalCatalogues, match_index
 from astrolens.science.match_radius import Target
 from astropy.coordinates import SkyCoord, match_coordinates_sky
 

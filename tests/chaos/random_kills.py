@@ -36,7 +36,7 @@ STALLED_S: Final = 60.0
 """Longest wait for progress before the next kill."""
 START_S: Final = 600.0
 """Bound of a start on a machine that does other work, too; whether it is refused shows at once."""
-PATIENCE_S: Final = 900.0
+CLIENT_RETRY_S: Final = 900.0
 """How long the client tries again while the console is away."""
 
 
@@ -92,7 +92,7 @@ class Killings:
 
 def disturbed_run(system: System, folder: Path, killings: Killings, *, limit_s: float) -> dict[str, Any]:
     """Feed the folder and kill until everything is settled; what came out."""
-    command = ["ingest", str(folder), "--survey", FEED_SURVEY, "--patience", str(PATIENCE_S)]
+    command = ["ingest", str(folder), "--survey", FEED_SURVEY, "--patience", str(CLIENT_RETRY_S)]
     deadline = time.monotonic() + limit_s
     with subprocess.Popen(
         [sys.executable, "-m", "astrolens.cli", *command],

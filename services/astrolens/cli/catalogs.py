@@ -18,9 +18,9 @@ from rich.table import Table
 from astrolens.cli.console_client import connect, iter_items
 from astrolens.cli.show import printable
 from astrolens.contracts.sky import unit_vector
+from astrolens.local_catalogues.catalogue_folder import LocalCatalogues, current_import
 from astrolens.local_catalogues.catalogue_format import BAD_ROWS, Manifest
 from astrolens.local_catalogues.importing import ImportOptions, ImportReport, import_table
-from astrolens.local_catalogues.library import LocalCatalogues, current_import
 from astrolens.local_catalogues.position_tables import MatchedPosition, PositionOptions, PositionTable
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import load_settings

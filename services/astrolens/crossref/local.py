@@ -13,8 +13,8 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.catalogues import CatalogueAnswer, Counterpart, MatchStatus
 from astrolens.crossref.judging import ambiguity
 from astrolens.crossref.places import Place
+from astrolens.local_catalogues.catalogue_folder import LocalCatalogues, PlaceAnswer
 from astrolens.local_catalogues.catalogue_format import Manifest
-from astrolens.local_catalogues.library import LocalCatalogues, PlaceAnswer
 from astrolens.science.match_radius import Target
 from astrolens.science.matching import Match
 

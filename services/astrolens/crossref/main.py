@@ -21,7 +21,7 @@ from astrolens.crossref.registry import addresses, chosen_catalogues
 from astrolens.crossref.supervision import CatalogueSupervision
 from astrolens.crossref.sweep import Sweep
 from astrolens.crossref.worker import CrossmatchWorker
-from astrolens.local_catalogues.library import LocalCatalogues
+from astrolens.local_catalogues.catalogue_folder import LocalCatalogues
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrolens.contracts.base import utc_now
+from astrolens.local_catalogues.catalogue_folder import LocalCatalogues, import_lock, publish, remove_leftovers
 from astrolens.local_catalogues.catalogue_format import (
     BAD_ROWS,
     CLASS_REACH_ARCSEC,
@@ -35,7 +36,6 @@ from astrolens.local_catalogues.columns import choose_columns
 from astrolens.local_catalogues.coverage import ALL_SKY, Ranges, coverage_of_moc, coverage_of_positions, sky_fraction
 from astrolens.local_catalogues.density import DensityCounts, finest_order
 from astrolens.local_catalogues.hats import HatsTable, ranges_of
-from astrolens.local_catalogues.library import LocalCatalogues, import_lock, publish, remove_leftovers
 from astrolens.local_catalogues.readers import TableReader, open_table
 from astrolens.local_catalogues.rows import RowFaults, RowMaker
 from astrolens.local_catalogues.spill import Spill

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from astrolens.local_catalogues.catalogue_folder import SHIPPED
 from astrolens.local_catalogues.columns import TableColumn
 from astrolens.local_catalogues.importing import FULL_SKY, ImportOptions, ImportReport, write_catalogue
-from astrolens.local_catalogues.library import SHIPPED
 
 _COLUMNS: Final = (
     TableColumn(name="name"),

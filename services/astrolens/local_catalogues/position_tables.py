@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from astrolens.local_catalogues.catalogue_folder import LocalCatalogues, PlaceAnswer
 from astrolens.local_catalogues.columns import choose_columns
-from astrolens.local_catalogues.library import LocalCatalogues, PlaceAnswer
 from astrolens.local_catalogues.readers import open_table
 from astrolens.local_catalogues.rows import RowFaults, RowMaker, names_in
 from astrolens.science.match_radius import Target

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from astrolens.local_catalogues.catalogue_folder import LocalCatalogues
 from astrolens.local_catalogues.columns import ROLES, TableColumn, find_column
 from astrolens.local_catalogues.index import MAX_NAMED_ROWS
-from astrolens.local_catalogues.library import LocalCatalogues
 from astrolens.local_catalogues.readers import TableReader
 from astrolens.science.match_radius import CatalogObject
 

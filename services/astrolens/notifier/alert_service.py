@@ -25,7 +25,7 @@ from astrolens.platform.stores.records import Change, Clause, Document, RecordSt
 from astrolens.platform.telemetry.metrics import Stage
 from astrolens.platform.telemetry.tracing import annotate_span, log_fields, traceparent_of
 
-PATIENCE: Final = timedelta(minutes=10)
+CROSSMATCH_WAIT: Final = timedelta(minutes=10)
 """How long after its analysis an anomaly waits for what the catalogues say. The crossref service answers within
 seconds, also while the catalogues are away; where it is away itself, the alert says that nobody asked."""
 
@@ -311,7 +311,7 @@ def _required_revisions(
         if image.analysis is None:
             continue  # It is being analysed again; another event follows.
         current, match = alerts.get(image_id), matched.get(image_id)
-        if current is None and match is None and now - image.analysis.analyzed_at < PATIENCE:
+        if current is None and match is None and now - image.analysis.analyzed_at < CROSSMATCH_WAIT:
             continue  # The catalogues are being asked; another event follows, or the sweep comes back to it.
         alert_type = lifecycle.next_alert_type(
             image.analysis, current, label=image.label, matched=0 if match is None else match.revision

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from astrolens.contracts.base import Contract, UtcTime, utc_now, utc_text
 from astrolens.contracts.verdicts import Verdict
-from astrolens.notifier.alert_service import PATIENCE, AlertService
+from astrolens.notifier.alert_service import CROSSMATCH_WAIT, AlertService
 from astrolens.notifier.unreadable import UnreadableDocuments
 from astrolens.platform.errors import PermanentError
 from astrolens.platform.retry import sleep_unless
@@ -27,7 +27,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.paging import pages_with_cursors
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 
-MARGIN: Final = PATIENCE + timedelta(minutes=2)
+MARGIN: Final = CROSSMATCH_WAIT + timedelta(minutes=2)
 """Overlap of one walk through the anomalies with the next: an image gets its time a little before it is stored, and may
 wait so long for the catalogues."""
 

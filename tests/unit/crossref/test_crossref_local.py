@@ -6,7 +6,7 @@ from astrolens.contracts.catalogues import CrossmatchStatus, MatchStatus
 from astrolens.crossref.catalogue_set import CatalogueSet
 from astrolens.crossref.local import LocalAnswers
 from astrolens.crossref.places import Place
-from astrolens.local_catalogues.library import LocalCatalogues
+from astrolens.local_catalogues.catalogue_folder import LocalCatalogues
 
 from tests.catalogues.services import FakeSimbad
 from tests.unit.crossref.crossref_fakes import World

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astrolens.local_catalogues.catalogue_folder import LocalCatalogues
 from astrolens.local_catalogues.importing import ImportOptions, import_table
 from astrolens.local_catalogues.index import CatalogueIndex
-from astrolens.local_catalogues.library import LocalCatalogues
 from astrolens.science.sphere import moved, separation_arcsec
 
 EPOCH = 2016.0

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from astrolens.local_catalogues import importing, spill
+from astrolens.local_catalogues.catalogue_folder import LocalCatalogues, current_import
 from astrolens.local_catalogues.catalogue_format import BAD_ROWS
 from astrolens.local_catalogues.cells import keys_of
 from astrolens.local_catalogues.importing import ImportOptions, ImportReport, import_table
-from astrolens.local_catalogues.library import LocalCatalogues, current_import
 from astrolens.platform.errors import ConfigurationError
 from astropy.io import votable
 from astropy.table import Table

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astrolens.local_catalogues.library import SHIPPED, LocalCatalogues, PlaceAnswer, match_index
+from astrolens.local_catalogues.catalogue_folder import SHIPPED, LocalCatalogues, PlaceAnswer, match_index
 from astrolens.local_catalogues.openngc import display_name, make_openngc
 from astrolens.science.match_radius import Target, error_radius_arcsec
 from astrolens.science.sphere import moved

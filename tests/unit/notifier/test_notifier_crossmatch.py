@@ -5,7 +5,7 @@ from datetime import timedelta
 from astrolens.contracts.catalogues import CrossmatchStatus, MatchStatus
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier import handlers, message_text
-from astrolens.notifier.alert_service import PATIENCE
+from astrolens.notifier.alert_service import CROSSMATCH_WAIT
 from astrolens.notifier.message_text import AlertWithImage
 
 from tests.unit.notifier.notifier_fakes import EPOCH, World, candidate, image
@@ -73,7 +73,7 @@ async def test_the_sweep_waits_for_the_catalogues_and_not_for_ever(world: World)
     service = world.service()
     assert await service.repair({picture.image_id: EPOCH}) == {}
     assert await world.alert(picture) is None
-    world.clock.now = EPOCH + PATIENCE + timedelta(seconds=1)
+    world.clock.now = EPOCH + CROSSMATCH_WAIT + timedelta(seconds=1)
     assert await service.repair({picture.image_id: EPOCH}) == {}
     (packet,) = world.outbox.packets()
     assert packet.crossmatch_status is CrossmatchStatus.UNDETERMINED
