@@ -283,7 +283,7 @@ class AlertRecord(Contract):
     alert_id: str
     image_id: str
     alert_type: Literal["initial", "update", "retraction"] = "initial"
-    alert_tense: Literal["current", "test", "injection"] = "current"
+    alert_tense: Literal["current", "test", "injection", "withheld"] = "current"
     survey: str
     predicted_class: str
     verdict: Verdict

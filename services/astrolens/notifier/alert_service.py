@@ -74,6 +74,7 @@ class AlertService:
         channels: tuple[str, ...],
         on_delivery_queued: Callable[[], None],
         surveys: Iterable[str] = (),
+        publish_unreleased: bool = False,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Compose; nothing is read.
@@ -87,9 +88,11 @@ class AlertService:
             channels: Names of the channels that new alerts are delivered to.
             on_delivery_queued: Called after an alert was written that waits for a channel.
             surveys: The surveys of the settings that have alert topics of their own.
+            publish_unreleased: Whether data that their survey has not released are published.
             clock: The present time.
         """
         self._surveys = frozenset(surveys)
+        self._publish_unreleased = publish_unreleased
         self._records = records
         self._images = images
         self._outbox = outbox
@@ -240,6 +243,7 @@ class AlertService:
                 raised_at=now,
                 channels=self._channels,
                 surveys=self._surveys,
+                publish_unreleased=self._publish_unreleased,
             )
         else:
             record = lifecycle.next_record(
@@ -251,6 +255,7 @@ class AlertService:
                 alert_type=revision.alert_type,
                 updated_at=now,
                 channels=self._channels,
+                publish_unreleased=self._publish_unreleased,
             )
         if record.topic is None:
             return record

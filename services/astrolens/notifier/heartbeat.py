@@ -12,6 +12,7 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import producer
 from astrolens.contracts.ids import event_id
 from astrolens.contracts.records import Books
+from astrolens.notifier import lifecycle
 from astrolens.platform.bus.ports import EventPublisher
 from astrolens.platform.errors import TransientError
 from astrolens.platform.stores.collections import Collection
@@ -103,4 +104,5 @@ class PublicHeartbeat:
             )
         except TransientError:
             return None, None
-        return Books.of(outcomes, states), sum(count for (_, tense), count in kinds.items() if tense != "injection")
+        public = sum(count for (_, tense), count in kinds.items() if tense not in lifecycle.NEVER_PUBLIC)
+        return Books.of(outcomes, states), public

@@ -9,24 +9,36 @@ What the alert already reflects requires nothing, so that events may be handled 
 
 import re
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from astrolens.contracts import topics
 from astrolens.contracts.alert_holds import alert_hold
-from astrolens.contracts.alerts import AlertTense, AlertType
+from astrolens.contracts.alerts import AlertType
 from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.crossmatch import Crossmatch
+from astrolens.contracts.data_rights import is_unreleased
 from astrolens.contracts.ids import alert_id, event_id
-from astrolens.contracts.records import AlertOccasion, AlertRecord, Answer, Delivery, ImageRecord, Observation
+from astrolens.contracts.records import AlertOccasion, AlertRecord, Answer, Delivery, ImageRecord
 from astrolens.contracts.surveys import OTHER_SURVEYS, SOURCE_SURVEYS
 from astrolens.contracts.verdicts import Analysis, Verdict
 
+Tense = Literal["current", "test", "injection", "withheld"]
 
-def tense_of(observation: Observation) -> AlertTense:
-    """`injection` for a blind injection, `test` for the simulated sky, which is public and marked, else `current`."""
-    if observation.injected:
+NEVER_PUBLIC: Final = frozenset({"injection", "withheld"})
+"""Tenses of alerts that have neither topic nor channels."""
+
+
+def tense_of(image: ImageRecord, *, publish_unreleased: bool = False) -> Tense:
+    """What kind of an alert an image gives.
+
+    `injection` for a blind injection, `test` for the simulated sky, which is public and marked, `withheld` for data
+    that their survey has not released, else `current`.
+    """
+    if image.observation.injected:
         return "injection"
-    return "test" if observation.simulated else "current"
+    if image.observation.simulated:
+        return "test"
+    return "withheld" if is_unreleased(image) and not publish_unreleased else "current"
 
 
 _REFUTED: Final = frozenset({Answer.ARTEFACT, Answer.ORDINARY})
@@ -92,10 +104,12 @@ def new_record(
     raised_at: datetime,
     channels: tuple[str, ...],
     surveys: frozenset[str] = frozenset(),
+    publish_unreleased: bool = False,
 ) -> AlertRecord:
     """The record of an initial alert, without its messages.
 
-    An injection has neither topic nor channels: labels of people who saw it would not be blind.
+    An injection has neither topic nor channels: labels of people who saw it would not be blind. Nor have data that
+    their survey has not released.
 
     Args:
         image: What the alert is about.
@@ -105,25 +119,26 @@ def new_record(
         raised_at: The present time.
         channels: Names of the channels that it is delivered to.
         surveys: The surveys of the settings that have alert topics of their own.
+        publish_unreleased: Whether data that their survey has not released are published.
     """
-    tense = tense_of(image.observation)
+    tense = tense_of(image, publish_unreleased=publish_unreleased)
     identifier = alert_id(image.image_id)
-    blind = tense == "injection"
+    silent = tense in NEVER_PUBLIC
     return AlertRecord(
         alert_id=identifier,
         image_id=image.image_id,
         alert_tense=tense,
         survey=image.observation.survey,
         **_figures(analysis),
-        topic=None if blind else _topic(image.observation.survey, analysis, surveys),
+        topic=None if silent else _topic(image.observation.survey, analysis, surveys),
         **_match(found, match_revision),
         **_label(image),
         raised_at=raised_at,
-        event_id=None if blind else message_event_id(identifier, 0, analysis),
+        event_id=None if silent else message_event_id(identifier, 0, analysis),
         model_digest=analysis.model_digest,
         calibration_id=analysis.calibration_id,
-        deliveries=() if blind else tuple(Delivery(channel=channel) for channel in channels),
-        undelivered=bool(channels) and not blind,
+        deliveries=() if silent else tuple(Delivery(channel=channel) for channel in channels),
+        undelivered=bool(channels) and not silent,
     )
 
 
@@ -137,19 +152,24 @@ def next_record(
     alert_type: AlertType,
     updated_at: datetime,
     channels: tuple[str, ...],
+    publish_unreleased: bool = False,
 ) -> AlertRecord:
     """The record after an update or a retraction, without its messages.
 
     Topic and tense stay, so that readers of the initial alert's topic also receive its retraction. Channels get a
     message when the alert is retracted or an anomaly again, and when it becomes a possible discovery or is none any
-    more, not when only its figures change.
+    more, not when only its figures change. Where it turns out that the survey has not released the data, nothing more
+    is told to anybody.
     """
+    if tense_of(image, publish_unreleased=publish_unreleased) == "withheld" and current.alert_tense != "withheld":
+        silenced = {"alert_tense": "withheld", "topic": None, "deliveries": (), "undelivered": False}
+        current = current.model_copy(update=silenced)
     revision = current.revision + 1
     reversal = (alert_type == "retraction") != (current.alert_type == "retraction")
     was_discovery = current.crossmatch_status is CrossmatchStatus.UNMATCHED and current.alert_type != "retraction"
     is_discovery = found.possible_discovery and alert_type != "retraction"
     news = reversal or was_discovery != is_discovery
-    deliver = news and current.alert_tense != "injection"
+    deliver = news and current.alert_tense not in NEVER_PUBLIC
     return current.model_copy(
         update={
             "alert_type": alert_type,

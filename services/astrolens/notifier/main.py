@@ -77,6 +77,7 @@ def create_app(settings: Settings) -> ServiceApp:
         channels=names,
         on_delivery_queued=wake_workers,
         surveys=(settings.folder_survey, *settings.alert_surveys),
+        publish_unreleased=settings.publish_unreleased,
     )
     app.bus.consume(INPUT, CandidateMatched, handlers.candidate_matched(alerts))
     app.bus.consume(

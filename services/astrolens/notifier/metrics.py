@@ -22,7 +22,7 @@ class AlertMetrics:
         self._registered: set[str] = set()
         self.alerts = Counter(
             "astrolens_alerts",
-            "Alerts raised, updated and retracted, by survey, type and tense (current, test, injection).",
+            "Alerts raised, updated and retracted, by survey, type and tense (current, test, injection, withheld).",
             ["survey", "alert_type", "alert_tense"],
             registry=registry,
         )

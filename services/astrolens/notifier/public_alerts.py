@@ -105,7 +105,7 @@ def public_alert(
     Raises:
         ValueError: The record is not public.
     """
-    if record.event_id is None:
+    if record.event_id is None or record.alert_tense == "withheld":
         raise ValueError(f"alert {record.alert_id} is not public")
     observation = image.observation
     return Alert(

@@ -221,6 +221,11 @@ class Settings(BaseSettings):
         max_length=MAX_ALERT_SURVEYS,
         description="Comma-separated surveys with alert topics of their own, beside those of sources and bundle.",
     )
+    publish_unreleased: bool = Field(
+        default=False,
+        description="Whether alerts about data that their survey has not released (ZTF's programid 2 and 3) go to the "
+        "public topics and to channels, too.",
+    )
 
     traces_url: str = Field(
         default="",

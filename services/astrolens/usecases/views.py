@@ -302,7 +302,7 @@ class AlertView(View):
     alert_id: str
     image_id: str
     alert_type: Literal["initial", "update", "retraction"]
-    alert_tense: Literal["current", "test", "injection"]
+    alert_tense: Literal["current", "test", "injection", "withheld"]
     survey: str
     predicted_class: str = Field(serialization_alias="class")
     verdict: Verdict

@@ -187,7 +187,7 @@ class World:
     def __post_init__(self) -> None:
         self.unreadable = UnreadableDocuments(self.condition)
 
-    def service(self, *channels: str, surveys: Sequence[str] = ()) -> AlertService:
+    def service(self, *channels: str, surveys: Sequence[str] = (), publish_unreleased: bool = False) -> AlertService:
         return AlertService(
             records=self.records,
             images=self.images,
@@ -197,6 +197,7 @@ class World:
             channels=channels,
             on_delivery_queued=self._on_delivery_queued,
             surveys=surveys,
+            publish_unreleased=publish_unreleased,
             clock=self.clock,
         )
 

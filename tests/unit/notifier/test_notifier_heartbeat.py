@@ -26,8 +26,9 @@ def _heartbeat(world: World, publisher: FakePublisher, *, instance: str = "notif
 
 async def test_a_heartbeat_holds_the_books_and_the_public_alerts(world: World) -> None:
     public, blind = image(1), image(2, injected=True)
-    await world.put(public, blind)
-    await world.service().reconcile([public.image_id, blind.image_id])
+    withheld = image(3, survey="ztf", extra={"programid": "2"})
+    await world.put(public, blind, withheld)
+    await world.service().reconcile([public.image_id, blind.image_id, withheld.image_id])
     publisher = FakePublisher()
     heartbeat = _heartbeat(world, publisher)
     await heartbeat.publish()
@@ -36,9 +37,9 @@ async def test_a_heartbeat_holds_the_books_and_the_public_alerts(world: World) -
     assert {event.topic for event in publisher.published} == {topics.HEARTBEAT}
     assert (first.sequence, second.sequence) == (0, 1)
     assert first.event_id != second.event_id
-    assert first.alerts == 1, "an injection must not show"
+    assert first.alerts == 1, "neither an injection nor what is withheld may show"
     assert first.books is not None
-    assert first.books.analyzed == 2
+    assert first.books.analyzed == 3
     assert first.interval_s == HEARTBEAT_INTERVAL_S == 10
 
 
