@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from astrolens.contracts.catalogues import CrossmatchStatus
-from astrolens.contracts.crossmatch import CrossmatchRecord
+from astrolens.contracts.crossmatch import Crossmatch, CrossmatchRecord
 from astrolens.contracts.ids import alert_id
+from astrolens.contracts.image_files import FileHeader, PixelQuality
 from astrolens.contracts.morphology import Morphology, MorphologyQuality
 from astrolens.contracts.records import (
     AlertRecord,
@@ -19,6 +20,7 @@ from astrolens.contracts.records import (
     Delivery,
     ImageRecord,
     ImageState,
+    LaterArrival,
     Observation,
     Original,
     Outcome,
@@ -39,6 +41,14 @@ CLASSES = ("smooth", "spiral", "edge-on", "irregular")
 DETECTORS = ("msp", "energy", "mahalanobis")
 SURVEYS = ("sdss", "efigi", "simulated-sdss", "simulated-lsst")
 POOL = 48
+STATED = 1
+"""The image whose file states much, and whose object is on another image."""
+SEEN_AGAIN = 5
+STATED_PLACE = {"ra_deg": 120.5, "dec_deg": 20.25}
+STATED_ORIENTATION: dict[str, Any] = {
+    "orientation": "north 12.0 degrees left of up, east left: it is turned by quarter turns only",
+    "north_angle_deg": 12.0,
+}
 BATCH = 1000
 
 
@@ -89,6 +99,8 @@ def record(index: int, pool: Sequence[bytes], now: datetime) -> ImageRecord:
     position = None
     if index % 9 != 8:
         position = Position.model_validate({"ra_deg": rng.uniform(0, 360) % 360, "dec_deg": rng.uniform(-60, 60)})
+        if index in {STATED, SEEN_AGAIN}:
+            position = Position.model_validate(STATED_PLACE)
     name = f"SDSS J{index:06d}+{index % 90:02d}" if index % 3 else f"galaxy-{index:05d}.jpg"
     return ImageRecord(
         image_id=image_id,
@@ -121,6 +133,7 @@ def record(index: int, pool: Sequence[bytes], now: datetime) -> ImageRecord:
             height=192,
             scale=0.5,
             stretch="none",
+            **(STATED_ORIENTATION if index == STATED else {}),
         ),
         phash=f"{rng.getrandbits(64):016x}",
         state=ImageState.ANALYZED,
@@ -151,8 +164,40 @@ def record(index: int, pool: Sequence[bytes], now: datetime) -> ImageRecord:
         predicted_class=top,
         analyzed_at=at + timedelta(seconds=1),
         morphology=morphology(index, at) if verdict is not Verdict.ORDINARY else None,
+        **(stated(at) if index == STATED else {}),
         crossmatch_status=tuple(CrossmatchStatus)[index % 3] if beyond else None,
     )
+
+
+def stated(at: datetime) -> dict[str, Any]:
+    """What the file of one image states, what was measured, and what a later arrival knew."""
+    return {
+        "origins": {"position": "given", "pixel_scale_arcsec": "header", "observed_at": "header", "bands": "header"},
+        "header": FileHeader(
+            ra_deg=STATED_PLACE["ra_deg"],
+            dec_deg=STATED_PLACE["dec_deg"] + 12 / 3600,
+            frame="fk5",
+            pixel_scale_arcsec=0.396,
+            time_source="DATE-OBS, UTC",
+            bands=("g", "r", "i"),
+            axis_3="assumed-bands",
+            planes=("i", "r", "g"),
+            image="SCI",
+            images=("SCI", "ERR", "DQ"),
+            notes=("CTYPE3 is missing: <b>three</b> planes are taken for bands",),
+        ),
+        "quality": PixelQuality(masked_share=0.031, coverage={"g": 0.969, "r": 1.0, "i": 1.0}, significance=6.4),
+        "later": (
+            LaterArrival(
+                receipt_id="l" * 32,
+                source="upload",
+                ref="table.csv",
+                at=at,
+                filled=("credit",),
+                conflicting={"position": "120.51 +20.25"},
+            ),
+        ),
+    }
 
 
 def morphology(index: int, at: datetime) -> Morphology | None:
@@ -317,6 +362,10 @@ def crossmatch(image: ImageRecord) -> CrossmatchRecord:
         verdict=image.verdict or Verdict.ANOMALY,
         analyzed_at=image.analyzed_at or image.ingested_at,
         status=image.crossmatch_status or CrossmatchStatus.UNDETERMINED,
+        crossmatch=Crossmatch(
+            status=image.crossmatch_status or CrossmatchStatus.UNDETERMINED,
+            reason=Reason(code="made-up", detail="this archive is made up"),
+        ),
         created_at=image.ingested_at,
         next_try_at=image.ingested_at if image.crossmatch_status is CrossmatchStatus.UNDETERMINED else None,
     )

@@ -1,5 +1,6 @@
 """Every page, with nothing, with twenty images, on a wide screen and on a phone."""
 
+import re
 from pathlib import Path
 
 import httpx
@@ -145,6 +146,24 @@ def test_an_image_shows_its_morphology_and_how_far_to_trust_it(visitor: Visitor,
     expect(panel).to_contain_text("waits for its turn")
     page.goto(f"{twenty.url}/gallery?sort=ring")
     expect(page.locator(".filters .q-field").last).to_contain_text("most ring-like")
+
+
+def test_an_image_says_what_its_file_states_and_where_north_is(visitor: Visitor, twenty: Console) -> None:
+    image = twenty.get("/images?q=J000001")["items"][0]["image_id"]
+    again = twenty.get("/images?q=galaxy-0000")["items"]
+    page = visitor.open(f"{twenty.url}/image/{image}")
+    expect(page.locator(".compass")).to_have_attribute("aria-label", re.compile("12.0° left of up"))
+    expect(page.locator("#file")).to_contain_text("the header says 120.500000 +20.253333 deg, 12″ away")
+    # Text of a header stays text.
+    expect(page.locator("#file")).to_contain_text("<b>three</b> planes")
+    expect(page.locator("#object")).to_contain_text("Seen 2 times")
+    seen = str(page.locator("#object .row-of-thumbs a").get_attribute("href")).rsplit("/", 1)[1]
+    assert seen != image
+    unknown = next(each["image_id"] for each in again if each["source"] != "sdss" and each["image_id"] != seen)
+    page = visitor.open(f"{twenty.url}/image/{unknown}")
+    expect(page.locator("#file")).to_contain_text("does not say where north is")
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    expect(page.locator(".compass")).to_have_count(0)
 
 
 def test_a_stretch_changes_pixels_and_reset_restores_them(visitor: Visitor, twenty: Console) -> None:

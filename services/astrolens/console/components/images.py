@@ -82,17 +82,18 @@ class TriageDeck(Element, component="triage_deck.js"):
 class Viewer(Element, component="viewer.js"):
     """A picture with zoom, pan, stretch, scale bar, north and east. All viewers of a page share one view."""
 
-    def __init__(self, card: ImageCard, *, north_up: bool = False) -> None:
+    def __init__(self, card: ImageCard, *, north_deg: float | None = None) -> None:
         """Show an image.
 
         Args:
             card: The image.
-            north_up: Whether north is up and east is left.
+            north_deg: From up to north, counterclockwise, with east to the left of north; None where it is not known.
         """
         super().__init__()
         self.props["src"] = card.cutout_url
         self.props["label"] = f"Cutout of {card.name or card.image_id[:12]}"
-        self.props["north_up"] = north_up
+        if north_deg is not None:
+            self.props["north"] = north_deg
         if card.scale_arcsec is not None:
             self.props["arcsec"] = card.scale_arcsec
 

@@ -13,6 +13,7 @@ from astrolens.console.components.images import AnswerBar, ViewBar, Viewer
 from astrolens.console.components.keys import Shortcut
 from astrolens.console.pages import image_panels as panels
 from astrolens.console.pages.catalogue_panel import catalogues
+from astrolens.console.pages.file_panel import same_object, stated_by_file
 from astrolens.console.pages.image_lists import context_query, list_query, wanted_of
 from astrolens.console.pages.marks import name_of, p_value, tags, verdict_mark
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
@@ -83,7 +84,7 @@ class _ImagePage:
         await self._way()
         with ui.element("article").classes("image-page"):
             with ui.element("section").classes("stage").props('aria-label="The picture"'):
-                Viewer(card, north_up=card.source in NORTH_UP_SOURCES)
+                Viewer(card, north_deg=self._north_deg)
                 ViewBar(visit.address())
             with ui.element("div").classes("image-side"):
                 self._head()
@@ -96,11 +97,14 @@ class _ImagePage:
                 with self._section("Most similar", "similar"):
                     button("compare", self._compare, key="m")
                 self._section("Answers and alerts", "history")
+                self._section("The file", "file")
+                self._section("The same object", "object")
                 with self._section("Provenance", "provenance"):
                     button("original file", self._fetch_original, key="f")
                     button("analyse again", visit.handler(self._again), key="e")
         self._render()
         self._bind()
+        ui.timer(0.0, visit.handler(self._read_object), once=True)
         ui.timer(0.0, visit.handler(self._read_similar), once=True)
         visit.on_status(self._on_status)
         self._stop_hearing = visit.context.answers.listen(self._hear)
@@ -166,6 +170,7 @@ class _ImagePage:
         self._set("where", panels.where(detail, self._base))
         self._set("catalogues", catalogues(self._crossmatch, utc_now()))
         self._set("history", panels.history(detail))
+        self._set("file", stated_by_file(detail, north_up=card.source in NORTH_UP_SOURCES))
         self._set("provenance", panels.provenance(detail))
 
     def _set(self, name: str, content: str) -> None:
@@ -206,6 +211,19 @@ class _ImagePage:
         self._similar = [each.image.image_id for each in found]
         nothing = panels.muted("The similarity index knows no other image yet.")
         self._set("similar", (panels.neighbours(found, self._base) if found else nothing) + near)
+
+    async def _read_object(self, _: str) -> None:
+        try:
+            found = await self._visit.context.sky_objects.of_image(self._id)
+        except (TransientError, UseCaseError) as error:
+            self._set("object", panels.muted(f"{str(error).rstrip('.')}."))
+            return
+        self._set("object", same_object(found, self._id, self._base))
+
+    @property
+    def _north_deg(self) -> float | None:
+        angle = (self._detail.model_extra or {})["cutout"].get("north_angle_deg")
+        return 0.0 if angle is None and self._detail.card.source in NORTH_UP_SOURCES else angle
 
     def _compare(self) -> None:
         if self._similar:

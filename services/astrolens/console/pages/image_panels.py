@@ -14,7 +14,7 @@ from astrolens.console.pages.strips import Distribution, strip
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.morphology import Morphology, MorphologyQuality
 from astrolens.rpc.messages import Description
-from astrolens.usecases.views import ImageDetail, SimilarImage
+from astrolens.usecases.views import ImageCard, ImageDetail, SimilarImage
 
 Facts = Iterable[tuple[str, str]]
 """Names and values of HTML."""
@@ -195,13 +195,19 @@ def archives(detail: ImageDetail) -> str:
 
 def neighbours(items: Iterable[SimilarImage], base: str) -> str:
     """The most similar images, with what the model and people said of them."""
+    hint = 'title="Cosine similarity of the embeddings"'
+    said = ((each.image, f'<span class="num muted" {hint}>{each.cosine_similarity:.3f}</span>') for each in items)
+    return thumbnails(said, base)
+
+
+def thumbnails(items: Iterable[tuple[ImageCard, str]], base: str) -> str:
+    """Small pictures that lead to their images, each with HTML below it."""
     links = "".join(
-        f'<a href="{base}/image/{each.image.image_id}" class="ring-{each.image.verdict or "none"}">'
-        f'<img src="{base}{each.image.cutout_url}" alt="{escape(name_of(each.image))}" width="96" height="96" '
-        f'loading="lazy">{verdict_mark(each.image.verdict, bare=True, corner=True)}'
-        f"{answer_mark(each.image.label, bare=True, corner=True) if each.image.label else ''}"
-        f'<span class="num muted" title="Cosine similarity of the embeddings">{each.cosine_similarity:.3f}</span></a>'
-        for each in items
+        f'<a href="{base}/image/{card.image_id}" class="ring-{card.verdict or "none"}">'
+        f'<img src="{base}{card.cutout_url}" alt="{escape(name_of(card))}" width="96" height="96" '
+        f'loading="lazy">{verdict_mark(card.verdict, bare=True, corner=True)}'
+        f"{answer_mark(card.label, bare=True, corner=True) if card.label else ''}{below}</a>"
+        for card, below in items
     )
     return f'<div class="row-of-thumbs">{links}</div>'
 

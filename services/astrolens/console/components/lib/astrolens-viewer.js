@@ -15,14 +15,14 @@ const RETRY_MS = 3000;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 /**
- * Props: `src` (a card's `cutout_url`), `arcsec` a pixel of it, `north_up`, `label`.
+ * Props: `src` (a card's `cutout_url`), `arcsec` a pixel of it, `north` (degrees from up to north, counterclockwise; east is to its left), `label`.
  * Events: `shown` with `src` once its pixels are on the screen; `swipe` with the way of a finger: left or right.
  */
 export const ImageViewer = defineComponent({
   props: {
     src: { type: String, required: true },
     arcsec: { type: Number, default: null },
-    north_up: Boolean,
+    north: { type: Number, default: null },
     label: { type: String, default: "Image" },
   },
   emits: ["shown", "swipe"],
@@ -204,7 +204,13 @@ export const ImageViewer = defineComponent({
     );
     watch(() => [view.zoom, view.cx, view.cy], redraw);
 
-    return { bar, canvas, drag, onDouble, onDown, onMove, onUp, onWheel, state, view };
+    const compass = computed(() => {
+      if (!props.north) return "North is up, east is left";
+      const side = props.north > 0 ? "left" : "right";
+      return `North is ${Math.abs(props.north).toFixed(1)}° ${side} of up, east is to its left`;
+    });
+
+    return { bar, canvas, compass, drag, onDouble, onDown, onMove, onUp, onWheel, state, view };
   },
   template: `
     <div class="viewer" :class="{ zoomed: view.zoom > 1 }" :data-state="state">
@@ -212,7 +218,7 @@ export const ImageViewer = defineComponent({
               @wheel="onWheel" @pointerdown="onDown" @pointermove="onMove" @pointerup="onUp" @pointercancel="onUp" @dblclick="onDouble"></canvas>
       <div v-if="state === 'failed'" class="viewer-note">The picture could not be loaded. It is tried again.</div>
       <div v-if="bar" class="scalebar" aria-hidden="true"><span class="num">{{ bar.text }}</span><i :style="{ width: bar.width + 'px' }"></i></div>
-      <svg v-if="north_up && state === 'ready'" class="compass" viewBox="0 0 44 44" role="img" aria-label="North is up, east is left">
+      <svg v-if="north !== null && state === 'ready'" class="compass" viewBox="0 0 44 44" role="img" :aria-label="compass" :style="{ transform: 'rotate(' + -north + 'deg)' }">
         <path d="M32 36V12M32 12l-3 5M32 12l3 5M32 36H10M10 36l5-3M10 36l5 3" fill="none" stroke="currentColor" stroke-width="1.5"/>
         <text x="32" y="9" text-anchor="middle">N</text><text x="4" y="39.5" text-anchor="middle">E</text>
       </svg>
