@@ -31,6 +31,7 @@ def judge(
     """
     if not objects:
         return MatchStatus.NONE, ()
+    # Not `extended` by the predicted class: every picture has one, also a star's (docs/catalogues.md, "What matches").
     target = Target(ra_deg=place.ra_deg, dec_deg=place.dec_deg)
     pairs = [(_catalog_object(item), item) for item in objects]
     known = {id(each): item for each, item in pairs}

@@ -57,6 +57,7 @@ class LocalAnswers:
     def answers(self, places: Sequence[Place]) -> dict[str, list[CatalogueAnswer]]:
         """The answers of every catalogue about each place, by its key."""
         manifests = {manifest.name: manifest for manifest in self._public()}
+        # Not `extended` by the predicted class: every picture has one, also a star's (docs/catalogues.md).
         targets = [
             Target(ra_deg=place.ra_deg, dec_deg=place.dec_deg, epoch_year=_julian_year(place.observed_at))
             for place in places

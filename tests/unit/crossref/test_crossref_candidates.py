@@ -356,3 +356,18 @@ async def test_a_simulated_sky_is_never_asked_about(world: World, simbad: FakeSi
     assert await image_enriched(world.candidates)([enriched(placed, "position")]) == []
     assert await world.worker.run_pass() == 0
     assert simbad.asked == []
+
+
+@pytest.mark.parametrize("kind", ["*", "V*", "SN*"])
+async def test_a_star_in_the_frame_never_becomes_a_possible_discovery_by_the_predicted_class(
+    world: World, simbad: FakeSimbad, kind: str
+) -> None:
+    simbad.sky.things.append(Thing("a star", 150.0003, 2.0, kind=kind))
+    picture = image(1)
+    assert picture.analysis is not None
+    assert picture.analysis.predicted_class in {"smooth", "spiral", "edge-on", "irregular"}
+    await world.analysed(picture)
+    await world.worker.run_pass()
+    (event,) = world.events()
+    assert event.status is CrossmatchStatus.KNOWN, "every picture has a class of galaxies, a star's as well"
+    assert not event.possible_discovery
