@@ -1,10 +1,13 @@
 """How often a server is asked, and when a catalogue is believed."""
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from astrolens.contracts.base import utc_now
 from astrolens.crossref.breaker import Breaker, BreakerState
+from astrolens.crossref.client import statuses
 from astrolens.crossref.failures import CatalogueFailed
 from astrolens.crossref.limiter import SharedLimiter
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
@@ -87,3 +90,12 @@ async def test_an_open_breaker_costs_no_time(world: World, simbad: FakeSimbad) -
         await world.worker.run_pass()
     assert sum(world.clock.waited) < 2
     assert len(world.events()) == 30
+
+
+async def test_the_heartbeat_names_the_time_of_the_next_try(world: World) -> None:
+    client = world.clients[0]
+    assert statuses(world.clients)[client.name]["retry_at"] is None
+    client.breaker.record_failure("no connection", at_once=True)
+    told = statuses(world.clients)[client.name]
+    assert (told["breaker"], told["reason"]) == ("open", "no connection")
+    assert datetime.fromisoformat(str(told["retry_at"])) > utc_now()
