@@ -95,7 +95,7 @@ TOPICS: Final[tuple[Topic, ...]] = (
         model=events.LabelRecorded,
         key="image_id",
         writers=("console",),
-        readers=(),
+        readers=("trainer", "notifier"),
     ),
     Topic(
         channel="calibrationsRevised",
