@@ -45,7 +45,7 @@ CASES = {
     ),
     "Kafka, TLS where none is spoken": Case("does it want TLS or a log-in", settings={"kafka_tls": "true"}),
     "Kafka, a topic that is missing or hidden": Case(
-        "does not let this user see the topic astrolens.candidates.matched.v1: it is missing, or an ACL is",
+        "does not let this user see the topic astrolens.candidates.matched.v1, astrolens.labels.recorded.v1: it is",
         settings={"kafka_user": "alerts", "kafka_password": "{alerts}"},
     ),
     "Kafka, no right to publish": Case(
