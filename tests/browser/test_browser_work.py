@@ -28,14 +28,20 @@ def current(page: Page) -> str:
     return page.evaluate("() => new URL(location).searchParams.get('image')")
 
 
+def answer_by_key(page: Page, key: str) -> None:
+    """Press the key of an answer once the picture is shown: before, no answer is taken."""
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    page.keyboard.press(key)
+
+
 def test_an_answer_is_stored_by_one_key_and_undone_by_another(visitor: Visitor, twenty: Console) -> None:
     page = visitor.open(f"{twenty.url}/triage?survey=efigi")
     page.wait_for_url("**image=*")
     first = current(page)
-    page.keyboard.press("1")
+    answer_by_key(page, "1")
     page.wait_for_function("(id) => new URL(location).searchParams.get('image') !== id", arg=first)
     second = current(page)
-    page.keyboard.press("2")
+    answer_by_key(page, "2")
     page.wait_for_function("(id) => new URL(location).searchParams.get('image') !== id", arg=second)
     twenty.eventually(f"/images/{first}", lambda answer: answer["label"] == "interesting")
     twenty.eventually(f"/images/{second}", lambda answer: answer["label"] == "artefact")
@@ -66,7 +72,7 @@ def test_an_answer_survives_a_lost_connection_and_a_reload(browser_page: Page, t
         route.abort()
 
     page.context.route("**/api/labels", refuse)
-    page.keyboard.press("2")
+    answer_by_key(page, "2")
     expect(page.locator(".unsent")).to_have_text("1 unsent")
     page.reload()
     expect(page.locator(".unsent")).to_have_text("1 unsent")

@@ -167,4 +167,4 @@ def test_a_batch_of_which_nothing_was_sent_is_not_waited_for(
     said = capsys.readouterr().out
     assert "gone.jpg cannot be read" in said
     assert "bad.jpg (line 3: dec is '100'" in said
-    assert console.requests == 0, "the console knows no such batch"
+    assert console.requests <= 1, "it may look once while it reads the table, and does not wait for the batch"
