@@ -13,7 +13,7 @@ from astrolens.contracts.base import Contract, UtcTime
 SHARED_RANKING: Final = "shared"
 """The ranking that is learned from everybody's answers."""
 MAX_RANKED: Final = 5000
-"""Images in a ranking: candidates, images like those that people found interesting, and a sample of the others."""
+"""Images in a ranking: candidates, those that people answered, and a sample of the others."""
 MAX_QUEUED: Final = 200
 """Images in the order that is most useful to answer."""
 

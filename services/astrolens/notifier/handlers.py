@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from astrolens.contracts.events import CandidateMatched, LabelRecorded
-from astrolens.contracts.records import Answer
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier.alert_service import AlertService
+from astrolens.notifier.lifecycle import REFUTING
 from astrolens.platform.bus import Refusal
 from astrolens.platform.telemetry.tracing import annotate_span
 
@@ -29,10 +29,9 @@ def label_recorded(alerts: AlertService) -> Callable[[Sequence[LabelRecorded]], 
     """The handler of people's answers: they retract or update the alerts of their images."""
 
     async def handle(events: Sequence[LabelRecorded]) -> Sequence[Refusal]:
-        refuting = {Answer.ARTEFACT, Answer.ORDINARY}
         # An answer that was taken back may let an anomaly have its alert after all; the others concern alerts only.
-        taken_back = [event.image_id for event in events if event.answer not in refuting]
-        refuted = [event.image_id for event in events if event.answer in refuting]
+        taken_back = [event.image_id for event in events if event.answer not in REFUTING]
+        refuted = [event.image_id for event in events if event.answer in REFUTING]
         refused = await alerts.reconcile(taken_back, refuted)
         return [Refusal(event, refused[event.image_id]) for event in events if event.image_id in refused]
 

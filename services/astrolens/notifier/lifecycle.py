@@ -41,7 +41,7 @@ def tense_of(image: ImageRecord, *, publish_unreleased: bool = False) -> Tense:
     return "withheld" if is_unreleased(image) and not publish_unreleased else "current"
 
 
-_REFUTED: Final = frozenset({Answer.ARTEFACT, Answer.ORDINARY})
+REFUTING: Final = frozenset({Answer.ARTEFACT, Answer.ORDINARY})
 """Labels of images that are no discovery, whatever the model says."""
 
 
@@ -58,7 +58,7 @@ def next_alert_type(
         label: What a person said of the image.
         matched: Revision of the image's cross-match, 0 where there is none.
     """
-    anomalous = analysis.verdict is Verdict.ANOMALY and alert_hold(analysis) is None and label not in _REFUTED
+    anomalous = analysis.verdict is Verdict.ANOMALY and alert_hold(analysis) is None and label not in REFUTING
     if current is None:
         return "initial" if anomalous else None
     same_analysis = (current.model_digest, current.calibration_id) == (analysis.model_digest, analysis.calibration_id)
