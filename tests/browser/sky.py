@@ -24,9 +24,8 @@ from astrolens.contracts.records import (
     Position,
     Reason,
     Receipt,
-    ServiceStatus,
-    SourceStatus,
 )
+from astrolens.contracts.status import ServiceStatus, SourceStatus
 from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict, rank_score_of
 from astrolens.platform.stores.images import ImageStore, cutout_key
 from astrolens.platform.stores.records import Collection, RecordStore, to_document

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-from astrolens.contracts import alerts, asyncapi, events, examples, records, schemas, topics
+from astrolens.contracts import alerts, asyncapi, events, example_documents, records, schemas, topics
 from pydantic import BaseModel
 
 FOLDER = Path(__file__).resolve().parents[2] / "schemas"
@@ -38,7 +38,7 @@ def test_schemas_has_no_other_files(update_golden: bool) -> None:
 
 @pytest.mark.parametrize("name", sorted(schemas.MODELS))
 def test_the_example_is_valid_and_survives_a_round_trip(name: str) -> None:
-    example = examples.by_name()[name]
+    example = example_documents.by_name()[name]
     schema = json.loads(GENERATED[f"{name}.schema.json"])
     jsonschema.Draft202012Validator.check_schema(schema)
     written = json.loads(GENERATED[f"examples/{name}.json"])
@@ -47,7 +47,7 @@ def test_the_example_is_valid_and_survives_a_round_trip(name: str) -> None:
 
 
 def test_every_schema_has_an_example_and_no_other() -> None:
-    assert examples.by_name().keys() == schemas.MODELS.keys()
+    assert example_documents.by_name().keys() == schemas.MODELS.keys()
 
 
 @pytest.mark.parametrize("topic", sorted(events.BY_TOPIC))

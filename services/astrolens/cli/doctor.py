@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from astrolens.cli.console_client import ConsoleUnreachable, Refused, connect, get
-from astrolens.contracts.records import Books
+from astrolens.contracts.status import Books
 from astrolens.local import preflight
 from astrolens.local.supervisor import running_pid
 from astrolens.platform.errors import AstroLensError

@@ -17,7 +17,8 @@ from astrolens.contracts.avro import avro_schema
 from astrolens.contracts.base import Contract, DecDeg, PValue, RaDeg, Slug, UtcTime
 from astrolens.contracts.catalogues import CatalogueAnswer, CrossmatchStatus
 from astrolens.contracts.events import Event
-from astrolens.contracts.records import Answer, Books
+from astrolens.contracts.records import Answer
+from astrolens.contracts.status import Books
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
 
 ALERT_SCHEMA_VERSION: Final = "1.3"

@@ -4,28 +4,25 @@ from base64 import b64decode
 from datetime import UTC, datetime
 from functools import cache
 
-from pydantic import BaseModel
-
 from astrolens.contracts import (
     alerts,
     catalogues,
     crossmatch,
-    events,
     ids,
     image_files,
     records,
+    status,
     survey_models,
-    topics,
     verdicts,
 )
 from astrolens.contracts.morphology import Morphology, MorphologyQuality
 
-_DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _PREPROCESSING = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
-_MODEL = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9"
-_CALIBRATION = "sdss-2026-11-01-a10"
-_IMAGE = ids.image_id(_DIGEST)
-_RECEIPT = ids.receipt_id("folder", "run-1", "ngc-5194.jpeg")
+MODEL_DIGEST = "fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9"
+CALIBRATION_ID = "sdss-2026-11-01-a10"
+IMAGE_ID = ids.image_id(DIGEST)
+RECEIPT_ID = ids.receipt_id("folder", "run-1", "ngc-5194.jpeg")
 _CUTOUT_JPEG = b64decode(
     "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABQODxIPDRQSEBIXFRQYHjIhHhwcHj0sLiQySUBMS0dARkVQWnNiUFVtVkVGZIhlbXd7gYKB"
     "TmCNl4x9lnN+gXz/wAALCAAQABABAREA/8QAFQABAQAAAAAAAAAAAAAAAAAAAAX/xAAZEAACAwEAAAAAAAAAAAAAAAACBQADBBL/2gAI"
@@ -34,7 +31,8 @@ _CUTOUT_JPEG = b64decode(
 """A faint round galaxy, 16 x 16 pixels, to keep the example short."""
 
 
-def _at(minute: int) -> datetime:
+def at(minute: int) -> datetime:
+    """That minute of the night of the examples."""
     return datetime(2026, 11, 1, 4, minute, 30, 250_000, tzinfo=UTC)
 
 
@@ -43,9 +41,9 @@ def analysis() -> verdicts.Analysis:
     """The analysis of the example image."""
     return verdicts.Analysis(
         model_name="first-light",
-        model_digest=_MODEL,
+        model_digest=MODEL_DIGEST,
         preprocessing_digest=_PREPROCESSING,
-        calibration_id=_CALIBRATION,
+        calibration_id=CALIBRATION_ID,
         calibration_survey="sdss",
         execution_provider="CPUExecutionProvider",
         class_probabilities={"smooth": 0.03, "spiral": 0.91, "edge-on": 0.02, "irregular": 0.04},
@@ -61,7 +59,7 @@ def analysis() -> verdicts.Analysis:
         kinds={"blend": 0.72, "double-core": 0.11},
         verdict=verdicts.Verdict.ANOMALY,
         embedding="ADwAQABC",
-        analyzed_at=_at(2),
+        analyzed_at=at(2),
     )
 
 
@@ -71,22 +69,22 @@ def survey_model() -> survey_models.SurveyModelRecord:
     return survey_models.SurveyModelRecord(
         survey="decals",
         state=survey_models.SurveyState.READY,
-        since=_at(6),
+        since=at(6),
         reason="a survey model was fitted on its first 300 images",
         known=False,
-        model_digest=_MODEL,
+        model_digest=MODEL_DIGEST,
         images=312,
         images_needed=300,
         revision=survey_models.SurveyRevision(
-            digest=_DIGEST,
-            key=f"survey-models/{_DIGEST[:2]}/{_DIGEST}",
+            digest=DIGEST,
+            key=f"survey-models/{DIGEST[:2]}/{DIGEST}",
             size_bytes=1_250_000,
-            model_digest=_MODEL,
+            model_digest=MODEL_DIGEST,
             images=300,
             images_digest=_PREPROCESSING,
-            fitted_at=_at(6),
+            fitted_at=at(6),
         ),
-        strangest=(_IMAGE,),
+        strangest=(IMAGE_ID,),
         version=2,
     )
 
@@ -112,21 +110,21 @@ def image() -> records.ImageRecord:
     """An analysed image."""
     result = analysis()
     return records.ImageRecord(
-        image_id=_IMAGE,
-        receipt_id=_RECEIPT,
+        image_id=IMAGE_ID,
+        receipt_id=RECEIPT_ID,
         source="folder",
         batch="run-1",
         observation=observation(),
         original=records.Original(
-            key=f"originals/{_DIGEST[:2]}/{_DIGEST}",
-            sha256=_DIGEST,
+            key=f"originals/{DIGEST[:2]}/{DIGEST}",
+            sha256=DIGEST,
             size_bytes=14_210,
             media_type="image/jpeg",
             width=423,
             height=423,
         ),
         cutout=records.CutoutInfo(
-            key=f"cutouts/{_IMAGE[:2]}/{_IMAGE}.jpg",
+            key=f"cutouts/{IMAGE_ID[:2]}/{IMAGE_ID}.jpg",
             sha256=ids.content_digest(_CUTOUT_JPEG),
             width=16,
             height=16,
@@ -142,7 +140,7 @@ def image() -> records.ImageRecord:
                 receipt_id=ids.receipt_id("upload", "run-2", "ngc-5194.jpeg"),
                 source="upload",
                 ref="ngc-5194.jpeg",
-                at=_at(7),
+                at=at(7),
                 filled=("credit",),
                 conflicting={"name": "M 51"},
             ),
@@ -150,8 +148,8 @@ def image() -> records.ImageRecord:
         phash="c3d4e5f60718293a",
         near_duplicates=(records.NearDuplicate(image_id=ids.image_id(_PREPROCESSING), distance=3),),
         state=records.ImageState.ANALYZED,
-        ingested_at=_at(1),
-        offered_at=_at(1),
+        ingested_at=at(1),
+        offered_at=at(1),
         analysis=result,
         verdict=result.verdict,
         p_value=result.p_value,
@@ -173,16 +171,16 @@ def image() -> records.ImageRecord:
             half_light_radius_px=4.2,
             sn_per_pixel=5.15,
             ring_score=0.62,
-            measured_at=_at(4),
+            measured_at=at(4),
         ),
         label=records.Answer.INTERESTING,
-        labeled_at=_at(9),
+        labeled_at=at(9),
         labels=(
             records.Label(
-                label_id=ids.derived_id("label", _IMAGE, "1"),
+                label_id=ids.derived_id("label", IMAGE_ID, "1"),
                 answer=records.Answer.INTERESTING,
                 user="vera",
-                recorded_at=_at(9),
+                recorded_at=at(9),
                 note="tidal bridge to the companion",
             ),
         ),
@@ -199,7 +197,7 @@ def matched() -> crossmatch.Crossmatch:
                 required=True,
                 status=catalogues.MatchStatus.MATCHED,
                 radius_arcsec=120.0,
-                answered_at=_at(2),
+                answered_at=at(2),
                 release="SIMBAD4",
                 counterparts=(
                     catalogues.Counterpart(
@@ -233,7 +231,7 @@ def crossmatch_record() -> crossmatch.CrossmatchRecord:
     """The cross-match of the example image, which is asked again because one catalogue did not answer."""
     result = analysis()
     return crossmatch.CrossmatchRecord(
-        image_id=_IMAGE,
+        image_id=IMAGE_ID,
         survey="sdss",
         position=observation().position,
         observed_at=observation().observed_at,
@@ -246,9 +244,9 @@ def crossmatch_record() -> crossmatch.CrossmatchRecord:
         crossmatch=matched(),
         revision=1,
         tries=1,
-        created_at=_at(2),
-        matched_at=_at(2),
-        next_try_at=_at(3),
+        created_at=at(2),
+        matched_at=at(2),
+        next_try_at=at(3),
     )
 
 
@@ -256,7 +254,7 @@ def crossmatch_record() -> crossmatch.CrossmatchRecord:
 def alert() -> alerts.Alert:
     """The alert about the example image."""
     record, result, observed = image(), analysis(), observation()
-    alert_id = ids.alert_id(_IMAGE)
+    alert_id = ids.alert_id(IMAGE_ID)
     return alerts.Alert(
         schema_version=alerts.ALERT_SCHEMA_VERSION,
         producer="astrolens-notifier/0.1.0",
@@ -264,8 +262,8 @@ def alert() -> alerts.Alert:
         alert_id=alert_id,
         alert_type="initial",
         alert_tense="current",
-        published_at=_at(3),
-        image_id=_IMAGE,
+        published_at=at(3),
+        image_id=IMAGE_ID,
         object_name=observed.name,
         survey_object_id=587722984435351614,
         survey=observed.survey,
@@ -310,7 +308,7 @@ def alert() -> alerts.Alert:
         catalogues=matched().answers,
         near_duplicates=(alerts.AlertNearDuplicate(image_id=ids.image_id(_PREPROCESSING), distance=3),),
         provenance=alerts.AlertProvenance(
-            original_sha256=_DIGEST,
+            original_sha256=DIGEST,
             cutout_sha256=record.cutout.sha256,
             cutout_scale=record.cutout.scale,
             cutout_stretch=record.cutout.stretch,
@@ -331,122 +329,6 @@ def alert() -> alerts.Alert:
 
 
 @cache
-def books() -> records.Books:
+def books() -> status.Books:
     """Balanced books."""
-    return records.Books(received=1200, analyzed=1100, duplicates=60, rejected=25, dead_lettered=1, in_flight=14)
-
-
-@cache
-def by_name() -> dict[str, BaseModel]:
-    """The examples by the name of their schema, as in `schemas.MODELS`."""
-    made = {"producer": "astrolens-example/0.1.0", "occurred_at": _at(2)}
-    pending = records.PendingEvent(
-        event_id=ids.event_id(topics.IMAGES_SUBMITTED, _RECEIPT),
-        topic=topics.IMAGES_SUBMITTED,
-        key=_RECEIPT,
-        payload=f'{{"receipt_id":"{_RECEIPT}"}}',
-    )
-    return {
-        "alerts/alert.v1": alert(),
-        "alerts/heartbeat.v1": alerts.Heartbeat(
-            event_id=ids.event_id(topics.HEARTBEAT, "example", "17"), sequence=17, books=books(), alerts=12, **made
-        ),
-        "events/image-submitted.v1": events.ImageSubmitted(event_id=pending.event_id, receipt_id=_RECEIPT, **made),
-        "events/image-ingested.v1": events.ImageIngested(
-            event_id=ids.event_id(topics.IMAGES_INGESTED, _IMAGE),
-            image_id=_IMAGE,
-            survey="sdss",
-            cutout_key=image().cutout.key,
-            cutout_sha256=image().cutout.sha256,
-            **made,
-        ),
-        "events/image-analyzed.v1": events.ImageAnalyzed(
-            event_id=ids.event_id(topics.IMAGES_ANALYZED, _IMAGE, _MODEL, _CALIBRATION),
-            image_id=_IMAGE,
-            survey="sdss",
-            model_digest=_MODEL,
-            calibration_id=_CALIBRATION,
-            predicted_class="spiral",
-            p_value=0.0025,
-            verdict=verdicts.Verdict.ANOMALY,
-            calibration_images=1199,
-            rank_score=2.602,
-            **made,
-        ),
-        "events/candidate-matched.v1": events.CandidateMatched.of(crossmatch_record(), service="example", at=_at(3)),
-        "events/image-enriched.v1": events.ImageEnriched.of(_IMAGE, image().later[0], survey="sdss", service="example"),
-        "events/label-recorded.v1": events.LabelRecorded(
-            event_id=ids.event_id(topics.LABELS_RECORDED, image().labels[0].label_id),
-            image_id=_IMAGE,
-            label_id=image().labels[0].label_id,
-            answer=records.Answer.INTERESTING,
-            user="vera",
-            **made,
-        ),
-        "events/calibration-revised.v1": events.CalibrationRevised.of(survey_model(), service="example", at=_at(6)),
-        "records/receipt": records.Receipt(
-            receipt_id=_RECEIPT,
-            source="folder",
-            batch="run-1",
-            ref="ngc-5194.jpeg",
-            observation=observation(),
-            received_at=_at(0),
-            sha256=_DIGEST,
-            size_bytes=14_210,
-            pending=(pending,),
-        ),
-        "records/image": image(),
-        "records/alert": records.AlertRecord(
-            alert_id=alert().alert_id,
-            image_id=_IMAGE,
-            survey="sdss",
-            predicted_class="spiral",
-            verdict=verdicts.Verdict.ANOMALY,
-            p_value=0.0025,
-            calibration_images=1199,
-            rank_score=2.602,
-            topic=topics.alert_topic("sdss", "spiral"),
-            raised_at=_at(3),
-            crossmatch_status=matched().status,
-            crossmatch_reason=matched().reason.detail,
-            crossmatch_revision=1,
-            deliveries=(records.Delivery(channel="mailto #1", state="delivered", attempts=1, at=_at(4)),),
-        ),
-        "records/dead-letter": records.DeadLetter(
-            dead_letter_id=ids.derived_id("dead-letter", topics.IMAGES_INGESTED, "0", "41"),
-            topic=topics.IMAGES_INGESTED,
-            partition=0,
-            offset=41,
-            key=None,
-            body="eyJub3QiOiAiYW4gZXZlbnQifQ==",
-            service="analyzer",
-            error_type="invalid-event",
-            error="image_id: Field required",
-            dead_lettered_at=_at(5),
-        ),
-        "records/service-status": records.ServiceStatus(
-            service="notifier",
-            instance="notifier-4711",
-            pid=4711,
-            version="0.1.0",
-            started_at=_at(0),
-            seen_at=_at(5),
-            ready=True,
-            state="running",
-            processed=1100,
-            lag=0,
-        ),
-        "records/source-status": records.SourceStatus(
-            source="sdss",
-            state="unreachable",
-            detail="skyserver.sdss.org does not answer",
-            delivered=40,
-            rate_per_min=0.0,
-            last_success_at=_at(1),
-            next_try_at=_at(9),
-            updated_at=_at(5),
-        ),
-        "records/books": books(),
-        "records/survey-model": survey_model(),
-        "records/crossmatch": crossmatch_record(),
-    }
+    return status.Books(received=1200, analyzed=1100, duplicates=60, rejected=25, dead_lettered=1, in_flight=14)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from astrolens.contracts import alerts, crossmatch, events, examples, records, survey_models
+from astrolens.contracts import alerts, crossmatch, events, example_documents, records, status, survey_models
 from astrolens.contracts.asyncapi import asyncapi_document
 
 ID_BASE: Final = "urn:astrolens:schemas"
@@ -31,9 +31,9 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "records/image": records.ImageRecord,
         "records/alert": records.AlertRecord,
         "records/dead-letter": records.DeadLetter,
-        "records/service-status": records.ServiceStatus,
-        "records/source-status": records.SourceStatus,
-        "records/books": records.Books,
+        "records/service-status": status.ServiceStatus,
+        "records/source-status": status.SourceStatus,
+        "records/books": status.Books,
         "records/survey-model": survey_models.SurveyModelRecord,
         "records/crossmatch": crossmatch.CrossmatchRecord,
     }
@@ -70,7 +70,7 @@ def documents() -> dict[str, str]:
     texts = {f"{name}.schema.json": _text(json_schema(name)) for name in MODELS}
     texts[ALERT_AVSC] = _text(alerts.ALERT_AVRO_SCHEMA)
     texts[ASYNCAPI] = _text(asyncapi_document(schema_file=schema_file, alert_avsc=ALERT_AVSC))
-    for name, example in examples.by_name().items():
+    for name, example in example_documents.by_name().items():
         texts[f"examples/{name}.json"] = _text(example.model_dump(mode="json"))
     return texts
 

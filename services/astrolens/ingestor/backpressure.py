@@ -5,7 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from astrolens.contracts.records import Books, ImageState
+from astrolens.contracts.records import ImageState
+from astrolens.contracts.status import Books
 from astrolens.platform.disk import DiskSpace
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore

@@ -4,7 +4,7 @@ from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from astrolens.contracts.records import SourceStatus
+from astrolens.contracts.status import SourceStatus
 from astrolens.ingestor.sandbox_process import Cause
 from astrolens.platform.telemetry.archive_metrics import ArchiveMetrics
 from astrolens.platform.telemetry.metrics import Metrics

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from astrolens.contracts.records import Outcome, Reason, Receipt, SourceStatus
+from astrolens.contracts.records import Outcome, Reason, Receipt
+from astrolens.contracts.status import SourceStatus
 from astrolens.ingestor.arrivals import Arrival, Settlement
 from astrolens.ingestor.metrics import IngestMetrics
 from astrolens.platform.telemetry.label_limiter import LabelLimiter

@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from astrolens.contracts.base import utc_now, utc_text
-from astrolens.contracts.records import SourceStatus
+from astrolens.contracts.status import SourceStatus
 from astrolens.ingestor.backpressure import Backpressure
 from astrolens.ingestor.service import IngestService
 from astrolens.ingestor.source_lease import SourceLease

@@ -11,7 +11,7 @@ from astrolens.contracts.alerts import HEARTBEAT_INTERVAL_S, Heartbeat
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import producer
 from astrolens.contracts.ids import event_id
-from astrolens.contracts.records import Books
+from astrolens.contracts.status import Books
 from astrolens.notifier import lifecycle
 from astrolens.platform.bus.ports import EventPublisher
 from astrolens.platform.errors import TransientError

@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticUseDefault
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from astrolens.contracts.base import Slug
 from astrolens.contracts.surveys import MAX_ALERT_SURVEYS
+from astrolens.platform.catalogue_settings import CATALOGUE_LISTS, CatalogueSettings, split_commas
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.time_limits import SHUTDOWN_GRACE_S
 
@@ -38,7 +39,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 _LAST_PORT_OFFSET = 7
 """The other ports follow the console's unless they are given, so that a second AstroLens needs one setting."""
-_NONE_BY_NAME = frozenset({"sources", "catalogues_required", "catalogues_informative"})
+_NONE_BY_NAME = frozenset({"sources", *CATALOGUE_LISTS})
 """Lists whose empty text would mean the default."""
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?/?", re.IGNORECASE)
 
@@ -60,7 +61,7 @@ def _port_after(offset: int) -> Callable[[dict[str, Any]], int]:
     return lambda data: int(data["port"]) + offset
 
 
-class Settings(BaseSettings):
+class Settings(CatalogueSettings):
     """Every setting with its unit, default and meaning."""
 
     model_config = SettingsConfigDict(env_prefix="ASTROLENS_", env_file=".env", extra="ignore", frozen=True)
@@ -177,40 +178,6 @@ class Settings(BaseSettings):
         default=300, ge=50, le=2000, description="Images of a new survey that its survey model is fitted on."
     )
 
-    catalogues_required: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("simbad", "ned"),
-        description="Comma-separated catalogues that must answer before anything is called unmatched, or `none`.",
-    )
-    catalogues_informative: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(
-            "vizier:I/355/gaiadr3@RA_ICRS/DE_ICRS",
-            "vizier:VII/291/gladep",
-            "vizier:B/vsx/vsx",
-            "vizier:VII/294/catalog",
-            "vizier:J/A+A/588/A103/cat2rxs",
-            "vizier:VIII/65/nvss",
-            "skybot",
-        ),
-        description="Comma-separated catalogues that are asked as well (`vizier:TABLE`, `skybot`), or `none`.",
-    )
-    simbad_url: str = Field(
-        default="https://simbad.cds.unistra.fr/simbad/sim-tap/sync", description="TAP service of SIMBAD."
-    )
-    ned_url: str = Field(default="https://ned.ipac.caltech.edu/tap/sync", description="TAP service of NED.")
-    ned_cone_url: str = Field(
-        default="https://ned.ipac.caltech.edu/NED::API/ConeSearchByPosition",
-        description="Cone search of NED, asked where its TAP service fails.",
-    )
-    vizier_url: str = Field(
-        default="https://tapvizier.cds.unistra.fr/TAPVizieR/tap/sync", description="TAP service of VizieR."
-    )
-    xmatch_url: str = Field(
-        default="https://cdsxmatch.cds.unistra.fr/xmatch/api/v1/sync", description="CDS X-Match, for many places."
-    )
-    skybot_url: str = Field(
-        default="https://ssp.imcce.fr/webservices/skybot/api/conesearch.php", description="Cone search of SkyBoT."
-    )
-
     notify_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), description="Space-separated Apprise URLs that get every alert."
     )
@@ -318,16 +285,11 @@ class Settings(BaseSettings):
         "fetch_hosts",
         "alert_surveys",
         "trusted_proxies",
-        "catalogues_required",
-        "catalogues_informative",
         mode="before",
     )
     @classmethod
     def _split_commas(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            names = tuple(part.strip() for part in value.split(",") if part.strip())
-            return () if names == ("none",) else names
-        return value
+        return split_commas(value)
 
     @field_validator("notify_urls", mode="before")
     @classmethod
@@ -341,15 +303,6 @@ class Settings(BaseSettings):
         if value and not _ORIGIN.fullmatch(value):
             raise ValueError("write it as https://host or https://host:port")
         return value.rstrip("/").lower()
-
-    @field_validator("simbad_url", "ned_url", "ned_cone_url", "vizier_url", "xmatch_url", "skybot_url", mode="after")
-    @classmethod
-    def _check_catalogue_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        loopback = parts.hostname in {"127.0.0.1", "::1", "localhost"}
-        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
-            raise ValueError("write it as https://host/path; plain http is for this machine only")
-        return value
 
     @field_validator("home", "keys", "bundle", "folder_path", "kafka_ca_file", mode="after")
     @classmethod

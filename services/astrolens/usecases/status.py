@@ -8,7 +8,8 @@ from typing import Any, Final
 from pydantic import Field
 
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import Books, Outcome, ServiceStatus, SourceStatus
+from astrolens.contracts.records import Outcome
+from astrolens.contracts.status import Books, ServiceStatus, SourceStatus
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.paging import pages

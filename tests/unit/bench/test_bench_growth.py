@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astrolens.contracts.base import Contract
-from astrolens.contracts.records import AlertRecord, Books, ImageRecord, Receipt
+from astrolens.contracts.records import AlertRecord, ImageRecord, Receipt
+from astrolens.contracts.status import Books
 from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.hash_index import distance

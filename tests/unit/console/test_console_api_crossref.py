@@ -8,7 +8,7 @@ import httpx
 import pytest
 from astrolens.contracts import examples
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import ServiceStatus
+from astrolens.contracts.status import ServiceStatus
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Query
 from astrolens.usecases.crossmatches import Crossmatches

@@ -11,17 +11,8 @@ import pytest
 from astrolens.console import stream as stream_module
 from astrolens.console.stream import StatusStream
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import (
-    AlertRecord,
-    DeadLetter,
-    ImageState,
-    Observation,
-    Outcome,
-    Reason,
-    Receipt,
-    ServiceStatus,
-    SourceStatus,
-)
+from astrolens.contracts.records import AlertRecord, DeadLetter, ImageState, Observation, Outcome, Reason, Receipt
+from astrolens.contracts.status import ServiceStatus, SourceStatus
 from astrolens.contracts.topics import IMAGES_INGESTED, IMAGES_SUBMITTED
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from astrolens.contracts import examples
+from astrolens.contracts import example_documents, examples
 from astrolens.contracts.p_values import p_value_words
 from astrolens.contracts.records import AlertRecord, ImageRecord
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, rank_score_of
@@ -68,7 +68,7 @@ def test_an_analysis_of_an_older_version_is_read() -> None:
 def test_images_and_alerts_of_an_older_version_can_be_sorted() -> None:
     image = ImageRecord.model_validate(_of_an_older_version(json.loads(examples.image().model_dump_json())))
     assert image.rank_score == pytest.approx(rank_score_of(0.0025))
-    record = json.loads(examples.by_name()["records/alert"].model_dump_json())
+    record = json.loads(example_documents.by_name()["records/alert"].model_dump_json())
     alert = AlertRecord.model_validate(_of_an_older_version(record))
     assert alert.rank_score == pytest.approx(rank_score_of(0.0025))
     assert ImageRecord.model_validate(image.model_dump() | {"p_value": None, "rank_score": None}).rank_score is None

@@ -7,7 +7,8 @@ import pytest
 from astrolens.contracts import topics
 from astrolens.contracts.alert_holds import alert_hold
 from astrolens.contracts.events import CalibrationRevised
-from astrolens.contracts.records import Answer, Books
+from astrolens.contracts.records import Answer
+from astrolens.contracts.status import Books
 from astrolens.contracts.survey_models import SurveyState
 from astrolens.contracts.verdicts import Analysis
 from astrolens.inference.engine import Item, ItemResult

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import Outcome, Reason, SourceStatus
+from astrolens.contracts.records import Outcome, Reason
+from astrolens.contracts.status import SourceStatus
 from astrolens.ingestor.arrivals import Arrival
 from astrolens.ingestor.metrics import IngestMetrics
 from astrolens.ingestor.observer import PrometheusObserver

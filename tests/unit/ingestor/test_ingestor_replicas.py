@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from astrolens.contracts.records import Books, Outcome
+from astrolens.contracts.records import Outcome
+from astrolens.contracts.status import Books
 from astrolens.ingestor.arrivals import Arrival, Settlement
 from astrolens.ingestor.observer import NullObserver
 from astrolens.ingestor.ports import Fetched

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from astrolens.contracts.records import Observation, SourceStatus
+from astrolens.contracts.records import Observation
+from astrolens.contracts.status import SourceStatus
 from astrolens.ingestor.backpressure import Backpressure
 from astrolens.ingestor.metrics import IngestMetrics
 from astrolens.ingestor.observer import PrometheusObserver

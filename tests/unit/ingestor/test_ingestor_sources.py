@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,23 +10,18 @@ from typing import Any
 import pytest
 from astrolens.contracts.records import Observation, Reason
 from astrolens.ingestor import source_feeder
-from astrolens.ingestor.backpressure import Backpressure
-from astrolens.ingestor.source_feeder import SourceFeeder, show_sources_as_off
-from astrolens.ingestor.source_lease import SourceLease
+from astrolens.ingestor.source_feeder import show_sources_as_off
 from astrolens.ingestor.sources.base import SourceCursor, SourceImage, SourceReport
 from astrolens.ingestor.sources.folder import FolderSource
 from astrolens.ingestor.sources.selection import create_sources
-from astrolens.ingestor.sources.simulated import SimulatedSource
 from astrolens.ingestor.sources.skyserver import create_skyserver
 from astrolens.ingestor.sources.throttling import Backoff, TokenBucket
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
-from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.leases import Lease
 from astrolens.platform.stores.records import Change
-from astrolens.science.simulation import SimulatedImage, Truth
 
 from tests.unit.ingestor.ingestor_fakes import EPOCH, Ingest, ingest_at
+from tests.unit.ingestor.running_sources import delivered, feeder_of, running, until
 
 
 class Numbers:
@@ -55,43 +50,13 @@ class Numbers:
             await asyncio.sleep(0)
 
 
-def _feeder(ingest: Ingest, source: Any, *, limit: int = 10_000) -> SourceFeeder:
-    lease = Lease(ingest.records, f"source:{source.name}", owner="only")
-    return SourceFeeder(
-        source=source,
-        service=ingest.service,
-        records=ingest.records,
-        lease=SourceLease(lease, source=source.name, check_interval_s=0.01),
-        backpressure=Backpressure(records=ingest.records, max_in_flight=limit, check_interval_s=0.0),
-        retry_policy=RetryPolicy(initial_wait_s=0.001, max_wait_s=0.001),
-        status_interval_s=0.01,
-    )
-
-
-@asynccontextmanager
-async def _running(feeder: SourceFeeder) -> AsyncGenerator[asyncio.Event, None]:
-    stopping = asyncio.Event()
-    task = asyncio.create_task(feeder.run(stopping))
-    try:
-        yield stopping
-    finally:
-        stopping.set()
-        await asyncio.wait_for(task, 10)
-
-
-async def _until(condition: Callable[[], Any], *, seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.005)
-
-
 async def _status(ingest: Ingest, name: str = "numbers") -> dict[str, Any]:
     return (await ingest.records.get(Collection.SOURCES, [name])).get(name, {})
 
 
 async def test_a_source_with_an_end_is_fed_whole_and_reported_as_finished(tmp_path: Path) -> None:
     async with ingest_at(tmp_path) as ingest:
-        await asyncio.wait_for(_feeder(ingest, Numbers(100)).run(asyncio.Event()), 20)
+        await asyncio.wait_for(feeder_of(ingest, Numbers(100)).run(asyncio.Event()), 20)
         assert await ingest.outcomes() == {"accepted": 100}
         status = await _status(ingest)
         assert (status["state"], status["delivered"], status["rate_per_min"]) == ("finished", 100, 100.0)
@@ -99,20 +64,16 @@ async def test_a_source_with_an_end_is_fed_whole_and_reported_as_finished(tmp_pa
 
 async def test_a_restart_goes_on_where_it_stopped(tmp_path: Path) -> None:
     async with ingest_at(tmp_path) as ingest:
-        async with _running(_feeder(ingest, Numbers(10_000))) as stopping:
-            await _until(lambda: _delivered(ingest, 5))
+        async with running(feeder_of(ingest, Numbers(10_000))) as stopping:
+            await until(lambda: delivered(ingest, 5))
             stopping.set()
         before = (await ingest.outcomes())["accepted"]
         assert (await _status(ingest))["state"] == "off"
     async with ingest_at(tmp_path) as ingest:
         again = Numbers(before + 7)
-        await asyncio.wait_for(_feeder(ingest, again).run(asyncio.Event()), 20)
+        await asyncio.wait_for(feeder_of(ingest, again).run(asyncio.Event()), 20)
         assert again.starts == [before]
         assert await ingest.outcomes() == {"accepted": before + 7}
-
-
-async def _delivered(ingest: Ingest, count: int) -> bool:
-    return (await ingest.outcomes()).get("accepted", 0) >= count
 
 
 async def test_whatever_a_source_raises_it_is_shown_and_tried_again(tmp_path: Path) -> None:
@@ -126,7 +87,7 @@ async def test_whatever_a_source_raises_it_is_shown_and_tried_again(tmp_path: Pa
         seen: set[tuple[str, str | None]] = set()
         show, shown = source.report.set, source.report
         shown.set = lambda state, detail=None, **rest: (seen.add((state, detail)), show(state, detail, **rest))[1]  # type: ignore[method-assign]
-        await asyncio.wait_for(_feeder(ingest, source).run(asyncio.Event()), 20)
+        await asyncio.wait_for(feeder_of(ingest, source).run(asyncio.Event()), 20)
         assert await ingest.outcomes() == {"accepted": 12}
         assert source.starts == [0, 3, 7, 9]
         assert {
@@ -137,8 +98,8 @@ async def test_whatever_a_source_raises_it_is_shown_and_tried_again(tmp_path: Pa
 
 
 async def test_a_source_pauses_while_enough_is_in_flight(tmp_path: Path) -> None:
-    async with ingest_at(tmp_path) as ingest, _running(_feeder(ingest, Numbers(500), limit=20)):
-        await _until(lambda: _state_is(ingest, "paused"))
+    async with ingest_at(tmp_path) as ingest, running(feeder_of(ingest, Numbers(500), limit=20)):
+        await until(lambda: _state_is(ingest, "paused"))
         await asyncio.sleep(0.1)
         accepted = (await ingest.outcomes())["accepted"]
         assert 20 <= accepted <= 20 + 2 * 32
@@ -147,7 +108,7 @@ async def test_a_source_pauses_while_enough_is_in_flight(tmp_path: Path) -> None
         await ingest.records.apply(
             Collection.IMAGES, [Change(id=one["image_id"], set={"state": "analyzed"}) for one in images]
         )
-        await _until(lambda: _delivered(ingest, accepted + 10))
+        await until(lambda: delivered(ingest, accepted + 10))
 
 
 async def test_large_images_are_not_piled_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +132,7 @@ async def test_large_images_are_not_piled_up(tmp_path: Path, monkeypatch: pytest
             return settled
 
         monkeypatch.setattr(ingest.service, "admit", watched)
-        await asyncio.wait_for(_feeder(ingest, Large(40)).run(asyncio.Event()), 20)
+        await asyncio.wait_for(feeder_of(ingest, Large(40)).run(asyncio.Event()), 20)
         assert await ingest.outcomes() == {"accepted": 40}
         assert max(ahead) <= 4
 
@@ -188,7 +149,7 @@ async def test_an_image_that_a_source_refuses_has_a_receipt_with_its_reason(tmp_
             )
 
     async with ingest_at(tmp_path) as ingest:
-        await asyncio.wait_for(_feeder(ingest, Refusing(1)).run(asyncio.Event()), 10)
+        await asyncio.wait_for(feeder_of(ingest, Refusing(1)).run(asyncio.Event()), 10)
         [receipt] = await ingest.all(Collection.RECEIPTS)
         assert (receipt["outcome"], receipt["reason"]["code"], receipt["sha256"]) == ("rejected", "no-coverage", None)
         assert receipt["settled_at"] is not None
@@ -196,69 +157,10 @@ async def test_an_image_that_a_source_refuses_has_a_receipt_with_its_reason(tmp_
 
 async def test_a_source_that_is_not_chosen_any_more_is_shown_as_off(tmp_path: Path) -> None:
     async with ingest_at(tmp_path) as ingest:
-        await asyncio.wait_for(_feeder(ingest, Numbers(1)).run(asyncio.Event()), 10)
+        await asyncio.wait_for(feeder_of(ingest, Numbers(1)).run(asyncio.Event()), 10)
         await show_sources_as_off(ingest.records, ["numbers", "unheard-of"], now=EPOCH)
         assert (await _status(ingest))["state"] == "off"
         assert await _status(ingest, "unheard-of") == {}
-
-
-def _render(index: int) -> SimulatedImage:
-    return SimulatedImage(
-        jpeg=f"simulated {index}".encode(),
-        survey="simulated-sdss",
-        pixel_scale_arcsec=0.396,
-        ra_deg=10.0,
-        dec_deg=-5.0,
-        name=f"SIM-{index:07d}",
-        bands=("g", "r", "i"),
-        observed_offset_s=38.0 * index,
-        truth=Truth("spiral", "ring" if index % 5 == 0 else None, {"redshift": 0.1}),
-    )
-
-
-def _simulated(ingest: Ingest, rate_per_min: float = 60_000.0) -> SimulatedSource:
-    return SimulatedSource(render=_render, seed=7, rate_per_min=rate_per_min, records=ingest.records)
-
-
-async def test_the_simulated_sky_has_neither_gap_nor_repeat_over_restarts(tmp_path: Path) -> None:
-    for _ in range(3):
-        async with ingest_at(tmp_path) as ingest:
-            before = (await ingest.outcomes()).get("accepted", 0)
-            async with _running(_feeder(ingest, _simulated(ingest))):
-                await _until(lambda count=before + 3: _delivered(ingest, count))
-    async with ingest_at(tmp_path) as ingest:
-        refs = sorted(receipt["ref"] for receipt in await ingest.all(Collection.RECEIPTS))
-        assert refs == [f"7-{index:07d}" for index in range(len(refs))]
-        assert set(await ingest.outcomes()) == {"accepted"}
-
-
-async def test_a_lost_cursor_repeats_nothing(tmp_path: Path) -> None:
-    async with ingest_at(tmp_path) as ingest:
-        async with _running(_feeder(ingest, _simulated(ingest))):
-            await _until(lambda: _delivered(ingest, 5))
-        before = (await ingest.outcomes())["accepted"]
-        await ingest.records.delete(Collection.META, ["source:simulated:seed-7"])
-        async with _running(_feeder(ingest, _simulated(ingest))):
-            await _until(lambda: _delivered(ingest, before + 5))
-        assert set(await ingest.outcomes()) == {"accepted"}
-        assert len(await ingest.all(Collection.IMAGES)) == (await ingest.outcomes())["accepted"]
-
-
-async def test_the_truth_is_kept_apart(tmp_path: Path) -> None:
-    async with ingest_at(tmp_path) as ingest:
-        async with _running(_feeder(ingest, _simulated(ingest))):
-            await _until(lambda: _delivered(ingest, 6))
-        truths = {truth["ref"]: truth for truth in await ingest.all(Collection.TRUTHS)}
-        for image in await ingest.all(Collection.IMAGES):
-            assert image["observation"]["simulated"] is True
-            assert image["observation"]["extra"] == {}
-            assert not {"ring", "spiral", "morphology", "oddity"} & set(
-                str(image["observation"]).replace("'", " ").split()
-            )
-        for receipt in await ingest.all(Collection.RECEIPTS):
-            truth = truths[receipt["ref"]]
-            assert truth["image_id"] == receipt["image_id"]
-            assert truth["oddity"] == ("ring" if truth["index"] % 5 == 0 else None)
 
 
 async def _said(source: FolderSource, words: str) -> bool:
@@ -269,7 +171,7 @@ async def _said(source: FolderSource, words: str) -> bool:
 async def _watching(ingest: Ingest, folder: Path, **rest: Any) -> AsyncGenerator[FolderSource, None]:
     limits = {"survey": "sdss", "max_bytes": 1000} | rest
     source = FolderSource(path=folder, records=ingest.records, scan_every_s=0.01, **limits)
-    async with _running(_feeder(ingest, source)):
+    async with running(feeder_of(ingest, source)):
         yield source
 
 
@@ -286,9 +188,9 @@ async def test_a_folder_is_watched_with_its_subfolders(tmp_path: Path) -> None:
     (tmp_path / "disk" / "back").symlink_to(folder)
     (folder / "large.png").write_bytes(b"x" * 1001)
     async with ingest_at(tmp_path) as ingest, _watching(ingest, folder):
-        await _until(lambda: _delivered(ingest, 3))
+        await until(lambda: delivered(ingest, 3))
         (folder / "late.png").write_bytes(b"three")
-        await _until(lambda: _delivered(ingest, 4))
+        await until(lambda: delivered(ingest, 4))
         receipts = await ingest.all(Collection.RECEIPTS)
         by_path = {receipt["observation"]["extra"]["path"]: receipt for receipt in receipts}
         assert set(by_path) == {"a.JPG", "deep/er/b.fits.gz", "large.png", "late.png", "nights/night1/n.avro"}
@@ -304,10 +206,10 @@ async def test_a_folder_survives_any_file_and_names_what_it_cannot_read(tmp_path
     (folder / "disk.png").symlink_to("/proc/self/mem")
     (folder / "good.png").write_bytes(b"good")
     async with ingest_at(tmp_path) as ingest, _watching(ingest, folder) as source:
-        await _until(lambda: _delivered(ingest, 2))
+        await until(lambda: delivered(ingest, 2))
         receipts = await ingest.all(Collection.RECEIPTS)
         assert sorted(one["observation"]["name"] for one in receipts) == [r"M31_\xe9toile.png", "good.png"]
-        await _until(lambda: _said(source, "cannot be read"))
+        await until(lambda: _said(source, "cannot be read"))
         assert source.report.state == "idle"
         assert "broken.png cannot be read: a link to nothing, and 1 more" in (source.report.detail or "")
 
@@ -323,10 +225,10 @@ async def test_a_folder_says_that_all_is_taken_only_when_receipts_say_so(tmp_pat
             yielded = [await anext(images) for _ in range(3)]
             # Nobody has admitted them yet.
             waiting = asyncio.create_task(anext(images))
-            await _until(lambda: _said(source, "3 of them not taken yet"))
+            await until(lambda: _said(source, "3 of them not taken yet"))
             arrivals = [image.arrival(source="folder", batch="folder", now=EPOCH) for image in yielded]
             await ingest.service.admit(arrivals)
-            await _until(lambda: _said(source, "3 pictures, all of them taken"))
+            await until(lambda: _said(source, "3 pictures, all of them taken"))
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
 
@@ -337,10 +239,10 @@ async def test_a_folder_is_not_taken_twice_over_a_restart_but_a_changed_file_is(
     for number in range(5):
         (folder / f"{number}.png").write_bytes(f"picture {number}".encode())
     async with ingest_at(tmp_path) as ingest, _watching(ingest, folder):
-        await _until(lambda: _delivered(ingest, 5))
+        await until(lambda: delivered(ingest, 5))
     (folder / "0.png").write_bytes(b"quite another picture")
     async with ingest_at(tmp_path) as ingest, _watching(ingest, folder):
-        await _until(lambda: _delivered(ingest, 6))
+        await until(lambda: delivered(ingest, 6))
         await asyncio.sleep(0.1)
         assert await ingest.outcomes() == {"accepted": 6}
 
@@ -361,7 +263,7 @@ async def test_a_file_is_taken_only_when_it_stands_still(tmp_path: Path) -> None
             await asyncio.sleep(0.001)
 
         async with _watching(ingest, folder, sleep=write_more):
-            await _until(lambda: _delivered(ingest, 1))
+            await until(lambda: delivered(ingest, 1))
         [receipt] = await ingest.all(Collection.RECEIPTS)
         assert receipt["size_bytes"] == 5
 

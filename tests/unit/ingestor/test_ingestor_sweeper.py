@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from astrolens.contracts.events import ImageSubmitted
-from astrolens.contracts.records import Books, Outcome
+from astrolens.contracts.records import Outcome
+from astrolens.contracts.status import Books
 from astrolens.ingestor.arrivals import Arrival
 from astrolens.ingestor.backpressure import Backpressure
 from astrolens.ingestor.handlers import SubmittedImages

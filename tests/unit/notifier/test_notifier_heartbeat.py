@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from astrolens.contracts import topics
 from astrolens.contracts.alerts import HEARTBEAT_INTERVAL_S, Heartbeat
-from astrolens.contracts.records import Books, Outcome
+from astrolens.contracts.records import Outcome
+from astrolens.contracts.status import Books
 from astrolens.notifier.heartbeat import PublicHeartbeat
 from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.runtime.condition import Condition

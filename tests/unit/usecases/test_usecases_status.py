@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import Books, ImageState, Observation, Outcome, Receipt, ServiceStatus, SourceStatus
+from astrolens.contracts.records import ImageState, Observation, Outcome, Receipt
+from astrolens.contracts.status import Books, ServiceStatus, SourceStatus
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Query, RecordStore

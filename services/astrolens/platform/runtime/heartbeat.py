@@ -7,7 +7,7 @@ from typing import Any
 
 from astrolens import __version__
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import ServiceStatus
+from astrolens.contracts.status import ServiceStatus
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore

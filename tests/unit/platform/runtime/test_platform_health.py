@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from astrolens.contracts.records import ServiceStatus
+from astrolens.contracts.status import ServiceStatus
 from astrolens.platform.bus.consumer import Progress
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
 from astrolens.platform.runtime.condition import Condition
