@@ -77,8 +77,9 @@ def sum_up(answers: Iterable[CatalogueAnswer]) -> Crossmatch:
     """Sum up what the catalogues say of a place.
 
     `known` where any catalogue names an object that can be it, also by a stale answer: an object does not go away.
-    `unmatched` where every required catalogue answers `none`. Anything else is `undetermined`: also a stale `none`,
-    and a setting without required catalogues.
+    `unmatched` where every required catalogue answers `none`, and no other has objects so near, in so crowded a place,
+    that they may be it or not: an informative catalogue may be silent, but what it says is not passed over. Anything
+    else is `undetermined`: also a stale `none`, and a setting without required catalogues.
     """
     found = tuple(answers)
     references = _references(found)
@@ -90,6 +91,11 @@ def sum_up(answers: Iterable[CatalogueAnswer]) -> Crossmatch:
         return Crossmatch(status=CrossmatchStatus.KNOWN, reason=reason, references=references, answers=found)
     required = [answer for answer in found if answer.required]
     missing = [answer for answer in required if answer.status is not MatchStatus.NONE]
+    unclear = [answer for answer in found if answer.status is MatchStatus.MATCHED]
+    if required and not missing and unclear:
+        detail = "; ".join(f"{answer.catalogue}: {answer.detail or 'it has objects near'}" for answer in unclear)
+        reason = Reason(code="ambiguous", detail=detail[:1000])
+        return Crossmatch(status=CrossmatchStatus.UNDETERMINED, reason=reason, references=references, answers=found)
     if required and not missing:
         names = ", ".join(answer.catalogue for answer in required)
         reason = Reason(code="not-found", detail=f"looked for and not found: {names}")

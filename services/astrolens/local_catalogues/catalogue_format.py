@@ -1,8 +1,9 @@
 """The files of a catalogue on this machine.
 
 A catalogue is a folder: `manifest.json`; `keys.npy`, the order-29 HEALPix cell of each row; `rows.npy`, the rows in the
-same order; `names.bin`, names and aliases as UTF-8 text; `density.npy`, counts of objects for chance probabilities;
-`coverage.npy`, ranges of keys that the catalogue covers; `bad_rows.csv`, what the import refused.
+same order; `names.bin`, names and aliases as UTF-8 text; `density.npy`, counts of objects for chance probabilities, of
+every cell, or where most are empty of the others only; `coverage.npy`, ranges of keys that the catalogue covers;
+`bad_rows.csv`, what the import refused.
 
 Rows lie in blocks of objects with a similar reach (their size, and how far they move in decades), each in the order of
 its keys: a search widens its circle by what the largest object of a block needs, and by no more.

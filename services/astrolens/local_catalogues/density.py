@@ -28,6 +28,10 @@ _CELLS_A_ROW: Final = 16
 
 DENSITY_TYPE: Final = np.dtype([("objects", "<u4"), ("axes_sum", "<f4"), ("axes_product", "<f4")])
 """Of the objects in a cell: their number, the sum of a + b (arcsec), and of a b (arcsec^2)."""
+SPARSE_TYPE: Final = np.dtype([("cell", "<u4"), *DENSITY_TYPE.descr])
+"""The same with the number of the cell, where only cells with objects are kept."""
+_SPARSE_BELOW: Final = 0.5
+"""Share of cells with objects below which only those are kept: OpenNGC fills a tenth of its cells."""
 
 
 def finest_order(rows: int) -> int:
@@ -58,7 +62,7 @@ class DensityCounts:
         self._sums[1, cells] += np.bincount(place, weights=semi_major_arcsec * semi_minor_arcsec)
 
     def table(self) -> NDArray[np.void]:
-        """The counts of all orders, the coarsest first."""
+        """The counts of all orders, the coarsest first: of every cell, or of those with objects (`SPARSE_TYPE`)."""
         table = np.zeros(first_cell(self.order + 1), dtype=DENSITY_TYPE)
         columns = [self._objects.astype(np.float64), *self._sums.astype(np.float64)]
         for order in range(self.order, -1, -1):
@@ -66,7 +70,14 @@ class DensityCounts:
             for name, values in zip(("objects", "axes_sum", "axes_product"), columns, strict=True):
                 level[name] = values
             columns = [values.reshape(-1, 4).sum(axis=1) for values in columns]
-        return table
+        filled = np.flatnonzero(table["objects"])
+        if filled.size >= _SPARSE_BELOW * table.size:
+            return table
+        sparse = np.zeros(filled.size, dtype=SPARSE_TYPE)
+        sparse["cell"] = filled
+        for name in DENSITY_TYPE.names or ():
+            sparse[name] = table[name][filled]
+        return sparse
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,7 @@ def crowding(table: NDArray[np.void], finest: int, keys: Keys, error_radius_arcs
     open_ones = np.arange(keys.size)
     for order in range(finest, -1, -1):
         cells = neighbourhoods(keys[open_ones] >> np.uint64(2 * (KEY_ORDER - order)), order)
-        found = table[first_cell(order) + np.maximum(cells, 0)]
+        found = _counts_of(table, first_cell(order) + np.maximum(cells, 0))
         there = cells >= 0
         counts = np.where(there, found["objects"], 0).sum(axis=1)
         enough = counts >= ENOUGH_OBJECTS if order else np.ones(counts.size, dtype=bool)
@@ -114,3 +125,15 @@ def crowding(table: NDArray[np.void], finest: int, keys: Keys, error_radius_arcs
         if not open_ones.size:
             break
     return Crowding(covered, objects, density)
+
+
+def _counts_of(table: NDArray[np.void], cells: NDArray[np.int64]) -> NDArray[np.void]:
+    """The counts of some cells, whichever way the table keeps them."""
+    if "cell" not in (table.dtype.names or ()):
+        return table[cells]
+    found = np.zeros(cells.shape, dtype=DENSITY_TYPE)
+    place = np.minimum(np.searchsorted(table["cell"], cells), max(len(table) - 1, 0))
+    there = table["cell"][place] == cells if len(table) else np.zeros(cells.shape, dtype=bool)
+    for name in DENSITY_TYPE.names or ():
+        found[name][there] = table[name][place[there]]
+    return found
