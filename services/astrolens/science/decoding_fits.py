@@ -20,10 +20,11 @@ from astrolens.science.facts import MAX_IMAGES, MAX_NOTE, MAX_NOTES, MAX_TEXT, F
 from astrolens.science.fits_header import Buffer, Cards, Hdu, check_size, hdus
 from astrolens.science.fits_planes import Planes, planes_of
 from astrolens.science.fits_time import exposure_start, unread_times
-from astrolens.science.fits_wcs import NoPlacement, celestial_axes, placement
+from astrolens.science.fits_wcs import NoPlacement, placement
 from astrolens.science.measuring import StoredPlanes
 from astrolens.science.orientation import Orientation, as_stored, north_up
 from astrolens.science.rejection import DecodeLimits, ImageRejected
+from astrolens.science.world_cards import celestial_axes
 
 _DTYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
@@ -83,7 +84,7 @@ def read_fits(data: Buffer, limits: DecodeLimits, *, file_bytes: int) -> FitsIma
         ImageRejected: `empty` without any picture, `too-large`, `bomb`, `too-small`, `truncated`, `unreadable`.
     """
     with _astropy_errors_as_rejections():
-        hdu, primary, listed, notes = _chosen(data)
+        hdu, primary, listed, notes, is_alone = _chosen(data)
         shape = hdu.shape()
         check_size(shape, limits, file_bytes=file_bytes)
         headers = [hdu.cards] if hdu.index == 0 else [hdu.cards, primary]
@@ -97,7 +98,8 @@ def read_fits(data: Buffer, limits: DecodeLimits, *, file_bytes: int) -> FitsIma
         cube = cube.transpose(*rest, *order)
         height, width = cube.shape[-2:]
         cube = cube.reshape(-1, height, width) if cube.ndim != 3 else cube
-        facts, orientation = _facts(headers, shape, planes, [*notes, *planes.notes])
+        holds = hdu.index > 0 and _primary_coordinates_hold(hdu, primary, is_alone=is_alone)
+        facts, orientation = _facts(headers, shape, planes, [*notes, *planes.notes], headers if holds else headers[:1])
         scale, zero, blank, scaling_notes = _scaling(hdu)
         chosen = planes.candidates or planes.shown
         stored = StoredPlanes(
@@ -128,8 +130,18 @@ def _selected(cube: NDArray[np.generic], numbers: Sequence[int]) -> NDArray[np.g
     return cube[numbers[0] : end if end >= 0 else None : step]
 
 
-def _chosen(data: Buffer) -> tuple[Hdu, Cards, list[str], list[str]]:
-    """The image that is the picture, the first header, a list of all images, and notes.
+def _primary_coordinates_hold(hdu: Hdu, primary: Cards, *, is_alone: bool) -> bool:
+    """Whether world coordinates of the primary header are those of the picture in an extension.
+
+    Where the extension says so, or where it is the only picture of a file whose primary array is empty: of a mosaic of
+    detectors they are nobody's.
+    """
+    inherits = hdu.cards.value("INHERIT")
+    return inherits is True or (inherits is not False and is_alone and primary.number("NAXIS") == 0)
+
+
+def _chosen(data: Buffer) -> tuple[Hdu, Cards, list[str], list[str], bool]:
+    """The image that is the picture, the first header, a list of all images, notes, and whether it is the only picture.
 
     Raises:
         ImageRejected: `empty` where there is none.
@@ -158,7 +170,7 @@ def _chosen(data: Buffer) -> tuple[Hdu, Cards, list[str], list[str]]:
         f"{hdu.name}: {' x '.join(map(str, reversed(hdu.shape())))}{f' ({purpose})' if purpose else ''}"[:MAX_TEXT]
         for hdu, purpose in images[:MAX_IMAGES]
     ]
-    return chosen, primary, listed, notes
+    return chosen, primary, listed, notes, len(pictures) == 1
 
 
 def _no_picture(images: Sequence[tuple[Hdu, str]], tables: Sequence[str]) -> ImageRejected:
@@ -187,14 +199,19 @@ def _axes(cards: Cards, shape: Sequence[int]) -> tuple[tuple[int, int], list[int
 
 
 def _facts(
-    headers: Sequence[Cards], shape: tuple[int, ...], planes: Planes, notes: list[str]
+    headers: Sequence[Cards],
+    shape: tuple[int, ...],
+    planes: Planes,
+    notes: list[str],
+    with_coordinates: Sequence[Cards],
 ) -> tuple[FileFacts, Orientation]:
     """What the header says, and the orientation that follows from it."""
     cards = headers[0]
     place = None
     why = "its header has no world coordinates"
     try:
-        place = placement(cards, shape)
+        place = placement(with_coordinates, shape, file_header=headers[-1])
+        notes += place.notes
     except NoPlacement as error:
         if error.why is not None:
             notes.append(error.why)

@@ -20,6 +20,10 @@ _MAX_HDUS = 128
 _MAX_AXES = 8
 _BITPIX = frozenset({8, 16, 32, 64, -32, -64})
 _UNPRINTABLE = re.compile(rb"[^\x20-\x7e]")
+_PLAIN_NUMBER = re.compile(rb" *(?:([+-]?\d+)|([+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?)) *(?:/|$)")
+_PLAIN_TEXT = re.compile(rb" *'([\x20-\x25\x28-\x7e]*)' *(?:/|$)")
+"""Without a quote in it, nor the ampersand of a text that goes on."""
+_D_IS_E = bytes.maketrans(b"Dd", b"Ee")
 
 Buffer = bytes | bytearray
 
@@ -56,13 +60,19 @@ class Cards:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             return None
         try:
-            number = float(value)
+            number = float(value.replace("D", "E").replace("d", "e") if isinstance(value, str) else value)
         except (ValueError, OverflowError):
             return None
         return number if math.isfinite(number) else None
 
 
 def _parsed(card: bytes) -> object:
+    # Nearly all cards are one of these, which take a microsecond instead of 20.
+    if plain := _PLAIN_NUMBER.match(card, 10):
+        whole, text = plain.groups()
+        return int(whole) if whole is not None else float(text.translate(_D_IS_E))
+    if plain := _PLAIN_TEXT.match(card, 10):
+        return plain[1].decode().rstrip()
     try:
         value = fits.Card.fromstring(_UNPRINTABLE.sub(b"?", card)).value
     except (fits.VerifyError, ValueError):

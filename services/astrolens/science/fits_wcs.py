@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,9 @@ from astropy.wcs import WCS, Wcsprm
 from numpy.typing import NDArray
 
 from astrolens.science.fits_header import Cards
+from astrolens.science.world_cards import NoPlacement, WorldCards, world_cards
 
-_KEYWORDS = re.compile(
-    rb"(?:WCSAXES|WCSNAME|[CV]?EQUINOX|EPOCH|RADESYS|RADECSYS|LONPOLE|LATPOLE|MJD-OBS|DATE-OBS"
-    rb"|(?:CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|PROJP)\d|(?:PC|CD|PV|PS)\d+_\d+|(?:PC|CD)\d{6}"
-    rb"|(?:A|B|AP|BP)_(?:ORDER|\d+_\d+)|WAT\d_\d+|AMD[XY]\d+|PPO\d|PLTRA[HMS]|PLTDEC[DMS]|PLTDECSN|[XY]PIXELSZ|CNPIX[12])$"
-)
-"""What wcslib reads. The tables of lookup distortions (CPDIS, D2IM) are left out: they move pixels by less than one."""
-
-_OF_ONE_AXIS = re.compile(rb"(?:CTYPE|CUNIT)\d$|(?:PV|PS)\d_\d+$")
+__all__ = ["NoPlacement", "SkyPlacement", "placement"]
 
 _STEP = 0.5
 """Pixels from the centre over which the scale and the directions are taken."""
@@ -29,6 +23,13 @@ _SINGULAR = 1e-6
 """Sine of the angle between both axes on the sky, below which they are one."""
 
 _SECONDS_PER_RADIAN = 206_264.806_247
+
+_SYSTEMS = {"ICRF": "ICRS", "UNKNOWN": "", "NONE": "", "N/A": ""}
+_SYSTEM_BY_EQUINOX = re.compile(r"(?:FK[45])?[ /_(-]*([BJ])? *(\d{4}(?:\.\d*)?)\)?$")
+"""What stands in RADESYS instead of a name: `J2000`, `FK5 (2000.0)`."""
+_EQUINOX = re.compile(r"([BJ]?) *(\d{4}(?:\.\d*)?)$")
+_FIRST_YEAR, _LAST_YEAR = 1800.0, 2100.0
+_USUAL_EQUINOXES = frozenset({1900.0, 1950.0, 2000.0})
 
 # Astropy tells of every bend in a header.
 logging.getLogger("astropy").setLevel(logging.ERROR)
@@ -44,6 +45,7 @@ class SkyPlacement:
         pixel_scale_arcsec: The geometric mean of both axes.
         north_angle_deg: From up to north, counterclockwise, when the image is drawn with its first row at the bottom.
         mirrored: Whether east lies clockwise of north then.
+        notes: What was assumed or left out.
     """
 
     ra_deg: float
@@ -52,85 +54,44 @@ class SkyPlacement:
     pixel_scale_arcsec: float
     north_angle_deg: float
     mirrored: bool
+    notes: tuple[str, ...] = ()
 
 
-class NoPlacement(Exception):
-    """A header gives no position; its text says why, None where nothing in it is meant to give one."""
-
-    def __init__(self, why: str | None) -> None:
-        super().__init__(why or "")
-        self.why = why
-
-
-def celestial_axes(cards: Cards) -> tuple[int, int] | None:
-    """The numbers (from 1) of the axes with longitude and latitude by their CTYPE, lower number first."""
-    found = [axis for axis in range(1, 9) if _CELESTIAL.match(cards.text(f"CTYPE{axis}"))]
-    return (found[0], found[1]) if len(found) == 2 else None
-
-
-_CELESTIAL = re.compile(r"(?:RA|DEC|[GESHT](?:LON|LAT)|[A-Z][A-Z](?:LN|LT))(?:-|$)")
-
-
-def placement(cards: Cards, shape: tuple[int, ...]) -> SkyPlacement:
+def placement(headers: Sequence[Cards], shape: tuple[int, ...], *, file_header: Cards | None = None) -> SkyPlacement:
     """Place an image on the sky.
 
     Args:
-        cards: The header.
+        headers: Of the image; then that of the file, where its world coordinates hold for the image.
         shape: Lengths of all its axes in numpy's order, the slowest first.
+        file_header: The first header of the file, which is asked for the frame where the image's own has none.
 
     Raises:
         NoPlacement: It cannot be placed.
     """
-    is_plate = "AMDX1" in cards and "PPO3" in cards
-    axes = (1, 2) if is_plate else celestial_axes(cards)
-    if axes is None:
-        found = [name for axis in (1, 2) if (name := cards.text(f"CTYPE{axis}"))]
-        why = f"Its axes are {' and '.join(found)}, which is no position on the sky." if found else None
-        raise NoPlacement(why)
-    further = max(0, min(8, int(cards.number("WCSAXES") or 0)) - len(shape))
-    lengths = (*shape[::-1], *(1,) * further)
-    centre = np.array([(length + 1) / 2 for length in lengths])
-    if not is_plate:
-        # On the other axes the reference pixel: a position does not depend on them.
-        for index in range(len(lengths)):
-            if index + 1 not in axes:
-                centre[index] = cards.number(f"CRPIX{index + 1}") or 1.0
-    points = np.tile(centre, (5, 1))
-    for row, (axis, step) in enumerate(((0, _STEP), (0, -_STEP), (1, _STEP), (1, -_STEP)), start=1):
-        points[row, axes[axis] - 1] += step
-    longitude, latitude, system, equinox = _world(cards, points, axes)
+    cards = world_cards(headers, shape)
+    # On the other axes a position does not depend.
+    centre = [(shape[-axis] + 1) / 2 for axis in cards.axes]
+    points = np.array(centre) + _STEP * np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
+    longitude, latitude, system = _world(cards, points)
     if not (np.isfinite(longitude).all() and np.isfinite(latitude).all()):
         raise NoPlacement("Its centre lies outside the projection of its world coordinates.")
-    ra, dec, frame = _icrs(cards, np.radians(longitude), np.radians(latitude), system, equinox)
-    return _from_points(ra, dec, frame)
+    notes = [*cards.notes]
+    stated, equinox = _stated_frame([cards.cards, *([file_header] if file_header else [])], cards.alternate, notes)
+    ra, dec, frame = _icrs(np.radians(longitude), np.radians(latitude), system, stated, equinox)
+    return _from_points(ra, dec, frame, tuple(notes))
 
 
-def _world(
-    cards: Cards, points: NDArray[np.float64], sky: tuple[int, int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], str, float]:
-    """Longitude and latitude of pixels in degrees, the name of the longitude, and the equinox (NaN without one)."""
-    # What another axis is does not matter to a position, and a wrong unit of it would spoil all.
-    axes = points.shape[1]
-    others = tuple(str(axis).encode() for axis in range(1, axes + 1) if axis not in sky)
-    text = b"".join(
-        card
-        for keyword, card in cards.by_keyword.items()
-        if _KEYWORDS.match(keyword)
-        and not (_OF_ONE_AXIS.match(keyword) and keyword.partition(b"_")[0].endswith(others))
-    )
-    text = re.sub(rb"[^\x20-\x7e]", b" ", text)
-    # The NAXIS of a compressed image is that of its table.
-    text = b"NAXIS   = %20d" % axes + b" " * 50 + text + b"END".ljust(80)
+def _world(cards: WorldCards, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Longitude and latitude of pixels in degrees, and the name of the longitude."""
     try:
-        # SIP, and the polynomials that early versions of SCAMP wrote for TAN, distort the first two axes.
-        if any(f"{name}_ORDER" in cards for name in "AB") or "PV1_5" in cards:
-            wcs = WCS(text, naxis=2 if axes > 2 else None)
-            prm, world = wcs.wcs, wcs.all_pix2world(points[:, :2], 1)
+        if cards.has_sip:
+            wcs = WCS(cards.text)
+            prm, world = wcs.wcs, wcs.all_pix2world(points, 1)
         else:
-            prm = Wcsprm(header=text, relax=True)
-            prm.fix(translate_units="shd")
+            prm = Wcsprm(header=cards.text, relax=True)
+            prm.fix()
             prm.set()
-            world = prm.p2s(points[:, : prm.naxis], 1)["world"]
+            world = prm.p2s(points, 1)["world"]
     except Exception as error:  # noqa: BLE001 - wcslib raises many classes for headers that make no sense
         reason = str(error).strip().splitlines()
         raise NoPlacement(
@@ -138,20 +99,47 @@ def _world(
         ) from None
     if prm.lng < 0 or prm.lat < 0:
         raise NoPlacement("Its world coordinates have no pair of celestial axes.")
-    return world[:, prm.lng], world[:, prm.lat], prm.lngtyp.strip(), float(prm.equinox)
+    return world[:, prm.lng], world[:, prm.lat], prm.lngtyp.strip()
+
+
+def _stated_frame(headers: Sequence[Cards], alternate: str, notes: list[str]) -> tuple[str, float]:
+    """The reference system and the equinox (NaN without one) of the first header that states one of them."""
+    for cards in headers:
+        system = (cards.text(f"RADESYS{alternate}") or cards.text("RADECSYS")).upper()
+        named = _SYSTEM_BY_EQUINOX.match(system)
+        if named:
+            return ("FK4" if named[1] == "B" else "FK5"), float(named[2])
+        system = _SYSTEMS.get(system, system)
+        for keyword in dict.fromkeys((f"EQUINOX{alternate}", "EQUINOX", "EPOCH")):
+            if keyword not in cards:
+                continue
+            letter, equinox = _equinox(cards, keyword)
+            if equinox is None:
+                notes.append(f"{keyword} is {str(cards.value(keyword))[:20]!r}, which is no equinox, and is ignored.")
+                continue
+            if keyword == "EPOCH" and not system and equinox not in _USUAL_EQUINOXES:
+                notes.append(f"EPOCH {equinox:g} is taken for the equinox of its coordinates.")
+            return system or {"B": "FK4", "J": "FK5"}.get(letter, ""), equinox
+        if system:
+            return system, np.nan
+    return "", np.nan
+
+
+def _equinox(cards: Cards, keyword: str) -> tuple[str, float | None]:
+    """The letter of an equinox (B, J or none) and its year, such as 1950, `B1950` or `J2000.0`."""
+    found = _EQUINOX.match(cards.text(keyword).upper())
+    year = float(found[2]) if found else cards.number(keyword)
+    return found[1] if found else "", year if year is not None and _FIRST_YEAR <= year <= _LAST_YEAR else None
 
 
 def _icrs(
-    cards: Cards, longitude: NDArray[np.float64], latitude: NDArray[np.float64], system: str, equinox: float
+    longitude: NDArray[np.float64], latitude: NDArray[np.float64], system: str, stated: str, equinox: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
     """Positions in radians as ICRS right ascension and declination, and the name of the frame they came in.
 
     Raises:
         NoPlacement: The frame is none that can be turned into ICRS.
     """
-    stated = (cards.text("RADESYS") or cards.text("RADECSYS")).upper()
-    if not np.isfinite(equinox):
-        equinox = cards.number("EQUINOX") or cards.number("EPOCH") or np.nan
     if system == "RA":
         # FITS standard 4.0, section 8.3: without RADESYS the equinox tells.
         default = "ICRS" if not np.isfinite(equinox) else "FK4" if equinox < 1984 else "FK5"
@@ -174,9 +162,10 @@ def _transformed(
     from astropy.time import Time  # noqa: PLC0415
 
     has_equinox = bool(np.isfinite(equinox))
-    year = equinox if has_equinox else 1950.0 if system.startswith("FK4") else 2000.0
-    at = Time(year, format="byear" if year < 1984 else "jyear")
-    label = f"{'B' if year < 1984 else 'J'}{year:g}"
+    is_fk4 = system.startswith("FK4")
+    year = equinox if has_equinox else 1950.0 if is_fk4 else 2000.0
+    at = Time(year, format="byear" if is_fk4 else "jyear")
+    label = f"{'B' if is_fk4 else 'J'}{year:g}"
     frames: dict[str, tuple[Callable[[], Any], str]] = {
         "FK5": (lambda: coordinates.FK5(equinox=at), f"FK5 {label}"),
         "FK4": (lambda: coordinates.FK4(equinox=at), f"FK4 {label}"),
@@ -193,7 +182,7 @@ def _transformed(
     return position.ra.rad, position.dec.rad, name
 
 
-def _from_points(ra: NDArray[np.float64], dec: NDArray[np.float64], frame: str) -> SkyPlacement:
+def _from_points(ra: NDArray[np.float64], dec: NDArray[np.float64], frame: str, notes: tuple[str, ...]) -> SkyPlacement:
     """The placement from the positions of the centre and of four points right, left, above and below it, radians."""
     vectors = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
     alpha, delta = ra[0], dec[0]
@@ -216,4 +205,5 @@ def _from_points(ra: NDArray[np.float64], dec: NDArray[np.float64], frame: str) 
         north_angle_deg=float(np.degrees(np.arctan2(-x, y))),
         # On the sky, seen from inside, east is to the left of north.
         mirrored=determinant > 0,
+        notes=notes,
     )
