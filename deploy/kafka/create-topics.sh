@@ -26,4 +26,6 @@ topic astrolens.labels.recorded.v1 3 -1
 topic astrolens.labels.recorded.v1.dlq 1 2592000000
 topic astrolens.calibrations.revised.v1 1 -1
 topic astrolens.calibrations.revised.v1.dlq 1 2592000000
+topic astrolens.models.promoted.v1 1 -1
+topic astrolens.models.promoted.v1.dlq 1 2592000000
 topic astrolens.heartbeat.v1 1 604800000

@@ -108,6 +108,16 @@ TOPICS: Final[tuple[Topic, ...]] = (
         readers=(),
     ),
     Topic(
+        channel="modelsPromoted",
+        address=topics.MODELS_PROMOTED,
+        title="Another model bundle serves from now on.",
+        model=events.ModelPromoted,
+        key="model_digest",
+        # The trainer promotes by rule, where the settings say so. Model servers read the record, each for itself.
+        writers=("console", "trainer"),
+        readers=(),
+    ),
+    Topic(
         channel="alerts",
         address=topics.alert_topic("{survey}", "{class}"),
         title="Public alerts: Avro object container files of one record each.",

@@ -11,6 +11,7 @@ from astrolens.contracts.base import Contract, PValue, UtcTime, utc_now, utc_tex
 from astrolens.contracts.catalogues import CatalogueAnswer, CrossmatchStatus
 from astrolens.contracts.crossmatch import CrossmatchRecord
 from astrolens.contracts.ids import event_id
+from astrolens.contracts.models import PromotionRecord
 from astrolens.contracts.records import Answer, LaterArrival, PendingEvent, Reason
 from astrolens.contracts.survey_models import SurveyModelRecord, SurveyState
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
@@ -226,6 +227,32 @@ class CalibrationRevised(Event):
         )
 
 
+class ModelPromoted(Event):
+    """Another model bundle serves from now on; the record store has the whole history."""
+
+    number: int = Field(description="Number of promotions so far.")
+    model_digest: str
+    previous_digest: str | None = Field(default=None, description="What a rollback returns to.")
+    by: str
+    why: str
+    rollback: bool = Field(default=False, description="Whether it returns to the bundle before.")
+
+    @classmethod
+    def of(cls, record: PromotionRecord, *, service: str) -> Self:
+        """The event of a promotion that is about to be written."""
+        return cls(
+            event_id=event_id(topics.MODELS_PROMOTED, str(record.number), record.digest),
+            producer=producer(service),
+            occurred_at=record.at,
+            number=record.number,
+            model_digest=record.digest,
+            previous_digest=record.previous_digest,
+            by=record.by,
+            why=record.why,
+            rollback=record.rollback,
+        )
+
+
 BY_TOPIC: dict[str, type[Event]] = {
     topics.IMAGES_SUBMITTED: ImageSubmitted,
     topics.IMAGES_INGESTED: ImageIngested,
@@ -234,5 +261,6 @@ BY_TOPIC: dict[str, type[Event]] = {
     topics.IMAGES_ENRICHED: ImageEnriched,
     topics.LABELS_RECORDED: LabelRecorded,
     topics.CALIBRATIONS_REVISED: CalibrationRevised,
+    topics.MODELS_PROMOTED: ModelPromoted,
 }
 """The event class of each internal topic."""

@@ -5,6 +5,7 @@ from functools import cache
 from pydantic import BaseModel
 
 from astrolens.contracts import alerts, events, examples, ids, records, status, topics, verdicts
+from astrolens.contracts.model_examples import model, promotion, shadow
 
 
 @cache
@@ -66,6 +67,7 @@ def by_name() -> dict[str, BaseModel]:
             user="vera",
             **made,
         ),
+        "events/model-promoted.v1": events.ModelPromoted.of(promotion(), service="example"),
         "events/calibration-revised.v1": events.CalibrationRevised.of(
             examples.survey_model(), service="example", at=examples.at(6)
         ),
@@ -134,4 +136,7 @@ def by_name() -> dict[str, BaseModel]:
         "records/books": examples.books(),
         "records/survey-model": examples.survey_model(),
         "records/crossmatch": examples.crossmatch_record(),
+        "records/model": model(),
+        "records/promotion": promotion(),
+        "records/shadow": shadow(),
     }

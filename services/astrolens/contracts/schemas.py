@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from astrolens.contracts import alerts, crossmatch, events, example_documents, records, status, survey_models
+from astrolens.contracts import alerts, crossmatch, events, example_documents, models, records, status, survey_models
 from astrolens.contracts.asyncapi import asyncapi_document
 
 ID_BASE: Final = "urn:astrolens:schemas"
@@ -27,6 +27,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "events/image-enriched.v1": events.ImageEnriched,
         "events/label-recorded.v1": events.LabelRecorded,
         "events/calibration-revised.v1": events.CalibrationRevised,
+        "events/model-promoted.v1": events.ModelPromoted,
         "records/receipt": records.Receipt,
         "records/image": records.ImageRecord,
         "records/alert": records.AlertRecord,
@@ -36,6 +37,9 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = MappingProxyType(
         "records/books": status.Books,
         "records/survey-model": survey_models.SurveyModelRecord,
         "records/crossmatch": crossmatch.CrossmatchRecord,
+        "records/model": models.ModelRecord,
+        "records/promotion": models.PromotionRecord,
+        "records/shadow": models.ShadowRecord,
     }
 )
 """All models that leave a process, by the name of their file without `.schema.json`."""

@@ -16,6 +16,8 @@ LABELS_RECORDED: Final = "astrolens.labels.recorded.v1"
 """A person labelled an image or withdrew a label."""
 CALIBRATIONS_REVISED: Final = "astrolens.calibrations.revised.v1"
 """Another calibration serves a survey: its state changed, or its survey model."""
+MODELS_PROMOTED: Final = "astrolens.models.promoted.v1"
+"""Another model bundle serves from now on: a person or the rule promoted it, or returned to the one before."""
 HEARTBEAT: Final = "astrolens.heartbeat.v1"
 """Heartbeats at a constant rate, for listeners of the alert topics."""
 
@@ -27,6 +29,7 @@ INTERNAL: Final = (
     IMAGES_ENRICHED,
     LABELS_RECORDED,
     CALIBRATIONS_REVISED,
+    MODELS_PROMOTED,
 )
 
 

@@ -99,7 +99,9 @@ class Settings(CatalogueSettings):
     s3_expire_ordinary_days: int = Field(
         default=0, ge=0, le=36_500, description="S3 deletes originals of ordinary images at this age; 0: it keeps all."
     )
-    bundle: Path = Field(default=PACKAGED_BUNDLE, description="Folder of the model bundle.")
+    bundle: Path = Field(
+        default=PACKAGED_BUNDLE, description="Folder of the model bundle that serves until one is promoted."
+    )
     catalogues_folder: Path = Field(
         default_factory=lambda data: data["home"] / "catalogues",
         description="Folder of imported catalogues (`astrolens catalogs`); several replicas may share it.",
@@ -211,6 +213,26 @@ class Settings(CatalogueSettings):
         default_factory=lambda data: data["home"] / "keys",
         description="Folder of the key that signs sessions; default `keys` in the home folder.",
     )
+    model_signing_key: Path = Field(
+        default_factory=lambda data: data["keys"] / "model-signing.key",
+        description="Ed25519 key (PEM) that signs model bundles; default a file in `keys`, made when first needed.",
+    )
+    model_trusted_keys: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default_factory=lambda data: (data["model_signing_key"].with_suffix(".pub"),),
+        description="Comma-separated files of public keys (PEM) whose bundles model servers load; default that of the "
+        "signing key.",
+    )
+    model_promotion: Literal["person", "rule"] = Field(
+        default="person",
+        description="Who promotes a bundle whose gates passed and that was compared in shadow: a person, or the rule "
+        "at once.",
+    )
+    shadow_images: int = Field(
+        default=300,
+        ge=0,
+        le=5000,
+        description="Images on which a new bundle is compared in shadow; 0: only on request.",
+    )
     session_key: SecretStr | None = Field(
         default=None,
         description="Key that signs sessions, the same for all consoles of a record store; empty: a file in `keys`.",
@@ -234,7 +256,15 @@ class Settings(CatalogueSettings):
             raise ValueError(f"port {value} leaves no room for the ports that follow it; take one below 65528")
         return value
 
-    @field_validator("records_url", "images_url", "inference_address", "keys", mode="before")
+    @field_validator(
+        "records_url",
+        "images_url",
+        "inference_address",
+        "keys",
+        "model_signing_key",
+        "model_trusted_keys",
+        mode="before",
+    )
     @classmethod
     def _empty_means_default(cls, value: Any) -> Any:
         if value == "":
@@ -285,6 +315,7 @@ class Settings(CatalogueSettings):
         "fetch_hosts",
         "alert_surveys",
         "trusted_proxies",
+        "model_trusted_keys",
         mode="before",
     )
     @classmethod
@@ -304,7 +335,7 @@ class Settings(CatalogueSettings):
             raise ValueError("write it as https://host or https://host:port")
         return value.rstrip("/").lower()
 
-    @field_validator("home", "keys", "bundle", "folder_path", "kafka_ca_file", mode="after")
+    @field_validator("home", "keys", "bundle", "folder_path", "kafka_ca_file", "model_signing_key", mode="after")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
@@ -339,7 +370,7 @@ class Settings(CatalogueSettings):
                 text = value.get_secret_value()
             elif isinstance(value, tuple):
                 separator = " " if name == "notify_urls" else ","
-                plain = (item.get_secret_value() if isinstance(item, SecretStr) else item for item in value)
+                plain = (item.get_secret_value() if isinstance(item, SecretStr) else str(item) for item in value)
                 text = separator.join(plain) or ("none" if name in _NONE_BY_NAME else "")
             else:
                 text = str(value)

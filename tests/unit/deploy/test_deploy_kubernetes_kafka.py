@@ -24,7 +24,9 @@ READS = {
 ALSO_READS = {"crossref": [topics.IMAGES_ENRICHED], "notifier": [topics.LABELS_RECORDED]}
 SCALED = {arrivals.SERVICE, analyzer_main.SERVICE}
 """What follows its backlog."""
-SHARED_OUTBOX = tuple(topic for topic in topics.INTERNAL if topic != topics.CANDIDATES_MATCHED)
+SHARED_OUTBOX = tuple(
+    topic for topic in topics.INTERNAL if topic not in {topics.CANDIDATES_MATCHED, topics.MODELS_PROMOTED}
+)
 """Who has the images in its outbox publishes whatever event waits in them."""
 
 
@@ -139,6 +141,8 @@ def test_writers_may_write_what_waits_in_their_outboxes(prod: list[dict[str, Any
     for service in ("ingestor", "analyzer", "console"):
         assert all(allowed(users[service], "Write", "topic", name) for name in SHARED_OUTBOX)
     assert allowed(users["crossref"], "Write", "topic", topics.CANDIDATES_MATCHED)
+    promoters = {name for name, user in users.items() if allowed(user, "Write", "topic", topics.MODELS_PROMOTED)}
+    assert promoters == {"console", "trainer"}
     assert not [name for name in everything() if allowed(users["console"], "Read", "topic", name)]
 
 

@@ -32,6 +32,12 @@ class Collection(StrEnum):
     """Questions of people and scripts what is known at a place, for an hour."""
     RANKINGS = "rankings"
     """Interest rankings, learned from people's answers."""
+    MODELS = "models"
+    """Model bundles that were published, with their gates and what became of them."""
+    PROMOTIONS = "promotions"
+    """Which model bundle serves, and which did before: one document."""
+    SHADOWS = "shadows"
+    """How candidates judged images beside the bundle in use."""
     META = "meta"
     """Small state of services, such as where a source goes on."""
 
@@ -212,6 +218,9 @@ DECLARATIONS: dict[Collection, Declaration] = {
         key="query_id", fields={"state": "text", "asked_at": "text"}, indexes=(("state", "asked_at"), ("asked_at",))
     ),
     Collection.RANKINGS: Declaration(key="ranking"),
+    Collection.MODELS: Declaration(key="digest"),
+    Collection.PROMOTIONS: Declaration(key="name", has_pending=True),
+    Collection.SHADOWS: Declaration(key="digest"),
     Collection.META: Declaration(key="name"),
 }
 """What each collection needs."""

@@ -9,10 +9,11 @@ from astrolens.platform.errors import ObjectDamaged, PermanentError
 ORIGINALS = "originals/"
 CUTOUTS = "cutouts/"
 SURVEY_MODELS = "survey-models/"
+MODEL_FILES = "models/"
 
 
 class ImageStore(Protocol):
-    """Originals, cutouts and survey models. Every verb may raise `StoreUnavailable`."""
+    """Originals, cutouts, survey models and files of model bundles. Every verb may raise `StoreUnavailable`."""
 
     @property
     def expiry(self) -> "Expiry | None":
@@ -103,21 +104,29 @@ def survey_model_key(sha256: str) -> str:
     return f"{SURVEY_MODELS}{sha256[:2]}/{sha256}"
 
 
+def model_file_key(sha256: str) -> str:
+    """The key of one file of a model bundle; bundles that share a file share its bytes."""
+    return f"{MODEL_FILES}{sha256[:2]}/{sha256}"
+
+
 def is_replaceable(key: str) -> bool:
     """Whether a put may replace what lies under this key: it names the content, so it is the same in every put."""
-    return key.startswith((ORIGINALS, CUTOUTS, SURVEY_MODELS))
+    return key.startswith((ORIGINALS, CUTOUTS, SURVEY_MODELS, MODEL_FILES))
 
 
 def verified(key: str, data: bytes) -> bytes:
     """The bytes, when they can be what was put under this key.
 
-    The key of an original or a survey model ends with its SHA-256. A cutout is never empty; its digest is in its
+    The key of anything but a cutout ends with its SHA-256. A cutout is never empty; its digest is in its
     record, and whoever has the record compares it.
 
     Raises:
         ObjectDamaged: They cannot.
     """
-    if key.startswith((ORIGINALS, SURVEY_MODELS)) and hashlib.sha256(data).hexdigest() != key.rpartition("/")[2]:
+    if (
+        key.startswith((ORIGINALS, SURVEY_MODELS, MODEL_FILES))
+        and hashlib.sha256(data).hexdigest() != key.rpartition("/")[2]
+    ):
         raise ObjectDamaged(key, f"its {len(data)} bytes have another SHA-256 than its name")
     if key.startswith(CUTOUTS) and not data:
         raise ObjectDamaged(key, "it is empty")
