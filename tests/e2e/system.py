@@ -87,12 +87,16 @@ class System:
         wait_until(self.all_ready, timeout_s=timeout_s, what=lambda: f"all services ready\n{self.logs()}")
 
     def all_ready(self) -> bool:
-        """Whether every service says it is running."""
+        """Whether every service of this supervisor says it is running.
+
+        Services of a killed supervisor answer a while longer: they do not count.
+        """
         assert self.process is not None
         assert self.process.poll() is None, f"`astrolens up` ended with {self.process.returncode}\n{self.logs()}"
+        pids = self.pids()
         services = self.status()["services"]
         return len(services) == len(SERVICE_NAMES) and all(
-            service["state"] == "running" for service in services.values()
+            service["state"] == "running" and service["pid"] == pids.get(name) for name, service in services.items()
         )
 
     def stop(self) -> int:
