@@ -138,13 +138,16 @@ def books(
 def candidates(
     as_json: AsJson = False,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most candidates.")] = 20,
+    every_image: Annotated[
+        bool, typer.Option("--every-image", help="Every image of an object, not only its strangest.")
+    ] = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Images whose verdict is not ordinary, the strangest first."""
+    """Images whose verdict is not ordinary, the strangest first, one an object of the sky."""
     from astrolens.cli.show import candidates as run
 
-    run(as_json=as_json, limit=limit, url=url, token=token)
+    run(as_json=as_json, limit=limit, every_image=every_image, url=url, token=token)
 
 
 @app.command()

@@ -77,22 +77,34 @@ def books(*, as_json: bool, recount: bool, url: str | None, token: str | None) -
     return not wrong
 
 
-def candidates(*, as_json: bool, limit: int, url: str | None, token: str | None) -> None:
-    """Print the strangest images."""
+def candidates(*, as_json: bool, limit: int, every_image: bool, url: str | None, token: str | None) -> None:
+    """Print the strangest images, one an object unless every image is wanted."""
+    per = "image" if every_image else "object"
     with connect(url, token) as client:
-        found = list(islice(iter_items(client, "/api/candidates", page_size=min(PAGE_SIZE, limit)), limit))
+        found = list(islice(iter_items(client, "/api/candidates", page_size=min(PAGE_SIZE, limit), per=per), limit))
     if as_json:
         _print_json(found)
         return
-    headings = ("p-value", "calibration", "verdict", "class", "survey", "name", "RA (deg)", "Dec (deg)", "label", "id")
-    table = Table(*headings)
+    headings = (
+        "p-value",
+        "calibration",
+        "verdict",
+        "class",
+        "survey",
+        "name",
+        "RA (deg)",
+        "Dec (deg)",
+        "seen",
+        "label",
+    )
+    table = Table(*headings, "id")
     for item in found:
         place = ("", "") if item["ra_deg"] is None else (f"{item['ra_deg']:.5f}", f"{item['dec_deg']:+.5f}")
         words = item["p_value_words"]
         measured = (words["figure"].removeprefix("p = ").removeprefix("p "), words["calibration"].partition(": ")[2])
         judgement = (*measured, item["verdict"], printable(item["class"]))
         identity = (item["survey"], printable(item["name"]), *place)
-        table.add_row(*judgement, *identity, item["label"] or "", item["image_id"])
+        table.add_row(*judgement, *identity, _times(item), item["label"] or "", item["image_id"])
     Console(highlight=False).print(table if found else "no candidates yet: nothing analysed so far is strange")
 
 
@@ -155,6 +167,11 @@ def _print_alert(alert: dict[str, Any], *, as_json: bool, base: str) -> None:
             f"{base}{alert['image_url']}\n"
         )
     sys.stdout.flush()
+
+
+def _times(item: dict[str, Any]) -> str:
+    """How often an object was seen, where a list has one image an object."""
+    return f"{item['object_images']} times" if (item.get("object_images") or 1) > 1 else ""
 
 
 def _figure(alert: dict[str, Any]) -> str:

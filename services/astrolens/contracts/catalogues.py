@@ -1,10 +1,17 @@
 """What one catalogue says of one place, with the objects that it has there."""
 
 from enum import StrEnum
+from typing import Final
 
 from pydantic import Field
 
 from astrolens.contracts.base import Contract, DecDeg, RaDeg, UtcTime
+
+SMALLEST_CENTRE_ARCSEC: Final = 5.0
+LARGEST_CENTRE_ARCSEC: Final = 60.0
+"""Of the largest galaxies every image shows a part."""
+_CENTRE_OF_AXIS: Final = 0.25
+"""Of the major axis: nearer to the centre an image shows the object itself, further out a part of it."""
 
 
 class MatchStatus(StrEnum):
@@ -55,6 +62,12 @@ class Counterpart(Contract):
     )
     link: str | None = Field(default=None, description="Page about it, for people.")
 
+    @property
+    def centre_arcsec(self) -> float:
+        """How far from its centre an image shows the object itself, and not a part of it."""
+        centre = _CENTRE_OF_AXIS * (self.major_axis_arcsec or 0.0)
+        return min(max(SMALLEST_CENTRE_ARCSEC, centre), LARGEST_CENTRE_ARCSEC)
+
 
 class CatalogueAnswer(Contract):
     """What one catalogue says of one place."""
@@ -82,4 +95,15 @@ class CatalogueAnswer(Contract):
     @property
     def knows(self) -> bool:
         """Whether it names an object that can be what the image shows."""
-        return any(counterpart.matches for counterpart in self.counterparts)
+        return self.best is not None
+
+    @property
+    def best(self) -> Counterpart | None:
+        """The object that explains the image best; None where none does."""
+        return next((counterpart for counterpart in self.counterparts if counterpart.matches), None)
+
+    @property
+    def centred(self) -> Counterpart | None:
+        """The object that the image shows, and not only a part of it; None where none is known."""
+        best = self.best
+        return best if best is not None and best.separation_arcsec <= best.centre_arcsec else None

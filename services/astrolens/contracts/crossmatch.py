@@ -83,10 +83,10 @@ def sum_up(answers: Iterable[CatalogueAnswer]) -> Crossmatch:
     """
     found = tuple(answers)
     references = _references(found)
-    knowing = [answer for answer in found if answer.knows]
-    if knowing:
-        best = next(counterpart for counterpart in knowing[0].counterparts if counterpart.matches)
-        detail = f"{knowing[0].catalogue} has {best.name} at {best.separation_arcsec:.1f} arcsec"
+    known = next(((answer.catalogue, answer.best) for answer in found if answer.best is not None), None)
+    if known is not None:
+        catalogue, best = known
+        detail = f"{catalogue} has {best.name} at {best.separation_arcsec:.1f} arcsec"
         reason = Reason(code="matched", detail=detail)
         return Crossmatch(status=CrossmatchStatus.KNOWN, reason=reason, references=references, answers=found)
     required = [answer for answer in found if answer.required]

@@ -40,3 +40,8 @@ def event_id(kind: str, *parts: str) -> str:
 def alert_id(image: str) -> str:
     """The id of the alert for an image; its updates and retractions have the same one."""
     return derived_id("alert", image)
+
+
+def object_id(image: str) -> str:
+    """The id of an object of the sky, from the first of its images."""
+    return derived_id("object", image)

@@ -234,6 +234,9 @@ class ImageRecord(Contract):
     cutout: CutoutInfo
     phash: str = Field(description="64-bit perceptual hash, 16 hexadecimal digits.")
     near_duplicates: tuple[NearDuplicate, ...] = ()
+    object_id: str | None = Field(
+        default=None, description="The object of the sky that it shows: images of one object have the same one."
+    )
     state: ImageState = ImageState.INGESTED
     received_at: UtcTime | None = Field(default=None, description="Time of that arrival.")
     ingested_at: UtcTime

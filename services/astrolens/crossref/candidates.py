@@ -20,6 +20,7 @@ from astrolens.contracts.events import CandidateMatched
 from astrolens.contracts.records import ImageRecord, PendingEvent, Reason
 from astrolens.contracts.verdicts import Verdict
 from astrolens.crossref.metrics import CatalogueMetrics
+from astrolens.crossref.sky_objects import ObjectLinker
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.errors import TransientError
 from astrolens.platform.stores.collections import Collection
@@ -45,6 +46,7 @@ class Candidates:
     Args:
         records: Images and cross-matches.
         outbox: Publishes the events of the writes.
+        objects: Links images of one object, before the event about one of them is published.
         metrics: Counts what is published.
         on_due: Called when candidates wait for the catalogues.
         time_scale: Factor of all pauses, for tests.
@@ -56,6 +58,7 @@ class Candidates:
         *,
         records: RecordStore,
         outbox: EventReleaser,
+        objects: ObjectLinker,
         metrics: CatalogueMetrics,
         on_due: Callable[[], None] = lambda: None,
         time_scale: float = 1.0,
@@ -63,6 +66,7 @@ class Candidates:
     ) -> None:
         self._records = records
         self._outbox = outbox
+        self._objects = objects
         self._metrics = metrics
         self._on_due = on_due
         self._scale = time_scale
@@ -151,6 +155,15 @@ class Candidates:
         )
         written = await self._records.apply(
             Collection.CROSSMATCHES, [_change(before, after) for before, after in changes]
+        )
+        # Linked when both the place and what is known there are stored, so that whoever links last has seen all.
+        await self._objects.link(
+            [
+                after.image_id
+                for before, after in changes
+                if after.image_id in written
+                and (after.revision != before.revision or after.placed_at != before.placed_at)
+            ]
         )
         await self._release([after for _, after in changes if after.image_id in written])
         if any(

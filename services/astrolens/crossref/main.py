@@ -18,6 +18,7 @@ from astrolens.crossref.local import LocalAnswers
 from astrolens.crossref.metrics import CatalogueMetrics
 from astrolens.crossref.position_queries import PositionQueries
 from astrolens.crossref.registry import addresses, chosen_catalogues
+from astrolens.crossref.sky_objects import ObjectLinker
 from astrolens.crossref.supervision import CatalogueSupervision
 from astrolens.crossref.sweep import Sweep
 from astrolens.crossref.worker import CrossmatchWorker
@@ -42,7 +43,8 @@ def create_app(settings: Settings) -> ServiceApp:
     app = ServiceApp(settings, service=SERVICE, port=settings.crossref_port, outbox=(Collection.CROSSMATCHES,))
     metrics = CatalogueMetrics(app.metrics)
     due = asyncio.Event()
-    candidates = Candidates(records=app.records, outbox=app.outbox, metrics=metrics, on_due=due.set)
+    objects = ObjectLinker(app.records)
+    candidates = Candidates(records=app.records, outbox=app.outbox, objects=objects, metrics=metrics, on_due=due.set)
     http = CatalogueHttp(addresses(settings), on_request=metrics.archives.observe)
     library = LocalCatalogues(settings.catalogues_folder)
     local = LocalAnswers(library, required=settings.catalogues_required)
@@ -62,11 +64,13 @@ def create_app(settings: Settings) -> ServiceApp:
     supervision = CatalogueSupervision(clients=clients, local=local, info=app.info)
     app.on_start("catalogue connections", http.open)
     app.on_stop("catalogue connections", http.close)
-    app.bus.consume(topics.IMAGES_ANALYZED, ImageAnalyzed, handlers.image_analyzed(candidates), max_batch=_BATCH)
+    app.bus.consume(
+        topics.IMAGES_ANALYZED, ImageAnalyzed, handlers.image_analyzed(candidates, objects), max_batch=_BATCH
+    )
     app.bus.consume(
         topics.IMAGES_ENRICHED,
         ImageEnriched,
-        handlers.image_enriched(candidates),
+        handlers.image_enriched(candidates, objects),
         group="astrolens-crossref-enriched",
         max_batch=_BATCH,
     )
@@ -86,7 +90,7 @@ def create_app(settings: Settings) -> ServiceApp:
         lease=app.lease("crossref:position-queries"),
         graceful=False,
     )
-    _sweep_periodically(app, candidates)
+    _sweep_periodically(app, candidates, objects)
 
     async def purge() -> None:
         await cache.purge(candidates.now())
@@ -123,9 +127,11 @@ def _clients(
     return clients
 
 
-def _sweep_periodically(app: ServiceApp, candidates: Candidates) -> None:
+def _sweep_periodically(app: ServiceApp, candidates: Candidates, objects: ObjectLinker) -> None:
     unfinished = asyncio.Event()
-    sweep = Sweep(records=app.records, candidates=candidates, stopping=app.stopping, unfinished=unfinished)
+    sweep = Sweep(
+        records=app.records, candidates=candidates, objects=objects, stopping=app.stopping, unfinished=unfinished
+    )
     app.every(
         "sweep for candidates",
         sweep.run_pass,

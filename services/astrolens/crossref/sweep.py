@@ -4,7 +4,8 @@ Analysed, and without a cross-match: a walk looks at the candidates that were an
 how far it came. The first walk of an archive begins an hour back: older candidates were alerted before there were
 cross-matches, and wait for a request.
 
-Placed later, and matched without their place or time: another walk goes round all cross-matches, a part in each pass.
+Placed later, and matched without their place or time, or without an object (a crash, an older version): another walk
+goes round all cross-matches, a part in each pass.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from pydantic import Field, ValidationError
 from astrolens.contracts.base import Contract, UtcTime, utc_now, utc_text
 from astrolens.contracts.verdicts import Verdict
 from astrolens.crossref.candidates import Candidates
+from astrolens.crossref.sky_objects import ObjectLinker
 from astrolens.platform.errors import PermanentError
 from astrolens.platform.retry import sleep_unless
 from astrolens.platform.stores.collections import Collection
@@ -61,6 +63,7 @@ class Sweep:
         *,
         records: RecordStore,
         candidates: Candidates,
+        objects: ObjectLinker,
         stopping: asyncio.Event,
         unfinished: asyncio.Event,
         clock: Callable[[], datetime] = utc_now,
@@ -68,6 +71,7 @@ class Sweep:
         """Compose; nothing is read. `unfinished` is set where more wait, so that the next pass comes at once."""
         self._records = records
         self._candidates = candidates
+        self._objects = objects
         self._stopping = stopping
         self._unfinished = unfinished
         self._clock = clock
@@ -140,7 +144,14 @@ class Sweep:
         return None
 
     async def _repair_places(self, crossmatches: Sequence[Document]) -> None:
-        fields = ("observation.position", "observation.observed_at", "observation.simulated", "analyzed_at")
+        fields = (
+            "observation.position",
+            "observation.observed_at",
+            "observation.simulated",
+            "observation.injected",
+            "analyzed_at",
+            "object_id",
+        )
         ids = [document["image_id"] for document in crossmatches]
         images = await self._records.get(Collection.IMAGES, ids, fields=fields)
         lost = [
@@ -154,6 +165,13 @@ class Sweep:
         ]
         if lost:
             await self._reconcile(lost)
+        await self._objects.link(
+            image_id
+            for image_id, image in images.items()
+            if image["object_id"] is None
+            and image["observation"]["position"] is not None
+            and not (image["observation"]["simulated"] or image["observation"]["injected"])
+        )
 
     async def _repair(self, images: Sequence[Document]) -> None:
         analyzed_at = {image["image_id"]: image["analyzed_at"] for image in images}

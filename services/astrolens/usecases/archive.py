@@ -1,7 +1,7 @@
 """The archive: images, arrivals, alerts and dead letters, as pages and single records."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -17,11 +17,13 @@ from astrolens.usecases.errors import NotFound, NotIndexed
 from astrolens.usecases.image_queries import (
     CANDIDATE_VERDICTS,
     ImageFilter,
+    ImagesFound,
     Neighbours,
     Sort,
     find_images,
     neighbours,
 )
+from astrolens.usecases.sky_objects import first_of_objects, images_per_object
 from astrolens.usecases.views import (
     AlertPage,
     AlertView,
@@ -46,6 +48,9 @@ SAFE_MEDIA_TYPES = {
 }
 """Media types under which an original is served, with the extension of its name; any other is served as bytes."""
 
+
+MAX_GROUPED_PAGES = 8
+"""Pages of the store that are read for one page with one image an object, while all of them repeat earlier objects."""
 
 LINK_S = 3600.0
 """How long a link to a picture is valid: a leaked one opens one picture for an hour, and a browser's cache still serves
@@ -75,22 +80,34 @@ class Archive:
     ) -> ImagePage:
         """A page of images; the first one begins where the image `start` stands.
 
+        One with one image an object may be shorter than `limit` although more follow.
+
         Raises:
             NotFound: There is no image `start`.
         """
         first = await self._image(start) if start is not None and after is None else None
         found = await find_images(self._records, wanted, sort=sort, limit=limit, after=after, start=first)
+        if wanted.per != "object":
+            return ImagePage(items=_cards(found), next=found.next)
+        for _ in range(MAX_GROUPED_PAGES):
+            kept = await first_of_objects(self._records, wanted, sort, found.documents)
+            if kept or found.next is None:
+                break
+            found = await find_images(self._records, wanted, sort=sort, limit=limit, after=found.next)
+        counts = await images_per_object(self._records, found.documents)
         cards = [
-            ImageCard.of(document, distance_arcsec=distance)
-            for document, distance in zip(found.documents, found.distances, strict=True)
+            card.model_copy(update={"object_images": counts.get(card.object_id or "", 1)})
+            for card in _cards(found)
+            if card.image_id in kept
         ]
         return ImagePage(items=cards, next=found.next)
 
     async def candidates(self, wanted: ImageFilter, *, limit: int, after: str | None = None) -> ImagePage:
-        """Images whose verdict is not ordinary, the strangest first."""
+        """Images whose verdict is not ordinary, the strangest first: one an object, unless each image is wanted."""
+        wanted = replace(wanted, per=wanted.per or "object")
         page = await self.images(wanted, sort=Sort.STRANGENESS, limit=limit, after=after)
         counts = await self._records.tally(Collection.IMAGES, "verdict")
-        unfiltered = wanted == ImageFilter(verdicts=CANDIDATE_VERDICTS)
+        unfiltered = wanted == ImageFilter(verdicts=CANDIDATE_VERDICTS, per="image")
         total = sum(counts.get((verdict,), 0) for verdict in CANDIDATE_VERDICTS) if unfiltered else None
         return page.model_copy(update={"total": total})
 
@@ -251,3 +268,10 @@ class Archive:
         if document is None:
             raise NotFound("image", image)
         return document
+
+
+def _cards(found: ImagesFound) -> list[ImageCard]:
+    return [
+        ImageCard.of(document, distance_arcsec=distance)
+        for document, distance in zip(found.documents, found.distances, strict=True)
+    ]

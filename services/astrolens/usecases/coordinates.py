@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from math import asin, degrees, radians, sin, sqrt
+from math import asin, degrees, sqrt
 
-from astrolens.contracts.sky import unit_vector
+from astrolens.contracts.sky import chord, unit_vector
 
 ARCSEC_PER_DEGREE = 3600.0
 
@@ -41,7 +41,7 @@ class Cone:
     @property
     def chord(self) -> float:
         """Half the side of the box around the cone: the chord that its radius spans on the unit sphere."""
-        return 2.0 * sin(radians(self.radius_arcsec / ARCSEC_PER_DEGREE) / 2.0)
+        return chord(self.radius_arcsec)
 
     def distance_arcsec(self, x: float, y: float, z: float) -> float:
         """Angular distance of a unit vector from the centre, arcseconds.

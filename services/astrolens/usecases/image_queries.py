@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.catalogues import CrossmatchStatus
@@ -86,6 +86,9 @@ class ImageFilter:
     simulated: bool | None = None
     cone: Cone | None = None
     name: str | None = None
+    object_id: str | None = None
+    per: Literal["image", "object"] | None = None
+    """`object`: of the images of one object only the first in the list's order."""
     image_id: str | None = None
     id_prefix: str | None = None
 
@@ -104,6 +107,7 @@ class ImageFilter:
             found += _any_of(field, values)
         conditions: tuple[tuple[str, Operator, Any], ...] = (
             ("batch", "eq", self.batch),
+            ("object_id", "eq", self.object_id),
             ("observation.simulated", "eq", self.simulated),
             ("ingested_at", "gte", self.since and utc_text(self.since)),
             ("ingested_at", "lt", self.until and utc_text(self.until)),
@@ -170,7 +174,7 @@ async def find_images(
         return ImagesFound(documents, [None] * len(documents), None)
     order = ORDERS[sort]
     where = wanted.clauses()
-    if start is not None and after is None and (value := _value_of(start, order)) is not None:
+    if start is not None and after is None and (value := value_of(start, order)) is not None:
         where = (*where, Clause(order.field, "lte" if order.descending else "gte", value))
     query = Query(where=where, order=order, limit=limit, after=after)
     if wanted.cone is None:
@@ -201,7 +205,7 @@ async def neighbours(records: RecordStore, image: Document, wanted: ImageFilter,
         sort: Order of the list.
     """
     order = ORDERS[sort]
-    value = _value_of(image, order)
+    value = value_of(image, order)
     if value is None:
         return Neighbours(None, None)
     where = wanted.clauses()
@@ -218,7 +222,7 @@ async def neighbours(records: RecordStore, image: Document, wanted: ImageFilter,
     return Neighbours(before, behind)
 
 
-def _value_of(image: Document, order: Order) -> Any:
+def value_of(image: Document, order: Order) -> Any:
     """What an image is sorted by; None where it has no place in the order."""
     value: Any = image
     for key in order.field.split("."):

@@ -180,6 +180,9 @@ def _refuse_place(wanted: ImageFilter) -> None:
     if wanted.cone is not None:
         detail = "Images around a position cannot be sorted by interest: take sort=strangeness."
         raise InvalidRequest("No such order", detail)
+    if wanted.per == "object":
+        detail = "One image an object cannot be sorted by interest: take sort=strangeness, or per=image."
+        raise InvalidRequest("No such order", detail)
 
 
 def _rows(record: RankingRecord, sort: Sort) -> list[int]:

@@ -1,38 +1,32 @@
 """Objects of the sky: the images that show one object, so that a galaxy seen five times is one candidate.
 
-Nothing is stored: a late answer of a catalogue, or a new image, changes what belongs together at once.
+The crossref service links images (`crossref/sky_objects.py`): those of one object have the same `object_id`.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from pydantic import Field
 
-from astrolens.contracts.catalogues import Counterpart
 from astrolens.contracts.crossmatch import CrossmatchRecord
-from astrolens.contracts.ids import derived_id
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Document, RecordStore
-from astrolens.science.match_radius import Target
-from astrolens.science.object_linking import SeenImage, linked_images
+from astrolens.platform.stores.paging import pages
+from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 from astrolens.usecases.coordinates import Cone
 from astrolens.usecases.errors import NotFound
-from astrolens.usecases.image_queries import ImageFilter, Sort, find_images
+from astrolens.usecases.image_queries import ORDERS, ImageFilter, Sort, find_images, value_of
 from astrolens.usecases.views import ImageCard, View
 
-SEARCH_RADIUS_ARCSEC: Final = 30.0
-"""Around an image: six times the distance at which two images without a known object are one."""
 MAX_IMAGES: Final = 200
-"""Images of one place that are compared; the newest ones."""
-_SMALLEST_CENTRE_ARCSEC: Final = 5.0
-_CENTRE_OF_AXIS: Final = 0.25
-"""Of the major axis: nearer to the centre an image shows the object itself, further out a part of it."""
+"""Images of an object that are shown, the newest."""
+MAX_COUNTED: Final = 4000
+"""Images of all objects of a page that are counted and compared; an object has few."""
 
 
 class SkyObjectView(View):
     """An object of the sky and its images."""
 
-    object_id: str = Field(description="Of the catalogued object, or of the earliest image where none is known.")
+    object_id: str | None = Field(description="Of the object; null for an ordinary image that is alone.")
     name: str | None = Field(description="Name of the catalogued object; null: none is known.")
     catalogue: str | None = Field(description="The catalogue that names it.")
     images: list[ImageCard] = Field(
@@ -47,58 +41,113 @@ class SkyObjects:
         self._records = records
 
     async def of_image(self, image_id: str) -> SkyObjectView:
-        """The object that an image shows, with its other images near the place. An image without a position is alone.
+        """The object that an image shows, with its other images. An image without a position is alone.
 
         Raises:
             NotFound: There is no such image.
         """
-        document = (await self._records.get(Collection.IMAGES, [image_id])).get(image_id)
-        position = document["observation"].get("position") if document else None
-        if document is None:
+        image = (await self._records.get(Collection.IMAGES, [image_id])).get(image_id)
+        if image is None:
             raise NotFound("image", image_id)
-        if position is None:
-            alone = [ImageCard.of(document)]
-            return SkyObjectView(object_id=derived_id("object", image_id), name=None, catalogue=None, images=alone)
-        cone = Cone(ra_deg=position["ra_deg"], dec_deg=position["dec_deg"], radius_arcsec=SEARCH_RADIUS_ARCSEC)
-        found = await find_images(self._records, ImageFilter(cone=cone), sort=Sort.NEWEST, limit=MAX_IMAGES)
-        around = {each["image_id"]: each for each in found.documents} | {image_id: document}
-        known = await self._counterparts(list(around))
-        seen = [_seen(each, known) for each in around.values()]
-        linked = next(group for group in linked_images(seen) if image_id in group)
-        distances = dict(zip((each["image_id"] for each in found.documents), found.distances, strict=True))
-        named = next((known[each] for each in linked if each in known), None)
-        earliest = min(linked, key=lambda each: (str(around[each].get("ingested_at")), each))
+        found = [image]
+        if (identifier := image.get("object_id")) is not None:
+            page = await find_images(
+                self._records, ImageFilter(object_id=identifier), sort=Sort.NEWEST, limit=MAX_IMAGES
+            )
+            seen = [each["image_id"] for each in page.documents]
+            found = page.documents if image_id in seen else [*page.documents, image]
+        catalogue, name = await self._name([each["image_id"] for each in found])
         return SkyObjectView(
-            object_id=derived_id("object", *named) if named else derived_id("object", earliest),
-            name=named[1] if named else None,
-            catalogue=named[0] if named else None,
-            images=[ImageCard.of(around[each], distance_arcsec=distances.get(each, 0.0)) for each in linked],
+            object_id=identifier,
+            name=name,
+            catalogue=catalogue,
+            images=[ImageCard.of(each, distance_arcsec=_distance_arcsec(image, each)) for each in found],
         )
 
-    async def _counterparts(self, image_ids: list[str]) -> Mapping[str, tuple[str, str]]:
-        """Catalogue and name of the object that each image is centred on, where one is known."""
+    async def _name(self, image_ids: Sequence[str]) -> tuple[str | None, str | None]:
+        """Catalogue and name of the object that any of the images is centred on; None, None where none is known."""
         documents = await self._records.get(Collection.CROSSMATCHES, image_ids)
-        found = {}
-        for image_id, document in documents.items():
-            record = CrossmatchRecord.model_validate(document)
+        for image_id in image_ids:
+            if image_id not in documents:
+                continue
+            record = CrossmatchRecord.model_validate(documents[image_id])
             for answer in record.crossmatch.answers if record.crossmatch else ():
-                best = next((each for each in answer.counterparts if each.matches), None)
-                if best is not None and _centred(best):
-                    found[image_id] = (answer.catalogue, best.name)
-                    break
-        return found
+                if (centred := answer.centred) is not None:
+                    return answer.catalogue, centred.name
+        return None, None
 
 
-def _centred(counterpart: Counterpart) -> bool:
-    centre = max(_SMALLEST_CENTRE_ARCSEC, _CENTRE_OF_AXIS * (counterpart.major_axis_arcsec or 0.0))
-    return counterpart.separation_arcsec <= centre
+async def images_per_object(records: RecordStore, images: Sequence[Document]) -> dict[str, int]:
+    """How many images the object of each image has, by object id."""
+    counts: dict[str, int] = {}
+    where = _of_objects(images)
+    if where is not None:
+        for other in await _members(records, (where,), ()):
+            counts[other["object_id"]] = counts.get(other["object_id"], 0) + 1
+    return counts
 
 
-def _seen(image: Document, known: Mapping[str, tuple[str, str]]) -> SeenImage:
+async def first_of_objects(
+    records: RecordStore, wanted: ImageFilter, sort: Sort, images: Sequence[Document]
+) -> set[str]:
+    """Which images of a list stand for their object: the first of its images that the list holds, in its order.
+
+    It depends on filter and order alone, so that each page of a list is right by itself.
+    """
+    where = _of_objects(images)
+    if where is None:
+        return {each["image_id"] for each in images}
+    order = ORDERS[sort]
+    place = ("observation.position",) if wanted.cone else ()
+    others = await _members(records, (where, *wanted.clauses()), (order.field, *place))
+    first: dict[str, tuple[Any, str]] = {}
+    for other in others:
+        if wanted.cone is not None and not _inside(wanted.cone, other):
+            continue
+        rank = (value_of(other, order), other["image_id"])
+        if rank[0] is None:
+            continue
+        known = first.get(other["object_id"])
+        if known is None or _precedes(rank, known, order):
+            first[other["object_id"]] = rank
+    return {
+        each["image_id"]
+        for each in images
+        if each.get("object_id") is None
+        or each["object_id"] not in first
+        or first[each["object_id"]][1] == each["image_id"]
+    }
+
+
+def _precedes(one: tuple[Any, str], other: tuple[Any, str], order: Order) -> bool:
+    if one[0] == other[0]:
+        return one[1] < other[1]
+    return bool(one[0] > other[0]) is order.descending
+
+
+def _of_objects(images: Sequence[Document]) -> Clause | None:
+    identifiers = sorted({each["object_id"] for each in images if each.get("object_id") is not None})
+    return Clause("object_id", "in", identifiers) if identifiers else None
+
+
+async def _members(records: RecordStore, where: tuple[Clause, ...], fields: tuple[str, ...]) -> list[Document]:
+    query = Query(where=where, order=Order("ingested_at"), limit=1000, fields=("object_id", *fields))
+    found: list[Document] = []
+    async for page in pages(records, Collection.IMAGES, query):
+        found += page
+        if len(found) >= MAX_COUNTED:
+            break
+    return found
+
+
+def _inside(cone: Cone, image: Document) -> bool:
     position = image["observation"]["position"]
-    named = known.get(image["image_id"])
-    return SeenImage(
-        image_id=image["image_id"],
-        target=Target(ra_deg=position["ra_deg"], dec_deg=position["dec_deg"]),
-        counterpart=" ".join(named) if named else None,
-    )
+    return cone.distance_arcsec(position["x"], position["y"], position["z"]) <= cone.radius_arcsec
+
+
+def _distance_arcsec(one: Document, other: Document) -> float | None:
+    here, there = one["observation"].get("position"), other["observation"].get("position")
+    if here is None or there is None:
+        return None if one is not other else 0.0
+    cone = Cone(ra_deg=here["ra_deg"], dec_deg=here["dec_deg"], radius_arcsec=0.0)
+    return cone.distance_arcsec(there["x"], there["y"], there["z"])

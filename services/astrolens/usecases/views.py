@@ -69,6 +69,12 @@ class ImageCard(View):
     analyzed_at: datetime | None
     labeled_at: datetime | None
     similar_to: int = Field(description="How many near-duplicates it is linked to.")
+    object_id: str | None = Field(
+        default=None, description="The object of the sky that it shows; its other images have the same one."
+    )
+    object_images: int | None = Field(
+        default=None, description="Images of that object, where the list has one image an object."
+    )
     distance_arcsec: float | None = Field(default=None, description="From the centre of the cone asked for.")
     interest: float | None = Field(
         default=None, description="0 to 1, where sorted by interest: share of the ranked images that interest less."
@@ -114,6 +120,7 @@ class ImageCard(View):
             analyzed_at=document.get("analyzed_at"),
             labeled_at=document.get("labeled_at"),
             similar_to=len(document.get("near_duplicates") or ()),
+            object_id=document.get("object_id"),
             distance_arcsec=distance_arcsec,
         )
 

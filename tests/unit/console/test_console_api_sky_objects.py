@@ -1,36 +1,46 @@
-"""One galaxy seen five times is one object with five images."""
+"""One galaxy seen five times is one object with five images, and one candidate."""
 
 from typing import Any
 
 import httpx
+import pytest
 from astrolens.contracts import examples
+from astrolens.contracts.ids import object_id
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Change
 
 ARCSEC = 1.0 / 3600.0
 
 
-async def test_five_images_of_a_place_are_one_object(world: Any, client: httpx.AsyncClient) -> None:
+async def link(world: Any, *images: str) -> str:
+    """What the crossref service does with images of one object."""
+    identifier = object_id(images[0])
+    await world.records.apply(Collection.IMAGES, [Change(id=each, set={"object_id": identifier}) for each in images])
+    return identifier
+
+
+async def test_five_images_of_one_object_know_each_other(world: Any, client: httpx.AsyncClient) -> None:
     five = [await world.add_image(f"same {n}", p_value=0.01, position=(0.0, 10.0 + n * ARCSEC)) for n in range(5)]
     other = await world.add_image("neighbour", p_value=0.01, position=(0.0, 10.0 + 25 * ARCSEC))
+    identifier = await link(world, *five)
     answers = [(await client.get(f"/api/images/{image}/object")).raise_for_status().json() for image in (*five, other)]
-    assert {answer["object_id"] for answer in answers[:5]} == {answers[0]["object_id"]}
+    assert {answer["object_id"] for answer in answers[:5]} == {identifier}
     assert {image["image_id"] for image in answers[0]["images"]} == set(five)
-    assert [image["image_id"] for image in answers[5]["images"]] == [other]
+    distances = {image["image_id"]: image["distance_arcsec"] for image in answers[0]["images"]}
+    assert [distances[image] for image in five] == pytest.approx([0.0, 1.0, 2.0, 3.0, 4.0], abs=1e-6)
+    assert (answers[5]["object_id"], [image["image_id"] for image in answers[5]["images"]]) == (None, [other])
     assert answers[0]["name"] is None
 
 
 async def test_images_of_one_catalogued_object_have_its_name(world: Any, client: httpx.AsyncClient) -> None:
-    # 12 arcsec apart: too far for one place, but both are centred on M 51, which is 11 arcmin large.
     images = [
         await world.add_image(f"m51 {n}", p_value=0.01, position=(202.47, 47.195 + n * 12 * ARCSEC)) for n in (0, 1)
     ]
-    for image in images:
-        record = examples.crossmatch_record().model_copy(update={"image_id": image})
-        await world.records.insert(Collection.CROSSMATCHES, [record])
+    await link(world, *images)
+    record = examples.crossmatch_record().model_copy(update={"image_id": images[1]})
+    await world.records.insert(Collection.CROSSMATCHES, [record])
     found = (await client.get(f"/api/images/{images[0]}/object")).raise_for_status().json()
     assert (found["name"], len(found["images"])) == ("M 51", 2)
-    again = (await client.get(f"/api/images/{images[1]}/object")).raise_for_status().json()
-    assert again["object_id"] == found["object_id"]
 
 
 async def test_an_image_without_a_position_is_alone(world: Any, client: httpx.AsyncClient) -> None:
@@ -38,3 +48,51 @@ async def test_an_image_without_a_position_is_alone(world: Any, client: httpx.As
     found = (await client.get(f"/api/images/{nowhere}/object")).raise_for_status().json()
     assert [image["image_id"] for image in found["images"]] == [nowhere]
     assert (await client.get(f"/api/images/{'0' * 32}/object")).status_code == 404
+
+
+async def listed(client: httpx.AsyncClient, path: str, **parameters: Any) -> list[tuple[str, int | None]]:
+    """Names and sightings of a whole list, read in pages of two."""
+    found, after = [], None
+    while True:
+        given = {"limit": 2, **parameters} | ({"after": after} if after else {})
+        page = (await client.get(path, params=given)).raise_for_status().json()
+        found += [(item["name"], item["object_images"]) for item in page["items"]]
+        after = page["next"]
+        if after is None:
+            return found
+
+
+async def test_five_strange_images_of_one_object_are_one_candidate_whatever_the_page(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    # Three images lie between the strangest of the object and the others, so that its images are on several pages.
+    odds = {"a1": 0.0011, "b": 0.0012, "a2": 0.0013, "c": 0.0014, "a3": 0.0015, "d": 0.0016, "a4": 0.0017, "a5": 0.0018}
+    ids = {name: await world.add_image(name, p_value=p, position=(9.0, 10.0)) for name, p in odds.items()}
+    await link(world, *(ids[f"a{number}"] for number in (1, 2, 3, 4, 5)))
+    one_each = [("a1", 5), ("b", 1), ("c", 1), ("d", 1)]
+    assert await listed(client, "/api/candidates") == one_each
+    assert await listed(client, "/api/images", sort="strangeness", per="object") == one_each
+    every = await listed(client, "/api/candidates", per="image")
+    assert [name for name, _ in every] == list(odds)
+    # The object is in each list that one of its images is in, with the first of those.
+    assert await listed(client, "/api/candidates", name="a3") == [("a3", 5)]
+    newest = await listed(client, "/api/images", sort="newest", per="object")
+    # All came at one time, so that any of the object's may stand for it; but one only.
+    assert sorted(count or 0 for _, count in newest) == [1, 1, 1, 5]
+    cone = {"ra_deg": 9.0, "dec_deg": 10.0, "radius_arcsec": 5.0}
+    assert await listed(client, "/api/images", sort="strangeness", per="object", **cone) == one_each
+    of_object = await listed(client, "/api/images", sort="strangeness", object_id=object_id(ids["a1"]))
+    assert [name for name, _ in of_object] == ["a1", "a2", "a3", "a4", "a5"]
+
+
+async def test_equal_images_of_an_object_stand_once(world: Any, client: httpx.AsyncClient) -> None:
+    ids = [await world.add_image(name, p_value=0.002, position=(9.0, 10.0)) for name in ("e1", "e2", "e3")]
+    await link(world, *ids)
+    found = await listed(client, "/api/candidates")
+    assert [count for _, count in found] == [3]
+
+
+async def test_what_cannot_be_listed_by_object_says_so(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/images", params={"sort": "interest", "per": "object"})
+    assert answer.status_code == 422
+    assert "per=image" in answer.json()["detail"]

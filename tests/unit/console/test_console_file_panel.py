@@ -124,6 +124,7 @@ def test_the_other_images_of_an_object_are_pictures_with_links() -> None:
     assert f'href="/base/image/{other.image_id}"' in html
     assert f'src="/base/api/images/{other.image_id}/cutout"' in html
     assert "1.5″" in html
+    assert "/base/gallery?object_id=o" in html
     assert f"/image/{here.image_id}" not in html
 
 

@@ -23,6 +23,7 @@ from astrolens.crossref.http import CatalogueHttp
 from astrolens.crossref.limiter import SharedLimiter
 from astrolens.crossref.metrics import CatalogueMetrics
 from astrolens.crossref.registry import ChosenCatalogue
+from astrolens.crossref.sky_objects import ObjectLinker
 from astrolens.crossref.worker import CrossmatchWorker
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
@@ -129,7 +130,10 @@ class World:
         ]
         self.cache = AnswerCache(records)
         self.catalogues = CatalogueSet(clients=self.clients, cache=self.cache, metrics=self.metrics, clock=clock)
-        self.candidates = Candidates(records=records, outbox=self.outbox, metrics=self.metrics, clock=clock)
+        self.objects = ObjectLinker(records)
+        self.candidates = Candidates(
+            records=records, outbox=self.outbox, objects=self.objects, metrics=self.metrics, clock=clock
+        )
         self.worker = CrossmatchWorker(
             records=records,
             candidates=self.candidates,

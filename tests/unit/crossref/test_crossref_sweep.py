@@ -34,6 +34,7 @@ async def test_lost_candidates_are_found_over_several_passes_and_a_restart(world
         again = Sweep(
             records=world.records,
             candidates=world.candidates,
+            objects=world.objects,
             stopping=asyncio.Event(),
             unfinished=unfinished,
             clock=world.clock,
@@ -52,6 +53,7 @@ async def test_an_archive_of_before_is_left_alone(world: World) -> None:
     await Sweep(
         records=world.records,
         candidates=world.candidates,
+        objects=world.objects,
         stopping=asyncio.Event(),
         unfinished=asyncio.Event(),
         clock=world.clock,
@@ -68,6 +70,7 @@ async def test_a_place_whose_event_was_lost_is_found_long_after_the_analysis(wor
         await Sweep(
             records=world.records,
             candidates=world.candidates,
+            objects=world.objects,
             stopping=asyncio.Event(),
             unfinished=asyncio.Event(),
             clock=world.clock,

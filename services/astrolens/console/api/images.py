@@ -91,7 +91,10 @@ async def list_images(
 
 @router.get("/candidates", response_model=ImagePage)
 async def list_candidates(context: Context, wanted: Filter, limit: Limit = 60, after: After = None) -> ImagePage:
-    """Images whose verdict is not `ordinary`, the strangest (largest `rank_score`) first."""
+    """Images whose verdict is not `ordinary`, the strangest (largest `rank_score`) first.
+
+    One image an object of the sky, with the number of its images; `per=image` lists each of them.
+    """
     chosen = wanted if wanted.verdicts else wanted.candidates()
     return await context.archive.candidates(chosen, limit=limit, after=after)
 

@@ -1,7 +1,7 @@
 """Parameters that several routes share, with their meaning, unit and bounds."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, Path, Query
 
@@ -48,6 +48,13 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         float | None, Query(gt=0, le=648_000, description="Radius of the cone, arcseconds (60).")
     ] = None,
     name: Annotated[str | None, Query(max_length=200, description="Part of the name, any case.")] = None,
+    object_id: Annotated[
+        str | None, Query(pattern=r"^[0-9a-f]{32}$", description="The object of the sky that they show.")
+    ] = None,
+    per: Annotated[
+        Literal["image", "object"] | None,
+        Query(description="`object`: of the images of one object only the first in the list's order."),
+    ] = None,
     q: Annotated[
         str | None,
         Query(
@@ -77,6 +84,8 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         simulated=simulated,
         cone=cone,
         name=name,
+        object_id=object_id,
+        per=per,
     )
     return wanted.narrowed_by(q) if q else wanted
 

@@ -308,6 +308,7 @@ export default defineComponent({
           <a class="thumb" :href="link(entry.item)" :tabindex="entry.item.image_id === focusable ? 0 : -1" @click="onClick($event, entry)" @focus="onMove(entry.item)">
             <img :src="BASE + entry.item.cutout_url" loading="lazy" decoding="async" draggable="false" :alt="title(entry.item)" :title="title(entry.item)" width="256" height="256">
             <span v-if="entry.item.simulated" class="tag sim" aria-hidden="true">sim</span>
+            <span v-if="(entry.item.object_images ?? 1) > 1" class="tag seen num">seen {{ entry.item.object_images }}×</span>
             <verdict-mark class="corner" :verdict="entry.item.verdict" bare/>
             <answer-mark v-if="answerOf(entry.item)" class="corner answer-corner" :answer="answerOf(entry.item)" :disputed="disputed(entry.item)" bare/>
             <span class="hover-p num">{{ entry.item.p_value_words?.figure ?? 'not scored' }}</span>

@@ -11,7 +11,7 @@ from astrolens.console.pages.image_panels import Facts, facts, muted, thumbnails
 from astrolens.console.pages.page import address
 from astrolens.contracts.image_files import FileHeader, PixelQuality
 from astrolens.contracts.records import CutoutInfo, LaterArrival, Observation, Position
-from astrolens.usecases.sky_objects import SEARCH_RADIUS_ARCSEC, SkyObjectView
+from astrolens.usecases.sky_objects import SkyObjectView
 from astrolens.usecases.sky_positions import degrees_text
 from astrolens.usecases.views import ImageDetail
 
@@ -213,11 +213,9 @@ def same_object(found: SkyObjectView, image_id: str, base: str) -> str:
     if not others:
         return head + muted("No other image here shows this object.")
     shown = thumbnails(((each, _away(each.distance_arcsec)) for each in others[:SHOWN_IMAGES]), base)
-    around = address(
-        f"{base}/gallery", ra_deg=here.ra_deg, dec_deg=here.dec_deg, radius_arcsec=f"{SEARCH_RADIUS_ARCSEC:g}"
-    )
     total = f"Seen {count(len(found.images))} times; distances are from this image."
-    more = f'<a href="{escape(around)}">All images within {SEARCH_RADIUS_ARCSEC:g}″</a>'
+    everything = address(f"{base}/gallery", object_id=found.object_id, sort="newest")
+    more = f'<a href="{escape(everything)}">All images of the object</a>'
     return f'{head}<p class="muted">{total} {more}</p>{shown}'
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlencode
 
 from nicegui import ui
@@ -27,7 +27,7 @@ SEVERAL: Final = frozenset({"survey", "verdict", "class", "label", "state", "sou
 
 FILTERS: Final = (
     *("survey", "verdict", "class", "label", "crossmatch", "state", "source", "batch", "since", "until"),
-    *("ra_deg", "dec_deg", "radius_arcsec", "q", "simulated"),
+    *("ra_deg", "dec_deg", "radius_arcsec", "q", "simulated", "object_id", "per"),
 )
 """What an address may filter images by; anything else in it is the page's own."""
 
@@ -72,6 +72,8 @@ class _Conditions(BaseModel):
     verdict: list[Verdict] = []
     state: list[ImageState] = []
     crossmatch: list[CrossmatchStatus] = []
+    object_id: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
+    per: Literal["image", "object"] | None = None
     sort: Sort = Sort.STRANGENESS
 
 
@@ -180,6 +182,7 @@ class FilterBar:
         answers = {anything: "any", "none": "unanswered"} | ({} if self._triage else {"any": "answered"})
         answers |= {"interesting": "interesting", "artefact": "artefact", "ordinary": "ordinary"}
         self._choose("Catalogues", "crossmatch", CATALOGUES)
+        self._choose("Objects", "per", {"": "every image", "object": "one image each"})
         self._choose("Answer", "label", answers, "none" if self._triage else "")
         if not self._triage:
             states = {"": "any", "analyzed": "analysed", "ingested": "waiting", "dead_lettered": "dead-lettered"}
@@ -215,6 +218,8 @@ class FilterBar:
             self._chip(f"name “{text}”", "q")
         if query.get("ra_deg") and query.get("dec_deg"):
             self._cone(query)
+        if query.get("object_id"):
+            self._chip("one object", "object_id")
         if batch := query.get("batch"):
             self._chip(f"batch {batch[:24]}", "batch")
         if until := query.get("until"):

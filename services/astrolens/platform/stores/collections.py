@@ -105,6 +105,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "offered_at": "text",
             "analyzed_at": "text",
             "crossmatch_status": "text",
+            "object_id": "text",
             "label": "text",
             "labeled_at": "text",
             "source": "text",
@@ -147,12 +148,14 @@ DECLARATIONS: dict[Collection, Declaration] = {
             ("morphology.concentration",),
             ("morphology.gini",),
             ("morphology.ring_score",),
+            ("object_id", "ingested_at"),
             ("observation.name",),
             ("observation.position.x", "observation.position.y", "observation.position.z"),
         ),
         rare=frozenset(
             {
                 "crossmatch_status",
+                "object_id",
                 "label",
                 "labeled_at",
                 # Held anomalies, until their survey has been compared.

@@ -29,6 +29,7 @@ WALKED: list[tuple[Collection, Where, str]] = [
         "analyzed_at",
     ),
     (IMAGES, (("labeled_at", "gte", "2026"),), "labeled_at"),
+    (IMAGES, (("object_id", "eq", "x"),), "ingested_at"),
     (RECEIPTS, (("outcome", "eq", "received"), ("received_at", "lt", "2026")), "received_at"),
     (ALERTS, (("undelivered", "eq", True),), "raised_at"),
     # The console's lists and their filters.
@@ -56,6 +57,7 @@ NARROWED: list[tuple[Collection, Where, str]] = [
     (IMAGES, (("label", "eq", "artefact"),), "ingested_at"),
     (IMAGES, (("label", "in", ["artefact", "ordinary"]),), "labeled_at"),
     (IMAGES, (("batch", "eq", "b"),), "rank_score"),
+    (IMAGES, (("object_id", "in", ["x", "y"]),), "ingested_at"),
     (
         IMAGES,
         tuple(

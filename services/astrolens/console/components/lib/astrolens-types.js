@@ -22,6 +22,7 @@
  * @property {string} cutout_url
  * @property {number | null} scale_arcsec arcseconds a pixel of the cutout
  * @property {boolean} simulated
+ * @property {number | null} [object_images] images of the object that it shows, where a list has one image an object
  */
 
 /**
