@@ -21,7 +21,7 @@ from astrolens.contracts.records import Answer
 from astrolens.contracts.status import Books
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
 
-ALERT_SCHEMA_VERSION: Final = "1.3"
+ALERT_SCHEMA_VERSION: Final = "1.4"
 """major.minor of `Alert`: a new optional field increments the minor number; the major number changes with the topic."""
 
 AVRO_NAMESPACE: Final = "astrolens.alerts.v1"
@@ -99,6 +99,20 @@ class AlertNearDuplicate(Contract):
 
     image_id: str = Field(description="Its id.")
     distance: int = Field(description="Hamming distance of the 64-bit perceptual hashes [bit].")
+
+
+class AlertSighting(Contract):
+    """Another image of the object that an alert is about."""
+
+    image_id: str = Field(description="Its id.")
+    survey: Slug = Field(description="Its survey, lower case.")
+    observed_at: UtcTime | None = Field(
+        default=None, description="When the sky was observed for it, UTC [us since 1970-01-01]."
+    )
+    verdict: Verdict | None = Field(default=None, description="Its verdict; null until it is analysed.")
+    separation_arcsec: float | None = Field(default=None, description="Distance of the two images' positions [arcsec].")
+    alert_id: str | None = Field(default=None, description="The alert about it, null where there is none.")
+    earlier: bool = Field(default=True, description="Whether it came before the image of this alert.")
 
 
 class AlertProvenance(Contract):
@@ -213,6 +227,13 @@ class Alert(Contract):
         description="What a person said of the image: `interesting`, or, in a retraction, `artefact` or `ordinary`.",
     )
     labeled_by: str | None = Field(default=None, description="Who said so.")
+    object_id: str | None = Field(
+        default=None,
+        description="The object of the sky that the image shows: alerts about other images of it have the same one.",
+    )
+    sightings: tuple[AlertSighting, ...] = Field(
+        default=(), description="Other images of that object, the newest first, known when the alert was published."
+    )
     near_duplicates: tuple[AlertNearDuplicate, ...] = Field(
         default=(), description="Images that are visually nearly identical, known when the alert was published."
     )

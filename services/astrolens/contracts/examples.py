@@ -306,6 +306,17 @@ def alert() -> alerts.Alert:
         possible_discovery=matched().possible_discovery,
         literature_references=matched().references,
         catalogues=matched().answers,
+        object_id=ids.object_id(ids.image_id(_PREPROCESSING)),
+        sightings=(
+            alerts.AlertSighting(
+                image_id=ids.image_id(_PREPROCESSING),
+                survey="sdss",
+                observed_at=observed.observed_at,
+                verdict=result.verdict,
+                separation_arcsec=1.25,
+                alert_id=ids.alert_id(ids.image_id(_PREPROCESSING)),
+            ),
+        ),
         near_duplicates=(alerts.AlertNearDuplicate(image_id=ids.image_id(_PREPROCESSING), distance=3),),
         provenance=alerts.AlertProvenance(
             original_sha256=DIGEST,

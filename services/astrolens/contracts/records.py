@@ -311,6 +311,8 @@ class AlertRecord(Contract):
     occasion: AlertOccasion | None = Field(
         default=None, description="Why people are told of an update; None: the image is an anomaly again."
     )
+    object_id: str | None = Field(default=None, description="The object of the sky in the last message.")
+    seen_before: int = Field(default=0, ge=0, description="Public images of that object that came before this one.")
     label: Answer | None = Field(default=None, description="The image's label in the last message.")
     labeled_by: str | None = Field(default=None, description="Who gave that label.")
     updated_at: UtcTime | None = None

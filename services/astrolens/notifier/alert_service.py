@@ -16,6 +16,7 @@ from astrolens.contracts.records import AlertRecord, Answer, ImageRecord, Reason
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import lifecycle, public_alerts
 from astrolens.notifier.metrics import AlertMetrics
+from astrolens.notifier.sightings import Sighting, Sightings
 from astrolens.notifier.unreadable import UnreadableDocuments
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.errors import PermanentError
@@ -99,6 +100,7 @@ class AlertService:
         self._metrics = metrics
         self._unreadable = unreadable
         self._channels = channels
+        self._sightings = Sightings(records=records, unreadable=unreadable, publish_unreleased=publish_unreleased)
         self._on_delivery_queued = on_delivery_queued
         self._clock = clock
 
@@ -198,6 +200,7 @@ class AlertService:
         now = self._clock()
         public = [revision for revision in revisions if not revision.image.observation.injected]
         cutouts = await self._images.get_many([revision.image.cutout.key for revision in public])
+        sightings = await self._sightings.of([revision.image for revision in public])
         new: dict[str, AlertRecord] = {}
         changed: dict[str, AlertRecord] = {}
         changes: list[Change] = []
@@ -205,7 +208,8 @@ class AlertService:
         for revision in revisions:
             image = revision.image
             try:
-                record = self._record(revision, cutouts.get(image.cutout.key), now)
+                seen = sightings.get(image.image_id, ())
+                record = self._record(revision, cutouts.get(image.cutout.key), seen, now)
             except (ValueError, TypeError, OverflowError, PermanentError) as error:
                 # A value that the image record allows and the public alert does not: its neighbours are not held up.
                 refused[image.image_id] = Reason(code="no-alert", detail=f"image {image.image_id}: {error}"[:500])
@@ -228,12 +232,15 @@ class AlertService:
         self._report(records, revisions)
         return refused
 
-    def _record(self, revision: AlertRevision, cutout: bytes | None, now: datetime) -> AlertRecord:
+    def _record(
+        self, revision: AlertRevision, cutout: bytes | None, sightings: Sequence[Sighting], now: datetime
+    ) -> AlertRecord:
         """The record of a revision, with its messages."""
         image, analysis = revision.image, revision.analysis
         matched = revision.matched
         found = _NOBODY_ASKED if matched is None or matched.crossmatch is None else matched.crossmatch
         match_revision = 0 if matched is None else matched.revision
+        seen_before = sum(each.earlier for each in sightings)
         if revision.current is None:
             record = lifecycle.new_record(
                 image,
@@ -242,6 +249,7 @@ class AlertService:
                 match_revision=match_revision,
                 raised_at=now,
                 channels=self._channels,
+                seen_before=seen_before,
                 surveys=self._surveys,
                 publish_unreleased=self._publish_unreleased,
             )
@@ -255,11 +263,14 @@ class AlertService:
                 alert_type=revision.alert_type,
                 updated_at=now,
                 channels=self._channels,
+                seen_before=seen_before,
                 publish_unreleased=self._publish_unreleased,
             )
         if record.topic is None:
             return record
-        alert = public_alerts.public_alert(image, analysis, found, record, cutout=cutout, published_at=now)
+        alert = public_alerts.public_alert(
+            image, analysis, found, record, sightings=sightings, cutout=cutout, published_at=now
+        )
         pending = public_alerts.publishable_messages(alert, record.topic, traceparent=traceparent_of(record.image_id))
         return record.model_copy(update={"pending": pending})
 

@@ -103,6 +103,7 @@ def new_record(
     match_revision: int,
     raised_at: datetime,
     channels: tuple[str, ...],
+    seen_before: int = 0,
     surveys: frozenset[str] = frozenset(),
     publish_unreleased: bool = False,
 ) -> AlertRecord:
@@ -118,6 +119,7 @@ def new_record(
         match_revision: Revision of that, 0 where nobody asked them.
         raised_at: The present time.
         channels: Names of the channels that it is delivered to.
+        seen_before: Public images of its object that came before it.
         surveys: The surveys of the settings that have alert topics of their own.
         publish_unreleased: Whether data that their survey has not released are published.
     """
@@ -133,6 +135,8 @@ def new_record(
         topic=None if silent else _topic(image.observation.survey, analysis, surveys),
         **_match(found, match_revision),
         **_label(image),
+        object_id=image.object_id,
+        seen_before=seen_before,
         raised_at=raised_at,
         event_id=None if silent else message_event_id(identifier, 0, analysis),
         model_digest=analysis.model_digest,
@@ -152,6 +156,7 @@ def next_record(
     alert_type: AlertType,
     updated_at: datetime,
     channels: tuple[str, ...],
+    seen_before: int = 0,
     publish_unreleased: bool = False,
 ) -> AlertRecord:
     """The record after an update or a retraction, without its messages.
@@ -176,6 +181,8 @@ def next_record(
             **_figures(analysis),
             **_match(found, match_revision),
             **_label(image),
+            "object_id": image.object_id,
+            "seen_before": seen_before,
             "occasion": _occasion(reversal=reversal, was_discovery=was_discovery, is_discovery=is_discovery),
             "revision": revision,
             "event_id": None if current.topic is None else message_event_id(current.alert_id, revision, analysis),

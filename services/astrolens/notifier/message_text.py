@@ -60,10 +60,14 @@ def single_alert(subject: AlertWithImage, *, console: str) -> MessageText:
     elif alert.alert_type == "update":
         title = f"{_UPDATES[alert.occasion]}: {_subject(alert)} ({words.figure})"
     elif alert.crossmatch_status is CrossmatchStatus.UNMATCHED:
-        title = f"Possible discovery: {_subject(alert)} ({words.figure})"
+        again = ", seen again" if alert.seen_before else ""
+        title = f"Possible discovery{again}: {_subject(alert)} ({words.figure})"
     else:
-        title = f"Strange: {_subject(alert)} ({words.figure})"
+        title = f"{'Seen again' if alert.seen_before else 'Strange'}: {_subject(alert)} ({words.figure})"
     lines = [f"Verdict {alert.verdict.value.replace('_', ' ')}: {words.sentence}.", *_catalogue_lines(alert)]
+    if alert.seen_before:
+        times = "once" if alert.seen_before == 1 else f"{alert.seen_before} times"
+        lines.append(f"Its object was seen {times} before.")
     if image is not None:
         lines = [*_object_lines(image), *lines]
         if image.analysis is not None:
@@ -119,6 +123,8 @@ def _digest_line(each: AlertWithImage, console: str) -> str:
     prefix = "" if alert.alert_type == "initial" else f"{alert.alert_type}: "
     if alert.crossmatch_status is CrossmatchStatus.UNMATCHED and alert.alert_type != "retraction":
         prefix += "possible discovery: "
+    if alert.seen_before:
+        prefix += "seen again: "
     name = "" if image is None or image.observation.name is None else escape_text(image.observation.name)
     link = f"{console}/image/{alert.image_id}"
     return f"{_test_prefix(alert)}{prefix}{_subject(alert)} {name} {_words(alert).figure} {link}"

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -14,15 +15,18 @@ from astrolens.contracts.alerts import (
     AlertLink,
     AlertNearDuplicate,
     AlertProvenance,
+    AlertSighting,
     Classification,
     ClassProbability,
 )
 from astrolens.contracts.crossmatch import Crossmatch
 from astrolens.contracts.events import producer
-from astrolens.contracts.ids import derived_id
+from astrolens.contracts.ids import alert_id, derived_id
 from astrolens.contracts.records import OBJECT_ID_KEYS, AlertRecord, ImageRecord, Observation, PendingEvent
+from astrolens.contracts.sky import separation_arcsec
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import packets
+from astrolens.notifier.sightings import Sighting
 from astrolens.platform.bus.payload import require_publishable
 from astrolens.platform.errors import PermanentError
 
@@ -97,6 +101,7 @@ def public_alert(
     found: Crossmatch,
     record: AlertRecord,
     *,
+    sightings: Sequence[Sighting] = (),
     cutout: bytes | None,
     published_at: datetime,
 ) -> Alert:
@@ -150,6 +155,8 @@ def public_alert(
         catalogues=found.answers,
         label=record.label,
         labeled_by=record.labeled_by,
+        object_id=record.object_id,
+        sightings=tuple(_sighting(each, observation) for each in sightings),
         near_duplicates=tuple(
             AlertNearDuplicate(image_id=duplicate.image_id, distance=duplicate.distance)
             for duplicate in image.near_duplicates
@@ -160,6 +167,21 @@ def public_alert(
         cutout_width=None if cutout is None else image.cutout.width,
         cutout_height=None if cutout is None else image.cutout.height,
         links=() if observation.url is None else (AlertLink(rel="original", href=observation.url),),
+    )
+
+
+def _sighting(found: Sighting, observation: Observation) -> AlertSighting:
+    image, here, there = found.image, observation.position, found.image.observation.position
+    return AlertSighting(
+        image_id=image.image_id,
+        survey=image.observation.survey,
+        observed_at=image.observation.observed_at,
+        verdict=image.verdict,
+        separation_arcsec=None
+        if here is None or there is None
+        else separation_arcsec((here.x, here.y, here.z), (there.x, there.y, there.z)),
+        alert_id=alert_id(image.image_id) if found.alerted else None,
+        earlier=found.earlier,
     )
 
 

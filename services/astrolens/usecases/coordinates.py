@@ -2,11 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from math import asin, degrees, sqrt
 
-from astrolens.contracts.sky import chord, unit_vector
-
-ARCSEC_PER_DEGREE = 3600.0
+from astrolens.contracts.sky import chord, separation_arcsec, unit_vector
 
 _NUMBER = r"[+-]?\d+(?:\.\d*)?"
 _DECIMAL = re.compile(rf"^({_NUMBER})[°d]?[\s,;]+({_NUMBER})[°d]?$")
@@ -44,13 +41,8 @@ class Cone:
         return chord(self.radius_arcsec)
 
     def distance_arcsec(self, x: float, y: float, z: float) -> float:
-        """Angular distance of a unit vector from the centre, arcseconds.
-
-        Taken from the chord, which keeps its precision at small angles where the arc cosine loses it.
-        """
-        cx, cy, cz = self.vector
-        half = sqrt((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2) / 2.0
-        return degrees(2.0 * asin(min(1.0, half))) * ARCSEC_PER_DEGREE
+        """Angular distance of a unit vector from the centre, arcseconds."""
+        return separation_arcsec(self.vector, (x, y, z))
 
 
 def parse_position(text: str) -> tuple[float, float] | None:

@@ -316,6 +316,8 @@ class AlertView(View):
     p_value: float
     p_value_words: PValueWords
     topic: str | None = Field(description="The public Kafka topic; null where it must not be public.")
+    object_id: str | None = Field(description="The object of the sky: alerts about its other images have the same one.")
+    seen_before: int | None = Field(description="Images of that object that came before this one.")
     raised_at: datetime
     deliveries: list[Delivery]
     cutout_url: str

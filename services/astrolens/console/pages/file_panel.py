@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime
 from html import escape
-from math import asin, degrees, dist
 from typing import Any, Final
 
 from astrolens.console.format import absolute, count, figure
@@ -11,6 +10,7 @@ from astrolens.console.pages.image_panels import Facts, facts, muted, thumbnails
 from astrolens.console.pages.page import address
 from astrolens.contracts.image_files import FileHeader, PixelQuality
 from astrolens.contracts.records import CutoutInfo, LaterArrival, Observation, Position
+from astrolens.contracts.sky import separation_arcsec
 from astrolens.usecases.sky_objects import SkyObjectView
 from astrolens.usecases.sky_positions import degrees_text
 from astrolens.usecases.views import ImageDetail
@@ -94,8 +94,7 @@ def _other_position(held: Position | None, header: FileHeader) -> str:
     if held is None or header.ra_deg is None or header.dec_deg is None:
         return ""
     stated = Position(ra_deg=header.ra_deg, dec_deg=header.dec_deg)
-    chord = dist((held.x, held.y, held.z), (stated.x, stated.y, stated.z))
-    away_arcsec = 3600 * degrees(2 * asin(min(1.0, chord / 2)))
+    away_arcsec = separation_arcsec((held.x, held.y, held.z), (stated.x, stated.y, stated.z))
     return f"{_position(stated)}, {figure(away_arcsec)}″ away" if away_arcsec > _SAME_ARCSEC else ""
 
 
