@@ -76,6 +76,7 @@ class MicroBatcher(Generic[In, Out]):
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="inference")
         self._dispatcher: asyncio.Task[None] | None = None
         self._batches: set[asyncio.Task[None]] = set()
+        self._unanswered: set[asyncio.Future[list[Out]]] = set()
 
     @property
     def queued(self) -> int:
@@ -85,6 +86,11 @@ class MicroBatcher(Generic[In, Out]):
     def start(self) -> None:
         """Start the dispatcher."""
         self._dispatcher = asyncio.create_task(self._dispatch(), name="batch-dispatcher")
+
+    async def drain(self, *, timeout_s: float) -> None:
+        """Wait until everything that was submitted is answered, at most `timeout_s`; nothing more is submitted."""
+        if self._unanswered:
+            await asyncio.wait(self._unanswered, timeout=timeout_s)
 
     async def close(self) -> None:
         """Finish the batches under way; fail what still waits with `BatcherClosed`."""
@@ -111,6 +117,8 @@ class MicroBatcher(Generic[In, Out]):
         if len(self._queue) + len(items) > self._max_queued:
             raise QueueFull
         request: _Request[In, Out] = _Request(items, asyncio.get_running_loop().create_future())
+        self._unanswered.add(request.future)
+        request.future.add_done_callback(self._unanswered.discard)
         self._queue.extend((request, position) for position in range(len(items)))
         self._arrived.set()
         if len(self._queue) >= self._max_batch:

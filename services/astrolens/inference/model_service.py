@@ -11,6 +11,7 @@ from astrolens.inference.batcher import MicroBatcher, QueueFull
 from astrolens.inference.engine import Engine, Item, ItemResult, Outcome
 from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.similarity.index import SimilarityIndex
+from astrolens.platform.time_limits import MODEL_CALL_S
 from astrolens.science.bundle import Bundle
 from astrolens.science.calibration import COMBINED
 from astrolens.science.density import Taps
@@ -158,9 +159,7 @@ class ModelService:
         """Surveys that something else than the bundle's own calibration serves."""
         self._extracting = asyncio.Lock()
         self._batcher: MicroBatcher[Item, Outcome] = MicroBatcher(self._work, workers=workers)
-        metrics.queued.set_function(lambda: self._batcher.queued)
-        metrics.indexed.set_function(lambda: len(index))
-        metrics.model.info(_labels(description.identity))
+        self._model_metrics = metrics
 
     @property
     def queued(self) -> int:
@@ -168,11 +167,19 @@ class ModelService:
         return self._batcher.queued
 
     def start(self) -> None:
-        """Start the batcher."""
+        """Start the batcher; metrics show this model from now on."""
         self._batcher.start()
+        self._model_metrics.queued.set_function(lambda: self._batcher.queued)
+        self._model_metrics.indexed.set_function(lambda: len(self.index))
+        self._model_metrics.model.info(_labels(self.description.identity))
 
     async def close(self) -> None:
         """Finish the batches under way; fail what still waits."""
+        await self._batcher.close()
+
+    async def retire(self) -> None:
+        """Answer all that was asked, then close: another model answers from now on."""
+        await self._batcher.drain(timeout_s=MODEL_CALL_S)
         await self._batcher.close()
 
     async def analyze(self, items: Sequence[Item]) -> list[Outcome]:

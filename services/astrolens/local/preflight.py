@@ -9,7 +9,7 @@ from astrolens.platform.disk import DiskSpace, local_folders
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.private_files import create_private_folder, make_home_private
 from astrolens.platform.runtime.services import SERVICES
-from astrolens.platform.settings import Settings
+from astrolens.platform.settings import PACKAGED_BUNDLE, PACKAGED_BUNDLE_DIGEST, Settings
 from astrolens.science.bundle import Bundle, BundleDamaged
 
 _PORT_CHECK_INTERVAL_S = 0.2
@@ -112,6 +112,6 @@ def check_port(setting: str, host: str, port: int) -> None:
 def check_bundle(path: Path) -> None:
     """The model bundle is complete and undamaged."""
     try:
-        Bundle.load(path)
+        Bundle.load(path, expected_digest=PACKAGED_BUNDLE_DIGEST if path == PACKAGED_BUNDLE else None)
     except BundleDamaged as error:
         raise ConfigurationError(f"ASTROLENS_BUNDLE: {error}") from error

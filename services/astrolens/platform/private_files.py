@@ -80,6 +80,7 @@ _KEPT: Final = (
     "images",
     "logs",
     "similarity",
+    "models",
     "console",
     "keys",
     "catalogues",

@@ -26,6 +26,8 @@ from astrolens.platform.time_limits import SHUTDOWN_GRACE_S
 
 PACKAGED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "second-light"
 """The bundle that comes with the package."""
+PACKAGED_BUNDLE_DIGEST = "183854b703cfffefc87d4470ca483b09cabaf5decdea8b88ca70e0a37817c7b1"
+"""SHA-256 of its manifest: what came with the package is trusted because the package names it."""
 
 
 def default_home() -> Path:

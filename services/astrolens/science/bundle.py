@@ -7,6 +7,7 @@ model.onnx        pixels [n, channels, size, size] uint8 -> logits [n, classes],
 detectors.npz     fitted arrays of the detectors, named `<detector>.<array>`, see `astrolens.science.detectors`
 calibration.npz   sorted scores of held-out ordinary images, see `astrolens.science.calibration`
 index.npz         coarse centroids of the embedding space, for the similarity index
+golden.npz        optional: cutouts and what the bundle says of them, see `astrolens.science.golden`
 model_card.md     data, method, figures and limits, for people
 ```
 Each file is compared with its digest before it is parsed. Arrays are read without pickle.
@@ -37,6 +38,7 @@ DETECTORS: Final = "detectors.npz"
 CALIBRATION: Final = "calibration.npz"
 INDEX: Final = "index.npz"
 CARD: Final = "model_card.md"
+GOLDEN: Final = "golden.npz"
 REQUIRED: Final = (MODEL, DETECTORS, CALIBRATION, INDEX, CARD)
 
 _MAX_MANIFEST_BYTES = 1 << 20
@@ -166,6 +168,7 @@ class Bundle:
         calibration: Sorted scores, see `astrolens.science.calibration`.
         index: `centroids` [k, d], unit length.
         card: The model card, Markdown.
+        golden: Golden inputs with their outputs; empty where it has none.
     """
 
     path: Path
@@ -176,6 +179,7 @@ class Bundle:
     calibration: Arrays = field(repr=False)
     index: Arrays = field(repr=False)
     card: str = field(repr=False)
+    golden: Arrays = field(repr=False, default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | str, *, expected_digest: str | None = None) -> Self:
@@ -206,6 +210,7 @@ class Bundle:
             calibration=_load_arrays(folder / CALIBRATION, contents[CALIBRATION]),
             index=index,
             card=contents[CARD].decode("utf-8", errors="replace"),
+            golden=_load_arrays(folder / GOLDEN, contents[GOLDEN]) if GOLDEN in contents else {},
         )
 
     @property
