@@ -20,6 +20,13 @@ _EVEN = 0.1
 _STEP_IN_TOLERANCES = 8.0
 """The sky is at least this far from the padding: black padding cannot be told from a sky that is nearly black."""
 
+_DEEP_PIXELS = 64
+"""Fewer pixels away from the edge do not tell a level sky from the top of an object."""
+
+_ISLAND_SHARE = 0.25
+"""Of the frame: what is smaller, lies in the middle and stands on one value is an object on a clean sky. Footprints
+are larger, or reach the border of the frame."""
+
 _AREA_PIXELS = 2
 """Padding comes in areas of 5 x 5 pixels or more; equal values of measured pixels are scattered."""
 
@@ -87,8 +94,7 @@ def _padding(
         return None
     mixed = _grown(padding, blur_pixels) if blur_pixels else padding
     inside = known & ~mixed
-    if blur_pixels and not inside.any():
-        # A lone star on a sky without noise: nothing is far enough from it to tell a footprint.
+    if blur_pixels and _is_object_on_flat_sky(distance, known & ~padding, inside, mixed, tolerance):
         return None
     if inside.any():
         level = float(np.median(distance[inside]))
@@ -99,6 +105,37 @@ def _padding(
         if level < _STEP_IN_TOLERANCES * tolerance or not sharp:
             return None
     return mixed
+
+
+def _is_object_on_flat_sky(
+    distance: NDArray[np.floating],
+    region: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+    mixed: NDArray[np.bool_],
+    tolerance: float,
+) -> bool:
+    """Whether the constant value of an 8-bit picture is its sky, clipped or without noise, rather than padding.
+
+    Args:
+        distance: [H, W], from the constant.
+        region: What has other values.
+        inside: The part of it beyond the blur.
+        mixed: The padding with its blur.
+        tolerance: Values this near to each other are one.
+    """
+    deep = inside & ~_grown(mixed, _EDGE_PIXELS)
+    if np.count_nonzero(deep) < _DEEP_PIXELS:
+        # A star or a small galaxy: nothing is far enough from its edge to tell a footprint.
+        return True
+    values = distance[deep]
+    beyond = inside & ~deep
+    rise = float(np.median(values)) - float(np.median(distance[beyond])) if beyond.any() else 0.0
+    if rise > _EVEN * float(np.median(values)):
+        # It grows brighter inwards, as far as can be seen.
+        return True
+    border = region[0].any() or region[-1].any() or region[:, 0].any() or region[:, -1].any()
+    is_smooth = float(np.ptp(values)) <= 2 * tolerance
+    return not border and (is_smooth or float(np.mean(region)) < _ISLAND_SHARE)
 
 
 def _shrunk(area: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
