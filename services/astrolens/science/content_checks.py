@@ -1,11 +1,13 @@
 """Refuse images that decode but show nothing: fields without coverage, noise alone, and rendered error messages."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from astrolens.science.coverage import covered_pixels
-from astrolens.science.detection import OBJECT_SIGNIFICANCE, WORKING_SIDE, object_significance
+from astrolens.science.detection import OBJECT_SIGNIFICANCE, WORKING_SIDE, Photons, object_significance
 from astrolens.science.measuring import MeasuredPlanes
 from astrolens.science.rejection import ImageRejected
 from astrolens.science.stretch import block_mean
@@ -34,6 +36,9 @@ _MEASURED_NOISE = 0.1
 
 _SMALLEST_WINDOW = 4
 """Pixels of the smallest window in which an object is searched."""
+
+_FAINTEST_SKY = 1e-4
+"""Photons a pixel."""
 
 _UNKNOWN_SIGNIFICANCE = 1000.0
 """Where too few pixels are covered to tell noise from an object, what is there is taken for one."""
@@ -120,16 +125,20 @@ def check_measurements(measured: MeasuredPlanes, *, must_show_object: bool = Tru
     # Of counts one photon more or less is the least difference there is.
     photon = max((1.0 / sky.noise for sky in measured.skies if sky is not None and sky.counts), default=0.0)
     photon /= measured.pixels_averaged
+    levels = [sky.level if sky is not None and sky.counts else None for sky in measured.skies]
     if len(bands) == 1:
-        significance = _significance(bands[0], photon, OBJECT_SIGNIFICANCE)
+        significance = _significance(bands[0], photon, OBJECT_SIGNIFICANCE, levels)
     else:
         # An object may be in one band only; the mean finds what is too faint in each.
         total = np.where(known, bands, np.float32(0)).sum(axis=0)
         mean = np.where(covered, total / np.maximum(count, 1), np.float32(np.nan)).astype(np.float32)
-        significance = _significance(mean, photon, OBJECT_SIGNIFICANCE)
+        significance = _significance(mean, photon, OBJECT_SIGNIFICANCE, levels)
         if significance < OBJECT_SIGNIFICANCE:
             scale = OBJECT_SIGNIFICANCE / _SIGNIFICANCE_IN_ONE_BAND
-            best = max(_significance(band, photon, _SIGNIFICANCE_IN_ONE_BAND) for band in bands)
+            best = max(
+                _significance(band, photon, _SIGNIFICANCE_IN_ONE_BAND, [level])
+                for band, level in zip(bands, levels, strict=True)
+            )
             significance = max(significance, scale * best)
     if must_show_object and significance < OBJECT_SIGNIFICANCE:
         raise ImageRejected(
@@ -140,16 +149,41 @@ def check_measurements(measured: MeasuredPlanes, *, must_show_object: bool = Tru
     return significance
 
 
-def _significance(values: NDArray[np.float32], photon: float, enough: float) -> float:
-    """Of one plane in standard deviations of the sky; 0 without coverage, at most `_UNKNOWN_SIGNIFICANCE`."""
+def _significance(values: NDArray[np.float32], photon: float, enough: float, levels: Sequence[float | None]) -> float:
+    """Of a plane, or of the mean of some, in standard deviations of the sky.
+
+    Args:
+        values: [H, W].
+        photon: One photon in the unit of the values.
+        enough: The search ends there.
+        levels: The sky of each plane in photons a pixel; None where it is not one of few counts.
+
+    Returns:
+        0 without coverage, at most `_UNKNOWN_SIGNIFICANCE`.
+    """
     factor = _reduction(*values.shape)
     reduced = block_mean(values[None], factor)[0]
     covered = np.isfinite(reduced)
     if np.mean(covered) < _COVERED_SHARE:
         return 0.0
     filled = np.where(covered, reduced, np.float32(0))
-    noise = max(_MEASURED_NOISE, photon / (_SMALLEST_WINDOW * factor * factor))
-    return min(object_significance(filled, covered, noise_at_least=noise, enough=enough), _UNKNOWN_SIGNIFICANCE)
+    photons = _photons(levels, factor)
+    noise = _MEASURED_NOISE
+    if photons is None:
+        # Only some of its planes are counts, to which Poisson's law does not apply as a whole.
+        noise = max(noise, photon / (_SMALLEST_WINDOW * factor * factor))
+    found = object_significance(filled, covered, noise_at_least=noise, enough=enough, photons=photons)
+    return min(found, _UNKNOWN_SIGNIFICANCE)
+
+
+def _photons(levels: Sequence[float | None], factor: int) -> Photons | None:
+    """What the mean of planes of photon counts, each in its own noise, stands for: a count of the same skewness."""
+    counts = [max(level, _FAINTEST_SKY) for level in levels if level is not None]
+    if not counts or len(counts) < len(levels):
+        return None
+    planes = len(counts)
+    per_pixel = planes**3 / sum(level**-0.5 for level in counts) ** 2
+    return Photons(per_pixel * factor**2, (planes * per_pixel) ** 0.5 * factor**2)
 
 
 def _check_covered(covered: NDArray[np.bool_]) -> None:

@@ -44,8 +44,24 @@ _LAGS = (3, 4, 5, 6)
 _CELLS_AT_LEAST = 64
 """Of 256: with fewer covered cells there is no coherence, and no gradient is fitted."""
 
+_FEWEST_PHOTONS = 1e-4
+"""Expected in a pixel: of a sky without any photon nothing is known."""
+
 _WINDOW_POSITIONS_AT_LEAST = 128
 """Covered positions of the smallest window: with fewer nothing can be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photons:
+    """What the values of a map of few photons stand for.
+
+    Attributes:
+        per_pixel: Expected in a pixel of the sky.
+        per_unit: In one unit of the values.
+    """
+
+    per_pixel: float
+    per_unit: float
 
 
 def object_significance(
@@ -54,6 +70,7 @@ def object_significance(
     *,
     noise_at_least: float,
     enough: float = OBJECT_SIGNIFICANCE,
+    photons: Photons | None = None,
 ) -> float:
     """How far a picture is from noise alone; an object has `OBJECT_SIGNIFICANCE` or more.
 
@@ -63,6 +80,7 @@ def object_significance(
         noise_at_least: Standard deviation, in the unit of `values`, that the noise is at least assumed to have:
             quantisation makes it look smaller.
         enough: The search ends when it has found this much.
+        photons: Of a map of photon counts: its noise has a long tail, so that deviations are judged by Poisson's law.
 
     Returns:
         Infinity where too few pixels are covered to say.
@@ -74,7 +92,7 @@ def object_significance(
     excess = _COHERENCE_WEIGHT * max(coherence - 1.0, 0.0)
     if excess >= enough:
         return excess
-    peak = _peak(flat, covered, noise_at_least, enough=enough - excess)
+    peak = _peak(flat, covered, noise_at_least, enough=enough - excess, photons=photons)
     return peak + excess
 
 
@@ -192,7 +210,12 @@ def _structure_with_gaps(cells: NDArray[np.float32], lag: int) -> float:
 
 
 def _peak(
-    values: NDArray[np.float32], covered: NDArray[np.bool_] | None, noise_at_least: float, *, enough: float
+    values: NDArray[np.float32],
+    covered: NDArray[np.bool_] | None,
+    noise_at_least: float,
+    *,
+    enough: float,
+    photons: Photons | None,
 ) -> float:
     """The largest significance of a window's mean; the search ends at the first size that reaches `enough`."""
     sums = values
@@ -211,10 +234,23 @@ def _peak(
                 return np.inf if window == _WINDOWS[0] else best
         low, middle, high = _one_sigma_quantiles(means)
         noise = max(high - middle, middle - low, noise_at_least)
-        best = max(best, (float(means.max()) - middle) / noise, (middle - float(means.min())) / noise)
+        up, down = float(means.max()) - middle, middle - float(means.min())
+        if photons is None:
+            found = max(up, down) / noise
+        else:
+            found = max(min(abs(by) / noise, _poisson_sigmas(by, window, photons)) for by in (up, -down))
+        best = max(best, found)
         if best >= enough:
             break
     return best
+
+
+def _poisson_sigmas(deviation: float, window: int, photons: Photons) -> float:
+    """The deviation of a window's mean in standard deviations of a normal law that are as rare (Cash 1979)."""
+    expected = max(photons.per_pixel, _FEWEST_PHOTONS) * window * window
+    seen = max(expected + deviation * photons.per_unit * window * window, 0.0)
+    deviance = (seen * np.log(seen / expected) if seen else 0.0) - (seen - expected)
+    return float(np.sqrt(2.0 * max(deviance, 0.0)))
 
 
 def _sums_of_pairs(sums: NDArray[np.float32], apart: int) -> NDArray[np.float32]:

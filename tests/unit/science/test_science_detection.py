@@ -184,3 +184,75 @@ def test_long_pictures_are_judged() -> None:
     data = io.BytesIO()
     Image.fromarray((60 + 6 * noise(1200, bands=1)[0][:20]).astype(np.uint8)).save(data, "PNG")
     assert code_of(data.getvalue()) == "no-object"
+
+
+# --- pictures on a clean sky, which is no padding -------------------------------------------------------------------
+
+
+def drawn(kind: str, side: int, level: int) -> np.ndarray:
+    """An object on one value of the sky, [side, side]."""
+    y, x = np.mgrid[:side, :side]
+    radius = np.hypot(x - 0.5 * side, y - 0.45 * side)
+    shapes = {
+        "galaxy": 200 * np.exp(-(radius**2) / (2 * (side / 12) ** 2)),
+        "exponential": 200 * np.exp(-radius / (side / 15)),
+        "edge-on": 200 * np.exp(-(((x - side / 2) / (side / 5)) ** 2 + ((y - 0.45 * side) / (side / 40)) ** 2) / 2),
+        "saturated disc": 150.0 * (radius < side / 8),
+        "star": 220 * np.exp(-(radius**2) / 3),
+        "at the border": 200 * np.exp(-((x - 0.95 * side) ** 2 + (y - 0.4 * side) ** 2) / (2 * (side / 14) ** 2)),
+    }
+    return np.round(level + shapes[kind])
+
+
+@pytest.mark.parametrize("level", [0, 1, 7, 30])
+@pytest.mark.parametrize("side", [24, 32, 48, 64, 80, 100, 128, 256])
+@pytest.mark.parametrize("kind", ["galaxy", "exponential", "edge-on", "saturated disc", "star", "at the border"])
+def test_an_object_on_a_clean_sky_is_one(kind: str, side: int, level: int) -> None:
+    levels = np.stack([drawn(kind, side, level)] * 3)
+    assert code_of(encoded(picture(levels), "PNG")) == ""
+    assert code_of(encoded(picture(levels), "JPEG", quality=90)) == ""
+
+
+@pytest.mark.parametrize(("level", "sigma"), [(-6, 2), (-2, 1), (7, 0.35)])
+def test_an_object_on_a_sky_of_two_or_three_levels_is_one(level: float, sigma: float) -> None:
+    """The noise is clipped at black, or lost in the steps of 8 bits."""
+    for side in (48, 64, 100, 128):
+        for seed in range(4):
+            shape = drawn(("galaxy", "exponential")[seed % 2], side, 0) * (0.4 + 0.2 * seed)
+            levels = np.round(level + sigma * noise(side, seed=seed) + shape)
+            assert code_of(encoded(picture(levels), "PNG")) == ""
+            assert code_of(encoded(picture(levels), "JPEG", quality=90)) == ""
+
+
+@pytest.mark.parametrize("fill", [0, 128, 255])
+@pytest.mark.parametrize("side", [64, 96, 128])
+def test_noise_with_padding_of_any_form_stays_refused(side: int, fill: int) -> None:
+    y, x = np.mgrid[:side, :side]
+    footprints = [x > 0.4 * side, (x > 0.5 * side) & (y > 0.4 * side), x + 0.3 * y > 0.4 * side, x > 0.06 * side]
+    footprints.append(np.hypot(x - side / 2, y - side / 2) < 0.48 * side)
+    for footprint in footprints:
+        levels = np.where(footprint, 50 + 5 * noise(side), fill)
+        assert code_of(encoded(picture(levels), "PNG")) == "no-object"
+        assert code_of(encoded(picture(levels), "JPEG", quality=90)) == "no-object"
+
+
+# --- maps of photon counts ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mean", [0.01, 0.03, 0.1, 0.3, 0.4, 0.5, 0.7, 1.5, 4, 9])
+def test_noise_of_photons_is_no_object(mean: float) -> None:
+    rng = np.random.default_rng(int(mean * 1000))
+    for side in (64, 100, 300):
+        for _ in range(3):
+            counts = rng.poisson(mean, (side, side)).astype(np.int16)
+            assert code_of(fits_bytes(fits.PrimaryHDU(counts))) == "no-object"
+    bands = rng.poisson(mean, (3, 100, 100)).astype(np.int16)
+    assert code_of(fits_bytes(fits.PrimaryHDU(bands))) == "no-object"
+
+
+@pytest.mark.parametrize(("mean", "photons"), [(0.01, 20), (0.05, 30), (0.2, 60), (0.5, 100), (1.5, 160)])
+def test_a_source_among_photons_is_an_object(mean: float, photons: int) -> None:
+    y, x = np.mgrid[:100, :100]
+    source = np.exp(-((x - 70) ** 2 + (y - 30) ** 2) / 8)
+    counts = np.random.default_rng(5).poisson(mean + source / source.sum() * photons).astype(np.int16)
+    assert code_of(fits_bytes(fits.PrimaryHDU(counts))) == ""
