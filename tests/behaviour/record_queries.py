@@ -89,6 +89,19 @@ class RecordQueryBehaviour:
             assert found == (ids if order is None else ids[::-1])
             assert second.next is None
 
+    async def test_documents_are_counted_within_bounds(self, store: RecordStore) -> None:
+        await store.insert(IMAGES, [image(n, state="analyzed" if n % 2 else "ingested") for n in range(40)])
+        analyzed = Clause("state", "eq", "analyzed")
+        assert await store.count(IMAGES, (), limit=100, within_s=30) == 40
+        assert await store.count(IMAGES, (analyzed,), limit=100, within_s=30) == 20
+        assert await store.count(IMAGES, (analyzed,), limit=7, within_s=30) == 7
+        first_ten = Clause("image_id", "lt", "img0010")
+        assert await store.count(IMAGES, (analyzed, first_ten), limit=100, within_s=30) == 5
+        some = Clause("image_id", "in", ["img0001", "img0002", "img0003"])
+        assert await store.count(IMAGES, (analyzed, some), limit=100, within_s=30) == 2
+        with pytest.raises(UndeclaredField):
+            await store.count(IMAGES, (Clause("credit", "eq", 1),), limit=1, within_s=30)
+
     async def test_clauses_are_joined_by_and(self, store: RecordStore) -> None:
         await store.insert(
             IMAGES, [image(n, state="analyzed" if n % 2 else "ingested", p_value=n / 10) for n in range(6)]

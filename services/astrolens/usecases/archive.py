@@ -15,7 +15,6 @@ from astrolens.platform.stores.records import Clause, Document, Order, Query, Re
 from astrolens.rpc.model_client import ModelClient, UnknownToModel
 from astrolens.usecases.errors import NotFound, NotIndexed
 from astrolens.usecases.image_queries import (
-    CANDIDATE_VERDICTS,
     ImageFilter,
     ImagesFound,
     Neighbours,
@@ -23,6 +22,7 @@ from astrolens.usecases.image_queries import (
     find_images,
     neighbours,
 )
+from astrolens.usecases.list_totals import ListTotals, Total
 from astrolens.usecases.sky_objects import first_of_objects, images_per_object
 from astrolens.usecases.views import (
     AlertPage,
@@ -74,6 +74,7 @@ class Archive:
         self._records = records
         self._images = images
         self._model = model
+        self._totals = ListTotals(records=records)
 
     async def images(
         self, wanted: ImageFilter, *, sort: Sort, limit: int, after: str | None = None, start: str | None = None
@@ -102,14 +103,9 @@ class Archive:
         ]
         return ImagePage(items=cards, next=found.next)
 
-    async def candidates(self, wanted: ImageFilter, *, limit: int, after: str | None = None) -> ImagePage:
-        """Images whose verdict is not ordinary, the strangest first: one an object, unless each image is wanted."""
-        wanted = replace(wanted, per=wanted.per or "object")
-        page = await self.images(wanted, sort=Sort.STRANGENESS, limit=limit, after=after)
-        counts = await self._records.tally(Collection.IMAGES, "verdict")
-        unfiltered = wanted == ImageFilter(verdicts=CANDIDATE_VERDICTS, per="image")
-        total = sum(counts.get((verdict,), 0) for verdict in CANDIDATE_VERDICTS) if unfiltered else None
-        return page.model_copy(update={"total": total})
+    async def total(self, wanted: ImageFilter, *, sort: Sort) -> Total:
+        """How many images a list has."""
+        return await self._totals.of_images(wanted, sort=sort)
 
     async def image(self, image: str) -> ImageDetail:
         """All that is known of one image.
@@ -217,11 +213,9 @@ class Archive:
                 where.append(Clause(field, "eq", value))
         query = Query(tuple(where), Order("received_at", descending=True), limit, after)
         page = await self._records.find(Collection.RECEIPTS, query)
-        total = None
-        if not (batch or source or reason or image):
-            counts = await self._records.tally(Collection.RECEIPTS, "outcome")
-            total = sum(count for (outcome,), count in counts.items() if not outcomes or outcome in outcomes)
-        return ReceiptPage(items=[ReceiptView.of(each) for each in page.documents], next=page.next, total=total)
+        total = await self._totals.of(Collection.RECEIPTS, where)
+        items = [ReceiptView.of(each) for each in page.documents]
+        return ReceiptPage(items=items, next=page.next, total=total.count, total_is_exact=total.exact)
 
     async def alerts(
         self,
@@ -240,8 +234,9 @@ class Archive:
                 where.append(Clause(field, "eq", value))
         query = Query(tuple(where), Order("raised_at", descending=order == "newest"), limit, after)
         page = await self._records.find(Collection.ALERTS, query)
-        total = None if where else sum((await self._records.tally(Collection.ALERTS, "survey")).values())
-        return AlertPage(items=[AlertView.of(each) for each in page.documents], next=page.next, total=total)
+        total = await self._totals.of(Collection.ALERTS, where)
+        items = [AlertView.of(each) for each in page.documents]
+        return AlertPage(items=items, next=page.next, total=total.count, total_is_exact=total.exact)
 
     async def alert(self, identity: str) -> AlertView:
         """One alert.
@@ -259,9 +254,9 @@ class Archive:
         where = () if state is None else (Clause("state", "eq", state),)
         query = Query(where, Order("dead_lettered_at", descending=True), limit, after)
         page = await self._records.find(Collection.DEAD_LETTERS, query)
-        counts = await self._records.tally(Collection.DEAD_LETTERS, "state")
-        total = sum(count for (each,), count in counts.items() if state in {None, each})
-        return DeadLetterPage(items=[DeadLetterView.of(each) for each in page.documents], next=page.next, total=total)
+        total = await self._totals.of(Collection.DEAD_LETTERS, where)
+        items = [DeadLetterView.of(each) for each in page.documents]
+        return DeadLetterPage(items=items, next=page.next, total=total.count, total_is_exact=total.exact)
 
     async def _image(self, image: str) -> Document:
         document = (await self._records.get(Collection.IMAGES, [image])).get(image)

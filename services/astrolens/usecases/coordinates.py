@@ -1,19 +1,19 @@
 """Positions as people type them, and cones as the record store can search them."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from astrolens.contracts.sky import chord, separation_arcsec, unit_vector
+from astrolens.usecases.angles import parse_dec_deg, parse_ra_deg
 
-_NUMBER = r"[+-]?\d+(?:\.\d*)?"
-_DECIMAL = re.compile(rf"^({_NUMBER})[°d]?[\s,;]+({_NUMBER})[°d]?$")
-_SEXAGESIMAL = re.compile(
-    r"^(\d{1,2})[:h\s]\s*(\d{1,2})[:m\s]\s*(\d{1,2}(?:\.\d*)?)s?[\s,;]+"
-    r"([+-]?)(\d{1,2})[:d°\s]\s*(\d{1,2})[:m'′\s]\s*(\d{1,2}(?:\.\d*)?)[s\"″]?$"
-)
-
-_NAME = re.compile(r"^J(\d{2})(\d{2})(\d{2}(?:\.\d*)?)([+-])(\d{2})(\d{2})(\d{2}(?:\.\d*)?)$", re.IGNORECASE)
+_NAME = re.compile(r"^J?(\d{2})(\d{2})(\d{2}(?:\.\d*)?)([+-]\d{2})(\d{2})(\d{2}(?:\.\d*)?)$", re.IGNORECASE)
 """The position in an IAU name, such as J004244.32+411607.5."""
+_WORDS = re.compile(r"\b(?:icrs|fk5|j2000(?:\.0)?|r\.?a\.?|dec(?:l\.?)?|α|δ)(?=[\s:=,;]|$)[:=]?", re.IGNORECASE)
+"""What stands beside the numbers where somebody copied them."""
+_MINUS_SIGNS = str.maketrans({"−": "-", "–": "-", "‐": "-", "﹣": "-", "＋": "+", "(": " ", ")": " "})
+_HOURS = re.compile(r"^([\d.]+)\s*h$", re.IGNORECASE)
+_DEGREES = re.compile(r"(?<=\d)\s*(?:d|deg|degrees)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +46,46 @@ class Cone:
 
 
 def parse_position(text: str) -> tuple[float, float] | None:
-    """Read `10.68 +41.27`, `00:42:44 +41:16:09`, `00h42m44s +41d16m09s` or `J004244.32+411607.5`.
+    """Read a position in any form that people and archives write: degrees, hours or sexagesimal, or an IAU name.
+
+    `10.68 +41.27`, `RA=10.68 Dec=41.27`, `00:42:44 +41:16:09`, `0h42m44s, 41d16m09s`, `J004244.32+411607.5`.
 
     Returns:
         Right ascension and declination in degrees, or None where the text is no position on the sky.
     """
-    text = text.strip().replace("−", "-")
-    if found := _DECIMAL.match(text):
-        ra_deg, dec_deg = float(found[1]), float(found[2])
-    elif found := _SEXAGESIMAL.match(text) or _NAME.match(text):
-        if max(float(found[2]), float(found[3]), float(found[6]), float(found[7])) >= 60.0:
-            return None
-        ra_deg = 15.0 * (float(found[1]) + float(found[2]) / 60.0 + float(found[3]) / 3600.0)
-        dec_deg = float(found[5]) + float(found[6]) / 60.0 + float(found[7]) / 3600.0
-        dec_deg = -dec_deg if found[4] == "-" else dec_deg
+    plain = " ".join(_WORDS.sub(" ", text.translate(_MINUS_SIGNS)).split()).strip(" ,;")
+    if found := _NAME.match(plain):
+        halves = [(":".join(found.group(1, 2, 3)), ":".join(found.group(4, 5, 6)))]
     else:
-        return None
-    if ra_deg == 360.0:
-        ra_deg = 0.0
-    return (ra_deg, dec_deg) if 0.0 <= ra_deg < 360.0 and -90.0 <= dec_deg <= 90.0 else None
+        halves = list(_halves(plain))
+    for ra, dec in halves:
+        try:
+            position = _ra_deg(ra), parse_dec_deg(_DEGREES.sub("", dec))
+        except ValueError:
+            continue
+        return position
+    return None
+
+
+def _halves(text: str) -> Iterator[tuple[str, str]]:
+    """Where a text may be parted into right ascension and declination."""
+    for mark in (";", ","):
+        if text.count(mark) == 1:
+            ra, dec = text.split(mark)
+            yield ra.strip(), dec.strip()
+    # The sign of the declination; an exponent's has an e before it.
+    if signs := [found.start() for found in re.finditer(r"(?<![eE])[+-]", text) if found.start() > 0]:
+        yield text[: signs[-1]].strip(" ,;"), text[signs[-1] :].replace("+ ", "+").replace("- ", "-")
+        return
+    if len(words := text.split()) == 2:
+        yield words[0].strip(",;"), words[1]  # 10,68 41,27: with decimal commas
+    parts = re.split(r"[\s,;]+", text)
+    if len(parts) in {2, 4, 6}:
+        half = len(parts) // 2
+        yield " ".join(parts[:half]), " ".join(parts[half:])
+
+
+def _ra_deg(text: str) -> float:
+    if found := _HOURS.match(text):
+        return parse_ra_deg(found[1], "hour")
+    return parse_ra_deg(_DEGREES.sub("", text))

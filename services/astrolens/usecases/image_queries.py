@@ -1,6 +1,5 @@
 """Lists of images: filters, sort orders and what people type, as queries of the record store."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +12,7 @@ from astrolens.contracts.records import Answer, ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Operator, Order, Query, RecordStore
-from astrolens.usecases.coordinates import Cone, parse_position
+from astrolens.usecases.coordinates import Cone
 
 Document = dict[str, Any]
 
@@ -28,11 +27,6 @@ MAX_CONE_PAGES = 8
 
 CANDIDATE_VERDICTS = (Verdict.ANOMALY, Verdict.NEAR_MISS)
 """The verdicts that make a candidate."""
-
-_ID_PREFIX = re.compile(r"^(?=.*[a-fA-F])(?=.*[0-9])[0-9a-fA-F]{6,31}$")
-"""The beginning of an id. A letter and a digit at least: SDSS objids are long numbers, and facade is a word."""
-
-_IMAGE_ID = re.compile(r"^[0-9a-fA-F]{32,64}$")
 
 
 class Sort(StrEnum):
@@ -70,7 +64,11 @@ morphology."""
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFilter:
-    """Which images; every given condition must hold. `unlabeled` stands for `label=none`."""
+    """Which images; every given condition must hold.
+
+    `unlabeled` stands for `label=none`. `text` is what a person typed: `typed_text.understood` makes conditions of it,
+    which needs the record store.
+    """
 
     surveys: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
@@ -91,9 +89,18 @@ class ImageFilter:
     """`object`: of the images of one object only the first in the list's order."""
     image_id: str | None = None
     id_prefix: str | None = None
+    object_id_prefix: str | None = None
+    text: str | None = None
+    text_radius_arcsec: float = SEARCH_RADIUS_ARCSEC
 
     def clauses(self) -> tuple[Clause, ...]:
-        """The conditions that the record store checks; a cone becomes the box around it."""
+        """The conditions that the record store checks; a cone becomes the box around it.
+
+        Raises:
+            ValueError: The text has not become conditions.
+        """
+        if self.text is not None:
+            raise ValueError("a typed text is no condition: call typed_text.understood first")
         found: list[Clause] = []
         for field, values in (
             ("observation.survey", self.surveys),
@@ -112,6 +119,7 @@ class ImageFilter:
             ("ingested_at", "gte", self.since and utc_text(self.since)),
             ("ingested_at", "lt", self.until and utc_text(self.until)),
             ("image_id", "prefix", self.id_prefix),
+            ("observation.extra.object_id", "prefix", self.object_id_prefix),
             ("observation.name", "contains", self.name),
         )
         found += [Clause(field, op, value) for field, op, value in conditions if value is not None]
@@ -127,18 +135,6 @@ class ImageFilter:
     def candidates(self) -> "ImageFilter":
         """The filter narrowed to candidates: whatever is not ordinary."""
         return replace(self, verdicts=CANDIDATE_VERDICTS)
-
-    def narrowed_by(self, text: str) -> "ImageFilter":
-        """The filter narrowed by what a person typed: an id, a position, or a part of a name."""
-        text = text.strip()
-        if _IMAGE_ID.match(text):
-            return replace(self, image_id=text.lower()[:32])
-        if _ID_PREFIX.match(text):
-            return replace(self, id_prefix=text.lower())
-        if position := parse_position(text):
-            radius = self.cone.radius_arcsec if self.cone else SEARCH_RADIUS_ARCSEC
-            return replace(self, cone=Cone(ra_deg=position[0], dec_deg=position[1], radius_arcsec=radius))
-        return replace(self, name=text) if text else self
 
 
 @dataclass(frozen=True)

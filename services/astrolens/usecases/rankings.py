@@ -11,10 +11,14 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Document, Query, RecordStore
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.image_queries import ImageFilter, Neighbours, Sort
+from astrolens.usecases.list_totals import COUNT_S, Total
 from astrolens.usecases.views import ImageCard, ImagePage, View
 
 _CHUNK = 200
 """Images of the ranking that are looked up at a time."""
+
+_COUNTED = 1_000
+"""Images of the ranking that are counted at a time."""
 
 _log = structlog.get_logger(__name__)
 
@@ -110,6 +114,28 @@ class Rankings:
             if len(found) == limit:
                 return ImagePage(items=found, next=None if row == rows[-1] else found[-1].image_id)
         return ImagePage(items=found, next=None)
+
+    async def total(self, wanted: ImageFilter, *, user: str, sort: Sort, max_artefact: float | None = None) -> Total:
+        """How many images a ranked list has.
+
+        Raises:
+            InvalidRequest: The filter names a position.
+        """
+        _, record = await self._ranking(user)
+        _refuse_place(wanted)
+        if record is None:
+            return Total(0)
+        rows = [row for row in _rows(record, sort) if max_artefact is None or record.artefact[row] <= max_artefact]
+        answered = (Clause("label", "exists", value=False),) if sort is Sort.USEFUL else ()
+        found = 0
+        for start in range(0, len(rows), _COUNTED):
+            ids = [record.image_ids[row] for row in rows[start : start + _COUNTED]]
+            where = (Clause("image_id", "in", ids), *wanted.clauses(), *answered)
+            counted = await self._records.count(Collection.IMAGES, where, limit=_COUNTED, within_s=COUNT_S)
+            if counted is None:
+                return Total(None, exact=False)
+            found += counted
+        return Total(found)
 
     async def neighbours(self, image: str, wanted: ImageFilter, *, user: str, sort: Sort) -> Neighbours:
         """The images before and behind one in a ranked list; behind one that was answered, the first of the queue.

@@ -125,12 +125,20 @@ class ImageCard(View):
         )
 
 
-class ImagePage(View):
+class ListPage(View):
+    """What every page of a list says of the whole list."""
+
+    next: str | None = Field(description="Give it as `after` to get the next page; null on the last.")
+    total: int | None = Field(default=None, description="How many the list has on all its pages; null: not counted.")
+    total_is_exact: bool = Field(
+        default=True, description="Always below 10,000 where it was counted in time; false: `total` is about right."
+    )
+
+
+class ImagePage(ListPage):
     """A page of images and the cursor of the next."""
 
     items: list[ImageCard]
-    next: str | None = Field(description="Give it as `after` to get the next page; null on the last.")
-    total: int | None = Field(default=None, description="How many there are, where a tally knows it without counting.")
 
 
 class Step(View):
@@ -295,12 +303,10 @@ class ReceiptView(View):
         )
 
 
-class ReceiptPage(View):
+class ReceiptPage(ListPage):
     """A page of arrivals, newest first."""
 
     items: list[ReceiptView]
-    next: str | None
-    total: int | None = Field(default=None, description="How many there are, where a tally knows it.")
 
 
 class AlertView(View):
@@ -341,12 +347,10 @@ class AlertView(View):
         )
 
 
-class AlertPage(View):
+class AlertPage(ListPage):
     """A page of alerts."""
 
     items: list[AlertView]
-    next: str | None
-    total: int | None = Field(default=None, description="All alerts, where no filter is given.")
 
 
 class DeadLetterView(View):
@@ -372,12 +376,10 @@ class DeadLetterView(View):
         return cls(**{key: document.get(key) for key in cls.model_fields})
 
 
-class DeadLetterPage(View):
+class DeadLetterPage(ListPage):
     """A page of dead letters, newest first."""
 
     items: list[DeadLetterView]
-    next: str | None
-    total: int | None = None
 
 
 class LabelView(View):

@@ -10,23 +10,23 @@ from astrolens.usecases.image_queries import Sort
 
 def test_an_address_names_filters_and_sort_and_nothing_else() -> None:
     query = {"survey": "sdss,efigi", "at": "abc", "size": "s", "q": "", "sort": "newest"}
-    assert list_query(query) == {"survey": "sdss,efigi", "sort": "newest"}
-    assert api_query(list_query(query)) == "survey=sdss&survey=efigi&sort=newest"
+    assert list_query(query, simulated=True) == {"survey": "sdss,efigi", "sort": "newest"}
+    assert api_query(list_query(query, simulated=True)) == "survey=sdss&survey=efigi&sort=newest"
     assert context_query(query) == "survey=sdss%2Cefigi&sort=newest"
 
 
 def test_triage_shows_unanswered_candidates_unless_asked_otherwise() -> None:
-    wanted, sort = wanted_of(list_query({}, triage=True))
+    wanted, sort = wanted_of(list_query({}, triage=True, simulated=True))
     assert (wanted.verdicts, wanted.unlabeled, sort) == ((Verdict.ANOMALY, Verdict.NEAR_MISS), True, Sort.STRANGENESS)
-    wanted, _ = wanted_of(list_query({"verdict": "any", "label": "any"}, triage=True))
+    wanted, _ = wanted_of(list_query({"verdict": "any", "label": "any"}, triage=True, simulated=True))
     assert (wanted.verdicts, wanted.labels, wanted.unlabeled) == ((), (), False)
     # In the gallery `any` are the answered ones.
-    wanted, _ = wanted_of(list_query({"label": "any"}))
+    wanted, _ = wanted_of(list_query({"label": "any"}, simulated=True))
     assert wanted.labels == tuple(Answer)
 
 
 def test_images_without_a_score_are_sorted_by_time() -> None:
-    assert list_query({"state": "ingested"})["sort"] == "newest"
+    assert list_query({"state": "ingested"}, simulated=True)["sort"] == "newest"
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,32 @@ def test_images_without_a_score_are_sorted_by_time() -> None:
 )
 def test_an_unusable_filter_is_named(query: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        wanted_of(list_query(query))
+        wanted_of(list_query(query, simulated=True))
 
 
 def test_a_cone_is_read() -> None:
-    wanted, _ = wanted_of(list_query({"ra_deg": "10.68", "dec_deg": "41.27", "radius_arcsec": "30"}))
+    wanted, _ = wanted_of(list_query({"ra_deg": "10.68", "dec_deg": "41.27", "radius_arcsec": "30"}, simulated=True))
     assert wanted.cone is not None
     assert (wanted.cone.ra_deg, wanted.cone.radius_arcsec) == (10.68, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("query", "switched_off"),
+    [
+        ({}, False),
+        ({"verdict": "anomaly"}, False),
+        ({"simulated": "true"}, True),
+        ({"simulated": "any"}, None),
+        # Who names images, or where they come from, sees all of them.
+        ({"survey": "sdss,simulated-sdss"}, None),
+        ({"source": "simulated"}, None),
+        ({"q": "ngc"}, None),
+        ({"batch": "night-1"}, None),
+        ({"ra_deg": "10", "dec_deg": "41"}, None),
+    ],
+)
+def test_simulated_images_are_shown_where_the_switch_or_the_address_asks_for_them(
+    query: dict[str, str], *, switched_off: bool | None
+) -> None:
+    assert wanted_of(list_query(query, simulated=False))[0].simulated is switched_off
+    assert wanted_of(list_query(query, simulated=True))[0].simulated is (True if switched_off else None)

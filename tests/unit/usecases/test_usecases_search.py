@@ -4,7 +4,9 @@ import pytest
 from astrolens.contracts.records import ImageRecord
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
+from astrolens.usecases.image_queries import ImageFilter
 from astrolens.usecases.search import search
+from astrolens.usecases.typed_text import understood
 
 from tests.made_records import make_image
 
@@ -47,6 +49,32 @@ async def test_ids_are_found_by_any_beginning(records: RecordStore, images: dict
         assert [card.image_id for card in found.cards] == [identity]
         # One image is opened itself.
         assert found.query == {}
+
+
+async def test_objects_are_found_by_the_ids_of_their_surveys(records: RecordStore) -> None:
+    for name, identity in (("a.jpg", "ZTF18abcdefg"), ("b.jpg", "1237648720693755918"), ("c.jpg", "my-object 7")):
+        image = make_image(name)[0]
+        observation = image.observation.model_copy(update={"extra": {"object_id": identity}})
+        await records.insert(Collection.IMAGES, [image.model_copy(update={"observation": observation})])
+    for text, name in (("ZTF18abcdefg", "a.jpg"), ("ztf18AB", "a.jpg"), ("12376487206937", "b.jpg")):
+        found = await search(records, text)
+        assert [card.name for card in found.cards] == [name]
+        assert "object ids" in found.says
+    wanted = await understood(records, ImageFilter(text="1237648720693755918"))
+    assert (wanted.object_id_prefix, wanted.text) == ("1237648720693755918", None)
+
+
+async def test_the_rest_call_understands_the_same_text_with_a_radius(
+    records: RecordStore, images: dict[str, ImageRecord]
+) -> None:
+    wanted = await understood(
+        records, ImageFilter(text="12:36:32.6 +11:15:29", text_radius_arcsec=5, surveys=("sdss",))
+    )
+    assert wanted.cone is not None
+    assert (wanted.cone.radius_arcsec, wanted.surveys) == (5, ("sdss",))
+    assert (await understood(records, ImageFilter(text="ngc4567.fits"))).name == "ngc 4567"
+    with pytest.raises(ValueError, match="understood"):
+        ImageFilter(text="ngc 4567").clauses()
 
 
 async def test_a_position_is_a_cone(records: RecordStore, images: dict[str, ImageRecord]) -> None:

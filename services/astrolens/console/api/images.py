@@ -80,13 +80,25 @@ async def list_images(
     max_artefact: Annotated[
         float | None, Query(ge=0, le=1, description="Sorted by interest: leave out larger `artefact_score`s.")
     ] = None,
+    total: Annotated[
+        bool, Query(description="Count the whole list too: exactly below 10,000, where that is fast; else about.")
+    ] = True,
 ) -> ImagePage:
     """Images by survey, verdict, class, label, source, batch, state, time, cone or name, a page at a time."""
     if sort in RANKED_SORTS:
-        return await context.rankings.page(
-            wanted, user=user_of(request), sort=sort, limit=limit, after=after, start=start, max_artefact=max_artefact
+        user = user_of(request)
+        page = await context.rankings.page(
+            wanted, user=user, sort=sort, limit=limit, after=after, start=start, max_artefact=max_artefact
         )
-    return await context.archive.images(wanted, sort=sort, limit=limit, after=after, start=start)
+        if not total:
+            return page
+        counted = await context.rankings.total(wanted, user=user, sort=sort, max_artefact=max_artefact)
+    else:
+        page = await context.archive.images(wanted, sort=sort, limit=limit, after=after, start=start)
+        if not total:
+            return page
+        counted = await context.archive.total(wanted, sort=sort)
+    return page.model_copy(update={"total": counted.count, "total_is_exact": counted.exact})
 
 
 @router.get("/candidates", response_model=ImagePage)
@@ -96,7 +108,9 @@ async def list_candidates(context: Context, wanted: Filter, limit: Limit = 60, a
     One image an object of the sky, with the number of its images; `per=image` lists each of them.
     """
     chosen = wanted if wanted.verdicts else wanted.candidates()
-    return await context.archive.candidates(chosen, limit=limit, after=after)
+    page = await context.archive.images(chosen, sort=Sort.STRANGENESS, limit=limit, after=after)
+    counted = await context.archive.total(chosen, sort=Sort.STRANGENESS)
+    return page.model_copy(update={"total": counted.count, "total_is_exact": counted.exact})
 
 
 @router.get("/images/{image_id}", response_model=ImageDetail, responses=_MISSING)

@@ -1,5 +1,6 @@
 """Parameters that several routes share, with their meaning, unit and bounds."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -11,7 +12,8 @@ from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.records import Answer, ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.usecases.coordinates import Cone
-from astrolens.usecases.image_queries import MAX_LIMIT, ImageFilter
+from astrolens.usecases.image_queries import MAX_LIMIT, SEARCH_RADIUS_ARCSEC, ImageFilter
+from astrolens.usecases.typed_text import understood
 
 Context = Annotated[AppContext, Depends(context_of)]
 
@@ -59,7 +61,8 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         str | None,
         Query(
             max_length=200,
-            description="What a person types: an id, part of a name, `10.68 +41.27` or `00:42:44 +41:16:09`.",
+            description="What a person types: an id or its beginning, also a survey's of the object, part of a name, "
+            "`10.68 +41.27` or `00:42:44 +41:16:09`; `radius_arcsec` is the cone's around a position.",
         ),
     ] = None,
 ) -> ImageFilter:
@@ -68,7 +71,7 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         raise Problem(422, "Half a position", "A cone needs both ra_deg and dec_deg, in degrees: give both.")
     cone = None
     if ra_deg is not None and dec_deg is not None:
-        cone = Cone(ra_deg=ra_deg, dec_deg=dec_deg, radius_arcsec=radius_arcsec or 60.0)
+        cone = Cone(ra_deg=ra_deg, dec_deg=dec_deg, radius_arcsec=radius_arcsec or SEARCH_RADIUS_ARCSEC)
     wanted = ImageFilter(
         surveys=tuple(survey),
         verdicts=tuple(verdict),
@@ -87,10 +90,17 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         object_id=object_id,
         per=per,
     )
-    return wanted.narrowed_by(q) if q else wanted
+    if q and q.strip():
+        return replace(wanted, text=q.strip(), text_radius_arcsec=radius_arcsec or SEARCH_RADIUS_ARCSEC)
+    return wanted
 
 
-Filter = Annotated[ImageFilter, Depends(image_filter)]
+async def understood_filter(context: Context, wanted: Annotated[ImageFilter, Depends(image_filter)]) -> ImageFilter:
+    """Which images, with the typed text as conditions."""
+    return await understood(context.records, wanted)
+
+
+Filter = Annotated[ImageFilter, Depends(understood_filter)]
 
 
 def aware(time: datetime | None) -> datetime | None:

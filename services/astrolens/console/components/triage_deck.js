@@ -81,6 +81,7 @@ export default defineComponent({
       try {
         const given = new URLSearchParams(props.query);
         given.set("limit", String(PAGE));
+        given.set("total", "false");
         if (next) given.set("after", next);
         const path = props.review ? `/surveys/${encodeURIComponent(props.review)}/strangest` : `/images?${given}`;
         const page = await get(path);

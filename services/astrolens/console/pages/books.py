@@ -46,13 +46,13 @@ _ASIDE: Final = (
     _Number(
         "in_flight",
         "in flight",
-        address("/gallery", state="ingested", sort="newest"),
+        address("/gallery", state="ingested", sort="newest", simulated="any"),
         "On the way; waiting for a verdict",
     ),
 )
-_ANALYZED: Final = _Number("analyzed", "analysed", "/gallery", "Images with a verdict")
+_ANALYZED: Final = _Number("analyzed", "analysed", address("/gallery", simulated="any"), "Images with a verdict")
 _VERDICTS: Final = tuple(
-    _Number(verdict, verdict.replace("_", " "), address("/gallery", verdict=verdict))
+    _Number(verdict, verdict.replace("_", " "), address("/gallery", verdict=verdict, simulated="any"))
     for verdict in ("anomaly", "near_miss", "ordinary")
 )
 _ALERTS: Final = _Number("alerts", "alerts", address("/system", list="alerts"), "Alerts raised for anomalies")

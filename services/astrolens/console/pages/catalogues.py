@@ -90,7 +90,7 @@ def count_rows(found: CrossmatchSummary) -> dict[str, tuple[Cell, ...]]:
     }
     return {
         name: (
-            [link(title, address("/gallery", crossmatch=status))],
+            [link(title, address("/gallery", crossmatch=status, simulated="any"))],
             [text(number, "num")],
             [text(meaning, "muted")],
         )

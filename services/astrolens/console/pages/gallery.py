@@ -1,9 +1,10 @@
 """The gallery: every image, filtered and sorted by the address, answered in batches."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from nicegui import ui
+from nicegui import background_tasks, ui
 
 from astrolens.console.components.images import ImageGrid
 from astrolens.console.format import count
@@ -18,7 +19,7 @@ SIZES: Final = {"s": "small", "m": "medium", "l": "large"}
 async def build(visit: Visit) -> None:
     """Filters, the grid, and a line that offers what came meanwhile."""
     status = await visit.status()
-    wanted = list_query(visit.query)
+    wanted = list_query(visit.query, simulated=visit.simulated)
     wanted_of(wanted)
     heading(1, "Gallery").classes("visually-hidden")
     bar = FilterBar(visit, status)
@@ -30,10 +31,16 @@ async def build(visit: Visit) -> None:
         context=context_query(visit.query),
     )
     with grid:
-        _nothing(visit)
+        _nothing(visit, wanted)
     sizes = _Sizes(grid, visit.query.get("size", "m"), bar.line)
     fresh.button.on("click", lambda: fresh.read_again(grid), [])
-    visit.on_status(fresh.show)
+
+    def show(now: Status) -> None:
+        fresh.show(now)
+        background_tasks.create(bar.show_total(wanted), name="how many images the list has")
+
+    show(status)
+    visit.on_status(show)
     visit.keys(
         *shortcuts(
             (("+", "="), "Larger pictures", lambda: sizes.step(1)),
@@ -44,11 +51,19 @@ async def build(visit: Visit) -> None:
     )
 
 
-def _nothing(visit: Visit) -> None:
+def _nothing(visit: Visit, wanted: Mapping[str, str]) -> None:
     if any(visit.query.get(name) for name in FILTERS):
         empty_state("No image fits these filters", "Widen them, or start over.")
         with ui.element("p").classes("choices"):
             button("Clear the filters", lambda: visit.go(address("/gallery", size=visit.query.get("size"))))
+    elif "simulated" in wanted:
+        empty_state(
+            "There are no real images yet",
+            "They come from a source (see Tonight) or from you: `astrolens ingest PATH`. "
+            "Simulated ones are shown where that is asked for.",
+        )
+        with ui.element("p").classes("choices"):
+            button("Show simulated images", lambda: visit.show_simulated(True))
     else:
         empty_state(
             "There are no images yet", "They come from a source (see Tonight) or from you: `astrolens ingest PATH`."

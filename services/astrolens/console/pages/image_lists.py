@@ -9,18 +9,22 @@ from nicegui import ui
 from pydantic import BaseModel, Field, ValidationError
 
 from astrolens.console.api.parameters import image_filter
-from astrolens.console.format import words
+from astrolens.console.format import count, words
 from astrolens.console.pages.page import Visit
-from astrolens.console.pages.parts import button, select
+from astrolens.console.pages.parts import button, select, tagged
+from astrolens.console.pages.window import LoggedOut
 from astrolens.console.problems import Problem
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.records import ImageState
 from astrolens.contracts.verdicts import Verdict
-from astrolens.usecases.errors import InvalidRequest
-from astrolens.usecases.image_queries import SEARCH_RADIUS_ARCSEC, ImageFilter, Sort
+from astrolens.platform.errors import TransientError
+from astrolens.usecases.errors import InvalidRequest, UseCaseError
+from astrolens.usecases.image_queries import RANKED_SORTS, SEARCH_RADIUS_ARCSEC, ImageFilter, Sort
+from astrolens.usecases.list_totals import Total
 from astrolens.usecases.sky_positions import degrees_text
 from astrolens.usecases.status import Status
+from astrolens.usecases.typed_text import understood
 
 SEVERAL: Final = frozenset({"survey", "verdict", "class", "label", "state", "source", "crossmatch"})
 """Filters that take several values, with commas between them in the address."""
@@ -77,14 +81,19 @@ class _Conditions(BaseModel):
     sort: Sort = Sort.STRANGENESS
 
 
-def list_query(query: Mapping[str, str], *, triage: bool = False) -> dict[str, str]:
+def list_query(query: Mapping[str, str], *, simulated: bool, triage: bool = False) -> dict[str, str]:
     """Filters and sort of an address, with what a page takes where it names none.
 
     Args:
         query: The address's query.
+        simulated: Whether simulated images are shown where the address does not ask for them: the switch of all pages.
         triage: Only candidates without an answer, unless the address says otherwise.
     """
     wanted = {name: value for name in FILTERS if (value := query.get(name, ""))}
+    if wanted.get("simulated") == "any":
+        del wanted["simulated"]
+    elif not simulated and not _asks_for_simulated(query):
+        wanted["simulated"] = "false"
     if triage:
         wanted = {"verdict": CANDIDATES, "label": "none", **wanted}
         wanted = {
@@ -92,6 +101,13 @@ def list_query(query: Mapping[str, str], *, triage: bool = False) -> dict[str, s
         }
     default = Sort.NEWEST if wanted.get("state") in _UNSCORED else Sort.STRANGENESS
     return {**wanted, "sort": query.get("sort") or default.value}
+
+
+def _asks_for_simulated(query: Mapping[str, str]) -> bool:
+    """Whether an address names images themselves, or where they come from: then all of these are shown."""
+    if any(query.get(name) for name in ("simulated", "q", "batch", "ra_deg")):
+        return True
+    return any("simulated" in query.get(name, "") for name in ("survey", "source"))
 
 
 def api_query(wanted: Mapping[str, str]) -> str:
@@ -160,6 +176,8 @@ class FilterBar:
             with ui.element("div").classes("filters-body") as self._body:
                 self._choices(status)
             self.line = ui.element("div").classes("sizes")
+            simulated_switch(visit)
+            self._total = tagged("p", "", "muted num total").props('role="status"')
             with ui.element("div").classes("chips"):
                 self._chips()
 
@@ -169,6 +187,15 @@ class FilterBar:
             toggle.props(f'aria-expanded="{str(opened).lower()}"')
 
         toggle.on("click", unfold, [])
+
+    async def show_total(self, wanted: Mapping[str, str]) -> None:
+        """Say how many images the list of `list_query` has; without one where that is not known."""
+        total = await _total(self._visit, wanted)
+        if self._total.is_deleted or total.count is None:
+            return
+        number = count(total.count)
+        noun = "image" if total.count == 1 else "images"
+        self._total.text = f"{number} {noun}" if total.exact else f"about {number} {noun}"
 
     def _open(self, changes: Mapping[str, object]) -> None:
         self._visit.go(self._visit.address(**_PLACE, **changes))
@@ -225,20 +252,38 @@ class FilterBar:
         if until := query.get("until"):
             self._chip(f"until {until[:16].replace('T', ' ')} UTC", "until")
         if simulated := query.get("simulated"):
-            self._chip("simulated only" if simulated == "true" else "no simulated", "simulated")
+            shown = {"true": "simulated only", "any": "simulated too"}
+            self._chip(shown.get(simulated, "no simulated"), "simulated")
 
     def _chip(self, content: str, *names: str) -> None:
         chip = button(f"{content} ×", lambda: self._open(dict.fromkeys(names)))
         chip.classes(replace="chip num").props["aria-label"] = f"{content} ×: remove this filter"
 
     def _cone(self, query: Mapping[str, str]) -> None:
-        wanted, _ = wanted_of(list_query(query))
+        wanted, _ = wanted_of(list_query(query, simulated=True))
         if wanted.cone is None:
             return
         self._chip(degrees_text(wanted.cone.ra_deg, wanted.cone.dec_deg), "ra_deg", "dec_deg", "radius_arcsec")
         radius = ui.number("within, ″", value=wanted.cone.radius_arcsec, min=0.1, max=648_000)
         radius.props("dense outlined hide-bottom-space").classes("radius")
         radius.on("change", lambda: self._open({"radius_arcsec": f"{radius.value or SEARCH_RADIUS_ARCSEC:g}"}))
+
+
+def simulated_switch(visit: Visit) -> None:
+    """The switch for simulated images, one for all pages of a browser."""
+    switch = ui.switch(value=visit.simulated).props('dense label="simulated images too"').classes("simulated")
+    switch.on_value_change(lambda event: visit.show_simulated(bool(event.value)))
+
+
+async def _total(visit: Visit, wanted: Mapping[str, str]) -> Total:
+    chosen, sort = wanted_of(wanted)
+    try:
+        chosen = await understood(visit.context.records, chosen)
+        if sort in RANKED_SORTS:
+            return await visit.context.rankings.total(chosen, user=await visit.window.user(), sort=sort)
+        return await visit.context.archive.total(chosen, sort=sort)
+    except (TransientError, UseCaseError, LoggedOut):
+        return Total(None, exact=False)  # the list says what is wrong
 
 
 def _any_of(names: Iterable[str]) -> dict[str, str]:

@@ -83,7 +83,7 @@ class Visit:
     @property
     def simulated(self) -> bool:
         """Whether simulated images are asked for: by the address, else by the one switch for all pages."""
-        return self.query["simulated"] == "true" if "simulated" in self.query else self.window.simulated
+        return self.query["simulated"] in {"true", "any"} if "simulated" in self.query else self.window.simulated
 
     def show_simulated(self, on: bool) -> None:
         """Turn the switch, for all pages of this browser, and build this page anew."""

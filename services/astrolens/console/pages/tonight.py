@@ -12,6 +12,7 @@ from nicegui import ui
 from astrolens.console.format import count, duration, words
 from astrolens.console.pages.books import Books
 from astrolens.console.pages.heroes import AnsweredHeroes
+from astrolens.console.pages.image_lists import simulated_switch
 from astrolens.console.pages.page import Page, Visit
 from astrolens.console.pages.parts import button, empty_state, heading, hint, panel, tagged
 from astrolens.console.pages.services import SourcesTable
@@ -40,8 +41,7 @@ async def build(visit: Visit) -> None:
     surveys.add_notices()
     with ui.element("div").classes("section-head"):
         title = heading(1, "Strangest of tonight")
-        simulated = ui.switch(value=visit.simulated).props('dense label="simulated images too"')
-        simulated.on_value_change(lambda event: visit.show_simulated(bool(event.value)))
+        simulated_switch(visit)
     strip = _Strip(visit, title)
     await strip.read()
     await Books.build(visit)

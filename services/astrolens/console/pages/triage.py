@@ -20,9 +20,10 @@ async def build(visit: Visit) -> None:
     """Filters and the deck; an empty one fills itself as candidates come."""
     status = await visit.status()
     review = visit.query.get("review", "")
-    wanted = list_query(visit.query, triage=True)
+    wanted = list_query(visit.query, triage=True, simulated=visit.simulated)
     wanted_of(wanted)
     heading(1, "Triage").classes("visually-hidden")
+    bar = None
     if review:
         paragraph(
             f"The strangest images that the survey model of {review} was fitted on. What you call interesting or an "
@@ -31,7 +32,7 @@ async def build(visit: Visit) -> None:
         )
         ui.link("To the candidates", "/triage")
     else:
-        FilterBar(visit, status, triage=True)
+        bar = FilterBar(visit, status, triage=True)
     learned = paragraph("", "muted learned")
     deck = TriageDeck(
         address=visit.address(),
@@ -55,6 +56,8 @@ async def build(visit: Visit) -> None:
     def show(now: Status) -> None:
         nonlocal analyzed
         background_tasks.create(show_ranking(), name="what the ranking has learned", context=learned)
+        if bar is not None:
+            background_tasks.create(bar.show_total(wanted), name="how many images wait")
         deck.count(sum(count for name, count in now.labels.items() if name != "none"))
         if now.analyzed != analyzed:
             analyzed = now.analyzed
@@ -82,6 +85,9 @@ def _listed(kinds: Sequence[str]) -> str:
 def _nothing(visit: Visit) -> None:
     if any(visit.query.get(name) for name in FILTERS):
         empty_state("Nothing waits behind these filters", "Widen them, or start over.")
+    elif not visit.simulated:
+        text = "Real candidates appear here by themselves as they come; simulated ones only where that is asked for."
+        empty_state("No real candidate waits for an answer", text)
     else:
         text = (
             "Candidates are images whose verdict is anomaly or near miss. They appear here by themselves as they come."
@@ -95,6 +101,8 @@ def _choices(visit: Visit) -> None:
         button("Triage every verdict", lambda: visit.go(address("/triage", verdict="any")))
         if any(visit.query.get(name) for name in FILTERS):
             button("Clear the filters", lambda: visit.go("/triage"))
+        if not visit.simulated:
+            button("Show simulated images", lambda: visit.show_simulated(True))
         button("See what was interesting", lambda: visit.go(address("/gallery", label="interesting", sort="labeled")))
 
 

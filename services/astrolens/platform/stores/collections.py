@@ -119,6 +119,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "morphology.ring_score": "real",
             "observation.survey": "text",
             "observation.name": "text",
+            "observation.extra.object_id": "text",
             "observation.injected": "bool",
             "observation.simulated": "bool",
             "observation.position.x": "real",
@@ -150,6 +151,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
             ("morphology.ring_score",),
             ("object_id", "ingested_at"),
             ("observation.name",),
+            ("observation.extra.object_id",),
             ("observation.position.x", "observation.position.y", "observation.position.z"),
         ),
         rare=frozenset(
@@ -158,6 +160,8 @@ DECLARATIONS: dict[Collection, Declaration] = {
                 "object_id",
                 "label",
                 "labeled_at",
+                # Of surveys that number their objects.
+                "observation.extra.object_id",
                 # Held anomalies, until their survey has been compared.
                 "analysis.burst_survey",
                 # Only candidates are measured.

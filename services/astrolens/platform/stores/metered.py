@@ -13,7 +13,7 @@ from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import TransientError
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import Expiry, ImageStore
-from astrolens.platform.stores.records import Change, Document, Page, Query, RecordStore
+from astrolens.platform.stores.records import Change, Clause, Document, Page, Query, RecordStore
 from astrolens.platform.telemetry.metrics import StoreMetrics
 
 RECORD_CALLS: Final = (
@@ -22,6 +22,7 @@ RECORD_CALLS: Final = (
     "apply",
     "get",
     "find",
+    "count",
     "delete",
     "tally",
     "tallies",
@@ -101,6 +102,13 @@ class MeteredRecordStore:
         """See `RecordStore`."""
         with self._calls.measure("find"):
             return await self._store.find(collection, query)
+
+    async def count(
+        self, collection: Collection, where: Sequence[Clause], *, limit: int, within_s: float
+    ) -> int | None:
+        """See `RecordStore`."""
+        with self._calls.measure("count"):
+            return await self._store.count(collection, where, limit=limit, within_s=within_s)
 
     async def delete(self, collection: Collection, ids: Sequence[str]) -> int:
         """See `RecordStore`."""

@@ -110,6 +110,14 @@ class RecordStore(Protocol):
     async def find(self, collection: Collection, query: Query) -> Page:
         """One page of documents."""
 
+    async def count(
+        self, collection: Collection, where: Sequence[Clause], *, limit: int, within_s: float
+    ) -> int | None:
+        """How many documents fulfil all conditions, at most `limit`; None where counting takes longer than `within_s`.
+
+        A condition on the key is met first: those documents alone are looked at.
+        """
+
     async def delete(self, collection: Collection, ids: Sequence[str]) -> int:
         """Remove documents; return how many there were."""
 

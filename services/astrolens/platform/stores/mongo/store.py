@@ -6,14 +6,14 @@ A write is acknowledged when a majority has it in its journal.
 import json
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConfigurationError as MongoConfigurationError
-from pymongo.errors import InvalidURI
+from pymongo.errors import InvalidURI, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
@@ -26,7 +26,7 @@ from astrolens.platform.stores.mongo.change import projection
 from astrolens.platform.stores.mongo.codec import from_mongo, path_of
 from astrolens.platform.stores.mongo.counters import TALLIES, sum_shards
 from astrolens.platform.stores.mongo.errors import address_of, translate_mongo_errors, translate_mongo_errors_at_start
-from astrolens.platform.stores.mongo.filters import Filter, combine, declared_path, has_value
+from astrolens.platform.stores.mongo.filters import Filter, combine, declared_path, has_value, query_filter
 from astrolens.platform.stores.mongo.hashes import near
 from astrolens.platform.stores.mongo.outbox import MongoOutbox, outboxes
 from astrolens.platform.stores.mongo.schema import (
@@ -39,7 +39,16 @@ from astrolens.platform.stores.mongo.schema import (
 from astrolens.platform.stores.mongo.text_search import bounded_search, narrowed_to_ids
 from astrolens.platform.stores.mongo.transactions import DURABLE, TransactionBody, Transactions
 from astrolens.platform.stores.mongo.writer import MongoWriter
-from astrolens.platform.stores.records import Change, Document, Page, Query, decode_cursor, encode_cursor, to_document
+from astrolens.platform.stores.records import (
+    Change,
+    Clause,
+    Document,
+    Page,
+    Query,
+    decode_cursor,
+    encode_cursor,
+    to_document,
+)
 from astrolens.platform.time_limits import STORE_OPERATION_S
 
 T = TypeVar("T")
@@ -189,6 +198,22 @@ class MongoRecordStore:
             return Page(documents, None)
         last = rows[query.limit - 1]
         return Page(documents, encode_cursor(query.order, get_path(last, path) if query.order else None, last["_id"]))
+
+    async def count(
+        self, collection: Collection, where: Sequence[Clause], *, limit: int, within_s: float
+    ) -> int | None:
+        """How many documents fulfil all conditions, at most `limit`; None where counting takes too long."""
+        by_key = any(clause.field == DECLARATIONS[collection].key for clause in where)
+        hint: dict[str, Any] = {"hint": [("_id", 1)]} if by_key else {}
+        with translate_mongo_errors(self._address):
+            try:
+                with pymongo.timeout(within_s):
+                    conditions = combine(query_filter(collection, where))
+                    return await self._of(collection).count_documents(conditions, limit=limit, **hint)
+            except PyMongoError as error:
+                if error.timeout:
+                    return None
+                raise
 
     async def delete(self, collection: Collection, ids: Sequence[str]) -> int:
         """Remove documents; return how many there were."""

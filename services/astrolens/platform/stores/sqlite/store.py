@@ -19,8 +19,8 @@ from astrolens.contracts.records import PendingEvent
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
 from astrolens.platform.private_files import create_private_file, create_private_folder
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
-from astrolens.platform.stores.records import Change, Document, Page, Query, to_document
-from astrolens.platform.stores.sqlite import queries, rows, tallies
+from astrolens.platform.stores.records import Change, Clause, Document, Page, Query, to_document
+from astrolens.platform.stores.sqlite import counting, queries, rows, tallies
 from astrolens.platform.stores.sqlite.columns import counted
 from astrolens.platform.stores.sqlite.hashes import near
 from astrolens.platform.stores.sqlite.schema import prepare
@@ -43,7 +43,8 @@ _TRANSIENT: Final = frozenset(
 class SqliteRecordStore:
     """`RecordStore` on one SQLite file.
 
-    Two connections, each used from its own thread: writes never hold up the reads of the same process.
+    Three connections, each used from its own thread: writes and counts never hold up the reads of the same process. The
+    one for counts is opened at the first count: few services count.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class SqliteRecordStore:
         self._reader_thread = ThreadPoolExecutor(1, thread_name_prefix="records-read")
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
+        self._counter_thread = ThreadPoolExecutor(1, thread_name_prefix="records-count")
+        self._counter: sqlite3.Connection | None = None
         self._closing = threading.Event()
 
     async def open(self) -> None:
@@ -82,6 +85,7 @@ class SqliteRecordStore:
         self._closing.set()
         await self._disconnect()
         self._reader_thread.shutdown(wait=True)
+        self._counter_thread.shutdown(wait=True)
         self._writer_thread.shutdown(wait=True)
 
     async def ping(self) -> None:
@@ -112,6 +116,18 @@ class SqliteRecordStore:
     async def find(self, collection: Collection, query: Query) -> Page:
         """One page of documents."""
         return await self._read(lambda db: queries.find(db, collection, query))
+
+    async def count(
+        self, collection: Collection, where: Sequence[Clause], *, limit: int, within_s: float
+    ) -> int | None:
+        """How many documents fulfil all conditions, at most `limit`; None where counting takes too long."""
+
+        def counted(_: sqlite3.Connection) -> int | None:
+            if self._counter is None:
+                self._counter = self._connect()
+            return counting.count(self._counter, collection, where, limit=limit, within_s=within_s)
+
+        return await self._run(self._counter_thread, self._opened(self._reader), counted)
 
     async def delete(self, collection: Collection, ids: Sequence[str]) -> int:
         """Remove documents; return how many there were."""
@@ -175,10 +191,11 @@ class SqliteRecordStore:
                 return
 
     async def _disconnect(self) -> None:
-        for thread, connection in ((self._reader_thread, self._reader), (self._writer_thread, self._writer)):
+        threads = (self._counter_thread, self._reader_thread, self._writer_thread)
+        for thread, connection in zip(threads, (self._counter, self._reader, self._writer), strict=True):
             if connection is not None:
                 await self._in(thread, connection.close)
-        self._reader = self._writer = None
+        self._counter = self._reader = self._writer = None
 
     @staticmethod
     def _opened(connection: sqlite3.Connection | None) -> sqlite3.Connection:

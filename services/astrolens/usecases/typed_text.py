@@ -1,0 +1,94 @@
+"""What a person means by a text: an id or its beginning, an object's id, a position, a name however it is written."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Clause, RecordStore
+from astrolens.usecases.coordinates import Cone, parse_position
+from astrolens.usecases.image_queries import SEARCH_RADIUS_ARCSEC, ImageFilter
+from astrolens.usecases.sky_positions import degrees_text
+
+LOOK_S: Final = 2.0
+"""Longest look whether there is any image with a name or id; what takes longer counts as there."""
+
+_IMAGE_ID = re.compile(r"^[0-9a-fA-F]{32,64}$")
+"""Of a longer digest the id is the beginning."""
+_ID_PREFIX = re.compile(r"^[0-9a-fA-F]{6,31}$")
+_OBJECT_ID = re.compile(r"^(?=.*[0-9])[\w.+:-]{3,100}$", re.ASCII)
+_EXTENSION = re.compile(r"\.(jpe?g|png|tiff?|fits?|fits\.gz)$", re.IGNORECASE)
+_SEAM = re.compile(r"(?<=[A-Za-z])\s*(?=[0-9])")
+"""Between the letters and the digits of a name, such as NGC 4567."""
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a text names.
+
+    Attributes:
+        says: In words.
+        wanted: The images that it names.
+        one: Whether it can only be one image.
+    """
+
+    says: str
+    wanted: ImageFilter
+    one: bool = False
+
+
+async def understand(
+    records: RecordStore, text: str, *, radius_arcsec: float = SEARCH_RADIUS_ARCSEC, within: ImageFilter | None = None
+) -> Meaning:
+    """The images that a person means; of several meanings the first that some image has.
+
+    Args:
+        records: The record store.
+        text: As typed.
+        radius_arcsec: Around a position.
+        within: Other conditions that the images fulfil.
+    """
+    text = text.strip()
+    wanted = replace(within or ImageFilter(), text=None)
+    if _IMAGE_ID.match(text):
+        return Meaning("this image", replace(wanted, image_id=text.lower()[:32]), one=True)
+    if _ID_PREFIX.match(text) and await _any(records, Clause("image_id", "prefix", text.lower())):
+        return Meaning(f"ids that begin with {text.lower()}", replace(wanted, id_prefix=text.lower()))
+    if _OBJECT_ID.match(text):
+        for identity in dict.fromkeys((text, text.upper(), text.lower(), _as_broker(text))):
+            if await _any(records, Clause(OBJECT_ID_FIELD, "prefix", identity)):
+                return Meaning(f"object ids that begin with {identity}", replace(wanted, object_id_prefix=identity))
+    if position := parse_position(text):
+        cone = Cone(ra_deg=position[0], dec_deg=position[1], radius_arcsec=radius_arcsec)
+        return Meaning(f"within {radius_arcsec:g}″ of {degrees_text(*position)}", replace(wanted, cone=cone))
+    for name in _spellings(text):
+        if await _any(records, Clause("observation.name", "contains", name)):
+            return Meaning(f"names with “{name}”", replace(wanted, name=name))
+    return Meaning(f"names with “{text}”", replace(wanted, name=text))
+
+
+async def understood(records: RecordStore, wanted: ImageFilter) -> ImageFilter:
+    """A filter whose text, if it has one, has become conditions."""
+    if wanted.text is None:
+        return wanted
+    return (await understand(records, wanted.text, radius_arcsec=wanted.text_radius_arcsec, within=wanted)).wanted
+
+
+OBJECT_ID_FIELD: Final = "observation.extra.object_id"
+
+
+async def _any(records: RecordStore, clause: Clause) -> bool:
+    return await records.count(Collection.IMAGES, (clause,), limit=1, within_s=LOOK_S) != 0
+
+
+def _as_broker(text: str) -> str:
+    """As brokers write the ids of alert streams: ZTF18abcdefg."""
+    head = re.match(r"[A-Za-z]*", text)
+    return text if head is None else head[0].upper() + text[head.end() :].lower()
+
+
+def _spellings(text: str) -> list[str]:
+    """A name as typed, without the ending of a file, and with and without the blank before its number."""
+    bare = _EXTENSION.sub("", text)
+    spellings = [text, bare, _SEAM.sub("", bare), _SEAM.sub(" ", bare), bare.replace(" ", "")]
+    return list(dict.fromkeys(each for each in spellings if each))
