@@ -48,36 +48,68 @@ class Console:
             time.sleep(0.1)
 
 
-@contextmanager
-def serve(home: Path, count: int, **environment: str) -> Iterator[Console]:
-    """A console of its own process over a made-up archive."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = home / "console.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.browser.serve", str(home), str(port), str(count)],
-            cwd=REPOSITORY,
-            env={**os.environ, **environment},
-            stdout=output,
-            stderr=output,
-        )
-    console = Console(f"http://127.0.0.1:{port}")
-    try:
+        return int(probe.getsockname()[1])
+
+
+class ConsoleProcess:
+    """A console of its own process over a made-up archive; it can be killed and started again at the same address."""
+
+    def __init__(self, home: Path, count: int, **environment: str) -> None:
+        self._home = home
+        self._count = count
+        self._environment = environment
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.console = Console(f"http://127.0.0.1:{self._port}")
+
+    def start(self) -> None:
+        """Start, and wait until it serves."""
+        log = self._home / "console.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.browser.serve", str(self._home), str(self._port), str(self._count)],
+                cwd=REPOSITORY,
+                env={**os.environ, **self._environment},
+                stdout=output,
+                stderr=output,
+            )
         deadline = time.monotonic() + START_S
         while True:
             try:
-                console.get("/health")
-                break
+                self.console.get("/health")
             except httpx.HTTPError:
-                assert process.poll() is None, log.read_text()
+                assert self._process.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.2)
-        yield console
+            else:
+                return
+
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=60)
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=120)
+
+
+@contextmanager
+def serve(home: Path, count: int, **environment: str) -> Iterator[Console]:
+    """A console of its own process over a made-up archive."""
+    process = ConsoleProcess(home, count, **environment)
+    try:
+        process.start()
+        yield process.console
     finally:
-        process.terminate()
-        process.wait(timeout=120)
+        process.stop()
 
 
 @pytest.fixture(scope="package")

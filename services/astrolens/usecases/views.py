@@ -125,6 +125,9 @@ class ImageCard(View):
         )
 
 
+Tense = Literal["current", "test", "injection", "withheld"]
+
+
 class ListPage(View):
     """What every page of a list says of the whole list."""
 
@@ -168,6 +171,13 @@ class ImageDetail(View):
     )
     provenance: list[Step] = Field(description="From the bytes that came to the alert, every id and hash.")
     alert_id: str | None = Field(description="The alert about it, where one was raised.")
+    alert_type: Literal["initial", "update", "retraction"] | None = Field(
+        description="What was last said of it in an alert."
+    )
+    alert_tense: Tense | None = Field(
+        description="`current` and `test` (the simulated sky) are public, `injection` and `withheld` (data that the "
+        "survey has not released) never."
+    )
     alert_hold: str | None = Field(description="Why an anomaly raises no alert; null where it does.")
     position_texts: list[str] = Field(description="In degrees, sexagesimal, and as an IAU name; empty without one.")
     archive_links: list[ArchiveLink] = Field(description="Archives, each centred on the position.")
@@ -186,6 +196,8 @@ class ImageDetail(View):
             kinds=top_kinds(analysis.get("kinds") or {}),
             provenance=provenance(document, alert),
             alert_id=alert["alert_id"] if alert else None,
+            alert_type=alert["alert_type"] if alert else None,
+            alert_tense=alert.get("alert_tense", "current") if alert else None,
             alert_hold=_alert_hold(document),
             position_texts=position_texts(position["ra_deg"], position["dec_deg"]) if position else [],
             archive_links=archive_links(position["ra_deg"], position["dec_deg"]) if position else [],
@@ -315,7 +327,7 @@ class AlertView(View):
     alert_id: str
     image_id: str
     alert_type: Literal["initial", "update", "retraction"]
-    alert_tense: Literal["current", "test", "injection", "withheld"]
+    alert_tense: Tense
     survey: str
     predicted_class: str = Field(serialization_alias="class")
     verdict: Verdict

@@ -8,11 +8,16 @@ import httpx
 import pytest
 from astrolens.console.format import byte_size, count, duration, figure, relative
 from astrolens.console.pages.dead_letters import readable
+from astrolens.console.pages.image_panels import history
 from astrolens.console.pages.login import answer, safe_next
 from astrolens.console.pages.model import wilson_interval
 from astrolens.console.pages.model_figures import facts, recall_options, tables
 from astrolens.console.pages.tonight import sparkline
+from astrolens.platform.stores.records import to_document
+from astrolens.usecases.views import ImageDetail
 from fastapi import FastAPI, Request, Response
+
+from tests.made_records import make_image
 
 TOKEN = "a-long-secret-token"
 
@@ -114,3 +119,20 @@ async def test_the_login_form_starts_a_session_or_says_what_was_wrong(make_world
         assert right.status_code == 303
         assert right.headers["location"] == "/"
         assert "HttpOnly" in right.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(
+    ("alert", "says", "not_"),
+    [
+        ({"alert_tense": "withheld"}, "has not released these data", "retracted"),
+        ({"alert_tense": "injection", "alert_type": "retraction"}, "(retracted)", "released"),
+        # Of an alert of an older version nothing more is known.
+        ({}, "Alert <span", "alert-tense"),
+    ],
+)
+def test_an_image_says_why_its_alert_is_not_public(alert: dict[str, str], says: str, not_: str) -> None:
+    known = {"alert_id": "a" * 32, "alert_type": "initial", "topic": None, "raised_at": NOW.isoformat(), **alert}
+    shown = history(ImageDetail.of(to_document(make_image("a.jpg")[0]), known))
+    assert says in shown
+    assert not_ not in shown
+    assert "no alert was raised" in history(ImageDetail.of(to_document(make_image("a.jpg")[0]), None))

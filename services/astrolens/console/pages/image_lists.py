@@ -175,9 +175,10 @@ class FilterBar:
             toggle.classes("filters-toggle").props('aria-expanded="false"')
             with ui.element("div").classes("filters-body") as self._body:
                 self._choices(status)
+                simulated_switch(visit)
             self.line = ui.element("div").classes("sizes")
-            simulated_switch(visit)
-            self._total = tagged("p", "", "muted num total").props('role="status"')
+            if not triage:
+                self._total = tagged("p", "", "muted num total").props('role="status"')
             with ui.element("div").classes("chips"):
                 self._chips()
 
@@ -190,12 +191,9 @@ class FilterBar:
 
     async def show_total(self, wanted: Mapping[str, str]) -> None:
         """Say how many images the list of `list_query` has; without one where that is not known."""
-        total = await _total(self._visit, wanted)
-        if self._total.is_deleted or total.count is None:
-            return
-        number = count(total.count)
-        noun = "image" if total.count == 1 else "images"
-        self._total.text = f"{number} {noun}" if total.exact else f"about {number} {noun}"
+        words = await total_words(self._visit, wanted)
+        if words and not self._total.is_deleted:
+            self._total.text = words
 
     def _open(self, changes: Mapping[str, object]) -> None:
         self._visit.go(self._visit.address(**_PLACE, **changes))
@@ -273,6 +271,15 @@ def simulated_switch(visit: Visit) -> None:
     """The switch for simulated images, one for all pages of a browser."""
     switch = ui.switch(value=visit.simulated).props('dense label="simulated images too"').classes("simulated")
     switch.on_value_change(lambda event: visit.show_simulated(bool(event.value)))
+
+
+async def total_words(visit: Visit, wanted: Mapping[str, str]) -> str:
+    """How many images the list of `list_query` has, such as `about 12,000 images`; empty where that is not known."""
+    total = await _total(visit, wanted)
+    if total.count is None:
+        return ""
+    number = f"{count(total.count)} image{'' if total.count == 1 else 's'}"
+    return number if total.exact else f"about {number}"
 
 
 async def _total(visit: Visit, wanted: Mapping[str, str]) -> Total:

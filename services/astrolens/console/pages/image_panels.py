@@ -225,6 +225,15 @@ def near_duplicates(detail: ImageDetail, base: str) -> str:
     return f'<p class="muted">Near-duplicates, linked by perceptual hash: {links}</p>'
 
 
+_NOT_CURRENT: Final = {
+    "withheld": "Withheld: the survey has not released these data to the public, so neither a topic nor a channel "
+    "carries the alert. ASTROLENS_PUBLISH_UNRELEASED sends such alerts where the right to do so is yours.",
+    "injection": "Not sent: a blind injection, slipped in to measure how many oddities are found.",
+    "test": "Marked as a test: the image is of the simulated sky.",
+}
+"""What an alert's tense means, where it is no claim about the sky that everybody may read."""
+
+
 def history(detail: ImageDetail) -> str:
     """Answers over time, by person, and the alert."""
     labels = list(reversed((detail.model_extra or {}).get("labels") or ()))
@@ -238,9 +247,17 @@ def history(detail: ImageDetail) -> str:
         + "</li>"
         for each in labels
     )
-    alert = detail.alert_id
-    alerted = f'<p>Alert <span class="mono">{alert[:12]}</span> {copy_button(alert)}</p>' if alert else ""
-    return f'<ol class="timeline">{lines}</ol>{alerted}'
+    return f'<ol class="timeline">{lines}</ol>{_alert(detail)}'
+
+
+def _alert(detail: ImageDetail) -> str:
+    """The alert, whether it was taken back, and why it is not public where it is not."""
+    if not detail.alert_id or not detail.alert_tense:
+        return ""
+    retracted = " (retracted)" if detail.alert_type == "retraction" else ""
+    line = f'<p>Alert <span class="mono">{detail.alert_id[:12]}</span>{retracted} {copy_button(detail.alert_id)}</p>'
+    why = _NOT_CURRENT.get(detail.alert_tense)
+    return line + (f'<p class="banner quiet alert-tense">{escape(why)}</p>' if why else "")
 
 
 def provenance(detail: ImageDetail) -> str:

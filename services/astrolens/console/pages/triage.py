@@ -7,7 +7,15 @@ from nicegui import background_tasks, ui
 
 from astrolens.console.components.images import TriageDeck
 from astrolens.console.format import relative
-from astrolens.console.pages.image_lists import FILTERS, FilterBar, api_query, context_query, list_query, wanted_of
+from astrolens.console.pages.image_lists import (
+    FILTERS,
+    FilterBar,
+    api_query,
+    context_query,
+    list_query,
+    total_words,
+    wanted_of,
+)
 from astrolens.console.pages.marks import DETECTORS
 from astrolens.console.pages.page import Page, Visit, address
 from astrolens.console.pages.parts import button, empty_state, heading, paragraph
@@ -23,7 +31,6 @@ async def build(visit: Visit) -> None:
     wanted = list_query(visit.query, triage=True, simulated=visit.simulated)
     wanted_of(wanted)
     heading(1, "Triage").classes("visually-hidden")
-    bar = None
     if review:
         paragraph(
             f"The strangest images that the survey model of {review} was fitted on. What you call interesting or an "
@@ -32,7 +39,7 @@ async def build(visit: Visit) -> None:
         )
         ui.link("To the candidates", "/triage")
     else:
-        bar = FilterBar(visit, status, triage=True)
+        FilterBar(visit, status, triage=True)
     learned = paragraph("", "muted learned")
     deck = TriageDeck(
         address=visit.address(),
@@ -50,14 +57,13 @@ async def build(visit: Visit) -> None:
 
     async def show_ranking() -> None:
         ranking = await visit.context.rankings.summary(user)
+        total = "" if review else await total_words(visit, wanted)
         if not learned.is_deleted:
-            learned.set_text(_ranking_words(ranking, utc_now()))
+            learned.set_text(f"{total}. {_ranking_words(ranking, utc_now())}".lstrip(". "))
 
     def show(now: Status) -> None:
         nonlocal analyzed
         background_tasks.create(show_ranking(), name="what the ranking has learned", context=learned)
-        if bar is not None:
-            background_tasks.create(bar.show_total(wanted), name="how many images wait")
         deck.count(sum(count for name, count in now.labels.items() if name != "none"))
         if now.analyzed != analyzed:
             analyzed = now.analyzed

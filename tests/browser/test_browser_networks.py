@@ -1,0 +1,127 @@
+"""Bad networks: a socket that is cut again and again, a console that dies, and a slow line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
+
+from tests.browser.conftest import Console, ConsoleProcess, Visitor
+from tests.browser.test_browser_work import answer_by_key, current
+
+pytestmark = pytest.mark.browser
+
+BACK_MS = 60_000
+"""Longest wait for a page to be back: the machine may be slow."""
+
+SLOW = {"offline": False, "latency": 400, "downloadThroughput": 60 * 1024, "uploadThroughput": 60 * 1024}
+"""400 ms, 60 kB/s."""
+
+USABLE_S = 5.0
+ROUND_TRIPS = 4
+"""Of a page, one after the other: the document, the list, the first pictures, the socket."""
+
+
+@pytest.fixture
+def own(browser: Browser, tmp_path: Path) -> Iterator[ConsoleProcess]:
+    """A console that a test may kill."""
+    process = ConsoleProcess(tmp_path, 20)
+    process.start()
+    yield process
+    process.stop()
+
+
+def test_answers_survive_a_socket_that_is_cut_again_and_again(visitor: Visitor, many: Console) -> None:
+    sockets: list[WebSocketRoute] = []
+
+    def through(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    visitor.page.route_web_socket("**/_nicegui_ws/**", through)
+    page = visitor.open(f"{many.url}/triage?verdict=any&survey=simulated-sdss&label=none")
+    page.wait_for_url("**image=*")
+    page.evaluate("() => { window.sameDocument = true; }")
+    answered: list[tuple[str, str]] = []
+    for round_ in range(4):
+        opened = len(sockets)
+        sockets[-1].close()
+        # While the socket is away, and while it comes back.
+        for key in ("1", "2", "3"):
+            image = current(page)
+            answer_by_key(page, key)
+            page.wait_for_function("(id) => new URL(location).searchParams.get('image') !== id", arg=image)
+            answered.append((image, {"1": "interesting", "2": "artefact", "3": "ordinary"}[key]))
+        for _ in range(300):
+            if len(sockets) > opened:
+                break
+            page.wait_for_timeout(100)
+        assert len(sockets) > opened, f"the socket did not come back after cut {round_}"
+    assert len({image for image, _ in answered}) == 12
+    for image, answer in answered:
+        stored = many.eventually(f"/images/{image}", lambda found: found["label"] is not None)
+        # Once, and as it was meant.
+        assert [each["answer"] for each in stored["labels"]] == [answer]
+    assert page.evaluate("() => window.sameDocument"), "the page was loaded again"
+    # And the stream of changes lives: what is answered elsewhere arrives.
+    page.keyboard.press("u")
+    last = answered[-1][0]
+    many.eventually(f"/images/{last}", lambda found: found["label"] is None)
+    # A cut socket is no fault of the page.
+    visitor.complaints[:] = [each for each in visitor.complaints if "WebSocket" not in each]
+
+
+def test_a_page_recovers_when_its_console_was_killed(browser_page: Page, own: ConsoleProcess) -> None:
+    page = browser_page
+    page.goto(f"{own.console.url}/triage?survey=efigi")
+    page.wait_for_url("**image=*")
+    first = current(page)
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    expect(page.locator(".waiting img").first).to_be_visible()
+    own.kill()
+    answer_by_key(page, "2")
+    expect(page.locator(".unsent")).to_have_text("1 unsent")
+    page.evaluate("() => { window.before = true; }")
+    own.start()
+    own.console.eventually(f"/images/{first}", lambda answer: answer["label"] == "artefact", within_s=BACK_MS / 1000)
+    expect(page.locator(".unsent")).to_have_count(0, timeout=BACK_MS)
+    # The new process knows nothing of this window: the page is loaded again, at the same address.
+    page.wait_for_function(
+        "() => !window.before && document.documentElement.classList.contains('al-ready')", timeout=BACK_MS
+    )
+    second = current(page)
+    assert second != first
+    answer_by_key(page, "3")
+    own.console.eventually(f"/images/{second}", lambda answer: answer["label"] == "ordinary")
+    page.keyboard.press("Shift+S")
+    page.keyboard.press("Shift+G")
+    page.wait_for_url("**/gallery")
+    expect(page.locator(".cell").first).to_be_visible()
+    expect(page.locator(".notice.trouble, .trouble[role=alert]")).to_have_count(0)
+
+
+def test_a_slow_line_shows_a_skeleton_and_no_warning(visitor: Visitor, many: Console) -> None:
+    page = visitor.open(f"{many.url}/gallery?size=s")  # what stays in the browser's cache: scripts and styles
+    expect(page.locator(".cell img").first).to_be_visible()
+    slow = visitor.context.new_cdp_session(page)
+    slow.send("Network.enable")
+    slow.send("Network.emulateNetworkConditions", SLOW)
+    bytes_until_usable: list[float] = []
+    slow.on("Network.dataReceived", lambda event: bytes_until_usable.append(event["encodedDataLength"]))
+    page.goto(f"{many.url}/gallery?survey=efigi", wait_until="commit")
+    expect(page.get_by_role("combobox", name="Verdict")).to_be_visible()
+    expect(page.locator(".grid.skeleton, .cell").first).to_be_attached()
+    page.wait_for_selector("html.al-ready")
+    expect(page.locator(".cell").first).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".cell.cursor")).to_have_count(1)
+    # Whatever the machine's speed: so much fits through the line in that time.
+    assert sum(bytes_until_usable) < (USABLE_S - ROUND_TRIPS * 0.4) * 60 * 1024
+    expect(page.locator(".notice.trouble, .trouble[role=alert], .unsent")).to_have_count(0)
+    expect(page.locator("#popup")).not_to_be_visible()
+    page.keyboard.press("Shift+R")
+    page.wait_for_url("**/triage*")
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible(timeout=BACK_MS)
+    page.keyboard.press("Shift+S")
+    expect(page.get_by_role("heading", name="System", exact=True)).to_be_attached(timeout=BACK_MS)
+    expect(page.locator(".notice.trouble, .trouble[role=alert], .unsent")).to_have_count(0)
