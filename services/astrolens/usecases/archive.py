@@ -1,7 +1,7 @@
 """The archive: images, arrivals, alerts and dead letters, as pages and single records."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 

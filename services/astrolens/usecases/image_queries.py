@@ -89,7 +89,7 @@ class ImageFilter:
     """`object`: of the images of one object only the first in the list's order."""
     image_id: str | None = None
     id_prefix: str | None = None
-    object_id_prefix: str | None = None
+    survey_object_prefix: str | None = None
     text: str | None = None
     text_radius_arcsec: float = SEARCH_RADIUS_ARCSEC
 
@@ -119,7 +119,7 @@ class ImageFilter:
             ("ingested_at", "gte", self.since and utc_text(self.since)),
             ("ingested_at", "lt", self.until and utc_text(self.until)),
             ("image_id", "prefix", self.id_prefix),
-            ("observation.extra.object_id", "prefix", self.object_id_prefix),
+            ("observation.extra.object_id", "prefix", self.survey_object_prefix),
             ("observation.name", "contains", self.name),
         )
         found += [Clause(field, op, value) for field, op, value in conditions if value is not None]

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Final
 
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
+from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Clause, Order, Query, RecordStore
 from astrolens.usecases.image_queries import ORDERS, ImageFilter, Sort
 
@@ -22,8 +23,8 @@ SAMPLE: Final = 5_000
 """Documents of the sample: a list of a hundredth of the archive is known within 14 %."""
 FEWEST_SAMPLED: Final = 10
 """Fewer of a list in the sample say nothing."""
-CONE_SAMPLE: Final = 2_000
-"""Images of the box around a cone whose distances are computed."""
+READ: Final = 2_000
+"""Images that are read at a time, where what is counted is no field: distances in the box around a cone, objects."""
 KEPT_S: Final = 10.0
 """How long a total is kept: the pages of one list ask for the same."""
 KEPT: Final = 200
@@ -79,10 +80,12 @@ class ListTotals:
         if wanted.image_id is not None:
             return Total(len(await self._records.get(Collection.IMAGES, [wanted.image_id], fields=("image_id",))))
         where = (*wanted.clauses(), Clause(order.field, "exists", value=True))
+        if wanted.per == "object":
+            return await self._objects(replace(wanted, per=None), where, order)
         if wanted.cone is None:
             return await self.of(Collection.IMAGES, where)
         fields = tuple(f"observation.position.{axis}" for axis in "xyz")
-        query = Query(where=where, order=order, limit=CONE_SAMPLE, fields=fields)
+        query = Query(where=where, order=order, limit=READ, fields=fields)
         page = await self._records.find(Collection.IMAGES, query)
         places = [document["observation"]["position"] for document in page.documents]
         radius = wanted.cone.radius_arcsec
@@ -91,6 +94,25 @@ class ListTotals:
             return Total(inside)
         box = await self.of(Collection.IMAGES, where)
         return Total(None if box.count is None else _rounded(box.count * inside / len(places)), exact=False)
+
+    async def _objects(self, wanted: ImageFilter, where: Sequence[Clause], order: Order) -> Total:
+        """How many objects of the sky a list shows; beyond `EXACT_BELOW` images as many an image as its first ones."""
+        images = await self._images(wanted, order)
+        if wanted.cone is not None:
+            return Total(None, exact=False)  # the box around it holds others
+        seen: set[str] = set()
+        read = alone = 0
+        query = Query(where=tuple(where), order=order, limit=READ, fields=("object_id",))
+        async for page in pages(self._records, Collection.IMAGES, query):
+            objects = [document.get("object_id") for document in page]
+            alone += objects.count(None)
+            seen.update(each for each in objects if each is not None)
+            read += len(page)
+            if read >= EXACT_BELOW:
+                break
+        if images.count is None or (images.exact and read >= images.count):
+            return Total(len(seen) + alone if images.exact else None, exact=images.exact)
+        return Total(_rounded(images.count * (len(seen) + alone) / read), exact=False)
 
     async def _tallied(self, collection: Collection, where: Sequence[Clause]) -> int | None:
         """What a tally knows of a list; None where none counts by all its fields."""

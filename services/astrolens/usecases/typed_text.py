@@ -50,14 +50,8 @@ async def understand(
     """
     text = text.strip()
     wanted = replace(within or ImageFilter(), text=None)
-    if _IMAGE_ID.match(text):
-        return Meaning("this image", replace(wanted, image_id=text.lower()[:32]), one=True)
-    if _ID_PREFIX.match(text) and await _any(records, Clause("image_id", "prefix", text.lower())):
-        return Meaning(f"ids that begin with {text.lower()}", replace(wanted, id_prefix=text.lower()))
-    if _OBJECT_ID.match(text):
-        for identity in dict.fromkeys((text, text.upper(), text.lower(), _as_broker(text))):
-            if await _any(records, Clause(OBJECT_ID_FIELD, "prefix", identity)):
-                return Meaning(f"object ids that begin with {identity}", replace(wanted, object_id_prefix=identity))
+    if (meaning := await _by_id(records, text, wanted)) is not None:
+        return meaning
     if position := parse_position(text):
         cone = Cone(ra_deg=position[0], dec_deg=position[1], radius_arcsec=radius_arcsec)
         return Meaning(f"within {radius_arcsec:g}″ of {degrees_text(*position)}", replace(wanted, cone=cone))
@@ -67,6 +61,22 @@ async def understand(
     return Meaning(f"names with “{text}”", replace(wanted, name=text))
 
 
+async def _by_id(records: RecordStore, text: str, wanted: ImageFilter) -> Meaning | None:
+    """What an id names: of an image, of an object of the sky, or a survey's of its object; or the beginning of one."""
+    if _IMAGE_ID.match(text):
+        identity = text.lower()[:32]
+        if await _any(records, Clause("object_id", "eq", identity)):
+            return Meaning("images of this object", replace(wanted, object_id=identity))
+        return Meaning("this image", replace(wanted, image_id=identity), one=True)
+    if _ID_PREFIX.match(text) and await _any(records, Clause("image_id", "prefix", text.lower())):
+        return Meaning(f"ids that begin with {text.lower()}", replace(wanted, id_prefix=text.lower()))
+    if _OBJECT_ID.match(text):
+        for identity in dict.fromkeys((text, text.upper(), text.lower(), _as_broker(text))):
+            if await _any(records, Clause(SURVEY_OBJECT, "prefix", identity)):
+                return Meaning(f"object ids that begin with {identity}", replace(wanted, survey_object_prefix=identity))
+    return None
+
+
 async def understood(records: RecordStore, wanted: ImageFilter) -> ImageFilter:
     """A filter whose text, if it has one, has become conditions."""
     if wanted.text is None:
@@ -74,7 +84,7 @@ async def understood(records: RecordStore, wanted: ImageFilter) -> ImageFilter:
     return (await understand(records, wanted.text, radius_arcsec=wanted.text_radius_arcsec, within=wanted)).wanted
 
 
-OBJECT_ID_FIELD: Final = "observation.extra.object_id"
+SURVEY_OBJECT: Final = "observation.extra.object_id"
 
 
 async def _any(records: RecordStore, clause: Clause) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Document, RecordStore, to_document
+from astrolens.platform.stores.records import Change, Document, RecordStore, to_document
 from astrolens.usecases import list_totals
 from astrolens.usecases.coordinates import Cone
 from astrolens.usecases.image_queries import ImageFilter, Sort
@@ -87,10 +87,28 @@ async def test_a_cone_is_counted_by_distance(
 ) -> None:
     cone = Cone(ra_deg=10.0 + 100 / 3600, dec_deg=0.0, radius_arcsec=50.5)
     assert await ListTotals(records=records).of_images(ImageFilter(cone=cone), sort=Sort.NEWEST) == Total(101)
-    monkeypatch.setattr(list_totals, "CONE_SAMPLE", 50)
+    monkeypatch.setattr(list_totals, "READ", 50)
     about = await ListTotals(records=records).of_images(ImageFilter(cone=cone), sort=Sort.NEWEST)
     assert not about.exact
     assert about.count == pytest.approx(101, rel=0.1)
+
+
+async def test_objects_are_counted_where_a_list_has_one_image_an_object(
+    records: RecordStore, archive: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anomalies = ImageFilter(verdicts=(Verdict.ANOMALY,), per="object")
+    chosen = [each for each in archive if each["verdict"] == Verdict.ANOMALY]
+    changes = [Change(each["image_id"], set={"object_id": f"{n // 3:032x}"}) for n, each in enumerate(chosen[:60])]
+    await records.apply(Collection.IMAGES, changes)
+    expected = 20 + len(chosen) - 60
+    assert await ListTotals(records=records).of_images(anomalies, sort=Sort.NEWEST) == Total(expected)
+    monkeypatch.setattr(list_totals, "READ", 50)
+    assert await ListTotals(records=records).of_images(anomalies, sort=Sort.NEWEST) == Total(expected)
+    monkeypatch.setattr(list_totals, "EXACT_BELOW", 60)
+    about = await ListTotals(records=records).of_images(anomalies, sort=Sort.NEWEST)
+    assert not about.exact
+    assert about.count is not None
+    assert about.count < len(chosen)
 
 
 async def test_a_total_is_kept_for_the_pages_of_a_list(records: RecordStore, archive: list[Document]) -> None:

@@ -61,7 +61,7 @@ async def test_objects_are_found_by_the_ids_of_their_surveys(records: RecordStor
         assert [card.name for card in found.cards] == [name]
         assert "object ids" in found.says
     wanted = await understood(records, ImageFilter(text="1237648720693755918"))
-    assert (wanted.object_id_prefix, wanted.text) == ("1237648720693755918", None)
+    assert (wanted.survey_object_prefix, wanted.text) == ("1237648720693755918", None)
 
 
 async def test_the_rest_call_understands_the_same_text_with_a_radius(

@@ -1,6 +1,7 @@
 """Images: lists, one image, its pictures, what resembles it, and new ones."""
 
 import sys
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response, status
@@ -108,6 +109,7 @@ async def list_candidates(context: Context, wanted: Filter, limit: Limit = 60, a
     One image an object of the sky, with the number of its images; `per=image` lists each of them.
     """
     chosen = wanted if wanted.verdicts else wanted.candidates()
+    chosen = replace(chosen, per=chosen.per or "object")
     page = await context.archive.images(chosen, sort=Sort.STRANGENESS, limit=limit, after=after)
     counted = await context.archive.total(chosen, sort=Sort.STRANGENESS)
     return page.model_copy(update={"total": counted.count, "total_is_exact": counted.exact})

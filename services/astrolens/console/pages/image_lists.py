@@ -105,7 +105,7 @@ def list_query(query: Mapping[str, str], *, simulated: bool, triage: bool = Fals
 
 def _asks_for_simulated(query: Mapping[str, str]) -> bool:
     """Whether an address names images themselves, or where they come from: then all of these are shown."""
-    if any(query.get(name) for name in ("simulated", "q", "batch", "ra_deg")):
+    if any(query.get(name) for name in ("simulated", "q", "batch", "ra_deg", "object_id")):
         return True
     return any("simulated" in query.get(name, "") for name in ("survey", "source"))
 
