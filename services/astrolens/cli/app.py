@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from astrolens.cli import judging_commands
+from astrolens.cli.options import AsJson, Token, Url
+
 app = typer.Typer(
     name="astrolens",
     help="Watches the sky by itself: survey images in, calibrated verdicts and alerts out.",
@@ -24,15 +27,7 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(account_app, name="account")
 app.add_typer(topics_app, name="topics")
 app.add_typer(catalogs_app, name="catalogs")
-
-Url = Annotated[
-    str | None,
-    typer.Option("--url", envvar="ASTROLENS_URL", help="The console to talk to; default the one of the settings."),
-]
-Token = Annotated[
-    str | None, typer.Option("--token", envvar="ASTROLENS_TOKEN", show_envvar=True, help="Needed off loopback.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people.")]
+judging_commands.register(app)
 
 
 @app.command()
@@ -148,21 +143,6 @@ def candidates(
     from astrolens.cli.show import candidates as run
 
     run(as_json=as_json, limit=limit, every_image=every_image, url=url, token=token)
-
-
-@app.command()
-def surveys(
-    as_json: AsJson = False,
-    clear: Annotated[
-        str | None, typer.Option(help="Return this survey to the bundle's own calibration first.", metavar="SURVEY")
-    ] = None,
-    url: Url = None,
-    token: Token = None,
-) -> None:
-    """What calibrates each survey: the bundle, its survey model, or neither yet."""
-    from astrolens.cli.surveys import surveys as run
-
-    run(as_json=as_json, clear=clear, url=url, token=token)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -12,6 +12,7 @@ from astrolens.console.api import (
     alerts,
     crossref,
     dead_letters,
+    discoveries,
     images,
     labels,
     operations,
@@ -78,6 +79,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
         surveys,
         crossref,
         sky_objects,
+        discoveries,
         dead_letters,
         session,
     ):

@@ -15,6 +15,7 @@ from astrolens.platform.stores.records import RecordStore
 from astrolens.usecases.archive import Archive
 from astrolens.usecases.crossmatches import Crossmatches
 from astrolens.usecases.dead_letters import DeadLetterActions
+from astrolens.usecases.discoveries import Discoveries
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.model_status import ModelStatus
@@ -37,6 +38,7 @@ class AppContext:
     intake: Intake
     labelling: Labelling
     rankings: Rankings
+    discoveries: Discoveries
     reanalysis: Reanalysis
     survey_models: SurveyModels
     crossmatches: Crossmatches

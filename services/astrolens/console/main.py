@@ -30,6 +30,7 @@ from astrolens.rpc.model_client import ModelClient
 from astrolens.usecases.archive import Archive
 from astrolens.usecases.crossmatches import Crossmatches
 from astrolens.usecases.dead_letters import DeadLetterActions
+from astrolens.usecases.discoveries import Discoveries
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.model_status import ModelStatus
@@ -92,6 +93,7 @@ def build_context(
         ),
         labelling=Labelling(records=records, releaser=releaser, originals=originals, on_recorded=answers.tell),
         rankings=Rankings(records=records, personal=settings.personal_rankings),
+        discoveries=Discoveries(records),
         reanalysis=Reanalysis(records=records, releaser=releaser, originals=originals, tracing=tracing),
         survey_models=SurveyModels(records=records, releaser=releaser),
         crossmatches=Crossmatches(records=records),

@@ -19,9 +19,10 @@ from astrolens.contracts.catalogues import CatalogueAnswer, CrossmatchStatus
 from astrolens.contracts.events import Event
 from astrolens.contracts.records import Answer
 from astrolens.contracts.status import Books
+from astrolens.contracts.tags import Tags
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
 
-ALERT_SCHEMA_VERSION: Final = "1.4"
+ALERT_SCHEMA_VERSION: Final = "1.5"
 """major.minor of `Alert`: a new optional field increments the minor number; the major number changes with the topic."""
 
 AVRO_NAMESPACE: Final = "astrolens.alerts.v1"
@@ -234,6 +235,7 @@ class Alert(Contract):
     sightings: tuple[AlertSighting, ...] = Field(
         default=(), description="Other images of that object, the newest first, known when the alert was published."
     )
+    tags: Tags = Field(default=(), description="Free tags that came with that answer, such as `tidal tail`.")
     near_duplicates: tuple[AlertNearDuplicate, ...] = Field(
         default=(), description="Images that are visually nearly identical, known when the alert was published."
     )

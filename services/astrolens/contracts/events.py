@@ -14,6 +14,7 @@ from astrolens.contracts.ids import event_id
 from astrolens.contracts.models import PromotionRecord
 from astrolens.contracts.records import Answer, LaterArrival, PendingEvent, Reason
 from astrolens.contracts.survey_models import SurveyModelRecord, SurveyState
+from astrolens.contracts.tags import Tags
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
 
 
@@ -196,6 +197,7 @@ class LabelRecorded(Event):
     label_id: str
     answer: Answer | None
     user: str
+    tags: Tags = ()
 
 
 class CalibrationRevised(Event):

@@ -65,6 +65,7 @@ def by_name() -> dict[str, BaseModel]:
             label_id=examples.image().labels[0].label_id,
             answer=records.Answer.INTERESTING,
             user="vera",
+            tags=examples.image().labels[0].tags,
             **made,
         ),
         "events/model-promoted.v1": events.ModelPromoted.of(promotion(), service="example"),

@@ -182,6 +182,7 @@ def image() -> records.ImageRecord:
                 user="vera",
                 recorded_at=at(9),
                 note="tidal bridge to the companion",
+                tags=("tidal tail", "pair"),
             ),
         ),
     )

@@ -14,6 +14,7 @@ from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.image_files import FileHeader, Origin, PixelQuality
 from astrolens.contracts.morphology import Morphology
 from astrolens.contracts.sky import unit_vector
+from astrolens.contracts.tags import Tags
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, Verdict, with_rank_score
 
 OBJECT_ID_KEY: Final = "object_id"
@@ -195,6 +196,7 @@ class Label(Contract):
     user: str
     recorded_at: UtcTime
     note: str | None = Field(default=None, max_length=2000)
+    tags: Tags = ()
 
 
 MAX_LATER_ARRIVALS: Final = 64
@@ -315,6 +317,7 @@ class AlertRecord(Contract):
     seen_before: int = Field(default=0, ge=0, description="Public images of that object that came before this one.")
     label: Answer | None = Field(default=None, description="The image's label in the last message.")
     labeled_by: str | None = Field(default=None, description="Who gave that label.")
+    tags: Tags = Field(default=(), description="The tags that came with that label.")
     updated_at: UtcTime | None = None
     deliveries: tuple[Delivery, ...] = ()
     undelivered: bool = Field(default=False, description="Whether a delivery is still waiting.")

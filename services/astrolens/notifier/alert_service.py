@@ -12,7 +12,7 @@ from astrolens.contracts.alerts import AlertType
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.crossmatch import CrossmatchRecord, not_asked
 from astrolens.contracts.ids import alert_id
-from astrolens.contracts.records import AlertRecord, Answer, ImageRecord, Reason
+from astrolens.contracts.records import AlertRecord, Answer, ImageRecord, Label, Reason
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import lifecycle, public_alerts
 from astrolens.notifier.metrics import AlertMetrics
@@ -30,6 +30,7 @@ CROSSMATCH_WAIT: Final = timedelta(minutes=10)
 """How long after its analysis an anomaly waits for what the catalogues say. The crossref service answers within
 seconds, also while the catalogues are away; where it is away itself, the alert says that nobody asked."""
 
+_UNANSWERED: Final[tuple[Answer | None, tuple[str, ...]]] = (None, ())
 _NOBODY_ASKED: Final = not_asked("not-asked", "the crossref service has not asked the catalogues")
 
 _log = structlog.get_logger(__name__)
@@ -150,15 +151,26 @@ class AlertService:
             for image, at in analyzed_at.items()
             if image not in current.unreadable
             and lifecycle.is_outdated(
-                current.alerts.get(image), at, label=labels.get(image), matched=revisions.get(image, 0)
+                current.alerts.get(image),
+                at,
+                label=labels.get(image, _UNANSWERED)[0],
+                tags=labels.get(image, _UNANSWERED)[1],
+                matched=revisions.get(image, 0),
             )
         ]
         return await self._reconcile(outdated, current.alerts)
 
-    async def _labels(self, image_ids: Iterable[str]) -> dict[str, Answer]:
-        """What people said of images; those of which nobody said anything are left out."""
-        documents = await self._records.get(Collection.IMAGES, list(image_ids), fields=("label",))
-        return {image: Answer(label) for image, document in documents.items() if (label := document.get("label"))}
+    async def _labels(self, image_ids: Iterable[str]) -> dict[str, tuple[Answer, tuple[str, ...]]]:
+        """What people said of images, with tags; those of which nobody said anything are left out."""
+        documents = await self._records.get(Collection.IMAGES, list(image_ids), fields=("label", "labels"))
+        return {
+            image: (
+                Answer(label),
+                lifecycle.tags_given(Answer(label), [Label.model_validate(row) for row in document["labels"] or ()]),
+            )
+            for image, document in documents.items()
+            if (label := document.get("label"))
+        }
 
     async def _current_alerts(self, image_ids: Sequence[str]) -> _CurrentAlerts:
         image_of = {alert_id(image): image for image in image_ids}
@@ -330,7 +342,11 @@ def _required_revisions(
         if current is None and match is None and now - image.analysis.analyzed_at < CROSSMATCH_WAIT:
             continue  # The catalogues are being asked; another event follows, or the sweep comes back to it.
         alert_type = lifecycle.next_alert_type(
-            image.analysis, current, label=image.label, matched=0 if match is None else match.revision
+            image.analysis,
+            current,
+            label=image.label,
+            tags=lifecycle.tags_given(image.label, image.labels),
+            matched=0 if match is None else match.revision,
         )
         if alert_type is not None:
             revisions.append(AlertRevision(image, image.analysis, match, alert_type, current))

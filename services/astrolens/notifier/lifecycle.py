@@ -8,6 +8,7 @@ What the alert already reflects requires nothing, so that events may be handled 
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -18,7 +19,7 @@ from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.crossmatch import Crossmatch
 from astrolens.contracts.data_rights import is_unreleased
 from astrolens.contracts.ids import alert_id, event_id
-from astrolens.contracts.records import AlertOccasion, AlertRecord, Answer, Delivery, ImageRecord
+from astrolens.contracts.records import AlertOccasion, AlertRecord, Answer, Delivery, ImageRecord, Label
 from astrolens.contracts.surveys import OTHER_SURVEYS, SOURCE_SURVEYS
 from astrolens.contracts.verdicts import Analysis, Verdict
 
@@ -46,7 +47,12 @@ REFUTING: Final = frozenset({Answer.ARTEFACT, Answer.ORDINARY})
 
 
 def next_alert_type(
-    analysis: Analysis, current: AlertRecord | None, *, label: Answer | None = None, matched: int = 0
+    analysis: Analysis,
+    current: AlertRecord | None,
+    *,
+    label: Answer | None = None,
+    tags: tuple[str, ...] = (),
+    matched: int = 0,
 ) -> AlertType | None:
     """What an analysis and a label make of the alert about their image; None where the alert already reflects them.
 
@@ -56,13 +62,15 @@ def next_alert_type(
         analysis: The analysis of the image.
         current: The alert as it is.
         label: What a person said of the image.
+        tags: The tags that came with it.
         matched: Revision of the image's cross-match, 0 where there is none.
     """
     anomalous = analysis.verdict is Verdict.ANOMALY and alert_hold(analysis) is None and label not in REFUTING
     if current is None:
         return "initial" if anomalous else None
     same_analysis = (current.model_digest, current.calibration_id) == (analysis.model_digest, analysis.calibration_id)
-    if same_analysis and matched <= current.crossmatch_revision and label is current.label:
+    same_answer = label is current.label and tags == current.tags
+    if same_analysis and matched <= current.crossmatch_revision and same_answer:
         return None
     if anomalous:
         return "update"
@@ -70,12 +78,17 @@ def next_alert_type(
 
 
 def is_outdated(
-    current: AlertRecord | None, analyzed_at: datetime, *, label: Answer | None = None, matched: int = 0
+    current: AlertRecord | None,
+    analyzed_at: datetime,
+    *,
+    label: Answer | None = None,
+    tags: tuple[str, ...] = (),
+    matched: int = 0,
 ) -> bool:
     """Whether an image was analysed after the last revision of its alert, so that the event of that analysis was lost.
 
     The same holds for a late answer of a catalogue, whose revision (`matched`) is newer than the one in the alert, and
-    for a label that is another.
+    for a label that is another, and for other tags of an alert that stands.
 
     That is the only trace of a lost event: who writes a revision has read the newest analysis, so a revision that is
     newer than the analysis has nothing to learn from it, whatever model either of them names. An image without an
@@ -86,6 +99,8 @@ def is_outdated(
     if current.model_digest is None:
         return False
     if matched > current.crossmatch_revision or label is not current.label:
+        return True
+    if tags != current.tags and current.alert_type != "retraction":
         return True
     return analyzed_at > (current.updated_at or current.raised_at)
 
@@ -217,10 +232,26 @@ def _match(found: Crossmatch, revision: int) -> dict[str, Any]:
     }
 
 
+def label_given(label: Answer | None, labels: Sequence[Label]) -> Label | None:
+    """The answer that gave an image its label: the last one that says the same."""
+    given = [each for each in labels if each.answer is label]
+    return given[-1] if label is not None and given else None
+
+
+def tags_given(label: Answer | None, labels: Sequence[Label]) -> tuple[str, ...]:
+    """The tags that came with that answer."""
+    given = label_given(label, labels)
+    return () if given is None else given.tags
+
+
 def _label(image: ImageRecord) -> dict[str, Any]:
     """What an alert's record repeats of the answers."""
-    given = [label for label in image.labels if label.answer is image.label]
-    return {"label": image.label, "labeled_by": given[-1].user if image.label is not None and given else None}
+    given = label_given(image.label, image.labels)
+    return {
+        "label": image.label,
+        "labeled_by": None if given is None else given.user,
+        "tags": tags_given(image.label, image.labels),
+    }
 
 
 def _occasion(*, reversal: bool, was_discovery: bool, is_discovery: bool) -> AlertOccasion | None:

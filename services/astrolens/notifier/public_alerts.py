@@ -157,6 +157,7 @@ def public_alert(
         labeled_by=record.labeled_by,
         object_id=record.object_id,
         sightings=tuple(_sighting(each, observation) for each in sightings),
+        tags=record.tags,
         near_duplicates=tuple(
             AlertNearDuplicate(image_id=duplicate.image_id, distance=duplicate.distance)
             for duplicate in image.near_duplicates

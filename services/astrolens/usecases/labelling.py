@@ -17,6 +17,7 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import LabelRecorded, producer
 from astrolens.contracts.ids import derived_id, event_id
 from astrolens.contracts.records import Answer, Label, PendingEvent
+from astrolens.contracts.tags import clean_tags
 from astrolens.contracts.topics import LABELS_RECORDED
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
@@ -43,6 +44,9 @@ class LabelRequest(BaseModel, extra="forbid"):
     image_ids: list[str] = Field(default_factory=list, max_length=MAX_ANSWERS)
     answer: Answer | None = Field(description="`interesting`, `artefact`, `ordinary`; null takes the answer back.")
     note: str | None = Field(default=None, max_length=2000)
+    tags: list[str] = Field(
+        default_factory=list, max_length=100, description="Free tags, at most 10 of 40 characters, in lower case."
+    )
     request_id: str | None = Field(
         default=None, max_length=100, description="Any text of the client's: the same one twice answers once."
     )
@@ -100,14 +104,15 @@ class Labelling:
             user: Who answers.
 
         Raises:
-            InvalidRequest: No image is named.
+            InvalidRequest: No image is named, or a tag cannot be recorded.
             NotFound: An image does not exist; then nothing is recorded.
-            Conflict: The same `request_id` has given an image another answer or note.
+            Conflict: The same `request_id` has given an image another answer, note or tags.
             Overloaded: Others answer the same images all the time.
         """
         ids = request.images()
         if not ids:
             raise InvalidRequest("No image", "The answer names no image: give image_id or image_ids.")
+        request = request.model_copy(update={"tags": list(_tags(request))})
         nonce = request.request_id or secrets.token_hex(16)
         outcomes: dict[str, LabelOutcome] = {}
         for _ in range(MAX_ATTEMPTS):
@@ -140,6 +145,7 @@ class Labelling:
                 user=user,
                 recorded_at=now,
                 note=request.note,
+                tags=tuple(request.tags),
             )
             repeated = _repeated(document, label)
             before = answers_by_person(document.get("labels") or ())
@@ -194,6 +200,7 @@ class _Addition:
             label_id=label.label_id,
             answer=label.answer,
             user=label.user,
+            tags=label.tags,
         ).pending(topic=LABELS_RECORDED, key=image)
         rows = _with(document, label)
         standing = standing_answers(rows)
@@ -214,23 +221,33 @@ class _Repeated:
     previous: Answer | None
 
 
+def _tags(request: LabelRequest) -> tuple[str, ...]:
+    try:
+        tags = clean_tags(request.tags)
+    except ValueError as error:
+        raise InvalidRequest("No such tag", f"{error}.") from error
+    if tags and request.answer is None:
+        raise InvalidRequest("No answer", "Tags come with an answer: give one, or leave the tags out.")
+    return tags
+
+
 def _repeated(document: Document, label: Label) -> _Repeated | None:
     """What a request found when it came first; None where it comes for the first time.
 
     Raises:
-        Conflict: It came with another answer or note.
+        Conflict: It came with another answer, note or tags.
     """
     previous: Answer | None = None
     for recorded in _recorded(document):
         if recorded.label_id != label.label_id:
             previous = recorded.answer if recorded.user == label.user else previous
             continue
-        if (recorded.answer, recorded.note) != (label.answer, label.note):
+        if (recorded.answer, recorded.note, recorded.tags) != (label.answer, label.note, label.tags):
             raise Conflict(
                 "Another answer",
                 f"This request_id has answered the image {document['image_id']!r} with "
-                f"{recorded.answer.value if recorded.answer else 'no answer'!r} already, or with another note: "
-                "a new answer needs a request_id of its own.",
+                f"{recorded.answer.value if recorded.answer else 'no answer'!r} already, or with another note or "
+                "other tags: a new answer needs a request_id of its own.",
             )
         return _Repeated(previous)
     return None
@@ -251,5 +268,6 @@ def _label_view(document: Document) -> LabelView:
         answer=document["label"],
         user=last["user"],
         note=last.get("note"),
+        tags=last.get("tags") or [],
         recorded_at=last["recorded_at"],
     )

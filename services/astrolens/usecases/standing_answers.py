@@ -18,6 +18,11 @@ def standing_answers(labels: Sequence[Mapping[str, Any]]) -> list[Mapping[str, A
     return list(standing.values())
 
 
+def standing_tags(labels: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The tags of the answers that stand, each once, the last answer's first."""
+    return list(dict.fromkeys(tag for label in standing_answers(labels)[::-1] for tag in label.get("tags") or ()))
+
+
 def answers_by_person(labels: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The answer of each person that stands."""
     return {label["user"]: label["answer"] for label in standing_answers(labels)}

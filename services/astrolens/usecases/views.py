@@ -20,7 +20,7 @@ from astrolens.usecases.p_value_views import (
     top_kinds,
 )
 from astrolens.usecases.sky_positions import ArchiveLink, archive_links, position_texts
-from astrolens.usecases.standing_answers import answers_by_person
+from astrolens.usecases.standing_answers import answers_by_person, standing_tags
 
 Document = dict[str, Any]
 
@@ -57,6 +57,7 @@ class ImageCard(View):
     )
     label: Answer | None = Field(description="The last answer of a person that stands.")
     answers: dict[str, Answer] = Field(description="The answer of each person that stands; they may disagree.")
+    tags: list[str] = Field(default=[], description="The tags of the answers that stand.")
     ra_deg: float | None = Field(description="Right ascension, ICRS, degrees.")
     dec_deg: float | None = Field(description="Declination, ICRS, degrees.")
     cutout_url: str = Field(description="JPEG, cacheable for ever.")
@@ -108,6 +109,7 @@ class ImageCard(View):
             crossmatch_status=document.get("crossmatch_status"),
             label=document.get("label"),
             answers=answers_by_person(document.get("labels") or ()),
+            tags=standing_tags(document.get("labels") or ()),
             ra_deg=position.get("ra_deg"),
             dec_deg=position.get("dec_deg"),
             cutout_url=f"/api/images/{identity}/cutout",
@@ -401,6 +403,7 @@ class LabelView(View):
     answer: Answer
     user: str
     note: str | None
+    tags: list[str]
     recorded_at: datetime
 
 

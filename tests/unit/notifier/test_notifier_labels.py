@@ -17,8 +17,10 @@ def unanswered(**given: Any) -> ImageRecord:
     return image(1, **given).model_copy(update={"label": None, "labels": ()})
 
 
-def labelled(picture: ImageRecord, answer: Answer | None, *, user: str = "vera") -> ImageRecord:
-    given = Label(label_id=f"l{len(picture.labels)}", answer=answer, user=user, recorded_at=EPOCH)
+def labelled(
+    picture: ImageRecord, answer: Answer | None, *, user: str = "vera", tags: tuple[str, ...] = ()
+) -> ImageRecord:
+    given = Label(label_id=f"l{len(picture.labels)}", answer=answer, user=user, recorded_at=EPOCH, tags=tags)
     return picture.model_copy(update={"label": answer, "labels": (*picture.labels, given)})
 
 
@@ -113,3 +115,40 @@ async def test_a_lost_answer_is_repaired_by_the_sweep(world: World) -> None:
     for _ in range(2):
         assert await service.repair({picture.image_id: EPOCH}) == {}
     assert [packet.alert_type for packet in world.outbox.packets()] == ["initial", "retraction"]
+
+
+async def test_tags_travel_with_the_answer_and_new_ones_are_an_update(world: World) -> None:
+    picture = unanswered()
+    service = world.service("mailto #1")
+    await world.put(picture)
+    await handlers.candidate_matched(service)([candidate(picture)])
+    for tags in (("tidal tail",), ("tidal tail", "pair"), ("tidal tail", "pair")):
+        picture = labelled(picture, Answer.INTERESTING, tags=tags)
+        await world.put(picture)
+        await handlers.label_recorded(service)([answered(picture)])
+    assert [(packet.alert_type, packet.tags) for packet in world.outbox.packets()] == [
+        ("initial", ()),
+        ("update", ("tidal tail",)),
+        ("update", ("tidal tail", "pair")),
+    ]
+
+
+async def test_tags_of_a_lost_answer_are_found_by_the_sweep_and_those_of_a_retracted_alert_are_not_looked_for(
+    world: World,
+) -> None:
+    picture = unanswered()
+    service = world.service()
+    await world.put(picture)
+    await handlers.candidate_matched(service)([candidate(picture)])
+    world.clock.now = EPOCH + timedelta(hours=1)
+    for answer in (Answer.INTERESTING, Answer.ARTEFACT):
+        for tags in (("ghost",), ("ghost", "trail")):
+            picture = labelled(picture, answer, tags=tags)
+            await world.put(picture)
+            await service.repair({picture.image_id: EPOCH})
+    assert [(packet.alert_type, packet.tags) for packet in world.outbox.packets()] == [
+        ("initial", ()),
+        ("update", ("ghost",)),
+        ("update", ("ghost", "trail")),
+        ("retraction", ("ghost",)),
+    ]

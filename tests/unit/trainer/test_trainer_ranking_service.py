@@ -14,7 +14,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import to_document
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 from astrolens.platform.telemetry.metrics import Metrics
-from astrolens.rpc.model_client import ModelClient
+from astrolens.rpc.model_client import ModelClient, Neighbour, UnknownToModel
 from astrolens.trainer.metrics import TrainerMetrics
 from astrolens.trainer.ranking import pool
 from astrolens.trainer.ranking.service import POOL_LASTS, InterestRanker
@@ -34,6 +34,8 @@ class World:
         self.now = NOW
         self.digest = "m1"
         self.away = False
+        self.alike: dict[str, list[str]] = {}
+        self.index_digest = "m1"
         self.ranker = self.new_ranker()
         self.rankings = Rankings(records=self.records)
 
@@ -50,6 +52,13 @@ class World:
         if self.away:
             raise ModelUnavailable("away")
         return SimpleNamespace(digest=self.digest)
+
+    async def similar(self, image_id: str, k: int) -> tuple[str, list[Neighbour]]:
+        if self.away:
+            raise ModelUnavailable("away")
+        if image_id not in self.alike:
+            raise UnknownToModel(image_id)
+        return self.index_digest, [Neighbour(each, 0.9) for each in self.alike[image_id][:k]]
 
     async def add(self, seeds: Sequence[int], verdict: str, *, like: int = 0, digest: str = "m1") -> list[str]:
         """Images whose embedding leans to axis `like`."""
@@ -280,3 +289,65 @@ async def test_a_wrong_cursor_or_a_position_is_refused(world: World) -> None:
         await world.page(after="no such image")
     with pytest.raises(InvalidRequest, match="strangeness"):
         await world.page(wanted=ImageFilter(cone=cast("Any", object())))
+
+
+async def test_what_looks_like_an_interesting_image_joins_the_pool_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "MAX_SAMPLE", 1)
+    monkeypatch.setattr(pool, "NEIGHBOURS_EACH", 3)
+    arcs = await world.add(range(1, 11), "anomaly", like=1)
+    alike = await world.add(range(100, 130), "ordinary", like=1)
+    await world.ranker.run_pass()
+    first = await world.ranking()
+    assert first is not None
+    hidden = [image for image in alike if image not in first.image_ids]
+    world.alike = {arcs[0]: hidden[:5], arcs[1]: [*hidden[5:10]]}
+    await world.answer([arcs[1]], Answer.ARTEFACT)
+    await world.answer([arcs[0], arcs[2]], Answer.INTERESTING)
+    await world.ranker.run_pass()
+    found = await world.ranking()
+    assert found is not None
+    joined = set(found.image_ids) - set(first.image_ids)
+    assert joined == set(hidden[:3]), "three neighbours of the interesting image that the index knows, no others"
+    world.now += POOL_LASTS
+    await world.ranker.run_pass()
+    found = await world.ranking()
+    assert found is not None
+    assert joined <= set(found.image_ids), "a pool that is read again has them, too"
+
+
+async def test_neighbours_by_another_bundle_or_without_a_server_are_left_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "MAX_SAMPLE", 1)
+    arcs = await world.add(range(1, 11), "anomaly", like=1)
+    hidden = await world.add(range(100, 130), "ordinary", like=1)
+    world.alike = {arcs[0]: hidden[:5]}
+    world.index_digest = "m0"
+    await world.answer([arcs[0]], Answer.INTERESTING)
+    await world.ranker.run_pass()
+    found = await world.ranking()
+    assert found is not None
+    assert len(set(found.image_ids) & set(hidden)) <= 1
+
+
+async def test_an_answer_is_learned_before_an_old_pool_is_read_again(world: World) -> None:
+    arcs = await world.add(range(1, 11), "anomaly")
+    await world.ranker.run_pass()
+    (late,) = await world.add([50], "anomaly")
+    world.now += POOL_LASTS
+    await world.answer(arcs[:1], Answer.INTERESTING)
+    stored: list[RankingRecord] = []
+    upsert = world.records.upsert
+
+    async def watched(collection: Collection, documents: Sequence[Any]) -> None:
+        stored.extend(documents)
+        await upsert(collection, documents)
+
+    world.records.upsert = watched  # type: ignore[method-assign]
+    await world.ranker.run_pass()
+    assert [(late in each.image_ids, each.answers) for each in stored] == [
+        (False, {"interesting": 1}),
+        (True, {"interesting": 1}),
+    ]

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from astrolens.contracts.events import LabelRecorded
 from astrolens.contracts.records import Answer
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
@@ -136,3 +137,54 @@ async def test_an_image_is_analysed_again_once_at_a_time(
     await reanalysis.analyze_again(image.image_id)
     await reanalysis.analyze_again(image.image_id)
     assert len(bus.released) == 1
+
+
+async def test_tags_are_recorded_in_one_spelling_and_travel_in_the_event(
+    labelling: Labelling, records: RecordStore, bus: RecordingBus
+) -> None:
+    image = make_image("m51")[0]
+    await records.insert(Collection.IMAGES, [image])
+    given = ["Tidal  Tail", "tidal tail", " pair "]
+    request = LabelRequest(image_id=image.image_id, answer=Answer.INTERESTING, tags=given, request_id="r1")
+    await labelling.answer(request, user="vera")
+    ((_, _, (event,)),) = bus.released
+    document = (await records.get(Collection.IMAGES, [image.image_id]))[image.image_id]
+    assert document["labels"][0]["tags"] == ["tidal tail", "pair"]
+    assert LabelRecorded.model_validate_json(event.payload).tags == ("tidal tail", "pair")
+    assert (await labelling.page([], limit=1, after=None)).items[0].image.tags == ["tidal tail", "pair"]
+    with pytest.raises(Conflict, match="other tags"):
+        await labelling.answer(request.model_copy(update={"tags": ["ring"]}), user="vera")
+
+
+@pytest.mark.parametrize(
+    ("tags", "answer", "why"),
+    [
+        (["x" * 41], Answer.ORDINARY, "41 characters"),
+        ([""], Answer.ORDINARY, "0 characters"),
+        (["a\x1b[2J"], Answer.ORDINARY, "cannot be shown"),
+        ([f"tag {n}" for n in range(11)], Answer.ORDINARY, "at most 10"),
+        (["ring"], None, "come with an answer"),
+    ],
+)
+async def test_tags_that_cannot_be_recorded_are_refused_with_their_reason(
+    labelling: Labelling, records: RecordStore, tags: list[str], answer: Answer | None, why: str
+) -> None:
+    image = make_image("m51")[0]
+    await records.insert(Collection.IMAGES, [image])
+    with pytest.raises(InvalidRequest, match=why):
+        await labelling.answer(LabelRequest(image_id=image.image_id, answer=answer, tags=tags), user="vera")
+    assert not (await records.get(Collection.IMAGES, [image.image_id]))[image.image_id]["labels"]
+
+
+def test_events_and_labels_of_versions_without_tags_still_parse() -> None:
+    event = {
+        "event_id": "e1",
+        "producer": "console",
+        "schema_version": 1,
+        "occurred_at": "2026-11-25T22:10:00Z",
+        "image_id": "1",
+        "label_id": "l1",
+        "answer": "interesting",
+        "user": "vera",
+    }
+    assert LabelRecorded.model_validate(event).tags == ()

@@ -18,7 +18,8 @@ router = APIRouter(tags=["labels"])
     "/labels",
     response_model=LabelOutcomes,
     responses=responses(
-        s404="No such image; nothing is recorded.", s409="The same request_id has given another answer or note."
+        s404="No such image; nothing is recorded.",
+        s409="The same request_id has given another answer, another note or other tags.",
     ),
 )
 async def record_labels(context: Context, request: Request, body: LabelRequest) -> LabelOutcomes:

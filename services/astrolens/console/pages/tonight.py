@@ -10,6 +10,7 @@ from typing import Final
 from nicegui import ui
 
 from astrolens.console.format import count, duration, words
+from astrolens.console.pages import discoveries
 from astrolens.console.pages.books import Books
 from astrolens.console.pages.heroes import AnsweredHeroes
 from astrolens.console.pages.image_lists import simulated_switch
@@ -44,6 +45,7 @@ async def build(visit: Visit) -> None:
         simulated_switch(visit)
     strip = _Strip(visit, title)
     await strip.read()
+    await discoveries.add_line(visit)
     await Books.build(visit)
     with ui.element("div").classes("columns"):
         with panel("Sources"):

@@ -1,23 +1,29 @@
 """The images that the interest ranking ranks: a bounded number, however large the archive."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain, zip_longest
 from math import ceil, log
-from typing import Final
+from typing import Final, Protocol
 
-from astrolens.contracts.rankings import MAX_RANKED
 from astrolens.contracts.records import Answer
 from astrolens.contracts.verdicts import Verdict
+from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
-from astrolens.trainer.ranking.features import FIELDS, PoolFeatures, pool_features
+from astrolens.rpc.model_client import Neighbour, UnknownToModel
+from astrolens.trainer.ranking.features import FIELDS
 
-MAX_ANSWERED: Final = 2000
+MAX_ANSWERED: Final = 1500
 """Newest answered images that are read."""
 MAX_ANOMALIES: Final = 1500
 MAX_NEAR_MISSES: Final = 1000
+MAX_NEIGHBOURS: Final = 500
+"""Images that look like those which interested people."""
+ASKED_FOR_NEIGHBOURS: Final = 50
+"""Newest interesting images whose neighbours are looked up, one question of the similarity index each."""
+NEIGHBOURS_EACH: Final = 20
 MAX_SAMPLE: Final = 500
 """Other images, drawn at random: what is ordinary, and what the detectors have missed."""
 _PAGE: Final = 250
@@ -37,15 +43,29 @@ class Answers:
         self.newest = newest
 
 
+class SimilarImages(Protocol):
+    """The similarity index of the model server."""
+
+    async def similar(self, image_id: str, k: int) -> tuple[str, list[Neighbour]]:
+        """The digest of the model that answers, and the `k` images most like one, best first.
+
+        Raises:
+            UnknownToModel: The index does not know the image.
+            ModelUnavailable: No server answers.
+        """
+
+
 class PoolReader:
     """Reads pools and answers.
 
     Args:
         records: The record store.
+        similar: Finds images that look alike.
     """
 
-    def __init__(self, records: RecordStore) -> None:
+    def __init__(self, records: RecordStore, similar: SimilarImages) -> None:
         self._records = records
+        self._similar = similar
 
     async def read_answers(self, user: str | None = None) -> Answers:
         """The newest answers: the labels of images, or of one person.
@@ -71,15 +91,11 @@ class PoolReader:
                 break
         return Answers(found, newest)
 
-    async def read_pool(self, answered: Sequence[str], model_digest: str) -> PoolFeatures | None:
-        """The strangest images, those that were answered, and a random sample of the others, as features.
+    async def read_pool(self, model_digest: str) -> dict[str, Document]:
+        """The strangest images and a random sample of the others, by id, with `FIELDS`.
 
         Args:
-            answered: Ids of answered images.
             model_digest: Images that another bundle analysed last are left out: their numbers mean something else.
-
-        Returns:
-            None where no image is left.
 
         Raises:
             StoreUnavailable: The record store is unreachable.
@@ -87,15 +103,38 @@ class PoolReader:
         found: dict[str, Document] = {}
         for verdict, limit in ((Verdict.ANOMALY, MAX_ANOMALIES), (Verdict.NEAR_MISS, MAX_NEAR_MISSES)):
             found |= await self._strangest(verdict, limit)
-        for start in range(0, min(len(answered), MAX_ANSWERED), _PAGE):
-            ids = [image for image in answered[start : start + _PAGE] if image not in found]
-            found |= await self._records.get(Collection.IMAGES, ids, fields=FIELDS) if ids else {}
         found |= await self._sample(model_digest)
-        usable = [each for each in found.values() if _is_usable(each, model_digest)][:MAX_RANKED]
-        if not usable:
-            return None
-        # Components of thousands of embeddings take tens of milliseconds: not on the event loop.
-        return await asyncio.to_thread(pool_features, usable, seed=0)
+        return _usable(found, model_digest)
+
+    async def read_images(self, image_ids: Iterable[str], model_digest: str) -> dict[str, Document]:
+        """Named images, as `read_pool` gives them.
+
+        Raises:
+            StoreUnavailable: The record store is unreachable.
+        """
+        wanted = list(dict.fromkeys(image_ids))
+        found: dict[str, Document] = {}
+        for start in range(0, len(wanted), _PAGE):
+            found |= await self._records.get(Collection.IMAGES, wanted[start : start + _PAGE], fields=FIELDS)
+        return _usable(found, model_digest)
+
+    async def neighbours(self, image_ids: Sequence[str], model_digest: str) -> list[str]:
+        """Images that look like those which interested people: what the detectors may have missed.
+
+        Each of them gives its nearest first, so that the limit cuts the farthest neighbours of all.
+        """
+        found: list[list[str]] = []
+        for image in image_ids[:ASKED_FOR_NEIGHBOURS]:
+            try:
+                digest, neighbours = await self._similar.similar(image, NEIGHBOURS_EACH)
+            except UnknownToModel:
+                continue  # Another bundle analysed it last, or the index has not caught up yet.
+            except ModelUnavailable:
+                break  # The pool does without until it is read again.
+            if digest == model_digest:
+                found.append([neighbour.image_id for neighbour in neighbours])
+        by_rank = chain.from_iterable(zip_longest(*found))
+        return list(dict.fromkeys(image for image in by_rank if image is not None))[:MAX_NEIGHBOURS]
 
     async def _strangest(self, verdict: Verdict, limit: int) -> dict[str, Document]:
         query = Query(
@@ -123,9 +162,12 @@ class PoolReader:
         return {document["image_id"]: document for document in page.documents}
 
 
-def _is_usable(document: Document, model_digest: str) -> bool:
-    analysis = document["analysis"]
-    return analysis["model_digest"] == model_digest and bool(analysis["embedding"])
+def _usable(documents: Mapping[str, Document], model_digest: str) -> dict[str, Document]:
+    return {
+        image: document
+        for image, document in documents.items()
+        if (analysis := document["analysis"])["model_digest"] == model_digest and analysis["embedding"]
+    }
 
 
 def _last_answer_of(user: str, document: Document) -> str | None:

@@ -1,0 +1,37 @@
+"""`astrolens discoveries`: the discovery list of a night."""
+
+import json
+import sys
+from datetime import date
+
+from rich.console import Console
+from rich.table import Table
+
+from astrolens.cli.console_client import connect, get
+from astrolens.cli.show import printable
+
+
+def discoveries(*, night: date | None, q: float, as_json: bool, url: str | None, token: str | None) -> None:
+    """Print the list, and what it promises."""
+    with connect(url, token) as client:
+        found = get(client, "/api/discoveries", night=None if night is None else night.isoformat(), q=q)
+    if as_json:
+        json.dump(found, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return
+    out = Console(highlight=False)
+    out.print(f"Night of {found['night']}: {found['listed']:,} of {found['tested']:,} tested images listed")
+    if found["items"]:
+        table = Table("p-value", "class", "survey", "name", "RA (deg)", "Dec (deg)", "label", "id")
+        for item in found["items"]:
+            place = ("", "") if item["ra_deg"] is None else (f"{item['ra_deg']:.5f}", f"{item['dec_deg']:+.5f}")
+            figure = item["p_value_words"]["figure"].removeprefix("p = ").removeprefix("p ")
+            identity = (printable(item["class"]), item["survey"], printable(item["name"]), *place)
+            table.add_row(figure, *identity, item["label"] or "", item["image_id"])
+        out.print(table)
+    for sentence in (found["promise"], found["limited"]):
+        if sentence:
+            out.print(sentence)
+    left_out = ", ".join(f"{count:,} {reason}" for reason, count in found["left_out"].items())
+    if left_out:
+        out.print(f"Not tested: {left_out}")

@@ -1,0 +1,76 @@
+"""The commands about what is strange: answers, calibrations, the discovery list of a night."""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from astrolens.cli.options import AsJson, Token, Url
+
+
+class GivenAnswer(StrEnum):
+    """What a person may say of an image."""
+
+    INTERESTING = "interesting"
+    ARTEFACT = "artefact"
+    ORDINARY = "ordinary"
+    NONE = "none"
+    """Takes the last answer back."""
+
+
+def label(
+    answer: Annotated[GivenAnswer, typer.Argument(help="What the images are; none takes your answer back.")],
+    images: Annotated[list[str], typer.Argument(help="Ids of images.")],
+    tag: Annotated[
+        list[str] | None, typer.Option(help="A free tag, such as 'tidal tail'; may be repeated. Tags are public.")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="For the archive only.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Answer images; the alert of each, where there is one, is updated or retracted."""
+    from astrolens.cli.answers import label as run
+
+    said = None if answer is GivenAnswer.NONE else answer.value
+    run(images, said, tags=tag or [], note=note, as_json=as_json, url=url, token=token)
+
+
+def surveys(
+    as_json: AsJson = False,
+    clear: Annotated[
+        str | None, typer.Option(help="Return this survey to the bundle's own calibration first.", metavar="SURVEY")
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """What calibrates each survey: the bundle, its survey model, or neither yet."""
+    from astrolens.cli.surveys import surveys as run
+
+    run(as_json=as_json, clear=clear, url=url, token=token)
+
+
+def discoveries(
+    night: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Date of its evening, UTC; default the night that is now or was last."),
+    ] = None,
+    q: Annotated[
+        float, typer.Option(min=0.001, max=0.5, help="Expected share of ordinary images among the listed.")
+    ] = 0.1,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """The discovery list of a night: what stands out although many images were looked at."""
+    from astrolens.cli.discoveries import discoveries as run
+
+    chosen: date | None = None if night is None else night.date()
+    run(night=chosen, q=q, as_json=as_json, url=url, token=token)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    for command in (label, surveys, discoveries):
+        app.command()(command)

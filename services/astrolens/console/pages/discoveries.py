@@ -1,0 +1,95 @@
+"""The discovery list of a night, and the line of the Tonight page that leads to it."""
+
+from datetime import date, timedelta
+from typing import Final
+
+from nicegui import ui
+
+from astrolens.console.components.records import Cell, Records, link, text
+from astrolens.console.format import count, words
+from astrolens.console.pages.marks import name_of
+from astrolens.console.pages.page import Page, Visit, address
+from astrolens.console.pages.parts import empty_state, heading, paragraph
+from astrolens.usecases.discoveries import DEFAULT_Q, DiscoveryList
+from astrolens.usecases.errors import InvalidRequest
+from astrolens.usecases.views import ImageCard
+
+LEVELS: Final = (0.05, DEFAULT_Q, 0.2)
+"""Expected shares of ordinary images that the page offers."""
+_LEFT_OUT: Final = {
+    "simulated": "simulated",
+    "no-promise": "of surveys without a calibration of their own, or of a burst that is not compared yet",
+    "not-analysed": "not analysed yet",
+}
+
+
+async def add_line(visit: Visit) -> None:
+    """One line: how many images of the night stand out, and a link to them."""
+    found = await visit.context.discoveries.of_night()
+    with ui.element("p").classes("muted"):
+        ui.label(summary(found)).classes("num")
+        ui.link("discovery list", address("/discoveries"))
+
+
+def summary(found: DiscoveryList) -> str:
+    """What a list comes to, one sentence."""
+    if not found.tested:
+        return "No image of the night has a p-value that promises something yet."
+    many = "1 image stands" if found.listed == 1 else f"{count(found.listed)} images stand"
+    return f"{many} out of the {count(found.tested)} of the night at q = {found.q:g}."
+
+
+async def build(visit: Visit) -> None:
+    """The list of a night, what it promises, and what is not on it."""
+    night, q = _asked(visit)
+    found = await visit.context.discoveries.of_night(night, q=q)
+    heading(1, f"Discovery list of the night of {found.night}")
+    with ui.element("p").classes("choices"):
+        ui.link("night before", address("/discoveries", night=found.night - timedelta(days=1), q=q))
+        for level in LEVELS:
+            chosen = ui.link(f"q = {level:g}", address("/discoveries", night=found.night, q=level))
+            if level == found.q:
+                chosen.props('aria-current="page"')
+    paragraph(summary(found))
+    paragraph(found.promise)
+    for sentence in (found.limited, _not_tested(found)):
+        if sentence:
+            paragraph(sentence)
+    columns = ("Image", ">p-value", "Class", "Survey", "Answer")
+    table = Records(visit.window.base, "Images that stand out, the strangest first", columns)
+    table.show({card.image_id: row(card) for card in found.items})
+    if not found.items:
+        empty_state("Nothing stands out", "The strangest images are on the Tonight page, whatever they promise.")
+
+
+def row(card: ImageCard) -> tuple[Cell, ...]:
+    """The cells of an image."""
+    figure = card.p_value_words.figure if card.p_value_words else ""
+    return (
+        [link(name_of(card), f"/image/{card.image_id}", picture=card.cutout_url)],
+        [text(figure, "num")],
+        [text(words(card.predicted_class))],
+        [link(card.survey, address("/gallery", survey=card.survey))],
+        [text(card.label or "none", "" if card.label else "muted")],
+    )
+
+
+def _not_tested(found: DiscoveryList) -> str:
+    parts = [f"{count(number)} {_LEFT_OUT.get(reason, reason)}" for reason, number in found.left_out.items()]
+    if not found.complete:
+        parts.append("what came after them in the night")
+    return f"Not tested: {'; '.join(parts)}." if parts else ""
+
+
+def _asked(visit: Visit) -> tuple[date | None, float]:
+    try:
+        night = date.fromisoformat(given) if (given := visit.query.get("night")) else None
+        q = float(visit.query.get("q", DEFAULT_Q))
+    except ValueError as error:
+        raise InvalidRequest("No such list", f"The address names no night or level: {error}.") from error
+    if not 0.0 < q <= 0.5:
+        raise InvalidRequest("No such level", f"q = {q:g} is no level: give a share between 0 and 0.5.")
+    return night, q
+
+
+PAGE = Page(path="/discoveries", title="Discovery list", build=build)

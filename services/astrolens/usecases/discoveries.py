@@ -1,0 +1,227 @@
+"""The discovery list of a night: the images that stand out although many were looked at.
+
+A budget of false alarms says how many ordinary images are flagged, not how many of the flagged are ordinary: of 10,000
+images a budget of 1 % flags a hundred for nothing. Benjamini and Hochberg's procedure (1995) over all p-values of the
+night bounds the expected share of ordinary images among the listed by q instead. Conformal p-values that share their
+calibration images are positively dependent, and the bound holds for them (Bates et al. 2023, Annals of Statistics 51).
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from math import ceil
+from typing import Any, Final
+
+from pydantic import Field
+
+from astrolens.contracts.base import utc_now, utc_text
+from astrolens.contracts.verdicts import calibration_fit_of
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.paging import pages
+from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
+from astrolens.usecases.errors import InvalidRequest
+from astrolens.usecases.views import ImageCard, View
+
+DEFAULT_Q: Final = 0.1
+MAX_TESTED: Final = 200_000
+"""Images of a night that are tested. The list is good for those, which are the first of the night."""
+MAX_LISTED: Final = 500
+"""Images of the list that are given; their number is told."""
+FRESH_S: Final = 60.0
+"""So long the p-values of a night serve again: reading them costs seconds in a large night."""
+MAX_NIGHTS: Final = 4
+"""Nights whose p-values are remembered."""
+_PAGE: Final = 1000
+_NOON: Final = timedelta(hours=12)
+_FIELDS: Final = (
+    "p_value",
+    "rank_score",
+    "observation.injected",
+    "observation.simulated",
+    "analysis.calibration_fit",
+    "analysis.calibration_survey",
+    "analysis.burst_survey",
+    "analysis.p_value_at_most",
+    "analysis.calibration_images",
+)
+_PROMISING: Final = frozenset({"own", "survey-model"})
+"""Calibrations whose p-values promise a rate of false alarms."""
+
+
+@dataclass(frozen=True)
+class _Tested:
+    image_id: str
+    p_value: float
+    rank_score: float
+    at_most: bool
+    calibration_images: int | None
+
+
+@dataclass(frozen=True)
+class _Night:
+    """The p-values of a night, the smallest first, and how many images are left out, by reason."""
+
+    tested: tuple[_Tested, ...]
+    left_out: dict[str, int]
+    complete: bool
+    read_at: float
+
+
+class DiscoveryList(View):
+    """The list, and what it promises."""
+
+    night: date = Field(description="Date of its evening; the night goes from noon to noon, UTC.")
+    since: datetime
+    until: datetime
+    q: float = Field(description="The expected share of ordinary images among the listed is at most this.")
+    tested: int = Field(description="Images of the night that have a p-value which promises something.")
+    left_out: dict[str, int] = Field(
+        description="Images that are not tested: `simulated` (injections too), `no-promise` (their survey has no "
+        "calibration of its own yet, or anomalies come in a burst), `not-analysed`."
+    )
+    complete: bool = Field(description=f"False where only the first {MAX_TESTED:,} images of the night are tested.")
+    listed: int
+    threshold: float | None = Field(description="The largest p-value that is listed; null where none is.")
+    limited: str | None = Field(description="A sentence, where too few calibration images keep images from the list.")
+    promise: str = Field(description="What the list promises, in words.")
+    items: list[ImageCard] = Field(description=f"The strangest first, at most {MAX_LISTED}.")
+
+
+def listed_count(p_values: Sequence[float], *, tested: int, q: float) -> int:
+    """How many of the smallest p-values are listed: the largest k with p_(k) <= k q / m [Benjamini & Hochberg 1995].
+
+    Args:
+        p_values: Ascending; those above q may be left out.
+        tested: All images that were tested, m.
+        q: The level.
+    """
+    return max((k for k, p in enumerate(p_values, start=1) if p <= k * q / tested), default=0)
+
+
+class Discoveries:
+    """Makes discovery lists.
+
+    Args:
+        records: The record store.
+        clock: The present time.
+        timer: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        records: RecordStore,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._records = records
+        self._clock = clock
+        self._timer = timer
+        self._nights: dict[date, _Night] = {}
+
+    async def of_night(self, night: date | None = None, *, q: float = DEFAULT_Q) -> DiscoveryList:
+        """The list of a night; without a date, of the one that is now or was last.
+
+        Raises:
+            InvalidRequest: The night is still to come.
+        """
+        now = self._clock()
+        night = night or (now - _NOON).date()
+        since = datetime(night.year, night.month, night.day, 12, tzinfo=UTC)
+        if since > now:
+            raise InvalidRequest("No such night", f"The night of {night} is still to come: name one that has begun.")
+        until = since + timedelta(days=1)
+        found = await self._read(night, since, until)
+        tested = len(found.tested)
+        count = listed_count([each.p_value for each in found.tested], tested=tested, q=q) if tested else 0
+        listed = sorted(found.tested[:count], key=lambda each: -each.rank_score)
+        documents = await self._records.get(Collection.IMAGES, [each.image_id for each in listed[:MAX_LISTED]])
+        cards = [ImageCard.of(documents[each.image_id]) for each in listed if each.image_id in documents]
+        return DiscoveryList(
+            night=night,
+            since=since,
+            until=until,
+            q=q,
+            tested=tested,
+            left_out=found.left_out,
+            complete=found.complete,
+            listed=count,
+            threshold=found.tested[count - 1].p_value if count else None,
+            limited=_limited(found.tested, count, q=q),
+            promise=_promise(count, q=q),
+            items=cards,
+        )
+
+    async def _read(self, night: date, since: datetime, until: datetime) -> _Night:
+        known = self._nights.get(night)
+        if known is not None and self._timer() - known.read_at < FRESH_S:
+            return known
+        where = (Clause("ingested_at", "gte", utc_text(since)), Clause("ingested_at", "lt", utc_text(until)))
+        query = Query(where=where, order=Order("ingested_at"), limit=_PAGE, fields=_FIELDS)
+        tested: list[_Tested] = []
+        left_out: Counter[str] = Counter()
+        async for page in pages(self._records, Collection.IMAGES, query):
+            for document in page:
+                reason = _left_out(document)
+                if reason is None:
+                    tested.append(_tested(document))
+                else:
+                    left_out[reason] += 1
+            if len(tested) >= MAX_TESTED:
+                break
+        ordered = tuple(sorted(tested, key=lambda each: each.p_value))
+        read = _Night(ordered, dict(left_out), len(tested) < MAX_TESTED, self._timer())
+        self._nights[night] = read
+        while len(self._nights) > MAX_NIGHTS:
+            del self._nights[min(self._nights, key=lambda name: self._nights[name].read_at)]
+        return read
+
+
+def _left_out(document: Document) -> str | None:
+    observation, analysis = document["observation"], document["analysis"]
+    if observation["simulated"] or observation["injected"]:
+        return "simulated"
+    if document["p_value"] is None:
+        return "not-analysed"
+    promising = calibration_fit_of(analysis) in _PROMISING and analysis["burst_survey"] is None
+    return None if promising else "no-promise"
+
+
+def _tested(document: Document) -> _Tested:
+    analysis: dict[str, Any] = document["analysis"]
+    return _Tested(
+        image_id=document["image_id"],
+        p_value=document["p_value"],
+        rank_score=document["rank_score"] or 0.0,
+        at_most=bool(analysis["p_value_at_most"]),
+        calibration_images=analysis["calibration_images"],
+    )
+
+
+def _limited(tested: Sequence[_Tested], count: int, *, q: float) -> str | None:
+    """Why images that no calibration image equals are not listed, as a sentence; None where none is kept back."""
+    kept_back = [each for each in tested[count:] if each.at_most]
+    if not kept_back:
+        return None
+    end = min(each.p_value for each in kept_back)
+    needed = ceil(len(tested) * end / q)
+    return (
+        f"{len(kept_back):,} images are stranger than all images that their survey was calibrated on and are still not "
+        f"listed: a p-value ends at {end:.2g} there, and of {len(tested):,} tested images at least {needed:,} would "
+        "have to reach that end. More calibration images, or a larger q, make the list longer."
+    )
+
+
+def _promise(count: int, *, q: float) -> str:
+    start = (
+        f"At most {100 * q:.3g} % of the listed are expected to be ordinary"
+        if count
+        else f"No image stands out at q = {q:g}"
+    )
+    expected = f", that is {count * q:.1f} of {count:,}" if count else ""
+    return (
+        f"{start}{expected}: on average over nights, where ordinary images look like those of the calibration, "
+        "whose p-values depend on each other because they share them."
+    )

@@ -1,0 +1,118 @@
+"""The discovery list of a night: what it tests, lists, and promises."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Change, RecordStore
+from astrolens.usecases.discoveries import FRESH_S, Discoveries, listed_count
+from astrolens.usecases.errors import InvalidRequest
+
+from tests.made_records import NIGHT, make_image
+
+EVENING = date(2026, 3, 1)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NIGHT + timedelta(hours=4)
+        self.seconds = 0.0
+
+
+def made(records: RecordStore, clock: Clock) -> Discoveries:
+    return Discoveries(records, clock=lambda: clock.now, timer=lambda: clock.seconds)
+
+
+async def add(
+    records: RecordStore, names: list[str], *, changes: dict[str, Any] | None = None, **given: Any
+) -> list[str]:
+    images = [make_image(name, **given)[0] for name in names]
+    await records.insert(Collection.IMAGES, images)
+    ids = [image.image_id for image in images]
+    if changes:
+        await records.apply(Collection.IMAGES, [Change(id=image, set=changes) for image in ids])
+    return ids
+
+
+async def test_what_stands_out_is_listed_the_strangest_first(records: RecordStore) -> None:
+    await add(records, [f"ordinary {n}" for n in range(95)], p_value=0.5)
+    odd = [(await add(records, [f"odd {n}"], p_value=0.001, rank_score=3.0 + n))[0] for n in range(5)]
+    found = await made(records, Clock()).of_night(EVENING, q=0.1)
+    assert (found.tested, found.listed, found.threshold) == (100, 5, 0.001)
+    assert [card.image_id for card in found.items] == odd[::-1]
+    assert found.limited is None
+    assert "At most 10 % of the listed are expected to be ordinary, that is 0.5 of 5" in found.promise
+
+
+async def test_a_list_that_is_limited_by_its_calibration_says_so(records: RecordStore) -> None:
+    await add(records, [f"ordinary {n}" for n in range(99)], p_value=0.5)
+    await add(records, ["odd"], p_value=0.01, rank_score=9.0)
+    found = await made(records, Clock()).of_night(EVENING)
+    assert (found.listed, found.threshold, found.items) == (0, None, [])
+    assert found.promise.startswith("No image stands out at q = 0.1")
+    assert found.limited is not None
+    assert "of 100 tested images at least 10 would have to reach that end" in found.limited
+
+
+async def test_only_images_of_the_night_whose_p_values_promise_something_are_tested(records: RecordStore) -> None:
+    (tested,) = await add(records, ["tested"], p_value=0.01)
+    await add(records, ["next night"], p_value=0.01, minutes=16 * 60)
+    await add(records, ["simulated"], p_value=0.01, changes={"observation.simulated": True})
+    await add(records, ["injected"], p_value=0.01, changes={"observation.injected": True})
+    await add(records, ["pooled"], p_value=0.01, changes={"analysis.calibration_fit": "pooled"})
+    await add(records, ["burst"], p_value=0.01, changes={"analysis.burst_survey": "sdss"})
+    await add(records, ["waits"], p_value=None)
+    found = await made(records, Clock()).of_night(EVENING)
+    assert [card.image_id for card in found.items] == [tested]
+    assert found.left_out == {"simulated": 2, "no-promise": 2, "not-analysed": 1}
+    assert (found.since, found.until) == (datetime(2026, 3, 1, 12, tzinfo=UTC), datetime(2026, 3, 2, 12, tzinfo=UTC))
+
+
+async def test_the_night_without_a_date_is_the_last_one_and_one_to_come_is_refused(records: RecordStore) -> None:
+    clock = Clock()
+    clock.now = datetime(2026, 3, 2, 11, 59, tzinfo=UTC)
+    assert (await made(records, clock).of_night()).night == EVENING
+    with pytest.raises(InvalidRequest, match="still to come"):
+        await made(records, clock).of_night(date(2026, 3, 2))
+
+
+async def test_p_values_are_read_again_after_a_minute(records: RecordStore) -> None:
+    clock = Clock()
+    discoveries = made(records, clock)
+    assert (await discoveries.of_night(EVENING)).tested == 0
+    await add(records, ["one"], p_value=0.001)
+    assert (await discoveries.of_night(EVENING)).tested == 0
+    clock.seconds = FRESH_S
+    assert (await discoveries.of_night(EVENING)).tested == 1
+
+
+@pytest.mark.parametrize(
+    ("p_values", "tested", "q", "expected"),
+    [
+        ([0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298], 15, 0.05, 4),  # Benjamini and Hochberg's example
+        ([0.02, 0.02, 0.02], 10, 0.1, 3),
+        ([0.02, 0.02], 10, 0.1, 2),
+        ([0.02], 10, 0.1, 0),
+        ([], 10, 0.1, 0),
+    ],
+)
+def test_the_step_up_procedure(p_values: list[float], tested: int, q: float, expected: int) -> None:
+    assert listed_count(p_values, tested=tested, q=q) == expected
+
+
+@pytest.mark.parametrize("prevalence", [0.01, 0.05])
+def test_the_promise_holds_for_p_values_that_share_their_calibration(prevalence: float) -> None:
+    rng = np.random.default_rng(3)
+    shares = []
+    for _ in range(200):
+        calibration = np.sort(rng.normal(size=600))
+        odd = rng.random(2000) < prevalence
+        scores = rng.normal(size=2000) + 4.0 * odd
+        p_values = (1.0 + 600 - np.searchsorted(calibration, scores)) / 601
+        order = np.argsort(p_values, kind="stable")
+        listed = order[: listed_count(p_values[order].tolist(), tested=2000, q=0.1)]
+        shares.append(float((~odd[listed]).mean()) if len(listed) else 0.0)
+    assert np.mean(shares) <= 0.12
+    assert prevalence < 0.05 or np.mean(shares) > 0.03, "it lists something, and is not empty by design"
