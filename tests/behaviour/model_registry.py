@@ -66,7 +66,7 @@ class ModelRegistryBehaviour:
         write_folder(tmp_path / "bundle")
         first = await registry.publish(tmp_path / "bundle", signer=signer, created_by="run 1", gates=PASSED)
         assert await registry.publish(tmp_path / "bundle", signer=signer, created_by="run 2", gates=FAILED) == first
-        assert await registry.list() == [first]
+        assert await registry.read_all() == [first]
 
     async def test_a_failed_gate_refuses_and_says_which(
         self, registry: ModelRegistry, signer: Signer, tmp_path: Path
@@ -83,7 +83,7 @@ class ModelRegistryBehaviour:
         (tmp_path / "bundle" / "model.onnx").write_bytes(b"grapH")
         with pytest.raises(BundleRefused, match=r"model\.onnx is not what the manifest says"):
             await registry.publish(tmp_path / "bundle", signer=signer, created_by="run 1")
-        assert await registry.list() == []
+        assert await registry.read_all() == []
 
     async def test_an_unknown_bundle_is_named(
         self, registry: ModelRegistry, verifier: Verifier, tmp_path: Path
@@ -162,7 +162,7 @@ class ModelRegistryBehaviour:
             await registry.record_installed(
                 digest=digest, name="made", version="1", created_at=datetime(2026, 1, 1, tzinfo=UTC)
             )
-        [record] = await registry.list()
+        [record] = await registry.read_all()
         assert record.is_installed
         with pytest.raises(BundleRefused, match="bundle of an installation"):
             await registry.fetch(digest, tmp_path / "cache", verifier=verifier)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from astrolens.cli import judging_commands
+from astrolens.cli.model_commands import models_app
 from astrolens.cli.options import AsJson, Token, Url
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(account_app, name="account")
 app.add_typer(topics_app, name="topics")
 app.add_typer(catalogs_app, name="catalogs")
+app.add_typer(models_app, name="models")
 judging_commands.register(app)
 
 

@@ -19,6 +19,7 @@ from astrolens.usecases.discoveries import Discoveries
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.model_status import ModelStatus
+from astrolens.usecases.models import Models
 from astrolens.usecases.rankings import Rankings
 from astrolens.usecases.reanalysis import Reanalysis
 from astrolens.usecases.sky_objects import SkyObjects
@@ -41,6 +42,7 @@ class AppContext:
     discoveries: Discoveries
     reanalysis: Reanalysis
     survey_models: SurveyModels
+    models: Models
     crossmatches: Crossmatches
     sky_objects: SkyObjects
     dead_letters: DeadLetterActions

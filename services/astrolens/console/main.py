@@ -34,6 +34,7 @@ from astrolens.usecases.discoveries import Discoveries
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.model_status import ModelStatus
+from astrolens.usecases.models import Models
 from astrolens.usecases.originals import OriginalsProtection
 from astrolens.usecases.rankings import Rankings
 from astrolens.usecases.reanalysis import Reanalysis
@@ -96,6 +97,7 @@ def build_context(
         discoveries=Discoveries(records),
         reanalysis=Reanalysis(records=records, releaser=releaser, originals=originals, tracing=tracing),
         survey_models=SurveyModels(records=records, releaser=releaser),
+        models=Models(records=records, images=images, releaser=releaser),
         crossmatches=Crossmatches(records=records),
         sky_objects=SkyObjects(records=records),
         dead_letters=DeadLetterActions(records=records, publisher=publisher),
@@ -112,7 +114,10 @@ def build_context(
 def create_app(settings: Settings) -> ServiceApp:
     """The console service: REST and pages on `settings.port`."""
     service = ServiceApp(
-        settings, service="console", port=settings.port, outbox=(Collection.RECEIPTS, Collection.IMAGES)
+        settings,
+        service="console",
+        port=settings.port,
+        outbox=(Collection.RECEIPTS, Collection.IMAGES, Collection.PROMOTIONS),
     )
     model_client = ModelClient(settings.inference_address)
     disk = DiskSpace.of(settings)

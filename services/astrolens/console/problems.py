@@ -79,6 +79,7 @@ _STATUSES: tuple[tuple[type[UseCaseError], int], ...] = (
 
 _LISTS = {
     "survey": "/api/surveys",
+    "model": "/api/models",
     "image": "/api/images?q=…",
     "alert": "/api/alerts",
     "dead letter": "/api/dead-letters",

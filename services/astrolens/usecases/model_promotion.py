@@ -150,7 +150,7 @@ class ModelPromotions:
 
     async def _note_states(self, current: PromotionRecord, *, by: str, why: str) -> None:
         """Bring the states of the records up to date; what a crash leaves is made up by the next promotion."""
-        for record in await self._registry.list():
+        for record in await self._registry.read_all():
             state = state_of(record, current)
             if state is not record.state:
                 await self._registry.change_state(record, state, by=by, why=why)

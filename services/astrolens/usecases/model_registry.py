@@ -78,6 +78,10 @@ class ModelRegistry:
         self._images = images
         self._clock = clock
 
+    def now(self) -> datetime:
+        """The present time, as its records say it."""
+        return self._clock()
+
     async def publish(
         self,
         folder: Path,
@@ -171,7 +175,7 @@ class ModelRegistry:
             raise NotFound("model", digest)
         return ModelRecord.model_validate(document)
 
-    async def list(self) -> list[ModelRecord]:
+    async def read_all(self) -> list[ModelRecord]:
         """Every bundle, the newest first; a record that cannot be read is logged and left out."""
         found: list[ModelRecord] = []
         async for page in pages(self._records, Collection.MODELS, Query(limit=_PAGE)):

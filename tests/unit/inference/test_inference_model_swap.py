@@ -89,7 +89,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 async def test_the_bundle_of_the_settings_serves_and_is_recorded(world: World) -> None:
     assert world.served == ["0"]
-    [record] = await world.registry.list()
+    [record] = await world.registry.read_all()
     assert (record.digest, record.is_installed) == (world.bundle.digest, True)
     current = await read_current(world.app.records)
     assert current is not None

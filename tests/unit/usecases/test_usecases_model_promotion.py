@@ -50,7 +50,7 @@ class World:
 
     async def states(self) -> dict[str, ModelState]:
         current = await read_current(self.records)
-        found = await self.registry.list()
+        found = await self.registry.read_all()
         assert all(record.state is state_of(record, current) for record in found)
         return {record.digest: record.state for record in found}
 

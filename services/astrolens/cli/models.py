@@ -1,0 +1,165 @@
+"""`astrolens models`: model bundles, by the console's REST API; `publish` works on the stores themselves."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from astrolens.cli.console_client import checked, connect, console_unreachable, get
+from astrolens.cli.show import printable
+from astrolens.contracts.models import ModelRecord
+from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.settings import Settings, load_settings
+from astrolens.platform.stores.open import image_store, record_store
+from astrolens.usecases.model_registry import BundleRefused, ModelRegistry
+
+_COLOURS = {"promoted": "green", "refused": "red", "candidate": "yellow", "shadow": "yellow"}
+_SHOWN = 12
+"""Digits of a digest that people see."""
+
+
+def list_models(*, as_json: bool, url: str | None, token: str | None) -> None:
+    """Print every bundle."""
+    with connect(url, token) as client:
+        found = get(client, "/api/models")
+    if as_json:
+        _print_json(found)
+        return
+    table = Table("model", "digest", "state", "made", "by", "gates", "shadow")
+    for item in found["items"]:
+        table.add_row(
+            printable(f"{item['name']} {item['version']}"),
+            item["digest"][:_SHOWN],
+            _state(item),
+            item["created_at"][:16],
+            printable(item["created_by"]),
+            _gates(item),
+            _shadow(item["shadow"]),
+        )
+    _print(table if found["items"] else "no model server has started yet")
+
+
+def show(digest: str, *, as_json: bool, url: str | None, token: str | None) -> None:
+    """Print one bundle."""
+    with connect(url, token) as client:
+        item = get(client, f"/api/models/{digest}")
+    if as_json:
+        _print_json(item)
+        return
+    _print(f"{printable(item['name'])} {printable(item['version'])}  {_state(item)}")
+    _print(f"digest  {item['digest']}")
+    _print(f"signed  {item['signed_with'] or 'no: it is the bundle of the installation'}")
+    _print(f"gates   {_gates(item)}")
+    for gate in item["gates"].get("gates", ()):
+        mark = "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
+        _print(f"  {mark} {printable(gate['name'])}: {printable(gate.get('detail', ''))}")
+    _print(f"shadow  {_shadow(item['shadow'])}")
+    for change in item["history"]:
+        _print(f"{change['at'][:16]}  {change['state']}  by {printable(change['by'])}: {printable(change['why'])}")
+
+
+def diff(digest: str, *, as_json: bool, url: str | None, token: str | None) -> None:
+    """Print what a bundle would change."""
+    with connect(url, token) as client:
+        found = get(client, f"/api/models/{digest}/diff")
+    if as_json:
+        _print_json(found)
+        return
+    _print(_shadow(found["shadow"]))
+    for title, name in (("newly anomalous", "newly_anomalous"), ("no longer anomalous", "no_longer_anomalous")):
+        table = Table("image", "name", "survey", "p-value", title=title)
+        for card in found[name]:
+            table.add_row(card["image_id"], printable(card["name"] or ""), card["survey"], f"{card['p_value']:.4g}")
+        _print(table)
+
+
+def shadow(digest: str, *, images: int, url: str | None, token: str | None) -> None:
+    """Start a comparison."""
+    item = _post(f"/api/models/{digest}/shadow", {"images": images}, url=url, token=token)
+    _print(f"{item['digest'][:_SHOWN]} is compared with the model in use on {images} images: `astrolens models diff`")
+
+
+def promote(digest: str, *, why: str, url: str | None, token: str | None) -> None:
+    """Promote a bundle."""
+    found = _post(f"/api/models/{digest}/promote", {"why": why}, url=url, token=token)
+    _print(f"{found['digest'][:_SHOWN]} was promoted: model servers serve it within seconds, or say why they do not")
+
+
+def rollback(*, why: str, url: str | None, token: str | None) -> None:
+    """Return to the bundle before."""
+    found = _post("/api/models/rollback", {"why": why}, url=url, token=token)
+    _print(f"back to {found['digest'][:_SHOWN]}: model servers serve it within seconds, or say why they do not")
+
+
+def publish(folder: Path, *, by: str) -> None:
+    """Sign a bundle and put it into the registry.
+
+    Raises:
+        ConfigurationError: The folder is no bundle, or the key cannot be used.
+    """
+    try:
+        record = asyncio.run(_publish(load_settings(), folder, by))
+    except BundleRefused as error:
+        raise ConfigurationError(f"{folder} cannot be published: {error}") from error
+    _print(f"{record.digest[:_SHOWN]} ({record.name} {record.version}) is {record.state.value}")
+
+
+async def _publish(settings: Settings, folder: Path, by: str) -> ModelRecord:
+    try:
+        from astrolens.platform.signing import load_signer  # noqa: PLC0415 - only who signs needs `cryptography`
+    except ImportError as error:
+        raise ConfigurationError("signing needs the package cryptography: pip install 'astrolens[signing]'") from error
+    signer = load_signer(settings.model_signing_key, create=True)
+    records, images = record_store(settings.records_url), image_store(settings.images_url, settings.s3_options)
+    await records.open()
+    try:
+        await images.open()
+        try:
+            registry = ModelRegistry(records=records, images=images)
+            return await registry.publish(folder, signer=signer, created_by=by)
+        finally:
+            await images.close()
+    finally:
+        await records.close()
+
+
+def _post(path: str, body: dict[str, Any], *, url: str | None, token: str | None) -> Any:
+    with connect(url, token) as client:
+        try:
+            return checked(client.post(path, json=body))
+        except httpx.TransportError as error:
+            raise console_unreachable(str(client.base_url), error) from error
+
+
+def _state(item: dict[str, Any]) -> str:
+    return f"[{_COLOURS.get(item['state'], 'white')}]{item['state']}[/]" + (" (serves)" if item["serves"] else "")
+
+
+def _gates(item: dict[str, Any]) -> str:
+    if not item["gates"]:
+        return "not measured"
+    return f"failed: {printable(', '.join(item['failed_gates']))}" if item["failed_gates"] else "passed"
+
+
+def _shadow(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "not compared"
+    correlation = "" if found["rank_correlation"] is None else f", rank correlation {found['rank_correlation']:.2f}"
+    return (
+        f"{found['images']} of {found['wanted']} images: {found['newly_anomalous']} newly anomalous, "
+        f"{found['no_longer_anomalous']} no longer{correlation}"
+    )
+
+
+def _print(what: Any) -> None:
+    Console(highlight=False).print(what)
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")

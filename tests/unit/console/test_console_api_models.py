@@ -1,0 +1,113 @@
+"""Model bundles over REST: the list, promotion and rollback by a person, comparison, and what is refused."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from astrolens.contracts import topics
+from astrolens.contracts.models import ShadowRecord
+from astrolens.platform.signing import load_signer
+from astrolens.platform.stores.collections import Collection
+from astrolens.usecases.model_promotion import record_settings_bundle
+from astrolens.usecases.model_registry import ModelRegistry
+
+from tests.behaviour.model_registry import FAILED, PASSED, write_folder
+
+INSTALLED = "a" * 64
+MADE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def digests(world: Any, tmp_path: Path) -> dict[str, str]:
+    """The bundle of the settings, one whose gates passed, and one that was refused; the first serves."""
+    context = world.context
+    registry = ModelRegistry(records=context.records, images=context.images)
+    await registry.record_installed(digest=INSTALLED, name="made", version="0", created_at=MADE)
+    await record_settings_bundle(context.records, INSTALLED, at=MADE)
+    signer = load_signer(tmp_path / "model-signing.key", create=True)
+    found = {}
+    for version, gates in (("passed", PASSED), ("refused", FAILED)):
+        write_folder(tmp_path / version, version=version)
+        record = await registry.publish(tmp_path / version, signer=signer, created_by="run 1", gates=gates)
+        found[version] = record.digest
+    return found
+
+
+async def test_every_bundle_is_listed_with_its_state(client: httpx.AsyncClient, digests: dict[str, str]) -> None:
+    body = (await client.get("/api/models")).raise_for_status().json()
+    states = {item["version"]: (item["state"], item["serves"], item["can_promote"]) for item in body["items"]}
+    assert states == {
+        "0": ("promoted", True, False),
+        "passed": ("candidate", False, True),
+        "refused": ("refused", False, False),
+    }
+    assert (body["serving"]["digest"], body["serving"]["number"]) == (INSTALLED, 0)
+    shown = (await client.get(f"/api/models/{digests['refused'][:8]}")).raise_for_status().json()
+    assert (shown["digest"], shown["failed_gates"]) == (digests["refused"], ["macro F1"])
+
+
+async def test_a_person_promotes_and_rolls_back(world: Any, client: httpx.AsyncClient, digests: dict[str, str]) -> None:
+    path = f"/api/models/{digests['passed'][:12]}/promote"
+    assert (await client.post(path, json={})).status_code == 422
+    promoted = (await client.post(path, json={"why": "finds more"})).raise_for_status().json()
+    assert (promoted["digest"], promoted["previous_digest"], promoted["why"]) == (
+        digests["passed"],
+        INSTALLED,
+        "finds more",
+    )
+    assert promoted["by"]
+    assert (await client.post(path, json={"why": "again"})).status_code == 409
+    back = (await client.post("/api/models/rollback", json={"why": "too many"})).raise_for_status().json()
+    assert (back["digest"], back["rollback"]) == (INSTALLED, True)
+    assert (await client.post("/api/models/rollback", json={"why": "more"})).status_code == 409
+    events = [event.topic for collection, _, found in world.bus.released for event in found]
+    assert events == [topics.MODELS_PROMOTED] * 2
+    item = (await client.get(f"/api/models/{digests['passed']}")).json()
+    assert (item["state"], [change["state"] for change in item["history"]]) == (
+        "retired",
+        ["candidate", "promoted", "retired"],
+    )
+
+
+async def test_what_a_gate_refused_is_not_promoted(client: httpx.AsyncClient, digests: dict[str, str]) -> None:
+    refused = await client.post(f"/api/models/{digests['refused']}/promote", json={"why": "please"})
+    assert refused.status_code == 409
+    assert "it failed macro F1" in refused.json()["detail"]
+    assert (await client.post(f"/api/models/{'f' * 64}/promote", json={"why": "x"})).status_code == 404
+    assert (await client.post("/api/models/no-digest/promote", json={"why": "x"})).status_code == 422
+
+
+async def test_a_candidate_is_compared_and_what_it_would_change_has_pictures(
+    world: Any, client: httpx.AsyncClient, digests: dict[str, str]
+) -> None:
+    digest = digests["passed"]
+    assert (await client.get(f"/api/models/{digest}/diff")).status_code == 409
+    begun = (await client.post(f"/api/models/{digest}/shadow", json={"images": 2})).raise_for_status().json()
+    assert (begun["state"], begun["shadow"]["wanted"], begun["shadow"]["images"]) == ("shadow", 2, 0)
+    one, two = [await world.add_image(name) for name in ("one", "two")]
+    await world.context.records.upsert(
+        Collection.SHADOWS,
+        [
+            ShadowRecord(
+                digest=digest,
+                champion_digest=INSTALLED,
+                wanted=2,
+                began_at=MADE,
+                finished_at=MADE,
+                image_ids=(one, two),
+                champion_rank_scores=(0.1, 2.5),
+                candidate_rank_scores=(2.4, 0.2),
+                newly_anomalous=1,
+                no_longer_anomalous=1,
+                newly_anomalous_ids=(one,),
+                no_longer_anomalous_ids=(two, "0" * 32),
+            )
+        ],
+    )
+    body = (await client.get(f"/api/models/{digest}/diff")).raise_for_status().json()
+    assert [card["image_id"] for card in body["newly_anomalous"]] == [one]
+    assert [card["image_id"] for card in body["no_longer_anomalous"]] == [two]
+    for other in (INSTALLED, digests["refused"]):
+        assert (await client.post(f"/api/models/{other}/shadow", json={"images": 2})).status_code == 409
