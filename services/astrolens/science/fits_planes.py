@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from astrolens.science.bands import filter_name, split_names, wavelength_nm
+from astrolens.science.bands import filter_name, is_luminance, split_names, wavelengths_nm
 from astrolens.science.fits_header import Cards
 
 _MAX_ASSUMED_BANDS = 6
@@ -31,6 +31,21 @@ _NO_COLOURS = {
     "time": ("TIME", "UTC", "TAI", "TDB", "TT", "MJD", "FRAME"),
     "groups": ("GROUP", "GROUPS", "INTEGRATION", "INT", "READ", "RAMP", "AMP", "CHIP", "DET"),
 }
+_MEANT_TOGETHER = {"RGB": (650.0, 550.0, 450.0), "SHO": (672.0, 656.0, 501.0), "HO": (656.0, 501.0)}
+"""Letters that mean colours or emission lines beside each other, and filters alone."""
+_COLOUR_SPACES = ("RGB", "SRGB", "COLOR", "COLOUR")
+_RED_FIRST_PROGRAMS = (
+    "SIRIL",
+    "PIXINSIGHT",
+    "ASTROPIXELPROCESSOR",
+    "DEEPSKYSTACKER",
+    "MAXIM",
+    "ASTAP",
+    "SHARPCAP",
+    "ASIAIR",
+)
+"""Programs of amateurs, which write the planes of a colour camera in the order of a screen."""
+_PROGRAM_KEYWORDS = ("SWCREATE", "PROGRAM", "CREATOR", "SOFTWARE")
 _COLOUR_AXIS = ("RGB", "BAND", "BANDS", "FILTER", "FILTERS", "COLOR", "COLOUR", "COLORS")
 _PLAIN_AXIS = ("LINEAR", "PIXEL", "NONE", "PLANE", "PLANES", "LAYER")
 """What says as little as no CTYPE."""
@@ -102,7 +117,7 @@ def _on_one_axis(headers: Sequence[Cards], axis: int, count: int, bands: tuple[s
     if names:
         instrument = " ".join(cards.text(name) for cards in headers for name in ("TELESCOP", "INSTRUME"))
         return _bands(names, instrument)
-    if kind == "RGB" and count >= 3:
+    if count >= 3 and (kind == "RGB" or (count == 3 and no_colour is None and _is_rgb(headers))):
         colours = ("red", "green", "blue")
         return Planes("bands", (0, 1, 2), (*colours, *_numbered(count)[3:]), colours)
     says_nothing = not kind or kind in _COLOUR_AXIS or kind in _PLAIN_AXIS
@@ -110,6 +125,14 @@ def _on_one_axis(headers: Sequence[Cards], axis: int, count: int, bands: tuple[s
         note = f"Its header does not say what its {count} planes are: bands by rising wavelength were assumed."
         return Planes("assumed-bands", _by_wavelength(range(count)), _numbered(count), bands, notes=(note,))
     return _one_of(no_colour or "unknown", count, "" if says_nothing else kind, bands)
+
+
+def _is_rgb(headers: Sequence[Cards]) -> bool:
+    """Whether the colour space is named, or the program writes red first."""
+    if any(cards.text("COLORSPC").upper() in _COLOUR_SPACES for cards in headers):
+        return True
+    programs = [cards.text(name).upper().replace(" ", "") for cards in headers for name in _PROGRAM_KEYWORDS]
+    return any(known in program for known in _RED_FIRST_PROGRAMS for program in programs)
 
 
 def _stokes(cards: Cards, axis: int, count: int, bands: tuple[str, ...]) -> Planes:
@@ -157,16 +180,29 @@ def _spread(count: int) -> tuple[int, ...]:
 
 def _bands(names: tuple[str, ...], instrument: str) -> Planes:
     """Planes with names: by wavelength where all are known, else in the order of the file, which is noted."""
-    wavelengths = [wavelength_nm(name, instrument) for name in names]
-    if set(names) == {"R", "G", "B"}:
-        wavelengths = [{"R": 650.0, "G": 550.0, "B": 450.0}[name] for name in names]
+    colours = [number for number, name in enumerate(names) if not is_luminance(name)]
+    notes = []
+    if len(colours) in {2, 3, 4} and len(colours) < len(names):
+        shown = ", ".join(names[number] for number in colours)
+        notes.append(f"Of its planes {shown} are shown; the other has the light of all colours.")
+    else:
+        colours = list(range(len(names)))
+    chosen = [names[number] for number in colours]
+    wavelengths = wavelengths_nm(chosen, instrument)
+    for letters, values in _MEANT_TOGETHER.items():
+        if set(chosen) == set(letters) and len(chosen) == len(letters):
+            wavelengths = [values[letters.index(name)] for name in chosen]
     known = [value for value in wavelengths if value is not None]
-    if len(known) == len(names):
-        order = sorted(range(len(names)), key=lambda number: known[number])
-        return Planes("bands", _by_wavelength(order), names, names)
-    unknown = ", ".join(name for name, value in zip(names, wavelengths, strict=True) if value is None)
-    note = f"The wavelength of {unknown[:60]} is not known: bands by rising wavelength were assumed."
-    return Planes("bands", _by_wavelength(range(len(names))), names, names, notes=(note,))
+    if len(known) == len(chosen):
+        order = sorted(range(len(chosen)), key=lambda number: known[number])
+        return Planes("bands", tuple(colours[n] for n in _by_wavelength(order)), names, names, notes=tuple(notes))
+    unknown = ", ".join(name for name, value in zip(chosen, wavelengths, strict=True) if value is None)
+    rises = known == sorted(known) and len(set(known)) > 1
+    order = list(range(len(chosen))) if rises else list(range(len(chosen)))[::-1]
+    picked = tuple(colours[n] for n in _by_wavelength(order))
+    how = "rising wavelength, as the others do" if rises else "falling wavelength (red first)"
+    notes.append(f"The wavelength of {unknown[:60]} is not known: the order of the file was kept, as of {how}.")
+    return Planes("bands", picked, names, names, notes=tuple(notes))
 
 
 def _by_wavelength(order: Sequence[int]) -> tuple[int, ...]:
