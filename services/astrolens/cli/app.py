@@ -236,7 +236,7 @@ Units = Annotated[
 
 
 @catalogs_app.command(name="import")
-def import_catalogue(
+def import_catalogue(  # noqa: PLR0917 - typer reads the options from here
     path: Annotated[
         Path, typer.Argument(help="CSV, FITS, VOTable or Parquet table, or the folder of a HATS catalogue.")
     ],
@@ -252,6 +252,10 @@ def import_catalogue(
     watchlist: Annotated[
         bool, typer.Option("--watchlist", help="These are my own places: matches stay private.")
     ] = False,
+    notify: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHANNEL", help="Of a watchlist: who is told, such as 'mailto #1' (`astrolens status`)."),
+    ] = None,
     title: Annotated[str | None, typer.Option(help="Title, for people.")] = None,
     credit: Annotated[str, typer.Option(help="Whom to credit, and the licence.")] = "",
     release: Annotated[str, typer.Option(help="Release or version of the table.")] = "",
@@ -271,6 +275,7 @@ def import_catalogue(
         error_arcsec=error,
         coverage=coverage,
         watchlist=watchlist,
+        notify=tuple(notify or ()),
         credit=credit,
         release=release,
         link=link,

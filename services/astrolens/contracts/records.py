@@ -323,6 +323,11 @@ class AlertRecord(Contract):
     undelivered: bool = Field(default=False, description="Whether a delivery is still waiting.")
     pending: tuple[PendingEvent, ...] = ()
 
+    @property
+    def delivery_id(self) -> str:
+        """Its id, as deliveries name what they are about."""
+        return self.alert_id
+
     @model_validator(mode="before")
     @classmethod
     def _with_rank_score(cls, value: Any) -> Any:

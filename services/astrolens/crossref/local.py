@@ -59,7 +59,7 @@ class LocalAnswers:
         manifests = {manifest.name: manifest for manifest in self._public()}
         # Not `extended` by the predicted class: every picture has one, also a star's (docs/catalogues.md).
         targets = [
-            Target(ra_deg=place.ra_deg, dec_deg=place.dec_deg, epoch_year=_julian_year(place.observed_at))
+            Target(ra_deg=place.ra_deg, dec_deg=place.dec_deg, epoch_year=julian_year(place.observed_at))
             for place in places
         ]
         found = self._catalogues.match(targets, names=list(manifests))
@@ -113,7 +113,8 @@ def _counterpart(found: Match, manifest: Manifest) -> Counterpart:
     )
 
 
-def _julian_year(moment: datetime | None) -> float | None:
+def julian_year(moment: datetime | None) -> float | None:
+    """A time as a Julian year."""
     if moment is None:
         return None
     begin = datetime(2000, 1, 1, 12, tzinfo=moment.tzinfo)

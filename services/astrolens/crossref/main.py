@@ -21,6 +21,7 @@ from astrolens.crossref.registry import addresses, chosen_catalogues
 from astrolens.crossref.sky_objects import ObjectLinker
 from astrolens.crossref.supervision import CatalogueSupervision
 from astrolens.crossref.sweep import Sweep
+from astrolens.crossref.watchlists import Watchlists
 from astrolens.crossref.worker import CrossmatchWorker
 from astrolens.local_catalogues.catalogue_folder import LocalCatalogues
 from astrolens.platform.runtime.service import ServiceApp
@@ -32,6 +33,8 @@ _BATCH: Final = 256
 _CANARIES_EVERY_S: Final = 5.0
 """How soon a catalogue whose pause is over is tested, and its state shown."""
 _PURGE_EVERY_S: Final = 3600.0
+_WATCHLISTS_EVERY_S: Final = 30.0
+"""How soon a new list is looked through."""
 
 
 def create_app(settings: Settings) -> ServiceApp:
@@ -47,6 +50,14 @@ def create_app(settings: Settings) -> ServiceApp:
     candidates = Candidates(records=app.records, outbox=app.outbox, objects=objects, metrics=metrics, on_due=due.set)
     http = CatalogueHttp(addresses(settings), on_request=metrics.archives.observe)
     library = LocalCatalogues(settings.catalogues_folder)
+    unlooked = asyncio.Event()
+    watchlists = Watchlists(
+        records=app.records,
+        catalogues=library,
+        publish_unreleased=settings.publish_unreleased,
+        stopping=app.stopping,
+        unfinished=unlooked,
+    )
     local = LocalAnswers(library, required=settings.catalogues_required)
     clients = _clients(app, http, metrics, local_names=library.names())
     cache = AnswerCache(app.records)
@@ -65,12 +76,15 @@ def create_app(settings: Settings) -> ServiceApp:
     app.on_start("catalogue connections", http.open)
     app.on_stop("catalogue connections", http.close)
     app.bus.consume(
-        topics.IMAGES_ANALYZED, ImageAnalyzed, handlers.image_analyzed(candidates, objects), max_batch=_BATCH
+        topics.IMAGES_ANALYZED,
+        ImageAnalyzed,
+        handlers.image_analyzed(candidates, objects, watchlists),
+        max_batch=_BATCH,
     )
     app.bus.consume(
         topics.IMAGES_ENRICHED,
         ImageEnriched,
-        handlers.image_enriched(candidates, objects),
+        handlers.image_enriched(candidates, objects, watchlists),
         group="astrolens-crossref-enriched",
         max_batch=_BATCH,
     )
@@ -91,6 +105,14 @@ def create_app(settings: Settings) -> ServiceApp:
         graceful=False,
     )
     _sweep_periodically(app, candidates, objects)
+    app.every(
+        "watchlists",
+        watchlists.run_pass,
+        interval_s=_WATCHLISTS_EVERY_S,
+        issue="images at the places of watchlists cannot be looked for",
+        lease=app.lease("crossref:watchlists"),
+        wake=unlooked,
+    )
 
     async def purge() -> None:
         await cache.purge(candidates.now())

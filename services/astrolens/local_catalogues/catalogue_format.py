@@ -81,6 +81,9 @@ class Manifest(Contract):
     title: str
     kind: Literal["catalogue", "watchlist"] = "catalogue"
     private: bool = Field(default=False, description="Whether its matches must stay out of public alerts.")
+    notify: tuple[str, ...] = Field(
+        default=(), description="Channels that are told of images at the places of a watchlist, such as `mailto #1`."
+    )
     credit: str = Field(default="", description="Whom to credit, and the licence.")
     release: str = Field(default="", description="Release, version or date of the table.")
     link: str | None = Field(default=None, description="Page of an object; `{name}` stands for its name.")

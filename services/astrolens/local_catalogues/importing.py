@@ -68,6 +68,7 @@ class ImportOptions:
             guessed from the positions.
         watchlist: Whether it is a list of places that a person watches; it may give names instead of positions.
         private: Whether its matches must stay out of public alerts; a watchlist's do.
+        notify: Channels that are told of images at the places of a watchlist.
     """
 
     name: str
@@ -79,6 +80,7 @@ class ImportOptions:
     coverage: str | None = None
     watchlist: bool = False
     private: bool = False
+    notify: tuple[str, ...] = ()
     credit: str = ""
     release: str = ""
     link: str | None = None
@@ -107,6 +109,10 @@ def import_table(path: Path, options: ImportOptions, *, folder: Path, progress: 
     """
     if not re.fullmatch(NAME_PATTERN, options.name):
         raise ConfigurationError(f"{options.name!r} is no name of a catalogue; use lower-case letters, digits and -")
+    if options.notify and not options.watchlist:
+        raise ConfigurationError(
+            "only a watchlist tells channels what it finds; add --watchlist, or leave --notify out"
+        )
     table: TableReader = open_table(path)
     if (
         options.watchlist
@@ -182,6 +188,7 @@ def write_catalogue(
         title=options.title or (table.title if isinstance(table, HatsTable) else options.name),
         kind="watchlist" if options.watchlist else "catalogue",
         private=options.private or options.watchlist,
+        notify=options.notify,
         credit=options.credit,
         release=options.release,
         link=options.link,

@@ -20,7 +20,7 @@ from astrolens.contracts.base import utc_now
 from astrolens.notifier import message_text
 from astrolens.notifier.channels import DeliveryFailed
 from astrolens.notifier.delivery_queue import DeliveryQueue
-from astrolens.notifier.message_text import AlertWithImage
+from astrolens.notifier.message_text import Subject
 from astrolens.notifier.metrics import AlertMetrics
 from astrolens.notifier.ports import Channel
 from astrolens.platform.runtime.condition import Condition
@@ -41,9 +41,9 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Message:
-    """One message and the alerts that it is about."""
+    """One message and the alerts that it is about, hits of watchlists among them."""
 
-    alerts: tuple[AlertWithImage, ...]
+    alerts: tuple[Subject, ...]
 
     @property
     def kind(self) -> Literal["single", "digest"]:
@@ -51,7 +51,7 @@ class Message:
         return "single" if len(self.alerts) == 1 else "digest"
 
 
-def plan_messages(alerts: Sequence[AlertWithImage], *, budget: int, one_message: bool) -> list[Message]:
+def plan_messages(alerts: Sequence[Subject], *, budget: int, one_message: bool) -> list[Message]:
     """The messages to send now: a message for each of the first alerts, and one digest for those beyond the budget.
 
     Args:
@@ -133,7 +133,7 @@ class ChannelWorker:
         if self._timer() < self._not_before or (budget := self._budget()) < 1:
             return
         waiting = await self._queue.waiting_for(self._channel.name)
-        self._raised_at = {each.alert.alert_id: each.alert.raised_at for each in waiting}
+        self._raised_at = {each.alert.delivery_id: each.alert.raised_at for each in waiting}
         for message in plan_messages(waiting, budget=budget, one_message=self._failures > 0):
             if not await self._send(message):
                 return
@@ -142,7 +142,7 @@ class ChannelWorker:
         """Claim, send and record one message; return whether the next one may be sent."""
         picture = await self._picture(planned)
         claimed = await self._queue.claim([each.alert for each in planned.alerts], self._channel.name)
-        alerts = tuple(each for each in planned.alerts if each.alert.alert_id in claimed)
+        alerts = tuple(each for each in planned.alerts if each.alert.delivery_id in claimed)
         delivered = tuple(each for each in alerts if _key(each) in self._delivered)
         if delivered:
             # The store has lost an outcome that it had acknowledged: people do not get the message again.
@@ -166,7 +166,7 @@ class ChannelWorker:
     async def _send_claimed(self, message: Message, picture: bytes | None) -> str | None:
         """Send one message; return why it was not delivered."""
         if message.kind == "single":
-            text = message_text.single_alert(message.alerts[0], console=self._console)
+            text = message_text.single(message.alerts[0], console=self._console)
         else:
             text = message_text.digest(message.alerts, console=self._console)
         self._sent_at.append(self._timer())
@@ -191,7 +191,7 @@ class ChannelWorker:
         self._unrecorded = None
         if error is None:
             for alert in alerts:
-                self._raised_at.pop(alert.alert_id, None)
+                self._raised_at.pop(alert.delivery_id, None)
 
     def _oldest_age_s(self) -> float:
         oldest = min(self._raised_at.values(), default=None)
@@ -217,5 +217,5 @@ class ChannelWorker:
         return self._per_min - len(self._sent_at)
 
 
-def _key(each: AlertWithImage) -> tuple[str, int]:
-    return each.alert.alert_id, each.alert.revision
+def _key(each: Subject) -> tuple[str, int]:
+    return each.alert.delivery_id, each.alert.revision

@@ -8,6 +8,7 @@ from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.p_values import PValueWords, p_value_words
 from astrolens.contracts.records import AlertOccasion, AlertRecord, Answer, ImageRecord
 from astrolens.contracts.verdicts import DetectorResult
+from astrolens.contracts.watchlists import WatchHit
 
 _MAX_NAME_LENGTH = 80
 _UPDATES: Final[Mapping[AlertOccasion | None, str]] = {
@@ -39,11 +40,40 @@ class AlertWithImage:
 
 
 @dataclass(frozen=True)
+class HitWithImage:
+    """An image at a place of a watchlist; the image None where it is missing or unreadable."""
+
+    alert: WatchHit
+    image: ImageRecord | None
+
+    @property
+    def rank(self) -> tuple[float, str]:
+        """Sorts hits behind the alerts: they have no strangeness, and a long list must not hide a strange image."""
+        return 0.0, self.alert.hit_id
+
+
+Subject = AlertWithImage | HitWithImage
+"""What a message is about."""
+
+
+@dataclass(frozen=True)
 class MessageText:
     """Title and body of a message."""
 
     title: str
     body: str
+
+
+def single(subject: Subject, *, console: str) -> MessageText:
+    """The message about one alert or hit.
+
+    Args:
+        subject: What it is about.
+        console: URL of the console, without a slash at its end.
+    """
+    if isinstance(subject, HitWithImage):
+        return _single_hit(subject, console=console)
+    return single_alert(subject, console=console)
 
 
 def single_alert(subject: AlertWithImage, *, console: str) -> MessageText:
@@ -77,21 +107,50 @@ def single_alert(subject: AlertWithImage, *, console: str) -> MessageText:
     return MessageText(_test_prefix(alert) + title, "\n".join(lines))
 
 
-def digest(alerts: Sequence[AlertWithImage], *, console: str) -> MessageText:
-    """One message about many alerts, the strangest first.
+def digest(subjects: Sequence[Subject], *, console: str) -> MessageText:
+    """One message about many alerts and hits, the strangest first.
 
     Args:
-        alerts: The alerts.
+        subjects: The alerts and hits.
         console: URL of the console, without a slash at its end.
     """
-    ranked = sorted(alerts, key=lambda each: each.rank)
+    ranked = sorted(subjects, key=lambda each: each.rank)
+    alerts = [each for each in subjects if isinstance(each, AlertWithImage)]
     retracted = sum(each.alert.alert_type == "retraction" for each in alerts)
-    all_tests = all(each.alert.alert_tense == "test" for each in alerts)
-    title = f"{'[TEST] ' if all_tests else ''}{len(alerts)} alerts" + (f", {retracted} retracted" if retracted else "")
-    lines = [_digest_line(each, console) for each in ranked[:_MAX_DIGEST_LINES]]
+    all_tests = len(alerts) == len(subjects) and all(each.alert.alert_tense == "test" for each in alerts)
+    counts = [f"{len(alerts)} alerts"] if alerts else []
+    counts += [f"{retracted} retracted"] if retracted else []
+    counts += [f"{len(subjects) - len(alerts)} images on watchlists"] if len(alerts) < len(subjects) else []
+    title = f"{'[TEST] ' if all_tests else ''}{', '.join(counts)}"
+    lines = [
+        _hit_line(each, console) if isinstance(each, HitWithImage) else _digest_line(each, console)
+        for each in ranked[:_MAX_DIGEST_LINES]
+    ]
     if len(ranked) > _MAX_DIGEST_LINES:
         lines.append(f"and {len(ranked) - _MAX_DIGEST_LINES} more: {console}/triage")
     return MessageText(title, "\n".join(lines))
+
+
+def _single_hit(subject: HitWithImage, *, console: str) -> MessageText:
+    hit, image = subject.alert, subject.image
+    title = f"On watchlist {escape_text(hit.watchlist)}: {escape_text(hit.place)}"
+    lines = [] if image is None else _object_lines(image)
+    lines.append(f"{hit.separation_arcsec:.1f} arcsec from {escape_text(hit.place)}.")
+    if hit.seen_before:
+        lines.append("The image was there before the list.")
+    if image is not None and image.verdict is not None:
+        lines.append(f"Verdict {image.verdict.value.replace('_', ' ')}.")
+    lines.append(f"{console}/image/{hit.image_id}")
+    return MessageText(title, "\n".join(lines))
+
+
+def _hit_line(each: HitWithImage, console: str) -> str:
+    hit = each.alert
+    name = "" if each.image is None or each.image.observation.name is None else escape_text(each.image.observation.name)
+    return (
+        f"watchlist {escape_text(hit.watchlist)}: {escape_text(hit.place)} {name} {hit.separation_arcsec:.1f} arcsec "
+        f"{console}/image/{hit.image_id}"
+    )
 
 
 def _why_retracted(alert: AlertRecord) -> str:

@@ -24,7 +24,9 @@ from astrolens.crossref.limiter import SharedLimiter
 from astrolens.crossref.metrics import CatalogueMetrics
 from astrolens.crossref.registry import ChosenCatalogue
 from astrolens.crossref.sky_objects import ObjectLinker
+from astrolens.crossref.watchlists import Watchlists
 from astrolens.crossref.worker import CrossmatchWorker
+from astrolens.local_catalogues.catalogue_folder import LocalCatalogues
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 from astrolens.platform.telemetry.metrics import Metrics
@@ -131,6 +133,13 @@ class World:
         self.cache = AnswerCache(records)
         self.catalogues = CatalogueSet(clients=self.clients, cache=self.cache, metrics=self.metrics, clock=clock)
         self.objects = ObjectLinker(records)
+        self.watchlists = Watchlists(
+            records=records,
+            catalogues=LocalCatalogues(Path("no-catalogues-here")),
+            stopping=asyncio.Event(),
+            unfinished=asyncio.Event(),
+            clock=clock,
+        )
         self.candidates = Candidates(
             records=records, outbox=self.outbox, objects=self.objects, metrics=self.metrics, clock=clock
         )

@@ -288,7 +288,7 @@ async def test_a_candidate_whose_position_comes_later_is_matched_again(world: Wo
     await world.analysed(image(1, position=None))
     placed = image(1)
     await world.records.upsert(Collection.IMAGES, [placed])
-    handle = image_enriched(world.candidates, world.objects)
+    handle = image_enriched(world.candidates, world.objects, world.watchlists)
     assert await handle([enriched(placed, "name", "credit")]) == []
     assert await world.worker.run_pass() == 0, "a name is no place"
     world.clock.move(15 * 86_400)
@@ -312,7 +312,7 @@ async def test_a_candidate_whose_position_comes_later_is_matched_again(world: Wo
 async def test_a_time_that_comes_later_asks_again_and_other_places_are_news(world: World, simbad: FakeSimbad) -> None:
     await world.analysed(image(1))
     await world.worker.run_pass()
-    handle = image_enriched(world.candidates, world.objects)
+    handle = image_enriched(world.candidates, world.objects, world.watchlists)
     for number, (place, time) in enumerate([((150.0, 2.0), EPOCH), ((151.0, 2.0), EPOCH)]):
         world.clock.move(1)
         placed = image(1, position=place, observed_at=time)
@@ -330,7 +330,7 @@ async def test_an_answer_about_the_old_place_does_not_settle_the_new_one(world: 
     simbad.sky.things.append(Thing("NGC 1", 160.0, 2.0))
     placed = image(1, position=(160.0, 2.0))
     await world.records.upsert(Collection.IMAGES, [placed])
-    assert await image_enriched(world.candidates, world.objects)([enriched(placed, "position")]) == []
+    assert await image_enriched(world.candidates, world.objects, world.watchlists)([enriched(placed, "position")]) == []
     assert await world.worker.answer(claimed) == 0, "these answers are of another place"
     assert world.events() == []
     assert await world.worker.run_pass() == 1
@@ -353,7 +353,7 @@ async def test_a_simulated_sky_is_never_asked_about(world: World, simbad: FakeSi
     await world.analysed(image(1, position=None, simulated=True))
     placed = image(1, simulated=True)
     await world.records.upsert(Collection.IMAGES, [placed])
-    assert await image_enriched(world.candidates, world.objects)([enriched(placed, "position")]) == []
+    assert await image_enriched(world.candidates, world.objects, world.watchlists)([enriched(placed, "position")]) == []
     assert await world.worker.run_pass() == 0
     assert simbad.asked == []
 

@@ -87,7 +87,7 @@ async def test_ordinary_images_join_what_is_there_and_alone_they_get_no_id(world
     await answered(world, candidate)
     joins, alone = sighting(2, 1.0, verdict=Verdict.ORDINARY), sighting(3, 200.0, verdict=Verdict.ORDINARY)
     await world.records.upsert(Collection.IMAGES, [joins, alone])
-    handle = image_analyzed(world.candidates, world.objects)
+    handle = image_analyzed(world.candidates, world.objects, world.watchlists)
     assert await handle([analyzed(joins), analyzed(alone)]) == []
     assert await object_ids(world, [candidate, joins, alone]) == [object_id(candidate.image_id)] * 2 + [None]
 

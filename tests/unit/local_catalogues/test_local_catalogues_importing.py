@@ -320,6 +320,14 @@ def test_a_watchlist_is_private_and_covers_the_sky(tmp_path: Path) -> None:
     assert json.loads((current_import(tmp_path / "catalogues" / NAME) / "manifest.json").read_text())["private"]
 
 
+def test_only_a_watchlist_names_channels(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("name,ra,dec\nmy star,1,2\n")
+    assert imported(path, coverage=None, watchlist=True, notify=("mailto #1",)).manifest.notify == ("mailto #1",)
+    with pytest.raises(ConfigurationError, match="--watchlist"):
+        imported(path, coverage=None, notify=("mailto #1",))
+
+
 def test_a_watchlist_of_names_gets_the_positions_of_what_the_catalogues_know(tmp_path: Path) -> None:
     path = tmp_path / "names.csv"
     path.write_text("object\nM 51\nngc0224\nno such thing\n")

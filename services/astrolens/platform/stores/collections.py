@@ -30,6 +30,8 @@ class Collection(StrEnum):
     """What catalogues answered about places, with its age."""
     POSITION_QUERIES = "position_queries"
     """Questions of people and scripts what is known at a place, for an hour."""
+    WATCH_HITS = "watch_hits"
+    """Images at the places of people's watchlists, which only the lists' own channels hear of."""
     RANKINGS = "rankings"
     """Interest rankings, learned from people's answers."""
     MODELS = "models"
@@ -223,6 +225,11 @@ DECLARATIONS: dict[Collection, Declaration] = {
     Collection.CATALOGUE_ANSWERS: Declaration(key="cell", fields={"expires_at": "text"}, indexes=(("expires_at",),)),
     Collection.POSITION_QUERIES: Declaration(
         key="query_id", fields={"state": "text", "asked_at": "text"}, indexes=(("state", "asked_at"), ("asked_at",))
+    ),
+    Collection.WATCH_HITS: Declaration(
+        key="hit_id",
+        fields={"raised_at": "text", "undelivered": "bool"},
+        indexes=(("undelivered", "raised_at"),),
     ),
     Collection.RANKINGS: Declaration(key="ranking"),
     Collection.MODELS: Declaration(key="digest"),

@@ -32,6 +32,7 @@ WALKED: list[tuple[Collection, Where, str]] = [
     (IMAGES, (("object_id", "eq", "x"),), "ingested_at"),
     (RECEIPTS, (("outcome", "eq", "received"), ("received_at", "lt", "2026")), "received_at"),
     (ALERTS, (("undelivered", "eq", True),), "raised_at"),
+    (Collection.WATCH_HITS, (("undelivered", "eq", True),), "raised_at"),
     # The console's lists and their filters.
     *((IMAGES, (), field) for field in ("ingested_at", "rank_score", "labeled_at", "analyzed_at")),
     *((IMAGES, (), f"morphology.{name}") for name in ("asymmetry", "concentration", "gini", "ring_score")),
