@@ -62,15 +62,32 @@ def build_bundle(
     recipe: Recipe,
     provenance: Provenance,
     out: Path,
+    *,
+    kinds: tuple[str, ...] = KIND_NAMES,
+    beside: Mapping[str, bytes] | None = None,
+    kept: Mapping[str, NDArray[Any]] | None = None,
 ) -> Bundle:
     """Write the bundle of a trained backbone to `out` and load it again.
+
+    Args:
+        trained: The backbone.
+        arrays: Images of every split but `develop`.
+        spec: The preprocessing.
+        recipe: Hyperparameters of the training.
+        provenance: Name and origin.
+        out: Folder of the bundle; its content is replaced.
+        kinds: Names of the kinds that the backbone tells apart.
+        beside: Content of further files, by name.
+        kept: Arrays of detectors that stay as they are, whatever the images would give, by name.
 
     Raises:
         ExportFailed: Graph and backbone disagree, or results depend on the batch.
     """
     model, fit = trained.model, arrays[Split.FIT]
     train = arrays[Split.BACKBONE]
-    refit_class_head(model.class_head, train, export.session(export.export_class_features(model, spec)))
+    refit_class_head(
+        model.class_head, train.where(train.classes >= 0), export.session(export.export_class_features(model, spec))
+    )
     known = fit.where(fit.classes >= 0)
     model.temperature.fill_(temperature_of(infer(model, known.inputs)[0], known.classes))
     graph = export.export(model, spec)
@@ -81,7 +98,7 @@ def build_bundle(
     features = {split: _features(ready, arrays[split]) for split in Split if split not in {Split.DEVELOP, Split.TEST}}
     fitted = fit_detectors(_joined(features[Split.BACKBONE], _of_new_surveys(features[Split.FIT], arrays)))
     entries = tuple(own.entry for own in fitted)
-    detectors = {name: array for own in fitted for name, array in own.arrays.items()}
+    detectors = {name: array for own in fitted for name, array in own.arrays.items()} | dict(kept or {})
     calibration = calibrate(
         [load_detector(entry, detectors) for entry in entries],
         _COMBINATION,
@@ -104,7 +121,7 @@ def build_bundle(
             if name.endswith(f"/{COMBINED}") and not name.startswith(POOLED)
         },
         preprocessing=spec,
-        kinds=KIND_NAMES,
+        kinds=kinds,
         model=ModelEntry(
             architecture=model.config.name,
             embedding_dim=model.embedding_dim,
@@ -129,10 +146,11 @@ def build_bundle(
         files.DETECTORS: arrays_to_bytes(detectors),
         files.CALIBRATION: arrays_to_bytes(calibration),
         files.INDEX: arrays_to_bytes({"centroids": centroids}),
+        **(beside or {}),
     }
     # Written twice: the figures are measured with the scorer that is used in production, on the written files.
     write_bundle(out, manifest, {**contents, files.CARD: b"figures follow\n"})
-    figures: dict[str, Any] = {"parity": float(f"{parity:.1e}"), "cpu_ms_per_image": _cpu_ms_per_image(graph, probe)}
+    figures: dict[str, Any] = {"parity": float(f"{parity:.1e}"), "cpu_ms_per_image": cpu_ms_per_image(graph, probe)}
     scorer = Scorer(Bundle.load(out))
     figures[str(Split.TEST)] = _measure(scorer, ready, arrays[Split.TEST], seed=recipe.seed)
     manifest = manifest.model_copy(update={"figures": figures})
@@ -186,7 +204,7 @@ def _counts(images: ImageArrays) -> dict[str, int]:
     return counts | ({"of which oddities": odd} if odd else {})
 
 
-def _cpu_ms_per_image(graph: bytes, inputs: NDArray[np.uint8]) -> float:
+def cpu_ms_per_image(graph: bytes, inputs: NDArray[np.uint8]) -> float:
     """CPU time of one image in a batch of 32 on one thread, milliseconds: the median of twenty runs."""
     single = export.session(graph, threads=1)
     batch = np.resize(inputs, (32, *inputs.shape[1:]))

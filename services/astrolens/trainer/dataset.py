@@ -60,6 +60,7 @@ class Sample:
         morphology: One of `CLASSES`, or empty.
         oddity: Empty for an ordinary object.
         draw: Seed, index and oddity rate of a simulated image.
+        is_cutout: The file is a cutout of the pipeline already: its pixels are taken as they are.
     """
 
     split: Split
@@ -69,6 +70,7 @@ class Sample:
     morphology: str = ""
     oddity: str = ""
     draw: tuple[int, int, float] | None = None
+    is_cutout: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ def load_image(sample: Sample) -> LabelledImage | None:
         survey, morphology, oddity = sample.survey, sample.morphology, sample.oddity
     else:
         raise ValueError(f"sample {sample.key} is neither a file nor a draw")
+    if sample.is_cutout:
+        return LabelledImage(survey, morphology, oddity, decode_cutout(data))
     try:
         cutout = make_cutout(data)
     except ImageRejected:

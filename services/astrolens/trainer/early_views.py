@@ -86,7 +86,7 @@ def prepare_views(images: ImageArrays, graph: bytes, drawing: Drawing, *, cache:
         graph: The early trunk as an ONNX graph, `pixels` [n, 3, size, size] to `early`.
         drawing: What is drawn.
         cache: Folder of the shards.
-        workers: Number of processes.
+        workers: Number of processes; 0: this one.
     """
     # A shard is drawn from the crops; the inputs would be copied to every process.
     images = replace(images, inputs=images.inputs[:0])
@@ -103,8 +103,8 @@ def prepare_views(images: ImageArrays, graph: bytes, drawing: Drawing, *, cache:
     missing = [number for number in numbers if not _path(folder, number).is_file()]
     log.info("%d of %d shards of %d training views have to be drawn", len(missing), len(numbers), SHARD)
     write = partial(_write_shard, folder=folder, graph=graph, drawing=drawing, images=images)
-    with ProcessPoolExecutor(workers) as pool:
-        for number in pool.map(write, missing):
+    with ProcessPoolExecutor(max(workers, 1)) as pool:
+        for number in map(write, missing) if workers == 0 else pool.map(write, missing):
             log.info("shard %d of %d is drawn", number + 1, len(numbers))
     return PreparedViews(
         training=_read_shards(folder, numbers[:training], drawing.views),

@@ -90,10 +90,10 @@ def _graph(module: nn.Module, channels: int, size: int, outputs: tuple[str, ...]
     return buffer.getvalue()
 
 
-def session(graph: bytes, *, threads: int = 2) -> onnxruntime.InferenceSession:
-    """Load the graph in ONNX Runtime on the CPU."""
+def session(graph: bytes, *, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """Load the graph in ONNX Runtime on the CPU, with as many threads as PyTorch has unless they are given."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or torch.get_num_threads()
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 

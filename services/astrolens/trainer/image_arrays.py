@@ -97,7 +97,7 @@ def prepare_arrays(
         split: The split to prepare.
         spec: The preprocessing.
         cache: Folder of the cached arrays.
-        workers: Number of processes.
+        workers: Number of processes; 0: this one, which may then be killed without leaving others behind.
     """
     chosen = [sample for sample in samples if sample.split is split]
     files = [sample for sample in chosen if sample.draw is None]
@@ -121,9 +121,12 @@ def _prepare(
     path = cache / f"{split}-{content_digest(chr(10).join(names).encode())[:16]}.npz"
     if not path.is_file():
         log.info("preparing %d images of the split %s", len(samples), split)
-        with ProcessPoolExecutor(workers) as pool:
-            specs = [spec] * len(samples)
-            rows = [row for row in pool.map(_prepare_one, samples, specs, chunksize=32) if row is not None]
+        specs = [spec] * len(samples)
+        if workers == 0:
+            rows = [row for row in map(_prepare_one, samples, specs) if row is not None]
+        else:
+            with ProcessPoolExecutor(workers) as pool:
+                rows = [row for row in pool.map(_prepare_one, samples, specs, chunksize=32) if row is not None]
         if len(rows) < len(samples):
             log.info("the cutout maker refused %d of them", len(samples) - len(rows))
         _save(rows, path)

@@ -10,12 +10,17 @@ from astrolens.platform.bus import Refusal
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.rpc.model_client import ModelClient
-from astrolens.trainer.metrics import TrainerMetrics
+from astrolens.trainer.metrics import TrainerMetrics, TrainingMetrics
 from astrolens.trainer.ranking.service import InterestRanker
+from astrolens.trainer.retraining.jobs import TrainingJobs
+from astrolens.trainer.retraining.process import RunProcess, training_available
+from astrolens.usecases.training_runs import CAN_TRAIN
 
 SERVICE: Final = "trainer"
 _RANK_EVERY_S: Final = 30.0
 """Between passes without answers: new candidates are ranked too."""
+_TRAIN_EVERY_S: Final = 1.0
+"""Between looks at the retraining run: so long a cancelled one may go on."""
 _DEBOUNCE_S: Final = 0.1
 """Answers that come within this time are learned at once."""
 
@@ -48,4 +53,28 @@ def create_app(settings: Settings) -> ServiceApp:
         wake=answered,
         graceful=False,
     )
+    _run_training(app)
     return app
+
+
+def _run_training(app: ServiceApp) -> None:
+    settings = app.settings
+    available, detail = training_available()
+    app.info[CAN_TRAIN] = {"available": available, "detail": detail}
+    jobs = TrainingJobs(
+        records=app.records,
+        settings=settings,
+        process=RunProcess(settings),
+        metrics=TrainingMetrics(app.metrics),
+        owner=app.instance,
+        champion=lambda: settings.bundle,
+    )
+    app.every(
+        "retraining",
+        jobs.run_pass,
+        interval_s=_TRAIN_EVERY_S,
+        issue="retraining runs are not followed",
+        lease=app.lease("trainer:retraining"),
+        graceful=False,
+    )
+    app.on_stop("retraining process", jobs.close)

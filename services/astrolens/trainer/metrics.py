@@ -1,7 +1,8 @@
 """Metrics of the trainer."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
+from astrolens.contracts.training_runs import TrainingRunRecord
 from astrolens.platform.telemetry.metrics import Metrics
 
 
@@ -18,3 +19,35 @@ class TrainerMetrics:
             buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
             registry=shared.registry,
         )
+
+
+class TrainingMetrics:
+    """What became of retraining runs, and what the last one found."""
+
+    def __init__(self, shared: Metrics) -> None:
+        registry = shared.registry
+        self._runs = Counter(
+            "astrolens_training_runs", "Retraining runs that ended, by their state.", ("state",), registry=registry
+        )
+        self._refused = Counter(
+            "astrolens_training_refused", "Challengers that a gate refused.", registry=registry
+        )
+        self._accuracy = Gauge(
+            "astrolens_training_accuracy",
+            "Accuracy of the last run's champion and challenger on its benchmark.",
+            ("bundle",),
+            registry=registry,
+        )
+        self._cpu = Counter(
+            "astrolens_training_cpu_seconds", "Processor time of retraining runs that ended.", registry=registry
+        )
+
+    def finished(self, run: TrainingRunRecord) -> None:
+        """Count a run that ended."""
+        self._runs.labels(run.state.value).inc()
+        self._cpu.inc(run.cpu_s or 0.0)
+        if run.gates is not None and not run.gates.passed:
+            self._refused.inc()
+        for name, figures in (("champion", run.before), ("challenger", run.after)):
+            if figures is not None and figures.accuracy is not None:
+                self._accuracy.labels(name).set(figures.accuracy)

@@ -81,6 +81,7 @@ def train(
     *,
     kinds: int = len(KIND_NAMES),
     checkpoint: Path | None = None,
+    start: Backbone | None = None,
 ) -> Trained:
     """Train a backbone.
 
@@ -91,14 +92,16 @@ def train(
         config: Architecture.
         kinds: Number of kinds, `ordinary` among them.
         checkpoint: File of the state after each epoch; a training that finds one goes on from it.
+        start: A trained backbone to go on from, with its statistics; its parameters without gradients stay as they are.
     """
     torch.manual_seed(recipe.seed)
-    model = Backbone(spec, len(CLASSES), kinds, config)
+    model = start or Backbone(spec, len(CLASSES), kinds, config)
     # Depthwise convolutions on the CPU are a fifth faster in this layout.
     model.middle.to(memory_format=torch.channels_last)
-    example = torch.from_numpy(views.maps[:2000].astype(np.float32))
-    model.middle.measure_batch_statistics(example[views.kinds[:2000] == 0])
-    model.standardise_by(example)
+    if start is None:
+        example = torch.from_numpy(views.maps[:2000].astype(np.float32))
+        model.middle.measure_batch_statistics(example[views.kinds[:2000] == 0])
+        model.standardise_by(example)
     averaged = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe), betas=(0.9, 0.98))
     rates = [group["lr"] for group in optimizer.param_groups]

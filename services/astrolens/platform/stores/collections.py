@@ -40,6 +40,8 @@ class Collection(StrEnum):
     """Which model bundle serves, and which did before: one document."""
     SHADOWS = "shadows"
     """How candidates judged images beside the bundle in use."""
+    TRAINING_RUNS = "training_runs"
+    """Retraining runs: their requests, progress, data, figures and gates."""
     META = "meta"
     """Small state of services, such as where a source goes on."""
 
@@ -235,6 +237,11 @@ DECLARATIONS: dict[Collection, Declaration] = {
     Collection.MODELS: Declaration(key="digest"),
     Collection.PROMOTIONS: Declaration(key="name", has_pending=True),
     Collection.SHADOWS: Declaration(key="digest"),
+    Collection.TRAINING_RUNS: Declaration(
+        key="run_id",
+        fields={"state": "text", "requested_at": "text"},
+        indexes=(("requested_at",), ("state", "requested_at")),
+    ),
     Collection.META: Declaration(key="name"),
 }
 """What each collection needs."""

@@ -1,0 +1,1 @@
+"""Retraining: jobs of the trainer's service, and the process that runs one: data, fine-tuning, challenger, gates."""

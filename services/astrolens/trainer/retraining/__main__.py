@@ -1,0 +1,101 @@
+"""`python -m astrolens.trainer.retraining FOLDER`: perform the run whose order is in the folder.
+
+The process gives itself the lowest priority and its bounds before it loads anything large.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from astrolens.platform.errors import AstroLensError
+from astrolens.platform.runtime.parent_watch import watch_parent
+from astrolens.platform.settings import Settings, load_settings
+from astrolens.platform.stores.images import ImageStore
+from astrolens.platform.stores.open import image_store, record_store
+from astrolens.platform.stores.records import RecordStore
+from astrolens.trainer.retraining.orders import OUTCOME, Order, Outcome, write
+
+_LOWEST_PRIORITY = 19
+_MIB = 1 << 20
+
+log = logging.getLogger("astrolens.trainer.retraining")
+
+
+def main() -> None:
+    """Run the command line."""
+    folder = Path(sys.argv[1])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    order = Order.model_validate_json((folder / "order.json").read_bytes())
+    _bound(order)
+    watch_parent()
+    try:
+        outcome = _perform(order, folder, load_settings())
+    except (AstroLensError, MemoryError, OSError, ValueError) as error:
+        log.exception("the run failed")
+        text = str(error) or type(error).__name__
+        if isinstance(error, MemoryError):
+            text = f"it needs more than {order.memory_mib} MiB of memory (ASTROLENS_TRAINING_MEMORY_MIB)"
+        outcome = Outcome(state="failed", failure=text[:1000])
+    write(folder, OUTCOME, outcome)
+
+
+def _perform(order: Order, folder: Path, settings: Settings) -> Outcome:
+    # After the bounds are set: these take seconds and hundreds of megabytes.
+    import torch  # noqa: PLC0415
+
+    from astrolens.trainer.export import ExportFailed  # noqa: PLC0415
+    from astrolens.trainer.retraining.archive_images import ArchiveImage, ArchiveReader  # noqa: PLC0415
+    from astrolens.trainer.retraining.run import Run  # noqa: PLC0415
+    from astrolens.trainer.retraining.starting_weights import WeightsNotFound  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+
+    def read_archive(cutouts: Path, replay: int) -> tuple[list[ArchiveImage], list[ArchiveImage]]:
+        async def read() -> tuple[list[ArchiveImage], list[ArchiveImage]]:
+            async with _stores(settings) as (records, images):
+                reader = ArchiveReader(records, images, cutouts)
+                return await reader.labelled(), await reader.unanswered(replay)
+
+        return asyncio.run(read())
+
+    try:
+        return Run(order, folder, read_archive=read_archive, publish=lambda _bundle, _report, _manifest: None).perform()
+    except (ExportFailed, WeightsNotFound) as error:
+        log.exception("no challenger can be built")
+        return Outcome(state="failed", failure=str(error))
+
+
+@contextlib.asynccontextmanager
+async def _stores(settings: Settings) -> AsyncIterator[tuple[RecordStore, ImageStore]]:
+    records, images = record_store(settings.records_url), image_store(settings.images_url, settings.s3_options)
+    await records.open()
+    try:
+        await images.open()
+        try:
+            yield records, images
+        finally:
+            await images.close()
+    finally:
+        await records.close()
+
+
+def _bound(order: Order) -> None:
+    """Take what the stream leaves, and no more than the order allows."""
+    os.nice(_LOWEST_PRIORITY)
+    with contextlib.suppress(AttributeError, OSError):
+        # Linux: only when nobody else wants the processor. Other systems have the lowest priority only.
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    memory = order.memory_mib * _MIB
+    # Of data, not of the address space: torch maps gigabytes of libraries that it never touches.
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    seconds = int(order.cpu_hours * 3600)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 60))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Fine-tune the promoted bundle's transformer and heads; its trunk stays as it is.
+
+What people answered is mixed with drawn oddities on ordinary pictures of the replay sample and the simulated sky, so
+that what is learned does not replace what was known.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from astrolens.contracts.training_runs import TrainingOptions
+from astrolens.science.preprocessing import PreprocessingSpec
+from astrolens.trainer.backbone import Backbone
+from astrolens.trainer.early_views import EarlyViews, PreparedViews
+from astrolens.trainer.retraining.starting_weights import with_more_kinds
+from astrolens.trainer.training import Recipe, Trained, calibrate_kinds, train
+
+RATE: Final = 2e-4
+"""Largest learning rate: a fifth of a training from scratch, since most is known."""
+_WARM_UP: Final = 20
+
+
+def recipe_of(options: TrainingOptions) -> Recipe:
+    """The hyperparameters of a run."""
+    return Recipe(
+        seed=options.seed,
+        views=options.views,
+        epochs=options.epochs,
+        rate=RATE,
+        trunk_rate=0.0,
+        warm_up=_WARM_UP,
+    )
+
+
+def fine_tune(
+    model: Backbone,
+    views: PreparedViews,
+    answers: EarlyViews | None,
+    spec: PreprocessingSpec,
+    recipe: Recipe,
+    *,
+    kinds: int,
+    checkpoint: Path,
+) -> Trained:
+    """Train a backbone on.
+
+    Args:
+        model: With its weights; it is changed.
+        views: Drawn views, and others to calibrate the kinds with.
+        answers: Views of answered images.
+        spec: The preprocessing.
+        recipe: Hyperparameters.
+        kinds: Kinds that the network shall tell apart: at least as many as it does.
+        checkpoint: Where the state after each epoch is kept; a run that was killed goes on from it.
+    """
+    with_more_kinds(model, kinds)
+    for parameter in model.middle.parameters():
+        parameter.requires_grad_(False)
+    together = views.training if answers is None else _joined(views.training, answers)
+    together = views.training if answers is None else _joined(views.training, answers)
+    trained = train(together, spec, recipe, kinds=kinds, checkpoint=checkpoint, start=model)
+    calibrate_kinds(trained.model, views.held_out)
+    return trained
+
+
+def _joined(one: EarlyViews, two: EarlyViews) -> EarlyViews:
+    return EarlyViews(
+        np.concatenate((one.maps, two.maps)),
+        np.concatenate((one.classes, two.classes)),
+        np.concatenate((one.kinds, two.kinds)),
+    )

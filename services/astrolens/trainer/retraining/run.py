@@ -1,0 +1,324 @@
+"""One run, step by step. Each step leaves a file that the next one reads: a run that was killed skips what is there."""
+
+import json
+import logging
+import resource
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from safetensors.torch import load_file, save_file
+
+from astrolens.contracts.records import Answer
+from astrolens.contracts.training_runs import DataSummary, GateReport, RunFigures, RunStep
+from astrolens.science.bundle import Bundle
+from astrolens.science.detectors import EMBEDDING
+from astrolens.trainer import export
+from astrolens.trainer.backbone import Backbone
+from astrolens.trainer.bundle_builder import Provenance, build_bundle, cpu_ms_per_image
+from astrolens.trainer.dataset import Sample, Split
+from astrolens.trainer.early_views import Drawing, EarlyViews, PreparedViews, prepare_views
+from astrolens.trainer.image_arrays import ImageArrays, prepare_arrays
+from astrolens.trainer.retraining import data_set as data
+from astrolens.trainer.retraining.answer_views import draw_answer_views, kind_names
+from astrolens.trainer.retraining.archive_images import ArchiveImage, GivenAnswer
+from astrolens.trainer.retraining.fine_tuning import fine_tune, recipe_of
+from astrolens.trainer.retraining.gates import Scored, compare, figures_of, score_both
+from astrolens.trainer.retraining.named_sets import NamedSet
+from astrolens.trainer.retraining.orders import BUNDLE, PROGRESS, Order, Outcome, Progress, write, write_bytes
+from astrolens.trainer.retraining.starting_weights import WEIGHTS, load_backbone, weights_file, with_more_kinds
+from astrolens.trainer.training import Trained
+
+log = logging.getLogger(__name__)
+
+_ARCHIVE: Final = "archive.json"
+_MANIFEST: Final = "data.jsonl"
+_GATES: Final = "gates.json"
+_TRAINED: Final = "fine-tuned.safetensors"
+_BEGINS: Final = {
+    RunStep.DATA: 0.0,
+    RunStep.VIEWS: 0.35,
+    RunStep.FINE_TUNING: 0.55,
+    RunStep.CHALLENGER: 0.75,
+    RunStep.GATES: 0.90,
+    RunStep.PUBLISHING: 0.98,
+}
+"""Share of the whole at which a step begins, by the processor time of a run of 6,000 views."""
+_PARITY_IMAGES: Final = 32
+
+
+class ReadArchive(Protocol):
+    """Reads the archive's images: answered ones, and a sample of the others."""
+
+    def __call__(self, folder: Path, replay: int) -> tuple[list[ArchiveImage], list[ArchiveImage]]:
+        """Write the cutouts to a folder, and say what they are."""
+
+
+class Publish(Protocol):
+    """Hands the challenger and its data manifest on; returns the key of the manifest where it is stored."""
+
+    def __call__(self, bundle: Path, report: GateReport, manifest: bytes) -> str | None:
+        """Publish; doing it twice is doing it once."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the gates found."""
+
+    report: GateReport
+    before: RunFigures
+    after: RunFigures
+
+
+class Run:
+    """A run in its folder.
+
+    Args:
+        order: What to do.
+        folder: Everything it makes is kept there until it ends.
+        read_archive: Reads the archive.
+        publish: Hands the challenger on.
+    """
+
+    def __init__(self, order: Order, folder: Path, *, read_archive: ReadArchive, publish: Publish) -> None:
+        self._order = order
+        self._folder = folder
+        self._cache = folder / "cache"
+        self._read_archive = read_archive
+        self._publish = publish
+        self._champion = Bundle.load(order.champion)
+
+    def perform(self) -> Outcome:
+        """Do what is not done yet."""
+        self._begin(RunStep.DATA)
+        collected = self._collect()
+        arrays = self._arrays(collected)
+        kinds = kind_names(collected.labelled, self._champion.manifest.kinds)
+        self._begin(RunStep.VIEWS)
+        model = load_backbone(self._champion)
+        views, answers = self._views(model, arrays[Split.BACKBONE], collected, kinds)
+        self._begin(RunStep.FINE_TUNING)
+        trained = self._fine_tuned(model, views, answers, kinds)
+        self._begin(RunStep.CHALLENGER)
+        benchmarks = {name: self._benchmark(name, samples) for name, samples in collected.benchmarks.items()}
+        challenger = self._challenger(trained, arrays, benchmarks, collected, kinds)
+        self._begin(RunStep.GATES)
+        measured = self._measured(challenger, benchmarks, collected)
+        self._begin(RunStep.PUBLISHING)
+        key = self._publish(challenger.path, measured.report, collected.manifest)
+        return Outcome(
+            state="done",
+            champion=self._champion.digest,
+            challenger=challenger.digest,
+            data=collected.summary.model_copy(update={"key": key}),
+            changes=self._changes(challenger, collected.summary),
+            before=measured.before,
+            after=measured.after,
+            gates=measured.report,
+        )
+
+    def _begin(self, step: RunStep) -> None:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        spent = round(usage.ru_utime + usage.ru_stime, 1)
+        write(self._folder, PROGRESS, Progress(step=step, progress=_BEGINS[step], cpu_s=spent))
+        log.info("%s", step.value)
+
+    def _collect(self) -> data.DataSet:
+        path = self._folder / _ARCHIVE
+        if not path.is_file():
+            labelled, unanswered = self._read_archive(self._folder / "cutouts", self._order.options.replay)
+            write_bytes(path, _archive_text(labelled, unanswered))
+        labelled, unanswered = _archive_images(path.read_bytes())
+        sets = [
+            data.SetSamples(text, tuple(NamedSet.parse(text).samples(self._folder / "extracted")))
+            for text in self._order.sets
+        ]
+        collected = data.assemble(
+            labelled=labelled,
+            unanswered=unanswered,
+            sets=sets,
+            simulated=self._order.options.simulated,
+            seed=self._order.options.seed,
+            alpha=self._order.false_alarms_per_1000 / 1000.0,
+        )
+        write_bytes(self._folder / _MANIFEST, collected.manifest)
+        log.info("data %s: %s", collected.summary.digest[:12], collected.summary.origins)
+        return collected
+
+    def _arrays(self, collected: data.DataSet) -> dict[Split, ImageArrays]:
+        spec = self._champion.preprocessing
+        return {
+            split: prepare_arrays(collected.samples, split, spec, cache=self._cache, workers=0)
+            for split in (Split.BACKBONE, Split.FIT, Split.CALIBRATION)
+        }
+
+    def _benchmark(self, name: str, samples: tuple[Sample, ...]) -> ImageArrays:
+        # A folder for each: the cache tells sets apart by their samples only.
+        return prepare_arrays(samples, Split.TEST, self._champion.preprocessing, cache=self._cache, workers=0)
+
+    def _views(
+        self, model: Backbone, images: ImageArrays, collected: data.DataSet, kinds: tuple[str, ...]
+    ) -> tuple[PreparedViews, EarlyViews | None]:
+        spec, options = self._champion.preprocessing, self._order.options
+        recipe = recipe_of(options)
+        graph = export.export_early(model, spec)
+        drawing = Drawing(recipe.seed, recipe.views, spec.size, recipe.balance, recipe.ranges)
+        views = prepare_views(images, graph, drawing, cache=self._cache, workers=0)
+        early = export.session(graph)
+        answers = draw_answer_views(collected.labelled, kinds, early, size=spec.size, seed=recipe.seed)
+        return views, answers
+
+    def _fine_tuned(
+        self, model: Backbone, views: PreparedViews, answers: EarlyViews | None, kinds: tuple[str, ...]
+    ) -> Trained:
+        weights, note = self._folder / _TRAINED, self._folder / "fine-tuned.json"
+        spec = self._champion.preprocessing
+        if not note.is_file():
+            trained = fine_tune(
+                model,
+                views,
+                answers,
+                spec,
+                recipe_of(self._order.options),
+                kinds=len(kinds),
+                checkpoint=self._folder / "fine-tuning.checkpoint",
+            )
+            save_file({name: value.contiguous() for name, value in trained.model.state_dict().items()}, weights)
+            write_bytes(note, json.dumps({"draws": trained.draws, "minutes": trained.minutes}).encode())
+        with_more_kinds(model, len(kinds))
+        model.load_state_dict(load_file(weights))
+        return Trained(model.eval(), **json.loads(note.read_bytes()))
+
+    def _challenger(
+        self,
+        trained: Trained,
+        arrays: dict[Split, ImageArrays],
+        benchmarks: dict[str, ImageArrays],
+        collected: data.DataSet,
+        kinds: tuple[str, ...],
+    ) -> Bundle:
+        folder, done = self._folder / BUNDLE, self._folder / "challenger.json"
+        if not done.is_file():
+            champion = self._champion.manifest
+            bundle = build_bundle(
+                trained,
+                {**arrays, Split.TEST: _joined(list(benchmarks.values()))},
+                self._champion.preprocessing,
+                recipe_of(self._order.options),
+                Provenance(
+                    name=champion.name,
+                    version=_next_version(champion.version, self._order.run_id),
+                    data_digest=collected.summary.digest,
+                    note=f"Retrained from bundle {self._champion.digest[:12]} by run {self._order.run_id}.",
+                ),
+                folder,
+                kinds=kinds,
+                beside={WEIGHTS: weights_file(trained.model)},
+                kept=_of_the_trunk(self._champion),
+            )
+            write_bytes(done, json.dumps({"digest": bundle.digest}).encode())
+        return Bundle.load(folder, expected_digest=json.loads(done.read_bytes())["digest"])
+
+    def _measured(self, challenger: Bundle, benchmarks: Mapping[str, ImageArrays], collected: data.DataSet) -> Measured:
+        path = self._folder / _GATES
+        if not path.is_file():
+            budget = self._order.false_alarms_per_1000
+            scored = [
+                score_both(name, self._champion, challenger, images, None, budget=budget)
+                for name, images in benchmarks.items()
+            ]
+            report = compare(
+                scored,
+                champion=self._champion,
+                challenger=challenger,
+                missing=_missing(benchmarks),
+                surveys_without=collected.surveys_without,
+                costs_ms=self._costs(challenger, scored[0]),
+                parity=float(challenger.manifest.figures["parity"]),
+                alpha=budget / 1000.0,
+                seed=self._order.options.seed,
+            )
+            before, after = (figures_of(scored, challenger=own) for own in (False, True))
+            parts = {"report": report, "before": before, "after": after}
+            text = {name: own.model_dump(mode="json") for name, own in parts.items()}
+            write_bytes(path, json.dumps(text).encode())
+        found = json.loads(path.read_bytes())
+        return Measured(
+            GateReport.model_validate(found["report"]),
+            RunFigures.model_validate(found["before"]),
+            RunFigures.model_validate(found["after"]),
+        )
+
+    def _costs(self, challenger: Bundle, scored: Scored) -> tuple[float, float]:
+        inputs = scored.images.inputs[:_PARITY_IMAGES]
+        return cpu_ms_per_image(self._champion.model, inputs), cpu_ms_per_image(challenger.model, inputs)
+
+    def _changes(self, challenger: Bundle, summary: DataSummary) -> tuple[str, ...]:
+        new = [name for name in challenger.manifest.kinds if name not in self._champion.manifest.kinds]
+        lost = sorted(set(self._champion.manifest.surveys) - set(challenger.manifest.surveys))
+        added = sorted(set(challenger.manifest.surveys) - set(self._champion.manifest.surveys))
+        learned = ", ".join(f"{number} {answer}" for answer, number in summary.labels.items()) or "no answers"
+        return (
+            f"transformer and heads trained on {self._order.options.views} drawn pictures and {learned}",
+            f"detectors of the embedding and calibrations fitted again: {', '.join(challenger.manifest.surveys)}",
+            *((f"new kinds: {', '.join(new)}",) if new else ()),
+            *((f"calibrated for the first time: {', '.join(added)}",) if added else ()),
+            *((f"no calibration of its own any more: {', '.join(lost)}",) if lost else ()),
+        )
+
+
+def _of_the_trunk(champion: Bundle) -> dict[str, Any]:
+    """Arrays of the detectors that read the trunk, which does not change: what they were fitted on stays true."""
+    changing = {EMBEDDING, "object_embedding"}
+    fixed = {
+        entry.name
+        for entry in champion.manifest.detectors
+        if entry.feature not in changing and entry.kind == "mahalanobis"
+    }
+    return {name: array for name, array in champion.detectors.items() if name.split(".")[0] in fixed}
+
+
+def _joined(parts: list[ImageArrays]) -> ImageArrays:
+    return ImageArrays(
+        np.concatenate([own.inputs for own in parts]),
+        np.concatenate([own.classes for own in parts]),
+        np.concatenate([own.surveys for own in parts]),
+        np.concatenate([own.oddities for own in parts]),
+    )
+
+
+def _missing(benchmarks: Mapping[str, ImageArrays]) -> list[str]:
+    """What could not be measured, one sentence each."""
+    missing = []
+    if not any(":" in name for name in benchmarks):
+        missing.append("no named set: ASTROLENS_TRAINING_SETS names none, so that no catalogued galaxies measure")
+    if data.ARCHIVE not in benchmarks:
+        missing.append("no unanswered images of real surveys in the archive")
+    if data.ANSWERED not in benchmarks:
+        missing.append("no held-out answers")
+    if data.GOLD_ITEMS not in benchmarks:
+        missing.append("no gold items: no image has the same answer of two people")
+    return missing
+
+
+def _next_version(version: str, run_id: str) -> str:
+    return f"{version.split('+', maxsplit=1)[0]}+{run_id[:8]}"
+
+
+def _archive_text(labelled: list[ArchiveImage], unanswered: list[ArchiveImage]) -> bytes:
+    rows = {"labelled": labelled, "unanswered": unanswered}
+    return json.dumps({name: [asdict(own) for own in images] for name, images in rows.items()}, default=str).encode()
+
+
+def _archive_images(text: bytes) -> tuple[list[ArchiveImage], list[ArchiveImage]]:
+    rows = json.loads(text)
+    return [_archive_image(row) for row in rows["labelled"]], [_archive_image(row) for row in rows["unanswered"]]
+
+
+def _archive_image(row: dict[str, Any]) -> ArchiveImage:
+    answer = row["answer"]
+    if answer is not None:
+        answer = GivenAnswer(**{**answer, "answer": Answer(answer["answer"])})
+    return ArchiveImage(**{**row, "path": Path(row["path"]), "answer": answer})
