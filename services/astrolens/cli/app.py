@@ -5,13 +5,14 @@ Exit codes: 0 done, 1 something failed, 2 the configuration or the call is wrong
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from astrolens.cli import judging_commands
 from astrolens.cli.model_commands import models_app
-from astrolens.cli.options import AsJson, Token, Url
+from astrolens.cli.options import AsJson, Token, Url, given
+from astrolens.cli.train_commands import train_app
 
 app = typer.Typer(
     name="astrolens",
@@ -29,6 +30,7 @@ app.add_typer(account_app, name="account")
 app.add_typer(topics_app, name="topics")
 app.add_typer(catalogs_app, name="catalogs")
 app.add_typer(models_app, name="models")
+app.add_typer(train_app, name="train")
 judging_commands.register(app)
 
 
@@ -43,7 +45,7 @@ def up(
     from astrolens.local.supervisor import up as start
     from astrolens.platform.settings import load_settings
 
-    settings = load_settings(**_given(sources=sources))
+    settings = load_settings(**given(sources=sources))
     raise typer.Exit(start(settings, open_browser=settings.open_browser and not no_browser))
 
 
@@ -366,10 +368,6 @@ def main() -> None:
 def _ask_password() -> str:
     password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     return password
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 if __name__ == "__main__":

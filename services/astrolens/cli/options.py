@@ -1,6 +1,6 @@
 """Options that several commands have."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,3 +12,8 @@ Token = Annotated[
     str | None, typer.Option("--token", envvar="ASTROLENS_TOKEN", show_envvar=True, help="Needed off loopback.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table for people.")]
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -22,6 +22,7 @@ from astrolens.console.api import (
     session,
     sky_objects,
     surveys,
+    training_runs,
 )
 from astrolens.console.api.request_checks import check_request, no_such_address
 from astrolens.console.context import AppContext
@@ -77,6 +78,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
         alerts,
         labels,
         rankings,
+        training_runs,
         surveys,
         models,
         crossref,

@@ -25,6 +25,7 @@ from astrolens.usecases.reanalysis import Reanalysis
 from astrolens.usecases.sky_objects import SkyObjects
 from astrolens.usecases.status import StatusReader
 from astrolens.usecases.survey_models import SurveyModels
+from astrolens.usecases.training_runs import TrainingRuns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class AppContext:
     labelling: Labelling
     rankings: Rankings
     discoveries: Discoveries
+    training_runs: TrainingRuns
     reanalysis: Reanalysis
     survey_models: SurveyModels
     models: Models

@@ -41,6 +41,7 @@ from astrolens.usecases.reanalysis import Reanalysis
 from astrolens.usecases.sky_objects import SkyObjects
 from astrolens.usecases.status import StatusReader
 from astrolens.usecases.survey_models import SurveyModels
+from astrolens.usecases.training_runs import TrainingRuns
 
 
 class BackgroundReleaser:
@@ -95,6 +96,7 @@ def build_context(
         labelling=Labelling(records=records, releaser=releaser, originals=originals, on_recorded=answers.tell),
         rankings=Rankings(records=records, personal=settings.personal_rankings),
         discoveries=Discoveries(records),
+        training_runs=TrainingRuns(records=records),
         reanalysis=Reanalysis(records=records, releaser=releaser, originals=originals, tracing=tracing),
         survey_models=SurveyModels(records=records, releaser=releaser),
         models=Models(records=records, images=images, releaser=releaser),

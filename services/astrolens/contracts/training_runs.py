@@ -61,7 +61,7 @@ class TrainingOptions(Contract):
     backbone: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
-        description="Folder in `backbones` of the home folder with a Hugging Face ViTForImageClassification checkpoint; "
+        description="Folder in `backbones` of the home folder with a Hugging Face ViTForImageClassification; "
         "None: the promoted bundle's own weights.",
     )
 

@@ -23,6 +23,7 @@ from astrolens.contracts.surveys import MAX_ALERT_SURVEYS
 from astrolens.platform.catalogue_settings import CATALOGUE_LISTS, CatalogueSettings, split_commas
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.time_limits import SHUTDOWN_GRACE_S
+from astrolens.platform.training_settings import TRAINING_LISTS, TrainingSettings
 
 PACKAGED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "second-light"
 """The bundle that comes with the package."""
@@ -41,7 +42,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 _LAST_PORT_OFFSET = 7
 """The other ports follow the console's unless they are given, so that a second AstroLens needs one setting."""
-_NONE_BY_NAME = frozenset({"sources", *CATALOGUE_LISTS})
+_NONE_BY_NAME = frozenset({"sources", *CATALOGUE_LISTS, *TRAINING_LISTS})
 """Lists whose empty text would mean the default."""
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?/?", re.IGNORECASE)
 
@@ -63,7 +64,7 @@ def _port_after(offset: int) -> Callable[[dict[str, Any]], int]:
     return lambda data: int(data["port"]) + offset
 
 
-class Settings(CatalogueSettings):
+class Settings(TrainingSettings, CatalogueSettings):
     """Every setting with its unit, default and meaning."""
 
     model_config = SettingsConfigDict(env_prefix="ASTROLENS_", env_file=".env", extra="ignore", frozen=True)

@@ -106,7 +106,9 @@ def build_bundle(
         ordinary=features[Split.CALIBRATION],
         seed=recipe.seed,
     )
-    centroids = coarse_centroids(features[Split.BACKBONE].features.embedding, count=_CENTROIDS, seed=recipe.seed)
+    centroids = coarse_centroids(
+        features[Split.BACKBONE].features.embedding, count=min(_CENTROIDS, len(train)), seed=recipe.seed
+    )
     manifest = Manifest(
         name=provenance.name,
         version=provenance.version,

@@ -29,9 +29,7 @@ class TrainingMetrics:
         self._runs = Counter(
             "astrolens_training_runs", "Retraining runs that ended, by their state.", ("state",), registry=registry
         )
-        self._refused = Counter(
-            "astrolens_training_refused", "Challengers that a gate refused.", registry=registry
-        )
+        self._refused = Counter("astrolens_training_refused", "Challengers that a gate refused.", registry=registry)
         self._accuracy = Gauge(
             "astrolens_training_accuracy",
             "Accuracy of the last run's champion and challenger on its benchmark.",

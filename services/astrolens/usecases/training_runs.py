@@ -197,4 +197,3 @@ def changed_fields(before: TrainingRunRecord, after: TrainingRunRecord) -> dict[
     """The fields of a run that differ, as a change sets them."""
     old, new = to_document(before), to_document(after)
     return {name: value for name, value in new.items() if value != old.get(name)}
-

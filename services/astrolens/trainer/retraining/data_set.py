@@ -25,7 +25,7 @@ HELD_OUT: Final = 0.25
 GOLD: Final = 0.5
 """Share of the gold items that only measure."""
 FEWEST_CALIBRATING: Final = 150
-"""A survey with fewer images calibrates nothing: at 10 false alarms per 1,000 a p-value needs 99 of them to flag one."""
+"""A survey with fewer images calibrates nothing: at 10 false alarms per 1,000, 99 are needed to flag one."""
 FEWEST_UNITS: Final = 20
 """Of the images that give a detector its units."""
 _REPLAY: Final = ((0.45, Split.BACKBONE), (0.55, Split.FIT), (0.90, Split.CALIBRATION), (1.0, Split.TEST))
@@ -201,7 +201,7 @@ def _manifest(
     origins: dict[str, str],
     labelled: Sequence[ArchiveImage],
 ) -> bytes:
-    """Every image with its digest, its use, and whose label it is by; the first line says what simulated ones are of."""
+    """Every image with its digest, its use, and who labelled it; the first line names the simulated sky."""
     answers = {f"archive/{image.image_id}": image for image in labelled}
     lines = [
         _entry(sample, use=str(sample.split), origin=origins.get(sample.key), answers=answers) for sample in samples

@@ -81,9 +81,7 @@ def score_both(
         again: The same images preprocessed for the challenger, where that needs others.
         budget: False alarms per 1,000.
     """
-    return Scored(
-        name, images, _scores(champion, images, budget), _scores(challenger, again or images, budget)
-    )
+    return Scored(name, images, _scores(champion, images, budget), _scores(challenger, again or images, budget))
 
 
 def compare(
@@ -311,4 +309,5 @@ def _cost(before: float, after: float) -> Gate:
 def _right(scores: Sequence[ImageScores], images: ImageArrays) -> Mask:
     """[n] whether the predicted class is the true one."""
     order = {name: index for index, name in enumerate(scores[0].class_probabilities)} if scores else {}
-    return np.array([order[own.predicted_class] for own in scores], dtype=np.int64) == images.classes
+    predicted = np.array([order[own.predicted_class] for own in scores], dtype=np.int64)
+    return np.asarray(predicted == images.classes, dtype=np.bool_)

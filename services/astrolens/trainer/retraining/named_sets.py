@@ -4,9 +4,9 @@
 |---|---|---|
 | `galaxies` | folder | `labels.csv` with `file, survey, object_id, morphology, oddity, split` |
 | `packs` | folder | the packs of further surveys that the packaged bundle was calibrated on |
-| `folder` | folder | `labels.csv` with a column `file` (or `path`) and `class` or `morphology`, perhaps `oddity`, `survey` |
+| `folder` | folder | `labels.csv` with `file` and `class` or `morphology`, perhaps `oddity`, `survey` |
 | `galaxy10` | file | Galaxy10 DECaLS, HDF5 (Leung & Bovy 2021): `images` [n, 256, 256, 3] uint8, `ans` [n] |
-| `galaxy-zoo` | CSV file | a released table of Galaxy Zoo with its vote fractions, and the pictures in `images` beside it |
+| `galaxy-zoo` | CSV file | a released table of vote fractions, its pictures in `images` beside it |
 
 Splits follow a hash of the object's id, so that a picture that measures never trains, in this run or the next.
 """

@@ -30,8 +30,8 @@ def training_available() -> tuple[bool, str]:
     if not missing:
         return True, "Retraining runs on this machine, in a process of its own with the lowest priority."
     return False, (
-        f"Training is not installed here ({', '.join(missing)} missing): run `make setup` without TRAINER=no to add it; "
-        "it takes 5.6 GB of disk. The interest ranking goes on without it."
+        f"Training is not installed here ({', '.join(missing)} missing): run `make setup` without TRAINER=no to add "
+        "it; it takes 5.6 GB of disk. The interest ranking goes on without it."
     )
 
 

@@ -3,10 +3,10 @@
 import json
 import logging
 import resource
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 from safetensors.torch import load_file, save_file
@@ -49,18 +49,10 @@ _BEGINS: Final = {
 _PARITY_IMAGES: Final = 32
 
 
-class ReadArchive(Protocol):
-    """Reads the archive's images: answered ones, and a sample of the others."""
-
-    def __call__(self, folder: Path, replay: int) -> tuple[list[ArchiveImage], list[ArchiveImage]]:
-        """Write the cutouts to a folder, and say what they are."""
-
-
-class Publish(Protocol):
-    """Hands the challenger and its data manifest on; returns the key of the manifest where it is stored."""
-
-    def __call__(self, bundle: Path, report: GateReport, manifest: bytes) -> str | None:
-        """Publish; doing it twice is doing it once."""
+ReadArchive = Callable[[Path, int], tuple[list[ArchiveImage], list[ArchiveImage]]]
+"""Writes the cutouts of answered images, and of so many others of a survey, to a folder, and says what they are."""
+Publish = Callable[[Path, GateReport, bytes], str | None]
+"""Hands bundle, gates and data manifest on, any number of times; gives the key under which the manifest is stored."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +94,7 @@ class Run:
         self._begin(RunStep.FINE_TUNING)
         trained = self._fine_tuned(model, views, answers, kinds)
         self._begin(RunStep.CHALLENGER)
-        benchmarks = {name: self._benchmark(name, samples) for name, samples in collected.benchmarks.items()}
+        benchmarks = {name: self._benchmark(samples) for name, samples in collected.benchmarks.items()}
         challenger = self._challenger(trained, arrays, benchmarks, collected, kinds)
         self._begin(RunStep.GATES)
         measured = self._measured(challenger, benchmarks, collected)
@@ -154,8 +146,7 @@ class Run:
             for split in (Split.BACKBONE, Split.FIT, Split.CALIBRATION)
         }
 
-    def _benchmark(self, name: str, samples: tuple[Sample, ...]) -> ImageArrays:
-        # A folder for each: the cache tells sets apart by their samples only.
+    def _benchmark(self, samples: tuple[Sample, ...]) -> ImageArrays:
         return prepare_arrays(samples, Split.TEST, self._champion.preprocessing, cache=self._cache, workers=0)
 
     def _views(

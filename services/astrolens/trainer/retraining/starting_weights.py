@@ -42,12 +42,10 @@ def load_backbone(bundle: Bundle) -> Backbone:
         WeightsNotFound: The bundle is of another architecture, or lacks weights.
     """
     manifest = bundle.manifest
-    model = Backbone(manifest.preprocessing, len(manifest.classes), len(manifest.kinds), _config(bundle))
-    path = bundle.path / WEIGHTS
-    if WEIGHTS in manifest.files:
-        own = load_tensors(path.read_bytes())
-    else:
-        own = weights_of_graph(bundle.model, model)
+    shipped = load_tensors((bundle.path / WEIGHTS).read_bytes()) if WEIGHTS in manifest.files else None
+    shapes = _constants(bundle.model) if shipped is None else shipped
+    model = Backbone(manifest.preprocessing, len(manifest.classes), len(manifest.kinds), _config(bundle, shapes))
+    own = weights_of_graph(bundle.model, model) if shipped is None else shipped
     wanted = {name for name in model.state_dict() if not name.startswith(_FIXED)}
     if missing := sorted(wanted - own.keys()):
         raise WeightsNotFound(f"the bundle {manifest.name} has no weights of {missing[0]}: it is of another backbone")
@@ -86,13 +84,7 @@ def weights_of_graph(graph: bytes, model: Backbone) -> dict[str, Tensor]:
         model: A backbone of the same architecture.
     """
     nodes = onnx.load(io.BytesIO(graph)).graph
-    constants = {each.name: numpy_helper.to_array(each) for each in nodes.initializer}
-    for node in nodes.node:
-        # Equal constants are stored once and named by identities; scalars are nodes.
-        if node.op_type == "Identity" and node.input[0] in constants:
-            constants[node.output[0]] = constants[node.input[0]]
-        if node.op_type == "Constant":
-            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    constants = _constants(graph)
     state = model.state_dict()
     found = {name: array for name, array in constants.items() if name in state}
     for node in nodes.node:
@@ -108,6 +100,19 @@ def weights_of_graph(graph: bytes, model: Backbone) -> dict[str, Tensor]:
         name: torch.from_numpy(np.array(array)).reshape(state[name].shape).to(state[name].dtype)
         for name, array in found.items()
     } | {name: torch.ones((), dtype=torch.int64) for name in state if name.endswith("num_batches_tracked")}
+
+
+def _constants(graph: bytes) -> dict[str, NDArray[Any]]:
+    """Every constant of a graph by its name."""
+    nodes = onnx.load(io.BytesIO(graph)).graph
+    constants = {each.name: numpy_helper.to_array(each) for each in nodes.initializer}
+    for node in nodes.node:
+        # Equal constants are stored once and named by identities; scalars are nodes.
+        if node.op_type == "Identity" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]]
+        if node.op_type == "Constant":
+            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    return constants
 
 
 def _linear(layer: str, node: Any, constants: Arrays) -> dict[str, NDArray[Any]]:
@@ -130,12 +135,24 @@ def _convolution(layer: str, node: Any, constants: Arrays, model: Backbone) -> d
     }
 
 
-def _config(bundle: Bundle) -> BackboneConfig:
-    """The hyperparameters that the name of an architecture tells; the others are the usual ones."""
-    config = BackboneConfig()
-    if bundle.manifest.model.architecture != config.name:
+def _config(bundle: Bundle, weights: Mapping[str, Any]) -> BackboneConfig:
+    """The hyperparameters of a bundle, from its weights; those that leave no trace in them are the usual ones."""
+    manifest = bundle.manifest
+    names = [name for name in weights if name.startswith("vit.layers.") and name.endswith(".mlp.fc1.bias")]
+    try:
+        registers = weights["vit.embeddings.patch_embeddings.registers"].shape
+        config = BackboneConfig(
+            width=registers[2],
+            layers=len(names),
+            registers=registers[1],
+            mlp_ratio=weights[names[0]].shape[0] // registers[2],
+            pooled_width=weights["pooled_reader.1.bias"].shape[0],
+        )
+    except (KeyError, IndexError):
+        config = None
+    if config is None or manifest.model.architecture != config.name:
         raise WeightsNotFound(
-            f"the bundle {bundle.manifest.name} has the backbone {bundle.manifest.model.architecture}, and this version "
-            f"retrains {config.name}: name a checkpoint to start from, or use the bundle of this version"
+            f"the bundle {manifest.name} has the backbone {manifest.model.architecture}, and this version retrains "
+            f"{BackboneConfig().name} and its like: name a checkpoint to start from, or use a bundle of this version"
         )
     return config

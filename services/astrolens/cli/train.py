@@ -1,0 +1,122 @@
+"""`astrolens train`: ask for a retraining run, see how far it is and what it brought, cancel it."""
+
+import json
+import sys
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from astrolens.cli.console_client import checked, connect, console_unreachable, get
+from astrolens.cli.show import printable
+
+_COLOURS = {"done": "green", "running": "yellow", "queued": "yellow", "failed": "red", "cancelled": "white"}
+_SHOWN = 10
+"""Runs that `status` lists."""
+
+
+def start(options: dict[str, Any], *, as_json: bool, url: str | None, token: str | None) -> None:
+    """Queue a run."""
+    _show_one(_post("/api/training/runs", {"options": options}, url, token), as_json=as_json)
+
+
+def cancel(run_id: str | None, *, as_json: bool, url: str | None, token: str | None) -> None:
+    """Cancel a run; without an id the newest."""
+    with connect(url, token) as client:
+        known = run_id or next((each["run"]["run_id"] for each in get(client, "/api/training/runs")["items"]), None)
+    if known is None:
+        Console(highlight=False).print("there is no training run to cancel")
+        return
+    _show_one(_post(f"/api/training/runs/{known}/cancel", None, url, token), as_json=as_json)
+
+
+def status(run_id: str | None, *, as_json: bool, url: str | None, token: str | None) -> None:
+    """Print the last runs, or one run with its gates."""
+    with connect(url, token) as client:
+        found = get(client, f"/api/training/runs/{run_id}" if run_id else "/api/training/runs")
+    if as_json:
+        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+    elif run_id:
+        _print_run(found)
+    else:
+        _print_list(found)
+
+
+def _post(path: str, body: Any, url: str | None, token: str | None) -> Any:
+    with connect(url, token) as client:
+        try:
+            return checked(client.post(path, json=body))
+        except httpx.TransportError as error:
+            raise console_unreachable(str(client.base_url), error) from error
+
+
+def _show_one(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+        return
+    run = found["run"]
+    state = "is to be cancelled" if run["cancel_requested_by"] and run["state"] == "running" else f"is {run['state']}"
+    Console(highlight=False).print(f"run {run['run_id']} {state}")
+
+
+def _print_list(found: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    if not found["available"]:
+        console.print(printable(found["detail"]))
+    table = Table("run", "state", "asked for", "by", "answers", "accuracy", "gates")
+    for each in found["items"][:_SHOWN]:
+        run = each["run"]
+        table.add_row(
+            run["run_id"],
+            _state(run),
+            run["requested_at"][:16],
+            printable(run["requested_by"]),
+            str(sum((run["data"] or {}).get("labels", {}).values())),
+            _accuracy(each),
+            _gates(each),
+        )
+    console.print(table if found["items"] else "no training run yet")
+
+
+def _print_run(found: dict[str, Any]) -> None:
+    console, run = Console(highlight=False), found["run"]
+    console.print(f"run {run['run_id']}: {_state(run)}, asked for by {printable(run['requested_by'])}")
+    for sentence in (*run["changes"], *([run["failure"]] if run["failure"] else ())):
+        console.print(f"  {printable(sentence)}")
+    if not run["gates"]:
+        return
+    table = Table("gate", "", "before", "after", "detail")
+    for gate in run["gates"]["gates"]:
+        passed = "[green]passed[/]" if gate["passed"] else "[red]refused[/]"
+        table.add_row(gate["name"], passed, _figure(gate["champion"]), _figure(gate["challenger"]), gate["detail"])
+    console.print(table)
+    for sentence in run["gates"]["missing"]:
+        console.print(f"  not measured: {printable(sentence)}")
+
+
+def _state(run: dict[str, Any]) -> str:
+    what = f"{run['state']} ({run['step']}, {run['progress']:.0%})" if run["state"] == "running" else run["state"]
+    return f"[{_COLOURS.get(run['state'], 'white')}]{what}[/]"
+
+
+def _accuracy(found: dict[str, Any]) -> str:
+    after = (found["run"]["after"] or {}).get("accuracy")
+    if after is None:
+        return ""
+    change = found["accuracy_change"]
+    return f"{after:.1%}" + (f" ({change:+.1%})" if change is not None else "")
+
+
+def _gates(found: dict[str, Any]) -> str:
+    gates = found["run"]["gates"]
+    if gates is None:
+        return ""
+    failed = sum(not gate["passed"] for gate in gates["gates"])
+    return f"refused by {failed} of {len(gates['gates'])}" if failed else f"passed all {len(gates['gates'])}"
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"

@@ -1,0 +1,237 @@
+"""One whole run on small shapes: its bundle, its gates, its manifest, and going on after a kill at every step."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from astrolens.contracts.records import Answer
+from astrolens.contracts.training_runs import RunStep, TrainingOptions
+from astrolens.science.bundle import Bundle, write_bundle
+from astrolens.science.cutouts import encode_jpeg
+from astrolens.science.preprocessing import PreprocessingSpec
+from astrolens.trainer import early_views, export
+from astrolens.trainer.backbone import Backbone, BackboneConfig
+from astrolens.trainer.bundle_builder import Provenance, build_bundle
+from astrolens.trainer.dataset import Split, simulated_samples
+from astrolens.trainer.image_arrays import ImageArrays, prepare_arrays
+from astrolens.trainer.retraining import run as run_module
+from astrolens.trainer.retraining.answer_views import LABELLED_ARTEFACT
+from astrolens.trainer.retraining.archive_images import ArchiveImage, GivenAnswer
+from astrolens.trainer.retraining.gates import compare, score_both
+from astrolens.trainer.retraining.orders import Order, Outcome
+from astrolens.trainer.retraining.run import Run
+from astrolens.trainer.retraining.starting_weights import (
+    WEIGHTS,
+    WeightsNotFound,
+    load_backbone,
+    weights_of_graph,
+    with_more_kinds,
+)
+from astrolens.trainer.training import Recipe, Trained
+from astrolens.trainer.training_views import KIND_NAMES
+
+SPEC = PreprocessingSpec(size=32, views=("object", "frame"))
+TINY = BackboneConfig(width=20, layers=1, registers=2, pooled_width=8)
+OPTIONS = TrainingOptions.model_construct(views=40, epochs=2.0, seed=3, replay=10, simulated=40, backbone=None)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_shards() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(early_views, "SHARD", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> dict[Split, ImageArrays]:
+    samples = list(simulated_samples(3, 40))
+    cache = tmp_path_factory.mktemp("arrays")
+    return {split: prepare_arrays(samples, split, SPEC, cache=cache, workers=0) for split in Split}
+
+
+@pytest.fixture(scope="module")
+def champion(arrays: dict[Split, ImageArrays], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    torch.manual_seed(4)
+    model = Backbone(SPEC, 4, len(KIND_NAMES), TINY).eval()
+    folder = tmp_path_factory.mktemp("bundle")
+    return build_bundle(Trained(model, 0, 0.0), arrays, SPEC, Recipe(), Provenance("tiny", "1", "d"), folder)
+
+
+def answered(folder: Path, count: int) -> list[ArchiveImage]:
+    """Images whose ids are drawn so that all of them are trained on."""
+    images = []
+    for number in range(count):
+        jpeg = encode_jpeg(np.random.default_rng(number).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+        path = folder / f"{number}.jpg"
+        path.write_bytes(jpeg)
+        answer = GivenAnswer(Answer.ARTEFACT, "vera", "2026-05-01T00:00:00Z", f"label-{number}")
+        images.append(ArchiveImage(f"{number:032x}", path, "ab" * 32, "sdss", "spiral", "anomaly", answer=answer))
+    return images
+
+
+def order(champion: Bundle) -> Order:
+    return Order.model_construct(
+        run_id="0123456789abcdef",
+        options=OPTIONS,
+        champion=champion.path,
+        false_alarms_per_1000=10.0,
+        sets=(),
+        backbone=None,
+        memory_mib=4096,
+        cpu_hours=1.0,
+    )
+
+
+def perform(champion: Bundle, folder: Path, published: list[str] | None = None) -> Outcome:
+    def publish(bundle: Path, report: object, manifest: bytes) -> str:
+        (published if published is not None else []).append(bundle.name)
+        return f"data/{len(manifest)}"
+
+    folder.mkdir(exist_ok=True)
+    return Run(
+        order(champion), folder, read_archive=lambda own, _: (answered(own.parent, 16), []), publish=publish
+    ).perform()
+
+
+def test_the_weights_of_a_graph_give_the_same_backbone(champion: Bundle, arrays: dict[Split, ImageArrays]) -> None:
+    model = load_backbone(champion)
+    assert export.check_parity(model, export.session(champion.model), arrays[Split.FIT].inputs[:4]) < 1e-4
+    other = Backbone(SPEC, 4, len(KIND_NAMES), replace(TINY, layers=2))
+    assert "vit.layers.1.mlp.fc1.weight" not in weights_of_graph(champion.model, other)
+    named = champion.manifest.model_copy(
+        update={"model": champion.manifest.model.model_copy(update={"architecture": "other"})}
+    )
+    with pytest.raises(WeightsNotFound, match="other"):
+        load_backbone(replace(champion, manifest=named))
+    before = model(torch.from_numpy(arrays[Split.FIT].inputs[:2]))[2]
+    with_more_kinds(model, len(KIND_NAMES) + 1)
+    after = model(torch.from_numpy(arrays[Split.FIT].inputs[:2]))[2]
+    assert torch.allclose(after[:, : len(KIND_NAMES)], before)
+
+
+def test_a_run_that_is_killed_at_every_step_ends_like_an_unbroken_one(
+    champion: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = perform(champion, tmp_path / "whole", published := [])
+    assert published == ["bundle"]
+    killed: list[RunStep] = []
+    begin = Run._begin
+
+    def killing(self: Run, step: RunStep) -> None:
+        begin(self, step)
+        if step not in killed:
+            killed.append(step)
+            raise Killed
+
+    monkeypatch.setattr(Run, "_begin", killing)
+    drawn: list[str] = []
+    prepare = run_module.prepare_views
+    monkeypatch.setattr(
+        run_module, "prepare_views", lambda *args, **kwargs: drawn.append("") or prepare(*args, **kwargs)
+    )
+    for _ in RunStep:
+        with pytest.raises(Killed):
+            perform(champion, tmp_path / "broken")
+    again = perform(champion, tmp_path / "broken", published)
+    assert killed == list(RunStep)
+    assert published == ["bundle", "bundle"], "published once a run"
+    for name in (WEIGHTS, "model.onnx", "detectors.npz", "calibration.npz"):
+        same = [(tmp_path / run / "bundle" / name).read_bytes() for run in ("whole", "broken")]
+        assert same[0] == same[1], name
+    assert (whole.data, whole.changes) == (again.data, again.changes)
+
+
+@pytest.fixture(scope="module")
+def done(champion: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+    folder = tmp_path_factory.mktemp("run")
+    return perform(champion, folder), folder
+
+
+def test_the_challenger_is_a_bundle_with_its_weights_and_the_kind_that_people_taught(
+    champion: Bundle, done: tuple[Outcome, Path]
+) -> None:
+    outcome, folder = done
+    bundle = Bundle.load(folder / "bundle", expected_digest=outcome.challenger)
+    assert bundle.manifest.kinds == (*champion.manifest.kinds, LABELLED_ARTEFACT)
+    assert WEIGHTS in bundle.manifest.files
+    assert outcome.data is not None
+    assert bundle.manifest.training.data_digest == outcome.data.digest
+    assert bundle.manifest.version.endswith("+01234567")
+    load_backbone(bundle)
+    kept = [name for name in champion.detectors if name.startswith(("asymmetry.", "frame-asymmetry."))]
+    assert kept
+    assert all(np.array_equal(champion.detectors[name], bundle.detectors[name]) for name in kept)
+    assert any("labelled-artefact" in change for change in outcome.changes)
+
+
+def test_the_manifest_names_every_image_and_label(done: tuple[Outcome, Path]) -> None:
+    outcome, folder = done
+    assert outcome.data is not None
+    assert outcome.data.key is not None
+    head, *rows = [json.loads(line) for line in (folder / "data.jsonl").read_text().splitlines()]
+    assert len(head["simulated_sky"]) == 64
+    answers = [row for row in rows if "answer" in row]
+    assert len(answers) == 16
+    assert {row["user"] for row in answers} == {"vera"}
+    assert sum(outcome.data.labels.values()) + sum(outcome.data.held_out.values()) == 16
+    assert all(len(row.get("sha256", "")) == 64 or "draw" in row for row in rows)
+
+
+def test_gates_compare_the_same_images_and_say_what_was_not_there(done: tuple[Outcome, Path]) -> None:
+    outcome, _ = done
+    assert outcome.gates is not None
+    names = [gate.name for gate in outcome.gates.gates]
+    assert "parity of PyTorch and ONNX Runtime" in names
+    assert any("gold" in sentence for sentence in outcome.gates.missing)
+    assert outcome.before is not None
+    assert outcome.after is not None
+    assert set(outcome.before.by_survey) == set(outcome.after.by_survey)
+
+
+def test_a_worse_challenger_is_refused_by_its_figure(
+    champion: Bundle, arrays: dict[Split, ImageArrays], tmp_path: Path
+) -> None:
+    """One whose calibration is that of other scores flags everything."""
+    calibration = {name: np.sort(array) - 50.0 for name, array in champion.calibration.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **calibration)
+    contents = {name: (champion.path / name).read_bytes() for name in champion.manifest.files}
+    write_bundle(tmp_path, champion.manifest, contents | {"calibration.npz": buffer.getvalue()})
+    worse = Bundle.load(tmp_path)
+    images = arrays[Split.TEST]
+
+    def report(
+        challenger: Bundle, cost: float = 1.0, parity: float = 1e-6, lost: dict[str, int] | None = None
+    ) -> object:
+        scored = [score_both("unanswered images", champion, challenger, images, None, budget=10.0)]
+        return compare(
+            scored,
+            champion=champion,
+            challenger=challenger,
+            missing=(),
+            surveys_without=lost or {},
+            costs_ms=(1.0, cost),
+            parity=parity,
+            alpha=0.01,
+            seed=0,
+        )
+
+    same = report(champion)
+    assert (same.passed, same.refusal) == (True, None)
+    refused = report(worse)
+    assert not refused.passed
+    assert "alert volume" in str(refused.refusal)
+    assert "cost of an image" in str(report(champion, cost=1.3).refusal)
+    assert "parity" in str(report(champion, parity=1e-3).refusal)
+    without = champion.manifest.model_copy(update={"surveys": {}})
+    lost = report(replace(champion, manifest=without), lost={"simulated-sdss": 12})
+    assert "calibration of simulated-sdss: the archive has 12 images" in str(lost.refusal)
