@@ -1,7 +1,7 @@
 """Build a bundle from trained weights: export, fit, calibrate, evaluate, write."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,7 @@ from astrolens.science.detectors import Features, load_detector, survey_family
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.science.scoring import Scorer
 from astrolens.trainer import evaluation, export, model_card
+from astrolens.trainer.backbone import Backbone
 from astrolens.trainer.class_head import refit_class_head
 from astrolens.trainer.dataset import CLASSES, Split
 from astrolens.trainer.fitting import (
@@ -64,7 +65,7 @@ def build_bundle(
     out: Path,
     *,
     kinds: tuple[str, ...] = KIND_NAMES,
-    beside: Mapping[str, bytes] | None = None,
+    beside: Callable[[Backbone], Mapping[str, bytes]] = lambda _: {},
     kept: Mapping[str, NDArray[Any]] | None = None,
 ) -> Bundle:
     """Write the bundle of a trained backbone to `out` and load it again.
@@ -77,7 +78,7 @@ def build_bundle(
         provenance: Name and origin.
         out: Folder of the bundle; its content is replaced.
         kinds: Names of the kinds that the backbone tells apart.
-        beside: Content of further files, by name.
+        beside: Gives the content of further files, by name, of the backbone as it is exported.
         kept: Arrays of detectors that stay as they are, whatever the images would give, by name.
 
     Raises:
@@ -148,7 +149,7 @@ def build_bundle(
         files.DETECTORS: arrays_to_bytes(detectors),
         files.CALIBRATION: arrays_to_bytes(calibration),
         files.INDEX: arrays_to_bytes({"centroids": centroids}),
-        **(beside or {}),
+        **beside(model),
     }
     # Written twice: the figures are measured with the scorer that is used in production, on the written files.
     write_bundle(out, manifest, {**contents, files.CARD: b"figures follow\n"})

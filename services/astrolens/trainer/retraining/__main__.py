@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from astrolens.contracts.training_runs import GateReport
 from astrolens.platform.errors import AstroLensError
 from astrolens.platform.runtime.parent_watch import watch_parent
 from astrolens.platform.settings import Settings, load_settings
@@ -50,6 +51,7 @@ def _perform(order: Order, folder: Path, settings: Settings) -> Outcome:
 
     from astrolens.trainer.export import ExportFailed  # noqa: PLC0415
     from astrolens.trainer.retraining.archive_images import ArchiveImage, ArchiveReader  # noqa: PLC0415
+    from astrolens.trainer.retraining.registry_access import champion_folder, publish_challenger  # noqa: PLC0415
     from astrolens.trainer.retraining.run import Run  # noqa: PLC0415
     from astrolens.trainer.retraining.starting_weights import WeightsNotFound  # noqa: PLC0415
 
@@ -63,8 +65,28 @@ def _perform(order: Order, folder: Path, settings: Settings) -> Outcome:
 
         return asyncio.run(read())
 
+    async def find_champion() -> Path:
+        async with _stores(settings) as (records, images):
+            return await champion_folder(records, images, settings, folder)
+
+    def publish(bundle: Path, report: GateReport, manifest: bytes) -> str:
+        async def put() -> str:
+            async with _stores(settings) as (records, images):
+                return await publish_challenger(
+                    records,
+                    images,
+                    settings,
+                    folder=bundle,
+                    report=report,
+                    manifest=manifest,
+                    run_id=order.run_id,
+                )
+
+        return asyncio.run(put())
+
     try:
-        return Run(order, folder, read_archive=read_archive, publish=lambda _bundle, _report, _manifest: None).perform()
+        own = order.model_copy(update={"champion": asyncio.run(find_champion())})
+        return Run(own, folder, read_archive=read_archive, publish=publish).perform()
     except (ExportFailed, WeightsNotFound) as error:
         log.exception("no challenger can be built")
         return Outcome(state="failed", failure=str(error))

@@ -37,6 +37,9 @@ _ARCHIVE: Final = "archive.json"
 _MANIFEST: Final = "data.jsonl"
 _GATES: Final = "gates.json"
 _TRAINED: Final = "fine-tuned.safetensors"
+_TRAINED_NOTE: Final = "fine-tuned.json"
+_CHALLENGER_NOTE: Final = "challenger.json"
+"""Written last: a step is done where its note is there."""
 _BEGINS: Final = {
     RunStep.DATA: 0.0,
     RunStep.VIEWS: 0.35,
@@ -89,13 +92,16 @@ class Run:
         arrays = self._arrays(collected)
         kinds = kind_names(collected.labelled, self._champion.manifest.kinds)
         self._begin(RunStep.VIEWS)
-        model = load_backbone(self._champion)
-        views, answers = self._views(model, arrays[Split.BACKBONE], collected, kinds)
+        views = None if self._is_done(_TRAINED_NOTE) else self._views(arrays[Split.BACKBONE], collected, kinds)
         self._begin(RunStep.FINE_TUNING)
-        trained = self._fine_tuned(model, views, answers, kinds)
+        if views is not None:
+            self._fine_tune(*views, kinds)
         self._begin(RunStep.CHALLENGER)
         benchmarks = {name: self._benchmark(samples) for name, samples in collected.benchmarks.items()}
-        challenger = self._challenger(trained, arrays, benchmarks, collected, kinds)
+        if not self._is_done(_CHALLENGER_NOTE):
+            self._build_challenger(arrays, benchmarks, collected, kinds)
+        note = json.loads((self._folder / _CHALLENGER_NOTE).read_bytes())
+        challenger = Bundle.load(self._folder / BUNDLE, expected_digest=note["digest"])
         self._begin(RunStep.GATES)
         measured = self._measured(challenger, benchmarks, collected)
         self._begin(RunStep.PUBLISHING)
@@ -149,68 +155,69 @@ class Run:
     def _benchmark(self, samples: tuple[Sample, ...]) -> ImageArrays:
         return prepare_arrays(samples, Split.TEST, self._champion.preprocessing, cache=self._cache, workers=0)
 
+    def _is_done(self, note: str) -> bool:
+        return (self._folder / note).is_file()
+
     def _views(
-        self, model: Backbone, images: ImageArrays, collected: data.DataSet, kinds: tuple[str, ...]
-    ) -> tuple[PreparedViews, EarlyViews | None]:
-        spec, options = self._champion.preprocessing, self._order.options
-        recipe = recipe_of(options)
+        self, images: ImageArrays, collected: data.DataSet, kinds: tuple[str, ...]
+    ) -> tuple[Backbone, PreparedViews, EarlyViews | None]:
+        model = load_backbone(self._champion)
+        spec, recipe = self._champion.preprocessing, recipe_of(self._order.options)
         graph = export.export_early(model, spec)
         drawing = Drawing(recipe.seed, recipe.views, spec.size, recipe.balance, recipe.ranges)
         views = prepare_views(images, graph, drawing, cache=self._cache, workers=0)
         early = export.session(graph)
         answers = draw_answer_views(collected.labelled, kinds, early, size=spec.size, seed=recipe.seed)
-        return views, answers
+        return model, views, answers
 
-    def _fine_tuned(
+    def _fine_tune(
         self, model: Backbone, views: PreparedViews, answers: EarlyViews | None, kinds: tuple[str, ...]
-    ) -> Trained:
-        weights, note = self._folder / _TRAINED, self._folder / "fine-tuned.json"
-        spec = self._champion.preprocessing
-        if not note.is_file():
-            trained = fine_tune(
-                model,
-                views,
-                answers,
-                spec,
-                recipe_of(self._order.options),
-                kinds=len(kinds),
-                checkpoint=self._folder / "fine-tuning.checkpoint",
-            )
-            save_file({name: value.contiguous() for name, value in trained.model.state_dict().items()}, weights)
-            write_bytes(note, json.dumps({"draws": trained.draws, "minutes": trained.minutes}).encode())
-        with_more_kinds(model, len(kinds))
-        model.load_state_dict(load_file(weights))
-        return Trained(model.eval(), **json.loads(note.read_bytes()))
+    ) -> None:
+        trained = fine_tune(
+            model,
+            views,
+            answers,
+            self._champion.preprocessing,
+            recipe_of(self._order.options),
+            kinds=len(kinds),
+            checkpoint=self._folder / "fine-tuning.checkpoint",
+        )
+        weights = {name: value.contiguous() for name, value in trained.model.state_dict().items()}
+        save_file(weights, self._folder / _TRAINED)
+        note = {"draws": trained.draws, "minutes": trained.minutes}
+        write_bytes(self._folder / _TRAINED_NOTE, json.dumps(note).encode())
 
-    def _challenger(
+    def _fine_tuned(self, kinds: tuple[str, ...]) -> Trained:
+        model = load_backbone(self._champion)
+        with_more_kinds(model, len(kinds))
+        model.load_state_dict(load_file(self._folder / _TRAINED))
+        return Trained(model.eval(), **json.loads((self._folder / _TRAINED_NOTE).read_bytes()))
+
+    def _build_challenger(
         self,
-        trained: Trained,
         arrays: dict[Split, ImageArrays],
         benchmarks: dict[str, ImageArrays],
         collected: data.DataSet,
         kinds: tuple[str, ...],
-    ) -> Bundle:
-        folder, done = self._folder / BUNDLE, self._folder / "challenger.json"
-        if not done.is_file():
-            champion = self._champion.manifest
-            bundle = build_bundle(
-                trained,
-                {**arrays, Split.TEST: _joined(list(benchmarks.values()))},
-                self._champion.preprocessing,
-                recipe_of(self._order.options),
-                Provenance(
-                    name=champion.name,
-                    version=_next_version(champion.version, self._order.run_id),
-                    data_digest=collected.summary.digest,
-                    note=f"Retrained from bundle {self._champion.digest[:12]} by run {self._order.run_id}.",
-                ),
-                folder,
-                kinds=kinds,
-                beside={WEIGHTS: weights_file(trained.model)},
-                kept=_of_the_trunk(self._champion),
-            )
-            write_bytes(done, json.dumps({"digest": bundle.digest}).encode())
-        return Bundle.load(folder, expected_digest=json.loads(done.read_bytes())["digest"])
+    ) -> None:
+        champion = self._champion.manifest
+        bundle = build_bundle(
+            self._fine_tuned(kinds),
+            {**arrays, Split.TEST: _joined(list(benchmarks.values()))},
+            self._champion.preprocessing,
+            recipe_of(self._order.options),
+            Provenance(
+                name=champion.name,
+                version=_next_version(champion.version, self._order.run_id),
+                data_digest=collected.summary.digest,
+                note=f"Retrained from bundle {self._champion.digest[:12]} by run {self._order.run_id}.",
+            ),
+            self._folder / BUNDLE,
+            kinds=kinds,
+            beside=lambda model: {WEIGHTS: weights_file(model)},
+            kept=_of_the_trunk(self._champion),
+        )
+        write_bytes(self._folder / _CHALLENGER_NOTE, json.dumps({"digest": bundle.digest}).encode())
 
     def _measured(self, challenger: Bundle, benchmarks: Mapping[str, ImageArrays], collected: data.DataSet) -> Measured:
         path = self._folder / _GATES
