@@ -48,8 +48,11 @@ ALWAYS_KILLED = "import os; os.kill(os.getpid(), 9)"
 FOR_EVER = """
 import json, pathlib, sys, time
 folder = pathlib.Path(sys.argv[1])
-(folder / "progress.json").write_text(json.dumps({"step": "views", "progress": 0.4, "cpu_s": 1.5}))
-(folder / "pid").write_text(str(__import__("os").getpid()))
+def write(name, text):
+    (folder / "part").write_text(text)
+    (folder / "part").replace(folder / name)
+write("progress.json", json.dumps({"step": "views", "progress": 0.4, "cpu_s": 1.5}))
+write("pid", str(__import__("os").getpid()))
 time.sleep(60)
 """
 DEADLINE_S = 60.0

@@ -132,7 +132,7 @@ class TrainingJobs:
 
     async def _follow(self, run: TrainingRunRecord) -> None:
         folder = self._folder_of(run.run_id)
-        if (outcome := read_outcome(folder)) is not None and not self._process.is_running:
+        if not self._process.is_running and (outcome := read_outcome(folder)) is not None:
             state = RunState.DONE if outcome.state == "done" else RunState.FAILED
             found = {name: getattr(outcome, name) for name in _FOUND}
             await self._finish(run.model_copy(update=found), state, failure=outcome.failure, before=run)
