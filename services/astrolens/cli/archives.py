@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
-from astrolens.cli.inputs import Item
+from astrolens.cli.inputs import Item, Remarks
 from astrolens.platform.folder_walk import escaped
 from astrolens.usecases.submissions import RefNumbers
 
@@ -30,24 +30,28 @@ def is_archive(item: Item) -> bool:
     return item.fault is None and item.refused is None and item.path.name.lower().endswith(_TAR)
 
 
-def expanded(items: Iterator[Item]) -> Iterator[Item]:
+def expanded(items: Iterator[Item], remarks: Remarks | None = None) -> Iterator[Item]:
     """The items, with those in archives and in Avro files of several packets instead of these."""
     for item in items:
         if is_archive(item):
-            yield from _members(item)
+            yield from _members(item, remarks or Remarks())
         else:
             yield from _packets(item)
 
 
-def _members(archive: Item) -> Iterator[Item]:
+def _members(archive: Item, remarks: Remarks) -> Iterator[Item]:
     numbers = RefNumbers()
     found = 0
+    hidden: list[str] = []
     try:
         # As a stream: a compressed archive cannot be read in another order.
         with tarfile.open(archive.path, "r|*") as tar:
             for member in tar:
                 name = escaped(member.name).removeprefix("./")
-                if member.isdir() or _hidden(name):
+                if member.isdir():
+                    continue
+                if _hidden(name):
+                    hidden.append(name)
                     continue
                 found += 1
                 yield from _packets(_member(archive, tar, member, numbers.unique(f"{archive.ref}/{name}")))
@@ -55,6 +59,8 @@ def _members(archive: Item) -> Iterator[Item]:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         yield Item(archive.path, archive.ref, fault=f"the archive cannot be read beyond its first {found} files: {why}")
         return
+    finally:
+        remarks.note_hidden(hidden, path=archive.ref)
     if not found:
         yield Item(archive.path, archive.ref, fault="the archive holds no file")
 

@@ -140,7 +140,7 @@ def _counted(path: Path, remarks: Remarks, *, allow_outside: bool) -> tuple[Iter
     items = items_of(path, allow_outside=allow_outside, remarks=remarks)
     first = list(islice(items, _COUNTED_ITEMS))
     is_all = len(first) < _COUNTED_ITEMS and not any(map(is_archive, first))
-    return expanded(chain(first, items)), len(first) if is_all else None
+    return expanded(chain(first, items), remarks), len(first) if is_all else None
 
 
 def _nothing_accepted(sent: UploadSummary, books: dict[str, Any] | None) -> bool:

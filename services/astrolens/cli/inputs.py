@@ -27,6 +27,8 @@ _OUTSIDE = "outside the folder of the table; --allow-outside sends it"
 _MAX_NOTES: Final = 1000
 """Notes that are kept; all of them are counted."""
 
+_SHOWN_HIDDEN: Final = 3
+
 Metadata = dict[str, Any]
 
 
@@ -61,6 +63,12 @@ class Remarks:
         if len(self.notes) < _MAX_NOTES:
             self.notes.append(sentence)
 
+    def note_hidden(self, names: Sequence[str], *, path: str) -> None:
+        """Note that hidden files were left out."""
+        if names:
+            shown = ", ".join(sorted(names)[:_SHOWN_HIDDEN]) + (", ..." if len(names) > _SHOWN_HIDDEN else "")
+            self.note(f"{len(names)} hidden files or folders of {path} were left out ({shown})")
+
 
 def items_of(path: Path, *, allow_outside: bool = False, remarks: Remarks | None = None) -> Iterator[Item]:
     """Everything to send under `path`, while it is found.
@@ -76,7 +84,7 @@ def items_of(path: Path, *, allow_outside: bool = False, remarks: Remarks | None
     """
     remarks = remarks or Remarks()
     if path.is_dir():
-        items = _folder(path)
+        items = _folder(path, remarks)
     elif not path.exists():
         raise ConfigurationError(f"{path} does not exist: name a folder, an image, or a table that names files")
     elif is_table(path):
@@ -102,9 +110,11 @@ def _unique(items: Iterator[Item], path: Path) -> Iterator[Item]:
         raise ConfigurationError(f"{path} holds no file: name a folder, an image, or a table that names files")
 
 
-def _folder(folder: Path) -> Iterator[Item]:
-    for found in sorted(walk_files(folder), key=lambda file: Path(file.name).parts):
+def _folder(folder: Path, remarks: Remarks) -> Iterator[Item]:
+    hidden: list[str] = []
+    for found in sorted(walk_files(folder, hidden.append), key=lambda file: Path(file.name).parts):
         yield _checked(Item(found.path, found.name, refused=found.fault))
+    remarks.note_hidden(hidden, path=str(folder))
 
 
 def _checked(item: Item) -> Item:

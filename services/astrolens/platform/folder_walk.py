@@ -6,7 +6,7 @@ Observers keep nights on large disks and link them into a project folder.
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def escaped(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def walk_files(folder: Path) -> Iterator[FoundFile]:
+def walk_files(folder: Path, on_hidden: Callable[[str], object] | None = None) -> Iterator[FoundFile]:
     """The regular files below a folder. Hidden files and folders are left out: they are the file manager's and git's.
 
     Folders that are there come before those that links lead to, so that a folder keeps its own name where a link leads
@@ -43,6 +43,7 @@ def walk_files(folder: Path) -> Iterator[FoundFile]:
 
     Args:
         folder: Where to begin; itself it may be a link.
+        on_hidden: Told the name of each hidden file or folder that is left out.
 
     Yields:
         Files in the order of their names within each folder, and what cannot be read, with `fault`.
@@ -65,23 +66,41 @@ def walk_files(folder: Path) -> Iterator[FoundFile]:
                 continue
             below: list[Path] = []
             for entry in found:
-                if entry.name.startswith("."):
-                    continue
                 path = Path(entry.path)
+                if entry.name.startswith("."):
+                    (on_hidden or _ignored)(_name(folder, path))
+                    continue
                 try:
-                    status = entry.stat()
+                    mode = entry.stat().st_mode
                 except OSError as error:
                     yield FoundFile(path, _name(folder, path), fault=_fault(entry, error))
                     continue
-                if stat.S_ISDIR(status.st_mode):
+                if stat.S_ISDIR(mode):
                     (linked if entry.is_symlink() else below).append(path)
-                elif stat.S_ISREG(status.st_mode):
-                    yield FoundFile(path, _name(folder, path), status.st_size, status.st_mtime_ns)
+                else:
+                    yield _found(path, _name(folder, path), entry.stat())
             waiting.extend(reversed(below))
 
 
 def _name(folder: Path, path: Path) -> str:
     return escaped(path.relative_to(folder).as_posix())
+
+
+def _ignored(_name: str) -> None:
+    """Nobody asks for hidden files."""
+
+
+def _found(path: Path, name: str, status: os.stat_result) -> FoundFile:
+    if stat.S_ISREG(status.st_mode):
+        return FoundFile(path, name, status.st_size, status.st_mtime_ns)
+    # Reading a pipe would wait for a writer that may never come.
+    return FoundFile(path, name, fault=f"{_kind(status.st_mode)}, which is no file")
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def _fault(entry: os.DirEntry[str], error: OSError) -> str:

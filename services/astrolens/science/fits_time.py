@@ -9,6 +9,9 @@ from astrolens.science.fits_header import Cards
 _DATES = ("DATE-OBS", "DATE-BEG", "DATE_OBS", "DATE-AVG")
 _TIMES = ("TIME-OBS", "UTC-OBS", "UT", "UTC", "TIME-BEG")
 """The time of day where `DATE-OBS` has the day only."""
+_SECONDS = "UTC"
+"""As a number it is the seconds of the day (ESO); up to 24 they might be hours, and are not read."""
+_A_DAY_OF_HOURS, _A_DAY_OF_SECONDS = 24.0, 86_401.0
 _MJDS = ("MJD-OBS", "MJD-BEG", "MJD", "EXPSTART", "MJD_OBS", "MJD-AVG")
 _JDS = ("JD", "JD-OBS", "JD_OBS")
 _MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
@@ -65,10 +68,13 @@ def _moments(cards: Cards, notes: list[str]) -> Iterator[tuple[str, datetime]]:
         if not has_time:
             clock = next((offset for name in _TIMES if (offset := _clock(cards.text(name))) is not None), None)
             exact = next(_mjds(cards), None)
+            seconds = cards.number(_SECONDS) or 0.0
             if clock is not None:
                 moment += clock
             elif exact is not None and abs(exact[1] - moment) < timedelta(days=2):
                 yield exact
+            elif _A_DAY_OF_HOURS < seconds < _A_DAY_OF_SECONDS:
+                moment += timedelta(seconds=seconds)
             else:
                 notes.append(f"{keyword} has the day only.")
         yield keyword, moment

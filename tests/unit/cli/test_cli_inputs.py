@@ -26,7 +26,9 @@ def write(path: Path, data: bytes = b"x") -> Path:
 def test_a_folder_gives_every_file_below_it_in_order_whatever_it_is(tmp_path: Path) -> None:
     for name in ("b.jpg", "a/deep/c.fits", "a/notes.txt", ".hidden", ".git/config"):
         write(tmp_path / name)
-    assert [item.ref for item in items_of(tmp_path)] == ["a/deep/c.fits", "a/notes.txt", "b.jpg"]
+    remarks = Remarks()
+    assert [item.ref for item in items_of(tmp_path, remarks=remarks)] == ["a/deep/c.fits", "a/notes.txt", "b.jpg"]
+    assert remarks.notes == [f"2 hidden files or folders of {tmp_path} were left out (.git, .hidden)"]
 
 
 def test_one_file_goes_under_its_name(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ def test_linked_folders_are_followed_once_and_broken_links_are_told(tmp_path: Pa
     (data / "loop").symlink_to(data / "loop")
     (data / ".hidden").mkdir()
     (data / ".hidden" / "a.fits").write_bytes(b"x")
-    found = {file.name: file.fault for file in walk_files(data)}
+    hidden: list[str] = []
+    found = {file.name: file.fault for file in walk_files(data, hidden.append)}
+    assert hidden == [".hidden"]
     loop = found.pop("loop")
     assert loop is not None
     assert "symbolic links" in loop
@@ -31,9 +33,13 @@ def test_linked_folders_are_followed_once_and_broken_links_are_told(tmp_path: Pa
     }
 
 
-def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+def test_a_pipe_is_told_and_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.fits")
-    assert list(walk_files(tmp_path)) == []
+    (tmp_path / "zero.fits").symlink_to("/dev/zero")
+    assert {file.name: file.fault for file in walk_files(tmp_path)} == {
+        "pipe.fits": "a pipe, which is no file",
+        "zero.fits": "a device, which is no file",
+    }
 
 
 def test_names_that_are_not_utf_8_are_escaped(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from astrolens.usecases.tables.columns import Column, assign_columns, plain_name
 from astrolens.usecases.tables.delimited import read_delimited
+from astrolens.usecases.tables.frames import ICRS
 from astrolens.usecases.tables.reading import is_table, open_table
 from astrolens.usecases.tables.rows import BadRow, DescribedFile, describe
 from astrolens.usecases.tables.table import TableUnreadable
+from astropy.coordinates import FK4, FK5, BaseCoordinateFrame, Galactic, SkyCoord
 from astropy.io import fits, votable
 from astropy.table import MaskedColumn
 from astropy.table import Table as AstropyTable
@@ -225,17 +227,115 @@ def test_a_parquet_file_is_read(tmp_path: Path) -> None:
     assert [(one.file, one.metadata) for one in opened(path)] == EXPECTED
 
 
-def test_positions_of_other_frames_are_not_taken() -> None:
-    columns = [
-        Column("file"),
-        Column("RA", frame="eq_FK4"),
-        Column("DE", frame="eq_FK4"),
-        Column("GLON"),
-        Column("GLAT"),
+def test_icrs_is_taken_before_other_frames() -> None:
+    others = [
+        *(Column("file"), Column("RA", frame="eq_FK4 B1950"), Column("DE", frame="eq_FK4 B1950")),
+        *(Column("RAB1950"), Column("DEB1950"), Column("GLON"), Column("GLAT")),
     ]
-    uses = assign_columns([*columns, Column("RAB1950"), Column("DEB1950")])
-    assert not uses.has_position
-    assert uses.other_names == ["RA", "DE", "GLON", "GLAT", "RAB1950", "DEB1950"]
+    uses = assign_columns([*others, Column("_RAJ2000"), Column("_DEJ2000")])
+    assert uses.used_names == ["_RAJ2000", "_DEJ2000"]
+    assert uses.frame == ICRS
+    assert str(assign_columns(others).frame) == "FK4 B1950"
+    assert assign_columns([Column("file"), Column("RA", frame="unheard of"), Column("DE")]).has_position is False
+
+
+FK4_M87 = (187.0706, 12.6661)
+M87 = SkyCoord(*FK4_M87, unit="deg", frame=FK4(equinox="B1950")).icrs
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "ra,dec,equinox\n187.0706,12.6661,1950",
+        "ra,dec,Equinox\n187.0706,12.6661,B1950.0",
+        "RA,DEC,RADESYS,EPOCH\n187.0706,12.6661,FK4,B1950",
+        "RA,DEC,EPOCH\n187.0706,12.6661,1950.0",
+        "ra,dec,coord_sys\n187.0706,12.6661,FK4 (B1950)",
+        "ra_b1950,dec_b1950\n187.0706,12.6661",
+        "_RAB1950,_DEB1950\n187.0706,12.6661",
+        "RA1950,DE1950\n187.0706,12.6661",
+        "alpha_1950,delta_1950\n187.0706,12.6661",
+        "RA (B1950),DEC (B1950)\n187.0706,12.6661",
+        '"RA (1950, hours)","DEC (1950)"\n12.47137333333,12.6661',
+        "ra,dec,equinox\n12:28:16.944,+12:39:57.96,1950",
+        "RAh,RAm,RAs,DE-,DEd,DEm,DEs,equinox\n12,28,16.944,+,12,39,57.96,1950",
+    ],
+)
+def test_positions_of_1950_are_turned_into_icrs(table: str) -> None:
+    header, cells = table.split("\n")
+    found = row(f"file,{header}\na.fits,{cells}\n")
+    assert SkyCoord(found["ra_deg"], found["dec_deg"], unit="deg").separation(M87).arcsec < 0.1
+    assert found["extra"]["given_position"].startswith("FK4 B1950: 187.07")
+
+
+@pytest.mark.parametrize(
+    ("table", "frame"),
+    [
+        ("ra,dec,equinox\n10,20,J2000", FK5()),
+        ("ra,dec,equinox\n10,20,2000", FK5()),
+        ("ra,dec,equinox,radesys\n10,20,1950,ICRS", FK5()),
+        ("ra_j2000,dec_j2000,equinox\n10,20,1950", FK5()),
+        ("ra,dec,ref_epoch,epoch\n10,20,2016.0,2015.5", FK5()),
+        ("ra,dec,equinox\n10,20,2015.5", FK5(equinox="J2015.5")),
+        ("ra,dec,radecsys,equinox\n10,20,FK5,1975", FK5(equinox="J1975")),
+        ("ra_j1975,dec_j1975\n10,20", FK5(equinox="J1975")),
+        ("glon,glat\n10,20", Galactic()),
+        ("GLON (deg),GLAT (deg)\n10,20", Galactic()),
+    ],
+)
+def test_each_frame_is_the_one_that_is_stated(table: str, frame: BaseCoordinateFrame) -> None:
+    header, cells = table.split("\n")
+    found = row(f"file,{header}\na.fits,{cells}\n")
+    wanted = SkyCoord(10, 20, unit="deg", frame=frame).icrs
+    assert SkyCoord(found["ra_deg"], found["dec_deg"], unit="deg").separation(wanted).arcsec < 0.1
+
+
+@pytest.mark.parametrize(("column", "value"), [("equinox", "soon"), ("radesys", "GALACTIC"), ("coosys", "xy")])
+def test_an_unreadable_frame_gives_no_position_and_is_told(column: str, value: str) -> None:
+    (found,) = read(f"file,ra,dec,{column}\na.fits,10,20,{value}\n")
+    assert "ra_deg" not in found.metadata
+    assert value in found.notes[0]
+
+
+def test_the_frame_may_be_in_the_header_of_a_fits_table(tmp_path: Path) -> None:
+    table = AstropyTable({"FILENAME": ["a.fits"], "RA": [FK4_M87[0]], "DEC": [FK4_M87[1]]})
+    hdu = fits.BinTableHDU(table)
+    hdu.header["RADESYS"], hdu.header["EQUINOX"] = "FK4", 1950.0
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "t.fits")
+    (found,) = opened(tmp_path / "t.fits")
+    where = SkyCoord(found.metadata["ra_deg"], found.metadata["dec_deg"], unit="deg")
+    assert where.separation(M87).arcsec < 0.1
+
+
+@pytest.mark.parametrize("refers", [True, False])
+def test_the_frame_may_be_the_coosys_of_a_votable(tmp_path: Path, refers: bool) -> None:
+    ref = ' ref="sys"' if refers else ""
+    (tmp_path / "t.vot").write_text(
+        '<?xml version="1.0"?><VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE>'
+        '<COOSYS ID="sys" system="eq_FK4" equinox="B1950"/><TABLE>'
+        '<FIELD name="file" datatype="char" arraysize="*"/>'
+        f'<FIELD name="RA" datatype="double" unit="deg" ucd="pos.eq.ra;meta.main"{ref}/>'
+        f'<FIELD name="DE" datatype="double" unit="deg" ucd="pos.eq.dec;meta.main"{ref}/>'
+        f"<DATA><TABLEDATA><TR><TD>a.fits</TD><TD>{FK4_M87[0]}</TD><TD>{FK4_M87[1]}</TD></TR></TABLEDATA></DATA>"
+        "</TABLE></RESOURCE></VOTABLE>"
+    )
+    (found,) = opened(tmp_path / "t.vot")
+    where = SkyCoord(found.metadata["ra_deg"], found.metadata["dec_deg"], unit="deg")
+    assert where.separation(M87).arcsec < 0.1
+
+
+def test_radians_may_be_in_the_name() -> None:
+    found = row("file,ra_rad,dec_rad\na.fits,3.2,-0.2\n")
+    assert (found["ra_deg"], found["dec_deg"]) == pytest.approx((183.3464944, -11.4591559))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_a_table_may_be_in_utf_16(tmp_path: Path, encoding: str) -> None:
+    text = "file;ra;dec;name\na.fits;10,5;20;Étoile\n"
+    mark = "" if encoding in {"utf-16", "utf-8-sig"} else "\ufeff"
+    (tmp_path / "t.csv").write_bytes((mark + text).encode(encoding))
+    (found,) = opened(tmp_path / "t.csv")
+    assert found.metadata == {"ra_deg": 10.5, "dec_deg": 20.0, "name": "Étoile"}
 
 
 @pytest.mark.parametrize("name", ["t.vot", "t.fits", "t.parquet"])

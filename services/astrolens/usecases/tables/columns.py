@@ -12,6 +12,7 @@ from typing import Final
 
 from astrolens.usecases.angles import AngleUnit
 from astrolens.usecases.observation_times import TimeScale
+from astrolens.usecases.tables.frames import GALACTIC, ICRS, UNKNOWN, Frame, parse_frame
 
 POSITIONS: Final[tuple[tuple[str, str], ...]] = (
     # AstroLens, TOPCAT, most people.
@@ -26,9 +27,16 @@ POSITIONS: Final[tuple[tuple[str, str], ...]] = (
     *(("targetra", "targetdec"), ("ratarget", "dectarget"), ("ratarg", "dectarg"), ("objra", "objdec")),
     *(("raobj", "decobj"), ("objctra", "objctdec"), ("rahms", "decdms"), ("rahours", "decdegrees")),
     *(("radegrees", "decdegrees"), ("rahour", "decdeg"), ("alpha", "delta")),
+    *(("rarad", "decrad"), ("raradians", "decradians"), ("rahms", "decdeg"), ("rahr", "decdeg")),
 )
-"""Pairs of names, as `plain_name` makes them, the preferred ones first. All are ICRS or FK5 J2000, which differ by less
-than 0.1 arcsec. Columns of B1950, galactic and ecliptic positions are not among them."""
+"""Pairs of names, as `plain_name` makes them, the preferred ones first. They are ICRS or FK5 J2000, which differ by
+less than 0.1 arcsec, unless the table says otherwise."""
+
+_OF_ANOTHER_YEAR: Final = re.compile(r"(?P<begin>ra|alpha|radeg|rahms)(?P<year>[bj]?\d{4})$")
+_DECLINATIONS: Final = {"ra": ("dec", "de", "decl"), "alpha": ("delta",), "radeg": ("decdeg",), "rahms": ("decdms",)}
+"""`ra_b1950` with `dec_b1950`, `_RAB1950` with `_DEB1950`, `RA1950`, `alpha_1950`: positions of that equinox."""
+_GALACTIC: Final = (("glon", "glat"), ("gallon", "gallat"), ("galacticlongitude", "galacticlatitude"))
+_SAYS_J2000: Final = re.compile(r"2000|icrs")
 
 _SPLIT_RA: Final = ("rah", "ram", "ras")
 _SPLIT_DEC: Final = ("ded", "dem", "des")
@@ -53,6 +61,9 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "pixel_scale_arcsec": ("pixelscalearcsec", "pixelscale", "pixscale", "pixscalearcsec"),
     "bands": ("bands", "band", "filter", "filters", "filtername", "filtercode"),
+    "system": ("radesys", "radecsys", "coordsys", "coosys", "coordinatesystem", "refframe", "coordframe"),
+    "equinox": ("equinox", "equ", "coordequinox", "eqx", "posequinox"),
+    "epoch": ("epoch", "posepoch"),
     "credit": ("credit",),
     "url": ("url",),
 }
@@ -79,10 +90,12 @@ _UNITS: Final[dict[str, AngleUnit]] = {
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours", "hourangle", "h:m:s", "hms", "hh:mm:ss"), "hour"),
     **dict.fromkeys(("rad", "radian", "radians"), "rad"),
 }
-_UNITS_IN_NAMES: Final[dict[str, AngleUnit]] = {"rahours": "hour", "rahour": "hour", "rahms": "hour"}
+_UNITS_IN_NAMES: Final[dict[str, AngleUnit]] = {
+    **dict.fromkeys(("rahours", "rahour", "rahms", "rahr"), "hour"),
+    **dict.fromkeys(("rarad", "decrad", "raradians", "decradians"), "rad"),
+}
 _UNIT_IN_NAME: Final = re.compile(r"^(?P<name>.*?)\s*[(\[{](?P<unit>[^()\[\]{}]*)[)\]}]\s*$")
 _SEPARATORS: Final = re.compile(r"[\s_.\-]+")
-_OTHER_FRAMES: Final = ("fk4", "b1950", "galactic", "supergalactic", "ecl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,7 @@ class Column:
         name: As the table has it.
         unit: Of its values, empty where none is said.
         ucd: Its meaning in the words of the Virtual Observatory, empty where none is said.
-        frame: Celestial reference system, empty where none is said.
+        frame: Celestial reference system of its positions, empty where none is said.
     """
 
     name: str
@@ -129,6 +142,8 @@ class ColumnUses:
         split_dec: Degrees, minutes and seconds of declination, or empty.
         split_sign: The sign of the declination, where it has a column of its own.
         others: Columns that become further metadata of the image.
+        frame: Of the positions, by the names of their columns or what the table says of them; None where neither does,
+            and each row may say it.
     """
 
     fields: dict[str, Use]
@@ -136,6 +151,7 @@ class ColumnUses:
     split_dec: tuple[Use, ...] = ()
     split_sign: Use | None = None
     others: tuple[Use, ...] = ()
+    frame: Frame | None = None
 
     @property
     def has_position(self) -> bool:
@@ -164,35 +180,47 @@ def plain_name(name: str) -> str:
 
 def assign_columns(columns: Sequence[Column]) -> ColumnUses:
     """Say what each column is for. Of several for the same thing the first of the known names wins."""
+    frames = [_frame_of(column) for column in columns]
     plain: dict[str, int] = {}
-    for index, column in enumerate(columns):
-        if not _is_other_frame(column):
+    for index, (column, frame) in enumerate(zip(columns, frames, strict=True)):
+        if frame is None or frame.is_icrs or not _is_position(column):
             plain.setdefault(plain_name(column.name), index)
-    fields: dict[str, int] = {}
-    for field, index in _by_ucd(columns, main_only=True):
-        fields.setdefault(field, index)
-    if not {"ra_deg", "dec_deg"} <= fields.keys():
-        fields |= _position(plain)
-    for field, names in _NAMES.items():
-        known = next((plain[name] for name in names if name in plain), None)
-        if known is not None:
-            fields.setdefault(field, known)
-    for field, index in _by_ucd(columns, main_only=False):
-        if index not in fields.values():
-            fields.setdefault(field, index)
-    split = _split(columns, plain) if not {"ra_deg", "dec_deg"} <= fields.keys() else None
+    fields = _fields(columns, frames, plain)
+    split = _split(columns, plain) if not _has_both(fields) else None
+    other = _in_another_frame(columns, frames) if split is None and not _has_both(fields) else None
     if split is not None:
-        fields.pop("ra_deg", None)
-        fields.pop("dec_deg", None)
+        fields = {field: index for field, index in fields.items() if field not in {"ra_deg", "dec_deg"}}
+    elif other is not None:
+        fields |= {"ra_deg": other[0], "dec_deg": other[1]}
     ra, sign, dec = split or ((), None, ())
     taken = {*fields.values(), *ra, *dec, *([] if sign is None else [sign])}
+    place = ra[0] if ra else fields.get("ra_deg")
+    frame = other[2] if other else None if place is None else frames[place]
     return ColumnUses(
         fields={field: _use(index, columns[index]) for field, index in fields.items()},
         split_ra=tuple(_use(index, columns[index]) for index in ra),
         split_dec=tuple(_use(index, columns[index]) for index in dec),
         split_sign=None if sign is None else _use(sign, columns[sign]),
         others=tuple(_use(index, column) for index, column in enumerate(columns) if index not in taken and column.name),
+        frame=frame,
     )
+
+
+def _fields(columns: Sequence[Column], frames: Sequence[Frame | None], plain: dict[str, int]) -> dict[str, int]:
+    """The column of each field, by its UCD or its name."""
+    fields: dict[str, int] = {}
+    for field, index in _by_ucd(columns, frames, main_only=True):
+        fields.setdefault(field, index)
+    if not _has_both(fields):
+        fields |= _position(plain)
+    for field, names in _NAMES.items():
+        known = next((plain[name] for name in names if name in plain), None)
+        if known is not None:
+            fields.setdefault(field, known)
+    for field, index in _by_ucd(columns, frames, main_only=False):
+        if index not in fields.values():
+            fields.setdefault(field, index)
+    return fields
 
 
 def file_column_names() -> tuple[str, ...]:
@@ -200,10 +228,12 @@ def file_column_names() -> tuple[str, ...]:
     return _NAMES["file"][:4]
 
 
-def _by_ucd(columns: Sequence[Column], *, main_only: bool) -> Iterable[tuple[str, int]]:
+def _by_ucd(columns: Sequence[Column], frames: Sequence[Frame | None], *, main_only: bool) -> Iterable[tuple[str, int]]:
     for index, column in enumerate(columns):
         ucd = column.ucd.strip().lower()
-        if not ucd or _is_other_frame(column) or (main_only and "main" not in ucd):
+        frame = frames[index]
+        in_another = frame is not None and not frame.is_icrs and "pos" in ucd
+        if not ucd or in_another or (main_only and "main" not in ucd):
             continue
         if ucd in _MAIN_ID_UCDS:
             yield "object_id", index
@@ -234,13 +264,66 @@ def _split(
     return tuple(plain[name] for name in _SPLIT_RA), sign, tuple(plain[name] for name in _SPLIT_DEC)
 
 
+def _has_both(fields: dict[str, int]) -> bool:
+    return {"ra_deg", "dec_deg"} <= fields.keys()
+
+
+def _in_another_frame(columns: Sequence[Column], frames: Sequence[Frame | None]) -> tuple[int, int, Frame] | None:
+    """The columns of a position that is not ICRS, where there is none that is, and its frame."""
+    by_frame: dict[Frame, list[int]] = {}
+    for index, frame in enumerate(frames):
+        if frame is not None:
+            by_frame.setdefault(frame, []).append(index)
+    for frame, indices in by_frame.items():
+        names = {plain_name(columns[index].name): index for index in indices}
+        ucds = {columns[index].ucd.strip().lower().split(";")[0].replace("_", "."): index for index in indices}
+        pairs = [(names, pair) for pair in POSITIONS] + [(ucds, ("pos.eq.ra", "pos.eq.dec"))]
+        for known, (ra, dec) in pairs:
+            if frame.is_equatorial and ra in known and dec in known:
+                return known[ra], known[dec], frame
+    plain = {plain_name(column.name): index for index, column in enumerate(columns)}
+    for name, index in plain.items():
+        if not (found := _OF_ANOTHER_YEAR.match(name)):
+            continue
+        for declination in _DECLINATIONS[found["begin"]]:
+            other, frame_of_year = plain.get(declination + found["year"]), parse_frame(found["year"])
+            if other is not None and frame_of_year is not None:
+                return index, other, frame_of_year
+    return next(((plain[lon], plain[lat], GALACTIC) for lon, lat in _GALACTIC if lon in plain and lat in plain), None)
+
+
 def _use(index: int, column: Column) -> Use:
     plain = plain_name(column.name)
-    found = _UNIT_IN_NAME.match(column.name)
-    said = column.unit or (found["unit"] if found else "")
-    unit = _UNITS.get(said.strip().strip("\"'").lower()) or _UNITS_IN_NAMES.get(plain)
+    unit = _unit_of(column) or _UNITS_IN_NAMES.get(plain) or _unit_in_name_of_year(plain)
     return Use(index, column, unit, "tai" if plain in _TAI_NAMES else "utc")
 
 
-def _is_other_frame(column: Column) -> bool:
-    return any(frame in column.frame.lower() for frame in _OTHER_FRAMES)
+def _words_of_unit(column: Column) -> list[str]:
+    """What is said of the unit, as a whole and by its words: `RA (J2000, hours)` says a frame as well."""
+    found = _UNIT_IN_NAME.match(column.name)
+    said = [text.strip().strip("\"'") for text in (column.unit, found["unit"] if found else "") if text.strip()]
+    return [*said, *(word for text in said for word in re.split(r"[,;\s]+", text))]
+
+
+def _unit_of(column: Column) -> AngleUnit | None:
+    return next((_UNITS[word.lower()] for word in _words_of_unit(column) if word.lower() in _UNITS), None)
+
+
+def _unit_in_name_of_year(plain: str) -> AngleUnit | None:
+    found = _OF_ANOTHER_YEAR.match(plain)
+    return _UNITS_IN_NAMES.get(found["begin"]) if found else None
+
+
+def _frame_of(column: Column) -> Frame | None:
+    """The frame that the name of a column says, or the table, or a bracket behind the name."""
+    if _SAYS_J2000.search(plain_name(column.name)):
+        return ICRS
+    if column.frame:
+        return parse_frame(column.frame) or UNKNOWN
+    return next((frame for word in _words_of_unit(column) if (frame := parse_frame(word)) is not None), None)
+
+
+def _is_position(column: Column) -> bool:
+    """Whether a column is one of a position, to which a frame matters."""
+    plain = plain_name(column.name)
+    return any(plain in pair for pair in POSITIONS) or "pos" in column.ucd.lower()

@@ -4,6 +4,7 @@ These are files that the user of the command line names, read in the user's own 
 read here. Astropy and pyarrow are imported when a file needs them.
 """
 
+import codecs
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -51,11 +52,17 @@ def open_table(path: Path) -> Iterator[Table]:
                 table = _fits(path, opened)
             else:
                 # Latin-1 and the like: a name that is not UTF-8 is still the name of a file.
-                lines = opened.enter_context(path.open(encoding="utf-8", errors="surrogateescape", newline=""))
+                lines = opened.enter_context(path.open(encoding=_encoding(path), errors="surrogateescape", newline=""))
                 table = read_delimited(lines, name=str(path))
         except OSError as error:
             raise TableUnreadable(f"{path} cannot be read: {error.strerror or error}") from error
         yield table
+
+
+def _encoding(path: Path) -> str:
+    """UTF-16 where a text begins with its mark, as spreadsheets save "Unicode text"; else UTF-8."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8"
 
 
 def _check_size(path: Path, limit: int) -> None:
@@ -71,18 +78,19 @@ def _votable(path: Path) -> Table:
             simplefilter("ignore")
             document = votable.parse(path, verify="ignore")
             tables = [table for table in document.iter_tables() if not table.is_empty()]
-            frames = {system.ID: system.system or "" for system in document.iter_coosys()}
+            frames = {one.ID: f"{one.system or ''} {one.equinox or ''}".strip() for one in document.iter_coosys()}
     except OSError:
         raise
     except Exception as error:
         raise TableUnreadable(f"{path} is no VOTable that can be read: {_first_line(error)}") from error
+    the_only_frame = next(iter(frames.values())) if len(frames) == 1 else ""
     for table in tables:
         columns = [
             Column(
                 field.name or field.ID or "",
                 "" if field.unit is None else str(field.unit),
                 field.ucd or "",
-                frames.get(field.ref, "") if field.ref else "",
+                frames.get(field.ref, "") if field.ref else the_only_frame,
             )
             for field in table.fields
         ]
@@ -113,8 +121,10 @@ def _fits(path: Path, opened: ExitStack) -> Table:
 
 
 def _fits_columns(hdu: Any) -> list[Column]:
+    stated = (hdu.header.get(keyword, "") for keyword in ("RADESYS", "RADECSYS", "EQUINOX"))
+    frame = " ".join(str(value).strip() for value in stated if value not in {"", None})
     return [
-        Column(column.name, column.unit or "", str(hdu.header.get(f"TUCD{number}", "")))
+        Column(column.name, column.unit or "", str(hdu.header.get(f"TUCD{number}", "")), frame)
         for number, column in enumerate(hdu.columns, start=1)
     ]
 

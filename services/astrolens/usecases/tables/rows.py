@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from astrolens.usecases.angles import parse_dec_deg, parse_ra_deg
 from astrolens.usecases.observation_times import parse_observation_time
 from astrolens.usecases.submissions import ImageDescription
 from astrolens.usecases.tables.columns import ColumnUses, Use
+from astrolens.usecases.tables.frames import ICRS, Frame, parse_frame, to_icrs
 
 _EMPTY: Final = frozenset({"", "nan", "+nan", "-nan", "null", "none", "n/a", "<na>", "--", "\\n", "..."})
 """What programs write where they know nothing: pandas, numpy, SQL, TOPCAT, astropy, CDS."""
@@ -21,6 +22,14 @@ _NUMBER: Final = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
 _WHOLE: Final = re.compile(r"^[+-]?\d+(?:\.0*)?$")
 _EXACT_AS_DOUBLE: Final = 2**53
 _MAX_NAME: Final = 200
+
+
+_FRAME_FIELDS: Final = ("system", "equinox", "epoch")
+_TAKEN_APART: Final = frozenset({"file", "ra_deg", "dec_deg", *_FRAME_FIELDS})
+_OLD_EQUINOX: Final = re.compile(r"B|(?:1855|1875|1900|1950)(?:\.0*)?$", re.IGNORECASE)
+"""An epoch that is an equinox as well; others are those of proper motions, or of the observation."""
+_GIVEN_POSITION: Final = "given_position"
+"""In `extra`: the position in the frame of the table."""
 
 
 class BadRow(Exception):
@@ -62,15 +71,15 @@ def describe(uses: ColumnUses, cells: Sequence[str]) -> DescribedFile | None:
         return None
     metadata: dict[str, Any] = {}
     extra: dict[str, str] = {}
-    position = _position(uses, reader)
-    if position is not None:
-        metadata["ra_deg"], metadata["dec_deg"] = position
-    for field, use in uses.fields.items():
+    if (position := _position(uses, reader)) is not None:
+        metadata["ra_deg"], metadata["dec_deg"] = position.icrs
+        extra |= position.as_given
+    for name, use in uses.fields.items():
         value = reader.text(use)
-        if field in {"file", "ra_deg", "dec_deg"} or not value:
+        if name in _TAKEN_APART or not value:
             continue
-        _take(field, use, value, metadata, extra, reader.notes)
-    for use in uses.others:
+        _take(name, use, value, metadata, extra, reader.notes)
+    for use in (*uses.others, *(uses.fields[name] for name in _FRAME_FIELDS if name in uses.fields)):
         if value := reader.text(use):
             extra.setdefault(use.column.name, value)
     if extra:
@@ -97,7 +106,15 @@ class _RowReader:
         return "" if is_empty(value) else value
 
 
-def _position(uses: ColumnUses, reader: _RowReader) -> tuple[float, float] | None:
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """ICRS degrees, and the position in its own frame as metadata where that is another one."""
+
+    icrs: tuple[float, float]
+    as_given: dict[str, str] = field(default_factory=dict)
+
+
+def _position(uses: ColumnUses, reader: _RowReader) -> _Position | None:
     ra_use, dec_use = uses.fields.get("ra_deg"), uses.fields.get("dec_deg")
     if uses.split_ra:
         ra_use, dec_use = uses.split_ra[0], uses.split_dec[0]
@@ -114,10 +131,34 @@ def _position(uses: ColumnUses, reader: _RowReader) -> tuple[float, float] | Non
         name = given.column.name if given else "half a position"
         reader.notes.append(f"{name} is given without a {missing}, so it has no position")
         return None
-    return (
+    degrees_given = (
         _parsed(parse_ra_deg, ra, ra_use, unit=None if uses.split_ra else ra_use.unit if ra_use else None),
         _parsed(parse_dec_deg, dec, dec_use, unit=None if uses.split_dec else dec_use.unit if dec_use else None),
     )
+    frame = _frame(uses, reader)
+    if frame is None:
+        return None
+    if frame.is_icrs:
+        return _Position(degrees_given)
+    as_given = f"{frame}: {degrees_given[0]:.7f} {degrees_given[1]:+.7f}"
+    return _Position(to_icrs(*degrees_given, frame), {_GIVEN_POSITION: as_given})
+
+
+def _frame(uses: ColumnUses, reader: _RowReader) -> Frame | None:
+    """The frame of a row's position; None, with a note, where it is stated and cannot be read."""
+    if uses.frame is not None:
+        return uses.frame
+    system, equinox, epoch = (reader.text(uses.fields.get(field)) for field in _FRAME_FIELDS)
+    if not equinox and _OLD_EQUINOX.match(epoch):
+        equinox = epoch
+    if not system and not equinox:
+        return ICRS
+    frame = parse_frame(system, equinox)
+    if frame is None or not frame.is_equatorial:
+        said = " ".join(filter(None, (system, equinox)))[:40]
+        reader.notes.append(f"its frame is {said!r}, which is not read for a right ascension, so it has no position")
+        return None
+    return frame
 
 
 def _parsed(parse: Any, text: str, use: Use | None, **options: Any) -> Any:
