@@ -120,7 +120,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def empty(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    with serve(tmp_path_factory.mktemp("empty"), 0) as console:
+    with serve(tmp_path_factory.mktemp("empty"), 0, ASTROLENS_MAX_IMAGE_BYTES=str(2**20)) as console:
         yield console
 
 

@@ -199,3 +199,78 @@ def test_a_login_opens_the_page_that_was_asked_for(browser_page: Page, locked: C
     expect(page.locator(".cell")).to_have_count(12)
     page.get_by_role("button", name="Log out").click()
     page.wait_for_url("**/login")
+
+
+def test_images_are_uploaded_with_a_table_and_each_refusal_has_its_reason(visitor: Visitor, empty: Console) -> None:
+    page = visitor.open(f"{empty.url}/upload")
+    table = "file,ra_deg,dec_deg,object_id\none.jpg,12:30:49.4,+12:23:28,my-17\nother.jpg,400,0,\n"
+    pictures = [
+        {"name": name, "mimeType": "image/jpeg", "buffer": name.encode() * 9} for name in ("one.jpg", "two.jpg")
+    ]
+    positions = {"name": "positions.csv", "mimeType": "text/csv", "buffer": table.encode()}
+    chooser = page.locator(".uploader input[type=file]")
+    chooser.set_input_files([*pictures, positions])
+    expect(page.get_by_text("positions.csv describes 1 files")).to_be_visible()
+    expect(page.locator(".faults")).to_contain_text("line 3")
+    page.get_by_role("button", name="Send 2").click()
+    page.wait_for_url("**/upload?batch=upload-*")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    expect(page.get_by_text("2 arrived: 2 on the way.")).to_be_visible()
+    stored = {each["ref"]: each for each in empty.get("/receipts")["items"]}
+    assert set(stored) == {"one.jpg", "two.jpg"}
+    chooser.set_input_files([{"name": "huge.fits", "mimeType": "image/fits", "buffer": bytes(2**20 + 1)}])
+    expect(page.locator(".faults")).to_contain_text("huge.fits is larger than an image may be")
+
+
+def test_a_key_is_changed_in_the_overlay_and_this_browser_remembers_it(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/triage?verdict=any&survey=simulated-lsst")
+    page.wait_for_url("**image=*")
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    dialog.get_by_role("button", name="u: change the key of Undo the last answer").click()
+    page.keyboard.press("z")
+    expect(dialog).to_contain_text("z is “Zoom")
+    page.keyboard.press("b")
+    expect(dialog.get_by_role("button", name="b: change the key of Undo the last answer")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    page.reload()
+    page.wait_for_selector("html.al-ready")
+    expect(page.get_by_role("button", name="undo").first).to_contain_text("b")
+    page.wait_for_url("**image=*")
+    image = current(page)
+    answer_by_key(page, "3")
+    twenty.eventually(f"/images/{image}", lambda answer: answer["label"] == "ordinary")
+    page.keyboard.press("u")
+    page.keyboard.press("b")
+    twenty.eventually(f"/images/{image}", lambda answer: answer["label"] is None)
+    page.keyboard.press("?")
+    page.get_by_role("button", name="All as they were").click()
+    expect(dialog.get_by_role("button", name="u: change the key of Undo the last answer")).to_be_visible()
+
+
+def test_a_hint_is_shown_until_it_is_put_away(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/gallery")
+    expect(page.locator(".hint")).to_have_count(1)
+    page.get_by_role("button", name="Got it").click()
+    expect(page.locator(".hint")).to_have_count(0)
+    page.reload()
+    page.wait_for_selector("html.al-ready")
+    expect(page.locator(".cell").first).to_be_visible()
+    expect(page.locator(".hint")).to_have_count(0)
+    # Another page has its own; an image has none.
+    page.keyboard.press("Shift+R")
+    expect(page.locator(".hint")).to_have_count(1)
+
+
+def test_simulated_images_are_shown_on_all_lists_by_one_switch(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/gallery")
+    expect(page.locator(".cell")).to_have_count(10)
+    expect(page.locator(".total")).to_have_text("10 images")
+    page.get_by_label("simulated images too").click()
+    expect(page.locator(".cell")).to_have_count(20)
+    expect(page.locator(".total")).to_have_text("20 images")
+    page.keyboard.press("Shift+T")
+    expect(page.get_by_label("simulated images too")).to_be_checked()
+    page.goto(f"{twenty.url}/triage?verdict=any&label=any")
+    expect(page.get_by_text("20 images.")).to_be_visible()

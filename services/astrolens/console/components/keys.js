@@ -1,6 +1,6 @@
 // Keys of a page that is made in Python; see keys.py.
 
-import { bindKeys, scopes } from "astrolens-keys";
+import { bindKeys } from "astrolens-keys";
 import { defineComponent, onBeforeUnmount } from "vue";
 
 /** @typedef {{keys: string[], label: string, target: string}} Shortcut */
@@ -21,17 +21,13 @@ export default defineComponent({
     shortcuts: { type: /** @type {import("vue").PropType<Shortcut[]>} */ (Array), required: true },
   },
   emits: ["press"],
-  setup(props, { emit, expose }) {
+  setup(props, { emit }) {
     const bindings = props.shortcuts.map(({ keys, label, target }, index) => ({
       keys,
       label,
       run: () => (target ? activate(target) : emit("press", index)),
     }));
     onBeforeUnmount(bindKeys(props.title, bindings));
-    /** Every key that is bound now, for the overlay: called from Python. */
-    const all = () =>
-      scopes.map((scope) => ({ title: scope.title, rows: scope.bindings.map(({ keys, label }) => ({ keys, label })) }));
-    expose({ all });
     return () => null;
   },
 });

@@ -2,23 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
 
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
 Press = Callable[[], Awaitable[None] | None]
-
-GLYPHS: Final = {
-    "ArrowRight": "→",
-    "ArrowLeft": "←",
-    "ArrowUp": "↑",
-    "ArrowDown": "↓",
-    "PageUp": "PgUp",
-    "PageDown": "PgDn",
-    "Escape": "Esc",
-}
-"""How the overlay writes keys whose names are long."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +57,10 @@ class Keys(Element, component="keys.js", dependencies=["lib/*.js"]):
         if result is not None:
             await result
 
-    async def everything(self) -> list[dict[str, Any]]:
-        """All keys that are bound now, those of Vue components too: `title`, and `rows` of keys and label."""
-        found: list[dict[str, Any]] = await self.run_method("all", timeout=5.0)
-        return found
 
+class KeyTable(Element, component="key_table.js"):
+    """Every key that is bound now, those of Vue components too, in words; a press on one and another key changes it.
 
-def written(keys: Sequence[str]) -> str:
-    """Keys as the overlay writes them."""
-    return " ".join("+".join(GLYPHS.get(part, part) for part in key.split("+")) if key != "+" else key for key in keys)
+    The browser remembers what was chosen. A key that does something else on this page is refused; what is called alike
+    on two pages has one key.
+    """

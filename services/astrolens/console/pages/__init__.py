@@ -5,7 +5,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from astrolens.console.context import AppContext
-from astrolens.console.pages import compare, discoveries, gallery, image, model, system, tonight, triage
+from astrolens.console.pages import compare, discoveries, gallery, image, model, system, tonight, triage, upload
 from astrolens.console.pages.frame import Frame, serve_styles
 from astrolens.console.pages.login import mount_login
 from astrolens.console.pages.page import Page
@@ -19,6 +19,7 @@ PAGES: Final[tuple[Page, ...]] = (
     discoveries.PAGE,
     model.PAGE,
     system.PAGE,
+    upload.PAGE,
 )
 """Every page but the log-in, in the order of the navigation."""
 

@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
-from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,7 @@ import structlog
 from nicegui import PageArguments, app, ui
 
 from astrolens.console.components.images import Answers
-from astrolens.console.components.keys import Keys, Shortcut, written
+from astrolens.console.components.keys import Keys, KeyTable, Shortcut
 from astrolens.console.context import AppContext
 from astrolens.console.pages.page import Page, Visit, address
 from astrolens.console.pages.parts import button, empty_state, heading
@@ -123,7 +122,7 @@ class Frame:
             if self.window.context.login_needed:
                 button("Log out", self.window.log_out, tiny=True)
             button("?", self._show_keys, tiny=True).props('aria-label="Keys" title="Keys (?)" aria-keyshortcuts="?"')
-        self._keys = Keys(
+        Keys(
             "Everywhere",
             [
                 Shortcut(("?",), "Show these keys", self._show_keys),
@@ -187,24 +186,14 @@ class Frame:
             ui.element("h1").classes("visually-hidden").props(f'aria-label="{status}"')
             empty_state(title, text, trouble=True)
 
-    async def _show_keys(self) -> None:
-        """The overlay of all keys, those of Vue components too."""
-        groups = await self._keys.everything()
+    def _show_keys(self) -> None:
+        """The overlay of all keys."""
         with ui.dialog(value=True).props('aria-label="Keys"') as dialog, ui.card().classes("al dialog wide"):
             dialog.on("hide", dialog.delete)
             with ui.element("div").classes("dialog-head"):
                 heading(2, "Keys")
                 button("Esc", dialog.close, tiny=True).props('aria-label="Close"')
-            rows = "".join(
-                f"<section><h3>{escape(group['title'])}</h3><dl>"
-                + "".join(
-                    f"<dt><kbd>{escape(written(row['keys']))}</kbd></dt><dd>{escape(row['label'])}</dd>"
-                    for row in group["rows"]
-                )
-                + "</dl></section>"
-                for group in reversed(groups)
-            )
-            ui.html(rows, sanitize=False).classes("keys")
+            KeyTable()
 
 
 class NoSuchPage(Exception):

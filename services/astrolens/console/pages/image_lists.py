@@ -181,6 +181,10 @@ class FilterBar:
                 self._total = tagged("p", "", "muted num total").props('role="status"')
             with ui.element("div").classes("chips"):
                 self._chips()
+            if not triage:
+                visit.hint(
+                    "gallery", "Arrows move, `x` selects, `1` `2` `3` answer, `Enter` opens, `t` triages this list."
+                )
 
         def unfold() -> None:
             opened = "open" not in form.classes

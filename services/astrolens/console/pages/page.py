@@ -7,7 +7,7 @@ it shows follows from the address: filters, the tab, what is opened. docs/consol
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
 import structlog
@@ -15,7 +15,8 @@ from nicegui import ui
 
 from astrolens.console.components.keys import Keys, Press, Shortcut
 from astrolens.console.context import AppContext
-from astrolens.console.pages.window import SIMULATED_COOKIE, LoggedOut, Window
+from astrolens.console.pages.parts import button, marked_keys
+from astrolens.console.pages.window import HINTS_COOKIE, SIMULATED_COOKIE, LoggedOut, Window
 from astrolens.platform.errors import TransientError
 from astrolens.usecases.errors import UseCaseError
 from astrolens.usecases.status import Status
@@ -25,6 +26,10 @@ log = structlog.get_logger(__name__)
 
 Bound = tuple[tuple[str, ...] | str, str, Press]
 """A key or several, what they do in words, and the handler."""
+
+
+HINTS: Final = frozenset({"tonight", "gallery", "triage"})
+"""Pages with a hint for a first visit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +93,22 @@ class Visit:
     def show_simulated(self, on: bool) -> None:
         """Turn the switch, for all pages of this browser, and build this page anew."""
         self.window.simulated = on
-        kept = f"{SIMULATED_COOKIE}={int(on)}; path=/; max-age=31536000; samesite=strict"
-        ui.run_javascript(f"document.cookie = '{kept}'")
+        self.window.remember(SIMULATED_COOKIE, str(int(on)))
         self.go(simulated="") if "simulated" in self.query else self.rebuild()
+
+    def hint(self, name: Literal["tonight", "gallery", "triage"], text: str) -> None:
+        """Say in one quiet line what a first visit should know, until it is put away; three pages have one, no more."""
+        if name in self.window.hints_read:
+            return
+
+        def put_away() -> None:
+            self.window.hints_read.add(name)
+            self.window.remember(HINTS_COOKIE, ".".join(sorted(self.window.hints_read & HINTS)))
+            line.delete()
+
+        with ui.element("p").classes("muted hint") as line:
+            ui.html(marked_keys(text), sanitize=False, tag="span")
+            button("Got it", put_away, tiny=True)
 
     async def status(self) -> Status:
         """The books and the state of everything."""

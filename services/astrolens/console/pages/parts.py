@@ -43,6 +43,11 @@ def _marked(content: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(content))
 
 
+def marked_keys(content: str) -> str:
+    """Text as HTML, where `keys` stand between backquotes."""
+    return re.sub(r"`([^`]+)`", r"<kbd>\1</kbd>", escape(content))
+
+
 def hint(element: Element, content: str) -> None:
     """Say something of an element on hover."""
     # A property that is set is sent, changed or not.

@@ -52,7 +52,7 @@ async def build_receipts(visit: Visit) -> None:
             select(visit.window, "Reason", {"": "any"} | named, why, lambda value: visit.go(reason=value, after=""))
         if page.items:
             table = Records(visit.window.base, "Arrivals", ("What", "Outcome", "Source", ">Size", "Arrived"))
-            table.show({each.receipt_id: _receipt_row(each) for each in page.items})
+            table.show({each.receipt_id: receipt_row(each) for each in page.items})
         elif chosen or why:
             title = f"No arrival was {words(chosen)}" if chosen else "No arrival has this reason"
             empty_state(title, "That is what the books say too.")
@@ -90,7 +90,8 @@ def add_turning(visit: Visit, after: str | None, *, title: str) -> None:
     visit.keys(*shortcuts(*bound), title=title)
 
 
-def _receipt_row(receipt: ReceiptView) -> tuple[Cell, ...]:
+def receipt_row(receipt: ReceiptView) -> tuple[Cell, ...]:
+    """The cells of an arrival."""
     named = receipt.name or receipt.ref
     shown = receipt.image_id is not None and receipt.outcome is not Outcome.REJECTED
     status: list[Part] = [state(words(receipt.outcome), _TONES[receipt.outcome])]

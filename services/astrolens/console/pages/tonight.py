@@ -42,13 +42,18 @@ async def build(visit: Visit) -> None:
     surveys.add_notices()
     with ui.element("div").classes("section-head"):
         title = heading(1, "Strangest of tonight")
+        visit.hint(
+            "tonight", "`←` `→` choose an image, `1` `2` `3` answer it, `u` takes that back; `?` lists all keys."
+        )
         simulated_switch(visit)
     strip = _Strip(visit, title)
     await strip.read()
     await discoveries.add_line(visit)
     await Books.build(visit)
     with ui.element("div").classes("columns"):
-        with panel("Sources"):
+        with panel("Sources") as head:
+            with head:
+                button("Upload images", lambda: visit.go("/upload"), tiny=True)
             sources = SourcesTable(visit)
         with panel("Pace"):
             pace = _Pace(visit)

@@ -40,7 +40,11 @@ async def build(visit: Visit) -> None:
         ui.link("To the candidates", "/triage")
     else:
         FilterBar(visit, status, triage=True)
-    learned = paragraph("", "muted learned")
+    with ui.element("div").classes("section-head learned"):
+        learned = paragraph("")
+        visit.hint(
+            "triage", "`1` `2` `3` answer, `space` puts off, `u` takes back, `z` zooms; `?` lists and changes keys."
+        )
     deck = TriageDeck(
         address=visit.address(),
         query=api_query(wanted),

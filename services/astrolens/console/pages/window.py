@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import structlog
 from fastapi import Request
-from nicegui import Client, background_tasks
+from nicegui import Client, background_tasks, ui
 
 from astrolens.console.context import AppContext
 from astrolens.console.security import address_of, cookie_name, identity_of
@@ -19,6 +19,12 @@ log = structlog.get_logger(__name__)
 
 SIMULATED_COOKIE: Final = "astrolens_simulated"
 """A preference of the browser: `1` where simulated images are shown among the real ones."""
+
+HINTS_COOKIE: Final = "astrolens_hints"
+"""Pages whose hint this browser has seen enough of, with dots between them."""
+
+_LONGEST_COOKIE: Final = 100
+_YEAR_S: Final = 31_536_000
 
 Show = Callable[[Status], Awaitable[None] | None]
 
@@ -41,6 +47,7 @@ class Window:
         live: The stream of changes.
         focused: Name of the field that asked for the next address; it gets the focus again.
         simulated: Whether simulated images are shown among the real ones.
+        hints_read: Pages whose hint was put away.
         rebuild: Builds the open page anew.
     """
 
@@ -51,8 +58,13 @@ class Window:
         self.path = "/"
         self.focused = ""
         self.simulated = client.request.cookies.get(SIMULATED_COOKIE) == "1"
+        self.hints_read = set(client.request.cookies.get(HINTS_COOKIE, "")[:_LONGEST_COOKIE].split(".")) - {""}
         self.rebuild: Callable[[], None] = lambda: None
         self.live = Live(self)
+
+    def remember(self, cookie: str, value: str) -> None:
+        """Keep a preference in the browser for a year; the value is one of ours, and no text from outside."""
+        ui.run_javascript(f"document.cookie = '{cookie}={value}; path=/; max-age={_YEAR_S}; samesite=strict'")
 
     async def user(self) -> str:
         """Who is logged in here, as labels name them.

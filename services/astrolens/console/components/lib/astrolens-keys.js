@@ -1,5 +1,7 @@
 // One table of keys for the whole page: what is bound is what the overlay shows.
 
+import { reactive } from "vue";
+
 /**
  * @typedef {object} Binding
  * @property {string[]} keys names as `nameOf` gives them: `a`, `Shift+A`, `space`, `Escape`, `?`
@@ -12,6 +14,56 @@
 
 /** @type {Scope[]} later ones win over earlier ones */
 export const scopes = [];
+
+const STORED = "astrolens.keys";
+
+function read() {
+  try {
+    const stored = JSON.parse(localStorage.getItem(STORED) ?? "{}");
+    return Object.fromEntries(Object.entries(stored).filter(([, key]) => typeof key === "string"));
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * Keys that the person at this browser chose, by what they do. What is called alike on two pages has one key.
+ * @type {Record<string, string>}
+ */
+export const chosen = reactive(read());
+
+/** The keys of a binding: the chosen one, else its own that nobody chose for something else. @param {Binding} binding */
+export const keysOf = ({ label, keys }) => {
+  if (label in chosen) return [chosen[label]];
+  const others = new Set(Object.values(chosen));
+  return keys.filter((key) => !others.has(key));
+};
+
+/** What else a key does now; empty where it is free. @param {string} key @param {string} label */
+export const takenBy = (key, label) =>
+  scopes.flatMap(({ bindings }) => bindings).find((one) => one.label !== label && keysOf(one).includes(key))?.label ??
+  "";
+
+/** @param {string} label @param {string} key */
+export function change(label, key) {
+  chosen[label] = key;
+  localStorage.setItem(STORED, JSON.stringify(chosen));
+}
+
+/** Every key as it was made. */
+export function reset() {
+  for (const label of Object.keys(chosen)) delete chosen[label];
+  localStorage.removeItem(STORED);
+}
+
+/** What a button shows that was made for a key. @param {string} key */
+export const shown = (key) => {
+  const binding = [...scopes]
+    .reverse()
+    .flatMap(({ bindings }) => bindings)
+    .find(({ keys }) => keys.includes(key));
+  return binding ? (keysOf(binding)[0] ?? "") : key;
+};
 
 const TEXT_FIELDS = new Set(["INPUT", "TEXTAREA", "SELECT"]);
 
@@ -53,7 +105,7 @@ function handle(event) {
   const control = target.closest?.("a[href],button,summary,[role=button]");
   if (control && (name === "Enter" || (name === "space" && control.tagName !== "A"))) return;
   for (const { bindings } of [...scopes].reverse()) {
-    const binding = bindings.find((one) => one.keys.includes(name) && (!one.when || one.when(event)));
+    const binding = bindings.find((one) => keysOf(one).includes(name) && (!one.when || one.when(event)));
     if (binding) {
       event.preventDefault();
       binding.run(event);

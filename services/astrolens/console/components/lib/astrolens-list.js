@@ -69,7 +69,8 @@ class ImageList {
   /** @param {number} limit @param {Record<string, string>} place */
   #page(limit, place) {
     const given = new URLSearchParams(this.query);
-    for (const [name, value] of Object.entries({ limit: String(limit), total: "false", ...place })) given.set(name, value);
+    for (const [name, value] of Object.entries({ limit: String(limit), total: "false", ...place }))
+      given.set(name, value);
     return get(`/images?${given}`);
   }
 

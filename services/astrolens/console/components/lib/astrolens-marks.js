@@ -1,6 +1,7 @@
 // What every component shows alike: verdicts and answers by shape and colour (console.css), and buttons that name their key.
 
-import { defineComponent } from "vue";
+import { shown } from "astrolens-keys";
+import { computed, defineComponent } from "vue";
 
 /** A verdict. */
 export const VerdictMark = defineComponent({
@@ -20,14 +21,15 @@ export const AnswerMark = {
 };
 
 /** A button that shows its key. */
-export const KeyButton = {
+export const KeyButton = defineComponent({
   props: {
     k: { type: String, required: true },
     label: { type: String, required: true },
     pressed: { type: Boolean, default: null },
   },
   emits: ["press"],
+  setup: (props) => ({ key: computed(() => shown(props.k)) }),
   template: `
-    <button type="button" class="btn" :title="label + ' (' + k + ')'" :aria-pressed="pressed === null ? null : String(pressed)"
-            :aria-keyshortcuts="k === 'space' ? 'Space' : k" @click="$emit('press')"><slot>{{ label }}</slot><kbd aria-hidden="true">{{ k }}</kbd></button>`,
-};
+    <button type="button" class="btn" :title="label + ' (' + key + ')'" :aria-pressed="pressed === null ? null : String(pressed)"
+            :aria-keyshortcuts="key === 'space' ? 'Space' : key" @click="$emit('press')"><slot>{{ label }}</slot><kbd v-if="key" aria-hidden="true">{{ key }}</kbd></button>`,
+});
