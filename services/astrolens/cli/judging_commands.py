@@ -42,13 +42,28 @@ def surveys(
     clear: Annotated[
         str | None, typer.Option(help="Return this survey to the bundle's own calibration first.", metavar="SURVEY")
     ] = None,
+    calibrate: Annotated[
+        str | None, typer.Option(help="Fit a survey model on the newest images of this survey first.", metavar="SURVEY")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Give a survey its own budget of false alarms per 1,000 ordinary images, or `default`, first.",
+            metavar="SURVEY=NUMBER",
+        ),
+    ] = None,
+    aggressive: Annotated[
+        str | None, typer.Option(help="Give this survey a budget of 30 per 1,000 first.", metavar="SURVEY")
+    ] = None,
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """What calibrates each survey: the bundle, its survey model, or neither yet."""
+    """What calibrates each survey: the bundle, its survey model, or neither yet; its budget, and its drift."""
+    from astrolens.cli.surveys import Decisions
     from astrolens.cli.surveys import surveys as run
 
-    run(as_json=as_json, clear=clear, url=url, token=token)
+    decisions = Decisions(clear=clear, calibrate=calibrate, budget=budget, aggressive=aggressive)
+    run(decisions, as_json=as_json, url=url, token=token)
 
 
 def discoveries(

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -10,27 +11,79 @@ from rich.table import Table
 
 from astrolens.cli.console_client import checked, connect, console_unreachable, get
 from astrolens.cli.show import printable
+from astrolens.platform.errors import ConfigurationError
+from astrolens.usecases.survey_models import AGGRESSIVE_PER_1000
 
 _COLOURS = {"own": "green", "ready": "green", "learning": "yellow", "does-not-fit": "red"}
 
 
-def surveys(*, as_json: bool, clear: str | None, url: str | None, token: str | None) -> None:
-    """Print the state of every survey; with `clear`, return one to the bundle's calibration before."""
+@dataclass(frozen=True)
+class Decisions:
+    """What is decided before the states are printed: each names a survey."""
+
+    clear: str | None = None
+    calibrate: str | None = None
+    budget: str | None = None
+    """`SURVEY=NUMBER` or `SURVEY=default`."""
+    aggressive: str | None = None
+
+
+def surveys(decisions: Decisions, *, as_json: bool, url: str | None, token: str | None) -> None:
+    """Decide, then print the state of every survey.
+
+    Raises:
+        ConfigurationError: A budget is no number.
+    """
+    budgets = _budgets(decisions)
     with connect(url, token) as client:
-        if clear is not None:
-            try:
-                checked(client.post(f"/api/surveys/{clear}/clear"))
-            except httpx.TransportError as error:
-                raise console_unreachable(str(client.base_url), error) from error
+        try:
+            for survey, number in budgets.items():
+                checked(client.put(f"/api/surveys/{survey}/budget", json={"false_alarms_per_1000": number}))
+            for verb, name in (("clear", decisions.clear), ("calibrate", decisions.calibrate)):
+                if name is not None:
+                    checked(client.post(f"/api/surveys/{name}/{verb}"))
+        except httpx.TransportError as error:
+            raise console_unreachable(str(client.base_url), error) from error
         found = get(client, "/api/surveys")["items"]
     if as_json:
         json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
         return
-    table = Table("survey", "calibration", "images", "survey model", "since", "why")
+    table = Table("survey", "calibration", "images", "survey model", "budget", "drift", "since", "why")
     for item in found:
-        table.add_row(item["survey"], _state(item), _images(item), _revision(item), item["since"][:16], _why(item))
+        figures = (_images(item), _revision(item), _budget(item), _drift(item))
+        table.add_row(item["survey"], _state(item), *figures, item["since"][:16], _why(item))
     Console(highlight=False).print(table if found else "no survey has analysed images yet")
+
+
+def _budgets(decisions: Decisions) -> dict[str, float | None]:
+    """The budgets to set, by survey; None is that of the settings."""
+    chosen: dict[str, float | None] = {}
+    if decisions.budget is not None:
+        survey, _, text = decisions.budget.partition("=")
+        try:
+            chosen[survey] = None if text == "default" else float(text)
+        except ValueError:
+            raise ConfigurationError(
+                f"--budget: {decisions.budget!r} is no budget: write SURVEY=NUMBER, such as sdss=20, or SURVEY=default"
+            ) from None
+    if decisions.aggressive is not None:
+        chosen[decisions.aggressive] = AGGRESSIVE_PER_1000
+    return chosen
+
+
+def _budget(item: dict[str, Any]) -> str:
+    own = item.get("false_alarms_per_1000")
+    return f"{own:g} per 1,000" if own is not None else "default"
+
+
+def _drift(item: dict[str, Any]) -> str:
+    """What was measured last, and whether verdicts allow for one."""
+    measured, serves = item.get("drift"), item.get("adjustment")
+    if measured is None:
+        return ""
+    allowed = f", allowed for {serves['shift']:.2f}" if serves else ""
+    return f"{measured['shift']:.2f}{allowed}"
 
 
 def _state(item: dict[str, Any]) -> str:

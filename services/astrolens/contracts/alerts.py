@@ -201,8 +201,8 @@ class Alert(Contract):
         description="Kinds of strangeness, the most probable first; empty if the model tells none.",
     )
     false_alarms_per_1000: float = Field(
-        description="Expected false alarms for a threshold at this p-value; an upper bound as the p-value is "
-        "[per 1000 ordinary images]."
+        description="Expected false alarms for a threshold at this p-value; an upper bound as the p-value is; larger "
+        "than 1000 p_value where the survey has drifted from its calibration [per 1000 ordinary images]."
     )
     predicted_class: str = Field(description="Most probable class.")
     detectors: tuple[AlertDetector, ...] = Field(description="All detectors that were combined.")

@@ -210,6 +210,9 @@ class CalibrationRevised(Event):
     model_digest: str
     revision: str | None = Field(default=None, description="SHA-256 of the survey model that serves from now on.")
     images: int = Field(default=0, description="Images that it was fitted on.")
+    false_alarms_per_1000: float | None = Field(default=None, description="The survey's own budget, where it has one.")
+    drift_shift: float = Field(default=0.0, description="Drift that verdicts allow for, standard deviations; 0: none.")
+    drift_scale: float = Field(default=1.0, description="The spread that belongs to it; 1: unchanged.")
 
     @classmethod
     def of(cls, record: SurveyModelRecord, *, service: str, at: datetime) -> Self:
@@ -226,6 +229,9 @@ class CalibrationRevised(Event):
             model_digest=record.model_digest,
             revision=None if revision is None else revision.digest,
             images=0 if revision is None else revision.images,
+            false_alarms_per_1000=record.false_alarms_per_1000,
+            drift_shift=record.adjustment.shift if record.adjustment else 0.0,
+            drift_scale=record.adjustment.scale if record.adjustment else 1.0,
         )
 
 

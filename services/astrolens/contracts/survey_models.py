@@ -13,6 +13,7 @@ from astrolens.contracts.records import PendingEvent
 
 MAX_EARLIER_REVISIONS: Final = 20
 """Replaced revisions that a document names; their bytes stay in the image store."""
+MAX_EARLIER_ADJUSTMENTS: Final = 50
 MAX_STRANGEST: Final = 40
 """Images that a person is asked to look at: of 300, answers to the 40 strangest double the recall at 5 %."""
 
@@ -62,6 +63,19 @@ class FitCheck(Contract):
     checked_at: UtcTime
 
 
+class DriftMeasure(Contract):
+    """How far the p-values of recent images have moved from those of the calibration; see `science.drift_adjustment`.
+
+    (0, 1) is no change. An adjustment that serves is one of these.
+    """
+
+    shift: float = Field(description="Of the normal deviates of ordinary images, standard deviations; 0 or more.")
+    scale: float = Field(description="Their spread, against that of the calibration.")
+    images: int = Field(description="Recent images that it was measured on.")
+    seen: int = Field(default=0, description="Images that the survey had then.")
+    measured_at: UtcTime
+
+
 class Rejudging(Contract):
     """How far the earlier images of a survey have been analysed again after its calibration changed."""
 
@@ -97,6 +111,15 @@ class SurveyModelRecord(Contract):
         default=None, description="Images ingested before are not compared again: a person accepted them."
     )
     rejudging: Rejudging | None = None
+    false_alarms_per_1000: float | None = Field(
+        default=None, gt=0.0, lt=1000.0, description="The survey's own budget; None: that of the settings."
+    )
+    drift: DriftMeasure | None = Field(default=None, description="The last measurement; not what serves.")
+    adjustment: DriftMeasure | None = Field(
+        default=None, description="What verdicts allow for since then; only beside the bundle's calibration."
+    )
+    earlier_adjustments: tuple[DriftMeasure, ...] = Field(default=(), description="Replaced ones, the newest first.")
+    fit_requested: bool = Field(default=False, description="A person asked for a fit on its newest images.")
     failures: int = Field(default=0, description="Fits in a row that failed.")
     failure: str | None = Field(default=None, description="Why the last fit failed.")
     retry_at: UtcTime | None = None

@@ -80,6 +80,11 @@ class Analysis(Contract):
     p_value_at_most: bool = Field(
         default=False, description="Whether the image is stranger than all n calibration images: p <= 1/(n+1)."
     )
+    adjusted_p_value: PValue | None = Field(
+        default=None,
+        description="What the verdict goes by where recent images of the survey have drifted from its calibration: "
+        "the share of ordinary images as they are now; never below `p_value`. None: `p_value` itself.",
+    )
     calibration_images: int | None = Field(
         default=None, ge=1, description="Calibration images n of the p-value; None where an older version did not say."
     )

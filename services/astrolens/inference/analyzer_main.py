@@ -16,6 +16,7 @@ from astrolens.inference.survey_models.fitting import SurveyModelFitter
 from astrolens.inference.survey_models.keeper import SurveyModelKeeper
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
 from astrolens.inference.survey_models.rejudging import Rejudger
+from astrolens.inference.survey_models.tracking import DriftTracker
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
@@ -69,6 +70,7 @@ def _keep_survey_models(app: ServiceApp, model: ModelClient) -> None:
         model=model,
         fitter=fitter,
         checker=SurveyChecker(),
+        tracker=DriftTracker(records=app.records),
         metrics=metrics,
     )
     rejudger = Rejudger(

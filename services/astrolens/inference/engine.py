@@ -98,8 +98,7 @@ class Engine:
     def serve(self, calibrations: SurveyCalibrations) -> dict[str, str]:
         """Judge by these survey models from the next batch on; return the calibration id of each survey."""
         self._calibrations = calibrations
-        unfit = dict.fromkeys(calibrations.unfit, self._scorer.unfit_calibration_id)
-        return unfit | {survey: self._scorer.calibration_id(model) for survey, model in calibrations.models.items()}
+        return self._scorer.calibration_ids(calibrations)
 
     def extract_taps(self, items: Sequence[Item]) -> tuple[list[str], Taps]:
         """Ids [n] and pooled feature maps, each [n, d], of the cutouts that can be read."""

@@ -58,6 +58,7 @@ def result_message(result: ItemResult) -> pb.Result:
         rank_score=scores.rank_score,
         verdict=VERDICTS[scores.verdict],
         kinds=scores.kinds,
+        adjusted_p_value=scores.adjusted_p_value,
         embedding=result.embedding,
         calibration_id=result.calibration_id,
     )

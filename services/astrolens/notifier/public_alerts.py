@@ -140,7 +140,8 @@ def public_alert(
         calibration_fit=analysis.calibration_fit,
         rank_score=analysis.rank_score,
         kinds=_kinds(analysis),
-        false_alarms_per_1000=1000.0 * analysis.p_value,
+        false_alarms_per_1000=1000.0
+        * (analysis.p_value if analysis.adjusted_p_value is None else analysis.adjusted_p_value),
         predicted_class=analysis.predicted_class,
         detectors=tuple(
             AlertDetector(name=name, score=result.score, p_value=result.p_value, at_most=result.at_most)

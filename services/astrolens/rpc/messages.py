@@ -35,7 +35,8 @@ class ServedSurveyModel:
 
     Attributes:
         calibration_id: As in analyses.
-        revision: Revision of the survey model; None: the pooled calibration, because the bundle's own does not fit.
+        revision: Revision of the survey model; None: the pooled calibration, because the bundle's own does not fit, or
+            the bundle's own under another budget, or adjusted for drift.
     """
 
     calibration_id: str
@@ -125,6 +126,8 @@ def _if_known(result: pb.Result) -> dict[str, Any]:
         known["calibration_fit"] = fit
     if result.HasField("rank_score"):
         known["rank_score"] = result.rank_score
+    if result.HasField("adjusted_p_value"):
+        known["adjusted_p_value"] = result.adjusted_p_value
     return known
 
 

@@ -44,6 +44,7 @@ class ImageScores:
         rank_score: Larger is stranger, and no probability; see `ScoreCalibration.rank_scores`.
         verdict: Of the p-value and the budget.
         kinds: Probability of each kind of oddity, given that it is one; empty where the bundle does not tell them.
+        adjusted_p_value: What the verdict goes by where the survey has drifted; None: `p_value` itself.
     """
 
     class_probabilities: dict[str, float]
@@ -57,6 +58,7 @@ class ImageScores:
     rank_score: float
     verdict: Verdict
     kinds: dict[str, float] = field(default_factory=dict)
+    adjusted_p_value: float | None = None
 
 
 class Scorer:
@@ -138,14 +140,15 @@ class Scorer:
                 found[row] = replace(image, kinds=kinds[row]) if kinds else image
         return [image for image in found if image is not None]
 
-    def verdict(self, p_value: float) -> Verdict:
-        """`anomaly` at p ≤ α, `near_miss` at p ≤ 3α, else `ordinary`.
+    def verdict(self, p_value: float, alpha: float | None = None) -> Verdict:
+        """`anomaly` at p ≤ α, `near_miss` at p ≤ 3α, else `ordinary`; α is the budget of all surveys by default.
 
         With fewer than 1/α − 1 calibration images no p-value is small enough for `anomaly`; see `limits`.
         """
-        if p_value <= self.alpha:
+        alpha = self.alpha if alpha is None else alpha
+        if p_value <= alpha:
             return Verdict.ANOMALY
-        return Verdict.NEAR_MISS if p_value <= _NEAR_MISS_FACTOR * self.alpha else Verdict.ORDINARY
+        return Verdict.NEAR_MISS if p_value <= _NEAR_MISS_FACTOR * alpha else Verdict.ORDINARY
 
     def limits(self) -> dict[str, str]:
         """A sentence for each calibration that has too few images for the budget: it can flag nothing."""

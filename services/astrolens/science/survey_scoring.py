@@ -1,7 +1,7 @@
 """Verdicts by a survey model: pure functions of the backbone's outputs, the bundle, the revision and the budget."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from astrolens.contracts.verdicts import Verdict
 from astrolens.science.calibration import POOLED
 from astrolens.science.density import Taps
 from astrolens.science.detectors import Features
+from astrolens.science.drift_adjustment import Adjustment
 from astrolens.science.scoring import DetectorScore, ImageScores, Scorer
 from astrolens.science.survey_model import BUDGET, SurveyModel
 
@@ -23,16 +24,31 @@ class CalibratedScores:
 
 
 @dataclass(frozen=True)
+class SurveyTerms:
+    """What a survey has of its own beside its calibration.
+
+    Attributes:
+        false_alarms_per_1000: Its budget; None: that of all surveys.
+        adjustment: For the drift of its images; only where the bundle's own calibration serves it.
+    """
+
+    false_alarms_per_1000: float | None = None
+    adjustment: Adjustment | None = None
+
+
+@dataclass(frozen=True)
 class SurveyCalibrations:
-    """Which calibration serves the surveys that the bundle's own does not serve.
+    """Which calibration serves the surveys that the bundle's own does not serve as it is.
 
     Attributes:
         models: Survey models, by survey.
         unfit: Surveys of the bundle whose images do not look like those that it was calibrated on.
+        terms: Budgets and adjustments, by survey.
     """
 
     models: Mapping[str, SurveyModel]
     unfit: frozenset[str] = frozenset()
+    terms: Mapping[str, SurveyTerms] = field(default_factory=dict)
 
 
 NO_SURVEY_CALIBRATIONS = SurveyCalibrations(models={})
@@ -77,7 +93,16 @@ class SurveyScorer:
             own = self._by_survey_model(survey, model, features.rows(chosen).taps, [base[row] for row in chosen])
             for row, scores in zip(rows, own, strict=False):
                 found[row] = CalibratedScores(scores, self.calibration_id(model))
-        return found
+        return [self._on_terms(one, calibrations.terms.get(name)) for one, name in zip(found, surveys, strict=True)]
+
+    def calibration_ids(self, calibrations: SurveyCalibrations) -> dict[str, str]:
+        """The id of the calibration of each survey that the bundle's own does not serve as it is."""
+        ids = dict.fromkeys(calibrations.unfit, self.unfit_calibration_id)
+        ids |= {survey: self.calibration_id(model) for survey, model in calibrations.models.items()}
+        for survey, terms in calibrations.terms.items():
+            is_own = survey not in ids and self._scorer.calibration_survey(survey) == survey
+            ids[survey] = _id_on_terms(ids.get(survey, self._scorer.calibration_id), terms, adjusted=is_own)
+        return ids
 
     @property
     def unfit_calibration_id(self) -> str:
@@ -110,12 +135,51 @@ class SurveyScorer:
             for row, image in enumerate(base)
         ]
 
-    def _verdict(self, p_value: float) -> Verdict:
+    def _verdict(self, p_value: float, alpha: float | None = None) -> Verdict:
         """As the bundle's, but a near miss up to the budget that a survey model promises."""
-        verdict = self._scorer.verdict(p_value)
+        verdict = self._scorer.verdict(p_value, alpha)
         return Verdict.NEAR_MISS if verdict is Verdict.ORDINARY and p_value <= BUDGET else verdict
+
+    def _on_terms(self, judged: CalibratedScores, terms: SurveyTerms | None) -> CalibratedScores:
+        """The verdict under the survey's own budget, and adjusted for its drift."""
+        if terms is None:
+            return judged
+        scores = judged.scores
+        budget = terms.false_alarms_per_1000
+        alpha = None if budget is None else budget / 1000.0
+        is_adjusted = terms.adjustment is not None and scores.calibration_fit == "own"
+        adjusted = None
+        if is_adjusted and terms.adjustment is not None:
+            adjusted = _adjusted_p_value(scores, terms.adjustment)
+        p_value = scores.p_value if adjusted is None else adjusted
+        is_model = scores.calibration_fit == "survey-model"
+        verdict = self._verdict(p_value, alpha) if is_model else self._scorer.verdict(p_value, alpha)
+        return CalibratedScores(
+            replace(scores, verdict=verdict, adjusted_p_value=adjusted),
+            _id_on_terms(judged.calibration_id, terms, adjusted=is_adjusted),
+        )
 
 
 def _detector(score: float, p_value: float, model: SurveyModel) -> DetectorScore:
     # The smallest p-value is that of a score beyond all of the model's images.
     return DetectorScore(score, p_value, at_most=p_value <= model.smallest_p)
+
+
+def _adjusted_p_value(scores: ImageScores, adjustment: Adjustment) -> float:
+    """The p-value that allows for a drift.
+
+    Beyond the calibration images the rank score tells how far beyond: what all of them fall short of would else be one
+    p-value, which a drift of half a standard deviation lifts above the budget, and nothing could be an anomaly.
+    """
+    p_value = 10.0 ** -min(scores.rank_score, 30.0) if scores.p_value_at_most else scores.p_value
+    return max(float(adjustment.p_values(np.array([p_value]))[0]), scores.p_value)
+
+
+def _id_on_terms(calibration_id: str, terms: SurveyTerms, *, adjusted: bool) -> str:
+    """Id of a calibration under a survey's own terms; its own where they change nothing."""
+    change = terms.adjustment if adjusted else None
+    if terms.false_alarms_per_1000 is None and change is None:
+        return calibration_id
+    drift = "" if change is None else f"{change.shift!r} {change.scale!r}"
+    parts = (calibration_id, repr(terms.false_alarms_per_1000), drift)
+    return content_digest("\x1f".join(parts).encode())[:16]

@@ -40,6 +40,7 @@ _FIELDS: Final = (
     "rank_score",
     "observation.injected",
     "observation.simulated",
+    "analysis.adjusted_p_value",
     "analysis.calibration_fit",
     "analysis.calibration_survey",
     "analysis.burst_survey",
@@ -191,9 +192,11 @@ def _left_out(document: Document) -> str | None:
 
 def _tested(document: Document) -> _Tested:
     analysis: dict[str, Any] = document["analysis"]
+    # Where its survey has drifted, the p-value alone would promise too much.
+    adjusted = analysis["adjusted_p_value"]
     return _Tested(
         image_id=document["image_id"],
-        p_value=document["p_value"],
+        p_value=document["p_value"] if adjusted is None else adjusted,
         rank_score=document["rank_score"] or 0.0,
         at_most=bool(analysis["p_value_at_most"]),
         calibration_images=analysis["calibration_images"],

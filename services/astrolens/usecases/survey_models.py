@@ -5,7 +5,7 @@ The analyzer changes the documents as images come; a person may return a survey 
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import structlog
 from pydantic import Field, ValidationError
@@ -14,6 +14,7 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import CalibrationRevised
 from astrolens.contracts.survey_models import (
     MAX_EARLIER_REVISIONS,
+    DriftMeasure,
     Rejudging,
     SurveyModelRecord,
     SurveyRevision,
@@ -23,10 +24,12 @@ from astrolens.contracts.topics import CALIBRATIONS_REVISED
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.paging import pages
-from astrolens.platform.stores.records import Change, Clause, Document, Query, RecordStore, to_document
+from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore, to_document
 from astrolens.usecases.errors import Conflict, NotFound
 from astrolens.usecases.views import ImageCard, ImagePage, View
 
+AGGRESSIVE_PER_1000: Final = 30.0
+"""The budget that commands and pages call aggressive: what is a near miss by default is an anomaly."""
 MAX_SURVEYS: Final = 200
 """Surveys that have a document: whoever uploads images may name surveys without limit."""
 _PAGE: Final = 100
@@ -137,6 +140,11 @@ class SurveyModelView(View):
     rejudged: int = Field(description="Earlier images that were analysed again since the calibration changed.")
     rejudging: bool = Field(description="Whether earlier images are still being analysed again.")
     failure: str | None = Field(description="Why the last fit failed.")
+    false_alarms_per_1000: float | None = Field(description="The survey's own budget; null: that of the settings.")
+    drift: DriftMeasure | None = Field(description="How far its recent images have moved; measured every 100 images.")
+    adjustment: DriftMeasure | None = Field(description="The drift that verdicts allow for; null: none.")
+    earlier: list[SurveyRevision] = Field(description="Replaced survey models, the newest first.")
+    earlier_adjustments: list[DriftMeasure] = Field(description="Drifts that were allowed for, the newest first.")
     can_clear: bool = Field(description="Whether a person can return the survey to the bundle's calibration.")
 
     @classmethod
@@ -158,6 +166,11 @@ class SurveyModelView(View):
             rejudged=again.requested if again else 0,
             rejudging=again is not None and again.finished_at is None,
             failure=record.failure,
+            false_alarms_per_1000=record.false_alarms_per_1000,
+            drift=record.drift,
+            adjustment=record.adjustment,
+            earlier=list(record.earlier),
+            earlier_adjustments=list(record.earlier_adjustments),
             can_clear=can_clear(record),
         )
 
@@ -225,6 +238,8 @@ class SurveyModels:
                 "reason": f"{user} returned it to the bundle's calibration",
                 "learn_from": None,
                 "check": None,
+                "drift": None,
+                "fit_requested": False,
                 "check_after": now,
                 "rejudging": Rejudging(begun_at=now),
                 "failures": 0,
@@ -232,9 +247,75 @@ class SurveyModels:
                 "retry_at": None,
             }
         )
-        if not await self._store.save(record, after, announce=True):
-            raise Conflict("Changed meanwhile", f"The state of {survey!r} changed meanwhile: look at it again.")
+        await self._decide(record, after)
         return SurveyModelView.of(after, {})
+
+    async def set_budget(self, survey: str, false_alarms_per_1000: float | None, *, user: str) -> SurveyModelView:
+        """Give a survey a budget of its own, or return it to that of the settings.
+
+        It holds for images that are analysed from now on; earlier ones keep their verdicts until they are analysed
+        again.
+
+        Raises:
+            NotFound: There is no such survey.
+            Conflict: The survey changed meanwhile.
+        """
+        record = await self._record(survey)
+        if record.false_alarms_per_1000 == false_alarms_per_1000:
+            return SurveyModelView.of(record, {})
+        after = record.model_copy(update={"false_alarms_per_1000": false_alarms_per_1000})
+        await self._decide(record, after)
+        _log.info("a survey has another budget", survey=survey, per_1000=false_alarms_per_1000, user=user)
+        return SurveyModelView.of(after, {})
+
+    async def calibrate(self, survey: str, *, user: str) -> SurveyModelView:
+        """Fit a survey model on the newest images of a survey, whatever calibrates it now.
+
+        Raises:
+            NotFound: There is no such survey.
+            Conflict: It has too few images, or changed meanwhile.
+        """
+        record = await self._record(survey)
+        begin = await self._newest(survey, record.images_needed)
+        if begin is None:
+            raise Conflict(
+                "Too few images",
+                f"A survey model of {survey!r} needs {record.images_needed} analysed images: "
+                "feed more of them, and it is fitted by itself.",
+            )
+        now = self._clock()
+        update: dict[str, Any] = {"learn_from": begin, "retry_at": None, "failure": None, "fit_requested": True}
+        if record.state is SurveyState.OWN:
+            update |= {
+                "state": SurveyState.DOES_NOT_FIT,
+                "since": now,
+                "reason": f"{user} asked for a calibration on its own images",
+                "adjustment": None,
+                "rejudging": Rejudging(begun_at=now),
+            }
+        after = record.model_copy(update=update)
+        await self._decide(record, after, announce=record.state is not after.state)
+        return SurveyModelView.of(after, {})
+
+    async def _newest(self, survey: str, count: int) -> datetime | None:
+        """When the first of the newest `count` analysed images came; None where there are fewer."""
+        query = Query(
+            where=(Clause("observation.survey", "eq", survey),),
+            order=Order("ingested_at", descending=True),
+            limit=_PAGE,
+            fields=("ingested_at", "p_value", "observation.injected"),
+        )
+        found = 0
+        async for page in pages(self._records, Collection.IMAGES, query):
+            for document in page:
+                found += document["p_value"] is not None and not document["observation"]["injected"]
+                if found == count:
+                    return datetime.fromisoformat(document["ingested_at"])
+        return None
+
+    async def _decide(self, before: SurveyModelRecord, after: SurveyModelRecord, *, announce: bool = True) -> None:
+        if not await self._store.save(before, after, announce=announce):
+            raise Conflict("Changed meanwhile", f"The state of {before.survey!r} changed meanwhile: look at it again.")
 
     async def _record(self, survey: str) -> SurveyModelRecord:
         document = (await self._records.get(Collection.SURVEY_MODELS, [survey])).get(survey)

@@ -108,6 +108,8 @@ def console(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
             "/api/candidates": {"items": [CARD], "next": "more" if first else None},
             "/api/surveys": {"items": [SURVEY]},
             "/api/surveys/sdss/clear": SURVEY,
+            "/api/surveys/sdss/calibrate": SURVEY,
+            "/api/surveys/sdss/budget": SURVEY,
             "/api/crossref": PLACE,
             "/api/alerts": {"items": alerts, "next": "more" if first else None},
         }
@@ -175,6 +177,21 @@ def test_surveys_tell_what_calibrates_them_and_one_is_returned_to_the_bundle(con
         ("POST", "/api/surveys/sdss/clear"),
         ("GET", "/api/surveys"),
     ]
+
+
+def test_a_survey_gets_a_budget_of_its_own_or_a_new_calibration(console: Any) -> None:
+    for arguments in (("--budget", "sdss=20"), ("--budget", "sdss=default"), ("--aggressive", "sdss")):
+        assert run("surveys", *arguments)[0] == 0
+    assert run("surveys", "--calibrate", "sdss")[0] == 0
+    decided = [request for request in console if request.method != "GET"]
+    assert [(request.method, request.url.path) for request in decided] == [
+        *[("PUT", "/api/surveys/sdss/budget")] * 3,
+        ("POST", "/api/surveys/sdss/calibrate"),
+    ]
+    budgets = [json.loads(request.content)["false_alarms_per_1000"] for request in decided[:3]]
+    assert budgets == [20.0, None, 30.0]
+    with pytest.raises(ConfigurationError, match="SURVEY=NUMBER"):
+        run("surveys", "--budget", "sdss")
 
 
 def test_a_place_is_told_with_each_catalogues_answer(console: Any) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 from astrolens.contracts import examples, topics
+from astrolens.contracts.events import CalibrationRevised
 from astrolens.contracts.survey_models import SurveyState
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change
@@ -54,3 +55,29 @@ async def test_an_anomaly_of_an_unknown_sky_says_why_it_raises_no_alert(world: A
     assert "until the survey has a survey model" in detail["alert_hold"]
     (step,) = [step for step in detail["provenance"] if step["step"] == "calibration"]
     assert step["detail"].endswith("of other surveys: the bundle does not know the survey")
+
+
+async def test_a_survey_gets_a_budget_of_its_own_with_its_event(world: Any, client: httpx.AsyncClient) -> None:
+    await add(world, survey="sdss", known=True, state=SurveyState.OWN, revision=None, rejudging=None)
+    answer = await client.put("/api/surveys/sdss/budget", json={"false_alarms_per_1000": 20})
+    assert answer.raise_for_status().json()["false_alarms_per_1000"] == 20.0
+    [(_, _, (event,))] = world.bus.released
+    assert CalibrationRevised.model_validate_json(event.payload).false_alarms_per_1000 == 20.0
+    await client.put("/api/surveys/sdss/budget", json={"false_alarms_per_1000": 20})
+    assert len(world.bus.released) == 1, "nothing changed"
+    for body in ({"false_alarms_per_1000": 0}, {"false_alarms_per_1000": 900}, {}):
+        assert (await client.put("/api/surveys/sdss/budget", json=body)).status_code == 422
+    assert (await client.put("/api/surveys/else/budget", json={"false_alarms_per_1000": 5})).status_code == 404
+
+
+async def test_a_calibration_on_the_newest_images_is_asked_for(world: Any, client: httpx.AsyncClient) -> None:
+    await add(world, survey="sdss", known=True, state=SurveyState.OWN, revision=None, images_needed=2, rejudging=None)
+    refused = await client.post("/api/surveys/sdss/calibrate")
+    assert (refused.status_code, "needs 2 analysed images" in refused.json()["detail"]) == (409, True)
+    for n in range(3):
+        await world.add_image(f"image {n}", survey="sdss", minutes=n)
+    answer = (await client.post("/api/surveys/sdss/calibrate")).raise_for_status().json()
+    assert (answer["state"], answer["rejudging"]) == ("does-not-fit", True)
+    record = (await world.records.get(Collection.SURVEY_MODELS, ["sdss"]))["sdss"]
+    assert record["fit_requested"]
+    assert record["learn_from"].startswith("2026-03-01T20:01")

@@ -26,6 +26,7 @@ from astrolens.inference.survey_models.keeper import SurveyModelKeeper
 from astrolens.inference.survey_models.loading import SurveyModelLoader
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
 from astrolens.inference.survey_models.rejudging import Rejudger
+from astrolens.inference.survey_models.tracking import DriftTracker
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
@@ -157,6 +158,7 @@ class SurveyWorld:
             model=self.model,
             fitter=fitter,
             checker=SurveyChecker(clock=self.clock),
+            tracker=DriftTracker(records=self.records, clock=self.clock),
             metrics=self.metrics,
             clock=self.clock,
         )

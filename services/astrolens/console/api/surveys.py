@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, Field
 
 from astrolens.console.api.parameters import Context
 from astrolens.console.context import user_of
@@ -11,6 +12,8 @@ from astrolens.usecases.survey_models import SurveyModelList, SurveyModelView
 from astrolens.usecases.views import ImagePage
 
 router = APIRouter(tags=["surveys"])
+
+_CHANGED = responses(s404="No such survey.", s409="It changed meanwhile.")
 
 Survey = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="Name of a survey.")]
 
@@ -39,3 +42,27 @@ async def list_strangest(context: Context, survey: Survey) -> ImagePage:
 async def clear_survey(context: Context, request: Request, survey: Survey) -> SurveyModelView:
     """Return a survey to the bundle's own calibration; its earlier images are analysed again."""
     return await context.survey_models.clear(survey, user=user_of(request))
+
+
+class SurveyBudget(BaseModel, extra="forbid"):
+    """A budget of a survey's own."""
+
+    false_alarms_per_1000: float | None = Field(
+        ge=0.1, le=500.0, description="Ordinary images in 1,000 that may be flagged; null: as in the settings."
+    )
+
+
+@router.put("/surveys/{survey}/budget", response_model=SurveyModelView, responses=_CHANGED)
+async def set_budget(context: Context, request: Request, survey: Survey, body: SurveyBudget) -> SurveyModelView:
+    """Give a survey a budget of its own; it holds for images that are analysed from now on."""
+    return await context.survey_models.set_budget(survey, body.false_alarms_per_1000, user=user_of(request))
+
+
+@router.post(
+    "/surveys/{survey}/calibrate",
+    response_model=SurveyModelView,
+    responses=responses(s404="No such survey.", s409="It has too few images, or changed meanwhile."),
+)
+async def calibrate_survey(context: Context, request: Request, survey: Survey) -> SurveyModelView:
+    """Fit a survey model on the newest images of a survey; its earlier images are analysed again."""
+    return await context.survey_models.calibrate(survey, user=user_of(request))

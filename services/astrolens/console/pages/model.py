@@ -8,6 +8,7 @@ from nicegui import ui
 
 from astrolens.console.components.records import Records, link, text
 from astrolens.console.format import NOTHING, count, figure, words
+from astrolens.console.pages.calibrations import Calibrations
 from astrolens.console.pages.charts import ACCENT, ANOMALY, NEAR_MISS, TEXT, axis, chart
 from astrolens.console.pages.marks import DETECTORS
 from astrolens.console.pages.model_figures import facts, recall_options, tables
@@ -51,6 +52,7 @@ async def build(visit: Visit) -> None:
         await _flagged(visit, alpha=model["alpha"])
     surveys.add_table()
     await surveys.load()
+    await Calibrations(visit).load()
     _calibration(visit, model)
     _figures(visit, model.get("figures") or {})
     if card := model.get("model_card"):

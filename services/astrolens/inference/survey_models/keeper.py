@@ -18,6 +18,7 @@ from astrolens.inference.survey_models.features import ModelChanged
 from astrolens.inference.survey_models.fitting import CannotFit, SurveyModelFitter
 from astrolens.inference.survey_models.images import SurveyImage, first_images, recent_images
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
+from astrolens.inference.survey_models.tracking import DriftTracker
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
@@ -81,6 +82,7 @@ class SurveyModelKeeper:
         model: Describes the model in use.
         fitter: Fits survey models.
         checker: Compares images with those of the bundle.
+        tracker: Follows drifts.
         metrics: Counts states and fits.
         clock: The present time.
     """
@@ -93,6 +95,7 @@ class SurveyModelKeeper:
         model: Describer,
         fitter: SurveyModelFitter,
         checker: FitChecker,
+        tracker: DriftTracker,
         metrics: SurveyModelMetrics,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -101,6 +104,7 @@ class SurveyModelKeeper:
         self._model = model
         self._fitter = fitter
         self._checker = checker
+        self._tracker = tracker
         self._metrics = metrics
         self._clock = clock
         self._intact: dict[str, datetime] = {}
@@ -162,7 +166,8 @@ class SurveyModelKeeper:
             case SurveyState.READY:
                 return await self._renew(record, current)
             case _:
-                return await self._compare(record, current)
+                record = await self._compare(record, current)
+                return record if record.state is not SurveyState.OWN else await self._track(record)
 
     def _initial(self, survey: str, images: int, current: _Pass, *, known: bool) -> SurveyModelRecord:
         return SurveyModelRecord(
@@ -183,6 +188,8 @@ class SurveyModelKeeper:
         fresh = {
             "learn_from": None,
             "check": None,
+            "drift": None,
+            "adjustment": None,
             "rejudging": None,
             "failures": 0,
             "failure": None,
@@ -211,6 +218,9 @@ class SurveyModelKeeper:
             _log.warning("a survey model is missing or damaged and is fitted again", survey=record.survey)
             wanted = await self._reviewed_images(record)
             return await self._fit(record, wanted, current, reason=record.reason)
+        if record.fit_requested and current.can_learn:
+            wanted = await self._reviewed_images(record)
+            return await self._fit(record, wanted, current, reason="fitted on its newest images, as a person asked")
         if not record.strangest or not current.can_learn:
             return record
         documents = await self._records.get(Collection.IMAGES, record.strangest, fields=("label", "labeled_at"))
@@ -255,7 +265,7 @@ class SurveyModelKeeper:
             return await self._failed(record, str(error), current)
         self._metrics.fits.labels("fitted").inc()
         self._intact[fitted.revision.key] = current.now
-        succeeded: dict[str, Any] = {"failures": 0, "failure": None, "retry_at": None}
+        succeeded: dict[str, Any] = {"failures": 0, "failure": None, "retry_at": None, "fit_requested": False}
         if record.revision is not None and record.revision.digest == fitted.revision.digest:
             # The same images give the same revision: nothing is judged by another measure.
             same = {"revision": fitted.revision, **succeeded}
@@ -306,12 +316,18 @@ class SurveyModelKeeper:
                 "since": current.now,
                 "reason": f"its images do not look like those of the bundle: {check.detail}",
                 "check": check,
+                "adjustment": None,
                 "learn_from": min(image.ingested_at for image in judged),
                 "rejudging": Rejudging(begun_at=current.now),
             }
         )
         _log.warning("the images of a survey do not look like the bundle's", survey=record.survey, check=check.detail)
         return await self._save(record, after, announce=True)
+
+    async def _track(self, record: SurveyModelRecord) -> SurveyModelRecord:
+        """Allow for the drift of a survey that the bundle is calibrated for; earlier images keep their verdicts."""
+        after = await self._tracker.track(record)
+        return await self._save(record, after, announce=after.adjustment != record.adjustment)
 
     def _is_due(self, record: SurveyModelRecord, held: HeldImages | None) -> bool:
         """Whether there are enough new images to compare, or held anomalies that no more images will explain."""

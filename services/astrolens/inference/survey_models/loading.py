@@ -11,8 +11,9 @@ from astrolens.platform.errors import ObjectMissing
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import RecordStore
+from astrolens.science.drift_adjustment import Adjustment
 from astrolens.science.survey_model import SurveyModel, SurveyModelDamaged
-from astrolens.science.survey_scoring import SurveyCalibrations
+from astrolens.science.survey_scoring import SurveyCalibrations, SurveyTerms
 from astrolens.usecases.survey_models import MAX_SURVEYS, read_survey_models
 
 ISSUE: Final = "damaged survey models"
@@ -50,6 +51,7 @@ class SurveyModelLoader:
         self._on_loaded = on_loaded
         self._loaded: dict[str, SurveyModel] = {}
         self._unfit: frozenset[str] = frozenset()
+        self._terms: dict[str, SurveyTerms] = {}
 
     async def run_pass(self) -> None:
         """Load what changed.
@@ -66,10 +68,11 @@ class SurveyModelLoader:
         unfit = frozenset(
             survey for survey, record in documents.items() if record.state is SurveyState.DOES_NOT_FIT
         ) | {survey for survey in faults if documents[survey].known}
-        if unfit != self._unfit or _digests(models) != _digests(self._loaded):
-            self._loaded, self._unfit = models, unfit
-            self._on_loaded(SurveyCalibrations(models=models, unfit=unfit))
-            logger.info("survey models loaded", surveys=sorted(models), unfit=sorted(unfit))
+        terms = {survey: found for survey, record in documents.items() if (found := terms_of(record)) is not None}
+        if (unfit, terms) != (self._unfit, self._terms) or _digests(models) != _digests(self._loaded):
+            self._loaded, self._unfit, self._terms = models, unfit, terms
+            self._on_loaded(SurveyCalibrations(models=models, unfit=unfit, terms=terms))
+            logger.info("survey models loaded", surveys=sorted(models), unfit=sorted(unfit), terms=sorted(terms))
         self._report(faults)
 
     async def _models(
@@ -111,6 +114,15 @@ class SurveyModelLoader:
         )
         if self._condition.set_issue(ISSUE, sentence):
             logger.error(sentence)
+
+
+def terms_of(record: SurveyModelRecord) -> SurveyTerms | None:
+    """The budget and the adjustment of a survey; None where it has neither."""
+    measured = record.adjustment if record.state is SurveyState.OWN else None
+    adjustment = None if measured is None else Adjustment(measured.shift, measured.scale)
+    if record.false_alarms_per_1000 is None and adjustment is None:
+        return None
+    return SurveyTerms(false_alarms_per_1000=record.false_alarms_per_1000, adjustment=adjustment)
 
 
 def _digests(models: Mapping[str, SurveyModel]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from astrolens.contracts.records import ImageState
 from astrolens.contracts.survey_models import Rejudging, SurveyModelRecord, SurveyState
 from astrolens.inference.survey_models.bursts import held_until
 from astrolens.inference.survey_models.keeper import Describer
+from astrolens.inference.survey_models.loading import terms_of
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
 from astrolens.platform.errors import ModelUnavailable, PermanentError
 from astrolens.platform.runtime.condition import Condition
@@ -196,8 +197,10 @@ def served_calibration(record: SurveyModelRecord, described: Description) -> str
             return served.calibration_id if served and served.revision == revision else None
         case SurveyState.DOES_NOT_FIT:
             return served.calibration_id if served and served.revision is None else None
-        case _:
+        case _ if terms_of(record) is None:
             return described.calibration_id if served is None else None
+        case _:
+            return served.calibration_id if served and served.revision is None else None
 
 
 def _is_behind(document: Document, calibration: str) -> bool:

@@ -317,6 +317,7 @@ class Result(_message.Message):
     RANK_SCORE_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
     CALIBRATION_ID_FIELD_NUMBER: _builtins.int
+    ADJUSTED_P_VALUE_FIELD_NUMBER: _builtins.int
     predicted_class: _builtins.str
     p_value: _builtins.float
     """Combined and conformalised again: the share of ordinary images that are as strange; never below
@@ -335,9 +336,12 @@ class Result(_message.Message):
     rank_score: _builtins.float
     """Larger is stranger: -log10 p up to the strangest calibration image; beyond, no probability."""
     calibration_id: _builtins.str
-    """Where it is not that of ModelRef: the revision of the survey model that judged, the false-alarm budget included; or
-    the pooled calibration for a survey that the bundle knows and does not fit.
+    """Where it is not that of ModelRef: the revision of the survey model that judged, the false-alarm budget included; the
+    pooled calibration for a survey that the bundle knows and does not fit; or any of them under a budget of the survey's
+    own, or adjusted for its drift.
     """
+    adjusted_p_value: _builtins.float
+    """What the verdict goes by where recent images of the survey have drifted from its calibration; never below p_value."""
     @_builtins.property
     def class_probabilities(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     @_builtins.property
@@ -362,13 +366,19 @@ class Result(_message.Message):
         rank_score: _builtins.float | None = ...,
         kinds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         calibration_id: _builtins.str = ...,
+        adjusted_p_value: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_rank_score", b"_rank_score", "rank_score", b"rank_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "_rank_score", b"_rank_score", "adjusted_p_value", b"adjusted_p_value", "rank_score", b"rank_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rank_score", b"_rank_score", "calibration_fit", b"calibration_fit", "calibration_id", b"calibration_id", "calibration_images", b"calibration_images", "calibration_survey", b"calibration_survey", "class_probabilities", b"class_probabilities", "detectors", b"detectors", "embedding", b"embedding", "kinds", b"kinds", "p_value", b"p_value", "p_value_at_most", b"p_value_at_most", "predicted_class", b"predicted_class", "rank_score", b"rank_score", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "_rank_score", b"_rank_score", "adjusted_p_value", b"adjusted_p_value", "calibration_fit", b"calibration_fit", "calibration_id", b"calibration_id", "calibration_images", b"calibration_images", "calibration_survey", b"calibration_survey", "class_probabilities", b"class_probabilities", "detectors", b"detectors", "embedding", b"embedding", "kinds", b"kinds", "p_value", b"p_value", "p_value_at_most", b"p_value_at_most", "predicted_class", b"predicted_class", "rank_score", b"rank_score", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__adjusted_p_value: _TypeAlias = _typing.Literal["adjusted_p_value"]  # noqa: Y015
+    _WhichOneofArgType__adjusted_p_value: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value"]  # noqa: Y015
     _WhichOneofReturnType__rank_score: _TypeAlias = _typing.Literal["rank_score"]  # noqa: Y015
     _WhichOneofArgType__rank_score: _TypeAlias = _typing.Literal["_rank_score", b"_rank_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__adjusted_p_value) -> _WhichOneofReturnType__adjusted_p_value | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank_score) -> _WhichOneofReturnType__rank_score | None: ...
 
 Global___Result: _TypeAlias = Result  # noqa: Y015
@@ -536,7 +546,7 @@ Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
 
 @_typing.final
 class SurveyModel(_message.Message):
-    """What serves a survey instead of the bundle's own calibration."""
+    """What serves a survey instead of the bundle's own calibration as it is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -547,7 +557,9 @@ class SurveyModel(_message.Message):
     survey: _builtins.str
     calibration_id: _builtins.str
     revision: _builtins.str
-    """Revision of the survey model; empty: the pooled calibration serves a survey that the bundle knows and does not fit."""
+    """Revision of the survey model; empty: the pooled calibration serves a survey that the bundle knows and does not fit,
+    or the bundle's own does under a budget of the survey's own, or adjusted for its drift.
+    """
     images: _builtins.int
     """Images that it was fitted on."""
     def __init__(
