@@ -68,6 +68,7 @@ fuzz: $(DEV)  ## decode 2,000 mutated files in the sandbox and read mutated tabl
 bench: $(DEV)  ## measure throughput and cost against the incumbent's way, embedded and on a running stack, in one run
 	$(BIN)/python -m tests.bench.main $(if $(wildcard $(STACK_ENV)),--stack $(STACK_ENV) --ingestors 2) $(BENCH_ARGS)
 	$(BIN)/python -m tests.bench.catalogues $(BENCH_CATALOGUE_ARGS)
+	$(BIN)/python -m tests.bench.catalogue_step $(BENCH_STEP_ARGS)
 
 bench-scale: $(DEV)  ## measure a steady night and a Rubin visit on the running stack with 1, 2 and 4 analyzers
 	$(BIN)/python -m tests.bench.scale --stack $(STACK_ENV) $(BENCH_ARGS)
@@ -89,6 +90,7 @@ stack-down: $(DEV)  ## stop what `make stack` started
 
 chaos: $(DEV)  ## kill any process every few seconds while 5,000 galaxies flow, and compare the records with an undisturbed run's
 	$(BIN)/python -m tests.chaos.random_kills $(CHAOS_ARGS)
+	$(BIN)/python -m tests.chaos.crossref_kills $(CHAOS_CROSSREF_ARGS)
 
 STACK_ENV ?= $(or $(ASTROLENS_STACK_STATE),$(or $(XDG_STATE_HOME),$(HOME)/.local/state)/astrolens-stack)/stack.env
 test-integration: $(DEV)  ## run the tests of the real engines on the running stack

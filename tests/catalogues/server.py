@@ -44,6 +44,8 @@ async def _answer(service: Service, reader: asyncio.StreamReader, writer: asynci
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     reply = service(Request(method, target, headers, body))
+    if reply.after is not None:
+        await reply.after.wait()
     data = reply.body.encode()
     fields = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
     writer.write(

@@ -1,5 +1,6 @@
 """The services as functions from a request to a reply, with the troubles that real ones have as switches."""
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -44,13 +45,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply, and how it is sent: `drip` byte by byte and never to its end, `reset` cut off on the way."""
+    """A reply, and how it is sent: `drip` byte by byte and never to its end, `reset` cut off, not before `after`."""
 
     body: str = ""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     drip: bool = False
     reset: bool = False
+    after: asyncio.Event | None = None
 
 
 Service = Callable[[Request], Reply]
