@@ -3,8 +3,11 @@
 It confines itself before the first untrusted byte arrives (`sandbox_confinement`), and reports what the kernel refused.
 """
 
+import importlib
+import io
 import json
 import resource
+import select
 import sys
 from typing import BinaryIO
 
@@ -13,23 +16,55 @@ from astrolens.ingestor.sandbox_protocol import LENGTHS, cutout_reply, frame, re
 from astrolens.science.cutouts import make_cutout
 from astrolens.science.rejection import DecodeLimits, ImageRejected
 
+_IDLE_MS = 1000
+"""Milliseconds without a request after which a child imports what its first FITS file would wait for. A busy child has
+other things to do."""
 
-def serve(requests: BinaryIO, replies: BinaryIO, *, limits: DecodeLimits, cpu_s: int) -> None:
+
+def serve(
+    requests: io.RawIOBase, replies: BinaryIO, *, limits: DecodeLimits, cpu_s: int, watched: int | None = None
+) -> None:
     """Answer frame by frame until the input ends.
 
     Args:
-        requests: Frames whose body is an original.
+        requests: Frames whose body is an original; unbuffered where it is watched.
         replies: One frame each, in the same order.
         limits: Bounds on an original.
         cpu_s: Seconds of processor time for one image.
+        watched: File descriptor of the requests, by which an idle child knows that it is idle.
     """
-    while len(lengths := requests.read(LENGTHS.size)) == LENGTHS.size:
+    is_warm = watched is None
+    waiting = select.poll()
+    if watched is not None:
+        waiting.register(watched, select.POLLIN)
+    while True:
+        if not is_warm and not waiting.poll(_IDLE_MS):
+            _extend_cpu_limit(cpu_s)
+            _warm_up()
+            is_warm = True
+        lengths = _read(requests, LENGTHS.size)
+        if len(lengths) < LENGTHS.size:
+            return
         head, body = LENGTHS.unpack(lengths)
-        requests.read(head)
-        data = requests.read(body)
+        _read(requests, head)
+        data = _read(requests, body)
         _extend_cpu_limit(cpu_s)
         replies.write(_answer(data, limits))
         replies.flush()
+
+
+def _warm_up() -> None:
+    """Import what decodes FITS: half a second to a second of processor time."""
+    importlib.import_module("astrolens.science.decoding_fits")
+
+
+def _read(requests: io.RawIOBase, size: int) -> bytes:
+    """Exactly so many bytes; fewer at the end of the input."""
+    data = bytearray(size)
+    view, filled = memoryview(data), 0
+    while filled < size and (count := requests.readinto(view[filled:])):
+        filled += count
+    return bytes(view[:filled])
 
 
 def _answer(data: bytes, limits: DecodeLimits) -> bytes:
@@ -59,11 +94,14 @@ def main() -> None:
     layers = confine(parent=int(options["parent"]), address_space=int(options["address_space"]))
     replies.write(frame({"confinement": layers}))
     replies.flush()
+    # Unbuffered: what waits in a buffer of our own would not be seen by `poll`.
+    requests = io.FileIO(sys.stdin.fileno(), closefd=False)
     serve(
-        sys.stdin.buffer,
+        requests,
         replies,
         limits=DecodeLimits.from_json(options["limits"]),
         cpu_s=int(options["cpu_s"]),
+        watched=requests.fileno(),
     )
 
 

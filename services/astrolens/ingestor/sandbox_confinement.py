@@ -169,6 +169,8 @@ _ALLOWED: Final[dict[str, tuple[int | None, int | None]]] = {
     "exit": (60, 93),
     "exit_group": (231, 94),
     "epoll_create1": (291, 20),
+    "poll": (7, None),
+    "ppoll": (271, 73),
     "open": (2, None),
     "stat": (4, None),
     "lstat": (6, None),

@@ -12,10 +12,12 @@ import pytest
 from astrolens.ingestor import sandbox_process
 from astrolens.ingestor.sandbox import DecodingSandbox, SandboxLimits, SandboxUnavailable
 from astrolens.science.cutouts import Cutout, ImageRejected, make_cutout
+from astropy.io import fits
 
-from tests.made_images import BOMBS, encoded, rgb, sky, tile_compressed, unusable_files
+from tests.made_images import BOMBS, encoded, fits_bytes, rgb, sky, tile_compressed, unusable_files
 
 JPEG = encoded(rgb(300), "JPEG")
+FITS = fits_bytes(fits.PrimaryHDU(sky()))
 
 
 @pytest.fixture
@@ -43,6 +45,22 @@ def children() -> list[int]:
 
 async def test_a_child_makes_the_very_cutout_that_this_process_makes(sandbox: DecodingSandbox) -> None:
     assert await sandbox.decode(JPEG) == make_cutout(JPEG)
+
+
+async def test_an_idle_child_imports_what_its_first_fits_file_needs(sandbox: DecodingSandbox) -> None:
+    await sandbox.decode(JPEG)
+    (child,) = children()
+    assert not maps(child, "astropy")
+    async with asyncio.timeout(60):
+        while not maps(child, "astropy"):
+            await asyncio.sleep(0.1)
+    assert (await sandbox.decode(FITS)).media_type == "image/fits"
+    assert children() == [child]
+
+
+def maps(pid: int, library: str) -> bool:
+    """Whether a process has a library of a package in memory."""
+    return f"/{library}/" in Path(f"/proc/{pid}/maps").read_text()
 
 
 async def test_many_at_once_keep_their_order_and_their_answers() -> None:
