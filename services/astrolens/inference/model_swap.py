@@ -21,7 +21,8 @@ from astrolens.usecases.errors import NotFound
 from astrolens.usecases.model_promotion import read_current, record_settings_bundle
 from astrolens.usecases.model_registry import BundleRefused, ModelRegistry, remove_unused
 
-ISSUE: Final = "promoted model"
+ISSUE: Final = "refused model"
+"""Not the name of the periodic task, whose next pass would clear it."""
 RETRY_AFTER: Final = timedelta(minutes=1)
 """From one attempt to load a promoted bundle to the next: most that are refused stay refused."""
 
