@@ -22,7 +22,7 @@ from astrolens.contracts.status import Books
 from astrolens.contracts.tags import Tags
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
 
-ALERT_SCHEMA_VERSION: Final = "1.5"
+ALERT_SCHEMA_VERSION: Final = "1.6"
 """major.minor of `Alert`: a new optional field increments the minor number; the major number changes with the topic."""
 
 AVRO_NAMESPACE: Final = "astrolens.alerts.v1"
@@ -236,6 +236,11 @@ class Alert(Contract):
         default=(), description="Other images of that object, the newest first, known when the alert was published."
     )
     tags: Tags = Field(default=(), description="Free tags that came with that answer, such as `tidal tail`.")
+    late: bool = Field(
+        default=False,
+        description="Whether a second pass through the archive found it: the image is older, and an earlier model had "
+        "not called it an anomaly.",
+    )
     near_duplicates: tuple[AlertNearDuplicate, ...] = Field(
         default=(), description="Images that are visually nearly identical, known when the alert was published."
     )

@@ -250,6 +250,11 @@ class ImageRecord(Contract):
     rank_score: float | None = Field(default=None, description="Larger is stranger: what lists are sorted by.")
     predicted_class: str | None = None
     analyzed_at: UtcTime | None = None
+    late_by: str | None = Field(
+        default=None,
+        description="Digest of the bundle that called it an anomaly when it was analysed again, where the one before "
+        "did not: found by a second pass.",
+    )
     morphology: Morphology | None = Field(default=None, description="Of candidates, some time after their analysis.")
     crossmatch_status: CrossmatchStatus | None = Field(
         default=None, description="What the catalogues know; a copy from the image's cross-match, for lists."
@@ -315,6 +320,9 @@ class AlertRecord(Contract):
     )
     object_id: str | None = Field(default=None, description="The object of the sky in the last message.")
     seen_before: int = Field(default=0, ge=0, description="Public images of that object that came before this one.")
+    late: bool = Field(
+        default=False, description="Whether a second pass found it: an earlier bundle had not called it an anomaly."
+    )
     label: Answer | None = Field(default=None, description="The image's label in the last message.")
     labeled_by: str | None = Field(default=None, description="Who gave that label.")
     tags: Tags = Field(default=(), description="The tags that came with that label.")

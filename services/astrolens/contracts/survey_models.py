@@ -77,7 +77,7 @@ class DriftMeasure(Contract):
 
 
 class Rejudging(Contract):
-    """How far the earlier images of a survey have been analysed again after its calibration changed."""
+    """How far the earlier images of a survey have been analysed again after its calibration or the bundle changed."""
 
     begun_at: UtcTime = Field(description="When the calibration changed.")
     after: str | None = Field(default=None, description="Cursor of the walk through the survey's images.")
@@ -85,6 +85,9 @@ class Rejudging(Contract):
     open: int = Field(default=0, description="Images of this walk that had another calibration.")
     requested: int = Field(default=0, description="Analyses requested in all walks.")
     finished_at: UtcTime | None = Field(default=None, description="When a walk found none.")
+    second_pass: bool = Field(
+        default=False, description="Another bundle serves: its second pass through the archive uses idle time only."
+    )
 
 
 class SurveyModelRecord(Contract):

@@ -13,7 +13,7 @@ from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.events import ImageAnalyzed, ImageIngested, producer
 from astrolens.contracts.ids import content_digest, event_id
 from astrolens.contracts.records import ImageState, PendingEvent, Reason
-from astrolens.contracts.verdicts import Analysis
+from astrolens.contracts.verdicts import Analysis, Verdict
 from astrolens.inference.survey_models.bursts import BurstDetector
 from astrolens.platform.bus import Refusal
 from astrolens.platform.bus.ports import EventReleaser
@@ -130,7 +130,8 @@ class Analyzer:
         now = self._clock()
         events = {image: _analyzed_event(waiting[image], analysis, now) for image, analysis in analyses.items()}
         written = await self._records.apply(
-            Collection.IMAGES, [_change(image, analysis, events[image], now) for image, analysis in analyses.items()]
+            Collection.IMAGES,
+            [_change(waiting[image], analysis, events[image], now) for image, analysis in analyses.items()],
         )
         if self._on_written is not None:
             self._on_written([(waiting[image], analyses[image]) for image in analyses if image in written], now)
@@ -170,7 +171,19 @@ def _analyzed_event(document: Document, analysis: Analysis, now: datetime) -> Pe
     ).pending(topic=topics.IMAGES_ANALYZED, key=image, traceparent=traceparent_of(image))
 
 
-def _change(image: str, analysis: Analysis, event: PendingEvent, now: datetime) -> Change:
+def late_by(before: Document, analysis: Analysis) -> str | None:
+    """Digest of the bundle that newly calls an image an anomaly, which the one before did not; None where none does."""
+    if analysis.verdict is not Verdict.ANOMALY:
+        return None
+    earlier = before.get("analysis")
+    if earlier is None or earlier["model_digest"] == analysis.model_digest:
+        known: str | None = before.get("late_by")
+        return known
+    return analysis.model_digest if before.get("verdict") != Verdict.ANOMALY.value else before.get("late_by")
+
+
+def _change(before: Document, analysis: Analysis, event: PendingEvent, now: datetime) -> Change:
+    image = before["image_id"]
     values: dict[str, Any] = {
         "state": ImageState.ANALYZED.value,
         "analysis": analysis.model_dump(mode="json"),
@@ -180,5 +193,6 @@ def _change(image: str, analysis: Analysis, event: PendingEvent, now: datetime) 
         "predicted_class": analysis.predicted_class,
         "analyzed_at": utc_text(now),
         "reason": None,
+        "late_by": late_by(before, analysis),
     }
     return Change(id=image, set=values, push={"pending": [event.model_dump(mode="json")]}, when=(_STILL_INGESTED,))

@@ -152,6 +152,7 @@ def new_record(
         **_label(image),
         object_id=image.object_id,
         seen_before=seen_before,
+        late=image.late_by is not None,
         raised_at=raised_at,
         event_id=None if silent else message_event_id(identifier, 0, analysis),
         model_digest=analysis.model_digest,

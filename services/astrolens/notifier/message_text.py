@@ -95,6 +95,8 @@ def single_alert(subject: AlertWithImage, *, console: str) -> MessageText:
     else:
         title = f"{'Seen again' if alert.seen_before else 'Strange'}: {_subject(alert)} ({words.figure})"
     lines = [f"Verdict {alert.verdict.value.replace('_', ' ')}: {words.sentence}.", *_catalogue_lines(alert)]
+    if alert.late:
+        lines.append("Found late: another model looked at the archive again, and the one before had not flagged it.")
     if alert.seen_before:
         times = "once" if alert.seen_before == 1 else f"{alert.seen_before} times"
         lines.append(f"Its object was seen {times} before.")
@@ -184,6 +186,8 @@ def _digest_line(each: AlertWithImage, console: str) -> str:
         prefix += "possible discovery: "
     if alert.seen_before:
         prefix += "seen again: "
+    if alert.late:
+        prefix += "late: "
     name = "" if image is None or image.observation.name is None else escape_text(image.observation.name)
     link = f"{console}/image/{alert.image_id}"
     return f"{_test_prefix(alert)}{prefix}{_subject(alert)} {name} {_words(alert).figure} {link}"

@@ -159,6 +159,7 @@ def public_alert(
         object_id=record.object_id,
         sightings=tuple(_sighting(each, observation) for each in sightings),
         tags=record.tags,
+        late=record.late,
         near_duplicates=tuple(
             AlertNearDuplicate(image_id=duplicate.image_id, distance=duplicate.distance)
             for duplicate in image.near_duplicates

@@ -85,6 +85,7 @@ class ImageFilter:
     cone: Cone | None = None
     name: str | None = None
     object_id: str | None = None
+    late_by: str | None = None
     per: Literal["image", "object"] | None = None
     """`object`: of the images of one object only the first in the list's order."""
     image_id: str | None = None
@@ -114,6 +115,7 @@ class ImageFilter:
             found += _any_of(field, values)
         conditions: tuple[tuple[str, Operator, Any], ...] = (
             ("batch", "eq", self.batch),
+            ("late_by", "eq", self.late_by),
             ("object_id", "eq", self.object_id),
             ("observation.simulated", "eq", self.simulated),
             ("ingested_at", "gte", self.since and utc_text(self.since)),

@@ -338,6 +338,7 @@ class AlertView(View):
     topic: str | None = Field(description="The public Kafka topic; null where it must not be public.")
     object_id: str | None = Field(description="The object of the sky: alerts about its other images have the same one.")
     seen_before: int | None = Field(description="Images of that object that came before this one.")
+    late: bool | None = Field(description="Whether a second pass through the archive found it.")
     raised_at: datetime
     deliveries: list[Delivery]
     cutout_url: str

@@ -53,6 +53,13 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
     object_id: Annotated[
         str | None, Query(pattern=r"^[0-9a-f]{32}$", description="The object of the sky that they show.")
     ] = None,
+    late_by: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[0-9a-f]{64}$",
+            description="Digest of a model: what its second pass called an anomaly, and the model before had not.",
+        ),
+    ] = None,
     per: Annotated[
         Literal["image", "object"] | None,
         Query(description="`object`: of the images of one object only the first in the list's order."),
@@ -88,6 +95,7 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         cone=cone,
         name=name,
         object_id=object_id,
+        late_by=late_by,
         per=per,
     )
     if q and q.strip():

@@ -31,7 +31,7 @@ SEVERAL: Final = frozenset({"survey", "verdict", "class", "label", "state", "sou
 
 FILTERS: Final = (
     *("survey", "verdict", "class", "label", "crossmatch", "state", "source", "batch", "since", "until"),
-    *("ra_deg", "dec_deg", "radius_arcsec", "q", "simulated", "object_id", "per"),
+    *("ra_deg", "dec_deg", "radius_arcsec", "q", "simulated", "object_id", "late_by", "per"),
 )
 """What an address may filter images by; anything else in it is the page's own."""
 
@@ -77,6 +77,7 @@ class _Conditions(BaseModel):
     state: list[ImageState] = []
     crossmatch: list[CrossmatchStatus] = []
     object_id: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
+    late_by: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     per: Literal["image", "object"] | None = None
     sort: Sort = Sort.STRANGENESS
 
@@ -105,7 +106,7 @@ def list_query(query: Mapping[str, str], *, simulated: bool, triage: bool = Fals
 
 def _asks_for_simulated(query: Mapping[str, str]) -> bool:
     """Whether an address names images themselves, or where they come from: then all of these are shown."""
-    if any(query.get(name) for name in ("simulated", "q", "batch", "ra_deg", "object_id")):
+    if any(query.get(name) for name in ("simulated", "q", "batch", "ra_deg", "object_id", "late_by")):
         return True
     return any("simulated" in query.get(name, "") for name in ("survey", "source"))
 
@@ -249,6 +250,8 @@ class FilterBar:
             self._cone(query)
         if query.get("object_id"):
             self._chip("one object", "object_id")
+        if query.get("late_by"):
+            self._chip("found by a second pass", "late_by")
         if batch := query.get("batch"):
             self._chip(f"batch {batch[:24]}", "batch")
         if until := query.get("until"):

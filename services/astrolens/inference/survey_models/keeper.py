@@ -182,7 +182,10 @@ class SurveyModelKeeper:
         )
 
     def _with_new_bundle(self, record: SurveyModelRecord, current: _Pass, *, known: bool) -> SurveyModelRecord:
-        """The state under another bundle: what was learned from the outputs of the last one is of no use."""
+        """The state under another bundle: what was learned from the outputs of the last one is of no use.
+
+        Its second pass through the images of the survey begins.
+        """
         first = self._initial(record.survey, record.images, current, known=known)
         update = {name: getattr(first, name) for name in ("state", "since", "reason", "known", "model_digest")}
         fresh = {
@@ -190,7 +193,7 @@ class SurveyModelKeeper:
             "check": None,
             "drift": None,
             "adjustment": None,
-            "rejudging": None,
+            "rejudging": Rejudging(begun_at=current.now, second_pass=True) if record.images else None,
             "failures": 0,
             "failure": None,
             "retry_at": None,
@@ -278,7 +281,7 @@ class SurveyModelKeeper:
                 "images_needed": self._fitter.images_needed,
                 "revision": fitted.revision,
                 "strangest": fitted.strangest,
-                "rejudging": Rejudging(begun_at=current.now),
+                "rejudging": Rejudging(begun_at=current.now, second_pass=in_second_pass(record)),
                 **succeeded,
             }
         )
@@ -359,6 +362,12 @@ class SurveyModelKeeper:
         if not await self._store.save(before, after, announce=announce):
             return before
         return after.model_copy(update={"version": before.version + announce})
+
+
+def in_second_pass(record: SurveyModelRecord) -> bool:
+    """Whether the second pass of another bundle through the images of a survey is under way."""
+    again = record.rejudging
+    return again is not None and again.second_pass and again.finished_at is None
 
 
 def _why(*, known: bool) -> str:

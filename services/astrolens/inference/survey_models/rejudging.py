@@ -1,8 +1,10 @@
-"""Earlier images of a survey are analysed again after its calibration changed.
+"""Earlier images of a survey are analysed again after its calibration changed, or another bundle serves.
 
 A walk through the images of the survey requests an analysis for each that another calibration has judged; walks follow
 each other until one finds none. Where the walk is, is in the document of the survey, so that a crash repeats a page at
 most: an image that is on its way already is not requested again.
+
+What another bundle causes, its *second pass*, is of the whole archive, and nobody waits for it: it uses idle time only.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +17,7 @@ from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.records import ImageState
 from astrolens.contracts.survey_models import Rejudging, SurveyModelRecord, SurveyState
 from astrolens.inference.survey_models.bursts import held_until
-from astrolens.inference.survey_models.keeper import Describer
+from astrolens.inference.survey_models.keeper import Describer, in_second_pass
 from astrolens.inference.survey_models.loading import terms_of
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
 from astrolens.platform.errors import ModelUnavailable, PermanentError
@@ -30,6 +32,8 @@ MAX_WAITING: Final = 128
 """Images that wait for their analysis while earlier ones are requested: the sky of tonight comes first."""
 MIN_RELEASED: Final = 16
 """Held anomalies of a survey that are requested in a pass, however many images wait: people wait for their alerts."""
+IDLE_WAITING: Final = 8
+"""Images that may wait for their analysis while the pipeline counts as idle."""
 PAGE: Final = 256
 WALK_EVERY: Final = timedelta(seconds=30)
 """From one walk to the next: the analyses of the last one need some time."""
@@ -93,10 +97,12 @@ class Rejudger:
             return requested
         for record in open_records:
             calibration = served_calibration(record, described)
-            if calibration is None:
-                continue  # The model server has not loaded the revision yet.
+            if calibration is None or _waits_for_survey_model(record):
+                continue  # The model server has not loaded the revision, or there is none yet.
             if (room := await self._room()) <= 0:
                 break
+            if in_second_pass(record) and room < MAX_WAITING - IDLE_WAITING:
+                continue
             requested += await self._go_on(record, calibration, room=room)
         return requested
 
@@ -127,7 +133,10 @@ class Rejudger:
         if page is None:
             await self._save(record, again.model_copy(update={"after": None, "open": 0}))
             return 0
-        behind = [document for document in page.documents if _is_behind(document, calibration)]
+        # Drift revises a survey's own calibration without judging earlier images again: they are not behind for that.
+        revised = record.state is SurveyState.OWN and again.second_pass
+        wanted = None if revised else calibration
+        behind = [document for document in page.documents if _is_behind(document, record.model_digest, wanted)]
         chosen = [document for document in behind if document["state"] == ImageState.ANALYZED.value][:room]
         requested = len(await self._reanalysis.analyze_all_again(await self._whole(chosen))) if chosen else 0
         self._metrics.rejudged.inc(requested)
@@ -169,7 +178,7 @@ class Rejudger:
             order=Order("ingested_at"),
             limit=PAGE,
             after=again.after,
-            fields=("state", "analysis.calibration_id"),
+            fields=("state", "analysis.model_digest", "analysis.calibration_id"),
         )
         try:
             return await self._records.find(Collection.IMAGES, query)
@@ -203,9 +212,18 @@ def served_calibration(record: SurveyModelRecord, described: Description) -> str
             return served.calibration_id if served and served.revision is None else None
 
 
-def _is_behind(document: Document, calibration: str) -> bool:
-    """Whether the last analysis of an image used another calibration, or is being done."""
+def _waits_for_survey_model(record: SurveyModelRecord) -> bool:
+    """Whether a survey model is fitted first: what the pooled calibration would say now is soon of no use."""
+    learning = record.state is SurveyState.LEARNING and record.images >= record.images_needed
+    return in_second_pass(record) and learning and record.failure is None
+
+
+def _is_behind(document: Document, model_digest: str, calibration: str | None) -> bool:
+    """Whether the last analysis of an image used another bundle or calibration (None: any), or is being done."""
     if document["state"] == ImageState.INGESTED.value:
         return True
-    judged = document["state"] == ImageState.ANALYZED.value
-    return judged and bool(document["analysis"]["calibration_id"] != calibration)
+    if document["state"] != ImageState.ANALYZED.value:
+        return False
+    analysis = document["analysis"]
+    same_bundle = analysis["model_digest"] == model_digest
+    return not (same_bundle and calibration in {None, analysis["calibration_id"]})

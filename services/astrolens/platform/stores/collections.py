@@ -116,6 +116,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "batch": "text",
             "analysis.model_digest": "text",
             "analysis.burst_survey": "text",
+            "late_by": "text",
             "morphology.quality": "text",
             "morphology.asymmetry": "real",
             "morphology.concentration": "real",
@@ -140,6 +141,8 @@ DECLARATIONS: dict[Collection, Declaration] = {
             ("verdict", "ingested_at"),
             ("verdict", "analyzed_at"),
             ("analysis.burst_survey", "analyzed_at"),
+            ("late_by", "rank_score"),
+            ("late_by", "ingested_at"),
             ("crossmatch_status", "rank_score"),
             ("crossmatch_status", "ingested_at"),
             ("label", "labeled_at"),
@@ -166,6 +169,8 @@ DECLARATIONS: dict[Collection, Declaration] = {
                 "labeled_at",
                 # Of surveys that number their objects.
                 "observation.extra.object_id",
+                # What a second pass found.
+                "late_by",
                 # Held anomalies, until their survey has been compared.
                 "analysis.burst_survey",
                 # Only candidates are measured.

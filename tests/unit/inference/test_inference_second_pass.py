@@ -1,0 +1,162 @@
+"""The second pass: after another bundle was promoted the archive is analysed again, in idle time, once."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from astrolens.contracts import examples, topics
+from astrolens.contracts.survey_models import SurveyState
+from astrolens.contracts.verdicts import Verdict
+from astrolens.inference.analyzer import late_by
+from astrolens.inference.survey_models.rejudging import IDLE_WAITING
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Change
+from astrolens.science.bundle import CALIBRATION, MANIFEST, Bundle, arrays_to_bytes, write_bundle
+from astrolens.usecases.image_queries import ImageFilter, Sort, find_images
+
+from tests.unit.inference.survey_world import NEEDED, LocalModel, SurveyWorld
+from tests.unit.inference.tiny_bundle import image_id, write_tiny_bundle
+
+IMAGES = 60
+
+
+def shifted(folder: Path, by: float, version: str) -> Bundle:
+    """The tiny bundle with other thresholds: all images lie below them, or above."""
+    bundle = write_tiny_bundle(folder)
+    contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != MANIFEST}
+    contents[CALIBRATION] = arrays_to_bytes({name: values + by for name, values in bundle.calibration.items()})
+    write_bundle(folder, bundle.manifest.model_copy(update={"version": version}), contents)
+    return Bundle.load(folder)
+
+
+def lenient(folder: Path) -> Bundle:
+    return shifted(folder / "lenient", 1000.0, "0")
+
+
+def stricter(folder: Path) -> Bundle:
+    return shifted(folder / "stricter", -1000.0, "1")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[SurveyWorld]:
+    world = SurveyWorld(tmp_path, lenient(tmp_path))
+    await world.open()
+    yield world
+    await world.close()
+
+
+async def promote(world: SurveyWorld, bundle: Bundle) -> None:
+    """Another bundle serves, and the keeper has noticed."""
+    world.model = LocalModel(bundle)
+    world.analyzer._model = world.model
+    world.restart()
+    await world.loader.run_pass()
+    await world.keeper.run_pass()
+
+
+async def stamps(world: SurveyWorld) -> set[tuple[str, str]]:
+    documents = await world.documents(range(IMAGES))
+    return {(each["analysis"]["model_digest"], each["analysis"]["calibration_id"]) for each in documents}
+
+
+async def test_the_archive_is_analysed_again_and_what_is_new_is_a_list(world: SurveyWorld, tmp_path: Path) -> None:
+    await world.ingest(range(IMAGES), "sdss")
+    await world.keeper.run_pass()
+    before = {each["image_id"]: each["verdict"] for each in await world.documents(range(IMAGES))}
+    fresh = stricter(tmp_path)
+    await promote(world, fresh)
+    again = (await world.state("sdss")).rejudging
+    assert again is not None
+    assert again.second_pass
+    await world.settle()
+    assert {stamp[0] for stamp in await stamps(world)} == {fresh.digest}
+    assert len(await stamps(world)) == 1
+    after = {each["image_id"]: each for each in await world.documents(range(IMAGES))}
+    new = {
+        image
+        for image, each in after.items()
+        if each["verdict"] == Verdict.ANOMALY.value and before[image] != Verdict.ANOMALY.value
+    }
+    assert len(new) > IMAGES // 2
+    found = await find_images(world.records, ImageFilter(late_by=fresh.digest), sort=Sort.STRANGENESS, limit=200)
+    assert {each["image_id"] for each in found.documents} == new
+    # Back again: they are no anomalies any more, and the list is empty.
+    await promote(world, lenient(tmp_path))
+    await world.settle()
+    found = await find_images(world.records, ImageFilter(late_by=fresh.digest), sort=Sort.STRANGENESS, limit=200)
+    assert found.documents == []
+    assert await world.records.tally(Collection.IMAGES, "state") == {("analyzed",): IMAGES}
+
+
+async def test_the_sky_of_tonight_comes_first(world: SurveyWorld, tmp_path: Path) -> None:
+    await world.ingest(range(IMAGES), "sdss")
+    await world.keeper.run_pass()
+    await promote(world, stricter(tmp_path))
+    waiting = [image_id(seed) for seed in range(IDLE_WAITING + 1)]
+    ingested = [Change(id=image, set={"state": "ingested"}) for image in waiting]
+    await world.records.apply(Collection.IMAGES, ingested)
+    assert await world.rejudger.run_pass() == 0
+    settled = [Change(id=image, set={"state": "analyzed"}) for image in waiting]
+    await world.records.apply(Collection.IMAGES, settled)
+    assert await world.rejudger.run_pass() == IMAGES
+    # Its own requests count as well, so that the next page waits until they are answered.
+    world.now += timedelta(seconds=31)
+    assert await world.rejudger.run_pass() == 0
+
+
+async def test_a_crash_in_the_middle_repeats_no_image(world: SurveyWorld, tmp_path: Path) -> None:
+    await world.ingest(range(IMAGES), "sdss")
+    await world.keeper.run_pass()
+    await promote(world, stricter(tmp_path))
+    world.outbox.dies = True
+    with pytest.raises(RuntimeError, match="killed"):
+        await world.rejudger.run_pass()
+    world.outbox.dies = False
+    world.restart()
+    await world.rejudger.run_pass()
+    pending = await world.records.pending(Collection.IMAGES, limit=200)
+    requested = [event for _, events in pending for event in events if event.topic == topics.IMAGES_INGESTED]
+    assert len(requested) == len({event.key for event in requested}) == IMAGES
+
+
+async def test_a_learned_survey_waits_for_its_new_survey_model(world: SurveyWorld, tmp_path: Path) -> None:
+    await world.ingest(range(NEEDED), "decals")
+    await world.keeper.run_pass()
+    await world.keeper.run_pass()
+    await world.settle()
+    assert (await world.state("decals")).state is SurveyState.READY
+    fresh = stricter(tmp_path)
+    await promote(world, fresh)
+    assert (await world.state("decals")).state is SurveyState.LEARNING
+    assert await world.rejudger.run_pass() == 0
+    await world.keeper.run_pass()
+    state = await world.state("decals")
+    assert (state.state, state.revision is not None) == (SurveyState.READY, True)
+    assert state.rejudging is not None
+    assert state.rejudging.second_pass
+    await world.settle()
+    documents = await world.documents(range(NEEDED))
+    assert {each["analysis"]["model_digest"] for each in documents} == {fresh.digest}
+    assert {each["analysis"]["calibration_fit"] for each in documents} == {"survey-model"}
+
+
+@pytest.mark.parametrize(
+    ("before", "verdict", "expected"),
+    [
+        ({"analysis": None, "verdict": None}, Verdict.ANOMALY, None),
+        ({"analysis": {"model_digest": "a"}, "verdict": "ordinary"}, Verdict.ANOMALY, "b"),
+        ({"analysis": {"model_digest": "a"}, "verdict": "near_miss"}, Verdict.ANOMALY, "b"),
+        ({"analysis": {"model_digest": "a"}, "verdict": "anomaly"}, Verdict.ANOMALY, None),
+        ({"analysis": {"model_digest": "a"}, "verdict": "anomaly", "late_by": "a"}, Verdict.ANOMALY, "a"),
+        ({"analysis": {"model_digest": "a"}, "verdict": "anomaly", "late_by": "a"}, Verdict.ORDINARY, None),
+        ({"analysis": {"model_digest": "b"}, "verdict": "ordinary"}, Verdict.ANOMALY, None),
+        ({"analysis": {"model_digest": "b"}, "verdict": "anomaly", "late_by": "b"}, Verdict.ANOMALY, "b"),
+    ],
+)
+def test_late_is_what_another_bundle_newly_flags(
+    before: dict[str, Any], verdict: Verdict, expected: str | None
+) -> None:
+    analysis = examples.analysis().model_copy(update={"model_digest": "b", "verdict": verdict})
+    assert late_by(before, analysis) == expected
