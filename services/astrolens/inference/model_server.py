@@ -9,6 +9,7 @@ from astrolens.inference.loaded_model import LoadedModel
 from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.model_swap import ModelSwap
 from astrolens.inference.rpc_server import RpcServer
+from astrolens.inference.shadow import ShadowRunner
 from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
@@ -21,6 +22,7 @@ _CATCH_UP_EVERY_S: Final = 30.0
 _SNAPSHOT_EVERY_S: Final = 60.0
 _SURVEY_MODELS_EVERY_S: Final = 10.0
 """How late a new survey model serves; see `rejudging.SETTLED`."""
+_SHADOW_EVERY_S: Final = 2.0
 _PROMOTED_EVERY_S: Final = 2.0
 """How late a promoted bundle is noticed: one small document is read."""
 
@@ -48,6 +50,12 @@ class ModelServer:
         limits = CallLimits(on_refused=metrics.queue_refusals.inc)
         self._rpc = RpcServer(app.settings.inference_address, tracing=app.tracing, limits=limits)
         self._swap = ModelSwap(app, metrics, serve=self._serve)
+        self._shadow = ShadowRunner(
+            records=app.records,
+            images=app.images,
+            settings=app.settings,
+            queued=lambda: self._swap.model.service.queued,
+        )
 
     async def start(self) -> None:
         """Load the model that is to serve and answer with it.
@@ -63,6 +71,14 @@ class ModelServer:
             self._swap.run_pass,
             interval_s=_PROMOTED_EVERY_S,
             issue="it cannot be read which model is to serve",
+            graceful=False,
+        )
+        app.every(
+            "shadow comparison",
+            self._shadow.run_pass,
+            interval_s=_SHADOW_EVERY_S,
+            issue="a candidate cannot be compared with the model in use",
+            lease=app.lease("model-server:shadow"),
             graceful=False,
         )
         app.every(
@@ -91,6 +107,7 @@ class ModelServer:
         await self._rpc.close(self._app.settings.shutdown_grace_s * _GRACE_SHARE)
         if not self._swap.has_model:
             return
+        self._shadow.close()
         await self._swap.model.service.close()
         try:
             await self._swap.model.snapshots.save()
@@ -108,6 +125,7 @@ class ModelServer:
 
     async def _serve(self, model: LoadedModel) -> None:
         """Answer with this model from now on. A call under way is answered by the one that it found."""
+        model.service.on_analyzed = self._shadow.offer
         model.service.start()
         await self._rpc.serve(model.service)
         identity = model.service.description.identity

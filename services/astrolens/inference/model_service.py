@@ -155,6 +155,8 @@ class ModelService:
         self._metrics = metrics.shared
         self._refusals = metrics.queue_refusals
         self._on_done = on_done
+        self.on_analyzed: Callable[[Sequence[Item], Sequence[Outcome]], None] | None = None
+        """Called with what was analysed, on the event loop: a comparison looks on."""
         self.served: tuple[ServedSurvey, ...] = ()
         """Surveys that something else than the bundle's own calibration serves."""
         self._extracting = asyncio.Lock()
@@ -196,6 +198,8 @@ class ModelService:
             self._refusals.inc()
             raise
         self._on_done(len(outcomes))
+        if self.on_analyzed is not None:
+            self.on_analyzed(items, outcomes)
         done = sum(isinstance(outcome, ItemResult) for outcome in outcomes)
         self._metrics.settled.labels(_STAGE, "done").inc(done)
         self._metrics.settled.labels(_STAGE, "rejected").inc(len(outcomes) - done)

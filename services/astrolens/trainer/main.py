@@ -9,11 +9,15 @@ from astrolens.contracts.topics import LABELS_RECORDED
 from astrolens.platform.bus import Refusal
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
+from astrolens.platform.stores.collections import Collection
 from astrolens.rpc.model_client import ModelClient
 from astrolens.trainer.metrics import TrainerMetrics, TrainingMetrics
+from astrolens.trainer.promotion_rule import PromotionRule
 from astrolens.trainer.ranking.service import InterestRanker
 from astrolens.trainer.retraining.jobs import TrainingJobs
 from astrolens.trainer.retraining.process import RunProcess, training_available
+from astrolens.usecases.model_promotion import ModelPromotions
+from astrolens.usecases.model_registry import ModelRegistry
 from astrolens.usecases.training_runs import CAN_TRAIN
 
 SERVICE: Final = "trainer"
@@ -21,13 +25,14 @@ _RANK_EVERY_S: Final = 30.0
 """Between passes without answers: new candidates are ranked too."""
 _TRAIN_EVERY_S: Final = 1.0
 """Between looks at the retraining run: so long a cancelled one may go on."""
+_RULE_EVERY_S: Final = 10.0
 _DEBOUNCE_S: Final = 0.1
 """Answers that come within this time are learned at once."""
 
 
 def create_app(settings: Settings) -> ServiceApp:
     """The trainer, not yet running."""
-    app = ServiceApp(settings, service=SERVICE, port=settings.trainer_port)
+    app = ServiceApp(settings, service=SERVICE, port=settings.trainer_port, outbox=(Collection.PROMOTIONS,))
     model = ModelClient(settings.inference_address, stopping=app.stopping, tracing=app.tracing)
     ranker = InterestRanker(
         records=app.records, model=model, metrics=TrainerMetrics(app.metrics), personal=settings.personal_rankings
@@ -54,7 +59,26 @@ def create_app(settings: Settings) -> ServiceApp:
         graceful=False,
     )
     _run_training(app)
+    if settings.model_promotion == "rule":
+        _promote_by_rule(app)
     return app
+
+
+def _promote_by_rule(app: ServiceApp) -> None:
+    registry = ModelRegistry(records=app.records, images=app.images)
+    rule = PromotionRule(
+        records=app.records,
+        registry=registry,
+        promotions=ModelPromotions(records=app.records, registry=registry, releaser=app.outbox, service=SERVICE),
+        false_alarms_per_1000=app.settings.false_alarms_per_1000,
+    )
+    app.every(
+        "promotion rule",
+        rule.run_pass,
+        interval_s=_RULE_EVERY_S,
+        issue="candidates are not promoted by rule",
+        lease=app.lease("trainer:promotion"),
+    )
 
 
 def _run_training(app: ServiceApp) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import json
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +41,8 @@ MAX_MODEL_BYTES: Final = 2 << 30
 """Of all files of one bundle: a ViT-B/16 in fp32 with its weights takes 700 MB."""
 _MEDIA_TYPE: Final = "application/octet-stream"
 _PAGE: Final = 100
+_UNUSED_AFTER_S: Final = 3600.0
+"""A younger folder may be about to be loaded by another task."""
 
 _log = structlog.get_logger(__name__)
 
@@ -301,5 +304,5 @@ def remove_unused(cache: Path, keep: Sequence[str]) -> None:
     if not cache.is_dir():
         return
     for entry in cache.iterdir():
-        if entry.name not in keep:
+        if entry.name not in keep and entry.stat().st_mtime < time.time() - _UNUSED_AFTER_S:
             shutil.rmtree(entry, ignore_errors=True)
