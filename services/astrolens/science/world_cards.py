@@ -117,8 +117,9 @@ def _plate(cards: Cards) -> bytes:
 
 
 def _card(keyword: str, value: object) -> bytes:
-    shown = f"'{value:8}'" if isinstance(value, str) else repr(value)
-    return f"{keyword:8}= {shown:>20}".ljust(80).encode()
+    """A card as the standard has it: text from the 11th column, exponents in capitals."""
+    shown = f"'{value:8}'" if isinstance(value, str) else f"{value!r:>20}".upper()
+    return f"{keyword:8}= {shown}".ljust(80).encode()
 
 
 @dataclass(slots=True)
@@ -152,6 +153,8 @@ class _Reader:
             ctype = f"{name:-<4}-{projection}{'-SIP' if has_sip else ''}" if projection else name
             self._text += [_card(f"CTYPE{number}", ctype), _card(f"CUNIT{number}", unit)]
         if has_sip:
+            if not (self._has("CRPIX1") and self._has("CRPIX2")):
+                raise NoPlacement("It has a SIP distortion without the CRPIX that this counts from.")
             self._sip()
         if projections & {"TNX", "ZPX"}:
             # Their polynomials are text.

@@ -127,6 +127,11 @@ def test_the_origin_of_the_sky_is_a_position() -> None:
     ).ra_deg == pytest.approx(0.0, abs=1e-12)
 
 
+def test_a_distortion_without_its_reference_pixel_gives_no_position() -> None:
+    without = {keyword: value for keyword, value in ROTATED.items() if keyword != "CRPIX2"}
+    assert "CRPIX" in refusal({**without, "A_ORDER": "2", "B_ORDER": "2", "A_2_0": "1E-6"})
+
+
 def test_a_missing_reference_pixel_is_told() -> None:
     found = placed({keyword: value for keyword, value in PLAIN.items() if not keyword.startswith("CRPIX")})
     assert_same(found, placed({**PLAIN, "CRPIX1": "0.0", "CRPIX2": "0.0"}))
