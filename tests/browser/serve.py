@@ -30,6 +30,7 @@ from astrolens.usecases.model_status import ModelStatus
 from fastapi import FastAPI
 
 from tests.browser import sky
+from tests.browser.models import fill_models
 
 CONSOLE_MD = Path(__file__).resolve().parents[2] / "docs" / "console.md"
 DOCUMENTED = re.compile(r"```python\n(# answers.py\n.*?)```", re.DOTALL)
@@ -157,6 +158,9 @@ def application(home: Path, port: int, count: int) -> FastAPI:
         await files.open()
         if not (await records.find(Collection.IMAGES, Query(limit=1))).documents:
             await sky.fill(records, files, count)
+            if count:
+                page = await records.find(Collection.IMAGES, Query(limit=20, fields=("image_id",)))
+                await fill_models(records, [document["image_id"] for document in page.documents])
         await context.credentials.start(host=settings.host, needed=context.login_needed, key=b"k" * 32)
         stream = context.stream
         polling = PeriodicTask(

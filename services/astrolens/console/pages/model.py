@@ -8,6 +8,7 @@ from nicegui import ui
 
 from astrolens.console.components.records import Records, link, text
 from astrolens.console.format import NOTHING, count, figure, words
+from astrolens.console.pages.bundles import Bundles
 from astrolens.console.pages.calibrations import Calibrations
 from astrolens.console.pages.charts import ACCENT, ANOMALY, NEAR_MISS, TEXT, axis, chart
 from astrolens.console.pages.marks import DETECTORS
@@ -50,6 +51,9 @@ async def build(visit: Visit) -> None:
     with ui.element("div").classes("columns"):
         _bundle(model)
         await _flagged(visit, alpha=model["alpha"])
+    bundles = Bundles(visit)
+    await bundles.load()
+    await bundles.show_opened()
     surveys.add_table()
     await surveys.load()
     await Calibrations(visit).load()

@@ -1,0 +1,40 @@
+"""The Model page's bundles: gates, comparison with pictures, promotion and rollback with a reason."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Console, Visitor
+from tests.browser.models import CANDIDATE, REFUSED, SERVING
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_person_sees_what_a_candidate_changes_promotes_it_and_returns(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/model?bundle={CANDIDATE}")
+    opened = page.get_by_role("region", name="first-light 2")
+    expect(opened).to_contain_text("oddity AUROC, sdss")
+    expect(opened).to_contain_text("20 images: 1 newly anomalous, 1 no longer, rank correlation 0.87.")
+    expect(opened.locator("table img, .records img")).to_have_count(2)
+    bundles = page.get_by_role("region", name="Bundles")
+    expect(bundles).to_contain_text("refused by its gates")
+    expect(bundles.get_by_role("button", name="promote")).to_have_count(1)
+    bundles.get_by_role("button", name="promote").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Promote").click()
+    expect(page.get_by_text("Say in a few words why")).to_be_visible()
+    assert twenty.get("/models")["serving"]["digest"] == SERVING
+    dialog.get_by_label("Why?").fill("it finds more mergers")
+    dialog.get_by_role("button", name="Promote").click()
+    promoted = twenty.eventually("/models", lambda found: found["serving"]["digest"] == CANDIDATE)
+    assert promoted["serving"]["why"] == "it finds more mergers"
+    bundles.get_by_role("button", name="Roll back").click()
+    dialog.get_by_label("Why?").fill("too many alerts")
+    dialog.get_by_role("button", name="Roll back").click()
+    twenty.eventually("/models", lambda found: found["serving"]["digest"] == SERVING)
+
+
+def test_a_refused_bundle_says_by_which_figure_and_stays_text(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/model?bundle={REFUSED}")
+    opened = page.get_by_role("region", name="first-light 3")
+    expect(opened).to_contain_text("FAILED: 0.70 after 0.82 <b>markup</b>")
+    assert opened.locator("b").count() == 0
