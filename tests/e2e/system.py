@@ -19,6 +19,9 @@ START_TIMEOUT_S = 300.0
 SETTLE_TIMEOUT_S = 600.0
 PORTS = len(SERVICE_NAMES) + 1
 """Ports of a system: one a service, and the model server's RPC."""
+NOBODY = "http://127.0.0.1:9/"
+"""Where nobody listens: no test asks a real catalogue, whatever network there is."""
+CATALOGUE_ADDRESSES = ("SIMBAD", "NED", "NED_CONE", "VIZIER", "XMATCH", "SKYBOT")
 BOOKS = ("received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight")
 
 
@@ -69,6 +72,7 @@ class System:
             "ASTROLENS_PORT": str(self.port),
             "ASTROLENS_SOURCES": "none",
             "ASTROLENS_OPEN_BROWSER": "false",
+            **{f"ASTROLENS_{name}_URL": NOBODY for name in CATALOGUE_ADDRESSES},
             **{f"ASTROLENS_{name.upper()}": value for name, value in settings.items()},
         }
         self.process: subprocess.Popen[str] | None = None

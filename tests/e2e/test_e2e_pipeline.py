@@ -98,6 +98,20 @@ def test_candidates_come_strangest_first(system: System) -> None:
     assert {item["verdict"] for item in candidates} <= {"anomaly", "near_miss"}
 
 
+def test_without_a_network_the_bright_sky_is_known_and_the_rest_undetermined(system: System) -> None:
+    """The console gives up after its time budget, so an answer is one within it."""
+    m31 = json.loads(system.cli("crossref", "10.6847", "41.2687", "--json").stdout)
+    answers = {answer["catalogue"]: answer for answer in m31["answers"]}
+    assert m31["status"] == "known"
+    assert (answers["openngc"]["status"], answers["openngc"]["counterparts"][0]["name"]) == ("matched", "NGC 224")
+    remote = {name: answer for name, answer in answers.items() if name not in {"openngc", "skybot"}}
+    assert len(remote) >= 2
+    assert {answer["status"] for answer in remote.values()} == {"failed"}
+    assert all(answer["detail"] for answer in remote.values())
+    elsewhere = json.loads(system.cli("crossref", "150.0", "2.2", "--json").stdout)
+    assert (elsewhere["status"], elsewhere["possible_discovery"]) == ("undetermined", False)
+
+
 def _events_url(system: System) -> str:
     pid = system.pids()["notifier"]
     return psutil.Process(pid).environ()["ASTROLENS_EVENTS_URL"].removeprefix("kafka://")

@@ -171,7 +171,7 @@ def _print_alert(alert: dict[str, Any], *, as_json: bool, base: str) -> None:
 
 def _times(item: dict[str, Any]) -> str:
     """How often an object was seen, where a list has one image an object."""
-    return f"{item['object_images']} times" if (item.get("object_images") or 1) > 1 else ""
+    return str(item["object_images"]) if (item.get("object_images") or 1) > 1 else ""
 
 
 def _figure(alert: dict[str, Any]) -> str:

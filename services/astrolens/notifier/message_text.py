@@ -120,9 +120,10 @@ def digest(subjects: Sequence[Subject], *, console: str) -> MessageText:
     alerts = [each for each in subjects if isinstance(each, AlertWithImage)]
     retracted = sum(each.alert.alert_type == "retraction" for each in alerts)
     all_tests = len(alerts) == len(subjects) and all(each.alert.alert_tense == "test" for each in alerts)
-    counts = [f"{len(alerts)} alerts"] if alerts else []
+    counts = [_counted(len(alerts), "alert", "alerts")] if alerts else []
     counts += [f"{retracted} retracted"] if retracted else []
-    counts += [f"{len(subjects) - len(alerts)} images on watchlists"] if len(alerts) < len(subjects) else []
+    hits = len(subjects) - len(alerts)
+    counts += [_counted(hits, "image on a watchlist", "images on watchlists")] if hits else []
     title = f"{'[TEST] ' if all_tests else ''}{', '.join(counts)}"
     lines = [
         _hit_line(each, console) if isinstance(each, HitWithImage) else _digest_line(each, console)
@@ -131,6 +132,10 @@ def digest(subjects: Sequence[Subject], *, console: str) -> MessageText:
     if len(ranked) > _MAX_DIGEST_LINES:
         lines.append(f"and {len(ranked) - _MAX_DIGEST_LINES} more: {console}/triage")
     return MessageText(title, "\n".join(lines))
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"1 {one}" if number == 1 else f"{number} {many}"
 
 
 def _single_hit(subject: HitWithImage, *, console: str) -> MessageText:

@@ -69,7 +69,7 @@ async def test_alerts_and_hits_share_rate_and_digest(world: World) -> None:
     await bench.deliver()
     assert [title for title, *_ in bench.channel.sent] == [
         "Strange: spiral in sdss (p = 0.0025)",
-        "1 alerts, 4 images on watchlists",
+        "1 alert, 4 images on watchlists",
     ]
     await bench.deliver(after_s=120.0)
     assert len(bench.channel.sent) == 2
