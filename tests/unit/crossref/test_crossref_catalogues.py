@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from astrolens.contracts.catalogues import MatchStatus
@@ -10,11 +12,11 @@ from astrolens.crossref.catalogues.ned import Ned, NedCone
 from astrolens.crossref.catalogues.skybot import Skybot
 from astrolens.crossref.catalogues.vizier import VizierTable
 from astrolens.crossref.places import Place
-from astrolens.crossref.registry import ChosenCatalogue, chosen_catalogues
+from astrolens.crossref.registry import ChosenCatalogue, addresses, chosen_catalogues
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import load_settings
 
-from tests.catalogues.services import TROUBLES, FakeNed, FakeSimbad, FakeSkybot, FakeVizier
+from tests.catalogues.services import TROUBLES, FakeNed, FakeSimbad, FakeSkybot, FakeVizier, Reply
 from tests.catalogues.sky import Thing
 from tests.unit.crossref.crossref_fakes import World, opened
 
@@ -41,6 +43,42 @@ async def test_ned_never_reads_as_none(tmp_path: Path, trouble: str) -> None:
         (found,) = await ask(world, Place("other", 151.0, 2.0))
     assert found.answers[0].status is MatchStatus.FAILED
     assert not found.possible_discovery
+
+
+class UnstableSimbad(FakeSimbad):
+    """Answers 17 objects at a place, and 11 at a place a hundredth of an arcsecond away (astroquery#1551)."""
+
+    def _written(self, rows: list[list[Any]]) -> Reply:
+        shifted = [row for row in rows if str(row[0]).endswith("core-shifted")]
+        return super()._written([row for row in rows if row not in shifted[11:]])
+
+
+async def test_a_cone_that_changes_with_a_tiny_shift_is_not_believed(tmp_path: Path) -> None:
+    async with opened(tmp_path, UnstableSimbad()) as world:
+        (found,) = await ask(world, HERE)
+    assert found.answers[0].status is MatchStatus.FAILED
+    assert "unstable" in str(found.answers[0].detail)
+
+
+async def test_only_the_addresses_of_the_settings_are_asked(tmp_path: Path) -> None:
+    """A mirror that is set is the one that is asked; the domains are those of today (astroquery#3465, #3341)."""
+    settings = load_settings(
+        home=tmp_path,
+        vizier_url="https://mirror.example/tap",
+        catalogues_required="vizier:B/vsx/vsx",
+        catalogues_informative="none",
+    )
+    (vsx,) = chosen_catalogues(settings)
+    assert vsx.catalogue.question([HERE]).url == "https://mirror.example/tap"
+    default = load_settings(home=tmp_path)
+    hosts = {urlsplit(address).hostname for address in addresses(default)}
+    assert {host.partition(".")[2] for host in hosts if host} <= {
+        "cds.unistra.fr",
+        "u-strasbg.fr",
+        "ipac.caltech.edu",
+        "imcce.fr",
+    }
+    assert "cdsxmatch.cds.unistra.fr" in hosts
 
 
 async def test_ned_is_asked_a_second_way_where_the_first_fails(tmp_path: Path) -> None:
