@@ -74,7 +74,7 @@ class PoolReader:
             StoreUnavailable: The record store is unreachable.
         """
         query = Query(
-            where=(Clause("label", "in", [answer.value for answer in Answer]),),
+            # Only labelled images have it: the newest are read along an index, however many there are.
             order=Order("labeled_at", descending=True),
             limit=_PAGE,
             fields=("label", "labeled_at", "labels"),

@@ -30,6 +30,7 @@ WALKED: list[tuple[Collection, Where, str]] = [
     ),
     (IMAGES, (("labeled_at", "gte", "2026"),), "labeled_at"),
     (IMAGES, (("object_id", "eq", "x"),), "ingested_at"),
+    (IMAGES, (("ingested_at", "gte", "2026"), ("ingested_at", "lt", "2027")), "ingested_at"),  # the discovery list
     (RECEIPTS, (("outcome", "eq", "received"), ("received_at", "lt", "2026")), "received_at"),
     (ALERTS, (("undelivered", "eq", True),), "raised_at"),
     (Collection.WATCH_HITS, (("undelivered", "eq", True),), "raised_at"),
