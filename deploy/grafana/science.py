@@ -107,6 +107,15 @@ BOARD: Final = Board(
                     "Images by a person's answer, from the record store.",
                     Query("max by (answer) (astrolens_labels)", "{{answer}}"),
                 ),
+                lines(
+                    "From answers to a new order",
+                    "95 % of the passes of the interest ranking store the new order within this time.",
+                    Query(
+                        "histogram_quantile(0.95, sum by (le) (rate(astrolens_ranking_seconds_bucket[15m])))",
+                        "95 %",
+                    ),
+                    unit="s",
+                ),
             ],
         ),
         Row(
@@ -148,6 +157,12 @@ BOARD: Final = Board(
                     Query('max by (calibration) (astrolens_drift_ks{detector="combined"})', "{{calibration}}"),
                     most=1,
                     steps=_DRIFTED,
+                ),
+                lines(
+                    "Drift allowed for",
+                    "Standard deviations by which the ordinary images of a survey have moved, and that its verdicts "
+                    "allow for. A burst of oddities moves nothing.",
+                    Query("max by (survey) (astrolens_calibration_drift_allowed)", "{{survey}}"),
                 ),
                 heat(
                     "p-values",

@@ -85,6 +85,9 @@ class Analysis(Contract):
         description="What the verdict goes by where recent images of the survey have drifted from its calibration: "
         "the share of ordinary images as they are now; never below `p_value`. None: `p_value` itself.",
     )
+    false_alarms_per_1000: float | None = Field(
+        default=None, description="The survey's own budget, under which the verdict was given; None: that of all."
+    )
     calibration_images: int | None = Field(
         default=None, ge=1, description="Calibration images n of the p-value; None where an older version did not say."
     )

@@ -57,8 +57,9 @@ class AnalysisMonitor:
             self._metrics.drift.clear()
             self._metrics.drift_images.clear()
         self._metrics.by_fit.labels(analysis.calibration_fit).inc()
-        if analysis.calibration_fit in _OF_THE_BUNDLE:
-            # Every survey model is a calibration of its own, and no sign that analyzers do not agree.
+        own_terms = analysis.adjusted_p_value is not None or analysis.false_alarms_per_1000 is not None
+        if analysis.calibration_fit in _OF_THE_BUNDLE and not own_terms:
+            # Every survey model, drift and budget is a calibration of its own, and no sign that analyzers do not agree.
             self._metrics.by_model.labels(analysis.model_digest[:16], analysis.calibration_id).inc()
 
     def _record_verdict(self, survey: str, analysis: Analysis) -> None:

@@ -59,6 +59,7 @@ def result_message(result: ItemResult) -> pb.Result:
         verdict=VERDICTS[scores.verdict],
         kinds=scores.kinds,
         adjusted_p_value=scores.adjusted_p_value,
+        false_alarms_per_1000=scores.false_alarms_per_1000,
         embedding=result.embedding,
         calibration_id=result.calibration_id,
     )

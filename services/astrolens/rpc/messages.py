@@ -126,6 +126,8 @@ def _if_known(result: pb.Result) -> dict[str, Any]:
         known["calibration_fit"] = fit
     if result.HasField("rank_score"):
         known["rank_score"] = result.rank_score
+    if result.HasField("false_alarms_per_1000"):
+        known["false_alarms_per_1000"] = result.false_alarms_per_1000
     if result.HasField("adjusted_p_value"):
         known["adjusted_p_value"] = result.adjusted_p_value
     return known

@@ -45,6 +45,7 @@ class ImageScores:
         verdict: Of the p-value and the budget.
         kinds: Probability of each kind of oddity, given that it is one; empty where the bundle does not tell them.
         adjusted_p_value: What the verdict goes by where the survey has drifted; None: `p_value` itself.
+        false_alarms_per_1000: The survey's own budget; None: that of all surveys.
     """
 
     class_probabilities: dict[str, float]
@@ -59,6 +60,7 @@ class ImageScores:
     verdict: Verdict
     kinds: dict[str, float] = field(default_factory=dict)
     adjusted_p_value: float | None = None
+    false_alarms_per_1000: float | None = None
 
 
 class Scorer:

@@ -150,12 +150,12 @@ class SurveyScorer:
         is_adjusted = terms.adjustment is not None and scores.calibration_fit == "own"
         adjusted = None
         if is_adjusted and terms.adjustment is not None:
-            adjusted = _adjusted_p_value(scores, terms.adjustment)
+            adjusted = adjusted_p_value(scores, terms.adjustment)
         p_value = scores.p_value if adjusted is None else adjusted
         is_model = scores.calibration_fit == "survey-model"
         verdict = self._verdict(p_value, alpha) if is_model else self._scorer.verdict(p_value, alpha)
         return CalibratedScores(
-            replace(scores, verdict=verdict, adjusted_p_value=adjusted),
+            replace(scores, verdict=verdict, adjusted_p_value=adjusted, false_alarms_per_1000=budget),
             _id_on_terms(judged.calibration_id, terms, adjusted=is_adjusted),
         )
 
@@ -165,7 +165,7 @@ def _detector(score: float, p_value: float, model: SurveyModel) -> DetectorScore
     return DetectorScore(score, p_value, at_most=p_value <= model.smallest_p)
 
 
-def _adjusted_p_value(scores: ImageScores, adjustment: Adjustment) -> float:
+def adjusted_p_value(scores: ImageScores, adjustment: Adjustment) -> float:
     """The p-value that allows for a drift.
 
     Beyond the calibration images the rank score tells how far beyond: what all of them fall short of would else be one

@@ -145,6 +145,7 @@ async def test_a_budget_of_its_own_changes_the_verdicts_of_a_survey_alone(tmp_pa
         assert {each["verdict"] for each in await world.documents(range(3))} == {Verdict.ANOMALY}
         assert {each["verdict"] for each in await world.documents(range(6, 26))} == {Verdict.NEAR_MISS}
         assert {each["verdict"] for each in await world.documents(range(26, 29))} == {Verdict.ANOMALY}
+        assert {each["analysis"]["false_alarms_per_1000"] for each in await world.documents(range(6, 26))} == {2.0}
         ids = {each["analysis"]["calibration_id"] for each in await world.documents([3, 4, 5, 26, 27, 28])}
         assert len(ids) == 1
         assert (await world.surveys.set_budget(known, None, user="vera")).false_alarms_per_1000 is None

@@ -42,6 +42,7 @@ def test_field_numbers_of_version_1_never_change() -> None:
         "kinds": 12,
         "calibration_id": 13,
         "adjusted_p_value": 14,
+        "false_alarms_per_1000": 15,
     }
     assert numbers["Detector"] == {"name": 1, "score": 2, "p_value": 3, "at_most": 4}
     assert numbers["Calibration"] == {"id": 1, "alpha": 2, "surveys": 3, "limits": 4}

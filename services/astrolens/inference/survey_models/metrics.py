@@ -31,10 +31,20 @@ class SurveyModelMetrics:
             registry=registry,
         )
 
+        self.shift = Gauge(
+            "astrolens_calibration_drift_allowed",
+            "Drift that verdicts of a survey of the bundle allow for, standard deviations; 0: none.",
+            ["survey"],
+            registry=registry,
+        )
         self.set_states(())
 
     def set_states(self, records: Iterable[SurveyModelRecord]) -> None:
-        """Show how many surveys are in each state."""
+        """Show how many surveys are in each state, and the drift that verdicts of the bundle's surveys allow for."""
+        records = tuple(records)
+        for record in records:
+            if record.known:  # Few: whoever uploads images may name surveys without limit.
+                self.shift.labels(record.survey).set(record.adjustment.shift if record.adjustment else 0.0)
         counts = Counts(record.state for record in records)
         for state in SurveyState:
             self.surveys.labels(state.value).set(counts[state])

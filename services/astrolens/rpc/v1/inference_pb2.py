@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n astrolens/rpc/v1/inference.proto\x12\x10\x61strolens.rpc.v1\"8\n\x04Item\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0e\n\x06survey\x18\x02 \x01(\t\x12\x0e\n\x06\x63utout\x18\x03 \x01(\x0c\"6\n\x0e\x41nalyzeRequest\x12$\n\x04item\x18\x01 \x01(\x0b\x32\x16.astrolens.rpc.v1.Item\"f\n\x0f\x41nalyzeResponse\x12(\n\x06result\x18\x01 \x01(\x0b\x32\x18.astrolens.rpc.v1.Result\x12)\n\x05model\x18\x02 \x01(\x0b\x32\x1a.astrolens.rpc.v1.ModelRef\";\n\x12\x41nalyzeManyRequest\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.astrolens.rpc.v1.Item\"m\n\x13\x41nalyzeManyResponse\x12+\n\x08outcomes\x18\x01 \x03(\x0b\x32\x19.astrolens.rpc.v1.Outcome\x12)\n\x05model\x18\x02 \x01(\x0b\x32\x1a.astrolens.rpc.v1.ModelRef\"\x8b\x01\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x1c\n\x14preprocessing_digest\x18\x04 \x01(\t\x12\x16\n\x0e\x63\x61libration_id\x18\x05 \x01(\t\x12\x1a\n\x12\x65xecution_provider\x18\x06 \x01(\t\"\x80\x01\n\x07Outcome\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x18.astrolens.rpc.v1.ResultH\x00\x12,\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.astrolens.rpc.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\x8c\x05\n\x06Result\x12M\n\x13\x63lass_probabilities\x18\x01 \x03(\x0b\x32\x30.astrolens.rpc.v1.Result.ClassProbabilitiesEntry\x12\x17\n\x0fpredicted_class\x18\x02 \x01(\t\x12-\n\tdetectors\x18\x03 \x03(\x0b\x32\x1a.astrolens.rpc.v1.Detector\x12\x0f\n\x07p_value\x18\x04 \x01(\x01\x12*\n\x07verdict\x18\x05 \x01(\x0e\x32\x19.astrolens.rpc.v1.Verdict\x12\x1a\n\x12\x63\x61libration_survey\x18\x06 \x01(\t\x12\x11\n\tembedding\x18\x07 \x01(\x0c\x12\x17\n\x0fp_value_at_most\x18\x08 \x01(\x08\x12\x1a\n\x12\x63\x61libration_images\x18\t \x01(\x05\x12\x39\n\x0f\x63\x61libration_fit\x18\n \x01(\x0e\x32 .astrolens.rpc.v1.CalibrationFit\x12\x17\n\nrank_score\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x32\n\x05kinds\x18\x0c \x03(\x0b\x32#.astrolens.rpc.v1.Result.KindsEntry\x12\x16\n\x0e\x63\x61libration_id\x18\r \x01(\t\x12\x1d\n\x10\x61\x64justed_p_value\x18\x0e \x01(\x01H\x01\x88\x01\x01\x1a\x39\n\x17\x43lassProbabilitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a,\n\nKindsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\r\n\x0b_rank_scoreB\x13\n\x11_adjusted_p_value\"I\n\x08\x44\x65tector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0f\n\x07p_value\x18\x03 \x01(\x01\x12\x0f\n\x07\x61t_most\x18\x04 \x01(\x08\"\xba\x01\n\tItemError\x12.\n\x04\x63ode\x18\x01 \x01(\x0e\x32 .astrolens.rpc.v1.ItemError.Code\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"m\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43ODE_UNDECODABLE\x10\x01\x12\x12\n\x0e\x43ODE_TOO_LARGE\x10\x02\x12\x10\n\x0c\x43ODE_INVALID\x10\x03\x12\x13\n\x0f\x43ODE_NOT_FINITE\x10\x04\"\x11\n\x0f\x44\x65scribeRequest\"\xdf\x02\n\x10\x44\x65scribeResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.astrolens.rpc.v1.ModelRef\x12\x0f\n\x07\x63lasses\x18\x02 \x03(\t\x12\x15\n\rembedding_dim\x18\x03 \x01(\x05\x12\x11\n\tdetectors\x18\x04 \x03(\t\x12\x32\n\x0b\x63\x61libration\x18\x05 \x01(\x0b\x32\x1d.astrolens.rpc.v1.Calibration\x12\x14\n\x0c\x66igures_json\x18\x06 \x01(\t\x12\x12\n\nmodel_card\x18\x07 \x01(\t\x12\x16\n\x0eindexed_images\x18\x08 \x01(\x03\x12\x11\n\tmax_items\x18\t \x01(\x05\x12\x18\n\x10max_cutout_bytes\x18\n \x01(\x05\x12\x34\n\rsurvey_models\x18\x0b \x03(\x0b\x32\x1d.astrolens.rpc.v1.SurveyModel\x12\x0c\n\x04taps\x18\x0c \x03(\t\"W\n\x0bSurveyModel\x12\x0e\n\x06survey\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61libration_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x0e\n\x06images\x18\x04 \x01(\x05\"M\n\x16\x45xtractFeaturesRequest\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.astrolens.rpc.v1.Item\x12\x0c\n\x04taps\x18\x02 \x03(\t\"\x8a\x01\n\x17\x45xtractFeaturesResponse\x12\x11\n\timage_ids\x18\x01 \x03(\t\x12\x31\n\x08matrices\x18\x02 \x03(\x0b\x32\x1f.astrolens.rpc.v1.FeatureMatrix\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.astrolens.rpc.v1.ModelRef\"=\n\rFeatureMatrix\x12\x0b\n\x03tap\x18\x01 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\x05\x12\x0e\n\x06values\x18\x03 \x01(\x0c\"\xc8\x01\n\x0b\x43\x61libration\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61lpha\x18\x02 \x01(\x01\x12\x34\n\x07surveys\x18\x03 \x03(\x0b\x32#.astrolens.rpc.v1.SurveyCalibration\x12\x39\n\x06limits\x18\x04 \x03(\x0b\x32).astrolens.rpc.v1.Calibration.LimitsEntry\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"d\n\x11SurveyCalibration\x12\x0e\n\x06survey\x18\x01 \x01(\t\x12\x0e\n\x06images\x18\x02 \x01(\x05\x12/\n\x06strips\x18\x03 \x03(\x0b\x32\x1f.astrolens.rpc.v1.QuantileStrip\"H\n\rQuantileStrip\x12\x10\n\x08\x64\x65tector\x18\x01 \x01(\t\x12\x15\n\rprobabilities\x18\x02 \x03(\x01\x12\x0e\n\x06scores\x18\x03 \x03(\x01\"M\n\x0eSimilarRequest\x12\x12\n\x08image_id\x18\x01 \x01(\tH\x00\x12\x13\n\tembedding\x18\x02 \x01(\x0cH\x00\x12\t\n\x01k\x18\x03 \x01(\x05\x42\x07\n\x05query\"X\n\x0fSimilarResponse\x12/\n\nneighbours\x18\x01 \x03(\x0b\x32\x1b.astrolens.rpc.v1.Neighbour\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"8\n\tNeighbour\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x19\n\x11\x63osine_similarity\x18\x02 \x01(\x01*d\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x14\n\x10VERDICT_ORDINARY\x10\x01\x12\x15\n\x11VERDICT_NEAR_MISS\x10\x02\x12\x13\n\x0fVERDICT_ANOMALY\x10\x03*\xaa\x01\n\x0e\x43\x61librationFit\x12\x1f\n\x1b\x43\x41LIBRATION_FIT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41LIBRATION_FIT_OWN\x10\x01\x12 \n\x1c\x43\x41LIBRATION_FIT_SURVEY_MODEL\x10\x02\x12\x1a\n\x16\x43\x41LIBRATION_FIT_POOLED\x10\x03\x12 \n\x1c\x43\x41LIBRATION_FIT_DOES_NOT_FIT\x10\x04\x32\xc2\x03\n\tInference\x12N\n\x07\x41nalyze\x12 .astrolens.rpc.v1.AnalyzeRequest\x1a!.astrolens.rpc.v1.AnalyzeResponse\x12Z\n\x0b\x41nalyzeMany\x12$.astrolens.rpc.v1.AnalyzeManyRequest\x1a%.astrolens.rpc.v1.AnalyzeManyResponse\x12Q\n\x08\x44\x65scribe\x12!.astrolens.rpc.v1.DescribeRequest\x1a\".astrolens.rpc.v1.DescribeResponse\x12N\n\x07Similar\x12 .astrolens.rpc.v1.SimilarRequest\x1a!.astrolens.rpc.v1.SimilarResponse\x12\x66\n\x0f\x45xtractFeatures\x12(.astrolens.rpc.v1.ExtractFeaturesRequest\x1a).astrolens.rpc.v1.ExtractFeaturesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n astrolens/rpc/v1/inference.proto\x12\x10\x61strolens.rpc.v1\"8\n\x04Item\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x0e\n\x06survey\x18\x02 \x01(\t\x12\x0e\n\x06\x63utout\x18\x03 \x01(\x0c\"6\n\x0e\x41nalyzeRequest\x12$\n\x04item\x18\x01 \x01(\x0b\x32\x16.astrolens.rpc.v1.Item\"f\n\x0f\x41nalyzeResponse\x12(\n\x06result\x18\x01 \x01(\x0b\x32\x18.astrolens.rpc.v1.Result\x12)\n\x05model\x18\x02 \x01(\x0b\x32\x1a.astrolens.rpc.v1.ModelRef\";\n\x12\x41nalyzeManyRequest\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.astrolens.rpc.v1.Item\"m\n\x13\x41nalyzeManyResponse\x12+\n\x08outcomes\x18\x01 \x03(\x0b\x32\x19.astrolens.rpc.v1.Outcome\x12)\n\x05model\x18\x02 \x01(\x0b\x32\x1a.astrolens.rpc.v1.ModelRef\"\x8b\x01\n\x08ModelRef\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x1c\n\x14preprocessing_digest\x18\x04 \x01(\t\x12\x16\n\x0e\x63\x61libration_id\x18\x05 \x01(\t\x12\x1a\n\x12\x65xecution_provider\x18\x06 \x01(\t\"\x80\x01\n\x07Outcome\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x18.astrolens.rpc.v1.ResultH\x00\x12,\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.astrolens.rpc.v1.ItemErrorH\x00\x42\t\n\x07outcome\"\xca\x05\n\x06Result\x12M\n\x13\x63lass_probabilities\x18\x01 \x03(\x0b\x32\x30.astrolens.rpc.v1.Result.ClassProbabilitiesEntry\x12\x17\n\x0fpredicted_class\x18\x02 \x01(\t\x12-\n\tdetectors\x18\x03 \x03(\x0b\x32\x1a.astrolens.rpc.v1.Detector\x12\x0f\n\x07p_value\x18\x04 \x01(\x01\x12*\n\x07verdict\x18\x05 \x01(\x0e\x32\x19.astrolens.rpc.v1.Verdict\x12\x1a\n\x12\x63\x61libration_survey\x18\x06 \x01(\t\x12\x11\n\tembedding\x18\x07 \x01(\x0c\x12\x17\n\x0fp_value_at_most\x18\x08 \x01(\x08\x12\x1a\n\x12\x63\x61libration_images\x18\t \x01(\x05\x12\x39\n\x0f\x63\x61libration_fit\x18\n \x01(\x0e\x32 .astrolens.rpc.v1.CalibrationFit\x12\x17\n\nrank_score\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x32\n\x05kinds\x18\x0c \x03(\x0b\x32#.astrolens.rpc.v1.Result.KindsEntry\x12\x16\n\x0e\x63\x61libration_id\x18\r \x01(\t\x12\x1d\n\x10\x61\x64justed_p_value\x18\x0e \x01(\x01H\x01\x88\x01\x01\x12\"\n\x15\x66\x61lse_alarms_per_1000\x18\x0f \x01(\x01H\x02\x88\x01\x01\x1a\x39\n\x17\x43lassProbabilitiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a,\n\nKindsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\r\n\x0b_rank_scoreB\x13\n\x11_adjusted_p_valueB\x18\n\x16_false_alarms_per_1000\"I\n\x08\x44\x65tector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0f\n\x07p_value\x18\x03 \x01(\x01\x12\x0f\n\x07\x61t_most\x18\x04 \x01(\x08\"\xba\x01\n\tItemError\x12.\n\x04\x63ode\x18\x01 \x01(\x0e\x32 .astrolens.rpc.v1.ItemError.Code\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"m\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43ODE_UNDECODABLE\x10\x01\x12\x12\n\x0e\x43ODE_TOO_LARGE\x10\x02\x12\x10\n\x0c\x43ODE_INVALID\x10\x03\x12\x13\n\x0f\x43ODE_NOT_FINITE\x10\x04\"\x11\n\x0f\x44\x65scribeRequest\"\xdf\x02\n\x10\x44\x65scribeResponse\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.astrolens.rpc.v1.ModelRef\x12\x0f\n\x07\x63lasses\x18\x02 \x03(\t\x12\x15\n\rembedding_dim\x18\x03 \x01(\x05\x12\x11\n\tdetectors\x18\x04 \x03(\t\x12\x32\n\x0b\x63\x61libration\x18\x05 \x01(\x0b\x32\x1d.astrolens.rpc.v1.Calibration\x12\x14\n\x0c\x66igures_json\x18\x06 \x01(\t\x12\x12\n\nmodel_card\x18\x07 \x01(\t\x12\x16\n\x0eindexed_images\x18\x08 \x01(\x03\x12\x11\n\tmax_items\x18\t \x01(\x05\x12\x18\n\x10max_cutout_bytes\x18\n \x01(\x05\x12\x34\n\rsurvey_models\x18\x0b \x03(\x0b\x32\x1d.astrolens.rpc.v1.SurveyModel\x12\x0c\n\x04taps\x18\x0c \x03(\t\"W\n\x0bSurveyModel\x12\x0e\n\x06survey\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61libration_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x0e\n\x06images\x18\x04 \x01(\x05\"M\n\x16\x45xtractFeaturesRequest\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.astrolens.rpc.v1.Item\x12\x0c\n\x04taps\x18\x02 \x03(\t\"\x8a\x01\n\x17\x45xtractFeaturesResponse\x12\x11\n\timage_ids\x18\x01 \x03(\t\x12\x31\n\x08matrices\x18\x02 \x03(\x0b\x32\x1f.astrolens.rpc.v1.FeatureMatrix\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.astrolens.rpc.v1.ModelRef\"=\n\rFeatureMatrix\x12\x0b\n\x03tap\x18\x01 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\x05\x12\x0e\n\x06values\x18\x03 \x01(\x0c\"\xc8\x01\n\x0b\x43\x61libration\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61lpha\x18\x02 \x01(\x01\x12\x34\n\x07surveys\x18\x03 \x03(\x0b\x32#.astrolens.rpc.v1.SurveyCalibration\x12\x39\n\x06limits\x18\x04 \x03(\x0b\x32).astrolens.rpc.v1.Calibration.LimitsEntry\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"d\n\x11SurveyCalibration\x12\x0e\n\x06survey\x18\x01 \x01(\t\x12\x0e\n\x06images\x18\x02 \x01(\x05\x12/\n\x06strips\x18\x03 \x03(\x0b\x32\x1f.astrolens.rpc.v1.QuantileStrip\"H\n\rQuantileStrip\x12\x10\n\x08\x64\x65tector\x18\x01 \x01(\t\x12\x15\n\rprobabilities\x18\x02 \x03(\x01\x12\x0e\n\x06scores\x18\x03 \x03(\x01\"M\n\x0eSimilarRequest\x12\x12\n\x08image_id\x18\x01 \x01(\tH\x00\x12\x13\n\tembedding\x18\x02 \x01(\x0cH\x00\x12\t\n\x01k\x18\x03 \x01(\x05\x42\x07\n\x05query\"X\n\x0fSimilarResponse\x12/\n\nneighbours\x18\x01 \x03(\x0b\x32\x1b.astrolens.rpc.v1.Neighbour\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"8\n\tNeighbour\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x19\n\x11\x63osine_similarity\x18\x02 \x01(\x01*d\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x14\n\x10VERDICT_ORDINARY\x10\x01\x12\x15\n\x11VERDICT_NEAR_MISS\x10\x02\x12\x13\n\x0fVERDICT_ANOMALY\x10\x03*\xaa\x01\n\x0e\x43\x61librationFit\x12\x1f\n\x1b\x43\x41LIBRATION_FIT_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41LIBRATION_FIT_OWN\x10\x01\x12 \n\x1c\x43\x41LIBRATION_FIT_SURVEY_MODEL\x10\x02\x12\x1a\n\x16\x43\x41LIBRATION_FIT_POOLED\x10\x03\x12 \n\x1c\x43\x41LIBRATION_FIT_DOES_NOT_FIT\x10\x04\x32\xc2\x03\n\tInference\x12N\n\x07\x41nalyze\x12 .astrolens.rpc.v1.AnalyzeRequest\x1a!.astrolens.rpc.v1.AnalyzeResponse\x12Z\n\x0b\x41nalyzeMany\x12$.astrolens.rpc.v1.AnalyzeManyRequest\x1a%.astrolens.rpc.v1.AnalyzeManyResponse\x12Q\n\x08\x44\x65scribe\x12!.astrolens.rpc.v1.DescribeRequest\x1a\".astrolens.rpc.v1.DescribeResponse\x12N\n\x07Similar\x12 .astrolens.rpc.v1.SimilarRequest\x1a!.astrolens.rpc.v1.SimilarResponse\x12\x66\n\x0f\x45xtractFeatures\x12(.astrolens.rpc.v1.ExtractFeaturesRequest\x1a).astrolens.rpc.v1.ExtractFeaturesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,10 +37,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESULT_KINDSENTRY']._serialized_options = b'8\001'
   _globals['_CALIBRATION_LIMITSENTRY']._loaded_options = None
   _globals['_CALIBRATION_LIMITSENTRY']._serialized_options = b'8\001'
-  _globals['_VERDICT']._serialized_start=2987
-  _globals['_VERDICT']._serialized_end=3087
-  _globals['_CALIBRATIONFIT']._serialized_start=3090
-  _globals['_CALIBRATIONFIT']._serialized_end=3260
+  _globals['_VERDICT']._serialized_start=3049
+  _globals['_VERDICT']._serialized_end=3149
+  _globals['_CALIBRATIONFIT']._serialized_start=3152
+  _globals['_CALIBRATIONFIT']._serialized_end=3322
   _globals['_ITEM']._serialized_start=54
   _globals['_ITEM']._serialized_end=110
   _globals['_ANALYZEREQUEST']._serialized_start=112
@@ -56,43 +56,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OUTCOME']._serialized_start=587
   _globals['_OUTCOME']._serialized_end=715
   _globals['_RESULT']._serialized_start=718
-  _globals['_RESULT']._serialized_end=1370
-  _globals['_RESULT_CLASSPROBABILITIESENTRY']._serialized_start=1231
-  _globals['_RESULT_CLASSPROBABILITIESENTRY']._serialized_end=1288
-  _globals['_RESULT_KINDSENTRY']._serialized_start=1290
-  _globals['_RESULT_KINDSENTRY']._serialized_end=1334
-  _globals['_DETECTOR']._serialized_start=1372
-  _globals['_DETECTOR']._serialized_end=1445
-  _globals['_ITEMERROR']._serialized_start=1448
-  _globals['_ITEMERROR']._serialized_end=1634
-  _globals['_ITEMERROR_CODE']._serialized_start=1525
-  _globals['_ITEMERROR_CODE']._serialized_end=1634
-  _globals['_DESCRIBEREQUEST']._serialized_start=1636
-  _globals['_DESCRIBEREQUEST']._serialized_end=1653
-  _globals['_DESCRIBERESPONSE']._serialized_start=1656
-  _globals['_DESCRIBERESPONSE']._serialized_end=2007
-  _globals['_SURVEYMODEL']._serialized_start=2009
-  _globals['_SURVEYMODEL']._serialized_end=2096
-  _globals['_EXTRACTFEATURESREQUEST']._serialized_start=2098
-  _globals['_EXTRACTFEATURESREQUEST']._serialized_end=2175
-  _globals['_EXTRACTFEATURESRESPONSE']._serialized_start=2178
-  _globals['_EXTRACTFEATURESRESPONSE']._serialized_end=2316
-  _globals['_FEATUREMATRIX']._serialized_start=2318
-  _globals['_FEATUREMATRIX']._serialized_end=2379
-  _globals['_CALIBRATION']._serialized_start=2382
-  _globals['_CALIBRATION']._serialized_end=2582
-  _globals['_CALIBRATION_LIMITSENTRY']._serialized_start=2537
-  _globals['_CALIBRATION_LIMITSENTRY']._serialized_end=2582
-  _globals['_SURVEYCALIBRATION']._serialized_start=2584
-  _globals['_SURVEYCALIBRATION']._serialized_end=2684
-  _globals['_QUANTILESTRIP']._serialized_start=2686
-  _globals['_QUANTILESTRIP']._serialized_end=2758
-  _globals['_SIMILARREQUEST']._serialized_start=2760
-  _globals['_SIMILARREQUEST']._serialized_end=2837
-  _globals['_SIMILARRESPONSE']._serialized_start=2839
-  _globals['_SIMILARRESPONSE']._serialized_end=2927
-  _globals['_NEIGHBOUR']._serialized_start=2929
-  _globals['_NEIGHBOUR']._serialized_end=2985
-  _globals['_INFERENCE']._serialized_start=3263
-  _globals['_INFERENCE']._serialized_end=3713
+  _globals['_RESULT']._serialized_end=1432
+  _globals['_RESULT_CLASSPROBABILITIESENTRY']._serialized_start=1267
+  _globals['_RESULT_CLASSPROBABILITIESENTRY']._serialized_end=1324
+  _globals['_RESULT_KINDSENTRY']._serialized_start=1326
+  _globals['_RESULT_KINDSENTRY']._serialized_end=1370
+  _globals['_DETECTOR']._serialized_start=1434
+  _globals['_DETECTOR']._serialized_end=1507
+  _globals['_ITEMERROR']._serialized_start=1510
+  _globals['_ITEMERROR']._serialized_end=1696
+  _globals['_ITEMERROR_CODE']._serialized_start=1587
+  _globals['_ITEMERROR_CODE']._serialized_end=1696
+  _globals['_DESCRIBEREQUEST']._serialized_start=1698
+  _globals['_DESCRIBEREQUEST']._serialized_end=1715
+  _globals['_DESCRIBERESPONSE']._serialized_start=1718
+  _globals['_DESCRIBERESPONSE']._serialized_end=2069
+  _globals['_SURVEYMODEL']._serialized_start=2071
+  _globals['_SURVEYMODEL']._serialized_end=2158
+  _globals['_EXTRACTFEATURESREQUEST']._serialized_start=2160
+  _globals['_EXTRACTFEATURESREQUEST']._serialized_end=2237
+  _globals['_EXTRACTFEATURESRESPONSE']._serialized_start=2240
+  _globals['_EXTRACTFEATURESRESPONSE']._serialized_end=2378
+  _globals['_FEATUREMATRIX']._serialized_start=2380
+  _globals['_FEATUREMATRIX']._serialized_end=2441
+  _globals['_CALIBRATION']._serialized_start=2444
+  _globals['_CALIBRATION']._serialized_end=2644
+  _globals['_CALIBRATION_LIMITSENTRY']._serialized_start=2599
+  _globals['_CALIBRATION_LIMITSENTRY']._serialized_end=2644
+  _globals['_SURVEYCALIBRATION']._serialized_start=2646
+  _globals['_SURVEYCALIBRATION']._serialized_end=2746
+  _globals['_QUANTILESTRIP']._serialized_start=2748
+  _globals['_QUANTILESTRIP']._serialized_end=2820
+  _globals['_SIMILARREQUEST']._serialized_start=2822
+  _globals['_SIMILARREQUEST']._serialized_end=2899
+  _globals['_SIMILARRESPONSE']._serialized_start=2901
+  _globals['_SIMILARRESPONSE']._serialized_end=2989
+  _globals['_NEIGHBOUR']._serialized_start=2991
+  _globals['_NEIGHBOUR']._serialized_end=3047
+  _globals['_INFERENCE']._serialized_start=3325
+  _globals['_INFERENCE']._serialized_end=3775
 # @@protoc_insertion_point(module_scope)

@@ -318,6 +318,7 @@ class Result(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     CALIBRATION_ID_FIELD_NUMBER: _builtins.int
     ADJUSTED_P_VALUE_FIELD_NUMBER: _builtins.int
+    FALSE_ALARMS_PER_1000_FIELD_NUMBER: _builtins.int
     predicted_class: _builtins.str
     p_value: _builtins.float
     """Combined and conformalised again: the share of ordinary images that are as strange; never below
@@ -342,6 +343,8 @@ class Result(_message.Message):
     """
     adjusted_p_value: _builtins.float
     """What the verdict goes by where recent images of the survey have drifted from its calibration; never below p_value."""
+    false_alarms_per_1000: _builtins.float
+    """The survey's own budget, under which the verdict was given; absent: that of all surveys."""
     @_builtins.property
     def class_probabilities(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     @_builtins.property
@@ -367,17 +370,22 @@ class Result(_message.Message):
         kinds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         calibration_id: _builtins.str = ...,
         adjusted_p_value: _builtins.float | None = ...,
+        false_alarms_per_1000: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "_rank_score", b"_rank_score", "adjusted_p_value", b"adjusted_p_value", "rank_score", b"rank_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "_false_alarms_per_1000", b"_false_alarms_per_1000", "_rank_score", b"_rank_score", "adjusted_p_value", b"adjusted_p_value", "false_alarms_per_1000", b"false_alarms_per_1000", "rank_score", b"rank_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "_rank_score", b"_rank_score", "adjusted_p_value", b"adjusted_p_value", "calibration_fit", b"calibration_fit", "calibration_id", b"calibration_id", "calibration_images", b"calibration_images", "calibration_survey", b"calibration_survey", "class_probabilities", b"class_probabilities", "detectors", b"detectors", "embedding", b"embedding", "kinds", b"kinds", "p_value", b"p_value", "p_value_at_most", b"p_value_at_most", "predicted_class", b"predicted_class", "rank_score", b"rank_score", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value", "_false_alarms_per_1000", b"_false_alarms_per_1000", "_rank_score", b"_rank_score", "adjusted_p_value", b"adjusted_p_value", "calibration_fit", b"calibration_fit", "calibration_id", b"calibration_id", "calibration_images", b"calibration_images", "calibration_survey", b"calibration_survey", "class_probabilities", b"class_probabilities", "detectors", b"detectors", "embedding", b"embedding", "false_alarms_per_1000", b"false_alarms_per_1000", "kinds", b"kinds", "p_value", b"p_value", "p_value_at_most", b"p_value_at_most", "predicted_class", b"predicted_class", "rank_score", b"rank_score", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__adjusted_p_value: _TypeAlias = _typing.Literal["adjusted_p_value"]  # noqa: Y015
     _WhichOneofArgType__adjusted_p_value: _TypeAlias = _typing.Literal["_adjusted_p_value", b"_adjusted_p_value"]  # noqa: Y015
+    _WhichOneofReturnType__false_alarms_per_1000: _TypeAlias = _typing.Literal["false_alarms_per_1000"]  # noqa: Y015
+    _WhichOneofArgType__false_alarms_per_1000: _TypeAlias = _typing.Literal["_false_alarms_per_1000", b"_false_alarms_per_1000"]  # noqa: Y015
     _WhichOneofReturnType__rank_score: _TypeAlias = _typing.Literal["rank_score"]  # noqa: Y015
     _WhichOneofArgType__rank_score: _TypeAlias = _typing.Literal["_rank_score", b"_rank_score"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__adjusted_p_value) -> _WhichOneofReturnType__adjusted_p_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__false_alarms_per_1000) -> _WhichOneofReturnType__false_alarms_per_1000 | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rank_score) -> _WhichOneofReturnType__rank_score | None: ...
 
