@@ -109,12 +109,13 @@ BOARD: Final = Board(
                 ),
                 lines(
                     "From answers to a new order",
-                    "95 % of the passes of the interest ranking store the new order within this time.",
+                    "95 % of the passes of the interest ranking store the new order within so many seconds; and how "
+                    "many are learned an hour.",
                     Query(
                         "histogram_quantile(0.95, sum by (le) (rate(astrolens_ranking_seconds_bucket[15m])))",
                         "95 %",
                     ),
-                    unit="s",
+                    Query("sum(increase(astrolens_rankings_learned_total[1h]))", "rankings an hour"),
                 ),
             ],
         ),
