@@ -6,28 +6,23 @@ Nothing is unpacked to disk, and no more than one member is in memory here. Name
 import hashlib
 import io
 import json
-import lzma
-import tarfile
-import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
 from astrolens.cli.inputs import Item, Remarks
-from astrolens.platform.folder_walk import escaped
+from astrolens.usecases import archives
 from astrolens.usecases.submissions import RefNumbers
 
 MAX_MEMBER_BYTES: Final = 64 * 2**20
 """Of one member: what the console takes by default."""
 
-_TAR: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _AVRO: Final = ".avro"
 _IDS: Final = (("candid",), ("diaSourceId",), ("candidate", "candid"), ("diaSource", "diaSourceId"))
-_DAMAGES: Final = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
 def is_archive(item: Item) -> bool:
     """Whether an item is a tar archive, by its name."""
-    return item.fault is None and item.refused is None and item.path.name.lower().endswith(_TAR)
+    return item.fault is None and item.refused is None and archives.is_archive(item.path.name)
 
 
 def expanded(items: Iterator[Item], remarks: Remarks | None = None) -> Iterator[Item]:
@@ -40,45 +35,14 @@ def expanded(items: Iterator[Item], remarks: Remarks | None = None) -> Iterator[
 
 
 def _members(archive: Item, remarks: Remarks) -> Iterator[Item]:
-    numbers = RefNumbers()
-    found = 0
     hidden: list[str] = []
-    try:
-        # As a stream: a compressed archive cannot be read in another order.
-        with tarfile.open(archive.path, "r|*") as tar:
-            for member in tar:
-                name = escaped(member.name).removeprefix("./")
-                if member.isdir():
-                    continue
-                if _hidden(name):
-                    hidden.append(name)
-                    continue
-                found += 1
-                yield from _packets(_member(archive, tar, member, numbers.unique(f"{archive.ref}/{name}")))
-    except _DAMAGES as error:
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        yield Item(archive.path, archive.ref, fault=f"the archive cannot be read beyond its first {found} files: {why}")
-        return
-    finally:
-        remarks.note_hidden(hidden, path=archive.ref)
-    if not found:
-        yield Item(archive.path, archive.ref, fault="the archive holds no file")
-
-
-def _hidden(name: str) -> bool:
-    return any(part.startswith(".") and part not in {".", ".."} for part in name.split("/"))
-
-
-def _member(archive: Item, tar: tarfile.TarFile, member: tarfile.TarInfo, ref: str) -> Item:
-    if not member.isfile():
-        return Item(archive.path, ref, fault="a link or a device within an archive, which is not followed")
-    if member.size > MAX_MEMBER_BYTES:
-        return Item(archive.path, ref, fault=f"{member.size} bytes are more than the {MAX_MEMBER_BYTES} of a file")
-    content = tar.extractfile(member)
-    data = b"" if content is None else content.read(MAX_MEMBER_BYTES + 1)
-    if len(data) != member.size:
-        return Item(archive.path, ref, fault="the archive ends within this file")
-    return Item(archive.path, ref, archive.metadata, data=data)
+    for member in archives.members(archive.path, max_bytes=MAX_MEMBER_BYTES, on_hidden=hidden.append):
+        ref = f"{archive.ref}/{member.name}" if member.name else archive.ref
+        if member.fault is not None:
+            yield Item(archive.path, ref, fault=member.fault)
+        else:
+            yield from _packets(Item(archive.path, ref, archive.metadata, data=member.data))
+    remarks.note_hidden(hidden, path=archive.ref)
 
 
 def _packets(item: Item) -> Iterator[Item]:

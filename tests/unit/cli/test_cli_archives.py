@@ -9,7 +9,7 @@ import fastavro
 import pytest
 from astrolens.cli import archives
 from astrolens.cli.archives import expanded
-from astrolens.cli.inputs import Item, items_of
+from astrolens.cli.inputs import Item, Remarks, items_of
 
 from tests.made_packets import CANDID, packet, ztf_record
 
@@ -79,6 +79,13 @@ def test_a_member_larger_than_is_taken_is_told_unread(tmp_path: Path, monkeypatc
     monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 100)
     items = sent(tar(tmp_path / "t.tar.gz", {"large": b"x" * 101, "small": b"y"}))
     assert [item.fault is None for item in items] == [False, True]
+
+
+def test_hidden_members_are_named(tmp_path: Path) -> None:
+    path = tar(tmp_path / "t.tar.gz", {"./._a.fits": b"1", "a.fits": b"2", ".git/x": b"3"})
+    remarks = Remarks()
+    assert [item.ref for item in expanded(items_of(path), remarks)] == ["t.tar.gz/a.fits"]
+    assert remarks.notes == ["2 hidden files or folders of t.tar.gz were left out (._a.fits, .git/x)"]
 
 
 def test_each_packet_of_an_avro_file_is_sent_by_itself_and_always_the_same(tmp_path: Path) -> None:

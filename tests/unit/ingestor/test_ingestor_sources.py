@@ -1,7 +1,10 @@
 """Sources go on where they stopped, keep to the limits, and never stop the service."""
 
 import asyncio
+import io
 import os
+import random
+import tarfile
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -196,6 +199,34 @@ async def test_a_folder_is_watched_with_its_subfolders(tmp_path: Path) -> None:
         assert set(by_path) == {"a.JPG", "deep/er/b.fits.gz", "large.png", "late.png", "nights/night1/n.avro"}
         assert by_path["large.png"]["reason"]["code"] == "too-large"
         assert by_path["deep/er/b.fits.gz"]["observation"]["name"] == "b.fits.gz"
+
+
+def _tar(path: Path, members: dict[str, bytes]) -> bytes:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path.read_bytes()
+
+
+async def test_archives_in_a_folder_are_opened_and_each_member_arrives_once(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    _tar(folder / "night.tar.gz", {f"{n}.fits": b"%d" % n for n in range(20)} | {"large.fits": b"x" * 1001})
+    damaged = _tar(folder / "cut.tgz", {f"{n}": random.Random(n).randbytes(900) for n in range(40)})
+    (folder / "cut.tgz").write_bytes(damaged[: len(damaged) // 2])
+    async with ingest_at(tmp_path) as ingest:
+        for _ in range(2):
+            # The second time as after a restart.
+            async with _watching(ingest, folder) as source:
+                await until(lambda source=source: _said(source, "2 pictures, all of them taken"))  # type: ignore[misc]
+        receipts = {one["observation"]["extra"]["path"]: one for one in await ingest.all(Collection.RECEIPTS)}
+        assert {f"night.tar.gz/{n}.fits" for n in range(20)} <= receipts.keys()
+        assert receipts["night.tar.gz/0.fits"]["observation"]["name"] == "0.fits"
+        assert receipts["night.tar.gz/large.fits"]["reason"]["code"] == "too-large"
+        assert "cannot be read beyond its first" in receipts["cut.tgz"]["reason"]["detail"]
+        assert len(receipts) == len(await ingest.all(Collection.RECEIPTS))
 
 
 async def test_a_folder_survives_any_file_and_names_what_it_cannot_read(tmp_path: Path) -> None:

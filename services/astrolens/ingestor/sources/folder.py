@@ -1,9 +1,10 @@
-"""A watched folder as a source: every picture that is put into it, once it is written completely."""
+"""A watched folder as a source: every picture in it, in tar archives too, once it is written completely."""
 
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -18,12 +19,17 @@ from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.folder_walk import FoundFile, walk_files
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
+from astrolens.usecases import archives
 
 SUFFIXES: Final = (
     *(".jpg", ".jpeg", ".png", ".tif", ".tiff"),
     *(".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz"),
     ".avro",
 )
+
+_WATCHED: Final = (*SUFFIXES, *archives.SUFFIXES)
+_MEMBERS_AT_ONCE: Final = 8
+"""Members of an archive that are in memory at once."""
 
 _SCAN_EVERY_S: Final = 2.0
 _KNOWN_PAGE: Final = 500
@@ -72,6 +78,8 @@ class FolderSource:
         self._scan_every_s = scan_every_s
         self._sleep = sleep
         self._unreadable: dict[str, str] = {}
+        # Of archives that were read to their end: the members without a receipt yet.
+        self._open_members: dict[str, set[str]] = {}
 
     def check(self) -> None:
         """The folder must be there and readable, and its survey a name.
@@ -98,14 +106,23 @@ class FolderSource:
             # Files that were removed or changed need not be remembered.
             yielded &= refs
             taken &= refs
+            self._open_members = {ref: left for ref, left in self._open_members.items() if ref in refs}
             stable = [file for file in files if _ref(file) in previous and _ref(file) not in taken]
             previous = refs
             for page in range(0, len(stable), _KNOWN_PAGE):
                 chosen = stable[page : page + _KNOWN_PAGE]
-                taken |= await self._known(chosen)
+                taken |= await self._taken(chosen)
                 for file in chosen:
                     ref = _ref(file)
                     if ref in taken or ref in yielded:
+                        continue
+                    if archives.is_archive(file.name):
+                        if not await asyncio.to_thread(self._is_readable, file):
+                            continue
+                        async for member in self._members(file):
+                            self.report.set("running")
+                            yield member
+                        yielded.add(ref)
                         continue
                     if (image := await asyncio.to_thread(self._read, file)) is not None:
                         self.report.set("running")
@@ -145,14 +162,61 @@ class FolderSource:
         for file in walk_files(self._folder()):
             if file.fault is not None:
                 self._unreadable[file.name] = file.fault
-            elif file.name.lower().endswith(SUFFIXES):
+            elif file.name.lower().endswith(_WATCHED):
                 files.append(file)
         return sorted(files, key=lambda file: file.name)
 
-    async def _known(self, files: Sequence[FoundFile]) -> set[str]:
-        refs = {ids.receipt_id(self.name, self.batch, _ref(file)): _ref(file) for file in files}
-        found = await self._records.get(Collection.RECEIPTS, list(refs))
-        return {refs[name] for name in found}
+    async def _taken(self, files: Sequence[FoundFile]) -> set[str]:
+        """Refs of the files that have a receipt, and of the archives all of whose members have one."""
+        refs = [_ref(file) for file in files if not archives.is_archive(file.name)]
+        found = await self._with_receipt(refs)
+        for ref in (_ref(file) for file in files if archives.is_archive(file.name)):
+            left = self._open_members.get(ref)
+            if left is None:
+                continue
+            left -= await self._with_receipt(sorted(left)[:_KNOWN_PAGE])
+            if not left:
+                found.add(ref)
+        return found
+
+    async def _with_receipt(self, refs: Sequence[str]) -> set[str]:
+        if not refs:
+            return set()
+        by_id = {ids.receipt_id(self.name, self.batch, ref): ref for ref in refs}
+        found = await self._records.get(Collection.RECEIPTS, list(by_id))
+        return {by_id[name] for name in found}
+
+    async def _members(self, archive: FoundFile) -> AsyncGenerator[SourceImage, None]:
+        """The members of an archive that have no receipt; after a restart it is read once more."""
+        walk = archives.members(archive.path, max_bytes=self._max_bytes, on_hidden=lambda _: None)
+        left: set[str] = set()
+        while chosen := await asyncio.to_thread(lambda: list(islice(walk, _MEMBERS_AT_ONCE))):
+            images = [self._member(archive, member) for member in chosen]
+            known = await self._with_receipt([image.ref for image in images])
+            for image in images:
+                if image.ref not in known:
+                    left.add(image.ref)
+                    yield image
+        self._open_members[_ref(archive)] = left
+
+    def _is_readable(self, file: FoundFile) -> bool:
+        try:
+            with file.path.open("rb"):
+                return True
+        except OSError as error:
+            self._unreadable[file.name] = error.strerror or str(error)
+            return False
+
+    def _member(self, archive: FoundFile, member: archives.ArchiveMember) -> SourceImage:
+        path = f"{archive.name}/{member.name}" if member.name else archive.name
+        ref = f"{path}?mtime_ns={archive.mtime_ns}&size={archive.size}"
+        name = path.rsplit("/", 1)[-1]
+        observation = Observation(survey=self._survey, name=name[:200], extra=truncate_extra({"path": path}))
+        if member.fault is None:
+            return SourceImage(ref, observation, data=member.data)
+        code = "too-large" if member.size > self._max_bytes else "unreadable"
+        detail = member.fault[0].upper() + member.fault[1:]
+        return SourceImage(ref, observation, refusal=Reason(code=code, detail=f"{detail}."[:500]))
 
     def _read(self, file: FoundFile) -> SourceImage | None:
         name = file.name.rsplit("/", 1)[-1]
