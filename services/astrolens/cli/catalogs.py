@@ -277,6 +277,8 @@ def _print_import(out: Console, report: ImportReport, home: Path) -> None:
     )
     used = ", ".join(f"{role} from {printable(column)}" for role, column in manifest.columns.items())
     out.print(f"columns: {used}", soft_wrap=True)
+    if manifest.notify:
+        out.print(f"told of images at its places: {printable(', '.join(manifest.notify))}", soft_wrap=True)
     for sentence in report.left_out:
         out.print(f"left out: {printable(sentence)}", soft_wrap=True)
     for column, count in manifest.dropped_values.items():

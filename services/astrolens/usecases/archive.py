@@ -52,6 +52,9 @@ SAFE_MEDIA_TYPES = {
 MAX_GROUPED_PAGES = 8
 """Pages of the store that are read for one page with one image an object, while all of them repeat earlier objects."""
 
+MAX_PASSED = 50
+"""Images of objects that the list has already, which the way through it passes over in one step."""
+
 LINK_S = 3600.0
 """How long a link to a picture is valid: a leaked one opens one picture for an hour, and a browser's cache still serves
 the pages of an hour."""
@@ -123,7 +126,23 @@ class Archive:
         Raises:
             NotFound: There is no such image.
         """
-        return await neighbours(self._records, await self._image(image), wanted, sort=sort)
+        found = await neighbours(self._records, await self._image(image), wanted, sort=sort)
+        if wanted.per != "object":
+            return found
+        before = await self._standing(found.previous, wanted, sort, back=True)
+        return Neighbours(before, await self._standing(found.next, wanted, sort, back=False))
+
+    async def _standing(self, image: str | None, wanted: ImageFilter, sort: Sort, *, back: bool) -> str | None:
+        """An image, or the next one that way that stands for its object in the list."""
+        for _ in range(MAX_PASSED):
+            if image is None:
+                return None
+            document = await self._image(image)
+            if image in await first_of_objects(self._records, wanted, sort, [document]):
+                return image
+            beside = await neighbours(self._records, document, wanted, sort=sort)
+            image = beside.previous if back else beside.next
+        return None
 
     async def cutout(self, image: str) -> bytes:
         """The canonical picture, JPEG.

@@ -8,6 +8,7 @@ from astrolens.contracts import examples
 from astrolens.contracts.ids import object_id
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change
+from astrolens.usecases.image_queries import ImageFilter, Sort
 
 ARCSEC = 1.0 / 3600.0
 
@@ -83,6 +84,19 @@ async def test_five_strange_images_of_one_object_are_one_candidate_whatever_the_
     assert await listed(client, "/api/images", sort="strangeness", per="object", **cone) == one_each
     of_object = await listed(client, "/api/images", sort="strangeness", object_id=object_id(ids["a1"]))
     assert [name for name, _ in of_object] == ["a1", "a2", "a3", "a4", "a5"]
+
+
+async def test_the_way_through_a_list_of_objects_passes_over_their_other_images(world: Any) -> None:
+    odds = {"a1": 0.0011, "b": 0.0012, "a2": 0.0013, "a3": 0.0014, "c": 0.0015, "a4": 0.0016}
+    ids = {name: await world.add_image(name, p_value=p, position=(9.0, 10.0)) for name, p in odds.items()}
+    await link(world, *(ids[name] for name in ("a1", "a2", "a3", "a4")))
+    archive, wanted = world.context.archive, ImageFilter(per="object").candidates()
+    beside = {name: await archive.neighbours(ids[name], wanted, sort=Sort.STRANGENESS) for name in ("a1", "b", "c")}
+    assert (beside["a1"].previous, beside["a1"].next) == (None, ids["b"])
+    assert (beside["b"].previous, beside["b"].next) == (ids["a1"], ids["c"])
+    assert (beside["c"].previous, beside["c"].next) == (ids["b"], None)
+    every = await archive.neighbours(ids["b"], ImageFilter().candidates(), sort=Sort.STRANGENESS)
+    assert every.next == ids["a2"]
 
 
 async def test_equal_images_of_an_object_stand_once(world: Any, client: httpx.AsyncClient) -> None:
