@@ -113,6 +113,29 @@ BOARD: Final = Board(
             ],
         ),
         Row(
+            "Does it learn from answers?",
+            [
+                lines(
+                    "Retraining runs",
+                    "Runs that ended in a day, by how; challengers that a gate refused are told apart.",
+                    Query("sum by (state) (increase(astrolens_training_runs_total[1d]))", "{{state}}"),
+                    Query("sum(increase(astrolens_training_refused_total[1d]))", "refused by a gate"),
+                ),
+                lines(
+                    "Accuracy",
+                    "Of the last run's champion and challenger, on the same images that neither was trained on.",
+                    Query("max by (bundle) (astrolens_training_accuracy)", "{{bundle}}"),
+                    most=1,
+                ),
+                lines(
+                    "Processor time of runs",
+                    "Seconds in a day that retraining took, at the lowest priority.",
+                    Query("sum(increase(astrolens_training_cpu_seconds_total[1d]))", "all runs"),
+                    unit="s",
+                ),
+            ],
+        ),
+        Row(
             "What does it hold?",
             [
                 lines(

@@ -81,6 +81,7 @@ _LISTS = {
     "survey": "/api/surveys",
     "model": "/api/models",
     "image": "/api/images?q=…",
+    "training run": "/api/training/runs",
     "alert": "/api/alerts",
     "dead letter": "/api/dead-letters",
     "batch": "/api/receipts",

@@ -58,12 +58,6 @@ class TrainingOptions(Contract):
         default=1200, ge=0, le=20_000, description="Most unanswered images of the archive that are read, a survey."
     )
     simulated: int = Field(default=600, ge=40, le=20_000, description="Simulated images to train on.")
-    backbone: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
-        description="Folder in `backbones` of the home folder with a Hugging Face ViTForImageClassification; "
-        "None: the promoted bundle's own weights.",
-    )
 
 
 class Gate(Contract):

@@ -17,11 +17,16 @@ from astrolens.contracts.training_runs import (
     TrainingRunRecord,
 )
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore, to_document
 from astrolens.usecases.errors import Conflict, NotFound
 from astrolens.usecases.status import SILENT_AFTER_S
 from astrolens.usecases.views import View
 
+MAX_CURVE: Final = 5000
+"""Answered images of the learning curve."""
+_POINTS: Final = 200
+_PAGE: Final = 500
 TRAINER: Final = "trainer"
 CAN_TRAIN: Final = "training"
 """What the trainer says in its heartbeat: `{"available": bool, "detail": sentence}`."""
@@ -61,6 +66,13 @@ class TrainingRunPage(View):
     next: str | None = Field(default=None, description="Give it as `after` to read on.")
     available: bool = Field(description="Whether the trainer can train.")
     detail: str = Field(description="What it can, or what is missing and how to add it.")
+
+
+class LearningCurve(View):
+    """How many interesting images the answers found, in the order in which they were given."""
+
+    answers: list[int] = Field(description="Number of answered images.")
+    found: list[int] = Field(description="How many of these were interesting.")
 
 
 class TrainingRuns:
@@ -127,6 +139,23 @@ class TrainingRuns:
             available=available,
             detail=detail,
         )
+
+    async def learning_curve(self) -> LearningCurve:
+        """Interesting images found against images answered; the oldest `MAX_CURVE` answers, at most 200 points."""
+        query = Query(
+            where=(Clause("label", "in", [answer.value for answer in Answer]),),
+            order=Order("labeled_at"),
+            limit=_PAGE,
+            fields=("label",),
+        )
+        interesting: list[bool] = []
+        async for page in pages(self._records, Collection.IMAGES, query):
+            interesting += [document["label"] == Answer.INTERESTING for document in page]
+            if len(interesting) >= MAX_CURVE:
+                break
+        step = max(1, len(interesting) // _POINTS)
+        places = [*range(step, len(interesting), step), len(interesting)] if interesting else []
+        return LearningCurve(answers=places, found=[sum(interesting[:place]) for place in places])
 
     async def availability(self) -> tuple[bool, str]:
         """Whether a trainer runs that can train, and what it says of that."""

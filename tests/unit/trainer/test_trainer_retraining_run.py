@@ -37,7 +37,7 @@ from astrolens.trainer.training_views import KIND_NAMES
 
 SPEC = PreprocessingSpec(size=32, views=("object", "frame"))
 TINY = BackboneConfig(width=20, layers=1, registers=2, pooled_width=8)
-OPTIONS = TrainingOptions.model_construct(views=20, epochs=2.0, seed=3, replay=10, simulated=40, backbone=None)
+OPTIONS = TrainingOptions.model_construct(views=20, epochs=2.0, seed=3, replay=10, simulated=40)
 
 
 def few_samples(seed: int, count: int) -> Iterator[Sample]:
@@ -94,7 +94,6 @@ def order(champion: Bundle) -> Order:
         champion=champion.path,
         false_alarms_per_1000=10.0,
         sets=(),
-        backbone=None,
         memory_mib=4096,
         cpu_hours=1.0,
     )

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Request
 from astrolens.console.api.parameters import After, Context, Limit
 from astrolens.console.context import user_of
 from astrolens.console.problems import responses
-from astrolens.usecases.training_runs import TrainingRequest, TrainingRunPage, TrainingRunView
+from astrolens.usecases.training_runs import LearningCurve, TrainingRequest, TrainingRunPage, TrainingRunView
 
 router = APIRouter(tags=["training"])
 
@@ -18,6 +18,12 @@ RunId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$", description="Id of a run,
 async def list_training_runs(context: Context, limit: Limit = 20, after: After = None) -> TrainingRunPage:
     """Runs, the newest first: what each learned from, what it changed, its accuracy beside the one before."""
     return await context.training_runs.page(limit=limit, after=after)
+
+
+@router.get("/training/learning-curve", response_model=LearningCurve)
+async def get_learning_curve(context: Context) -> LearningCurve:
+    """Interesting images found against images answered."""
+    return await context.training_runs.learning_curve()
 
 
 @router.get("/training/runs/{run_id}", response_model=TrainingRunView, responses=responses(s404="No such run."))

@@ -17,6 +17,7 @@ from astrolens.console.pages.page import Page, Visit, address, shortcuts
 from astrolens.console.pages.parts import copyable, empty_state, fact_list, heading, panel, paragraph, prose, select
 from astrolens.console.pages.strips import Distribution
 from astrolens.console.pages.surveys import Surveys
+from astrolens.console.pages.training_runs import TrainingRunsPanel
 from astrolens.console.training import training_status
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.errors import ModelUnavailable
@@ -57,6 +58,7 @@ async def build(visit: Visit) -> None:
     surveys.add_table()
     await surveys.load()
     await Calibrations(visit).load()
+    await TrainingRunsPanel(visit).add()
     _calibration(visit, model)
     _figures(visit, model.get("figures") or {})
     if card := model.get("model_card"):

@@ -229,14 +229,12 @@ class TrainingJobs:
 
     def _order(self, run: TrainingRunRecord) -> Order:
         settings = self._settings
-        backbone = run.options.backbone
         return Order(
             run_id=run.run_id,
             options=run.options,
             champion=self._champion(),
             false_alarms_per_1000=settings.false_alarms_per_1000,
             sets=settings.training_sets,
-            backbone=None if backbone is None else settings.home / "backbones" / backbone,
             memory_mib=settings.training_memory_mib,
             cpu_hours=settings.training_cpu_hours,
         )

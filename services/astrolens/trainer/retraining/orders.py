@@ -30,7 +30,6 @@ class Order(Contract):
     champion: Path = Field(description="Folder of the bundle of the settings; a promoted one goes before it.")
     false_alarms_per_1000: float
     sets: tuple[str, ...] = Field(default=(), description="Named sets, `kind:path[@survey]`.")
-    backbone: Path | None = Field(default=None, description="Folder of a checkpoint to start from instead.")
     memory_mib: int
     cpu_hours: float
 

@@ -153,6 +153,6 @@ def _config(bundle: Bundle, weights: Mapping[str, Any]) -> BackboneConfig:
     if config is None or manifest.model.architecture != config.name:
         raise WeightsNotFound(
             f"the bundle {manifest.name} has the backbone {manifest.model.architecture}, and this version retrains "
-            f"{BackboneConfig().name} and its like: name a checkpoint to start from, or use a bundle of this version"
+            f"{BackboneConfig().name} and its like: start from a bundle of this version"
         )
     return config

@@ -1,0 +1,208 @@
+"""Retraining runs on the Model page: what each learned from and changed, its gates, accuracy beside the one before."""
+
+import time
+from typing import Final
+
+from nicegui import ui
+
+from astrolens.console.components.records import Cell, Part, Records, opener, reason, state, text, time_ago
+from astrolens.console.format import count
+from astrolens.console.pages.charts import ACCENT, ANOMALY, TEXT, axis, chart
+from astrolens.console.pages.page import Visit
+from astrolens.console.pages.parts import button, heading, panel, paragraph, prose
+from astrolens.contracts.training_runs import OPEN_STATES, RunState
+from astrolens.usecases.status import Status
+from astrolens.usecases.training_runs import LearningCurve, TrainingRequest, TrainingRunPage, TrainingRunView
+
+EVERY_S: Final = 2.0
+"""Between looks at the runs while this page is open."""
+_SHOWN: Final = 12
+_TONES: Final = {
+    RunState.QUEUED: "wait",
+    RunState.RUNNING: "wait",
+    RunState.DONE: "good",
+    RunState.CANCELLED: "away",
+    RunState.FAILED: "bad",
+}
+
+
+class TrainingRunsPanel:
+    """The runs, kept current, with a button that starts one.
+
+    Args:
+        visit: The opened page.
+    """
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+        self._read_at = float("-inf")
+        self._views: dict[str, TrainingRunView] = {}
+
+    async def add(self) -> None:
+        """Add the panel and show the runs."""
+        with panel("Retraining") as head:
+            with head:
+                self._start = button("Retrain now", self._visit.handler(self._queue))
+            self._detail = paragraph("")
+            columns = ("Run", "State", "Learned from", "Changed", ">Accuracy", "Gates", "Action")
+            self._table = Records(self._visit.window.base, "Retraining runs, the newest first", columns)
+            self._table.on_open(self._open)
+            with ui.element("div").classes("chart-grid"):
+                self._history = chart("Accuracy of each run, before and after", 200, {})
+                self._curve = chart("Interesting images found against images answered", 200, {})
+            prose(
+                "A run promotes nothing: it makes a challenger, which the gates compare with the bundle in use on "
+                "images that neither saw. Each accuracy stands beside the one before, on the same images; those of "
+                "different runs are of different images."
+            )
+        await self._load()
+        self._visit.on_status(self._on_status)
+
+    async def _on_status(self, _: Status) -> None:
+        if time.monotonic() - self._read_at >= EVERY_S:
+            await self._load()
+
+    async def _load(self) -> None:
+        self._read_at = time.monotonic()
+        page = await self._visit.context.training_runs.page(limit=_SHOWN)
+        self._views = {each.run.run_id: each for each in page.items}
+        self._table.show({name: _row(each) for name, each in self._views.items()})
+        self._detail.set_text(page.detail)
+        is_open = any(each.run.state in OPEN_STATES for each in page.items)
+        self._start.set_visibility(page.available and not is_open)
+        self._show_history(page)
+        self._show_curve(await self._visit.context.training_runs.learning_curve())
+
+    def _show_history(self, page: TrainingRunPage) -> None:
+        done = [each.run for each in reversed(page.items) if each.run.before and each.run.after]
+        self._history.set_visibility(bool(done))
+        options = {
+            "title": _title("Accuracy of each run"),
+            "legend": {"top": 22, "left": 0, "textStyle": {"color": TEXT}},
+            "grid": {"left": 16, "right": 16, "top": 54, "bottom": 24, "containLabel": True},
+            "xAxis": axis("category", data=tuple(run.run_id[:6] for run in done)),
+            "yAxis": axis(scale=True),
+            "series": [
+                {"type": "line", "name": "before", "data": tuple(run.before.accuracy for run in done if run.before)},
+                {"type": "line", "name": "after", "data": tuple(run.after.accuracy for run in done if run.after)},
+            ],
+            "color": [ACCENT, ANOMALY],
+        }
+        _update(self._history, options)
+
+    def _show_curve(self, curve: LearningCurve) -> None:
+        self._curve.set_visibility(bool(curve.answers))
+        points = tuple(zip(curve.answers, curve.found, strict=True))
+        options = {
+            "title": _title("Interesting images found"),
+            "grid": {"left": 16, "right": 24, "top": 36, "bottom": 28, "containLabel": True},
+            "xAxis": axis(name="images answered", nameLocation="middle", nameGap=26),
+            "yAxis": axis(minInterval=1),
+            "series": [{"type": "line", "name": "found", "data": points, "symbol": "none"}],
+            "color": [ACCENT],
+        }
+        _update(self._curve, options)
+
+    async def _queue(self, user: str) -> None:
+        await self._visit.context.training_runs.start(TrainingRequest(), user=user)
+        self._visit.notify("A retraining run is queued.")
+        await self._load()
+
+    def _open(self, run_id: str) -> None:
+        """Show a run with its gates; one that is open can be cancelled there."""
+        if (found := self._views.get(run_id)) is None:
+            return
+
+        async def cancel(user: str) -> None:
+            dialog.close()
+            await self._visit.context.training_runs.cancel(run_id, user=user)
+            self._visit.notify("The run ends within seconds.")
+            await self._load()
+
+        with ui.dialog(value=True) as dialog, ui.card().classes("al dialog wide"):
+            dialog.on("hide", dialog.delete)
+            heading(2, f"Run {run_id}")
+            for sentence in (*found.run.changes, *([found.run.failure] if found.run.failure else ())):
+                paragraph(sentence)
+            self._add_gates(found)
+            for line in found.run.log[-8:] if found.run.gates is None else ():
+                paragraph(line, "muted mono")
+            with ui.element("p").classes("choices"):
+                if found.run.state in OPEN_STATES:
+                    button("Cancel the run", self._visit.handler(cancel), primary=True)
+                button("Close", dialog.close)
+
+    def _add_gates(self, found: TrainingRunView) -> None:
+        if found.run.gates is None:
+            return
+        table = Records(self._visit.window.base, "Gates", ("Gate", "Result", "What was measured"))
+        table.show(
+            {
+                gate.name: (
+                    [text(gate.name)],
+                    [state("passed", "good") if gate.passed else state("refused", "bad")],
+                    [text(gate.detail)],
+                )
+                for gate in found.run.gates.gates
+            }
+        )
+        for sentence in found.run.gates.missing:
+            paragraph(f"Not measured: {sentence}")
+
+
+def _row(found: TrainingRunView) -> tuple[Cell, ...]:
+    run = found.run
+    what = f"{run.step}, {run.progress:.0%}" if run.state is RunState.RUNNING and run.step else run.state.value
+    if run.state is RunState.RUNNING and run.cancel_requested_by:
+        what = "ending"
+    return (
+        [opener(run.run_id[:8], run.run_id), reason(f"{run.requested_by}, {run.reason.value}")],
+        [state(what, _TONES[run.state]), time_ago(run.finished_at or run.requested_at)]
+        + ([reason(run.failure)] if run.failure else []),
+        _learned(found),
+        [text(run.changes[0])] if run.changes else [text("–", "muted")],
+        _accuracy(found),
+        _gates(found),
+        [opener("cancel", run.run_id, "btn")] if run.state in OPEN_STATES else [],
+    )
+
+
+def _learned(found: TrainingRunView) -> list[Part]:
+    data = found.run.data
+    if data is None:
+        return [text("–", "muted")]
+    answers = ", ".join(f"{count(number)} {answer}" for answer, number in data.labels.items()) or "no answers"
+    held_out = sum(data.held_out.values())
+    return [
+        text(answers, title=f"data {data.digest}"),
+        reason(f"{count(sum(data.origins.values()))} images, {count(held_out)} answers held out"),
+    ]
+
+
+def _accuracy(found: TrainingRunView) -> list[Part]:
+    after = found.run.after.accuracy if found.run.after else None
+    if after is None:
+        return [text("–", "muted num")]
+    change = found.accuracy_change
+    return [text(f"{after:.1%}", "num"), *([text(f"{change:+.1%}", "num muted")] if change is not None else [])]
+
+
+def _gates(found: TrainingRunView) -> list[Part]:
+    gates = found.run.gates
+    if gates is None:
+        return [text("–", "muted")]
+    failed = [gate for gate in gates.gates if not gate.passed]
+    if not failed:
+        return [state(f"passed all {len(gates.gates)}", "good")]
+    return [state(f"refused by {len(failed)} of {len(gates.gates)}", "bad"), reason(failed[0].name)]
+
+
+def _title(content: str) -> dict[str, object]:
+    return {"text": content, "left": 0, "top": 0, "textStyle": {"color": "#e3eaf1", "fontSize": 13}}
+
+
+def _update(plot: ui.echart, options: dict[str, object]) -> None:
+    if all(plot.options.get(name) == value for name, value in options.items()):
+        return
+    plot.options.update(options)
+    plot.update()
