@@ -16,7 +16,7 @@ from astrolens.notifier.metrics import AlertMetrics
 from astrolens.platform.runtime.http_server import HEALTH_PATHS
 from astrolens.platform.runtime.services import SERVICE_NAMES
 from astrolens.platform.telemetry.metrics import Metrics
-from astrolens.trainer.metrics import TrainerMetrics
+from astrolens.trainer.metrics import TrainerMetrics, TrainingMetrics
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.samples import Sample
 
@@ -31,7 +31,16 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"] if "alert
 def registry() -> CollectorRegistry:
     """The metrics of all services in one registry, which would refuse two of one name."""
     shared = Metrics("any")
-    for room in (AlertMetrics, AnalysisMetrics, BooksMetrics, IngestMetrics, SurveyModelMetrics, TrainerMetrics):
+    rooms = (
+        AlertMetrics,
+        AnalysisMetrics,
+        BooksMetrics,
+        IngestMetrics,
+        SurveyModelMetrics,
+        TrainerMetrics,
+        TrainingMetrics,
+    )
+    for room in rooms:
         room(shared)
     # An Info metric has no samples before it is told.
     ModelMetrics(shared).model.info({"name": "any"})
