@@ -27,7 +27,7 @@ async def add_line(visit: Visit) -> None:
     """One line: how many images of the night stand out, and a link to them."""
     found = await visit.context.discoveries.of_night()
     with ui.element("p").classes("muted"):
-        ui.label(summary(found)).classes("num")
+        ui.label(f"{summary(found)} ").classes("num").tag = "span"
         ui.link("discovery list", address("/discoveries"))
 
 
@@ -66,7 +66,7 @@ def row(card: ImageCard) -> tuple[Cell, ...]:
     """The cells of an image."""
     figure = card.p_value_words.figure if card.p_value_words else ""
     return (
-        [link(name_of(card), f"/image/{card.image_id}", picture=card.cutout_url)],
+        [link(name_of(card), f"/image/{card.image_id}", picture=card.cutout_url, classes="with-thumb")],
         [text(figure, "num")],
         [text(words(card.predicted_class))],
         [link(card.survey, address("/gallery", survey=card.survey))],
