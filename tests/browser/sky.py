@@ -1,5 +1,6 @@
 """A made-up archive for looking at the console: records as the pipeline leaves them, pictures from a small pool."""
 
+import base64
 import hashlib
 import io
 import random
@@ -153,7 +154,7 @@ def record(index: int, pool: Sequence[bytes], now: datetime) -> ImageRecord:
             rank_score=rank,
             kinds={"blend": 0.62, "double-core": 0.21, "trail": 0.03} if beyond else {},
             verdict=verdict,
-            embedding="AAAA",
+            embedding=base64.b64encode(np.array([rng.gauss(0, 1) for _ in range(8)], dtype="<f2").tobytes()).decode(),
             analyzed_at=at + timedelta(seconds=1),
         ),
         verdict=verdict,

@@ -26,6 +26,8 @@ ADDRESSES = [
     "/system?list=dead-letters&open=letter-0",
     "/login",
     "/upload",
+    "/map",
+    "/discoveries",
 ]
 
 UNNAMED = "() => window.audit.unnamed()"
@@ -66,7 +68,7 @@ def test_a_page_without_data_says_why(visitor: Visitor, empty: Console, address:
     settled(page)
     assert page.evaluate(UNNAMED) == []
     assert page.evaluate(FAINT) == []
-    if not address.startswith(("/model", "/login", "/upload")):
+    if not address.startswith(("/model", "/login", "/upload", "/discoveries")):
         expect(page.locator(".empty").first).to_be_visible()
 
 
@@ -286,3 +288,12 @@ def test_the_system_pages_work_by_keys_and_by_back(visitor: Visitor, twenty: Con
         expect(dialog).to_contain_text(text)
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
+
+
+def test_a_point_of_a_map_opens_its_image(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/map?survey=sdss&verdict=anomaly")
+    expect(page.get_by_text("3 images. A point opens its image.").first).to_be_visible()
+    points = page.locator(".chart").first.locator("svg path[fill='#ffb454']")
+    expect(points.first).to_be_visible()
+    points.first.click(force=True)
+    page.wait_for_url("**/image/*survey=sdss*")

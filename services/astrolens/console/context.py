@@ -18,6 +18,7 @@ from astrolens.usecases.dead_letters import DeadLetterActions
 from astrolens.usecases.discoveries import Discoveries
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
+from astrolens.usecases.maps import Maps
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.models import Models
 from astrolens.usecases.rankings import Rankings
@@ -47,6 +48,7 @@ class AppContext:
     models: Models
     crossmatches: Crossmatches
     sky_objects: SkyObjects
+    maps: Maps
     dead_letters: DeadLetterActions
     model: ModelStatus
     stream: StatusStream

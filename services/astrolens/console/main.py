@@ -33,6 +33,7 @@ from astrolens.usecases.dead_letters import DeadLetterActions
 from astrolens.usecases.discoveries import Discoveries
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
+from astrolens.usecases.maps import Maps
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.models import Models
 from astrolens.usecases.originals import OriginalsProtection
@@ -101,6 +102,7 @@ def build_context(
         survey_models=SurveyModels(records=records, releaser=releaser),
         models=Models(records=records, images=images, releaser=releaser),
         crossmatches=Crossmatches(records=records),
+        maps=Maps(records=records),
         sky_objects=SkyObjects(records=records),
         dead_letters=DeadLetterActions(records=records, publisher=publisher),
         model=model_status,

@@ -5,7 +5,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from astrolens.console.context import AppContext
-from astrolens.console.pages import compare, discoveries, gallery, image, model, system, tonight, triage, upload
+from astrolens.console.pages import compare, discoveries, gallery, image, maps, model, system, tonight, triage, upload
 from astrolens.console.pages.frame import Frame, serve_styles
 from astrolens.console.pages.login import mount_login
 from astrolens.console.pages.page import Page
@@ -16,6 +16,7 @@ PAGES: Final[tuple[Page, ...]] = (
     triage.PAGE,
     image.PAGE,
     compare.PAGE,
+    maps.PAGE,
     discoveries.PAGE,
     model.PAGE,
     system.PAGE,

@@ -23,6 +23,9 @@ async def build(visit: Visit) -> None:
     wanted_of(wanted)
     heading(1, "Gallery").classes("visually-hidden")
     bar = FilterBar(visit, status)
+    with bar.form:
+        ui.link("Maps", f"/map?{context_query(visit.query)}").classes("btn").props('title="This list on maps (m)"')
+        visit.hint("gallery", "Arrows move, `x` selects, `1` `2` `3` answer, `Enter` opens, `t` triages this list.")
     fresh = _Fresh(status)
     grid = ImageGrid(
         address=visit.address(),
@@ -45,6 +48,7 @@ async def build(visit: Visit) -> None:
         *shortcuts(
             (("+", "="), "Larger pictures", lambda: sizes.step(1)),
             ("-", "Smaller pictures", lambda: sizes.step(-1)),
+            ("m", "Show this list on maps", lambda: visit.go(f"/map?{context_query(visit.query)}")),
             ("t", "Triage this list", lambda: visit.go(f"/triage?{context_query(visit.query)}")),
         ),
         title="List",

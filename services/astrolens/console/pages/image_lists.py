@@ -182,10 +182,6 @@ class FilterBar:
                 self._total = tagged("p", "", "muted num total").props('role="status"')
             with ui.element("div").classes("chips"):
                 self._chips()
-            if not triage:
-                visit.hint(
-                    "gallery", "Arrows move, `x` selects, `1` `2` `3` answer, `Enter` opens, `t` triages this list."
-                )
 
         def unfold() -> None:
             opened = "open" not in form.classes
@@ -193,6 +189,7 @@ class FilterBar:
             toggle.props(f'aria-expanded="{str(opened).lower()}"')
 
         toggle.on("click", unfold, [])
+        self.form = form
 
     async def show_total(self, wanted: Mapping[str, str]) -> None:
         """Say how many images the list of `list_query` has; without one where that is not known."""
