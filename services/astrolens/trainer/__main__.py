@@ -44,7 +44,7 @@ def main() -> None:
     arrays = {
         split: prepare_arrays(samples, split, SPEC, cache=options.cache, workers=options.threads) for split in Split
     }
-    trained = _trained(arrays[Split.BACKBONE], recipe, options.cache, workers=options.threads)
+    trained = _trained(arrays[Split.BACKBONE], recipe, options.cache, workers=options.threads, device=options.device)
     provenance = Provenance(
         name=options.name,
         version=options.version,
@@ -56,7 +56,7 @@ def main() -> None:
     log.info("bundle %s written to %s", bundle.digest, options.out)
 
 
-def _trained(images: ImageArrays, recipe: Recipe, cache: Path, *, workers: int) -> Trained:
+def _trained(images: ImageArrays, recipe: Recipe, cache: Path, *, workers: int, device: str) -> Trained:
     """Load the weights of the same recipe and data from the cache, or train them.
 
     A training that was interrupted goes on: the views that are drawn, and the last finished epoch, are in the cache.
@@ -65,10 +65,12 @@ def _trained(images: ImageArrays, recipe: Recipe, cache: Path, *, workers: int) 
     graph = export_early(Backbone(SPEC, len(CLASSES), len(KIND_NAMES)), SPEC)
     drawing = Drawing(recipe.seed, recipe.views, SPEC.size, recipe.balance, recipe.ranges)
     views = prepare_views(images, graph, drawing, cache=cache, workers=workers)
-    key = content_digest(f"{recipe} {BackboneConfig()} {views.digest}".encode())[:16]
+    where = "" if device == "cpu" else f" {device}"
+    key = content_digest(f"{recipe} {BackboneConfig()} {views.digest}{where}".encode())[:16]
     path = cache / f"backbone-{key}.safetensors"
     if not path.with_suffix(".json").is_file():
-        trained = train(views.training, SPEC, recipe, checkpoint=cache / f"backbone-{key}.checkpoint")
+        checkpoint = cache / f"backbone-{key}.checkpoint"
+        trained = train(views.training, SPEC, recipe, checkpoint=checkpoint, device=device)
         calibrate_kinds(trained.model, views.held_out)
         save_file({name: weight.contiguous() for name, weight in trained.model.state_dict().items()}, path)
         note = {"draws": trained.draws, "minutes": trained.minutes}
@@ -94,8 +96,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=float, default=Recipe.epochs, help="how often each view is read")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--simulated", type=int, default=2000, help="simulated images to train the backbone on")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what trains the network")
     parser.add_argument("--threads", type=int, default=2, help="1 is faster where the cores are shared")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("PyTorch finds no CUDA device here: train with --device cpu")
+    return options
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class MapStatistics(nn.Module):
             flat = own.flatten(2)
             mean = flat.mean(dim=2, keepdim=True)
             deviation = torch.sqrt(((flat - mean) ** 2).mean(dim=2) + 1e-6)
-            central = (own * centre_weights(own.shape[-1])).sum(dim=(2, 3))
+            central = (own * centre_weights(own.shape[-1], own.device)).sum(dim=(2, 3))
             parts += [signed_root(central), signed_root(flat.amax(dim=2)), torch.sqrt(deviation)]
         return torch.cat(parts, dim=1)
 
@@ -54,9 +54,9 @@ def signed_root(values: Tensor) -> Tensor:
     return torch.sign(values) * torch.sqrt(values.abs() + 1e-6)
 
 
-def centre_weights(side: int) -> Tensor:
+def centre_weights(side: int, device: torch.device) -> Tensor:
     """A Gaussian over a square map, [side, side], that sums to 1."""
-    place = (torch.arange(side, dtype=torch.float32) - (side - 1) / 2.0) / side
+    place = (torch.arange(side, dtype=torch.float32, device=device) - (side - 1) / 2.0) / side
     weights = torch.exp(-(place[:, None] ** 2 + place[None] ** 2) / (2.0 * _CENTRE**2))
     return weights / weights.sum()
 
@@ -74,6 +74,7 @@ def rotation_asymmetry(maps: list[Tensor], *, central: bool = False) -> Tensor:
         # Turned by 180°, the places of a map come in reverse order.
         flat = own.flatten(2)
         difference = (flat - flat.flip(2)).abs()
-        weights = centre_weights(side) if central else torch.full((side, side), 1.0 / side**2)
+        even = torch.full((side, side), 1.0 / side**2, device=own.device)
+        weights = centre_weights(side, own.device) if central else even
         pooled.append(torch.sqrt((difference * weights.flatten()).sum(dim=2) + 1e-6))
     return torch.cat(pooled, dim=1)

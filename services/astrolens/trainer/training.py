@@ -1,4 +1,4 @@
-"""Train the backbone on the trunk's early maps: seeded, on the CPU, with a moving average of the weights."""
+"""Train the backbone on the trunk's early maps: seeded, on the CPU or a CUDA device, with averaged weights."""
 
 import copy
 import logging
@@ -82,6 +82,7 @@ def train(
     kinds: int = len(KIND_NAMES),
     checkpoint: Path | None = None,
     start: Backbone | None = None,
+    device: str = "cpu",
 ) -> Trained:
     """Train a backbone.
 
@@ -93,6 +94,8 @@ def train(
         kinds: Number of kinds, `ordinary` among them.
         checkpoint: File of the state after each epoch; a training that finds one goes on from it.
         start: A trained backbone to go on from, with its statistics; its parameters without gradients stay as they are.
+        device: What computes, `cpu` or `cuda`. Both draw the same batches from the same first weights; they round, and
+            draw what dropout leaves out, otherwise.
     """
     torch.manual_seed(recipe.seed)
     model = start or Backbone(spec, len(CLASSES), kinds, config)
@@ -102,6 +105,7 @@ def train(
         example = torch.from_numpy(views.maps[:2000].astype(np.float32))
         model.middle.measure_batch_statistics(example[views.kinds[:2000] == 0])
         model.standardise_by(example)
+    model.to(device)
     averaged = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe), betas=(0.9, 0.98))
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -130,16 +134,17 @@ def train(
         if step % _REPORT_STEPS == 0:
             minutes = earlier_minutes + (time.monotonic() - started) / 60.0
             log.info("step %d of %d  %.1f min  loss %.3f", step, steps, minutes, loss.item())
-    return Trained(averaged, step * recipe.batch, earlier_minutes + (time.monotonic() - started) / 60.0)
+    return Trained(averaged.cpu(), step * recipe.batch, earlier_minutes + (time.monotonic() - started) / 60.0)
 
 
 def _loss(model: Backbone, views: EarlyViews, rows: NDArray[np.int64], recipe: Recipe) -> Tensor:
     """LogitNorm of the classes where they can be seen, and the losses of the kinds of both readers."""
-    maps = torch.from_numpy(views.maps[rows].astype(np.float32)).contiguous(memory_format=torch.channels_last)
+    device = model.temperature.device
+    maps = torch.from_numpy(views.maps[rows]).to(device).float().contiguous(memory_format=torch.channels_last)
     reading = model.read_early(maps)
-    classes, kinds = torch.from_numpy(views.classes[rows]), torch.from_numpy(views.kinds[rows])
+    classes, kinds = (torch.from_numpy(own[rows]).to(device) for own in (views.classes, views.kinds))
     loss = _kind_loss(reading.kinds, kinds) + _kind_loss(reading.pooled_kinds, kinds)
-    known = torch.isin(kinds, _OF_A_CLASS) & (classes >= 0)
+    known = torch.isin(kinds, _OF_A_CLASS.to(device)) & (classes >= 0)
     if bool(known.any()):
         logits = model.class_head(reading.class_features[known])
         loss = loss + recipe.class_weight * logit_norm_loss(logits, classes[known], tau=recipe.tau)
@@ -239,7 +244,7 @@ def _restore(
     """Step and minutes of the checkpoint, whose state is loaded; zeros without one."""
     if checkpoint is None or not checkpoint.is_file():
         return 0, 0.0
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = torch.load(checkpoint, map_location=model.temperature.device, weights_only=True)
     model.load_state_dict(state["model"])
     averaged.load_state_dict(state["averaged"])
     optimizer.load_state_dict(state["optimizer"])

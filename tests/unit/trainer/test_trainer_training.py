@@ -1,5 +1,7 @@
 """Backbone, loss, training and export on small shapes."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer import export
+from astrolens.trainer.__main__ import main
 from astrolens.trainer.backbone import Backbone, BackboneConfig, Reading, logit_norm_loss
 from astrolens.trainer.early_views import EarlyViews
 from astrolens.trainer.pooling import MapStatistics, rotation_asymmetry
@@ -102,6 +105,23 @@ def test_the_batch_statistics_are_those_of_ordinary_views_and_stay() -> None:
 
 def test_training_is_repeatable() -> None:
     assert same_weights(trained(), trained())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+def test_a_cuda_device_learns_nearly_the_same() -> None:
+    undropped = replace(TINY, drop=0.0, pooled_drop=0.0)
+    one, two = (train(views(), SPEC, RECIPE, undropped, kinds=KINDS, device=own).model for own in ("cpu", "cuda"))
+    for own, other in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
+        assert own.device.type == other.device.type == "cpu"
+        assert other.numpy() == pytest.approx(own.numpy(), rel=0.02, abs=0.02)
+
+
+def test_a_missing_cuda_device_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["trainer", "--device", "cuda"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        main()
+    assert "--device cpu" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
