@@ -13,9 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 from astrolens.inference.backbone import Backbone
 from astrolens.science.bundle import Bundle
-from astrolens.science.cutouts import decode_cutout
 from astrolens.science.density import Taps
-from astrolens.science.preprocessing import preprocess
+from astrolens.science.preprocessing import preprocess_picture
 from astrolens.science.scoring import ImageScores, Scorer
 from astrolens.science.survey_scoring import NO_SURVEY_CALIBRATIONS, SurveyCalibrations, SurveyScorer
 
@@ -138,13 +137,16 @@ class Engine:
         if len(item.jpeg) > MAX_CUTOUT_BYTES:
             return ItemError(ItemErrorCode.TOO_LARGE, f"{len(item.jpeg)} bytes, more than {MAX_CUTOUT_BYTES}")
         try:
-            with Image.open(io.BytesIO(item.jpeg), formats=["JPEG"]) as header:
-                width, height = header.size
-            if max(width, height) > MAX_CUTOUT_SIDE:
-                return ItemError(
-                    ItemErrorCode.TOO_LARGE, f"{width} x {height} pixels, more than {MAX_CUTOUT_SIDE} a side"
-                )
-            return preprocess(decode_cutout(item.jpeg), self._spec)
+            with Image.open(io.BytesIO(item.jpeg), formats=["JPEG"]) as picture:
+                # The header alone is read until here.
+                width, height = picture.size
+                if max(width, height) > MAX_CUTOUT_SIDE:
+                    return ItemError(
+                        ItemErrorCode.TOO_LARGE, f"{width} x {height} pixels, more than {MAX_CUTOUT_SIDE} a side"
+                    )
+                # A conversion to the same mode would copy.
+                rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+                return preprocess_picture(rgb, self._spec)
         except UnidentifiedImageError:
             return ItemError(ItemErrorCode.UNDECODABLE, "the cutout is no JPEG")
         except Exception as error:  # noqa: BLE001 - one bad cutout must not fail the whole batch

@@ -67,7 +67,12 @@ def preprocess(cutout: Pixels, spec: PreprocessingSpec) -> Pixels:
     """
     if cutout.dtype != np.uint8 or cutout.ndim != 3 or cutout.shape[2] != 3 or 0 in cutout.shape:
         raise ValueError(f"a cutout is 8-bit [height, width, 3], not {cutout.dtype} {list(cutout.shape)}")
-    frame = Image.fromarray(pad_to_square(cutout))
+    return preprocess_picture(Image.fromarray(cutout), spec)
+
+
+def preprocess_picture(cutout: Image.Image, spec: PreprocessingSpec) -> Pixels:
+    """Preprocess one cutout that is a decoded RGB picture; see `preprocess`."""
+    frame = cutout if cutout.width == cutout.height else Image.fromarray(pad_to_square(np.asarray(cutout)))
     stacked = np.empty((spec.channels, spec.size, spec.size), dtype=np.uint8)
     for place, view in enumerate(spec.views):
         stacked[3 * place : 3 * place + 3] = np.asarray(_view(frame, view, spec)).transpose(2, 0, 1)

@@ -7,6 +7,7 @@ from astrolens.inference.backbone import Backbone
 from astrolens.inference.engine import Engine, Item, ItemError, ItemErrorCode, ItemResult
 from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.science.bundle import Bundle, BundleDamaged
+from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.science.scoring import Scorer
 from PIL import Image
 
@@ -112,14 +113,16 @@ def test_whatever_a_picture_provokes_costs_no_batch_mate(tiny_engine: Engine, mo
 
     every = items(3)
     expected = tiny_engine.analyze(every)
-    decode = module.decode_cutout
+    prepare, calls = module.preprocess_picture, 0
 
-    def provoked(jpeg: bytes) -> np.ndarray:
-        if jpeg == every[1].jpeg:
+    def provoked(picture: Image.Image, spec: PreprocessingSpec) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
             raise RuntimeError("a bug in a decoder")
-        return decode(jpeg)
+        return prepare(picture, spec)
 
-    monkeypatch.setattr(module, "decode_cutout", provoked)
+    monkeypatch.setattr(module, "preprocess_picture", provoked)
     outcomes = tiny_engine.analyze(every)
     assert [outcomes[0], outcomes[2]] == [expected[0], expected[2]]
     assert outcomes[1] == ItemError(ItemErrorCode.UNDECODABLE, "RuntimeError: a bug in a decoder")

@@ -1,8 +1,18 @@
 """Preprocessing is exact: trainer and model server must see the same numbers."""
 
+import io
+
 import numpy as np
 import pytest
-from astrolens.science.preprocessing import PreprocessingSpec, preprocess, preprocess_many, preprocessing_digest
+from astrolens.science.cutouts import decode_cutout, encode_jpeg
+from astrolens.science.preprocessing import (
+    PreprocessingSpec,
+    preprocess,
+    preprocess_many,
+    preprocess_picture,
+    preprocessing_digest,
+)
+from PIL import Image
 
 SPEC = PreprocessingSpec()
 
@@ -78,3 +88,11 @@ def test_the_frame_view_is_the_whole_frame() -> None:
     named = preprocess(picture, PreprocessingSpec(size=50, views=("frame",))).astype(int)
     exact = preprocess(picture, PreprocessingSpec(size=50, views=(1.0,))).astype(int)
     assert np.abs(named - exact).max() <= 3
+
+
+@pytest.mark.parametrize("size", [(256, 256), (200, 120)])
+def test_an_opened_jpeg_gives_what_its_pixels_give(size: tuple[int, int]) -> None:
+    jpeg = encode_jpeg(cutout(*size))
+    spec = PreprocessingSpec(size=112, views=("object", "frame"))
+    with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
+        assert np.array_equal(preprocess_picture(picture, spec), preprocess(decode_cutout(jpeg), spec))
