@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from astrolens.contracts.catalogues import Counterpart
 from astrolens.contracts.crossmatch import CrossmatchRecord
 from astrolens.contracts.ids import object_id
-from astrolens.contracts.sky import chord
+from astrolens.contracts.sky import chord, separation_arcsec
 from astrolens.platform.errors import TransientError
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
@@ -28,6 +28,8 @@ from astrolens.science.object_linking import SeenImage, linked_images
 
 SEARCH_RADIUS_ARCSEC: Final = 30.0
 """Around an image: six times the distance at which two images without a known object are one."""
+SHARED_SEARCH_ARCSEC: Final = 10.0
+"""Images of one call that are so near to each other share a search: a field that is seen again and again."""
 MAX_AROUND: Final = 200
 """Images around a place, the newest, and of one object, the first, that are compared."""
 _TRIES: Final = 8
@@ -75,18 +77,25 @@ class ObjectLinker:
         images = await self._records.get(Collection.IMAGES, image_ids, fields=_FIELDS)
         linkable = [image for image in images.values() if _is_linkable(image) or image["object_id"] is not None]
         named = await self._counterparts([image["image_id"] for image in linkable])
-        around = await asyncio.gather(*(self._around(image, _reach_arcsec(named, image)) for image in linkable))
+        around = await self._around_each(linkable, [_reach_arcsec(named, image) for image in linkable])
         objects = {each["object_id"] for one in (linkable, *around) for each in one} - {None}
         members = dict(zip(objects, await asyncio.gather(*map(self._members, objects)), strict=True))
         others = {each["image_id"] for one in (*around, *members.values()) for each in one}
         named |= await self._counterparts(sorted(others - named.keys()))
         wanted: dict[str, tuple[str | None, str | None]] = {}
         causes: dict[str, list[str]] = {}
+        compared: dict[str, set[str]] = {}
         for image, near in zip(linkable, around, strict=True):
             seen = {each["image_id"]: each for each in (image, *near)}
+            if seen.keys() <= compared.get(image["image_id"], set()):
+                continue  # Of one object with an image before it, around which there was all that is around this one.
             for identifier in {each["object_id"] for each in seen.values()} - {None}:
                 seen |= {each["image_id"]: each for each in members[identifier]}
-            for other, after in _object_ids(image, seen.values(), named).items():
+            wanted_ids = _object_ids(image, seen.values(), named)
+            own = wanted_ids.get(image["image_id"])
+            if own is not None:
+                compared |= {other: set(seen) for other, after in wanted_ids.items() if after == own}
+            for other, after in wanted_ids.items():
                 before = seen[other]["object_id"]
                 if before != after:
                     wanted[other] = (before, after)
@@ -98,6 +107,28 @@ class ObjectLinker:
         written = await self._records.apply(Collection.IMAGES, changes) if changes else set()
         again = [cause for image, by in causes.items() if image not in written for cause in by]
         return list(dict.fromkeys(again))
+
+    async def _around_each(self, images: Sequence[Document], reaches_arcsec: Sequence[float]) -> list[list[Document]]:
+        """The linkable images around each image; those at one place share a search, which is wider by so much."""
+        leaders: list[int] = []
+        following: list[int] = []
+        for number, image in enumerate(images):
+            leader = next(
+                (
+                    each
+                    for each in leaders
+                    if reaches_arcsec[number] <= reaches_arcsec[each] and _is_beside(image, images[each])
+                ),
+                number,
+            )
+            following.append(leader)
+            if leader == number:
+                leaders.append(number)
+        found = await asyncio.gather(
+            *(self._around(images[each], reaches_arcsec[each] + SHARED_SEARCH_ARCSEC) for each in leaders)
+        )
+        by_leader = dict(zip(leaders, found, strict=True))
+        return [by_leader[leader] for leader in following]
 
     async def _around(self, image: Document, radius_arcsec: float) -> list[Document]:
         """The linkable images in the box around an image."""
@@ -131,6 +162,13 @@ class ObjectLinker:
                 if (centred := answer.centred) is not None:
                     found.setdefault(image_id, {})[answer.catalogue] = centred
         return found
+
+
+def _is_beside(image: Document, other: Document) -> bool:
+    if not (_is_linkable(image) and _is_linkable(other)):
+        return False
+    one, two = image["observation"]["position"], other["observation"]["position"]
+    return separation_arcsec((one["x"], one["y"], one["z"]), (two["x"], two["y"], two["z"])) <= SHARED_SEARCH_ARCSEC
 
 
 def _is_linkable(image: Document) -> bool:
