@@ -13,7 +13,9 @@ import pytest
 from astrolens.inference.backbone import Backbone
 from astrolens.platform.settings import PACKAGED_BUNDLE, PACKAGED_BUNDLE_DIGEST
 from astrolens.platform.signing import load_signer
+from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.folder.store import FolderImageStore
+from astrolens.platform.stores.records import Clause, Query
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import InferenceStub
@@ -161,8 +163,24 @@ def test_a_bundle_is_promoted_under_load_and_every_answer_names_one_model(system
     assert [change["why"] for change in found[digest]["history"]][-1] == "the test wants it"
 
 
+def stamped(system: System, digest: str) -> list[str]:
+    """Images that are analysed by this bundle, and by no other."""
+
+    async def run() -> list[str]:
+        records = SqliteRecordStore(system.home / "records.sqlite")
+        await records.open()
+        try:
+            query = Query(where=(Clause("analysis.model_digest", "eq", digest),), limit=1000, fields=("state",))
+            found = (await records.find(Collection.IMAGES, query)).documents
+        finally:
+            await records.close()
+        return [each["image_id"] for each in found if each["state"] == "analyzed"]
+
+    return asyncio.run(run())
+
+
 @pytest.mark.timeout(600)
-def test_kills_between_promotion_and_swap_lose_nothing(system: System) -> None:
+def test_kills_between_promotion_swap_and_second_pass_lose_nothing(system: System) -> None:
     before = serving(system)
     decide(system, "rollback")
     system.kill("model-server", "trainer")
@@ -170,9 +188,23 @@ def test_kills_between_promotion_and_swap_lose_nothing(system: System) -> None:
     wait_serving(system, PACKAGED_BUNDLE_DIGEST)
     decide(system, f"{before}/promote")
     wait_serving(system, before)
-    system.kill("model-server")
+    system.kill("model-server", "analyzer")
     wait_until(system.all_ready, timeout_s=120, what=lambda: f"all services again\n{system.logs()}")
     wait_serving(system, before)
+    # The second pass looks at the whole archive once more; what only this bundle flags is a list of its own.
+    wait_until(lambda: len(stamped(system, before)) > 0, timeout_s=90, what=lambda: f"a second pass\n{system.logs()}")
+    system.kill("analyzer", "trainer")
+    wait_until(
+        lambda: len(stamped(system, before)) == 2 * PICTURES,
+        timeout_s=120,
+        what=lambda: f"{len(stamped(system, before))} of {2 * PICTURES} analysed again\n{system.logs()}",
+        every_s=0.5,
+    )
+    status = system.wait_settled(3 * PICTURES)
+    assert (status["analyzed"], status["dead_lettered"], status["received"]) == (2 * PICTURES, 0, 3 * PICTURES)
+    late = system.http.get("/api/images", params={"late_by": before, "limit": 200}).raise_for_status().json()["items"]
+    assert late
+    assert {card["verdict"] for card in late} == {"anomaly"}
 
 
 @pytest.mark.timeout(600)
