@@ -13,6 +13,7 @@ from astrolens.contracts.records import Answer
 from astrolens.contracts.training_runs import RunStep, TrainingOptions
 from astrolens.science.bundle import Bundle, write_bundle
 from astrolens.science.cutouts import encode_jpeg
+from astrolens.science.golden import check_golden
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer import early_views, export
 from astrolens.trainer.backbone import Backbone, BackboneConfig
@@ -178,6 +179,7 @@ def test_the_challenger_is_a_bundle_with_its_weights_and_the_kind_that_people_ta
     assert kept
     assert all(np.array_equal(champion.detectors[name], bundle.detectors[name]) for name in kept)
     assert any("labelled-artefact" in change for change in outcome.changes)
+    assert check_golden(bundle, lambda pixels: export.run(export.session(bundle.model), pixels)) == 4
 
 
 def test_the_manifest_names_every_image_and_label(done: tuple[Outcome, Path]) -> None:
