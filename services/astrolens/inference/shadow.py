@@ -114,7 +114,10 @@ class ShadowRunner:
         if record is None or self._engine is None:
             return
         before = record
-        while self._live and record.images < record.wanted:
+        # A full queue at most: the stream may refill it for ever, and what was compared is stored after the pass.
+        for _ in range(MAX_QUEUED // CHUNK):
+            if not self._live or record.images >= record.wanted:
+                break
             chunk = [self._live.popleft() for _ in range(min(CHUNK, len(self._live)))]
             items = [item for item, _ in chunk]
             record = await self._judge(record, items, {item.image_id: known for item, known in chunk}, replayed=False)
