@@ -76,7 +76,8 @@ def placement(headers: Sequence[Cards], shape: tuple[int, ...], *, file_header: 
     if not (np.isfinite(longitude).all() and np.isfinite(latitude).all()):
         raise NoPlacement("Its centre lies outside the projection of its world coordinates.")
     notes = [*cards.notes]
-    stated, equinox = _stated_frame([cards.cards, *([file_header] if file_header else [])], cards.alternate, notes)
+    asked = [cards.cards] if file_header is None or file_header is cards.cards else [cards.cards, file_header]
+    stated, equinox = _stated_frame(asked, cards.alternate, notes)
     ra, dec, frame = _icrs(np.radians(longitude), np.radians(latitude), system, stated, equinox)
     return _from_points(ra, dec, frame, tuple(notes))
 

@@ -271,6 +271,11 @@ def test_the_frame_is_the_stated_one(cards: Written, frame: str) -> None:
     assert bool(found.notes) == (cards.get("EQUINOX") in {"0.0", "'unknown'"})
 
 
+def test_a_note_is_told_once() -> None:
+    hdu = fits.PrimaryHDU(stored(scene()).astype(np.float32), fits.Header(values_of({**PLAIN, "EQUINOX": "0.0"})))
+    assert len(make_cutout(fits_file(hdu)).file.notes) == 1
+
+
 # --- several headers --------------------------------------------------------------------------------------------------
 
 
