@@ -251,6 +251,8 @@ M87 = SkyCoord(*FK4_M87, unit="deg", frame=FK4(equinox="B1950")).icrs
         "RA,DEC,RADESYS,EPOCH\n187.0706,12.6661,FK4,B1950",
         "RA,DEC,EPOCH\n187.0706,12.6661,1950.0",
         "ra,dec,coord_sys\n187.0706,12.6661,FK4 (B1950)",
+        "ra,dec,frame\n187.0706,12.6661,fk4",
+        "RAdeg,DEdeg,system\n187.0706,12.6661,B1950",
         "ra_b1950,dec_b1950\n187.0706,12.6661",
         "_RAB1950,_DEB1950\n187.0706,12.6661",
         "RA1950,DE1950\n187.0706,12.6661",
@@ -273,6 +275,8 @@ def test_positions_of_1950_are_turned_into_icrs(table: str) -> None:
     [
         ("ra,dec,equinox\n10,20,J2000", FK5()),
         ("ra,dec,equinox\n10,20,2000", FK5()),
+        ("ra,dec,frame\n10,20,1950", FK5()),
+        ("ra,dec,system\n10,20,Kepler-90", FK5()),
         ("ra,dec,equinox,radesys\n10,20,1950,ICRS", FK5()),
         ("ra_j2000,dec_j2000,equinox\n10,20,1950", FK5()),
         ("ra,dec,ref_epoch,epoch\n10,20,2016.0,2015.5", FK5()),

@@ -27,6 +27,7 @@ POSITIONS: Final[tuple[tuple[str, str], ...]] = (
     *(("targetra", "targetdec"), ("ratarget", "dectarget"), ("ratarg", "dectarg"), ("objra", "objdec")),
     *(("raobj", "decobj"), ("objctra", "objctdec"), ("rahms", "decdms"), ("rahours", "decdegrees")),
     *(("radegrees", "decdegrees"), ("rahour", "decdeg"), ("alpha", "delta")),
+    *(("radeg", "dedeg"), ("rad", "decd"), ("alphasky", "deltasky")),
     *(("rarad", "decrad"), ("raradians", "decradians"), ("rahms", "decdeg"), ("rahr", "decdeg")),
 )
 """Pairs of names, as `plain_name` makes them, the preferred ones first. They are ICRS or FK5 J2000, which differ by
@@ -62,6 +63,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "pixel_scale_arcsec": ("pixelscalearcsec", "pixelscale", "pixscale", "pixscalearcsec"),
     "bands": ("bands", "band", "filter", "filters", "filtername", "filtercode"),
     "system": ("radesys", "radecsys", "coordsys", "coosys", "coordinatesystem", "refframe", "coordframe"),
+    "frame": ("frame", "system", "refsys", "referencesystem"),
     "equinox": ("equinox", "equ", "coordequinox", "eqx", "posequinox"),
     "epoch": ("epoch", "posepoch"),
     "credit": ("credit",),

@@ -24,7 +24,7 @@ _EXACT_AS_DOUBLE: Final = 2**53
 _MAX_NAME: Final = 200
 
 
-_FRAME_FIELDS: Final = ("system", "equinox", "epoch")
+_FRAME_FIELDS: Final = ("system", "frame", "equinox", "epoch")
 _TAKEN_APART: Final = frozenset({"file", "ra_deg", "dec_deg", *_FRAME_FIELDS})
 _OLD_EQUINOX: Final = re.compile(r"B|(?:1855|1875|1900|1950)(?:\.0*)?$", re.IGNORECASE)
 """An epoch that is an equinox as well; others are those of proper motions, or of the observation."""
@@ -148,7 +148,10 @@ def _frame(uses: ColumnUses, reader: _RowReader) -> Frame | None:
     """The frame of a row's position; None, with a note, where it is stated and cannot be read."""
     if uses.frame is not None:
         return uses.frame
-    system, equinox, epoch = (reader.text(uses.fields.get(field)) for field in _FRAME_FIELDS)
+    system, word, equinox, epoch = (reader.text(uses.fields.get(field)) for field in _FRAME_FIELDS)
+    if not system and not _NUMBER.match(word) and parse_frame(word) is not None:
+        # Columns of these names may also be the number of a camera's frame, or a planetary system.
+        system = word
     if not equinox and _OLD_EQUINOX.match(epoch):
         equinox = epoch
     if not system and not equinox:
