@@ -66,7 +66,7 @@ class ConsoleProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.console = Console(f"http://127.0.0.1:{self._port}")
 
-    def start(self) -> None:
+    def start(self, *, within_s: float = START_S) -> None:
         """Start, and wait until it serves."""
         log = self._home / "console.log"
         with log.open("ab") as output:
@@ -77,7 +77,7 @@ class ConsoleProcess:
                 stdout=output,
                 stderr=output,
             )
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + within_s
         while True:
             try:
                 self.console.get("/health")
