@@ -97,6 +97,12 @@ class RecordQueryBehaviour:
         assert await store.count(IMAGES, (analyzed,), limit=7, within_s=30) == 7
         first_ten = Clause("image_id", "lt", "img0010")
         assert await store.count(IMAGES, (analyzed, first_ten), limit=100, within_s=30) == 5
+        named = [image(n, observation={"survey": "sdss", "name": f"NGC {n}", "position": None}) for n in range(90, 95)]
+        await store.insert(IMAGES, named)
+        part = Clause("observation.name", "contains", "gc 9")
+        assert await store.count(IMAGES, (part, Clause("image_id", "exists", True)), limit=100, within_s=30) == 5
+        assert await store.count(IMAGES, (part, Clause("observation.survey", "eq", "efigi")), limit=9, within_s=30) == 0
+        assert await store.count(IMAGES, (part,), limit=3, within_s=30) == 3
         some = Clause("image_id", "in", ["img0001", "img0002", "img0003"])
         assert await store.count(IMAGES, (analyzed, some), limit=100, within_s=30) == 2
         with pytest.raises(UndeclaredField):
