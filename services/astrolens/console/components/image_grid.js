@@ -27,8 +27,8 @@ const COVERED_PX = 120;
 /** More ids make an address too long for some servers; they are kept for this tab only. */
 const MOST_IN_ADDRESS = 60;
 const SELECTED = "astrolens.selected.";
-/** Longest time until NiceGUI has gone to the top of a page that it opened. */
-const HELD_MS = 700;
+/** Longest time until NiceGUI has gone to the top of a page that it opened; whoever moves meanwhile ends the wait. */
+const HELD_MS = 3000;
 
 export default defineComponent({
   components: { AnswerMark, KeyButton, VerdictMark },
@@ -232,7 +232,9 @@ export default defineComponent({
     };
     const open = () => {
       const item = atCursor();
-      if (item) go(link(item));
+      if (!item) return;
+      list.value.scroll = window.scrollY;
+      go(link(item));
     };
     const release = bindKeys("Gallery", [
       { keys: ["ArrowRight", "l"], label: "Next image", run: () => move(1) },
