@@ -164,6 +164,7 @@ def record(index: int, pool: Sequence[bytes], now: datetime) -> ImageRecord:
         analyzed_at=at + timedelta(seconds=1),
         morphology=morphology(index, at) if verdict is not Verdict.ORDINARY else None,
         **(stated(at) if index == STATED else {}),
+        object_id="0b" * 16 if index in {STATED, SEEN_AGAIN} else None,
         crossmatch_status=tuple(CrossmatchStatus)[index % 3] if beyond else None,
     )
 
