@@ -67,6 +67,7 @@ def build_bundle(
     kinds: tuple[str, ...] = KIND_NAMES,
     beside: Callable[[Backbone], Mapping[str, bytes]] = lambda _: {},
     kept: Mapping[str, NDArray[Any]] | None = None,
+    refit_classes: bool = True,
 ) -> Bundle:
     """Write the bundle of a trained backbone to `out` and load it again.
 
@@ -80,15 +81,17 @@ def build_bundle(
         kinds: Names of the kinds that the backbone tells apart.
         beside: Gives the content of further files, by name, of the backbone as it is exported.
         kept: Arrays of detectors that stay as they are, whatever the images would give, by name.
+        refit_classes: Fit the class head once more, on the images as they come.
 
     Raises:
         ExportFailed: Graph and backbone disagree, or results depend on the batch.
     """
     model, fit = trained.model, arrays[Split.FIT]
     train = arrays[Split.BACKBONE]
-    refit_class_head(
-        model.class_head, train.where(train.classes >= 0), export.session(export.export_class_features(model, spec))
-    )
+    if refit_classes:
+        refit_class_head(
+            model.class_head, train.where(train.classes >= 0), export.session(export.export_class_features(model, spec))
+        )
     known = fit.where(fit.classes >= 0)
     model.temperature.fill_(temperature_of(infer(model, known.inputs)[0], known.classes))
     graph = export.export(model, spec)

@@ -148,6 +148,10 @@ def test_a_survey_with_few_images_calibrates_nothing_and_is_named(tmp_path: Path
     unanswered = [image(f"u{n}", folder=tmp_path) for n in range(200)]
     data = assemble(labelled=(), unanswered=unanswered, sets=(), simulated=40, seed=1, alpha=0.01)
     assert 0 < data.surveys_without["sdss"] < FEWEST_CALIBRATING
+    alone = assemble(
+        labelled=[image("a", "artefact", folder=tmp_path)], unanswered=(), sets=(), simulated=40, seed=1, alpha=0.01
+    )
+    assert alone.surveys_without == {"sdss": 0}, "an answered image shows that the survey is streamed"
     assert not [each for each in data.samples if each.survey == "sdss" and each.split is Split.CALIBRATION]
 
 

@@ -8,7 +8,7 @@ the budget of false alarms expects: the others are likely strange.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -100,7 +100,8 @@ def assemble(
         *(each for own in sets for each in own.samples if each.split not in {Split.TEST, Split.DEVELOP}),
         *(each for each in replay if each.split is not Split.TEST),
     ]
-    kept, surveys_without = _enough(samples)
+    streamed = {image.survey for image in (*labelled, *unanswered) if not image.simulated}
+    kept, surveys_without = _enough(samples, streamed)
     benchmarks = {
         SIMULATED: tuple(each for each in drawn if each.split is Split.TEST),
         **{own.name: tuple(each for each in own.samples if each.split is Split.TEST) for own in sets},
@@ -156,22 +157,24 @@ def _within_budget(unanswered: Sequence[ArchiveImage], alpha: float) -> list[Sam
     return samples
 
 
-def _enough(samples: Iterable[Sample]) -> tuple[list[Sample], dict[str, int]]:
-    """Samples without those that calibrate a survey of too few images; and these surveys."""
+def _enough(samples: Iterable[Sample], streamed: Collection[str]) -> tuple[list[Sample], dict[str, int]]:
+    """Samples without those that calibrate a survey of too few images; and these surveys.
+
+    Args:
+        samples: Of all splits that are not measured on.
+        streamed: Surveys of the archive: one of which no image may calibrate has too few, too.
+    """
     counts: dict[tuple[str, Split], int] = {}
     all_samples = list(samples)
     for each in all_samples:
         counts[each.survey, each.split] = counts.get((each.survey, each.split), 0) + 1
+    # The surveys of simulated images are known once they are drawn.
+    surveys = {survey for survey, _ in counts if survey} | set(streamed)
     few = {
         survey: counts.get((survey, Split.CALIBRATION), 0)
-        for survey, split in counts
-        # The surveys of simulated images are known once they are drawn.
-        if survey
-        and split in {Split.CALIBRATION, Split.FIT}
-        and (
-            counts.get((survey, Split.CALIBRATION), 0) < FEWEST_CALIBRATING
-            or counts.get((survey, Split.FIT), 0) < FEWEST_UNITS
-        )
+        for survey in sorted(surveys)
+        if counts.get((survey, Split.CALIBRATION), 0) < FEWEST_CALIBRATING
+        or counts.get((survey, Split.FIT), 0) < FEWEST_UNITS
     }
     kept = [each for each in all_samples if not (each.survey in few and each.split in {Split.CALIBRATION, Split.FIT})]
     return kept, few

@@ -1,4 +1,4 @@
-"""Fine-tune the promoted bundle's transformer and heads; its trunk stays as it is.
+"""Fine-tune the promoted bundle's transformer and the heads of its kinds; trunk and class head stay as they are.
 
 What people answered is mixed with drawn oddities on ordinary pictures of the replay sample and the simulated sky, so
 that what is learned does not replace what was known.
@@ -55,8 +55,10 @@ def fine_tune(
         checkpoint: Where the state after each epoch is kept; a run that was killed goes on from it.
     """
     with_more_kinds(model, kinds)
-    for parameter in model.middle.parameters():
-        parameter.requires_grad_(False)
+    # So does the class head: it was fitted on more pictures than most runs have, and the embedding learns to serve it.
+    for part in (model.middle, model.class_head):
+        for parameter in part.parameters():
+            parameter.requires_grad_(False)
     together = views.training if answers is None else _joined(views.training, answers)
     together = views.training if answers is None else _joined(views.training, answers)
     trained = train(together, spec, recipe, kinds=kinds, checkpoint=checkpoint, start=model)

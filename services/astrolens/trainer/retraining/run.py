@@ -220,6 +220,7 @@ class Run:
             kinds=kinds,
             beside=lambda model: {WEIGHTS: weights_file(model)},
             kept=_of_the_trunk(self._champion),
+            refit_classes=False,
         )
         write_bytes(self._folder / _CHALLENGER_NOTE, json.dumps({"digest": _with_golden_inputs(bundle)}).encode())
 
@@ -263,7 +264,7 @@ class Run:
         added = sorted(set(challenger.manifest.surveys) - set(self._champion.manifest.surveys))
         learned = ", ".join(f"{number} {answer}" for answer, number in summary.labels.items()) or "no answers"
         return (
-            f"transformer and heads trained on {self._order.options.views} drawn pictures and {learned}",
+            f"transformer and heads of the kinds trained on {self._order.options.views} drawn pictures and {learned}",
             f"detectors of the embedding and calibrations fitted again: {', '.join(challenger.manifest.surveys)}",
             *((f"new kinds: {', '.join(new)}",) if new else ()),
             *((f"calibrated for the first time: {', '.join(added)}",) if added else ()),
