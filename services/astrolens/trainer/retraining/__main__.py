@@ -19,7 +19,7 @@ from astrolens.platform.settings import Settings, load_settings
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
-from astrolens.trainer.retraining.orders import OUTCOME, Order, Outcome, write
+from astrolens.trainer.retraining.orders import ORDER, OUTCOME, Order, Outcome, write
 
 _LOWEST_PRIORITY = 19
 _MIB = 1 << 20
@@ -31,7 +31,7 @@ def main() -> None:
     """Run the command line."""
     folder = Path(sys.argv[1])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    order = Order.model_validate_json((folder / "order.json").read_bytes())
+    order = Order.model_validate_json((folder / ORDER).read_bytes())
     _bound(order)
     watch_parent()
     try:

@@ -23,7 +23,8 @@ from astrolens.trainer.evaluation import auroc, bootstrap, clopper_pearson, p_va
 from astrolens.trainer.image_arrays import ImageArrays
 
 MAX_LOSS: Final = 0.03
-"""Largest loss of AUROC or accuracy, whatever its interval says."""
+"""Largest loss of AUROC or accuracy, whatever its interval says; with few images, what `_MAX_LOST` of them make."""
+_MAX_LOST: Final = 3
 MAX_FALSE_ALARMS: Final = 1.5
 """Largest share of ordinary images called anomalies, in units of the budget or of the champion's share if that is
 larger; refused where even the lower limit of the interval is above."""
@@ -207,7 +208,8 @@ def _not_worse(
     before, after = (figure(rows) for figure in figures)
     low, high = bootstrap(lambda drawn: figures[1](drawn) - figures[0](drawn), strata, seed=seed)
     difference = after - before
-    passed = high >= 0.0 and difference >= -MAX_LOSS
+    allowed = max(MAX_LOSS, _MAX_LOST / len(rows))
+    passed = high >= 0.0 and difference >= -allowed
     return Gate(
         name=name,
         passed=passed,
@@ -217,7 +219,7 @@ def _not_worse(
         interval=(low, high),
         images=len(rows),
         detail=f"{before:.3f} before, {after:.3f} after: {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
-        + ("" if passed else f", worse beyond its interval or by more than {MAX_LOSS:g}"),
+        + ("" if passed else f", worse beyond its interval or by more than {allowed:.2g}"),
     )
 
 

@@ -25,7 +25,7 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, RecordStore
 from astrolens.trainer.metrics import TrainingMetrics
-from astrolens.trainer.retraining.orders import OUTCOME, Order, read_outcome, read_progress, write
+from astrolens.trainer.retraining.orders import LOG, ORDER, OUTCOME, Order, read_outcome, read_progress, write
 from astrolens.trainer.retraining.process import RunProcess, ending, last_lines, training_available
 from astrolens.usecases.errors import Conflict
 from astrolens.usecases.training_runs import changed_fields, newest_run, open_runs, queue_run
@@ -115,7 +115,7 @@ class TrainingJobs:
         folder = self._folder_of(run.run_id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if read_outcome(folder) is None:
-            write(folder, "order.json", self._order(run))
+            write(folder, ORDER, self._order(run))
             await self._process.start(folder)
         now = self._clock()
         update = {
@@ -169,7 +169,7 @@ class TrainingJobs:
         failure: str | None = None,
         before: TrainingRunRecord | None = None,
     ) -> None:
-        """Write the end of a run, and remove its folder but for the bundle of a challenger."""
+        """Write the end of a run, and remove what it needed."""
         folder = self._folder_of(run.run_id)
         update = {
             "state": state,
@@ -244,8 +244,8 @@ class TrainingJobs:
 
 
 def _remove(folder: Path) -> None:
-    """Remove what a run needed; its outcome and log stay beside its bundle."""
+    """Remove what a run needed; its outcome and log stay, and its challenger is in the registry."""
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name in {OUTCOME, "log.txt", "bundle", "data.jsonl"}:
+        if path.name in {OUTCOME, LOG}:
             continue
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
