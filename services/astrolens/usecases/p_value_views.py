@@ -82,5 +82,8 @@ def calibration_detail(analysis: Document) -> str:
             return f"pooled, {counted} of other surveys: the bundle does not know the survey"
         case "does-not-fit":
             return f"pooled, does not fit: the survey's images do not look like the bundle's {counted}"
+        case "own" if analysis.get("adjusted_p_value") is not None:
+            adjusted = analysis["adjusted_p_value"]
+            return f"{counted} of {survey}; its images have drifted since, and the verdict goes by p = {adjusted:.2g}"
         case "own":
             return f"{counted} of {survey}"

@@ -5,9 +5,11 @@ from typing import Any
 
 from astrolens.console.pages import discoveries
 from astrolens.console.pages.calibrations import rows
+from astrolens.console.pages.tag_input import typed_tags
 from astrolens.contracts import examples
 from astrolens.contracts.survey_models import DriftMeasure, SurveyModelRecord, SurveyState
 from astrolens.usecases.discoveries import DiscoveryList
+from astrolens.usecases.p_value_views import calibration_detail
 from astrolens.usecases.survey_models import SurveyModelView
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -64,3 +66,14 @@ def test_the_line_of_a_night_says_how_many_stand_out() -> None:
     assert discoveries.summary(DiscoveryList(**given)) == "1 image stands out of the 2,010 of the night at q = 0.1."
     none = DiscoveryList(**{**given, "tested": 0, "listed": 0})
     assert discoveries.summary(none) == "No image of the night has a p-value that promises something yet."
+
+
+def test_typed_tags_are_told_apart_by_commas() -> None:
+    assert typed_tags(" tidal tail, ,pair,") == ["tidal tail", "pair"]
+    assert typed_tags("") == []
+
+
+def test_a_verdict_that_allows_for_a_drift_says_so() -> None:
+    analysis = {"calibration_images": 1213, "calibration_survey": "sdss", "calibration_fit": "own"}
+    assert calibration_detail(analysis) == "1,213 ordinary images of sdss"
+    assert calibration_detail({**analysis, "adjusted_p_value": 0.0312}).endswith("the verdict goes by p = 0.031")

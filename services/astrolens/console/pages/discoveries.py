@@ -9,7 +9,7 @@ from astrolens.console.components.records import Cell, Records, link, text
 from astrolens.console.format import count, words
 from astrolens.console.pages.marks import name_of
 from astrolens.console.pages.page import Page, Visit, address
-from astrolens.console.pages.parts import empty_state, heading, paragraph
+from astrolens.console.pages.parts import empty_state, heading, paragraph, tagged
 from astrolens.usecases.discoveries import DEFAULT_Q, DiscoveryList
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.views import ImageCard
@@ -27,8 +27,8 @@ async def add_line(visit: Visit) -> None:
     """One line: how many images of the night stand out, and a link to them."""
     found = await visit.context.discoveries.of_night()
     with ui.element("p").classes("muted"):
-        ui.label(f"{summary(found)} ").classes("num").tag = "span"
-        ui.link("discovery list", address("/discoveries"))
+        tagged("span", f"{summary(found)} ", "num")
+        ui.link("Discovery list", address("/discoveries"))
 
 
 def summary(found: DiscoveryList) -> str:

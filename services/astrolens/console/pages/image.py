@@ -18,6 +18,7 @@ from astrolens.console.pages.image_lists import context_query, list_query, wante
 from astrolens.console.pages.marks import name_of, p_value, tags, verdict_mark
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
 from astrolens.console.pages.parts import button, heading, panel
+from astrolens.console.pages.tag_input import TagInput
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.records import ImageState
 from astrolens.contracts.verdicts import Verdict
@@ -118,6 +119,7 @@ class _ImagePage:
                 ui.html(tags(card), sanitize=False, tag="span")
             self._panels["verdict"] = ui.html(sanitize=False)
             self._bar = AnswerBar(card)
+            self._tags = TagInput(self._visit, card)
 
     def _section(self, title: str, name: str) -> ui.element:
         """A panel whose content is rendered later; returns the line of its heading."""
@@ -164,6 +166,7 @@ class _ImagePage:
             lines.append(f'<p class="reason trouble-text">{escape(reason["detail"])}</p>')
         self._set("verdict", "".join(lines))
         self._bar.show(card)
+        self._tags.show(card)
         self._set("why", panels.why(detail, self._model, self._model_problem))
         waits = "Candidates are measured one after the other; this one waits for its turn."
         nothing = "Only candidates are measured."
