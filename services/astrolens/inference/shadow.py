@@ -1,13 +1,11 @@
 """A candidate scores the live stream beside the bundle in use: no verdict and no alert comes of it.
 
 Live images wait in a short queue and are dropped when the comparison is behind or the server busy. When nothing comes,
-recent images of the archive are read instead, so that a quiet night ends a comparison too. One thread of low priority
-does all of it; what was compared is stored after each pass, so that a crash costs seconds.
+recent images of the archive are read instead, so that a quiet night ends a comparison too. One thread
+does all of it, a few images at a time; what was compared is stored after each pass, so that a crash costs seconds.
 """
 
 import asyncio
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,9 +40,11 @@ MAX_QUEUED: Final = 64
 BUSY_ABOVE: Final = 32
 """Images that wait for the bundle in use: a full batch more than is being worked on. Then nothing is compared."""
 CHUNK: Final = 8
+LIVE_A_PASS: Final = 16
+"""Live images that a pass compares at most: every 2 s, some 5 % of a core. A thread of lower priority instead would
+hold the interpreter's lock while it waits for a core, and the stream with it."""
 REPLAYED_A_PASS: Final = 32
 """Images of the archive that a pass compares at most."""
-_NICENESS: Final = 10
 _PAGE: Final = 100
 _BY: Final = "model-server"
 
@@ -80,7 +80,7 @@ class ShadowRunner:
         self._queued = queued
         self._clock = clock
         self._registry = ModelRegistry(records=records, images=images, clock=clock)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="shadow", initializer=_lower_priority)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="shadow")
         self._live: deque[tuple[Item, Judgement]] = deque()
         self._dropped = 0
         self._engine: Engine | None = None
@@ -114,8 +114,7 @@ class ShadowRunner:
         if record is None or self._engine is None:
             return
         before = record
-        # A full queue at most: the stream may refill it for ever, and what was compared is stored after the pass.
-        for _ in range(MAX_QUEUED // CHUNK):
+        for _ in range(LIVE_A_PASS // CHUNK):
             if not self._live or record.images >= record.wanted:
                 break
             chunk = [self._live.popleft() for _ in range(min(CHUNK, len(self._live)))]
@@ -285,12 +284,3 @@ def _is_comparable(document: Document, record: ShadowRecord) -> bool:
     analysis = document["analysis"]
     judged = analysis["model_digest"] == record.champion_digest and document["rank_score"] is not None
     return judged and analysis["calibration_fit"] in {"own", "pooled"} and document["image_id"] not in record.image_ids
-
-
-def _lower_priority() -> None:
-    """Let the threads that answer go first. On Linux a thread has a priority of its own."""
-    if hasattr(os, "setpriority") and hasattr(threading, "get_native_id"):
-        try:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        except OSError as error:
-            _log.info("the comparison runs at normal priority", reason=str(error))
