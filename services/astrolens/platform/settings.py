@@ -130,10 +130,6 @@ class Settings(TrainingSettings, CatalogueSettings):
     trainer_port: Port = Field(
         default_factory=_port_after(7), description="Health and metrics of the trainer; 0: port + 7."
     )
-    personal_rankings: bool = Field(
-        default=False,
-        description="Whether people who answer have interest rankings of their own beside the shared one.",
-    )
     inference_address: str = Field(
         default_factory=lambda data: f"127.0.0.1:{data['port'] + 1}",
         description="host:port of the gRPC model servers; every address of the name gets a share. Default port + 1.",
@@ -179,9 +175,6 @@ class Settings(TrainingSettings, CatalogueSettings):
     false_alarms_per_1000: float = Field(
         default=10.0, gt=0, le=300, description="Budget: ordinary images flagged as anomalies, per 1,000."
     )
-    survey_model_images: int = Field(
-        default=300, ge=50, le=2000, description="Images of a new survey that its survey model is fitted on."
-    )
 
     notify_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), description="Space-separated Apprise URLs that get every alert."
@@ -224,17 +217,6 @@ class Settings(TrainingSettings, CatalogueSettings):
         default_factory=lambda data: (data["model_signing_key"].with_suffix(".pub"),),
         description="Comma-separated files of public keys (PEM) whose bundles model servers load; default that of the "
         "signing key.",
-    )
-    model_promotion: Literal["person", "rule"] = Field(
-        default="person",
-        description="Who promotes a bundle whose gates passed and that was compared in shadow: a person, or the rule "
-        "at once.",
-    )
-    shadow_images: int = Field(
-        default=300,
-        ge=0,
-        le=5000,
-        description="Images on which a new bundle is compared in shadow; 0: only on request.",
     )
     session_key: SecretStr | None = Field(
         default=None,

@@ -1,6 +1,6 @@
-"""The settings of retraining: what it reads, what it may take, and when it is due by itself."""
+"""The settings of what is learned: rankings, survey models, retraining runs and the promotion of what they make."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
@@ -11,8 +11,15 @@ TRAINING_LISTS: Final = ("training_sets",)
 
 
 class TrainingSettings(BaseSettings):
-    """Settings of retraining runs, a part of `Settings`."""
+    """Settings of rankings, survey models, retraining and promotion, a part of `Settings`."""
 
+    personal_rankings: bool = Field(
+        default=False,
+        description="Whether people who answer have interest rankings of their own beside the shared one.",
+    )
+    survey_model_images: int = Field(
+        default=300, ge=50, le=2000, description="Images of a new survey that its survey model is fitted on."
+    )
     training_sets: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Comma-separated sets of labelled pictures to train and measure on, `kind:path[@survey]`; kinds: "
@@ -29,6 +36,17 @@ class TrainingSettings(BaseSettings):
     )
     training_cpu_hours: float = Field(
         default=8.0, gt=0, le=1000, description="Processor time of a retraining run's process, hours."
+    )
+    model_promotion: Literal["person", "rule"] = Field(
+        default="person",
+        description="Who promotes a bundle whose gates passed and that was compared in shadow: a person, or the rule "
+        "at once.",
+    )
+    shadow_images: int = Field(
+        default=300,
+        ge=0,
+        le=5000,
+        description="Images on which a new bundle is compared in shadow; 0: only on request.",
     )
 
     @field_validator(*TRAINING_LISTS, mode="before")

@@ -23,12 +23,11 @@ from astrolens.usecases.image_queries import (
     neighbours,
 )
 from astrolens.usecases.list_totals import ListTotals, Total
+from astrolens.usecases.operation_views import DeadLetterPage, DeadLetterView
 from astrolens.usecases.sky_objects import first_of_objects, images_per_object
 from astrolens.usecases.views import (
     AlertPage,
     AlertView,
-    DeadLetterPage,
-    DeadLetterView,
     ImageCard,
     ImageDetail,
     ImagePage,

@@ -16,7 +16,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
 from astrolens.platform.telemetry.tracing import TRACEPARENT
 from astrolens.usecases.errors import Conflict, NotFound
-from astrolens.usecases.views import DeadLetterView
+from astrolens.usecases.operation_views import DeadLetterView
 
 
 class DropRequest(BaseModel, extra="forbid"):

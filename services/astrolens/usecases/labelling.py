@@ -23,9 +23,10 @@ from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
 from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound, Overloaded
+from astrolens.usecases.operation_views import LabelPage, LabelView
 from astrolens.usecases.originals import OriginalsProtection
 from astrolens.usecases.standing_answers import answers_by_person, standing_answers
-from astrolens.usecases.views import ImageCard, LabelPage, LabelView, View
+from astrolens.usecases.views import ImageCard, View
 
 MAX_ANSWERS = 500
 """Most images in one answer: more than a screen shows."""

@@ -9,7 +9,7 @@ from astrolens.console.context import user_of
 from astrolens.console.problems import responses
 from astrolens.contracts.records import Answer
 from astrolens.usecases.labelling import LabelOutcomes, LabelRequest
-from astrolens.usecases.views import LabelPage
+from astrolens.usecases.operation_views import LabelPage
 
 router = APIRouter(tags=["labels"])
 

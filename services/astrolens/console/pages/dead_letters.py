@@ -14,7 +14,7 @@ from astrolens.console.pages.parts import button, empty_state, heading, panel, s
 from astrolens.console.pages.record_lists import PAGE_ROWS, add_turning
 from astrolens.usecases.dead_letters import DropRequest
 from astrolens.usecases.errors import InvalidRequest
-from astrolens.usecases.views import DeadLetterView
+from astrolens.usecases.operation_views import DeadLetterView
 
 _STATES: Final = {"open": "open", "resent": "sent again", "dropped": "dropped", "all": "any"}
 _SHOWN_BYTES: Final = 4000
