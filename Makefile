@@ -114,7 +114,7 @@ manifests: $(DEV)  ## write the topics, rules and dashboards of k8s/ and compose
 	$(BIN)/python -m deploy.render
 
 # What each container image installs: one lock an extra, so that no image carries another service's packages.
-IMAGES  := ingestor inference inference-gpu crossref ranking notifier console
+IMAGES  := ingestor inference inference-gpu crossref ranking trainer notifier console
 COMPILE := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 lock: $(UV)  ## resolve the locks again (add UPGRADE=--upgrade for newer versions)
 	@cat locks/dev.txt locks/trainer.txt > locks/all.txt  # what is pinned stays, unless UPGRADE says otherwise

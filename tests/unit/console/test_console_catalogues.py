@@ -28,7 +28,7 @@ def said(cell: Cell) -> str:
 def test_each_count_leads_to_its_images() -> None:
     rows = count_rows(summary(known=1200, unmatched=3, waiting=MAX_COUNTED))
     assert [rows[name][0][0]["href"] for name in ("known", "unmatched", "undetermined")] == [
-        f"/gallery?crossmatch={status}" for status in ("known", "unmatched", "undetermined")
+        f"/gallery?crossmatch={status}&simulated=any" for status in ("known", "unmatched", "undetermined")
     ]
     assert said(rows["unmatched"][0]) == "possible discoveries"
     assert said(rows["known"][1]) == "1,200"
