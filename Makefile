@@ -34,9 +34,10 @@ setup: $(STAMP)  ## install everything into .venv (TRAINER=no leaves torch out)
 run: setup  ## start all services on the embedded default and open the console
 	$(BIN)/astrolens up
 
+# Whole files: module fixtures start systems, and tests of a file follow each other. (loadgroup of pytest-xdist 3.8 does not group under pytest 9.2.)
 JOBS ?= 2
 test: $(DEV)  ## run the test suite, two files at a time (JOBS=0: one)
-	$(BIN)/python -m pytest $(if $(filter-out 0,$(JOBS)),-n $(JOBS) --dist loadgroup) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(if $(filter-out 0,$(JOBS)),-n $(JOBS) --dist loadfile --no-loadscope-reorder) $(PYTEST_ARGS)
 
 # Development tools for the console's few Vue components. Users need no Node: nothing is built.
 $(NODE): package.json package-lock.json

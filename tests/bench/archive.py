@@ -256,7 +256,7 @@ def _image(model: Model, draw: _Draw, row: int) -> Document:
     if labeled < LABEL_SHARE or (verdict is Verdict.ANOMALY and labeled < 0.3):
         answer = ("interesting", "artefact", "ordinary")[index % 3]
         entry = {"label_id": derived_id("label", sha256), "answer": answer, "user": "ada", "recorded_at": analyzed}
-        label = {"label": answer, "labeled_at": analyzed, "labels": [{**entry, "note": None}]}
+        label = {"label": answer, "labeled_at": analyzed, "labels": [{**entry, "note": None, "tags": []}]}
     return {
         **template,
         "image_id": sha256[:32],

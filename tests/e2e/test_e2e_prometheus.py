@@ -66,6 +66,10 @@ class World:
         return any(not math.isnan(float(series["value"][1])) for series in self.ask(expr))
 
 
+NEED_A_RETRAINING_RUN = ("model: Accuracy A",)
+"""Panels that are empty until a run has ended, which takes hours."""
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("prometheus")
@@ -100,9 +104,15 @@ def test_every_query_of_every_panel_and_rule_has_something_to_show(world: World)
 
     poison(world)
 
+    for name in NEED_A_RETRAINING_RUN:
+        del wanted[name]
+
     def missing() -> dict[str, str]:
         feed(world)
-        return {name: expr for name, expr in wanted.items() if not world.has_values(expr)}
+        # What was seen once is not asked again: a rate of what has ceased meanwhile has no quantile.
+        for name in [name for name, expr in wanted.items() if world.has_values(expr)]:
+            del wanted[name]
+        return wanted
 
     def listed() -> str:
         return "".join(f"\n{name}: {expr}" for name, expr in missing().items()) + world.system.logs(5)

@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from astrolens.contracts.training_runs import TrainingRunRecord
+from astrolens.contracts.training_runs import OPEN_STATES, RunState, TrainingRunRecord
 from astrolens.platform.telemetry.metrics import Metrics
 
 
@@ -29,6 +29,9 @@ class TrainingMetrics:
         self._runs = Counter(
             "astrolens_training_runs", "Retraining runs that ended, by their state.", ("state",), registry=registry
         )
+        for state in RunState:
+            if state not in OPEN_STATES:
+                self._runs.labels(state.value)  # a rate needs the zero before the first one
         self._refused = Counter("astrolens_training_refused", "Challengers that a gate refused.", registry=registry)
         self._accuracy = Gauge(
             "astrolens_training_accuracy",

@@ -103,6 +103,7 @@ async def test_whatever_a_source_raises_it_is_shown_and_tried_again(tmp_path: Pa
 async def test_a_source_pauses_while_enough_is_in_flight(tmp_path: Path) -> None:
     async with ingest_at(tmp_path) as ingest, running(feeder_of(ingest, Numbers(500), limit=20)):
         await until(lambda: _state_is(ingest, "paused"))
+        await until(lambda: delivered(ingest, 20))  # arrivals count as in flight before they are accepted
         await asyncio.sleep(0.1)
         accepted = (await ingest.outcomes())["accepted"]
         assert 20 <= accepted <= 20 + 2 * 32
