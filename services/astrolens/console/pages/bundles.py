@@ -172,7 +172,7 @@ def _row(model: ModelView) -> tuple[Cell, ...]:
         decisions.append(opener("promote", f"promote:{model.digest}", "btn"))
         if not model.installed:
             decisions.append(opener("compare", f"compare:{model.digest}", "btn"))
-    if model.serves:
+    if model.serves and len(model.history) > 1:  # no second pass without a promotion
         decisions.append(link("found by its second pass", address("/gallery", late_by=model.digest), classes="btn"))
     beside = [text("not compared", "muted")] if model.shadow is None else [text(shadow_words(model.shadow))]
     return (

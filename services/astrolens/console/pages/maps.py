@@ -87,9 +87,9 @@ class _Map:
         }
         found = chart(f"{count(number)} images; the gallery lists them", HEIGHT_PX, options)
         found.on_point_click(self._open)
-        first = "" if shown.complete else "the first of the list; "
+        first = "" if shown.complete else "The first of the list; "
         without = f", {count(shown.left_out)} {self._lacking}" if shown.left_out else ""
-        paragraph(f"{first}{count(number)} images{without}. A point opens its image.".capitalize())
+        paragraph(f"{first}{count(number)} images{without}. A point opens its image.")
 
     def _open(self, event: EChartPointClickEventArguments) -> None:
         # A client says what it likes.

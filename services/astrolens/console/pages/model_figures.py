@@ -114,7 +114,7 @@ def recall_options(figures: Mapping[str, Any]) -> dict[str, Any] | None:
         },
         "grid": {"left": 16, "right": 24, "top": 40, "bottom": 28, "containLabel": True},
         "xAxis": axis("log", name="false alarms allowed, share of ordinary images", nameLocation="middle", nameGap=28),
-        "yAxis": axis(name="odd objects found", max=1),
+        "yAxis": axis(name="odd objects found", nameLocation="middle", nameGap=36, max=1),
         "series": [
             {"type": "line", "name": survey, "symbol": "none", "data": tuple(tuple(point) for point in curve)}
             for survey, curve in curves.items()
