@@ -27,7 +27,7 @@ def test_the_gallery_is_served_by_the_object_store_and_the_viewer_by_the_console
         fetched: list[str] = []
         page.on("requestfinished", lambda request: fetched.append(request.url))
 
-        page.goto(f"{console.url}/gallery")
+        page.goto(f"{console.url}/gallery?simulated=any")
         drawn = (
             "() => [...document.querySelectorAll('img[src*=cutout]')].filter((each) => each.naturalWidth > 0).length"
         )
