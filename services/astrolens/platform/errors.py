@@ -70,3 +70,7 @@ class UndeclaredField(PermanentError):
 
     def __init__(self, collection: str, field: str) -> None:
         super().__init__("undeclared-field", f"{collection}.{field} is not declared for queries in collections.py")
+
+
+class SignatureRefused(AstroLensError):
+    """A signature does not prove what it should; the message is a clause that says why."""

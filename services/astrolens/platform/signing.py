@@ -13,15 +13,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from astrolens.contracts.ids import content_digest
-from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.errors import ConfigurationError, SignatureRefused
 from astrolens.platform.private_files import create_private_file, create_private_folder
 
 _KEY_ID_DIGITS: Final = 16
 _MAX_KEY_BYTES: Final = 4096
-
-
-class SignatureRefused(Exception):
-    """A signature does not prove what it should; the message is a clause that says why."""
 
 
 class Signer:

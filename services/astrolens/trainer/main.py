@@ -26,6 +26,7 @@ _RANK_EVERY_S: Final = 30.0
 _TRAIN_EVERY_S: Final = 1.0
 """Between looks at the retraining run: so long a cancelled one may go on."""
 _RULE_EVERY_S: Final = 10.0
+"""Between looks for candidates whose comparison has ended; a comparison takes minutes."""
 _DEBOUNCE_S: Final = 0.1
 """Answers that come within this time are learned at once."""
 

@@ -28,7 +28,7 @@ from astrolens.contracts.models import (
     failed_gates,
     signed_bytes,
 )
-from astrolens.platform.errors import ObjectMissing
+from astrolens.platform.errors import ObjectMissing, SignatureRefused
 from astrolens.platform.private_files import create_private_folder
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, model_file_key
@@ -64,7 +64,7 @@ class StatementVerifier(Protocol):
     """Checks signatures of bundles; see `astrolens.platform.signing.Verifier`."""
 
     def verify(self, statement: bytes, *, signature: str | None, signed_with: str | None) -> None:
-        """Raise an exception whose message is a clause that says why the signature proves nothing."""
+        """Raise `SignatureRefused` where the signature proves nothing; its message is a clause that says why."""
 
 
 class ModelRegistry:
@@ -226,7 +226,7 @@ class ModelRegistry:
                 signature=record.signature,
                 signed_with=record.key_id,
             )
-        except Exception as error:
+        except SignatureRefused as error:
             raise BundleRefused(str(error)) from error
         if (manifest := record.files.get(MANIFEST)) is None or manifest.sha256 != digest:
             raise BundleRefused("its record names another manifest than its digest does")

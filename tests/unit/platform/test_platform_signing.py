@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from astrolens.platform.errors import ConfigurationError
-from astrolens.platform.signing import SignatureRefused, Verifier, load_signer, load_verifier, public_key_path
+from astrolens.platform.errors import ConfigurationError, SignatureRefused
+from astrolens.platform.signing import Verifier, load_signer, load_verifier, public_key_path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 

@@ -17,9 +17,13 @@ from astrolens.usecases.status import Status
 from astrolens.usecases.views import ImageCard
 
 EVERY_S: Final = 5.0
+"""Bundles change seldom; a status comes twice a second."""
 _SHADOW_IMAGES: Final = 300
+"""Images of a comparison that a person asks for, as many as the default of one that begins by itself."""
 _MIN_WHY: Final = 3
+"""Characters of a reason: fewer say nothing."""
 _MAX_PICTURES: Final = 24
+"""Pictures of each kind of difference; the gallery has the others."""
 
 _STATES: Final = {
     ModelState.CANDIDATE: ("candidate", "wait"),

@@ -25,6 +25,7 @@ from astrolens.trainer.image_arrays import ImageArrays
 MAX_LOSS: Final = 0.03
 """Largest loss of AUROC or accuracy, whatever its interval says; with few images, what `_MAX_LOST` of them make."""
 _MAX_LOST: Final = 3
+"""Pictures that a figure of few may lose: one or two are chance."""
 MAX_FALSE_ALARMS: Final = 1.5
 """Largest share of ordinary images called anomalies, in units of the budget or of the champion's share if that is
 larger; refused where even the lower limit of the interval is above."""
@@ -36,6 +37,7 @@ KS_SIGNIFICANCE: Final = 0.01
 MAX_COST: Final = 1.25
 """Largest cost of an image, in units of the champion's."""
 MAX_PARITY: Final = 1e-4
+"""Largest relative difference of the exported graph; float32 alone makes some 1e-5."""
 FEWEST: Final = 20
 """A figure of fewer images on either side is not compared."""
 
