@@ -1,12 +1,10 @@
 """The key that signs sessions. It lies apart from the records: whoever reads those can sign nothing."""
 
-import os
 import secrets
-from pathlib import Path
 from typing import Final
 
 from astrolens.platform.errors import ConfigurationError
-from astrolens.platform.private_files import create_private_file, create_private_folder
+from astrolens.platform.private_files import create_private_folder, publish_private_file
 from astrolens.platform.settings import Settings
 
 KEY_FILE: Final = "session.key"
@@ -31,7 +29,8 @@ def session_key(settings: Settings) -> bytes:
     path = settings.keys / KEY_FILE
     try:
         if not path.exists():
-            _make(path)
+            create_private_folder(path.parent)
+            publish_private_file(path, secrets.token_hex(_KEY_BYTES).encode())
         return bytes.fromhex(path.read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -40,21 +39,3 @@ def session_key(settings: Settings) -> bytes:
             "that can be written, or ASTROLENS_SESSION_KEY to a key; without the file a new one is made, and everybody "
             "logs in again"
         ) from error
-
-
-def _make(path: Path) -> None:
-    """Write a new key; one that another console makes in the same moment is left."""
-    create_private_folder(path.parent)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    create_private_file(fresh)
-    try:
-        with fresh.open("w", encoding="ascii") as file:
-            file.write(secrets.token_hex(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            return
-    finally:
-        fresh.unlink()

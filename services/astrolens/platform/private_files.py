@@ -6,6 +6,7 @@ depend on it, and `make_home_private` mends what an earlier version left readabl
 
 import contextlib
 import os
+import secrets
 import stat
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,25 @@ def create_private_file(path: Path) -> None:
     """
     path.touch(mode=FILE_MODE)
     make_private(path)
+
+
+def publish_private_file(path: Path, data: bytes) -> None:
+    """Give a private file its whole content at once; one that is there already, such as another process's, is left.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    create_private_file(fresh)
+    try:
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink()
 
 
 def make_private(path: Path) -> None:

@@ -2,8 +2,6 @@
 
 import base64
 import binascii
-import os
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -14,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from astrolens.contracts.ids import content_digest
 from astrolens.platform.errors import ConfigurationError, SignatureRefused
-from astrolens.platform.private_files import create_private_file, create_private_folder
+from astrolens.platform.private_files import create_private_folder, publish_private_file
 
 _KEY_ID_DIGITS: Final = 16
 _MAX_KEY_BYTES: Final = 4096
@@ -130,24 +128,7 @@ def _create_pair(path: Path) -> None:
     pem = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _publish(path, pem)
+    publish_private_file(path, pem)
     key = serialization.load_pem_private_key(_read(path), password=None)
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    _publish(public_key_path(path), public)
-
-
-def _publish(path: Path, data: bytes) -> None:
-    """Give a file its content at once, unless it is there."""
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    create_private_file(fresh)
-    try:
-        with fresh.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            return
-    finally:
-        fresh.unlink()
+    publish_private_file(public_key_path(path), public)

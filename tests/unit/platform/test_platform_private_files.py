@@ -11,7 +11,7 @@ from astrolens.inference.similarity.snapshot import SnapshotFolder
 from astrolens.inference.similarity.vector_index import VectorIndex
 from astrolens.local import preflight, supervisor
 from astrolens.local.service_process import ServiceProcess
-from astrolens.platform.private_files import make_home_private, open_to_others
+from astrolens.platform.private_files import make_home_private, open_to_others, publish_private_file
 from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.platform.stores.folder.store import FolderImageStore
 from astrolens.platform.stores.images import cutout_key
@@ -110,3 +110,19 @@ def test_every_process_restricts_what_it_creates(tmp_path: Path, monkeypatch: py
     command_line.main()
     with supervisor._lock_home(tmp_path):
         assert readable_by_others(tmp_path / "any") + readable_by_others(tmp_path / "supervisor.lock") == []
+
+
+def test_a_published_file_is_private_and_whole_and_nothing_else_stays(tmp_path: Path) -> None:
+    publish_private_file(tmp_path / "key", b"first")
+
+    assert (tmp_path / "key").read_bytes() == b"first"
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_published_file_is_never_replaced(tmp_path: Path) -> None:
+    publish_private_file(tmp_path / "key", b"first")
+    publish_private_file(tmp_path / "key", b"second")
+
+    assert (tmp_path / "key").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
