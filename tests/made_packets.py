@@ -149,3 +149,11 @@ def packet(*records: dict[str, Any], schema: dict[str, Any] | None = None, codec
     buffer = io.BytesIO()
     fastavro.writer(buffer, fastavro.parse_schema(chosen), records, codec=codec, sync_marker=b"0123456789abcdef")
     return buffer.getvalue()
+
+
+def message(record: dict[str, Any], schema_id: int) -> bytes:
+    """A record in the wire format of a schema registry."""
+    body = io.BytesIO()
+    schema = rubin_schema() if "diaSource" in record else ztf_schema()
+    fastavro.schemaless_writer(body, fastavro.parse_schema(schema), record)
+    return b"\x00" + schema_id.to_bytes(4, "big") + body.getvalue()

@@ -15,7 +15,7 @@ from astropy.table import Table
 
 from tests.made_deep_files import WRITERS, tiff
 from tests.made_images import encoded, fits_bytes, rgb, tile_compressed_bomb
-from tests.made_packets import packet, ztf_record
+from tests.made_packets import message, packet, rubin_record, ztf_record
 from tests.made_scenes import fits_file, scene, stored
 
 _TEXT = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text()
@@ -88,6 +88,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "Avro of several packets": lambda: packet(ztf_record(), ztf_record(candid=7)),
     "a packet without a science image": lambda: packet(ztf_record(cutoutScience=None)),
     "a packet cut short": lambda: b"Obj\x01",
+    "a message of a schema registry": lambda: message(rubin_record(), 1100),
     "VOTable": lambda: b'<?xml version="1.0"?>\n<VOTABLE version="1.4"></VOTABLE>',
     "GIF": lambda: encoded(rgb(), "GIF"),
     "HDF5": lambda: b"\x89HDF\r\n\x1a\n" + bytes(100),

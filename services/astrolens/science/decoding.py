@@ -2,8 +2,9 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -16,11 +17,17 @@ from astrolens.science.gunzip import gunzip, gunzip_head
 from astrolens.science.measuring import StoredPlanes
 from astrolens.science.rejection import DecodeLimits, ImageRejected
 
+if TYPE_CHECKING:
+    from astrolens.science.decoding_tiff import TiffPages
+
 __all__ = ["Decoded", "decode", "media_type_of"]
 
 _PILLOW_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/tiff": "TIFF"}
 _HEAD_BYTES = 64 * 2**10
 """Of a gzipped FITS file: as a rule its whole first header."""
+_SHOWS_NOTHING = "it has no values"
+_MAX_PASSED_OVER = 8
+"""Pictures of a file that are read before it is refused."""
 _EXIF_ORIENTATION = 0x0112
 _EXIF_TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 3), 6: (False, 1), 7: (True, 1), 8: (False, 3)}
 """Orientation of EXIF and TIFF: whether left and right are exchanged, then quarter turns clockwise."""
@@ -102,8 +109,16 @@ def decode_fits(data: bytes, limits: DecodeLimits, *, gzipped: bool) -> Decoded:
             raise ImageRejected("not-an-image", f"The gzip archive holds {other_kind(head)}; FITS is read in gzip.")
         check_first_header(head, limits, file_bytes=len(data))
         content = gunzip(data, limits.max_inflated_bytes)
-    image = read_fits(content, limits, file_bytes=len(data))
-    deep = (first_with_object if image.candidates else deep_picture)(image.planes, limits)
+    passed_over: dict[int, str] = {}
+    while True:
+        image = read_fits(content, limits, file_bytes=len(data), passed_over=passed_over)
+        try:
+            deep = (first_with_object if image.candidates else deep_picture)(image.planes, limits)
+            break
+        except ImageRejected as rejected:
+            if not _is_next_tried(rejected, passed_over, is_last=image.is_last):
+                raise
+            passed_over[image.index] = _SHOWS_NOTHING
     facts = image.facts if deep.shown is None else replace(image.facts, planes=(deep.shown,))
     orientation = image.orientation
     return Decoded(
@@ -124,6 +139,8 @@ def _decode_raster(data: bytes, media_type: str, limits: DecodeLimits) -> Decode
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if media_type == "image/tiff":
+                return _decoded_tiff(data, limits)
             return _decoded_raster(data, media_type, limits)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ImageRejected("bomb", f"{len(data)} bytes that promise too many pixels.") from None
@@ -133,21 +150,42 @@ def _decode_raster(data: bytes, media_type: str, limits: DecodeLimits) -> Decode
         raise _refusal(error, media_type) from None
 
 
-def _decoded_raster(data: bytes, media_type: str, limits: DecodeLimits) -> Decoded:
+def _is_next_tried(rejected: ImageRejected, passed_over: Mapping[int, str], *, is_last: bool) -> bool:
+    """Whether the next picture of a file is looked at where one cannot be shown: it has no values at all."""
+    return rejected.code == "no-coverage" and not is_last and len(passed_over) < _MAX_PASSED_OVER
+
+
+def _decoded_tiff(data: bytes, limits: DecodeLimits) -> Decoded:
+    """The first page that is a picture and has values."""
+    from astrolens.science.decoding_tiff import tiff_pages  # noqa: PLC0415 - it imports tifffile
+
+    passed_over: dict[int, str] = {}
+    while True:
+        pages = tiff_pages(data, limits, passed_over)
+        try:
+            return _decoded_raster(data, "image/tiff", limits, pages)
+        except ImageRejected as rejected:
+            if not _is_next_tried(rejected, passed_over, is_last=pages.is_last):
+                raise
+            passed_over[pages.chosen] = _SHOWS_NOTHING
+
+
+def _decoded_raster(data: bytes, media_type: str, limits: DecodeLimits, pages: "TiffPages | None" = None) -> Decoded:
     try:
         picture = Image.open(io.BytesIO(data), formats=[_PILLOW_FORMATS[media_type]])
     except UnidentifiedImageError:
-        if media_type == "image/tiff":
-            return _deep_tiff(data, limits)
+        if pages is not None:
+            return _deep_tiff(data, limits, pages)
         raise ImageRejected("unreadable", f"It begins like {media_type} but its header makes no sense.") from None
     facts = FileFacts()
-    if media_type == "image/tiff":
-        from astrolens.science.decoding_tiff import is_deep, select_page  # noqa: PLC0415 - it imports tifffile
+    if pages is not None:
+        from astrolens.science.decoding_tiff import is_deep  # noqa: PLC0415 - it imports tifffile
 
-        pages = select_page(data, picture)
+        if pages.chosen:
+            picture.seek(pages.chosen)
         if is_deep(picture):
-            return _deep_tiff(data, limits)
-        facts = _page_facts(pages.chosen, pages.listed)
+            return _deep_tiff(data, limits, pages)
+        facts = _page_facts(pages)
     width, height = picture.size
     limits.check_pixels(width, height, file_bytes=len(data))
     if media_type == "image/png" and is_deep_png(data):
@@ -167,11 +205,12 @@ def _decoded_raster(data: bytes, media_type: str, limits: DecodeLimits) -> Decod
     return Decoded(plain, width, height, "none", media_type, _words(exif), None, turned, facts, quality)
 
 
-def _deep_tiff(data: bytes, limits: DecodeLimits) -> Decoded:
+def _deep_tiff(data: bytes, limits: DecodeLimits, pages: "TiffPages") -> Decoded:
     from astrolens.science.decoding_tiff import read_deep_tiff  # noqa: PLC0415 - it imports tifffile
 
-    planes, pages, orientation, notes = read_deep_tiff(data, limits)
-    facts = replace(_page_facts(pages.chosen, pages.listed), notes=tuple(notes))
+    planes, orientation, notes = read_deep_tiff(data, limits, pages)
+    facts = _page_facts(pages)
+    facts = replace(facts, notes=(*facts.notes, *notes))
     return _deep_raster(planes, "image/tiff", limits, facts, orientation)
 
 
@@ -188,10 +227,10 @@ def _deep_raster(
     )
 
 
-def _page_facts(chosen: int, listed: Sequence[str]) -> FileFacts:
-    if len(listed) < 2:
+def _page_facts(pages: "TiffPages") -> FileFacts:
+    if len(pages.listed) < 2:
         return FileFacts()
-    return FileFacts(image=f"page {chosen + 1}", images=tuple(listed))
+    return FileFacts(image=f"page {pages.chosen + 1}", images=pages.listed, notes=pages.notes)
 
 
 def _exif_orientation(picture: Image.Image) -> int:

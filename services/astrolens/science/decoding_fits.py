@@ -7,17 +7,18 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
 from astrolens.science.facts import MAX_IMAGES, MAX_NOTE, MAX_NOTES, MAX_TEXT, FileFacts
-from astrolens.science.fits_header import Buffer, Cards, Hdu, check_size, hdus
+from astrolens.science.fits_header import Buffer, Cards, Hdu, check_size, hdus, is_too_small
 from astrolens.science.fits_planes import Planes, planes_of
 from astrolens.science.fits_time import exposure_start, unread_times
 from astrolens.science.fits_wcs import NoPlacement, placement
@@ -62,6 +63,8 @@ class FitsImage:
         width: Of the image in the file.
         height: Of the image in the file.
         facts: What the header says.
+        index: Position of the picture in the file, from 0.
+        is_last: Whether the file has no further picture.
     """
 
     planes: StoredPlanes
@@ -70,21 +73,27 @@ class FitsImage:
     width: int
     height: int
     facts: FileFacts
+    index: int = 0
+    is_last: bool = True
 
 
-def read_fits(data: Buffer, limits: DecodeLimits, *, file_bytes: int) -> FitsImage:
+def read_fits(
+    data: Buffer, limits: DecodeLimits, *, file_bytes: int, passed_over: Mapping[int, str] = MappingProxyType({})
+) -> FitsImage:
     """Read the picture of a FITS file.
 
     Args:
         data: The file, gunzipped.
         limits: Bounds on its size.
         file_bytes: Size of the file as received, bytes.
+        passed_over: Why pictures that were read before are not taken, by their position in the file.
 
     Raises:
         ImageRejected: `empty` without any picture, `too-large`, `bomb`, `too-small`, `truncated`, `unreadable`.
     """
     with _astropy_errors_as_rejections():
-        hdu, primary, listed, notes, is_alone = _chosen(data)
+        choice = _chosen(data, limits, passed_over)
+        hdu, primary, listed, notes = choice.hdu, choice.primary, choice.listed, [*choice.notes]
         shape = hdu.shape()
         check_size(shape, limits, file_bytes=file_bytes)
         headers = [hdu.cards] if hdu.index == 0 else [hdu.cards, primary]
@@ -98,7 +107,7 @@ def read_fits(data: Buffer, limits: DecodeLimits, *, file_bytes: int) -> FitsIma
         cube = cube.transpose(*rest, *order)
         height, width = cube.shape[-2:]
         cube = cube.reshape(-1, height, width) if cube.ndim != 3 else cube
-        holds = hdu.index > 0 and _primary_coordinates_hold(hdu, primary, is_alone=is_alone)
+        holds = hdu.index > 0 and _primary_coordinates_hold(hdu, primary, is_alone=choice.pictures == 1)
         facts, orientation = _facts(headers, shape, planes, [*notes, *planes.notes], headers if holds else headers[:1])
         scale, zero, blank, scaling_notes = _scaling(hdu)
         chosen = planes.candidates or planes.shown
@@ -117,7 +126,7 @@ def read_fits(data: Buffer, limits: DecodeLimits, *, file_bytes: int) -> FitsIma
         notes=_bounded([*facts.notes, *scaling_notes]),
     )
     candidates = tuple(range(len(chosen))) if planes.candidates else ()
-    return FitsImage(stored, candidates, orientation, width, height, facts)
+    return FitsImage(stored, candidates, orientation, width, height, facts, index=hdu.index, is_last=not choice.others)
 
 
 def _selected(cube: NDArray[np.generic], numbers: Sequence[int]) -> NDArray[np.generic]:
@@ -140,8 +149,29 @@ def _primary_coordinates_hold(hdu: Hdu, primary: Cards, *, is_alone: bool) -> bo
     return inherits is True or (inherits is not False and is_alone and primary.number("NAXIS") == 0)
 
 
-def _chosen(data: Buffer) -> tuple[Hdu, Cards, list[str], list[str], bool]:
-    """The image that is the picture, the first header, a list of all images, notes, and whether it is the only picture.
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The image that is the picture.
+
+    Attributes:
+        hdu: The image.
+        primary: The first header of the file.
+        listed: All images.
+        notes: What was assumed.
+        pictures: Number of images that are pictures, those that show nothing left out.
+        others: Number of those that come into question besides.
+    """
+
+    hdu: Hdu
+    primary: Cards
+    listed: list[str]
+    notes: list[str]
+    pictures: int
+    others: int
+
+
+def _chosen(data: Buffer, limits: DecodeLimits, passed_over: Mapping[int, str]) -> _Choice:
+    """Choose the picture: the first called SCI, else the first that is none of what goes beside a picture.
 
     Raises:
         ImageRejected: `empty` where there is none.
@@ -165,12 +195,20 @@ def _chosen(data: Buffer) -> tuple[Hdu, Cards, list[str], list[str], bool]:
     pictures = [hdu for hdu, purpose in images if not purpose]
     if not pictures or primary is None:
         raise _no_picture(images, tables)
-    chosen = next((hdu for hdu in pictures if _SCIENCE.match(hdu.name)), pictures[0])
-    listed = [
-        f"{hdu.name}: {' x '.join(map(str, reversed(hdu.shape())))}{f' ({purpose})' if purpose else ''}"[:MAX_TEXT]
-        for hdu, purpose in images[:MAX_IMAGES]
-    ]
-    return chosen, primary, listed, notes, len(pictures) == 1
+    unusable = {hdu.index: "too small" for hdu in pictures if is_too_small(hdu.shape(), limits)}
+    if len(unusable) == len(pictures):
+        # The refusal names its size.
+        unusable = {}
+    unusable |= passed_over
+    usable = [hdu for hdu in pictures if hdu.index not in unusable]
+    chosen = next((hdu for hdu in usable if _SCIENCE.match(hdu.name)), usable[0])
+    notes += [f"{hdu.name} is passed over: {unusable[hdu.index]}." for hdu in pictures if hdu.index in unusable][:4]
+    listed = []
+    for hdu, purpose in images[:MAX_IMAGES]:
+        remark = purpose or unusable.get(hdu.index, "")
+        size = " x ".join(map(str, reversed(hdu.shape())))
+        listed.append(f"{hdu.name}: {size}{f' ({remark})' if remark else ''}"[:MAX_TEXT])
+    return _Choice(chosen, primary, listed, notes, len(pictures) - len(unusable), len(usable) - 1)
 
 
 def _no_picture(images: Sequence[tuple[Hdu, str]], tables: Sequence[str]) -> ImageRejected:

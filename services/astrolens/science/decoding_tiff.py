@@ -4,6 +4,7 @@ Importing this module imports tifffile: `decoding` does so when the first such f
 """
 
 import io
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,12 +46,16 @@ class TiffPages:
     """The pages of a TIFF; the picture is the first that is neither a thumbnail nor a mask.
 
     Attributes:
-        chosen: Number of the page that is the picture.
+        chosen: Number of the page that is the picture, from 0.
         listed: All pages, each with its size and purpose.
+        is_last: Whether no further page comes into question.
+        notes: Which pages were passed over.
     """
 
     chosen: int
     listed: tuple[str, ...]
+    is_last: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def is_deep(picture: Image.Image) -> bool:
@@ -69,28 +74,49 @@ def _tags(picture: Image.Image) -> dict[int, tuple[int, ...]]:
     return tags
 
 
-def select_page(data: bytes, picture: Image.Image) -> TiffPages:
-    """Seek the page of a TIFF that is the picture; Pillow has opened the file at its first page.
+def tiff_pages(data: bytes, limits: DecodeLimits, passed_over: Mapping[int, str]) -> TiffPages:
+    """Choose the page of a TIFF that is the picture.
+
+    Args:
+        data: The file.
+        limits: A page that is too small is passed over where there is another.
+        passed_over: Why pages that were read before are not taken, by their numbers.
 
     Raises:
-        Exception: tifffile's or Pillow's, where the file is damaged.
+        ImageRejected: `unreadable` where there is no page.
+        Exception: tifffile's, where the file is damaged.
     """
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        pages, _ = _pages(file)
-    if pages.chosen:
-        picture.seek(pages.chosen)
-    return pages
+        pages = list(_pages(file))
+    if not pages:
+        raise ImageRejected("unreadable", "The TIFF file has no page at the place that its header gives.")
+    purposes = [_purpose(page) for page in pages]
+    pictures = [number for number, purpose in enumerate(purposes) if not purpose] or [0]
+    sides = [min(int(page.imagewidth), int(page.imagelength)) for page in pages]
+    unusable = {number: "too small" for number in pictures if sides[number] < limits.min_side}
+    if len(unusable) == len(pictures):
+        # The refusal names its size.
+        unusable = {}
+    unusable |= passed_over
+    usable = [number for number in pictures if number not in unusable]
+    listed = []
+    for number, page in enumerate(pages):
+        remark = purposes[number] or unusable.get(number, "")
+        size = f"{page.imagewidth} x {page.imagelength}"
+        listed.append(f"page {number + 1}: {size}{f' ({remark})' if remark else ''}"[:MAX_TEXT])
+    notes = [f"Page {number + 1} is passed over: {unusable[number]}." for number in sorted(unusable)][:4]
+    return TiffPages(usable[0], tuple(listed), is_last=len(usable) == 1, notes=tuple(notes))
 
 
-def read_deep_tiff(data: bytes, limits: DecodeLimits) -> tuple[StoredPlanes, TiffPages, int, list[str]]:
-    """The samples of the picture in a TIFF, its pages, its Orientation tag, and notes.
+def read_deep_tiff(data: bytes, limits: DecodeLimits, pages: TiffPages) -> tuple[StoredPlanes, int, list[str]]:
+    """The samples of the picture in a TIFF, its Orientation tag, and notes.
 
     Raises:
         ImageRejected: `unreadable` with the sample type that is not read, `bomb`, `too-large`, `too-small`.
         Exception: tifffile's, where the file is damaged.
     """
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        pages, page = _pages(file)
+        page = _page(file, pages.chosen)
         kind = _sample_type(page)
         samples = int(page.samplesperpixel)
         limits.check_pixels(int(page.imagewidth), int(page.imagelength), planes=samples, file_bytes=len(data))
@@ -118,30 +144,25 @@ def read_deep_tiff(data: bytes, limits: DecodeLimits) -> tuple[StoredPlanes, Tif
     names = ("red", "green", "blue") if len(values) == 3 else ("grey",)
     scale = -1.0 if photometric == _WHITE_IS_ZERO else 1.0
     zero = float(2 ** (8 * values.dtype.itemsize) - 1) if scale < 0 and values.dtype.kind == "u" else 0.0
-    return StoredPlanes(values, names, scale, zero, hidden=hidden), pages, turned, notes
+    return StoredPlanes(values, names, scale, zero, hidden=hidden), turned, notes
 
 
-def _pages(file: tifffile.TiffFile) -> tuple[TiffPages, tifffile.TiffPage]:
-    listed: list[str] = []
-    chosen: tuple[int, tifffile.TiffPage] | None = None
-    first: tifffile.TiffPage | None = None
+def _pages(file: tifffile.TiffFile) -> Iterator[tifffile.TiffPage]:
     for number in range(MAX_IMAGES):
         try:
-            page = file.pages[number]
+            yield _page(file, number)
         except (IndexError, ValueError, tifffile.TiffFileError):
-            break
-        if not isinstance(page, tifffile.TiffPage):
-            page = page.aspage()
-        first = first or page
-        kind = int(page.subfiletype)
-        purpose = " (mask)" if kind & _MASK else " (thumbnail)" if kind & _REDUCED else ""
-        listed.append(f"page {number + 1}: {page.imagewidth} x {page.imagelength}{purpose}"[:MAX_TEXT])
-        if chosen is None and not purpose:
-            chosen = number, page
-    if first is None:
-        raise ImageRejected("unreadable", "The TIFF file has no page at the place that its header gives.")
-    number, page = chosen or (0, first)
-    return TiffPages(number, tuple(listed)), page
+            return
+
+
+def _page(file: tifffile.TiffFile, number: int) -> tifffile.TiffPage:
+    page = file.pages[number]
+    return page if isinstance(page, tifffile.TiffPage) else page.aspage()
+
+
+def _purpose(page: tifffile.TiffPage) -> str:
+    kind = int(page.subfiletype)
+    return "mask" if kind & _MASK else "thumbnail" if kind & _REDUCED else ""
 
 
 def _sample_type(page: tifffile.TiffPage) -> str:

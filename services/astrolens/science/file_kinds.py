@@ -50,7 +50,10 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
 )
+_MESSAGE = "an alert message in the wire format of a schema registry"
+_GZIP_MAGIC = b"\x1f\x8b\x08"
 _ADVICE = {
+    _MESSAGE: "`astrolens ingest --schema FILE` adds the schema, from an .avsc file or from a packet that has it",
     "a GIF picture": "save it as PNG",
     "a BMP picture": "save it as PNG",
     "a JPEG 2000 picture": "save it as PNG or TIFF",
@@ -77,7 +80,8 @@ def media_type_of(data: bytes) -> str:
         if data.startswith(magic):
             return media_type
     kind = other_kind(data)
-    advice = f": {_ADVICE[kind]}" if kind in _ADVICE else ""
+    wanted = _ADVICE.get(kind) or (_ADVICE[_MESSAGE] if kind.startswith(_MESSAGE) else "")
+    advice = f": {wanted}" if wanted else ""
     raise ImageRejected("not-an-image", f"It is {kind}; {ACCEPTED}{advice}.")
 
 
@@ -95,11 +99,21 @@ def other_kind(data: bytes) -> str:
     return next(named, "") or _unnamed(data, head)
 
 
+def _message_schema(data: bytes) -> int | None:
+    """The number of its schema where bytes are a message in a schema registry's wire format with stamps in it."""
+    stamps = data[:1] == b"\x00" and (FITS_MAGIC in data or _GZIP_MAGIC in data)
+    return int.from_bytes(data[1:5], "big") if stamps else None
+
+
 def _unnamed(data: bytes, head: bytes) -> str:
     if data[_TAR_AT : _TAR_AT + 5] == b"ustar":
         return "a tar archive"
     if data[4:12] in _HEIF:
         return "a HEIF or AVIF picture"
+    if (schema := _message_schema(data)) is not None:
+        # Rubin numbers its schemas so.
+        version = f", v{schema // 100}.{schema % 100} of Rubin" if 100 <= schema < 10_000 else ""
+        return f"{_MESSAGE} (schema {schema}{version}) without its schema"
     if data.startswith(b"SIMPLE"):
         return "a FITS file whose first card is not `SIMPLE  =`"
     if head.isascii() and b"\x00" not in head:

@@ -211,14 +211,15 @@ def check_first_header(head: bytes, limits: DecodeLimits, *, file_bytes: int) ->
         file_bytes: Size of the file as received, bytes.
 
     Raises:
-        ImageRejected: `too-large`, `bomb`, `too-small`, `unreadable`.
+        ImageRejected: `too-large`, `bomb`, `unreadable`.
     """
     try:
         hdu = read_hdu(head)
     except ImageRejected:
         return
     shape = hdu.shape()
-    if len(shape) >= 2 and math.prod(shape) > 0:
+    # A first image that is too small may be followed by the picture.
+    if len(shape) >= 2 and math.prod(shape) > 0 and not is_too_small(shape, limits):
         check_size(shape, limits, file_bytes=file_bytes)
 
 
@@ -228,6 +229,17 @@ def check_size(shape: Sequence[int], limits: DecodeLimits, *, file_bytes: int) -
     Raises:
         ImageRejected: `too-large`, `bomb`, `too-small`.
     """
+    shape = _without_single(shape)
+    limits.check_pixels(shape[-1], shape[-2], planes=math.prod(shape[:-2]), file_bytes=file_bytes)
+
+
+def is_too_small(shape: Sequence[int], limits: DecodeLimits) -> bool:
+    """Whether an image has fewer pixels a side than are needed."""
+    return min(_without_single(shape)[-2:]) < limits.min_side
+
+
+def _without_single(shape: Sequence[int]) -> Sequence[int]:
+    """The lengths of the axes without those of length 1, of which two axes at least remain."""
     while len(shape) > 2 and 1 in shape:
         shape = [*shape[: shape.index(1)], *shape[shape.index(1) + 1 :]]
-    limits.check_pixels(shape[-1], shape[-2], planes=math.prod(shape[:-2]), file_bytes=file_bytes)
+    return shape

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from astrolens.platform.folder_walk import escaped
+from astrolens.platform.folder_walk import escaped, is_left_out
 from astrolens.usecases.submissions import RefNumbers
 
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -40,13 +40,13 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def members(path: Path, *, max_bytes: int, on_hidden: Callable[[str], object]) -> Iterator[ArchiveMember]:
+def members(path: Path, *, max_bytes: int, on_left_out: Callable[[str], object]) -> Iterator[ArchiveMember]:
     """The files of an archive; what comes behind damage is lost, and told last.
 
     Args:
         path: The archive.
         max_bytes: Of one member; larger ones are told unread.
-        on_hidden: Told the name of each hidden member, which is left out.
+        on_left_out: Told the name of each member that is left out by its name.
     """
     numbers = RefNumbers()
     found = 0
@@ -57,8 +57,8 @@ def members(path: Path, *, max_bytes: int, on_hidden: Callable[[str], object]) -
                 name = escaped(member.name).removeprefix("./")
                 if member.isdir():
                     continue
-                if any(part.startswith(".") and part not in {".", ".."} for part in name.split("/")):
-                    on_hidden(name)
+                if any(is_left_out(part) and part not in {".", ".."} for part in name.split("/")):
+                    on_left_out(name)
                     continue
                 found += 1
                 yield _member(tar, member, numbers.unique(name), max_bytes)

@@ -1,17 +1,20 @@
 """Files within files: tar archives and Avro files of several packets."""
 
 import io
+import json
 import tarfile
 from pathlib import Path
 from random import Random
 
 import fastavro
 import pytest
-from astrolens.cli import archives
+from astrolens.cli import archives, wire_format
 from astrolens.cli.archives import expanded
 from astrolens.cli.inputs import Item, Remarks, items_of
+from astrolens.platform.errors import ConfigurationError
+from astrolens.science.alert_packets import read_packet
 
-from tests.made_packets import CANDID, packet, ztf_record
+from tests.made_packets import CANDID, message, packet, rubin_record, rubin_schema, ztf_record
 
 
 def tar(path: Path, members: dict[str, bytes], mode: str = "w:gz") -> Path:
@@ -85,7 +88,7 @@ def test_hidden_members_are_named(tmp_path: Path) -> None:
     path = tar(tmp_path / "t.tar.gz", {"./._a.fits": b"1", "a.fits": b"2", ".git/x": b"3"})
     remarks = Remarks()
     assert [item.ref for item in expanded(items_of(path), remarks)] == ["t.tar.gz/a.fits"]
-    assert remarks.notes == ["2 hidden files or folders of t.tar.gz were left out (._a.fits, .git/x)"]
+    assert remarks.notes == ["2 hidden or unfinished files or folders of t.tar.gz were left out (._a.fits, .git/x)"]
 
 
 def test_each_packet_of_an_avro_file_is_sent_by_itself_and_always_the_same(tmp_path: Path) -> None:
@@ -114,3 +117,31 @@ def test_what_is_no_avro_file_is_left_to_the_sandbox(tmp_path: Path, data: bytes
     path = tmp_path / "x.avro"
     path.write_bytes(data)
     assert [item.ref for item in sent(path)] == ["x.avro"]
+
+
+def test_messages_of_a_schema_registry_become_packets_by_their_schema(tmp_path: Path) -> None:
+    record = rubin_record()
+    (tmp_path / "lsst.avsc").write_text(json.dumps(rubin_schema()))
+    (tmp_path / "other.avro").write_bytes(packet(record))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "one.bin").write_bytes(message(record, 1100))
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    tar(folder / "night.tar", {"two.avro": message(record, 1100), "ztf.avro": message(ztf_record(), 7)})
+    for source in ("lsst.avsc", "other.avro"):
+        schema = wire_format.load_schema(tmp_path / source)
+        items = {item.ref: item for item in expanded(items_of(folder), schema=schema)}
+        assert list(items) == ["night.tar/two.avro", "night.tar/ztf.avro", "one.bin", "picture.png"]
+        for name in ("one.bin", "night.tar/two.avro"):
+            facts = read_packet(items[name].data or b"").facts
+            assert facts.extra["diaSourceId"] == str(record["diaSourceId"])
+        assert (items["picture.png"].data, items["picture.png"].fault) == (None, None)
+        assert "no message of this schema, but of schema 7" in (items["night.tar/ztf.avro"].fault or "")
+    assert [item.data for item in expanded(items_of(folder / "one.bin"))] == [None]
+
+
+@pytest.mark.parametrize("text", ["", "{", '"string"', '{"type": "record", "name": "a", "fields": [{"name": "x"}]}'])
+def test_a_schema_that_cannot_be_read_is_a_wrong_option(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.avsc").write_text(text)
+    with pytest.raises(ConfigurationError, match="--schema"):
+        wire_format.load_schema(tmp_path / "s.avsc")

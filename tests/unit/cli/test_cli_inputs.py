@@ -28,7 +28,7 @@ def test_a_folder_gives_every_file_below_it_in_order_whatever_it_is(tmp_path: Pa
         write(tmp_path / name)
     remarks = Remarks()
     assert [item.ref for item in items_of(tmp_path, remarks=remarks)] == ["a/deep/c.fits", "a/notes.txt", "b.jpg"]
-    assert remarks.notes == [f"2 hidden files or folders of {tmp_path} were left out (.git, .hidden)"]
+    assert remarks.notes == [f"2 hidden or unfinished files or folders of {tmp_path} were left out (.git, .hidden)"]
 
 
 def test_one_file_goes_under_its_name(tmp_path: Path) -> None:

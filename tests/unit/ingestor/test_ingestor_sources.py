@@ -202,6 +202,23 @@ async def test_a_folder_is_watched_with_its_subfolders(tmp_path: Path) -> None:
         assert by_path["deep/er/b.fits.gz"]["observation"]["name"] == "b.fits.gz"
 
 
+async def test_what_a_watched_folder_leaves_out_is_counted_in_its_status(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", ".a.png.Xy12", "b.png.part", "c.fits~", "notes.txt"):
+        (folder / name).write_bytes(name.encode())
+    _tar(folder / "night.tgz", {"n.fits": b"n", "._n.fits": b"fork"})
+    async with ingest_at(tmp_path) as ingest, _watching(ingest, folder) as source:
+        await until(lambda: _said(source, "all of them taken"))
+        assert (source.report.detail or "").endswith(
+            "2 pictures, all of them taken; 4 hidden or unfinished files left out (.a.png.Xy12); "
+            "1 files with other endings left out (notes.txt)"
+        )
+        # The download has ended.
+        (folder / "b.png.part").rename(folder / "b.png")
+        await until(lambda: _said(source, "3 pictures, all of them taken; 3 hidden"))
+
+
 def _tar(path: Path, members: dict[str, bytes]) -> bytes:
     with tarfile.open(path, "w:gz") as archive:
         for name, data in members.items():

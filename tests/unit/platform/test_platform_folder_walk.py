@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from astrolens.platform.folder_walk import escaped, walk_files
 
 
@@ -48,3 +49,12 @@ def test_names_that_are_not_utf_8_are_escaped(tmp_path: Path) -> None:
     assert found.name == r"M31_\xe9toile.fits"
     assert found.path.read_bytes() == b"x"
     assert escaped("M31_étoile") == "M31_étoile"
+
+
+@pytest.mark.parametrize("name", [".a.fits", "a.fits.part", "A.FITS.TMP", "a.fits~", "a.fits.crdownload", ".night"])
+def test_hidden_files_and_unfinished_downloads_are_left_out_and_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "part.fits").write_bytes(b"x")
+    left_out: list[str] = []
+    assert [file.name for file in walk_files(tmp_path, left_out.append)] == ["part.fits"]
+    assert left_out == [name]

@@ -43,6 +43,30 @@ def test_one_faint_galaxy_is_enough() -> None:
     check_picture(Image.fromarray(noise.astype(np.uint8)))
 
 
+def _island(side: int, share: float) -> np.ndarray:
+    picture = np.zeros((side, side))
+    size, start = int(side * share**0.5), side // 3
+    picture[start : start + size, start : start + size] = np.random.default_rng(side).normal(60, 8, (size, size))
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize(("side", "share"), [(64, 0.24), (128, 0.1), (128, 0.24), (256, 0.03), (256, 0.1), (256, 0.2)])
+def test_a_small_island_of_noise_in_a_constant_frame_is_no_object(side: int, share: float, kind: str) -> None:
+    with pytest.raises(ImageRejected) as caught:
+        make_cutout(encoded(Image.fromarray(_island(side, share)), kind))
+    assert caught.value.code == "no-object"
+
+
+@pytest.mark.parametrize("noise", [0.0, 3.0])
+def test_a_noisy_galaxy_of_level_light_that_was_cut_out_is_an_object(noise: float) -> None:
+    y, x = np.mgrid[:128, :128]
+    light = 60 / (1 + np.exp((np.hypot(x - 64, y - 64) - 25) / 2))
+    texture = 12 * np.sin(x / 5) * np.cos(y / 4) * light / 60
+    values = light + texture + np.random.default_rng(3).normal(0, noise, light.shape)
+    make_cutout(encoded(Image.fromarray(np.where(light > 3, values, 0).clip(0, 255).astype(np.uint8)), "PNG"))
+
+
 def test_sharp_stars_on_a_clean_sky_are_no_text() -> None:
     picture = np.zeros((256, 256), np.uint8)
     for x, y in np.random.default_rng(2).integers(5, 250, (60, 2)):

@@ -348,3 +348,90 @@ def test_a_damaged_file_is_told(tmp_path: Path, name: str) -> None:
     path.write_bytes(b"SIMPLE  = nonsense" * 200)
     with pytest.raises(TableUnreadable, match=r"t\."), open_table(path) as table:
         list(table.rows)
+
+
+_FIELD = SkyCoord(ra=53.1, dec=-28.2, unit="deg")
+
+
+@pytest.mark.parametrize("suffix", ["ecsv", "parquet", "fits", "vot"])
+@pytest.mark.parametrize("unit", ["deg", "rad"])
+def test_the_columns_of_rubin_are_in_the_unit_that_the_table_says(tmp_path: Path, suffix: str, unit: str) -> None:
+    path = tmp_path / f"t.{suffix}"
+    columns = {"coord_ra": [_FIELD.ra.to(unit)], "coord_dec": [_FIELD.dec.to(unit)]}
+    AstropyTable({"file": ["a.fits"], **columns}).write(path, **({"format": "votable"} if suffix == "vot" else {}))
+    (only,) = opened(path)
+    assert (only.metadata["ra_deg"], only.metadata["dec_deg"]) == pytest.approx((53.1, -28.2), abs=1e-9)
+
+
+def test_the_unit_in_the_metadata_of_a_parquet_column_is_read(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    fields = [
+        pyarrow.field("file", pyarrow.string()),
+        *(pyarrow.field(name, pyarrow.float64(), metadata={"unit": "rad"}) for name in ("coord_ra", "coord_dec")),
+    ]
+    values = [["a.fits"], [_FIELD.ra.rad], [_FIELD.dec.rad]]
+    parquet.write_table(pyarrow.table(values, schema=pyarrow.schema(fields)), tmp_path / "t.parquet")
+    (only,) = opened(tmp_path / "t.parquet")
+    assert only.metadata["ra_deg"] == pytest.approx(53.1, abs=1e-9)
+
+
+def test_rubin_columns_without_a_unit_are_degrees_where_they_cannot_be_radians() -> None:
+    sure, open_ = read("file,coord_ra,coord_dec\na.fits,53.1,-28.2\nb.fits,0.93,-0.49\n")
+    assert (sure.metadata["ra_deg"], sure.metadata["dec_deg"]) == (53.1, -28.2)
+    assert open_.metadata == {}
+    assert "may be radians or degrees" in open_.notes[0]
+    assert row("file,coord_ra (deg),coord_dec (deg)\nb.fits,0.93,-0.49\n") == {"ra_deg": 0.93, "dec_deg": -0.49}
+
+
+def test_right_ascensions_of_an_ecsv_in_hours_are_hours(tmp_path: Path) -> None:
+    path = tmp_path / "t.ecsv"
+    AstropyTable({"file": ["a.fits"], "ra": [_FIELD.ra.to("hourangle")], "dec": [_FIELD.dec]}).write(path)
+    (only,) = opened(path)
+    assert only.metadata["ra_deg"] == pytest.approx(53.1)
+
+
+_LONGITUDES = {
+    "l (deg),b (deg)": _FIELD.galactic.data,
+    "l[rad],b[rad]": _FIELD.galactic.data,
+    "GLON,GLAT": _FIELD.galactic.data,
+    "gal_l,gal_b": _FIELD.galactic.data,
+    "SGL,SGB": _FIELD.supergalactic.data,
+    "elon,elat": _FIELD.barycentricmeanecliptic.data,
+    "ecl_lon,ecl_lat": _FIELD.barycentricmeanecliptic.data,
+}
+
+
+@pytest.mark.parametrize("header", _LONGITUDES)
+def test_longitudes_and_latitudes_are_turned_into_icrs(header: str) -> None:
+    unit = "rad" if "rad" in header else "deg"
+    place = _LONGITUDES[header]
+    metadata = row(f"file,{header}\na.fits,{place.lon.to_value(unit)},{place.lat.to_value(unit)}\n")
+    assert (metadata["ra_deg"], metadata["dec_deg"]) == pytest.approx((53.1, -28.2), abs=1e-7)
+    assert metadata["extra"]["given_position"].split()[0].lower().rstrip(":") in {
+        "galactic", "supergalactic", "ecliptic"
+    }  # fmt: skip
+
+
+def test_l_and_b_without_a_unit_are_no_position_and_that_is_said() -> None:
+    table = read_delimited(StringIO("file,l,b\na.fits,224.2,-54.5\n"), name="t.csv")
+    uses = assign_columns(table.columns)
+    assert not uses.has_position
+    assert "no position without a unit" in uses.notes[0]
+    # Luminosity and magnitude beside a position.
+    beside = row("file,ra,dec,L,B\na.fits,53.1,-28.2,1e10,18.2\n")
+    assert (beside["ra_deg"], beside["extra"]) == (53.1, {"L": "1e10", "B": "18.2"})
+
+
+@pytest.mark.parametrize("words", [("pos.galactic.lon", "pos.galactic.lat"), ("POS_GAL_LON", "POS_GAL_LAT")])
+def test_galactic_columns_are_known_by_their_ucd(words: tuple[str, str]) -> None:
+    uses = assign_columns([Column("file"), Column("a", ucd=words[0]), Column("c", ucd=words[1])])
+    place = _FIELD.galactic
+    described = describe(uses, ["a.fits", str(place.l.deg), str(place.b.deg)])
+    assert described is not None
+    assert described.metadata["ra_deg"] == pytest.approx(53.1, abs=1e-9)
+
+
+def test_sexagesimal_longitudes_are_in_degrees() -> None:
+    metadata = row("file,GLON,GLAT\na.fits,224:14:11.5,-54:30:30.2\n")
+    assert metadata["ra_deg"] == pytest.approx(53.1, abs=1e-4)

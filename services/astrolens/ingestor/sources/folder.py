@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -40,11 +41,45 @@ def _ref(file: FoundFile) -> str:
     return f"{file.name}?mtime_ns={file.mtime_ns}&size={file.size}"
 
 
+@dataclass(slots=True)
+class _LeftOut:
+    """What a scan has passed over by its name, for the status.
+
+    Attributes:
+        hidden: Number of hidden and unfinished files and folders.
+        others: Number of files whose name is that of no picture.
+        examples: The first of each.
+    """
+
+    hidden: int = 0
+    others: int = 0
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def note_hidden(self, name: str) -> None:
+        self.hidden += 1
+        self.examples.setdefault("hidden", name)
+
+    def note_other(self, name: str) -> None:
+        self.others += 1
+        self.examples.setdefault("other", name)
+
+    def words(self, members: int) -> str:
+        """What is added to the status; empty where nothing was left out."""
+        said = []
+        if self.hidden + members:
+            example = self.examples.get("hidden", "in archives")
+            said.append(f"{self.hidden + members} hidden or unfinished files left out ({example[:80]})")
+        if self.others:
+            said.append(f"{self.others} files with other endings left out ({self.examples['other'][:80]})")
+        return "".join(f"; {one}" for one in said)
+
+
 class FolderSource:
     """Yields the pictures of a folder and its subfolders, linked ones included, each real folder once.
 
-    A file is read when its size and time have not changed between two scans. It is identified by path, time and size:
-    receipts tell which files were read before, so a restart reads nothing twice.
+    Hidden and unfinished files (`folder_walk.is_left_out`) and those with other endings are left out, and counted in
+    the status. A file is read when its size and time have not changed between two scans. It is identified by path, time
+    and size: receipts tell which files were read before, so a restart reads nothing twice.
     """
 
     name = "folder"
@@ -78,6 +113,9 @@ class FolderSource:
         self._scan_every_s = scan_every_s
         self._sleep = sleep
         self._unreadable: dict[str, str] = {}
+        self._left_out = _LeftOut()
+        # Number of the members of each archive that were left out by their names.
+        self._members_left_out: dict[str, int] = {}
         # Of archives that were read to their end: the members without a receipt yet.
         self._open_members: dict[str, set[str]] = {}
 
@@ -107,6 +145,7 @@ class FolderSource:
             yielded &= refs
             taken &= refs
             self._open_members = {ref: left for ref, left in self._open_members.items() if ref in refs}
+            self._members_left_out = {ref: count for ref, count in self._members_left_out.items() if ref in refs}
             stable = [file for file in files if _ref(file) in previous and _ref(file) not in taken]
             previous = refs
             for page in range(0, len(stable), _KNOWN_PAGE):
@@ -132,6 +171,7 @@ class FolderSource:
             await self._sleep(self._scan_every_s)
 
     def _report_idle(self, pictures: int, *, waiting: int) -> None:
+        left_out = self._left_out.words(sum(self._members_left_out.values()))
         next_try_at = utc_now() + timedelta(seconds=self._scan_every_s)
         if self._unreadable:
             name, why = next(iter(self._unreadable.items()))
@@ -139,10 +179,10 @@ class FolderSource:
             self.report.set("idle", f"{name} cannot be read: {why}{more}", next_try_at=next_try_at)
         elif waiting:
             # Only a receipt says that one was taken.
-            detail = f"watches {self._path}: {pictures} pictures, {waiting} of them not taken yet"
+            detail = f"watches {self._path}: {pictures} pictures, {waiting} of them not taken yet{left_out}"
             self.report.set("idle", detail, next_try_at=next_try_at)
         else:
-            self.report.set("idle", f"watches {self._path}: {pictures} pictures, all of them taken")
+            self.report.set("idle", f"watches {self._path}: {pictures} pictures, all of them taken{left_out}")
 
     def _folder(self) -> Path:
         if self._path is None:
@@ -158,12 +198,15 @@ class FolderSource:
 
     def _scan(self) -> list[FoundFile]:
         self._unreadable = {}
+        self._left_out = left_out = _LeftOut()
         files: list[FoundFile] = []
-        for file in walk_files(self._folder()):
+        for file in walk_files(self._folder(), left_out.note_hidden):
             if file.fault is not None:
                 self._unreadable[file.name] = file.fault
             elif file.name.lower().endswith(_WATCHED):
                 files.append(file)
+            else:
+                left_out.note_other(file.name)
         return sorted(files, key=lambda file: file.name)
 
     async def _taken(self, files: Sequence[FoundFile]) -> set[str]:
@@ -188,7 +231,8 @@ class FolderSource:
 
     async def _members(self, archive: FoundFile) -> AsyncGenerator[SourceImage, None]:
         """The members of an archive that have no receipt; after a restart it is read once more."""
-        walk = archives.members(archive.path, max_bytes=self._max_bytes, on_hidden=lambda _: None)
+        left_out: list[str] = []
+        walk = archives.members(archive.path, max_bytes=self._max_bytes, on_left_out=left_out.append)
         left: set[str] = set()
         while chosen := await asyncio.to_thread(lambda: list(islice(walk, _MEMBERS_AT_ONCE))):
             images = [self._member(archive, member) for member in chosen]
@@ -198,6 +242,7 @@ class FolderSource:
                     left.add(image.ref)
                     yield image
         self._open_members[_ref(archive)] = left
+        self._members_left_out[_ref(archive)] = len(left_out)
 
     def _is_readable(self, file: FoundFile) -> bool:
         try:

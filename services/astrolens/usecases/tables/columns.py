@@ -12,7 +12,15 @@ from typing import Final
 
 from astrolens.usecases.angles import AngleUnit
 from astrolens.usecases.observation_times import TimeScale
-from astrolens.usecases.tables.frames import GALACTIC, ICRS, UNKNOWN, Frame, parse_frame
+from astrolens.usecases.tables.frames import (
+    ICRS,
+    LONGITUDE_UCDS,
+    LONGITUDES,
+    LONGITUDES_WITH_UNIT,
+    UNKNOWN,
+    Frame,
+    parse_frame,
+)
 
 POSITIONS: Final[tuple[tuple[str, str], ...]] = (
     # AstroLens, TOPCAT, most people.
@@ -29,6 +37,8 @@ POSITIONS: Final[tuple[tuple[str, str], ...]] = (
     *(("radegrees", "decdegrees"), ("rahour", "decdeg"), ("alpha", "delta")),
     *(("radeg", "dedeg"), ("rad", "decd"), ("alphasky", "deltasky")),
     *(("rarad", "decrad"), ("raradians", "decradians"), ("rahms", "decdeg"), ("rahr", "decdeg")),
+    # Rubin: radians in the pipelines' own catalogues, degrees in those of the data releases.
+    ("coordra", "coorddec"),
 )
 """Pairs of names, as `plain_name` makes them, the preferred ones first. They are ICRS or FK5 J2000, which differ by
 less than 0.1 arcsec, unless the table says otherwise."""
@@ -36,7 +46,6 @@ less than 0.1 arcsec, unless the table says otherwise."""
 _OF_ANOTHER_YEAR: Final = re.compile(r"(?P<begin>ra|alpha|radeg|rahms)(?P<year>[bj]?\d{4})$")
 _DECLINATIONS: Final = {"ra": ("dec", "de", "decl"), "alpha": ("delta",), "radeg": ("decdeg",), "rahms": ("decdms",)}
 """`ra_b1950` with `dec_b1950`, `_RAB1950` with `_DEB1950`, `RA1950`, `alpha_1950`: positions of that equinox."""
-_GALACTIC: Final = (("glon", "glat"), ("gallon", "gallat"), ("galacticlongitude", "galacticlatitude"))
 _SAYS_J2000: Final = re.compile(r"2000|icrs")
 
 _SPLIT_RA: Final = ("rah", "ram", "ras")
@@ -70,6 +79,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "url": ("url",),
 }
 
+_OF_EITHER_UNIT: Final = frozenset({"coordra", "coorddec"})
 _TAI_NAMES: Final = frozenset({"midpointmjdtai", "mjdtai", "obsmjdtai", "expmidptmjd"})
 """Rubin's times: International Atomic Time."""
 
@@ -146,6 +156,7 @@ class ColumnUses:
         others: Columns that become further metadata of the image.
         frame: Of the positions, by the names of their columns or what the table says of them; None where neither does,
             and each row may say it.
+        notes: Clauses about columns that look like something and are not taken for it.
     """
 
     fields: dict[str, Use]
@@ -154,6 +165,13 @@ class ColumnUses:
     split_sign: Use | None = None
     others: tuple[Use, ...] = ()
     frame: Frame | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unit_is_open(self) -> bool:
+        """Whether the numbers of the position may be radians as well as degrees."""
+        pair = [use for field in ("ra_deg", "dec_deg") if (use := self.fields.get(field)) is not None]
+        return any(plain_name(use.column.name) in _OF_EITHER_UNIT and use.unit is None for use in pair)
 
     @property
     def has_position(self) -> bool:
@@ -198,13 +216,23 @@ def assign_columns(columns: Sequence[Column]) -> ColumnUses:
     taken = {*fields.values(), *ra, *dec, *([] if sign is None else [sign])}
     place = ra[0] if ra else fields.get("ra_deg")
     frame = other[2] if other else None if place is None else frames[place]
+    letters = [next((i for i, one in enumerate(columns) if plain_name(one.name) == name), None) for name in "lb"]
+    notes = []
+    if place is None and None not in letters:
+        notes.append("l and b are no position without a unit: call them glon and glat, or `l (deg)` and `b (deg)`")
     return ColumnUses(
-        fields={field: _use(index, columns[index]) for field, index in fields.items()},
+        fields={
+            field: _use(
+                index, columns[index], is_longitude=field == "ra_deg" and other is not None and _is_longitude(frame)
+            )
+            for field, index in fields.items()
+        },
         split_ra=tuple(_use(index, columns[index]) for index in ra),
         split_dec=tuple(_use(index, columns[index]) for index in dec),
         split_sign=None if sign is None else _use(sign, columns[sign]),
         others=tuple(_use(index, column) for index, column in enumerate(columns) if index not in taken and column.name),
         frame=frame,
+        notes=tuple(notes),
     )
 
 
@@ -291,12 +319,36 @@ def _in_another_frame(columns: Sequence[Column], frames: Sequence[Frame | None])
             other, frame_of_year = plain.get(declination + found["year"]), parse_frame(found["year"])
             if other is not None and frame_of_year is not None:
                 return index, other, frame_of_year
-    return next(((plain[lon], plain[lat], GALACTIC) for lon, lat in _GALACTIC if lon in plain and lat in plain), None)
+    return _by_longitude(columns, frames, plain)
 
 
-def _use(index: int, column: Column) -> Use:
+def _by_longitude(
+    columns: Sequence[Column], frames: Sequence[Frame | None], plain: dict[str, int]
+) -> tuple[int, int, Frame] | None:
+    """Longitude and latitude in a frame that is not equatorial, by UCD or name."""
+    ucds: dict[str, int] = {}
+    for index, column in enumerate(columns):
+        ucds.setdefault(column.ucd.strip().lower().split(";")[0].replace("_", "."), index)
+    with_unit = {name: index for name, index in plain.items() if _unit_of(columns[index]) is not None}
+    known = [(ucds, LONGITUDE_UCDS), (plain, LONGITUDES), (with_unit, (LONGITUDES_WITH_UNIT,))]
+    for names, pairs in known:
+        for lon, lat, frame in pairs:
+            if lon in names and lat in names:
+                said = frames[names[lon]]
+                # The equinox of an ecliptic; a frame of other kinds is that of the table's other columns.
+                return names[lon], names[lat], said if said and said.system == frame.system else frame
+    return None
+
+
+def _is_longitude(frame: Frame | None) -> bool:
+    return frame is not None and not frame.is_equatorial and frame != UNKNOWN
+
+
+def _use(index: int, column: Column, *, is_longitude: bool = False) -> Use:
     plain = plain_name(column.name)
     unit = _unit_of(column) or _UNITS_IN_NAMES.get(plain) or _unit_in_name_of_year(plain)
+    # Sexagesimal text is in hours in right ascensions only.
+    unit = unit or ("deg" if is_longitude else None)
     return Use(index, column, unit, "tai" if plain in _TAI_NAMES else "utc")
 
 

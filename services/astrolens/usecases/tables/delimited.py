@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Final
 
@@ -12,6 +12,8 @@ from astrolens.usecases.tables.table import MAX_COLUMNS, Row, Table, TableUnread
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _MAX_LINE: Final = 4_000_000
 """Characters. A longer line is no table, and would be held in memory."""
+_ECSV: Final = "# %ECSV"
+_MAX_COMMENTS: Final = 10_000
 _RULE: Final = re.compile(r"^[\s\-=+|,;]*-{2}[\s\-=+|,;]*$")
 """The line of dashes below the header of VizieR's tables and of those drawn with characters."""
 
@@ -26,7 +28,8 @@ def read_delimited(lines: Iterable[str], *, name: str) -> Table:
     Raises:
         TableUnreadable: There is no header, or it has too many columns.
     """
-    numbered = _without_comments(lines, name)
+    comments: list[str] = []
+    numbered = _without_comments(lines, name, comments)
     found = next(numbered, None)
     if found is None:
         raise TableUnreadable(f"{name} is empty: it has no line with the names of its columns")
@@ -44,6 +47,8 @@ def read_delimited(lines: Iterable[str], *, name: str) -> Table:
         raise TableUnreadable(f"{name} has {len(names)} columns, more than {MAX_COLUMNS}")
     rows = _rows(reader, position)
     head, units = _below_header(rows, len(names))
+    if comments and comments[0].startswith(_ECSV):
+        units = units_in_yaml([line[1:].removeprefix(" ") for line in comments[1:]], names)
     columns = [Column(column, unit) for column, unit in zip(names, units, strict=True)]
     return Table(name, columns, chain(head, rows), place="line")
 
@@ -59,12 +64,30 @@ class _Position:
             yield line
 
 
-def _without_comments(lines: Iterable[str], name: str) -> Iterator[tuple[int, str]]:
+def units_in_yaml(lines: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The units that astropy's YAML header of an ECSV or Parquet file states; empty where it states none."""
+    from astropy.table.meta import YamlParseError, get_header_from_yaml  # noqa: PLC0415 - half a second
+
+    try:
+        header = get_header_from_yaml(list(lines))
+        stated = {str(one["name"]): str(one.get("unit") or "") for one in header["datatype"]}
+    except (YamlParseError, KeyError, TypeError, ValueError, ImportError):
+        return [""] * len(names)
+    return [stated.get(one, "") for one in names]
+
+
+def _without_comments(lines: Iterable[str], name: str, comments: list[str]) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; comments above the header are put into `comments`."""
+    is_above = True
     for number, line in enumerate(lines, start=1):
         if len(line) > _MAX_LINE:
             raise TableUnreadable(f"{name}, line {number} has more than {_MAX_LINE} characters: this is no table")
         text = line.lstrip("\ufeff") if number == 1 else line
-        if text.strip() and not text.lstrip().startswith("#"):
+        if text.lstrip().startswith("#"):
+            if is_above and len(comments) < _MAX_COMMENTS:
+                comments.append(text.rstrip())
+        elif text.strip():
+            is_above = False
             yield number, text.replace("\x00", "")
 
 

@@ -53,9 +53,28 @@ class Frame:
 
 
 ICRS: Final = Frame("icrs")
-GALACTIC: Final = Frame("galactic")
+_GALACTIC: Final = Frame("galactic")
+_SUPERGALACTIC: Final = Frame("supergalactic")
+_ECLIPTIC: Final = Frame("ecliptic", 2000.0)
 UNKNOWN: Final = Frame("unknown")
 """Of positions in a frame that is stated and not known."""
+
+LONGITUDES: Final[tuple[tuple[str, str, Frame], ...]] = (
+    *(("glon", "glat", _GALACTIC), ("gallon", "gallat", _GALACTIC)),
+    *(("galacticlongitude", "galacticlatitude", _GALACTIC), ("gall", "galb", _GALACTIC)),
+    *(("sglon", "sglat", _SUPERGALACTIC), ("sgl", "sgb", _SUPERGALACTIC)),
+    *(("elon", "elat", _ECLIPTIC), ("ecllon", "ecllat", _ECLIPTIC), ("eclon", "eclat", _ECLIPTIC)),
+    *(("eclipticlongitude", "eclipticlatitude", _ECLIPTIC),),
+)
+"""Names of columns with longitude and latitude, as `columns.plain_name` makes them. The ecliptic is that of J2000."""
+LONGITUDES_WITH_UNIT: Final = ("l", "b", _GALACTIC)
+"""Galactic where an angle's unit is said: alone these letters are a luminosity, a magnitude, a width as well."""
+LONGITUDE_UCDS: Final[tuple[tuple[str, str, Frame], ...]] = (
+    *(("pos.galactic.lon", "pos.galactic.lat", _GALACTIC), ("pos.gal.lon", "pos.gal.lat", _GALACTIC)),
+    ("pos.supergalactic.lon", "pos.supergalactic.lat", _SUPERGALACTIC),
+    *(("pos.ecliptic.lon", "pos.ecliptic.lat", _ECLIPTIC), ("pos.ec.lon", "pos.ec.lat", _ECLIPTIC)),
+)
+"""The same by UCD1+, and by the older UCDs with points for underscores."""
 
 
 def parse_frame(*texts: str) -> Frame | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from warnings import catch_warnings, simplefilter
 
 from astrolens.usecases.tables.columns import Column, assign_columns
-from astrolens.usecases.tables.delimited import read_delimited
+from astrolens.usecases.tables.delimited import read_delimited, units_in_yaml
 from astrolens.usecases.tables.table import MAX_PARSED_BYTES, MAX_TABLE_BYTES, Row, Table, TableUnreadable
 
 _TEXT: Final = (".csv", ".tsv", ".ecsv")
@@ -159,12 +159,21 @@ def _parquet(path: Path, opened: ExitStack) -> Table:
         ) from None
     try:
         file = opened.enter_context(parquet.ParquetFile(path))
-        names = [str(name) for name in file.schema_arrow.names]
+        columns = _parquet_columns(file.schema_arrow)
     except OSError:
         raise
     except Exception as error:
         raise TableUnreadable(f"{path} is no Parquet file that can be read: {_first_line(error)}") from error
-    return Table(str(path), [Column(name) for name in names], _parquet_rows(file))
+    return Table(str(path), columns, _parquet_rows(file))
+
+
+def _parquet_columns(schema: Any) -> list[Column]:
+    """The columns with the units that Rubin's pipelines write with each, or astropy for all."""
+    names = [str(name) for name in schema.names]
+    units = [(field.metadata or {}).get(b"unit", b"").decode("utf-8", "replace") for field in schema]
+    if not any(units) and (text := (schema.metadata or {}).get(b"table_meta_yaml")):
+        units = units_in_yaml(text.decode("utf-8", "replace").split("\n"), names)
+    return [Column(name, unit) for name, unit in zip(names, units, strict=True)]
 
 
 def _parquet_rows(file: Any) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """One row of a table: the file that it names, and what it says of it, checked by itself."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -131,6 +132,12 @@ def _position(uses: ColumnUses, reader: _RowReader) -> _Position | None:
         name = given.column.name if given else "half a position"
         reader.notes.append(f"{name} is given without a {missing}, so it has no position")
         return None
+    if uses.unit_is_open and _may_be_radians(ra, dec):
+        reader.notes.append(
+            f"{uses.fields['ra_deg'].column.name} has no unit, and {ra[:20]} {dec[:20]} may be radians or degrees, "
+            "so it has no position: write `coord_ra (deg)` or `coord_ra (rad)`"
+        )
+        return None
     degrees_given = (
         _parsed(parse_ra_deg, ra, ra_use, unit=None if uses.split_ra else ra_use.unit if ra_use else None),
         _parsed(parse_dec_deg, dec, dec_use, unit=None if uses.split_dec else dec_use.unit if dec_use else None),
@@ -142,6 +149,12 @@ def _position(uses: ColumnUses, reader: _RowReader) -> _Position | None:
         return _Position(degrees_given)
     as_given = f"{frame}: {degrees_given[0]:.7f} {degrees_given[1]:+.7f}"
     return _Position(to_icrs(*degrees_given, frame), {_GIVEN_POSITION: as_given})
+
+
+def _may_be_radians(ra: str, dec: str) -> bool:
+    return (
+        all(_NUMBER.match(text) for text in (ra, dec)) and abs(float(ra)) <= math.tau and abs(float(dec)) <= math.pi / 2
+    )
 
 
 def _frame(uses: ColumnUses, reader: _RowReader) -> Frame | None:
