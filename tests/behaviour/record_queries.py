@@ -2,7 +2,7 @@
 
 import base64
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from astrolens.platform.errors import PermanentError, UndeclaredField
@@ -74,14 +74,17 @@ class RecordQueryBehaviour:
         assert {int(document["image_id"][3:]) for document in page.documents} == expected
 
     @pytest.mark.parametrize("frequent", [False, True])
-    async def test_a_part_of_a_name_is_found_on_every_page(self, store: RecordStore, *, frequent: bool) -> None:
+    @pytest.mark.parametrize("wanted", [("contains", "c 1.5 (B"), ("prefix", "UGC 1.5 (")])
+    async def test_a_part_of_a_name_is_found_on_every_page(
+        self, store: RecordStore, wanted: tuple[Literal["contains", "prefix"], str], *, frequent: bool
+    ) -> None:
         """Also where more documents hold it than may narrow a query."""
         count = MAX_CONTAINING + 5 if frequent else 5
         held = {"survey": "sdss", "name": "UGC 1.5 (b)", "position": None}
         documents = [image(n, p_value=n / 10_000, observation=held) for n in range(count)]
         await store.insert(IMAGES, [*documents, image(9998, p_value=1.0), image(9999, observation={"name": None})])
         for order in (None, Order("p_value", descending=True)):
-            query = Query(where=(Clause("observation.name", "contains", "c 1.5 (B"),), order=order, limit=count - 2)
+            query = Query(where=(Clause("observation.name", *wanted),), order=order, limit=count - 2)
             first = await store.find(IMAGES, query)
             second = await store.find(IMAGES, replace(query, after=first.next))
             found = [document["image_id"] for document in (*first.documents, *second.documents)]
@@ -103,6 +106,9 @@ class RecordQueryBehaviour:
         assert await store.count(IMAGES, (part, Clause("image_id", "exists", True)), limit=100, within_s=30) == 5
         assert await store.count(IMAGES, (part, Clause("observation.survey", "eq", "efigi")), limit=9, within_s=30) == 0
         assert await store.count(IMAGES, (part,), limit=3, within_s=30) == 3
+        begins = Clause("observation.name", "prefix", "NGC 9")
+        assert await store.count(IMAGES, (begins, Clause("image_id", "exists", True)), limit=100, within_s=30) == 5
+        assert await store.count(IMAGES, (begins,), limit=3, within_s=30) == 3
         some = Clause("image_id", "in", ["img0001", "img0002", "img0003"])
         assert await store.count(IMAGES, (analyzed, some), limit=100, within_s=30) == 2
         with pytest.raises(UndeclaredField):

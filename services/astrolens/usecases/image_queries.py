@@ -84,6 +84,9 @@ class ImageFilter:
     simulated: bool | None = None
     cone: Cone | None = None
     name: str | None = None
+    """A part of the name, in any case: what no index finds."""
+    name_prefix: str | None = None
+    """How the name begins, in this case: found by an index."""
     object_id: str | None = None
     late_by: str | None = None
     per: Literal["image", "object"] | None = None
@@ -122,6 +125,7 @@ class ImageFilter:
             ("ingested_at", "lt", self.until and utc_text(self.until)),
             ("image_id", "prefix", self.id_prefix),
             ("observation.extra.object_id", "prefix", self.survey_object_prefix),
+            ("observation.name", "prefix", self.name_prefix),
             ("observation.name", "contains", self.name),
         )
         found += [Clause(field, op, value) for field, op, value in conditions if value is not None]

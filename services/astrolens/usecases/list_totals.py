@@ -15,6 +15,7 @@ from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Clause, Order, Query, RecordStore
 from astrolens.usecases.image_queries import ORDERS, ImageFilter, Sort
+from astrolens.usecases.sky_objects import answered_objects
 
 EXACT_BELOW: Final = 10_000
 COUNT_S: Final = 0.5
@@ -109,7 +110,8 @@ class ListTotals:
         async for page in pages(self._records, Collection.IMAGES, query):
             objects = [document.get("object_id") for document in page]
             alone += objects.count(None)
-            seen.update(each for each in objects if each is not None)
+            new = {each for each in objects if each is not None} - seen
+            seen |= new - (await answered_objects(self._records, list(new)) if wanted.unlabeled and new else set())
             read += len(page)
             if read >= EXACT_BELOW:
                 break

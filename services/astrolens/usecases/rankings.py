@@ -1,6 +1,7 @@
 """The interest ranking as people see it: pages of images in its order, and what it has learned."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -11,7 +12,8 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Document, Query, RecordStore
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.image_queries import ImageFilter, Neighbours, Sort
-from astrolens.usecases.list_totals import COUNT_S, Total
+from astrolens.usecases.list_totals import COUNT_S, EXACT_BELOW, Total
+from astrolens.usecases.sky_objects import answered_objects, first_by_place, images_per_object
 from astrolens.usecases.views import ImageCard, ImagePage, View
 
 _CHUNK = 200
@@ -103,17 +105,26 @@ class Rankings:
         rows = _rows(record, sort)
         if max_artefact is not None:
             rows = [row for row in rows if record.artefact[row] <= max_artefact]
+        places = _places(record, rows, wanted)
         if after is not None:
             rows = rows[_place_after(record, rows, after, sort) :]
         elif start in record.image_ids and (row := record.image_ids.index(start)) in rows:
             rows = rows[rows.index(row) :]
         found: list[ImageCard] = []
-        async for row, document in self._walk(record, rows, wanted, sort):
+        async for row, document in self._walk(record, rows, wanted, sort, places):
             scores = {"interest": record.interest[row], "artefact_score": record.artefact[row]}
             found.append(ImageCard.of(document).model_copy(update=scores))
             if len(found) == limit:
-                return ImagePage(items=found, next=None if row == rows[-1] else found[-1].image_id)
-        return ImagePage(items=found, next=None)
+                more = None if row == rows[-1] else found[-1].image_id
+                return ImagePage(items=await self._seen(found, wanted), next=more)
+        return ImagePage(items=await self._seen(found, wanted), next=None)
+
+    async def _seen(self, cards: list[ImageCard], wanted: ImageFilter) -> list[ImageCard]:
+        """Cards with the number of images of their object, in a list with one image an object."""
+        if wanted.per != "object":
+            return cards
+        counts = await images_per_object(self._records, [{"object_id": card.object_id} for card in cards])
+        return [card.model_copy(update={"object_images": counts.get(card.object_id or "", 1)}) for card in cards]
 
     async def total(self, wanted: ImageFilter, *, user: str, sort: Sort, max_artefact: float | None = None) -> Total:
         """How many images a ranked list has.
@@ -126,16 +137,34 @@ class Rankings:
         if record is None:
             return Total(0)
         rows = [row for row in _rows(record, sort) if max_artefact is None or record.artefact[row] <= max_artefact]
-        answered = (Clause("label", "exists", value=False),) if sort is Sort.USEFUL else ()
+        wanted = _open(wanted, sort)
+        if wanted.per == "object":
+            return await self._objects(record, rows, wanted)
         found = 0
         for start in range(0, len(rows), _COUNTED):
             ids = [record.image_ids[row] for row in rows[start : start + _COUNTED]]
-            where = (Clause("image_id", "in", ids), *wanted.clauses(), *answered)
+            where = (Clause("image_id", "in", ids), *wanted.clauses())
             counted = await self._records.count(Collection.IMAGES, where, limit=_COUNTED, within_s=COUNT_S)
             if counted is None:
                 return Total(None, exact=False)
             found += counted
         return Total(found)
+
+    async def _objects(self, record: RankingRecord, rows: list[int], wanted: ImageFilter) -> Total:
+        """How many objects of the sky a ranked list shows; not told beyond `EXACT_BELOW` ranked images."""
+        if len(rows) > EXACT_BELOW:
+            return Total(None, exact=False)
+        seen: set[str] = set()
+        alone = 0
+        for start in range(0, len(rows), _COUNTED):
+            ids = [record.image_ids[row] for row in rows[start : start + _COUNTED]]
+            where = (Clause("image_id", "in", ids), *wanted.clauses())
+            query = Query(where=where, limit=_COUNTED, fields=("image_id", "object_id"))
+            page = await self._records.find(Collection.IMAGES, query)
+            objects = {each["object_id"] for each in page.documents if each.get("object_id")} - seen
+            seen |= objects - (await answered_objects(self._records, list(objects)) if wanted.unlabeled else set())
+            alone += sum(not each.get("object_id") for each in page.documents)
+        return Total(len(seen) + alone)
 
     async def neighbours(self, image: str, wanted: ImageFilter, *, user: str, sort: Sort) -> Neighbours:
         """The images before and behind one in a ranked list; behind one that was answered, the first of the queue.
@@ -148,31 +177,36 @@ class Rankings:
         if record is None:
             return Neighbours(None, None)
         rows = _rows(record, sort)
+        places = _places(record, rows, wanted)
         at = next((place for place, row in enumerate(rows) if record.image_ids[row] == image), None)
         if at is None:
-            return Neighbours(None, await self._first(record, rows, wanted, sort))
-        before = await self._first(record, rows[:at][::-1], wanted, sort)
-        return Neighbours(before, await self._first(record, rows[at + 1 :], wanted, sort))
+            return Neighbours(None, await self._first(record, rows, wanted, sort, places))
+        before = await self._first(record, rows[:at][::-1], wanted, sort, places)
+        return Neighbours(before, await self._first(record, rows[at + 1 :], wanted, sort, places))
 
-    async def _first(self, record: RankingRecord, rows: list[int], wanted: ImageFilter, sort: Sort) -> str | None:
-        async for row, _ in self._walk(record, rows, wanted, sort):
+    async def _first(
+        self, record: RankingRecord, rows: list[int], wanted: ImageFilter, sort: Sort, places: Mapping[str, int]
+    ) -> str | None:
+        async for row, _ in self._walk(record, rows, wanted, sort, places):
             return record.image_ids[row]
         return None
 
     async def _walk(
-        self, record: RankingRecord, rows: list[int], wanted: ImageFilter, sort: Sort
+        self, record: RankingRecord, rows: list[int], wanted: ImageFilter, sort: Sort, places: Mapping[str, int]
     ) -> AsyncIterator[tuple[int, Document]]:
         """Rows whose image fulfils the filter, in their order, with their documents."""
+        wanted = _open(wanted, sort)
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             documents = await self._matching([record.image_ids[row] for row in chunk], wanted)
+            kept = set(documents)
+            if wanted.per == "object":
+                kept = await first_by_place(self._records, wanted, places, list(documents.values()))
             for row in chunk:
-                document = documents.get(record.image_ids[row])
-                # An answer that came after the ranking was learned takes its image from the queue too.
-                if document is not None and not (sort is Sort.USEFUL and document.get("label")):
-                    yield row, document
+                if (image := record.image_ids[row]) in kept:
+                    yield row, documents[image]
 
-    async def _matching(self, image_ids: list[str], wanted: ImageFilter) -> dict[str, Document]:
+    async def _matching(self, image_ids: Sequence[str], wanted: ImageFilter) -> dict[str, Document]:
         where = (Clause("image_id", "in", image_ids), *wanted.clauses())
         page = await self._records.find(Collection.IMAGES, Query(where=where, limit=_CHUNK))
         return {document["image_id"]: document for document in page.documents}
@@ -206,9 +240,18 @@ def _refuse_place(wanted: ImageFilter) -> None:
     if wanted.cone is not None:
         detail = "Images around a position cannot be sorted by interest: take sort=strangeness."
         raise InvalidRequest("No such order", detail)
-    if wanted.per == "object":
-        detail = "One image an object cannot be sorted by interest: take sort=strangeness, or per=image."
-        raise InvalidRequest("No such order", detail)
+
+
+def _open(wanted: ImageFilter, sort: Sort) -> ImageFilter:
+    """An answer that came after the ranking was learned takes its image from the queue of the useful, too."""
+    return replace(wanted, unlabeled=True) if sort is Sort.USEFUL else wanted
+
+
+def _places(record: RankingRecord, rows: list[int], wanted: ImageFilter) -> dict[str, int]:
+    """Where each image stands in a list with one image an object; other lists need it not."""
+    if wanted.per != "object":
+        return {}
+    return {record.image_ids[row]: place for place, row in enumerate(rows)}
 
 
 def _rows(record: RankingRecord, sort: Sort) -> list[int]:

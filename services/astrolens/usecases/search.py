@@ -50,5 +50,5 @@ async def search(records: RecordStore, text: str) -> Found:
             "radius_arcsec": f"{wanted.cone.radius_arcsec:g}",
         }
         return Found(meaning.says, query, cards)
-    only = meaning.one or (len(cards) == 1 and wanted.name is None)
-    return Found(meaning.says, {} if only else {"q": wanted.name or text}, cards)
+    only = meaning.one or (len(cards) == 1 and not (wanted.name or wanted.name_prefix))
+    return Found(meaning.says, {} if only else {"q": wanted.name or wanted.name_prefix or text}, cards)

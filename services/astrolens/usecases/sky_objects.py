@@ -3,7 +3,7 @@
 The crossref service links images (`crossref/sky_objects.py`): those of one object have the same `object_id`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import Field
@@ -92,7 +92,8 @@ async def first_of_objects(
 ) -> set[str]:
     """Which images of a list stand for their object: the first of its images that the list holds, in its order.
 
-    It depends on filter and order alone, so that each page of a list is right by itself.
+    It depends on filter and order alone, so that each page of a list is right by itself. In a list of what nobody has
+    answered an object with an answered image has none.
     """
     where = _of_objects(images)
     if where is None:
@@ -110,12 +111,45 @@ async def first_of_objects(
         known = first.get(other["object_id"])
         if known is None or _precedes(rank, known, order):
             first[other["object_id"]] = rank
+    standing = _standing(images, {object_id: image for object_id, (_, image) in first.items()})
+    return standing - await _answered(records, wanted, where, images)
+
+
+async def first_by_place(
+    records: RecordStore, wanted: ImageFilter, places: Mapping[str, int], images: Sequence[Document]
+) -> set[str]:
+    """`first_of_objects` where no field of an image holds the order: `places` says where each image of the list is."""
+    where = _of_objects(images)
+    if where is None:
+        return {each["image_id"] for each in images}
+    first: dict[str, str] = {}
+    for other in await _members(records, (where, *wanted.clauses()), ("image_id",)):
+        image, object_id = other["image_id"], other["object_id"]
+        if image in places and (object_id not in first or places[image] < places[first[object_id]]):
+            first[object_id] = image
+    return _standing(images, first) - await _answered(records, wanted, where, images)
+
+
+async def answered_objects(records: RecordStore, objects: Sequence[str]) -> set[str]:
+    """Which objects of the sky have an image that somebody answered."""
+    where = (Clause("object_id", "in", list(objects)), Clause("label", "exists", value=True))
+    return {each["object_id"] for each in await _members(records, where, ())}
+
+
+async def _answered(records: RecordStore, wanted: ImageFilter, where: Clause, images: Sequence[Document]) -> set[str]:
+    """The images whose object has an answer already, in a list of what nobody has answered."""
+    if not wanted.unlabeled:
+        return set()
+    answered = await answered_objects(records, where.value)
+    return {each["image_id"] for each in images if each.get("object_id") in answered}
+
+
+def _standing(images: Sequence[Document], first: Mapping[str, str]) -> set[str]:
+    """The images that stand for their object, or are no known object's."""
     return {
         each["image_id"]
         for each in images
-        if each.get("object_id") is None
-        or each["object_id"] not in first
-        or first[each["object_id"]][1] == each["image_id"]
+        if each.get("object_id") is None or first.get(each["object_id"], each["image_id"]) == each["image_id"]
     }
 
 

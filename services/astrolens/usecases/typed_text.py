@@ -55,7 +55,12 @@ async def understand(
     if position := parse_position(text):
         cone = Cone(ra_deg=position[0], dec_deg=position[1], radius_arcsec=radius_arcsec)
         return Meaning(f"within {radius_arcsec:g}″ of {degrees_text(*position)}", replace(wanted, cone=cone))
-    for name in _spellings(text):
+    spellings = _spellings(text)
+    # The beginning of a name is found by the index of names; a part of one costs a look at all of them.
+    for name in dict.fromkeys(cased for each in spellings for cased in _cases(each)):
+        if await _any(records, Clause("observation.name", "prefix", name)):
+            return Meaning(f"names that begin with “{name}”", replace(wanted, name_prefix=name))
+    for name in spellings:
         if await _any(records, Clause("observation.name", "contains", name)):
             return Meaning(f"names with “{name}”", replace(wanted, name=name))
     return Meaning(f"names with “{text}”", replace(wanted, name=text))
@@ -95,6 +100,11 @@ def _as_broker(text: str) -> str:
     """As brokers write the ids of alert streams: ZTF18abcdefg."""
     head = re.match(r"[A-Za-z]*", text)
     return text if head is None else head[0].upper() + text[head.end() :].lower()
+
+
+def _cases(text: str) -> tuple[str, ...]:
+    """A name in the cases that catalogues and files write."""
+    return text, text.upper(), text.lower(), text.capitalize(), text.title()
 
 
 def _spellings(text: str) -> list[str]:

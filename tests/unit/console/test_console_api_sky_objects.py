@@ -5,10 +5,13 @@ from typing import Any
 import httpx
 import pytest
 from astrolens.contracts import examples
+from astrolens.contracts.base import utc_now
 from astrolens.contracts.ids import object_id
+from astrolens.contracts.rankings import SHARED_RANKING, RankingRecord
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change
 from astrolens.usecases.image_queries import ImageFilter, Sort
+from astrolens.usecases.list_totals import ListTotals, Total
 
 ARCSEC = 1.0 / 3600.0
 
@@ -106,7 +109,53 @@ async def test_equal_images_of_an_object_stand_once(world: Any, client: httpx.As
     assert [count for _, count in found] == [3]
 
 
-async def test_what_cannot_be_listed_by_object_says_so(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/api/images", params={"sort": "interest", "per": "object"})
-    assert answer.status_code == 422
-    assert "per=image" in answer.json()["detail"]
+@pytest.mark.parametrize("sort", [Sort.INTEREST, Sort.USEFUL])
+async def test_a_ranked_list_shows_each_object_once(world: Any, client: httpx.AsyncClient, sort: Sort) -> None:
+    odds = {"a1": 0.0011, "b": 0.0012, "a2": 0.0013, "c": 0.0014, "a3": 0.0015}
+    ids = {name: await world.add_image(name, p_value=p, position=(9.0, 10.0)) for name, p in odds.items()}
+    await link(world, *(ids[name] for name in ("a1", "a2", "a3")))
+    # Most interesting first; as to use, the other way round.
+    ranked = ["b", "a3", "c", "a1", "a2"]
+    ranking = RankingRecord(
+        ranking=SHARED_RANKING,
+        version=1,
+        learned_at=utc_now(),
+        model_digest="ab" * 32,
+        image_ids=tuple(ids[name] for name in ranked),
+        interest=(0.9, 0.8, 0.7, 0.6, 0.5),
+        artefact=(0.1,) * 5,
+        queue=(4, 3, 2, 1, 0),
+    )
+    await world.records.insert(Collection.RANKINGS, [ranking])
+    of_object = "a3" if sort is Sort.INTEREST else "a2"
+    expected = [("b", 1), ("a3", 3), ("c", 1)] if sort is Sort.INTEREST else [("a2", 3), ("c", 1), ("b", 1)]
+    assert await listed(client, "/api/images", sort=sort.value, per="object") == expected
+    every = await listed(client, "/api/images", sort=sort.value)
+    assert [name for name, _ in every] == (ranked if sort is Sort.INTEREST else ranked[::-1])
+    page = (await client.get("/api/images", params={"sort": sort.value, "per": "object"})).json()
+    assert (page["total"], page["total_is_exact"]) == (3, True)
+    rankings, wanted = world.context.rankings, ImageFilter(per="object")
+    beside = await rankings.neighbours(ids["c"], wanted, user="local", sort=sort)
+    names = {image: name for name, image in ids.items()}
+    assert (names[beside.previous], names.get(beside.next)) == (
+        ("a3", None) if sort is Sort.INTEREST else (of_object, "b")
+    )
+    # An answer takes the object from the queue of the useful.
+    await client.post("/api/labels", json={"image_id": ids["a2"], "answer": "ordinary"})
+    again = await listed(client, "/api/images", sort=sort.value, per="object")
+    assert [name for name, _ in again] == (["b", "a3", "c"] if sort is Sort.INTEREST else ["c", "b"])
+
+
+async def test_an_object_with_an_answer_waits_for_none(world: Any, client: httpx.AsyncClient) -> None:
+    odds = {"a1": 0.0011, "b": 0.0012, "a2": 0.0013}
+    ids = {name: await world.add_image(name, p_value=p, position=(9.0, 10.0)) for name, p in odds.items()}
+    await link(world, ids["a1"], ids["a2"])
+    unanswered = {"sort": "strangeness", "per": "object", "label": "none"}
+    assert await listed(client, "/api/images", **unanswered) == [("a1", 2), ("b", 1)]
+    await client.post("/api/labels", json={"image_id": ids["a1"], "answer": "ordinary"})
+    assert await listed(client, "/api/images", **unanswered) == [("b", 1)]
+    wanted = ImageFilter(per="object", unlabeled=True)
+    assert await ListTotals(records=world.records).of_images(wanted, sort=Sort.STRANGENESS) == Total(1)
+    # Image by image it still waits.
+    every = await listed(client, "/api/images", sort="strangeness", label="none")
+    assert [name for name, _ in every] == ["b", "a2"]

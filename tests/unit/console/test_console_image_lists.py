@@ -18,6 +18,8 @@ def test_an_address_names_filters_and_sort_and_nothing_else() -> None:
 def test_triage_shows_unanswered_candidates_unless_asked_otherwise() -> None:
     wanted, sort = wanted_of(list_query({}, triage=True, simulated=True))
     assert (wanted.verdicts, wanted.unlabeled, sort) == ((Verdict.ANOMALY, Verdict.NEAR_MISS), True, Sort.STRANGENESS)
+    assert wanted.per == "object"
+    assert wanted_of(list_query({"per": "image"}, triage=True, simulated=True))[0].per == "image"
     wanted, _ = wanted_of(list_query({"verdict": "any", "label": "any"}, triage=True, simulated=True))
     assert (wanted.verdicts, wanted.labels, wanted.unlabeled) == ((), (), False)
     # In the gallery `any` are the answered ones.

@@ -1,9 +1,12 @@
 """One text for everything that names an image."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from astrolens.contracts.records import ImageRecord
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import RecordStore
+from astrolens.platform.stores.records import Clause, RecordStore
 from astrolens.usecases.image_queries import ImageFilter
 from astrolens.usecases.search import search
 from astrolens.usecases.typed_text import understood
@@ -42,6 +45,26 @@ async def test_names_are_found_however_they_are_written(
     assert set(found.query) == {"q"}
 
 
+async def test_the_beginning_of_a_name_needs_no_look_at_all_names(
+    records: RecordStore, images: dict[str, ImageRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    count = records.count
+
+    async def counted(collection: Collection, where: Sequence[Clause], **bounds: Any) -> int | None:
+        asked.extend(clause.op for clause in where)
+        return await count(collection, where, **bounds)
+
+    monkeypatch.setattr(records, "count", counted)
+    for text in ("ngc 45", "Ngc 4567", "NGC4567"):
+        wanted = await understood(records, ImageFilter(text=text))
+        assert (wanted.name_prefix, wanted.name) == (text.upper().replace("C4", "C 4"), None)
+    assert "contains" not in asked
+    # The middle of a name is still found.
+    assert (await understood(records, ImageFilter(text="gc 4567"))).name == "gc 4567"
+    assert "contains" in asked
+
+
 async def test_ids_are_found_by_any_beginning(records: RecordStore, images: dict[str, ImageRecord]) -> None:
     identity = images["NGC 4567"].image_id
     for text in (identity, identity[:6], identity[:12].upper()):
@@ -72,7 +95,7 @@ async def test_the_rest_call_understands_the_same_text_with_a_radius(
     )
     assert wanted.cone is not None
     assert (wanted.cone.radius_arcsec, wanted.surveys) == (5, ("sdss",))
-    assert (await understood(records, ImageFilter(text="ngc4567.fits"))).name == "ngc 4567"
+    assert (await understood(records, ImageFilter(text="ngc4567.fits"))).name_prefix == "NGC 4567"
     with pytest.raises(ValueError, match="understood"):
         ImageFilter(text="ngc 4567").clauses()
 

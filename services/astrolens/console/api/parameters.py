@@ -62,7 +62,10 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
     ] = None,
     per: Annotated[
         Literal["image", "object"] | None,
-        Query(description="`object`: of the images of one object only the first in the list's order."),
+        Query(
+            description="`object`: of the images of one object only the first in the list's order; with `label=none` "
+            "of none that has an answer already."
+        ),
     ] = None,
     q: Annotated[
         str | None,

@@ -88,7 +88,7 @@ def list_query(query: Mapping[str, str], *, simulated: bool, triage: bool = Fals
     Args:
         query: The address's query.
         simulated: Whether simulated images are shown where the address does not ask for them: the switch of all pages.
-        triage: Only candidates without an answer, unless the address says otherwise.
+        triage: Only candidates without an answer, one image of each object, unless the address says otherwise.
     """
     wanted = {name: value for name in FILTERS if (value := query.get(name, ""))}
     if wanted.get("simulated") == "any":
@@ -96,7 +96,7 @@ def list_query(query: Mapping[str, str], *, simulated: bool, triage: bool = Fals
     elif not simulated and not _asks_for_simulated(query):
         wanted["simulated"] = "false"
     if triage:
-        wanted = {"verdict": CANDIDATES, "label": "none", **wanted}
+        wanted = {"verdict": CANDIDATES, "label": "none", "per": "object", **wanted}
         wanted = {
             name: value for name, value in wanted.items() if (name, value) not in {("verdict", "any"), ("label", "any")}
         }
@@ -209,7 +209,8 @@ class FilterBar:
         answers = {anything: "any", "none": "unanswered"} | ({} if self._triage else {"any": "answered"})
         answers |= {"interesting": "interesting", "artefact": "artefact", "ordinary": "ordinary"}
         self._choose("Catalogues", "crossmatch", CATALOGUES)
-        self._choose("Objects", "per", {"": "every image", "object": "one image each"})
+        per = {"image": "every image", "object": "one image each"}
+        self._choose("Objects", "per", per, "object" if self._triage else "image")
         self._choose("Answer", "label", answers, "none" if self._triage else "")
         if not self._triage:
             states = {"": "any", "analyzed": "analysed", "ingested": "waiting", "dead_lettered": "dead-lettered"}

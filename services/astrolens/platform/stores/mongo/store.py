@@ -204,12 +204,14 @@ class MongoRecordStore:
     ) -> int | None:
         """How many documents fulfil all conditions, at most `limit`; None where counting takes too long."""
         declared = DECLARATIONS[collection]
-        texts = [each.field for each in where if each.op == "contains" and (each.field,) in declared.indexes]
+        searched = [each.field for each in where if each.op in {"prefix", "contains"}]
+        texts = [field for field in searched if (field,) in declared.indexes]
         hint: dict[str, Any] = {}
         if any(clause.field == declared.key for clause in where):
             hint = {"hint": [("_id", 1)]}
         elif texts:
-            # No range of an index holds a part of a text, but reading one is a fraction of reading every document.
+            # A range of the index holds how a text begins; for a part of one, reading the index is a fraction of
+            # reading every document.
             hint = {"hint": [(declared_path(collection, texts[0]), 1), ("_id", 1)]}
         with translate_mongo_errors(self._address):
             try:

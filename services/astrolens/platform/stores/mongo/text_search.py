@@ -42,13 +42,13 @@ def bounded_search(query: Query) -> Iterator[None]:
 
 
 async def narrowed_to_ids(rows: AsyncCollection[dict[str, Any]], collection: Collection, query: Query) -> list[Filter]:
-    """The filter of a query, narrowed to the documents that hold the text it looks for, where these are few.
+    """The filter of a query, narrowed to the documents with the text that it looks for, where these are few.
 
     Otherwise the walk in the query's order would read every document to find a few. The index of the field holds all
     that this needs, its value and the id; as in SQLite, where a text is frequent the walk meets enough soon.
     """
     conditions = query_filter(collection, query.where)
-    clause = next((clause for clause in query.where if clause.op == "contains"), None)
+    clause = next((clause for clause in query.where if clause.op in {"prefix", "contains"}), None)
     if clause is None or (clause.field,) not in DECLARATIONS[collection].indexes:
         return conditions
     path = declared_path(collection, clause.field)

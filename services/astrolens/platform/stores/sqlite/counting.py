@@ -20,7 +20,8 @@ def count(
     key = DECLARATIONS[collection].key
     # The planner holds an equality for rarer than a range of keys, and walks whole rows to find a part of a text,
     # though the index of the field holds all it needs: what these fulfil is found first, by their own index.
-    first = [clause for clause in where if clause.field == key] or [each for each in where if each.op == "contains"][:1]
+    texts = [clause for clause in where if clause.op in {"prefix", "contains"}]
+    first = [clause for clause in where if clause.field == key] or texts[:1]
     by_index, index_values = where_sql(collection, first)
     others, other_values = where_sql(collection, [clause for clause in where if clause not in first])
     condition = " AND ".join(others) or "TRUE"

@@ -16,8 +16,8 @@ def find(db: sqlite3.Connection, collection: Collection, query: Query) -> Page:
     """One page of documents. In an order, the row number breaks ties; without one, documents go by id."""
     projection = Projection(DECLARATIONS[collection], query.fields)
     conditions, values = where_sql(collection, query.where)
-    if query.order and (containing := _rows_containing(db, collection, query)) is not None:
-        conditions.append(f"row IN ({', '.join(map(str, containing))})")
+    if query.order and (matching := _rows_of_text(db, collection, query)) is not None:
+        conditions.append(f"row IN ({', '.join(map(str, matching))})")
     order, tie = (column_of(collection, query.order.field), "row") if query.order else ("NULL", "id")
     way = "DESC" if query.order and query.order.descending else "ASC"
     sorting = f"{order} {way}, {tie} {way}" if query.order else f"{tie} {way}"
@@ -39,13 +39,13 @@ def find(db: sqlite3.Connection, collection: Collection, query: Query) -> Page:
     return Page(documents, encode_cursor(query.order, value, str(last)))
 
 
-def _rows_containing(db: sqlite3.Connection, collection: Collection, query: Query) -> list[int] | None:
-    """The rows that hold the texts that a query looks for, None where it looks for none or they are many.
+def _rows_of_text(db: sqlite3.Connection, collection: Collection, query: Query) -> list[int] | None:
+    """The rows with the text that a query looks for, None where it looks for none or they are many.
 
-    No index finds a part of a text. Without this, the walk in the query's order would read every row of the collection
-    to find a few; this scans the index of the field, which is small.
+    The walk in the query's order would read every row of the collection to find a few. The index of the field finds how
+    a text begins; of a part of one it is at least small.
     """
-    clauses = [clause for clause in query.where if clause.op == "contains"]
+    clauses = [clause for clause in query.where if clause.op in {"prefix", "contains"}]
     if not clauses:
         return None
     conditions, values = where_sql(collection, clauses[:1])
