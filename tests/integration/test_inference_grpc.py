@@ -358,7 +358,7 @@ async def test_feature_maps_are_those_of_the_graph_without_what_cannot_be_read(
     found = await client.extract_taps([*cutouts, CutoutRequest(image_id(9), "decals", b"no")], described.taps)
     assert (found.image_ids, found.model_digest) == (tuple(map(image_id, range(3))), bundle.digest)
     engine = GatedEngine(bundle=bundle, scorer=Scorer(bundle), backbone=Backbone(bundle))
-    _, expected = engine.extract_taps([Item(cutout.image_id, "", cutout.jpeg) for cutout in cutouts])
+    _, expected = engine.extract_taps([Item(cutout.image_id, "", cutout.jpeg) for cutout in cutouts], described.taps)
     for tap in described.taps:
         values = np.frombuffer(found.values[tap], dtype="<f4").reshape(3, found.columns[tap])
         assert (values == expected[tap].astype("<f4")).all()

@@ -16,6 +16,7 @@ from astrolens.contracts import (
     verdicts,
 )
 from astrolens.contracts.morphology import Morphology, MorphologyQuality
+from astrolens.contracts.patch_maps import PATCH_MAP_SIDE, PatchMap, patch_cells
 
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _PREPROCESSING = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
@@ -29,6 +30,13 @@ _CUTOUT_JPEG = b64decode(
     "AQEAAD8AhrFx7rOQhmuPDZycLGJ4bOghmxPdZ0c//9k="
 )
 """A faint round galaxy, 16 x 16 pixels, to keep the example short."""
+_PATCH_CELLS, _PATCH = patch_cells(
+    [
+        4.0 / (1.0 + (row - 4) ** 2 + (column - 9) ** 2)
+        for row in range(PATCH_MAP_SIDE)
+        for column in range(PATCH_MAP_SIDE)
+    ]
+)
 
 
 def at(minute: int) -> datetime:
@@ -171,6 +179,16 @@ def image() -> records.ImageRecord:
             half_light_radius_px=4.2,
             sn_per_pixel=5.15,
             ring_score=0.62,
+            measured_at=at(4),
+        ),
+        patch_map=PatchMap(
+            version=1,
+            model_digest=MODEL_DIGEST,
+            codebook=_PREPROCESSING,
+            codebook_survey="sdss",
+            codebook_images=300,
+            cells=_PATCH_CELLS,
+            strangest=_PATCH,
             measured_at=at(4),
         ),
         label=records.Answer.INTERESTING,

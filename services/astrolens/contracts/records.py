@@ -13,6 +13,7 @@ from astrolens.contracts.base import Contract, DecDeg, PValue, RaDeg, Slug, UtcT
 from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.image_files import FileHeader, Origin, PixelQuality
 from astrolens.contracts.morphology import Morphology
+from astrolens.contracts.patch_maps import PatchMap
 from astrolens.contracts.sky import unit_vector
 from astrolens.contracts.tags import Tags
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, Verdict, with_rank_score
@@ -256,6 +257,9 @@ class ImageRecord(Contract):
         "did not: found by a second pass.",
     )
     morphology: Morphology | None = Field(default=None, description="Of candidates, some time after their analysis.")
+    patch_map: PatchMap | None = Field(
+        default=None, description="Where it is strange: of candidates, some time after their analysis."
+    )
     crossmatch_status: CrossmatchStatus | None = Field(
         default=None, description="What the catalogues know; a copy from the image's cross-match, for lists."
     )

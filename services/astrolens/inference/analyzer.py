@@ -194,5 +194,7 @@ def _change(before: Document, analysis: Analysis, event: PendingEvent, now: date
         "analyzed_at": utc_text(now),
         "reason": None,
         "late_by": late_by(before, analysis),
+        # The map of the analysis before says nothing of this one.
+        "patch_map": None,
     }
     return Change(id=image, set=values, push={"pending": [event.model_dump(mode="json")]}, when=(_STILL_INGESTED,))

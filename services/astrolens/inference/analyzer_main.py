@@ -8,7 +8,9 @@ from astrolens.inference.analysis_monitor import AnalysisMonitor
 from astrolens.inference.analyzer import SERVICE, Analyzer
 from astrolens.inference.analyzer_metrics import AnalysisMetrics
 from astrolens.inference.candidate_morphology import CandidateMorphology
+from astrolens.inference.candidate_patch_maps import CandidatePatchMaps
 from astrolens.inference.morphology_process import MorphologyProcess
+from astrolens.inference.patch_codebooks import PatchCodebooks
 from astrolens.inference.redelivery import Redelivery
 from astrolens.inference.survey_models.checking import SurveyChecker
 from astrolens.inference.survey_models.features import FeatureReader
@@ -29,6 +31,7 @@ _BATCH: Final = 128
 """Four batches of the model server, so that its workers stay busy."""
 _MORPHOLOGY_S: Final = 5.0
 """Seconds between passes over candidates; each measures a batch."""
+_PATCH_MAPS_S: Final = 5.0
 _SURVEY_MODELS_EVERY_S: Final = 10.0
 _EARLIER_IMAGES_EVERY_S: Final = 5.0
 """With 128 images at most that wait: a survey of 10,000 images is judged again in some seven minutes."""
@@ -55,6 +58,7 @@ def create_app(settings: Settings) -> ServiceApp:
     app.check("model", model.ping)
     _redeliver_periodically(app)
     _measure_periodically(app)
+    _map_periodically(app, model)
     _keep_survey_models(app, model)
     return app
 
@@ -131,3 +135,21 @@ def _measure_periodically(app: ServiceApp) -> None:
         graceful=False,
     )
     app.on_stop("morphology process", process.close)
+
+
+def _map_periodically(app: ServiceApp, model: ModelClient) -> None:
+    features = FeatureReader(images=app.images, model=model)
+    task = CandidatePatchMaps(
+        records=app.records,
+        model=model,
+        features=features,
+        codebooks=PatchCodebooks(records=app.records, images=app.images, features=features),
+    )
+    app.every(
+        "patch maps",
+        task.run_pass,
+        interval_s=_PATCH_MAPS_S,
+        issue="where candidates are strange is not mapped",
+        lease=app.lease("analyzer:patch-maps"),
+        graceful=False,
+    )

@@ -2,31 +2,26 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 import structlog
 
-from astrolens.contracts.base import utc_now, utc_text
+from astrolens.contracts.base import utc_now
 from astrolens.contracts.ids import content_digest
 from astrolens.contracts.morphology import Morphology
-from astrolens.contracts.verdicts import Verdict
+from astrolens.inference.candidate_search import CandidateSearch
 from astrolens.inference.morphology_process import MeasurementStalled
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
-from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
+from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
 from astrolens.science.morphology import not_measured
 
 _BATCH: Final = 16
 """Images of a pass: some 25 s of processor time."""
-_MARGIN: Final = timedelta(minutes=5)
-"""An analysis may be recorded so long after its time, by an instance whose clock differs."""
-_FULL_SEARCH: Final = timedelta(hours=1)
-"""How often all candidates are looked through, not only the recent ones: whatever was missed is found then."""
 _MAX_STALLS: Final = 3
 """Passes that give a picture a process which then does not run, before it is recorded as failed."""
 
-_CANDIDATES: Final = (Verdict.ANOMALY, Verdict.NEAR_MISS)
 _NOT_MEASURED: Final = Clause("morphology.quality", "exists", value=False)
 
 logger = structlog.get_logger(__name__)
@@ -69,11 +64,12 @@ class CandidateMorphology:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._records = records
+        self._search = CandidateSearch(
+            records, lacking=_NOT_MEASURED, fields=("cutout.key", "cutout.sha256"), clock=clock
+        )
         self._images = images
         self._measurement = measurement
         self._clock = clock
-        self._since: datetime | None = None
-        self._searched_all_at: datetime | None = None
         self._stalls: Counter[str] = Counter()
 
     async def run_pass(self) -> int:
@@ -82,7 +78,7 @@ class CandidateMorphology:
         Raises:
             TransientError: A store does not answer, or nothing measures; the next pass goes on.
         """
-        waiting = await self._waiting()
+        waiting = await self._search.newest(_BATCH)
         if not waiting:
             await self._measurement.close_if_idle()
             return 0
@@ -93,30 +89,6 @@ class CandidateMorphology:
             recorded += await self._record(document["image_id"], measured)
         logger.info("morphology of candidates measured", images=recorded)
         return recorded
-
-    async def _waiting(self) -> list[Document]:
-        """Candidates to measure; once there are none, only recent analyses are looked at."""
-        began = self._clock()
-        if self._searched_all_at is None or not began - _FULL_SEARCH < self._searched_all_at <= began:
-            self._since = None
-        recent = () if self._since is None else (Clause("analyzed_at", "gte", utc_text(self._since)),)
-        found: list[Document] = []
-        for verdict in _CANDIDATES:
-            where = (Clause("verdict", "eq", verdict.value), _NOT_MEASURED, *recent)
-            query = Query(
-                where=where,
-                order=Order("analyzed_at", descending=True),
-                limit=_BATCH - len(found),
-                fields=("cutout.key", "cutout.sha256"),
-            )
-            found += (await self._records.find(Collection.IMAGES, query)).documents
-            if len(found) == _BATCH:
-                return found
-        if not found:
-            if self._since is None:
-                self._searched_all_at = began
-            self._since = began - _MARGIN
-        return found
 
     async def _measure(self, document: Document, jpeg: bytes | None) -> Morphology:
         cutout = document["cutout"]

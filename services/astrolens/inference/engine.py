@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from astrolens.contracts.patch_maps import PATCHES_TAP
 from astrolens.inference.backbone import Backbone
+from astrolens.inference.patch_graph import PatchGraph
 from astrolens.science.bundle import Bundle
 from astrolens.science.density import Taps
 from astrolens.science.preprocessing import preprocess_picture
@@ -91,6 +93,7 @@ class Engine:
         self._spec = bundle.preprocessing
         self._scorer = SurveyScorer(scorer)
         self._backbone = backbone
+        self._patches = PatchGraph(bundle)
         self._step_timer = step_timer or nullcontext
         self._calibrations = NO_SURVEY_CALIBRATIONS
 
@@ -99,18 +102,27 @@ class Engine:
         self._calibrations = calibrations
         return self._scorer.calibration_ids(calibrations)
 
-    def extract_taps(self, items: Sequence[Item]) -> tuple[list[str], Taps]:
-        """Ids [n] and pooled feature maps, each [n, d], of the cutouts that can be read."""
+    def extract_taps(self, items: Sequence[Item], wanted: Sequence[str]) -> tuple[list[str], Taps]:
+        """Ids [n] and the wanted feature maps, each [n, d], of the cutouts that can be read.
+
+        All are pooled, but `PATCHES_TAP`, which a graph of its own gives.
+        """
         read = [(item.image_id, self._read(item)) for item in items]
         usable = [(image, pixels) for image, pixels in read if not isinstance(pixels, ItemError)]
         if not usable:
             return [], {}
-        features = self._backbone.run(np.stack([pixels for _, pixels in usable]))
+        pixels = np.stack([own for _, own in usable])
+        taps: dict[str, NDArray[Any]] = {}
+        if pooled := [name for name in wanted if name != PATCHES_TAP]:
+            given = self._backbone.run(pixels).taps
+            taps = {name: given[name] for name in pooled if name in given}
+        if PATCHES_TAP in wanted:
+            taps[PATCHES_TAP] = self._patches.run(pixels)
         finite = np.ones(len(usable), dtype=bool)
-        for values in features.taps.values():
+        for values in taps.values():
             finite &= np.isfinite(values).all(axis=1)
         ids = [image for (image, _), good in zip(usable, finite, strict=True) if good]
-        return ids, dict(features.rows(finite).taps)
+        return ids, {name: values[finite] for name, values in taps.items()}
 
     def analyze(self, items: Sequence[Item]) -> list[Outcome]:
         """One outcome an item, in their order."""

@@ -90,14 +90,14 @@ class InferenceHandlers(InferenceServicer):
     async def ExtractFeatures(  # noqa: N802
         self, request: pb.ExtractFeaturesRequest, context: Context
     ) -> pb.ExtractFeaturesResponse:
-        """Pooled feature maps of cutouts."""
+        """Feature maps of cutouts."""
         service = await self._loaded(context)
         items = await _valid(request.items, context, at_most=MAX_FEATURE_ITEMS)
         missing = set(request.taps).difference(service.description.taps)
         if missing:
             detail = f"the bundle has no feature map {min(missing)!r}: it has {sorted(service.description.taps)}"
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, detail)
-        image_ids, taps = await service.extract_taps(items)
+        image_ids, taps = await service.extract_taps(items, request.taps)
         wanted = {name: taps[name] for name in request.taps if name in taps}
         return features_message(image_ids, wanted, service.description.identity)
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
+from astrolens.contracts.patch_maps import PATCHES_TAP
 from astrolens.inference.batcher import MicroBatcher, QueueFull
 from astrolens.inference.engine import Engine, Item, ItemResult, Outcome
 from astrolens.inference.model_metrics import ModelMetrics
+from astrolens.inference.patch_graph import gives_patches
 from astrolens.inference.similarity.index import SimilarityIndex
 from astrolens.platform.time_limits import MODEL_CALL_S
 from astrolens.science.bundle import Bundle
@@ -107,7 +109,7 @@ def describe(bundle: Bundle, scorer: Scorer, execution_provider: str) -> ModelDe
         limits=scorer.limits(),
         figures_json=json.dumps(manifest.figures, sort_keys=True),
         model_card=bundle.card,
-        taps=tuple(manifest.model.taps),
+        taps=(*manifest.model.taps, *((PATCHES_TAP,) if gives_patches(bundle) else ())),
     )
 
 
@@ -218,10 +220,10 @@ class ModelService:
             for survey, calibration_id in sorted(ids.items())
         )
 
-    async def extract_taps(self, items: Sequence[Item]) -> tuple[list[str], Taps]:
-        """Ids and pooled feature maps of cutouts; one request at a time, for images that wait come first."""
+    async def extract_taps(self, items: Sequence[Item], wanted: Sequence[str]) -> tuple[list[str], Taps]:
+        """Ids and the wanted feature maps of cutouts; one request at a time, for images that wait come first."""
         async with self._extracting:
-            return await asyncio.to_thread(self._engine.extract_taps, items)
+            return await asyncio.to_thread(self._engine.extract_taps, items, wanted)
 
     async def like_image(self, image_id: str, k: int) -> list[tuple[str, float]]:
         """The k images most like a known one; see `SimilarityIndex.like_image`."""

@@ -9,6 +9,7 @@ from astrolens.contracts.alert_holds import alert_hold
 from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.morphology import Morphology
 from astrolens.contracts.p_values import PValueWords, p_value_words
+from astrolens.contracts.patch_maps import PatchMap
 from astrolens.contracts.records import Answer, Delivery, ImageState, Outcome, Reason
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, Verdict, calibration_fit_of
 from astrolens.usecases.p_value_views import (
@@ -166,6 +167,9 @@ class ImageDetail(View):
     morphology: Morphology | None = Field(
         default=None,
         description="Of the object in the cutout; only candidates are measured, some time after the analysis.",
+    )
+    patch_map: PatchMap | None = Field(
+        default=None, description="Where it is strange; only candidates get a map, some time after the analysis."
     )
     detector_budgets: dict[str, Budget] = Field(description="The p-value of each detector, by its name.")
     kinds: list[KindShare] = Field(

@@ -97,7 +97,9 @@ class LocalModel:
 
     async def extract_taps(self, cutouts: Sequence[CutoutRequest], taps: Sequence[str]) -> ExtractedTaps:
         self.extracted += len(cutouts)
-        ids, found = await self.service.extract_taps([Item(cutout.image_id, "", cutout.jpeg) for cutout in cutouts])
+        ids, found = await self.service.extract_taps(
+            [Item(cutout.image_id, "", cutout.jpeg) for cutout in cutouts], taps
+        )
         identity = self.service.description.identity
         return extracted_taps(features_message(ids, {name: found[name] for name in taps if name in found}, identity))
 

@@ -108,7 +108,7 @@ async def test_of_two_analyzers_one_writes(night: Night) -> None:
     other = CandidateMorphology(
         records=night.records, images=night.images, measurement=night.measurement, clock=lambda: NOW
     )
-    waiting = await other._waiting()
+    waiting = await other._search.newest(16)
     assert await night.morphology.run_pass() == 1
     late = Morphology(method="none", version=1, quality=MorphologyQuality.FAILED)
     assert await other._record(waiting[0]["image_id"], late) == 0

@@ -80,7 +80,10 @@ class TriageDeck(Element, component="triage_deck.js"):
 
 
 class Viewer(Element, component="viewer.js"):
-    """A picture with zoom, pan, stretch, scale bar, north and east. All viewers of a page share one view."""
+    """A picture with zoom, pan, stretch, scale bar, north and east, and the map of its strange patches.
+
+    All viewers of a page share one view.
+    """
 
     def __init__(self, card: ImageCard, *, north_deg: float | None = None) -> None:
         """Show an image.
@@ -97,6 +100,11 @@ class Viewer(Element, component="viewer.js"):
         if card.scale_arcsec is not None:
             self.props["arcsec"] = card.scale_arcsec
 
+    def map(self, cells: str | None) -> None:
+        """Lay a map of strange patches over the picture while the view asks for it; None: there is none."""
+        if self.props.get("cells", "") != (cells or ""):
+            self.props["cells"] = cells or ""
+
 
 class ViewBar(Element, component="view_bar.js"):
     """Buttons and keys for the view of all viewers of the page; the view is in the address."""
@@ -109,6 +117,11 @@ class ViewBar(Element, component="view_bar.js"):
         """
         super().__init__()
         self.props["address"] = address
+
+    def offer_map(self, *, offered: bool) -> None:
+        """Offer the map of strange patches, where the picture has one."""
+        if self.props.get("mapped", False) != offered:
+            self.props["mapped"] = offered
 
 
 class AnswerBar(Element, component="answer_bar.js"):

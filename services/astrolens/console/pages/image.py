@@ -18,8 +18,10 @@ from astrolens.console.pages.image_lists import context_query, list_query, wante
 from astrolens.console.pages.marks import name_of, p_value, tags, verdict_mark
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
 from astrolens.console.pages.parts import button, heading, panel
+from astrolens.console.pages.patch_panel import strange_place
 from astrolens.console.pages.tag_input import TagInput
 from astrolens.contracts.base import utc_now
+from astrolens.contracts.patch_maps import PATCHES_TAP
 from astrolens.contracts.records import ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.errors import TransientError
@@ -35,7 +37,7 @@ NORTH_UP_SOURCES: Final = frozenset({"sdss"})
 """Surveys whose own cutout service turns every picture north up, east left."""
 
 MORPHOLOGY_S: Final = 5.0
-"""Between two looks for a candidate's morphology, which may take minutes to come."""
+"""Between two looks for a candidate's morphology and map, which may take minutes to come."""
 
 MODEL_S: Final = 1.0
 """Longest wait for the model server's distributions; the page comes without them then."""
@@ -86,8 +88,9 @@ class _ImagePage:
         await self._way()
         with ui.element("article").classes("image-page"):
             with ui.element("section").classes("stage").props('aria-label="The picture"'):
-                Viewer(card, north_deg=self._north_deg)
-                ViewBar(visit.address())
+                self._viewer = Viewer(card, north_deg=self._north_deg)
+                self._view_bar = ViewBar(visit.address())
+                self._panels["map"] = ui.html(sanitize=False)
             with ui.element("div").classes("image-side"):
                 self._head()
                 self._section("Why", "why")
@@ -172,6 +175,10 @@ class _ImagePage:
         nothing = "Only candidates are measured."
         measured = panels.morphology(detail.morphology, card.scale_arcsec) if detail.morphology else ""
         self._set("morphology", measured or panels.muted(waits if self._waits_for_morphology else nothing))
+        found = detail.patch_map
+        self._viewer.map(found.cells if found else None)
+        self._view_bar.offer_map(offered=found is not None and found.cells is not None)
+        self._set("map", strange_place(found, waits=self._waits_for_map))
         self._set("where", panels.where(detail, self._base))
         self._set("catalogues", catalogues(self._crossmatch, utc_now()))
         self._set("history", panels.history(detail))
@@ -183,14 +190,22 @@ class _ImagePage:
             self._panels[name].set_content(content)
 
     @property
-    def _waits_for_morphology(self) -> bool:
+    def _is_candidate(self) -> bool:
         card = self._detail.card
-        candidate = card.verdict in {Verdict.ANOMALY, Verdict.NEAR_MISS}
-        return card.state is ImageState.ANALYZED and candidate and self._detail.morphology is None
+        return card.state is ImageState.ANALYZED and card.verdict in {Verdict.ANOMALY, Verdict.NEAR_MISS}
+
+    @property
+    def _waits_for_morphology(self) -> bool:
+        return self._is_candidate and self._detail.morphology is None
+
+    @property
+    def _waits_for_map(self) -> bool:
+        gives_patches = self._model is not None and PATCHES_TAP in self._model.taps
+        return self._is_candidate and gives_patches and self._detail.patch_map is None
 
     async def _on_status(self, _: Status) -> None:
-        """An image on its way gets its verdict under the reader's eyes, and a candidate its morphology."""
-        waits = self._waits_for_morphology or self._crossmatch.state == "waiting"
+        """An image on its way gets its verdict under the reader's eyes, and a candidate its morphology and map."""
+        waits = self._waits_for_morphology or self._waits_for_map or self._crossmatch.state == "waiting"
         later = waits and monotonic() - self._asked_at >= MORPHOLOGY_S
         if self._detail.card.state is ImageState.INGESTED or later:
             await self._read_again()

@@ -1,4 +1,4 @@
-"""Pooled feature maps of a survey's images, from the model server, a page at a time."""
+"""Feature maps of images, from the model server, a page at a time."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -8,7 +8,6 @@ import structlog
 from numpy.typing import NDArray
 
 from astrolens.contracts.ids import content_digest
-from astrolens.inference.survey_models.images import SurveyImage
 from astrolens.platform.stores.images import ImageStore
 from astrolens.rpc.messages import ExtractedTaps
 from astrolens.rpc.model_client import CutoutRequest
@@ -19,6 +18,22 @@ PAGE: Final = 32
 Taps = dict[str, NDArray[np.float32]]
 
 _log = structlog.get_logger(__name__)
+
+
+class StoredCutout(Protocol):
+    """Where the cutout of an image lies, and its digest."""
+
+    @property
+    def image_id(self) -> str:
+        """Of the image."""
+
+    @property
+    def cutout_key(self) -> str:
+        """Key in the image store."""
+
+    @property
+    def cutout_sha256(self) -> str:
+        """Of the cutout that was ingested."""
 
 
 class TapSource(Protocol):
@@ -49,7 +64,7 @@ class FeatureReader:
         self._model = model
 
     async def read(
-        self, wanted: Sequence[SurveyImage], *, taps: Sequence[str], model_digest: str
+        self, wanted: Sequence[StoredCutout], *, taps: Sequence[str], model_digest: str
     ) -> tuple[list[str], Taps]:
         """Ids [n] and feature maps, each [n, d], of the images whose cutouts can be read.
 
@@ -80,13 +95,13 @@ class FeatureReader:
             return [], {}
         return ids, {name: np.concatenate(pages) for name, pages in parts.items()}
 
-    async def _cutouts(self, wanted: Sequence[SurveyImage]) -> list[CutoutRequest]:
+    async def _cutouts(self, wanted: Sequence[StoredCutout]) -> list[CutoutRequest]:
         found = await self._images.get_many([image.cutout_key for image in wanted])
         cutouts = []
         for image in wanted:
             jpeg = found.get(image.cutout_key)
             if jpeg is None or content_digest(jpeg) != image.cutout_sha256:
-                _log.warning("a survey model does without an image whose cutout is missing", image_id=image.image_id)
+                _log.warning("an image whose cutout is missing is left out", image_id=image.image_id)
                 continue
             cutouts.append(CutoutRequest(image_id=image.image_id, survey="", jpeg=jpeg))
         return cutouts

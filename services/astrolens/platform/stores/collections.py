@@ -122,6 +122,7 @@ DECLARATIONS: dict[Collection, Declaration] = {
             "morphology.concentration": "real",
             "morphology.gini": "real",
             "morphology.ring_score": "real",
+            "patch_map.model_digest": "text",
             "observation.survey": "text",
             "observation.name": "text",
             "observation.extra.object_id": "text",

@@ -10,10 +10,11 @@ ORIGINALS = "originals/"
 CUTOUTS = "cutouts/"
 SURVEY_MODELS = "survey-models/"
 MODEL_FILES = "models/"
+PATCH_CODEBOOKS = "patch-codebooks/"
 
 
 class ImageStore(Protocol):
-    """Originals, cutouts, survey models and files of model bundles. Every verb may raise `StoreUnavailable`."""
+    """Originals, cutouts, survey models, patch codebooks, files of bundles. Every verb may raise `StoreUnavailable`."""
 
     @property
     def expiry(self) -> "Expiry | None":
@@ -107,6 +108,11 @@ def survey_model_key(sha256: str) -> str:
 def model_file_key(sha256: str) -> str:
     """The key of one file of a model bundle; bundles that share a file share its bytes."""
     return f"{MODEL_FILES}{sha256[:2]}/{sha256}"
+
+
+def patch_codebook_key(model_digest: str, survey: str, images: int) -> str:
+    """The key of the patches of `images` ordinary images of a survey; the first that are stored stay."""
+    return f"{PATCH_CODEBOOKS}{model_digest[:16]}/{survey}-{images}"
 
 
 def is_replaceable(key: str) -> bool:

@@ -526,7 +526,7 @@ class DescribeResponse(_message.Message):
 
     @_builtins.property
     def taps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the pooled feature maps that ExtractFeatures gives."""
+        """Names of the feature maps that ExtractFeatures gives."""
 
     def __init__(
         self,
@@ -596,7 +596,7 @@ class ExtractFeaturesRequest(_message.Message):
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___Item]: ...
     @_builtins.property
     def taps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the pooled feature maps that are wanted."""
+        """Names of the feature maps that are wanted."""
 
     def __init__(
         self,

@@ -94,7 +94,8 @@ class InferenceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExtractFeatures(self, request, context):
-        """Pooled feature maps of cutouts: what a survey model is fitted on. At most 64 items.
+        """Feature maps of cutouts: pooled ones, which a survey model is fitted on, and `patches`, place by place, of candidates.
+        At most 64 items.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,9 @@ class InferenceStub:
     Similar: _grpc.UnaryUnaryMultiCallable[_inference_pb2.SimilarRequest, _inference_pb2.SimilarResponse]
     """The images most like one that is known, or like an embedding."""
     ExtractFeatures: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ExtractFeaturesRequest, _inference_pb2.ExtractFeaturesResponse]
-    """Pooled feature maps of cutouts: what a survey model is fitted on. At most 64 items."""
+    """Feature maps of cutouts: pooled ones, which a survey model is fitted on, and `patches`, place by place, of candidates.
+    At most 64 items.
+    """
 
 @_typing.type_check_only
 class InferenceAsyncStub(InferenceStub):
@@ -63,7 +65,9 @@ class InferenceAsyncStub(InferenceStub):
     Similar: _aio.UnaryUnaryMultiCallable[_inference_pb2.SimilarRequest, _inference_pb2.SimilarResponse]  # type: ignore[assignment]
     """The images most like one that is known, or like an embedding."""
     ExtractFeatures: _aio.UnaryUnaryMultiCallable[_inference_pb2.ExtractFeaturesRequest, _inference_pb2.ExtractFeaturesResponse]  # type: ignore[assignment]
-    """Pooled feature maps of cutouts: what a survey model is fitted on. At most 64 items."""
+    """Feature maps of cutouts: pooled ones, which a survey model is fitted on, and `patches`, place by place, of candidates.
+    At most 64 items.
+    """
 
 class InferenceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -106,6 +110,8 @@ class InferenceServicer(metaclass=_abc_1.ABCMeta):
         request: _inference_pb2.ExtractFeaturesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inference_pb2.ExtractFeaturesResponse, _abc.Awaitable[_inference_pb2.ExtractFeaturesResponse]]:
-        """Pooled feature maps of cutouts: what a survey model is fitted on. At most 64 items."""
+        """Feature maps of cutouts: pooled ones, which a survey model is fitted on, and `patches`, place by place, of candidates.
+        At most 64 items.
+        """
 
 def add_InferenceServicer_to_server(servicer: InferenceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,12 +5,13 @@ import { reactive } from "vue";
 
 /**
  * `cx`, `cy`: the point of the picture in the middle, 0 to 1; `pct`: percentile at which it is clipped.
- * @typedef {{stretch: string, pct: number, invert: boolean, zoom: number, cx: number, cy: number}} View
+ * `map`: whether the map of strange patches lies over the picture.
+ * @typedef {{stretch: string, pct: number, invert: boolean, map: boolean, zoom: number, cx: number, cy: number}} View
  */
 
 const STRETCHES = ["linear", "asinh", "log"];
 const PERCENTILES = [100, 99.5, 99, 97];
-const DEFAULT = Object.freeze({ stretch: "linear", pct: 100, invert: false, zoom: 1, cx: 0.5, cy: 0.5 });
+const DEFAULT = Object.freeze({ stretch: "linear", pct: 100, invert: false, map: false, zoom: 1, cx: 0.5, cy: 0.5 });
 export const MAX_ZOOM = 32;
 
 /** Softening of asinh and strength of log; the values that astronomers' viewers start with. */
@@ -28,6 +29,7 @@ export function update(values) {
     stretch: view.stretch === DEFAULT.stretch ? "" : view.stretch,
     pct: view.pct === DEFAULT.pct ? "" : String(view.pct),
     invert: view.invert ? "1" : "",
+    map: view.map ? "1" : "",
     zoom: zoomed ? String(Number(view.zoom.toFixed(3))) : "",
     cx: zoomed ? String(Number(view.cx.toFixed(4))) : "",
     cy: zoomed ? String(Number(view.cy.toFixed(4))) : "",
@@ -46,6 +48,7 @@ export function readView() {
     stretch: STRETCHES.includes(given.stretch) ? given.stretch : DEFAULT.stretch,
     pct: PERCENTILES.includes(Number(given.pct)) ? Number(given.pct) : DEFAULT.pct,
     invert: given.invert === "1",
+    map: given.map === "1",
     zoom: number("zoom", 1, MAX_ZOOM, 1),
     cx: number("cx", 0, 1, 0.5),
     cy: number("cy", 0, 1, 0.5),

@@ -3,6 +3,7 @@
 import { enter } from "astrolens-address";
 import { bindKeys } from "astrolens-keys";
 import { KeyButton } from "astrolens-marks";
+import { cellsOf, GRADIENT, paintCells } from "astrolens-patches";
 import { decoded, load } from "astrolens-pictures";
 import { lookup, MAX_ZOOM, niceArcsec, readView, update, view, viewKeys } from "astrolens-view";
 import { computed, defineComponent, onBeforeUnmount, onMounted, ref, watch } from "vue";
@@ -15,7 +16,8 @@ const RETRY_MS = 3000;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 /**
- * Props: `src` (a card's `cutout_url`), `arcsec` a pixel of it, `north` (degrees from up to north, counterclockwise; east is to its left), `label`.
+ * Props: `src` (a card's `cutout_url`), `arcsec` a pixel of it, `north` (degrees from up to north, counterclockwise; east is to its left), `label`,
+ * `cells`: a map of strange patches over the smallest centred square around the picture, in Base64.
  * Events: `shown` with `src` once its pixels are on the screen; `swipe` with the way of a finger: left or right.
  */
 export const ImageViewer = defineComponent({
@@ -24,6 +26,7 @@ export const ImageViewer = defineComponent({
     arcsec: { type: Number, default: null },
     north: { type: Number, default: null },
     label: { type: String, default: "Image" },
+    cells: { type: String, default: "" },
   },
   emits: ["shown", "swipe"],
   setup(props, { emit }) {
@@ -39,6 +42,7 @@ export const ImageViewer = defineComponent({
     let retry = 0;
 
     const scale = computed(() => fit.value * view.zoom);
+    const mapped = computed(() => (view.map && state.value === "ready" ? cellsOf(props.cells) : null));
     const bar = computed(() => {
       if (!props.arcsec || state.value !== "ready") return null;
       const arcsec = niceArcsec((Math.min(160, size.value.width * 0.32) / scale.value) * props.arcsec);
@@ -73,7 +77,12 @@ export const ImageViewer = defineComponent({
       context.imageSmoothingQuality = "high";
       const w = stretched.width * scale.value;
       const h = stretched.height * scale.value;
-      context.drawImage(stretched, width / 2 - view.cx * w, height / 2 - view.cy * h, w, h);
+      const left = width / 2 - view.cx * w;
+      const top = height / 2 - view.cy * h;
+      context.drawImage(stretched, left, top, w, h);
+      if (!mapped.value) return;
+      const side = Math.max(w, h);
+      paintCells(context, mapped.value, left + (w - side) / 2, top + (h - side) / 2, side);
     };
     const redraw = () => {
       frame ||= requestAnimationFrame(draw);
@@ -202,7 +211,7 @@ export const ImageViewer = defineComponent({
         redraw();
       },
     );
-    watch(() => [view.zoom, view.cx, view.cy], redraw);
+    watch(() => [view.zoom, view.cx, view.cy, mapped.value], redraw);
 
     const compass = computed(() => {
       if (!props.north) return "North is up, east is left";
@@ -210,7 +219,7 @@ export const ImageViewer = defineComponent({
       return `North is ${Math.abs(props.north).toFixed(1)}° ${side} of up, east is to its left`;
     });
 
-    return { bar, canvas, compass, drag, onDouble, onDown, onMove, onUp, onWheel, state, view };
+    return { bar, canvas, compass, drag, GRADIENT, mapped, onDouble, onDown, onMove, onUp, onWheel, state, view };
   },
   template: `
     <div class="viewer" :class="{ zoomed: view.zoom > 1 }" :data-state="state">
@@ -222,6 +231,7 @@ export const ImageViewer = defineComponent({
         <path d="M32 36V12M32 12l-3 5M32 12l3 5M32 36H10M10 36l5-3M10 36l5 3" fill="none" stroke="currentColor" stroke-width="1.5"/>
         <text x="32" y="9" text-anchor="middle">N</text><text x="4" y="39.5" text-anchor="middle">E</text>
       </svg>
+      <div v-if="mapped" class="map-legend" aria-hidden="true"><span>ordinary</span><i :style="{ background: GRADIENT }"></i><span>strange</span></div>
       <span v-if="view.zoom > 1" class="zoom-note num" aria-hidden="true">{{ view.zoom.toFixed(1) }}×</span>
     </div>`,
 });
@@ -229,16 +239,18 @@ export const ImageViewer = defineComponent({
 /** Buttons and keys for the view of all pictures on the page; the address says how it begins. */
 export const ViewBar = defineComponent({
   components: { KeyButton },
-  props: { address: { type: String, required: true } },
+  props: { address: { type: String, required: true }, mapped: { type: Boolean, default: false } },
   setup(props) {
     enter(props.address);
     readView();
-    onBeforeUnmount(bindKeys("Picture", viewKeys));
+    const toggleMap = () => update({ map: !view.map });
+    const mapKey = { keys: ["w"], label: "Show where it is strange", when: () => props.mapped, run: toggleMap };
+    onBeforeUnmount(bindKeys("Picture", [...viewKeys, mapKey]));
     const zoom = computed(() => (view.zoom === 1 ? "fit" : `${Number(view.zoom.toFixed(1))}×`));
     const clip = computed(() => (view.pct === 100 ? "no clip" : `${view.pct} %`));
     /** @param {string} key */
     const press = (key) => viewKeys.find((one) => one.keys[0] === key)?.run();
-    return { clip, press, view, zoom };
+    return { clip, press, toggleMap, view, zoom };
   },
   template: `
     <div class="viewbar" role="toolbar" aria-label="How the picture is shown">
@@ -246,6 +258,7 @@ export const ViewBar = defineComponent({
       <key-button k="s" label="Stretch" @press="press('s')"><span class="visually-hidden">Stretch: </span>{{ view.stretch }}</key-button>
       <key-button k="p" label="Clip at percentile" @press="press('p')"><span class="visually-hidden">Clip: </span><span class="num">{{ clip }}</span></key-button>
       <key-button k="i" label="Invert" :pressed="view.invert" @press="press('i')">invert</key-button>
+      <key-button v-if="mapped" k="w" label="Show where it is strange" :pressed="view.map" @press="toggleMap">where</key-button>
       <key-button k="0" label="The picture as it came" @press="press('0')">reset</key-button>
     </div>`,
 });
