@@ -113,6 +113,34 @@ BOARD: Final = Board(
             ],
         ),
         Row(
+            "Does it change?",
+            [
+                lines(
+                    "Swaps",
+                    "Changes of the model that serves, in a day: promoted, rolled back, or refused by a model server.",
+                    Query("sum by (outcome) (increase(astrolens_model_swaps_total[1d]))", "{{outcome}}"),
+                ),
+                number(
+                    "Refused now",
+                    "Model servers that do not serve the promoted model: see the runbook.",
+                    "sum(astrolens_model_refused)",
+                    steps={1.0: "red"},
+                ),
+                lines(
+                    "Comparison in shadow",
+                    "Images of the comparison that is under way: wanted, compared, and with another verdict.",
+                    Query("max(astrolens_shadow_wanted)", "wanted"),
+                    Query("max(astrolens_shadow_compared)", "compared"),
+                    Query("max by (change) (astrolens_shadow_different)", "{{change}}"),
+                ),
+                lines(
+                    "Comparisons",
+                    "Comparisons in shadow that ended in a day.",
+                    Query("sum by (outcome) (increase(astrolens_shadow_ended_total[1d]))", "{{outcome}}"),
+                ),
+            ],
+        ),
+        Row(
             "Does it learn from answers?",
             [
                 lines(
@@ -120,6 +148,27 @@ BOARD: Final = Board(
                     "Runs that ended in a day, by how; challengers that a gate refused are told apart.",
                     Query("sum by (state) (increase(astrolens_training_runs_total[1d]))", "{{state}}"),
                     Query("sum(increase(astrolens_training_refused_total[1d]))", "refused by a gate"),
+                ),
+                lines(
+                    "Run under way",
+                    "Share of the open run that is done.",
+                    Query("max(astrolens_training_progress)", "done"),
+                    most=1,
+                ),
+                lines(
+                    "Silence of the run",
+                    "Seconds since the open run last said how far it is. It waits while the stream needs the cores.",
+                    Query(
+                        "max((time() - astrolens_training_progressed_timestamp_seconds) * astrolens_training_open)",
+                        "silent",
+                    ),
+                    unit="s",
+                    steps={21600.0: "red"},
+                ),
+                lines(
+                    "Processes of runs",
+                    "Processes that were started in a day; more than one a run were killed, or their trainer was.",
+                    Query("sum(increase(astrolens_training_processes_total[1d]))", "processes"),
                 ),
                 lines(
                     "Accuracy",

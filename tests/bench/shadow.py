@@ -36,7 +36,8 @@ async def measure(home: Path, *, turns: int, seconds: float) -> None:
     app = ServiceApp(settings, service="model-server", port=None, with_bus=False)
     await app.records.open()
     await app.images.open()
-    model = load_model(app, ModelMetrics(app.metrics), PACKAGED_BUNDLE)
+    metrics = ModelMetrics(app.metrics)
+    model = load_model(app, metrics, PACKAGED_BUNDLE)
     service = model.service
     service.start()
     candidate = home.parent / "candidate"
@@ -47,7 +48,13 @@ async def measure(home: Path, *, turns: int, seconds: float) -> None:
     await record_settings_bundle(app.records, model.digest, at=datetime.now(UTC))
     signer = load_signer(settings.model_signing_key, create=True)
     await registry.publish(candidate, signer=signer, created_by="bench", gates={"passed": True, "gates": []})
-    runner = ShadowRunner(records=app.records, images=app.images, settings=settings, queued=lambda: service.queued)
+    runner = ShadowRunner(
+        records=app.records,
+        images=app.images,
+        settings=settings,
+        metrics=metrics,
+        queued=lambda: service.queued,
+    )
     await runner.run_pass()
     pictures = [simulate(3, index, oddity_rate=0.02).jpeg for index in range(64)]
     shares: dict[bool, list[float]] = {False: [], True: []}

@@ -1,6 +1,5 @@
 """Pictures to feed: real galaxies where they are, simulated ones elsewhere."""
 
-import itertools
 import os
 import shutil
 from pathlib import Path
@@ -14,11 +13,16 @@ FEED_SURVEY = "sdss" if _REAL.is_dir() else "simulated-sdss"
 """The survey of the pictures: simulated ones do not look like those of SDSS, and the bundle would say so."""
 
 
+def galaxy_files() -> list[Path]:
+    """Real galaxies, in the order of their names; none where they are not."""
+    return sorted(_REAL.iterdir()) if _REAL.is_dir() else []
+
+
 def feed_folder(folder: Path, count: int) -> Path:
     """A folder of `count` distinct pictures."""
     folder.mkdir(parents=True)
-    if _REAL.is_dir():
-        for path in itertools.islice(sorted(_REAL.iterdir()), count):
+    if galaxies := galaxy_files():
+        for path in galaxies[:count]:
             shutil.copy(path, folder / path.name)
     else:
         for index in range(count):

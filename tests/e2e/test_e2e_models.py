@@ -10,8 +10,7 @@ from typing import Any, Self
 
 import grpc
 import pytest
-from astrolens.inference.backbone import Backbone
-from astrolens.platform.settings import PACKAGED_BUNDLE, PACKAGED_BUNDLE_DIGEST
+from astrolens.platform.settings import PACKAGED_BUNDLE_DIGEST
 from astrolens.platform.signing import load_signer
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.folder.store import FolderImageStore
@@ -19,33 +18,15 @@ from astrolens.platform.stores.records import Clause, Query
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 from astrolens.rpc.v1 import inference_pb2 as pb
 from astrolens.rpc.v1.inference_pb2_grpc import InferenceStub
-from astrolens.science.bundle import CALIBRATION, MANIFEST, Bundle, arrays_to_bytes, write_bundle
-from astrolens.science.golden import with_golden
-from astrolens.science.simulation import simulate
 from astrolens.usecases.model_registry import ModelRegistry
 
 from tests.e2e.conftest import FEED_SURVEY, feed_folder
+from tests.e2e.model_bundles import repack
 from tests.e2e.system import System, running, wait_until
 
 pytestmark = pytest.mark.e2e
 
 PICTURES = 60
-STRICTER = 0.5
-"""Factor on the scores of the calibration: more images lie above them, so that a second pass finds some."""
-
-
-def repack(folder: Path, version: str) -> str:
-    """The packaged bundle as another version with other thresholds and golden inputs; its digest."""
-    packaged = Bundle.load(PACKAGED_BUNDLE)
-    contents = {path.name: path.read_bytes() for path in PACKAGED_BUNDLE.iterdir() if path.name != MANIFEST}
-    changed = {
-        name: values * STRICTER if name.endswith("/combined") else values
-        for name, values in packaged.calibration.items()
-    }
-    contents[CALIBRATION] = arrays_to_bytes(changed)
-    write_bundle(folder, packaged.manifest.model_copy(update={"version": version}), contents)
-    cutouts = [simulate(5, index, oddity_rate=0.0).jpeg for index in range(3)]
-    return with_golden(folder, cutouts, Backbone(Bundle.load(folder)).run)
 
 
 @dataclass

@@ -128,6 +128,7 @@ class TrainingRunRecord(Contract):
     finished_at: UtcTime | None = None
     owner: str | None = Field(default=None, description="The trainer that runs it, or ran it last.")
     attempts: int = Field(default=0, description="Processes that were started for it; a killed one is followed by one.")
+    fruitless_attempts: int = Field(default=0, description="Of them, those since it last got further.")
     step: RunStep | None = None
     progress: float = Field(default=0.0, ge=0.0, le=1.0, description="Share of the whole run.")
     progressed_at: UtcTime | None = None

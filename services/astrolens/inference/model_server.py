@@ -54,6 +54,7 @@ class ModelServer:
             records=app.records,
             images=app.images,
             settings=app.settings,
+            metrics=metrics,
             queued=lambda: self._swap.model.service.queued,
         )
 

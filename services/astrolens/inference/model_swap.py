@@ -126,6 +126,7 @@ class ModelSwap:
             self._refuse(current, str(error), serving=self.model.words)
             return
         await self._use(fresh)
+        self._metrics.swaps.labels("rolled-back" if current.rollback else "promoted").inc()
         self._settled()
         await asyncio.to_thread(remove_unused, self._cache, [current.digest, current.previous_digest or ""])
 
@@ -162,7 +163,10 @@ class ModelSwap:
             logger.warning("similarity index of the old model not saved", error=str(error))
 
     def _refuse(self, current: PromotionRecord, reason: str, *, serving: str) -> None:
+        if self._failed is None or self._failed[0] != current.number:
+            self._metrics.swaps.labels("refused").inc()
         self._failed = (current.number, self._clock())
+        self._metrics.refused.set(1)
         sentence = (
             f"the model {current.digest[:12]}, promoted by {current.by}, is not served: {reason}; {serving} goes on "
             "serving: roll back, or publish and promote it again"
@@ -172,6 +176,7 @@ class ModelSwap:
 
     def _settled(self) -> None:
         self._failed = None
+        self._metrics.refused.set(0)
         if self._app.condition.clear_issue(ISSUE):
             logger.info("the promoted model serves")
 

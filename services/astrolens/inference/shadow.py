@@ -23,6 +23,7 @@ from astrolens.contracts.records import ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.inference.engine import Engine, Item, ItemResult, Outcome
 from astrolens.inference.loaded_model import load_engine
+from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.shadow_comparison import Judgement, compared, judgement
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import Settings
@@ -61,6 +62,7 @@ class ShadowRunner:
         records: The record store.
         images: The image store.
         settings: Keys that are trusted, the budget, and on how many images a new candidate is compared.
+        metrics: How far it is.
         queued: Images that wait for the bundle in use.
         clock: The present time.
     """
@@ -71,12 +73,14 @@ class ShadowRunner:
         records: RecordStore,
         images: ImageStore,
         settings: Settings,
+        metrics: ModelMetrics,
         queued: Callable[[], int],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._records = records
         self._images = images
         self._settings = settings
+        self._metrics = metrics
         self._queued = queued
         self._clock = clock
         self._registry = ModelRegistry(records=records, images=images, clock=clock)
@@ -126,6 +130,7 @@ class ShadowRunner:
         record = record.model_copy(update={"dropped": record.dropped + dropped})
         if record.images >= record.wanted:
             record = record.model_copy(update={"finished_at": self._clock()})
+            self._metrics.shadow_ended.labels("finished").inc()
             _log.info("comparison finished", digest=record.digest, newly_anomalous=record.newly_anomalous)
         await self._store(record)
 
@@ -166,6 +171,7 @@ class ShadowRunner:
             await self._give_up(record, str(error))
             return None
         self._record = record
+        self._metrics.compare(record)
         return record
 
     async def _heads(self) -> dict[str, Document]:
@@ -208,6 +214,7 @@ class ShadowRunner:
         return load_engine(folder, budget=budget, expected_digest=digest)[3]
 
     async def _give_up(self, record: ShadowRecord, reason: str) -> None:
+        self._metrics.shadow_ended.labels("given-up").inc()
         _log.error("candidate cannot be compared", digest=record.digest, reason=reason)
         self._forget()
         await self._records.delete(Collection.SHADOWS, [record.digest])
@@ -267,9 +274,11 @@ class ShadowRunner:
             self._forget()
         else:
             self._record = record
+            self._metrics.compare(record)
 
     def _forget(self) -> None:
         self._record = self._engine = None
+        self._metrics.compare(None)
         self._live.clear()
         self._dropped = 0
         self._replay_after, self._replay_ended = None, False

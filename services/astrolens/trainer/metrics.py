@@ -42,6 +42,30 @@ class TrainingMetrics:
         self._cpu = Counter(
             "astrolens_training_cpu_seconds", "Processor time of retraining runs that ended.", registry=registry
         )
+        self._open = Gauge(
+            "astrolens_training_open", "1 while a retraining run is queued or running here, else 0.", registry=registry
+        )
+        self._share = Gauge(
+            "astrolens_training_progress", "Share of the open run that is done, 0 to 1.", registry=registry
+        )
+        self._progressed = Gauge(
+            "astrolens_training_progressed_timestamp_seconds",
+            "When the open run last said how far it is, or was asked for; Unix time, 0 without a run.",
+            registry=registry,
+        )
+        self._processes = Counter(
+            "astrolens_training_processes", "Processes that were started for retraining runs.", registry=registry
+        )
+
+    def follow(self, run: TrainingRunRecord | None) -> None:
+        """Say how far the open run is; None: there is none."""
+        self._open.set(0 if run is None else 1)
+        self._share.set(0 if run is None else run.progress)
+        self._progressed.set(0 if run is None else (run.progressed_at or run.requested_at).timestamp())
+
+    def started(self) -> None:
+        """Count a process."""
+        self._processes.inc()
 
     def finished(self, run: TrainingRunRecord) -> None:
         """Count a run that ended."""

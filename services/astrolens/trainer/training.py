@@ -4,6 +4,7 @@ import copy
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _REPORT_STEPS = 100
 _MIDDLE_DECAY = 0.01
+_CHECKPOINT_EVERY_S = 60.0
+"""So much a kill costs at most; a checkpoint takes a tenth of a second."""
 _ON_TOP = [kind.name for kind in KINDS if kind.group in {"artefact", "bright-star"} and kind.name != "text-page"]
 _OF_A_CLASS = torch.tensor([0, *map(KIND_NAMES.index, _ON_TOP)])
 """Ordinary views, and kinds that lie on top of an object: its class can be seen, and teaches."""
@@ -83,6 +86,7 @@ def train(
     checkpoint: Path | None = None,
     start: Backbone | None = None,
     device: str = "cpu",
+    on_step: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Trained:
     """Train a backbone.
 
@@ -92,10 +96,12 @@ def train(
         recipe: Hyperparameters and seed.
         config: Architecture.
         kinds: Number of kinds, `ordinary` among them.
-        checkpoint: File of the state after each epoch; a training that finds one goes on from it.
+        checkpoint: File of the state, written once a minute and after each epoch; a training that finds one goes on
+            from it, with the same weights as an unbroken one.
         start: A trained backbone to go on from, with its statistics; its parameters without gradients stay as they are.
         device: What computes, `cpu` or `cuda`. Both draw the same batches from the same first weights; they round, and
             draw what dropout leaves out, otherwise.
+        on_step: Told after each step how many are done, and of how many.
     """
     torch.manual_seed(recipe.seed)
     model = start or Backbone(spec, len(CLASSES), kinds, config)
@@ -111,13 +117,14 @@ def train(
     rates = [group["lr"] for group in optimizer.param_groups]
     steps = max(1, int(recipe.epochs * len(views.maps)) // recipe.batch)
     step, earlier_minutes = _restore(checkpoint, model, averaged, optimizer)
-    started = time.monotonic()
+    started = saved = time.monotonic()
     steps_an_epoch = max(1, len(views.maps) // recipe.batch)
     model.train()
     while step < steps:
         epoch, place = divmod(step, steps_an_epoch)
-        if place == 0:
-            _save(checkpoint, model, averaged, optimizer, step, earlier_minutes + (time.monotonic() - started) / 60.0)
+        if place == 0 or time.monotonic() - saved >= _CHECKPOINT_EVERY_S:
+            saved = time.monotonic()
+            _save(checkpoint, model, averaged, optimizer, step, earlier_minutes + (saved - started) / 60.0)
         rows = _epoch_order(recipe.seed, epoch, len(views.maps))[place * recipe.batch :][: recipe.batch]
         # Dropout draws from a generator that each step seeds, so that a resumed training repeats an unbroken one.
         torch.manual_seed(recipe.seed * 1_000_003 + step)
@@ -131,6 +138,7 @@ def train(
         optimizer.step()
         step += 1
         _average(averaged, model, min(recipe.averaging, step / (step + 10)))
+        on_step(step, steps)
         if step % _REPORT_STEPS == 0:
             minutes = earlier_minutes + (time.monotonic() - started) / 60.0
             log.info("step %d of %d  %.1f min  loss %.3f", step, steps, minutes, loss.item())

@@ -14,7 +14,7 @@ from astrolens.inference.backbone import Backbone
 from astrolens.inference.batcher import BatcherClosed
 from astrolens.inference.engine import Item, ItemResult
 from astrolens.inference.loaded_model import LoadedModel
-from astrolens.inference.model_metrics import ModelMetrics
+from astrolens.inference.model_metrics import SWAPS, ModelMetrics
 from astrolens.inference.model_swap import ISSUE, RETRY_AFTER, ModelSwap, load_settings_bundle
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.runtime.service import ServiceApp
@@ -65,6 +65,10 @@ class World:
         model.service.start()
         self.served.append(model.service.description.identity.version)
 
+    def measured(self, name: str, **labels: str) -> float | None:
+        """The value of a metric."""
+        return self.app.metrics.registry.get_sample_value(f"astrolens_model_{name}", labels)
+
     async def promote(self, folder: Path) -> str:
         record = await self.registry.publish(folder, signer=self.signer, created_by="test")
         await self.promotions.promote(record.digest, by="vera", why="test")
@@ -106,6 +110,8 @@ async def test_a_promoted_bundle_serves_and_a_rollback_brings_the_old_one(world:
     await world.promotions.rollback(by="vera", why="test")
     await world.swap.run_pass()
     assert (world.served, world.swap.model.digest) == (["0", "1", "0"], world.bundle.digest)
+    swaps = {outcome: world.measured("swaps_total", outcome=outcome) for outcome in SWAPS}
+    assert swaps == {"promoted": 1, "rolled-back": 1, "refused": 0}
 
 
 async def test_after_a_restart_the_promoted_bundle_serves(world: World, tmp_path: Path) -> None:
@@ -163,6 +169,7 @@ async def test_a_bundle_that_must_not_serve_is_refused_and_the_old_one_goes_on(
     assert reason in world.trouble
     assert "promoted by vera, is not served" in world.trouble
     assert (world.swap.model.digest, world.served) == (world.bundle.digest, ["0"])
+    assert (world.measured("swaps_total", outcome="refused"), world.measured("refused")) == (1, 1)
     assert [type(each) for each in await world.swap.model.service.analyze(items(1))] == [ItemResult]
     restarted = world.new_swap()
     await restarted.load_first()
@@ -170,7 +177,7 @@ async def test_a_bundle_that_must_not_serve_is_refused_and_the_old_one_goes_on(
     await restarted.model.service.close()
     await world.promotions.rollback(by="vera", why="it does not load")
     await world.swap.run_pass()
-    assert world.trouble == ""
+    assert (world.trouble, world.measured("refused")) == ("", 0)
 
 
 async def test_a_refused_bundle_is_tried_again_later(

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from astrolens.contracts.models import ModelState, ShadowRecord
 from astrolens.inference.engine import ItemResult
+from astrolens.inference.model_metrics import ModelMetrics
 from astrolens.inference.shadow import BUSY_ABOVE, MAX_QUEUED, ShadowRunner
 from astrolens.inference.shadow_comparison import Judgement, compared, rank_correlation
 from astrolens.platform.settings import load_settings
 from astrolens.platform.signing import load_signer
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.telemetry.metrics import Metrics
 from astrolens.science.bundle import MODEL
 from astrolens.usecases.model_promotion import ModelPromotions, record_settings_bundle
 from astrolens.usecases.model_registry import ModelRegistry
@@ -35,6 +37,7 @@ class World:
         self.stores = SurveyWorld(folder, lenient(folder))
         self.settings = load_settings(home=folder / "home", shadow_images=WANTED, sources=("none",))
         self.waiting = 0
+        self.metrics = ModelMetrics(Metrics("model-server"))
         self.registry = ModelRegistry(records=self.stores.records, images=self.stores.images)
         self.runner = self.new_runner()
 
@@ -43,9 +46,14 @@ class World:
             records=self.stores.records,
             images=self.stores.images,
             settings=self.settings,
+            metrics=self.metrics,
             queued=lambda: self.waiting,
             clock=self.stores.clock,
         )
+
+    def measured(self, name: str, **labels: str) -> float | None:
+        """The value of a metric."""
+        return self.metrics.shared.registry.get_sample_value(f"astrolens_{name}", labels)
 
     async def open(self) -> None:
         await self.stores.open()
@@ -85,9 +93,14 @@ async def test_a_candidate_whose_gates_passed_is_compared_on_the_stream(world: W
     await world.runner.run_pass()
     state = await world.registry.get(digest)
     assert (state.state, state.history[-1].by) == (ModelState.SHADOW, "model-server")
+    assert (world.measured("shadow_wanted"), world.measured("shadow_compared")) == (WANTED, 0)
     for first in range(0, WANTED + 8, 8):
         world.analyze(*range(first, first + 8))
         await world.runner.run_pass()
+        if first == 0:
+            assert world.measured("shadow_compared") == 8
+            assert world.measured("shadow_different", change="newly-anomalous") == 8
+    assert (world.measured("shadow_wanted"), world.measured("shadow_ended_total", outcome="finished")) == (0, 1)
     found = await world.record(digest)
     assert found is not None
     assert (found.images, found.replayed, found.dropped, found.failed) == (WANTED, 0, 0, 0)

@@ -22,6 +22,7 @@ from astrolens.trainer.dataset import Split
 from astrolens.trainer.retraining.archive_images import ArchiveImage, ArchiveReader, GivenAnswer, answer_that_counts
 from astrolens.trainer.retraining.data_set import (
     ANSWERED,
+    ARCHIVE,
     FEWEST_CALIBRATING,
     GOLD_ITEMS,
     SetSamples,
@@ -126,6 +127,8 @@ def test_a_part_of_the_answers_only_measures_and_no_labelled_oddity_is_ordinary(
     assert 12 <= len(gold) <= 28, "half of what two people answered alike"
     assert not {f"archive/{own}" for own in everyone} & {sample.key for sample in data.samples}
     assert {sample.oddity for sample in data.benchmarks[GOLD_ITEMS]} == {"artefact"}
+    assert {sample.morphology for sample in data.benchmarks[ARCHIVE]} == {""}, "the bundle's own class is no truth"
+    assert {sample.morphology for sample in data.samples if sample.key.startswith("archive/")} == {"spiral"}
     again = assemble(labelled=labelled[::-1], unanswered=unanswered[::-1], sets=(), simulated=40, seed=1, alpha=0.01)
     assert again.summary.digest == data.summary.digest, "the order of reading does not matter"
     [entry] = [each for each in map(json.loads, data.manifest.splitlines()[1:]) if each.get("label_id") == "a0"]

@@ -44,6 +44,19 @@ if not marker.exists():
     marker.write_text("half")
     os.kill(os.getpid(), 9)
 """ + DONE.replace("300", "6000")
+KILLED_NINE_TIMES = """
+import json, os, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+marker = folder / "cache"
+count = int(marker.read_text()) + 1 if marker.exists() else 1
+marker.write_text(str(count))
+spent = json.loads((folder / "order.json").read_text())["spent_cpu_s"]
+progress = {"step": "views", "progress": count / 10, "cpu_s": count + spent}
+(folder / "part").write_text(json.dumps(progress))
+(folder / "part").replace(folder / "progress.json")
+if count < 10:
+    os.kill(os.getpid(), 9)
+""" + DONE.replace("300", "6000")
 ALWAYS_KILLED = "import os; os.kill(os.getpid(), 9)"
 FOR_EVER = """
 import json, pathlib, sys, time
@@ -65,6 +78,8 @@ class World:
         self.now = datetime.now(UTC)
         self.runs = TrainingRuns(records=self.records, clock=lambda: self.now)
         self.jobs: list[TrainingJobs] = []
+        self.shared = Metrics("trainer")
+        self.metrics = TrainingMetrics(self.shared)
 
     def trainer(self, program: str, **settings: object) -> TrainingJobs:
         own = Settings(home=self.folder, **settings)
@@ -72,13 +87,17 @@ class World:
             records=self.records,
             settings=own,
             process=RunProcess(own, program=("-c", program)),
-            metrics=TrainingMetrics(Metrics("trainer")),
+            metrics=self.metrics,
             owner="trainer@here",
             champion=lambda: own.bundle,
             clock=lambda: self.now,
         )
         self.jobs.append(made)
         return made
+
+    def measured(self, name: str, **labels: str) -> float | None:
+        """The value of a metric."""
+        return self.shared.registry.get_sample_value(f"astrolens_training_{name}", labels)
 
     async def start(self, **options: object) -> str:
         request = TrainingRequest.model_validate({"options": options})
@@ -141,6 +160,13 @@ async def test_a_killed_process_goes_on_where_it_stopped(world: World) -> None:
     assert record.attempts == 2
 
 
+async def test_kills_do_not_end_a_run_that_gets_further_each_time(world: World) -> None:
+    run_id = await world.start()
+    record = await world.passes_until(world.trainer(KILLED_NINE_TIMES), run_id, RunState.DONE)
+    assert record.attempts == 10 > MAX_ATTEMPTS
+    assert record.cpu_s == sum(range(1, 11)), "the processor time of its processes adds up"
+
+
 async def test_a_process_that_always_dies_ends_the_run_with_the_reason(world: World) -> None:
     run_id = await world.start()
     record = await world.passes_until(world.trainer(ALWAYS_KILLED), run_id, RunState.FAILED)
@@ -169,6 +195,9 @@ async def test_progress_is_written_and_a_cancelled_run_ends_at_once(world: World
         await asyncio.sleep(0.02)
     record = await world.run(run_id)
     assert (record.step, record.progress, record.cpu_s) == ("views", 0.4, 1.5)
+    await jobs.run_pass()
+    assert (world.measured("open"), world.measured("progress"), world.measured("processes_total")) == (1, 0.4, 1)
+    assert world.measured("progressed_timestamp_seconds") == world.now.timestamp()
     process = int(pid.read_text())
     await world.runs.cancel(run_id, user="tom")
     await jobs.run_pass()
@@ -176,6 +205,8 @@ async def test_progress_is_written_and_a_cancelled_run_ends_at_once(world: World
     assert (record.state, record.cancel_requested_by) == (RunState.CANCELLED, "tom")
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+    await jobs.run_pass()
+    assert (world.measured("open"), world.measured("progressed_timestamp_seconds")) == (0, 0)
     with pytest.raises(Conflict, match="cancelled"):
         await world.runs.cancel(run_id, user="tom")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from astrolens.contracts.records import Answer
-from astrolens.contracts.training_runs import RunStep, TrainingOptions
+from astrolens.contracts.training_runs import GateReport, RunStep, TrainingOptions
 from astrolens.science.bundle import Bundle, write_bundle
 from astrolens.science.cutouts import encode_jpeg
 from astrolens.science.golden import check_golden
@@ -219,9 +219,14 @@ def test_a_worse_challenger_is_refused_by_its_figure(
     images = arrays[Split.TEST]
 
     def report(
-        challenger: Bundle, cost: float = 1.0, parity: float = 1e-6, lost: dict[str, int] | None = None
-    ) -> object:
-        scored = [score_both("unanswered images", champion, challenger, images, None, budget=200.0)]
+        challenger: Bundle,
+        cost: float = 1.0,
+        parity: float = 1e-6,
+        lost: dict[str, int] | None = None,
+        of: str = data_set.ARCHIVE,
+        images: ImageArrays = arrays[Split.TEST],
+    ) -> GateReport:
+        scored = [score_both(of, champion, challenger, images, None, budget=200.0)]
         return compare(
             scored,
             champion=champion,
@@ -239,6 +244,10 @@ def test_a_worse_challenger_is_refused_by_its_figure(
     refused = report(worse)
     assert not refused.passed
     assert "alert volume" in str(refused.refusal)
+    of_one = replace(images, surveys=np.full(len(images), "simulated-sdss"))
+    for name, is_asked in ((data_set.ARCHIVE, True), (data_set.ANSWERED, False)):
+        gates = report(worse, of=name, images=of_one).gates
+        assert any(gate.name.startswith("p-values uniform") for gate in gates) is is_asked, "people see the strangest"
     assert "cost of an image" in str(report(champion, cost=1.3).refusal)
     assert "parity" in str(report(champion, parity=1e-3).refusal)
     without = champion.manifest.model_copy(update={"surveys": {}})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from astrolens.science.preprocessing import PreprocessingSpec
-from astrolens.trainer import export
+from astrolens.trainer import export, training
 from astrolens.trainer.__main__ import main
 from astrolens.trainer.backbone import Backbone, BackboneConfig, Reading, logit_norm_loss
 from astrolens.trainer.early_views import EarlyViews
@@ -140,7 +140,12 @@ def test_training_learns(learned: Backbone) -> None:
         assert (kinds.numpy().argmax(axis=1) == seen.kinds).mean() > 0.6
 
 
-def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every_s", [0.0, 60.0], ids=["within an epoch", "after an epoch"])
+def test_an_interrupted_training_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_s: float
+) -> None:
+    monkeypatch.setattr(training, "_CHECKPOINT_EVERY_S", every_s)
+
     class Interrupted(Exception):
         pass
 

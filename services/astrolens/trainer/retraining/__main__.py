@@ -6,7 +6,6 @@ The process gives itself the lowest priority and its bounds before it loads anyt
 import asyncio
 import contextlib
 import logging
-import os
 import resource
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from astrolens.contracts.training_runs import GateReport
 from astrolens.platform.errors import AstroLensError
+from astrolens.platform.runtime.lowest_priority import take_lowest_priority
 from astrolens.platform.runtime.parent_watch import watch_parent
 from astrolens.platform.settings import Settings, load_settings
 from astrolens.platform.stores.images import ImageStore
@@ -21,7 +21,6 @@ from astrolens.platform.stores.open import image_store, record_store
 from astrolens.platform.stores.records import RecordStore
 from astrolens.trainer.retraining.orders import ORDER, OUTCOME, Order, Outcome, write
 
-_LOWEST_PRIORITY = 19
 _MIB = 1 << 20
 
 log = logging.getLogger("astrolens.trainer.retraining")
@@ -108,14 +107,12 @@ async def _stores(settings: Settings) -> AsyncIterator[tuple[RecordStore, ImageS
 
 def _bound(order: Order) -> None:
     """Take what the stream leaves, and no more than the order allows."""
-    os.nice(_LOWEST_PRIORITY)
-    with contextlib.suppress(AttributeError, OSError):
-        # Linux: only when nobody else wants the processor. Other systems have the lowest priority only.
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    take_lowest_priority()
     memory = order.memory_mib * _MIB
     # Of data, not of the address space: torch maps gigabytes of libraries that it never touches.
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    seconds = int(order.cpu_hours * 3600)
+    # Of all its processes together, with a minute at least to say so.
+    seconds = max(60, int(order.cpu_hours * 3600 - order.spent_cpu_s))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 60))
 
 

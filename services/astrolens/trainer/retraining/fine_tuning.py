@@ -4,6 +4,7 @@ What people answered is mixed with drawn oddities on ordinary pictures of the re
 that what is learned does not replace what was known.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,7 @@ def fine_tune(
     *,
     kinds: int,
     checkpoint: Path,
+    on_step: Callable[[int, int], None],
 ) -> Trained:
     """Train a backbone on.
 
@@ -52,7 +54,8 @@ def fine_tune(
         spec: The preprocessing.
         recipe: Hyperparameters.
         kinds: Kinds that the network shall tell apart: at least as many as it does.
-        checkpoint: Where the state after each epoch is kept; a run that was killed goes on from it.
+        checkpoint: Where the state is kept; a run that was killed goes on from it.
+        on_step: Told after each step how many are done, and of how many.
     """
     with_more_kinds(model, kinds)
     # So does the class head: it was fitted on more pictures than most runs have, and the embedding learns to serve it.
@@ -60,8 +63,7 @@ def fine_tune(
         for parameter in part.parameters():
             parameter.requires_grad_(False)
     together = views.training if answers is None else _joined(views.training, answers)
-    together = views.training if answers is None else _joined(views.training, answers)
-    trained = train(together, spec, recipe, kinds=kinds, checkpoint=checkpoint, start=model)
+    trained = train(together, spec, recipe, kinds=kinds, checkpoint=checkpoint, start=model, on_step=on_step)
     calibrate_kinds(trained.model, views.held_out)
     return trained
 

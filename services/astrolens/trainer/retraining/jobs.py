@@ -31,7 +31,7 @@ from astrolens.usecases.errors import Conflict
 from astrolens.usecases.training_runs import changed_fields, newest_run, open_runs, queue_run
 
 MAX_ATTEMPTS: Final = 6
-"""Processes that one run may take: a picture or a setting that ends it would do so for ever."""
+"""Processes that one run may take without getting further: a picture or a setting that ends it would do so for ever."""
 TRIGGER_EVERY: Final = timedelta(minutes=1)
 """Between looks whether a run is due by itself."""
 AUTOMATIC: Final = "astrolens"
@@ -89,9 +89,11 @@ class TrainingJobs:
             # Somebody else has ended it.
             await self._end_process()
         if not runs:
+            self._metrics.follow(None)
             await self._queue_if_due()
             return
         run = next((own for own in runs if own.run_id == self._current), runs[0])
+        self._metrics.follow(run)
         if run.cancel_requested_by is not None:
             await self._cancel(run)
         elif run.run_id == self._current:
@@ -108,21 +110,25 @@ class TrainingJobs:
         if not available:
             await self._finish(run, RunState.FAILED, failure=detail)
             return
-        if run.attempts >= MAX_ATTEMPTS:
+        if run.fruitless_attempts >= MAX_ATTEMPTS:
             failure = run.failure or "its process ended again and again"
-            await self._finish(run, RunState.FAILED, failure=f"{failure} ({run.attempts} attempts)")
+            where = f" in the step {run.step.value}" if run.step else ""
+            failure = f"{failure} ({run.fruitless_attempts} attempts{where} that got no further)"
+            await self._finish(run, RunState.FAILED, failure=failure)
             return
         folder = self._folder_of(run.run_id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if read_outcome(folder) is None:
             write(folder, ORDER, self._order(run))
             await self._process.start(folder)
+            self._metrics.started()
         now = self._clock()
         update = {
             "state": RunState.RUNNING,
             "started_at": run.started_at or now,
             "owner": self._owner,
             "attempts": run.attempts + 1,
+            "fruitless_attempts": run.fruitless_attempts + 1,
         }
         if await self._save(run, run.model_copy(update=update)):
             self._current = run.run_id
@@ -134,7 +140,7 @@ class TrainingJobs:
         folder = self._folder_of(run.run_id)
         if not self._process.is_running and (outcome := read_outcome(folder)) is not None:
             state = RunState.DONE if outcome.state == "done" else RunState.FAILED
-            found = {name: getattr(outcome, name) for name in _FOUND}
+            found = self._further(run, folder) | {name: getattr(outcome, name) for name in _FOUND}
             await self._finish(run.model_copy(update=found), state, failure=outcome.failure, before=run)
             return
         if not self._process.is_running:
@@ -142,20 +148,25 @@ class TrainingJobs:
             self._process.forget()
             self._current = None
             failure = f"its process {ending(code)}" if code is not None else None
-            await self._save(run, run.model_copy(update={"failure": failure, "log": last_lines(folder, MAX_LOG_LINES)}))
+            update = {**self._further(run, folder), "failure": failure, "log": last_lines(folder, MAX_LOG_LINES)}
+            await self._save(run, run.model_copy(update=update))
             _log.warning("the process of a retraining run ended", run=run.run_id, why=failure)
             return
+        if update := self._further(run, folder):
+            await self._save(run, run.model_copy(update={**update, "log": last_lines(folder, MAX_LOG_LINES)}))
+
+    def _further(self, run: TrainingRunRecord, folder: Path) -> dict[str, object]:
+        """What its process has said since; nothing where it said nothing new."""
         progress = read_progress(folder)
         if progress is None or (progress.step is run.step and progress.cpu_s == run.cpu_s):
-            return
-        update = {
+            return {}
+        return {
             "step": progress.step,
             "progress": max(progress.progress, run.progress),
+            "fruitless_attempts": 0 if progress.progress > run.progress else run.fruitless_attempts,
             "progressed_at": self._clock(),
             "cpu_s": progress.cpu_s,
-            "log": last_lines(folder, MAX_LOG_LINES),
         }
-        await self._save(run, run.model_copy(update=update))
 
     async def _cancel(self, run: TrainingRunRecord) -> None:
         await self._end_process()
@@ -237,6 +248,7 @@ class TrainingJobs:
             sets=settings.training_sets,
             memory_mib=settings.training_memory_mib,
             cpu_hours=settings.training_cpu_hours,
+            spent_cpu_s=run.cpu_s or 0.0,
         )
 
     def _folder_of(self, run_id: str) -> Path:

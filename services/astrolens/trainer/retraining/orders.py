@@ -32,6 +32,7 @@ class Order(Contract):
     sets: tuple[str, ...] = Field(default=(), description="Named sets, `kind:path[@survey]`.")
     memory_mib: int
     cpu_hours: float
+    spent_cpu_s: float = Field(default=0.0, description="Processor time of the processes of this run before.")
 
 
 class Progress(Contract):
@@ -39,7 +40,7 @@ class Progress(Contract):
 
     step: RunStep
     progress: float = Field(ge=0.0, le=1.0)
-    cpu_s: float = Field(description="Processor time of this process.")
+    cpu_s: float = Field(description="Processor time of the run's processes so far.")
 
 
 class Outcome(Contract):

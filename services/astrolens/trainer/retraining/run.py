@@ -3,6 +3,7 @@
 import json
 import logging
 import resource
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ _BEGINS: Final = {
     RunStep.PUBLISHING: 0.98,
 }
 """Share of the whole at which a step begins, by the processor time of a run of 6,000 views."""
+_NOTE_EVERY_S: Final = 5.0
 _PARITY_IMAGES: Final = 32
 
 
@@ -88,6 +90,7 @@ class Run:
         self._read_archive = read_archive
         self._publish = publish
         self._champion = Bundle.load(order.champion)
+        self._noted = 0.0
 
     def perform(self) -> Outcome:
         """Do what is not done yet."""
@@ -122,10 +125,20 @@ class Run:
         )
 
     def _begin(self, step: RunStep) -> None:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        spent = round(usage.ru_utime + usage.ru_stime, 1)
-        write(self._folder, PROGRESS, Progress(step=step, progress=_BEGINS[step], cpu_s=spent))
+        self._note(step, _BEGINS[step])
         log.info("%s", step.value)
+
+    def _note_step(self, done: int, of: int) -> None:
+        """Say how far the fine-tuning is, at most every few seconds."""
+        if time.monotonic() - self._noted >= _NOTE_EVERY_S:
+            first, last = _BEGINS[RunStep.FINE_TUNING], _BEGINS[RunStep.CHALLENGER]
+            self._note(RunStep.FINE_TUNING, round(first + (last - first) * done / of, 4))
+
+    def _note(self, step: RunStep, share: float) -> None:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        spent = round(self._order.spent_cpu_s + usage.ru_utime + usage.ru_stime, 1)
+        write(self._folder, PROGRESS, Progress(step=step, progress=share, cpu_s=spent))
+        self._noted = time.monotonic()
 
     def _collect(self) -> data.DataSet:
         path = self._folder / _ARCHIVE
@@ -185,6 +198,7 @@ class Run:
             recipe_of(self._order.options),
             kinds=len(kinds),
             checkpoint=self._folder / "fine-tuning.checkpoint",
+            on_step=self._note_step,
         )
         weights = {name: value.contiguous() for name, value in trained.model.state_dict().items()}
         save_file(weights, self._folder / _TRAINED)
