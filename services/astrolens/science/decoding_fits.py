@@ -97,7 +97,8 @@ def read_fits(
         shape = hdu.shape()
         check_size(shape, limits, file_bytes=file_bytes)
         headers = [hdu.cards] if hdu.index == 0 else [hdu.cards, primary]
-        sky_axes, plane_axes = _axes(hdu.cards, shape)
+        sky_axes, plane_axes = _axes(hdu.cards, shape, limits.min_side)
+        check_size([shape[len(shape) - axis] for axis in reversed(sky_axes)], limits, file_bytes=file_bytes)
         lengths = [shape[len(shape) - axis] for axis in plane_axes]
         planes = planes_of(headers, lengths, plane_axes)
         cube = _compressed_data(data, hdu, limits, file_bytes) if hdu.is_compressed else _plain_data(data, hdu)
@@ -227,12 +228,18 @@ def _purpose(hdu: Hdu) -> str:
     return next((purpose for purpose, pattern in _PURPOSE if pattern.match(name)), "")
 
 
-def _axes(cards: Cards, shape: Sequence[int]) -> tuple[tuple[int, int], list[int]]:
-    """Numbers of the axes (from 1) of columns and rows, and of the axes with more than one plane."""
+def _axes(cards: Cards, shape: Sequence[int], min_side: int) -> tuple[tuple[int, int], list[int]]:
+    """Numbers of the axes (from 1) of columns and rows, and of the axes with more than one plane.
+
+    Where the header does not say which they are, a first axis that is too short for a picture has its planes: arrays of
+    [rows, columns, colours] are written so.
+    """
     longer = [axis for axis in range(1, len(shape) + 1) if shape[len(shape) - axis] > 1]
     sky = celestial_axes(cards)
     if sky is None or not all(axis in longer for axis in sky):
-        sky = (longer[0], longer[1]) if len(longer) >= 2 else (1, 2)
+        long = [axis for axis in longer if shape[len(shape) - axis] >= min_side]
+        long = long if len(long) >= 2 else longer
+        sky = (long[0], long[1]) if len(long) >= 2 else (1, 2)
     return sky, [axis for axis in longer if axis not in sky]
 
 

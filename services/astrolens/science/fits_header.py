@@ -224,22 +224,25 @@ def check_first_header(head: bytes, limits: DecodeLimits, *, file_bytes: int) ->
 
 
 def check_size(shape: Sequence[int], limits: DecodeLimits, *, file_bytes: int) -> None:
-    """Refuse an image by the lengths of its axes, numpy's order.
+    """Refuse an image by the lengths of its axes, numpy's order, whichever of them are rows and columns.
 
     Raises:
         ImageRejected: `too-large`, `bomb`, `too-small`.
     """
-    shape = _without_single(shape)
-    limits.check_pixels(shape[-1], shape[-2], planes=math.prod(shape[:-2]), file_bytes=file_bytes)
+    height, width = _sides(shape, limits)
+    planes = math.prod(shape) // max(1, height * width)
+    limits.check_pixels(width, height, planes=planes, file_bytes=file_bytes)
 
 
 def is_too_small(shape: Sequence[int], limits: DecodeLimits) -> bool:
     """Whether an image has fewer pixels a side than are needed."""
-    return min(_without_single(shape)[-2:]) < limits.min_side
+    return min(_sides(shape, limits)) < limits.min_side
 
 
-def _without_single(shape: Sequence[int]) -> Sequence[int]:
-    """The lengths of the axes without those of length 1, of which two axes at least remain."""
-    while len(shape) > 2 and 1 in shape:
-        shape = [*shape[: shape.index(1)], *shape[shape.index(1) + 1 :]]
-    return shape
+def _sides(shape: Sequence[int], limits: DecodeLimits) -> tuple[int, int]:
+    """Height and width: the fastest two axes that are long enough, else the fastest two that are none of length 1."""
+    for shortest in (limits.min_side, 2, 1):
+        long = [length for length in shape if length >= shortest]
+        if len(long) >= 2:
+            return long[-2], long[-1]
+    return shape[-2], shape[-1]

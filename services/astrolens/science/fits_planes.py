@@ -121,6 +121,10 @@ def _on_one_axis(headers: Sequence[Cards], axis: int, count: int, bands: tuple[s
         colours = ("red", "green", "blue")
         return Planes("bands", (0, 1, 2), (*colours, *_numbered(count)[3:]), colours)
     says_nothing = not kind or kind in _COLOUR_AXIS or kind in _PLAIN_AXIS
+    if no_colour is None and says_nothing and axis == 1 and count == 3:
+        # The array of a picture, whose colours run fastest.
+        note = "Its colours run fastest, of which the header says nothing: red, green and blue were assumed."
+        return Planes("assumed-bands", (0, 1, 2), ("red", "green", "blue"), bands, notes=(note,))
     if no_colour is None and says_nothing and count <= _MAX_ASSUMED_BANDS:
         note = f"Its header does not say what its {count} planes are: bands by rising wavelength were assumed."
         return Planes("assumed-bands", _by_wavelength(range(count)), _numbered(count), bands, notes=(note,))

@@ -131,18 +131,22 @@ def _reduced(
     rows, columns = stored.shape[0] // factor, stored.shape[1] // factor
     reduced = np.empty((rows, columns))
     share = np.ones((rows, columns), dtype=np.float32)
+    # A float64 near 2^63 has steps of 1,024.
+    is_unsigned = (
+        stored.dtype.kind == "i" and stored.dtype.itemsize == 8 and planes.zero == 2.0**63 and planes.scale == 1
+    )
     step = max(1, _STRIP_PIXELS // (factor * stored.shape[1]))
     for row in range(0, rows, step):
         end = min(rows, row + step)
         strip = stored[row * factor : end * factor, : columns * factor]
-        values = strip.astype(np.float64)
+        values = _unsigned(strip).astype(np.float64) if is_unsigned else strip.astype(np.float64)
         for mark in masked:
             values[strip == mark] = np.nan
         if planes.hidden is not None:
             values[planes.hidden[row * factor : end * factor, : columns * factor]] = np.nan
         if planes.scale != 1.0:
             values *= planes.scale
-        if planes.zero:
+        if planes.zero and not is_unsigned:
             values += planes.zero
         known = np.isfinite(values)
         complete = bool(known.all())
@@ -159,6 +163,11 @@ def _reduced(
         reduced[row:end] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
         share[row:end] = count / (factor * factor)
     return reduced, share
+
+
+def _unsigned(stored: NDArray[np.generic]) -> NDArray[np.uint64]:
+    """64-bit integers with BZERO = 2^63, which stand for unsigned ones, exactly."""
+    return np.ascontiguousarray(stored, dtype=np.int64).view(np.uint64) ^ np.uint64(1 << 63)
 
 
 def sentinels(stored: NDArray[np.generic], blank: float | None = None) -> Iterator[float]:

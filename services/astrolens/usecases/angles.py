@@ -4,7 +4,15 @@ import math
 import re
 from typing import Final, Literal
 
-AngleUnit = Literal["deg", "hour", "rad"]
+AngleUnit = Literal["deg", "hour", "rad", "arcmin", "arcsec", "mas"]
+_DEGREES: Final = {
+    "deg": 1.0,
+    "hour": 15.0,
+    "rad": math.degrees(1.0),
+    "arcmin": 1 / 60,
+    "arcsec": 1 / 3600,
+    "mas": 1 / 3_600_000,
+}
 
 _DECIMAL: Final = re.compile(r"^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$")
 _SEXAGESIMAL: Final = re.compile(
@@ -13,8 +21,9 @@ _SEXAGESIMAL: Final = re.compile(
 )
 _DECIMAL_COMMA: Final = re.compile(r"^([+-]?\d+),(\d+)$")
 """As spreadsheets of half of Europe write it, with semicolons between the cells."""
-_MINUS_SIGNS: Final = str.maketrans({"−": "-", "–": "-", "‐": "-", "﹣": "-", "＋": "+"})
-"""Copied from papers: minus, en dash, hyphen."""
+_AS_TYPED: Final = str.maketrans({"−": "-", "–": "-", "‐": "-", "﹣": "-", "＋": "+", "ʰ": "h", "ᵐ": "m", "ˢ": "s"})
+"""Copied from papers: minus, en dash, hyphen, raised letters."""
+_WITH_UNIT: Final = re.compile(r"^([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(?:(?P<deg>d|deg|°)|(?P<hour>h|hr))$", re.IGNORECASE)
 
 
 def parse_ra_deg(text: str, unit: AngleUnit | None = None) -> float:
@@ -34,7 +43,7 @@ def parse_ra_deg(text: str, unit: AngleUnit | None = None) -> float:
     sexagesimal = written_in is not None
     if written_in == "colon":
         written_in = "deg" if unit == "deg" else "hour"
-    factor = {"deg": 1.0, "hour": 15.0, "rad": math.degrees(1.0)}[written_in or unit or "deg"]
+    factor = _DEGREES[written_in or unit or "deg"]
     degrees = value * factor
     if not -180.0 <= degrees <= 360.0:
         said = "hours" if factor == 15.0 else "degrees"
@@ -58,7 +67,7 @@ def parse_dec_deg(text: str, unit: AngleUnit | None = None) -> float:
     value, written_in = _parse(text)
     if written_in == "hour" or (written_in is None and unit == "hour"):
         raise ValueError(f"is {text[:40]!r}: a declination is in degrees, not in hours")
-    degrees = math.degrees(value) if unit == "rad" and written_in is None else value
+    degrees = value * _DEGREES[unit or "deg"] if written_in is None else value
     if not -90.0 <= degrees <= 90.0:
         raise ValueError(f"is {text[:40]!r}, but a declination lies in -90 to 90 degrees")
     return degrees
@@ -66,11 +75,12 @@ def parse_dec_deg(text: str, unit: AngleUnit | None = None) -> float:
 
 def _parse(text: str) -> tuple[float, Literal["colon", "hour", "deg"] | None]:
     """The value with its sign, and how it was written: None for a decimal number."""
-    plain = text.strip().translate(_MINUS_SIGNS)
+    plain = text.strip().translate(_AS_TYPED)
     plain = _DECIMAL_COMMA.sub(r"\1.\2", plain)
-    number = plain.rstrip("°")
-    if _DECIMAL.match(number):
-        return float(number), None if number == plain else "deg"
+    if _DECIMAL.match(plain):
+        return float(plain), None
+    if found := _WITH_UNIT.match(plain):
+        return float(found[1]), "deg" if found["deg"] else "hour"
     found = _SEXAGESIMAL.match(plain)
     if found is None:
         raise ValueError(

@@ -10,16 +10,29 @@ LAST_OBSERVATION: Final = datetime(2200, 1, 1, tzinfo=UTC)
 """Bounds of the time of an observation: beyond them it is a slip, and its neighbours cannot be computed in years 1 or
 9999."""
 
-TimeScale = Literal["utc", "tai"]
+TimeScale = Literal["utc", "tai", "tt", "tdb", "tcb", "tcg"]
+SCALES: Final[dict[str, TimeScale]] = {
+    **dict.fromkeys(("utc", "ut", "ut1", "z"), "utc"),
+    **dict.fromkeys(("tt", "tdt", "et"), "tt"),
+    "tai": "tai",
+    "tdb": "tdb",
+    "tcb": "tcb",
+    "tcg": "tcg",
+}
+"""By the words of tables. UT1 is within a second of UTC."""
+MJD_ORIGIN: Final = 2_400_000.5
+"""The Julian date of an MJD of 0."""
 
 _MJD_EPOCH: Final = datetime(1858, 11, 17, tzinfo=UTC)
 _JD_OF_MJD_0: Final = Decimal("2400000.5")
 _YEARS: Final = range(FIRST_OBSERVATION.year, LAST_OBSERVATION.year)
+_SCALE_BEHIND: Final = re.compile(r"^(?P<time>.*\d)\s*\(?(?P<scale>UTC|UT1?|TAI|TT|TDB|TCB|TCG)\)?$", re.IGNORECASE)
+_LEAP_SECOND: Final = re.compile(r"^(.*[T ]23:59:)60(.*)$")
 _COMPACT_DATE: Final = re.compile(r"^\d{8}$")
 _MICROSECONDS_A_DAY: Final = 86_400_000_000
 
 
-def parse_observation_time(value: Any, scale: TimeScale = "utc") -> datetime:
+def parse_observation_time(value: Any, scale: TimeScale = "utc", origin_jd: float | None = None) -> datetime:
     """Read the time of an observation.
 
     A number is a modified Julian date, or a Julian date above 2,400,000 (FITS standard 4.0, section 9: UTC unless
@@ -28,6 +41,7 @@ def parse_observation_time(value: Any, scale: TimeScale = "utc") -> datetime:
     Args:
         value: Text, a number, or a datetime.
         scale: The scale of numbers and of text without a zone.
+        origin_jd: The Julian date that numbers are days from, None where nothing is said.
 
     Returns:
         An aware time in UTC.
@@ -38,7 +52,7 @@ def parse_observation_time(value: Any, scale: TimeScale = "utc") -> datetime:
     if isinstance(value, datetime):
         moment = value.replace(tzinfo=UTC) if value.tzinfo is None else _in_utc(value)
     else:
-        moment = _of_text(str(value).strip(), scale)
+        moment = _of_text(str(value).strip(), scale, origin_jd)
     if not FIRST_OBSERVATION <= moment < LAST_OBSERVATION:
         raise ValueError(
             f"is {str(value)[:40]!r}: {moment.year} is no year of an observation, give one from 1800 to 2199"
@@ -46,7 +60,11 @@ def parse_observation_time(value: Any, scale: TimeScale = "utc") -> datetime:
     return moment
 
 
-def _of_text(text: str, scale: TimeScale) -> datetime:
+def _of_text(text: str, scale: TimeScale, origin_jd: float | None) -> datetime:
+    if found := _SCALE_BEHIND.match(text):
+        text, scale = found["time"], SCALES[found["scale"].lower()]
+    if found := _LEAP_SECOND.match(text):
+        return _of_text(found[1] + "59" + found[2], scale, origin_jd) + timedelta(seconds=1)
     try:
         number = Decimal(text)
     except InvalidOperation:
@@ -61,8 +79,11 @@ def _of_text(text: str, scale: TimeScale) -> datetime:
         return _in_utc(moment) if moment.tzinfo is not None else _to_utc(moment.replace(tzinfo=UTC), scale)
     if not number.is_finite():
         raise ValueError(f"is {text[:40]!r}, which is no time")
-    mjd = number - _JD_OF_MJD_0 if number > 2_400_000 else number
-    if number == mjd and int(number) in _YEARS:
+    if origin_jd is not None:
+        mjd = number + Decimal(repr(origin_jd)) - _JD_OF_MJD_0
+    else:
+        mjd = number - _JD_OF_MJD_0 if number > 2_400_000 else number
+    if origin_jd is None and number == mjd and int(number) in _YEARS:
         raise ValueError(f"is {text[:40]!r}: this is a year, or an MJD of 1863: write ISO 8601, or a Julian date")
     if not -30_000 < mjd < 130_000:
         raise ValueError(
@@ -84,8 +105,8 @@ def _to_utc(moment: datetime, scale: TimeScale) -> datetime:
     if scale == "utc":
         return moment
     try:
-        from astropy.time import Time  # noqa: PLC0415 - half a second, and only times in TAI need its leap seconds
+        from astropy.time import Time  # noqa: PLC0415 - half a second, and only times in other scales need it
     except ImportError:
-        raise ValueError("is in TAI, which needs the package astropy to become UTC") from None
-    converted: datetime = Time(moment.replace(tzinfo=None), scale="tai").utc.to_datetime()
+        raise ValueError(f"is in {scale.upper()}, which needs the package astropy to become UTC") from None
+    converted: datetime = Time(moment.replace(tzinfo=None), scale=scale).utc.to_datetime()
     return converted.replace(tzinfo=UTC)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tifffile
 from astrolens.science.cutouts import ImageRejected, decode_cutout, make_cutout
+from astropy.io import fits
 from PIL import Image
 
 from tests.made_deep_files import WRITERS, as_type, png16, tiff
 from tests.made_images import encoded, rgb
-from tests.made_scenes import assert_scene, grey, scene
+from tests.made_scenes import assert_scene, fits_file, grey, scene, stored
 
 
 def star_field(seed: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -149,3 +150,32 @@ def test_a_deep_picture_of_noise_is_no_object(kind: str) -> None:
     noise = np.random.default_rng(1).normal(3000, 40, (200, 200)).astype(np.uint16)
     with pytest.raises(ImageRejected, match="no-object"):
         make_cutout(png16(noise[..., None]) if kind == "png" else tiff(noise))
+
+
+def test_unsigned_64_bit_integers_of_fits_are_exact() -> None:
+    """Stored as signed ones with BZERO = 2^63, near which a float64 has steps of 1,024."""
+    cutout = make_cutout(fits_file(fits.PrimaryHDU(stored(np.round(scene())).astype(np.uint64))))
+    assert_scene(cutout)
+    assert cutout.quality.noise == pytest.approx(5.0, rel=0.2)
+
+
+@pytest.mark.parametrize("cards", [{}, {"CTYPE1": "RGB"}])
+def test_a_fits_file_of_rows_columns_and_colours_is_a_colour_picture(cards: dict[str, str]) -> None:
+    values = np.stack([stored(scene()), stored(scene(seed=8)), stored(scene(seed=9))], axis=-1).astype(np.float32)
+    values[30:34, 30:34, 0] += 500
+    cutout = make_cutout(fits_file(fits.PrimaryHDU(np.ascontiguousarray(values)), **cards))
+    assert_scene(cutout)
+    assert cutout.file.planes == ("red", "green", "blue")
+    red, green, blue = decode_cutout(cutout.jpeg)[64 - 33 : 64 - 31, 31:33].astype(int).mean(axis=(0, 1))
+    assert red > green + 40
+    assert red > blue + 40
+    if not cards:
+        assert "were assumed" in cutout.file.notes[0]
+
+
+def test_a_narrow_cube_is_refused_by_its_picture() -> None:
+    cube = fits.PrimaryHDU(np.zeros((20, 12, 18), np.float32))
+    axes = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CTYPE3": "WAVE", "CRVAL1": 1.0, "CRVAL2": 1.0}
+    with pytest.raises(ImageRejected) as caught:
+        make_cutout(fits_file(cube, **axes))
+    assert (caught.value.code, "18 x 12" in caught.value.detail) == ("too-small", True)

@@ -12,10 +12,19 @@ from astrolens.usecases.tables.frames import ICRS
 from astrolens.usecases.tables.reading import is_table, open_table
 from astrolens.usecases.tables.rows import BadRow, DescribedFile, describe
 from astrolens.usecases.tables.table import TableUnreadable
-from astropy.coordinates import FK4, FK5, BaseCoordinateFrame, Galactic, SkyCoord
+from astropy.coordinates import (
+    FK4,
+    FK5,
+    BarycentricMeanEcliptic,
+    BaseCoordinateFrame,
+    Galactic,
+    SkyCoord,
+    Supergalactic,
+)
 from astropy.io import fits, votable
 from astropy.table import MaskedColumn
 from astropy.table import Table as AstropyTable
+from astropy.time import Time
 
 OBJECT_ID = 2695378462115010012
 """Beyond 2^53, where a double loses digits."""
@@ -98,7 +107,7 @@ def test_empty_and_nan_are_equal_and_half_a_position_is_told() -> None:
     ("header", "cell", "said"),
     [
         ("ra,dec", "12h30m,100", "dec is '100', but a declination lies in -90 to 90"),
-        ("ra,dec", "12h,1", "ra is '12h', which is no angle"),
+        ("ra,dec", "12x,1", "ra is '12x', which is no angle"),
         ("RAJ2000,DEJ2000", "400,1", "RAJ2000 is '400', but a right ascension lies in 0 to 360"),
         ("pixel_scale", "0", "pixel_scale is '0.0'"),
         ("pixel_scale", "coarse", "must be a number of arcseconds"),
@@ -435,3 +444,95 @@ def test_galactic_columns_are_known_by_their_ucd(words: tuple[str, str]) -> None
 def test_sexagesimal_longitudes_are_in_degrees() -> None:
     metadata = row("file,GLON,GLAT\na.fits,224:14:11.5,-54:30:30.2\n")
     assert metadata["ra_deg"] == pytest.approx(53.1, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("ra (arcsec),dec (arcsec)", "191160,-101520"),
+        ("ra[arcmin],dec[arcmin]", "3186,-1692"),
+        ("ra (mas),dec (mas)", "191160000,-101520000"),
+        ("ra,dec", "53.1d,-28.2deg"),
+        ("ra,dec", "3.54h,-28.2°"),
+        ("ra,dec", "3ʰ32ᵐ24ˢ,−28°12′00″"),
+    ],
+)
+def test_units_of_angles_in_header_or_cell(header: str, cells: str) -> None:
+    metadata = row(f"file,{header}\na.fits,{cells}\n")
+    assert (metadata["ra_deg"], metadata["dec_deg"]) == pytest.approx((53.1, -28.2))
+
+
+@pytest.mark.parametrize("text", ["# file ra dec\na.fits 53.1 -28.2\n", "# x\n# file,ra,dec\na.fits,53.1,-28.2\n"])
+def test_names_of_columns_may_stand_in_a_comment(text: str) -> None:
+    assert row(text) == {"ra_deg": 53.1, "dec_deg": -28.2}
+
+
+def test_the_line_in_which_excel_names_its_delimiter_is_no_header() -> None:
+    assert row("sep=;\nfile;ra;dec\na.fits;53,1;-28,2\n") == {"ra_deg": 53.1, "dec_deg": -28.2}
+
+
+_MOMENT = Time("2019-06-10T10:04:48", scale="utc")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *((f"mjd ({scale})", str(getattr(_MOMENT, scale.lower()).mjd)) for scale in ("TAI", "TT", "TDB", "TCB")),
+        ("date_obs", "2019-06-10T10:05:25 TAI"),
+        ("date_obs", "2019-06-10 10:04:48 UTC"),
+        ("date_obs (TAI)", "2019-06-10T10:05:25"),
+        ("date_obs (TAI)", "2019-06-10T12:04:48+02:00"),
+    ],
+)
+def test_a_time_is_turned_from_the_scale_that_is_said(column: str, value: str) -> None:
+    assert row(f"file,{column}\na.fits,{value}\n")["observed_at"][:22] in {
+        "2019-06-10T10:04:48.00", "2019-06-10T10:04:47.99"
+    }  # fmt: skip
+
+
+def test_a_leap_second_is_a_time() -> None:
+    assert row("file,date_obs\na.fits,2016-12-31T23:59:60.5\n")["observed_at"][:21] == "2017-01-01T00:00:00.5"
+
+
+def test_a_julian_date_without_its_first_digits_is_refused() -> None:
+    with pytest.raises(BadRow, match="call the column mjd"):
+        row("file,jd\na.fits,58644.92\n")
+
+
+@pytest.mark.parametrize("suffix", ["ecsv", "parquet"])
+@pytest.mark.parametrize(
+    "frame",
+    [FK5(), FK4(equinox="B1975"), Galactic(), Supergalactic(), BarycentricMeanEcliptic()],
+    ids=lambda one: one.name,
+)
+def test_the_coordinates_and_times_of_astropy_keep_their_frame_and_scale(
+    tmp_path: Path, suffix: str, frame: BaseCoordinateFrame
+) -> None:
+    path = tmp_path / f"t.{suffix}"
+    place = SkyCoord([53.1], [-28.2], unit="deg").transform_to(frame)
+    AstropyTable(
+        {"file": ["a.fits"], "where": place, "date_obs": Time(_MOMENT.tai.isot, scale="tai").reshape(1)}
+    ).write(path)
+    (only,) = opened(path)
+    assert (only.metadata["ra_deg"], only.metadata["dec_deg"]) == pytest.approx((53.1, -28.2), abs=1e-4)
+    if suffix == "ecsv":
+        assert only.metadata["observed_at"][:19] == "2019-06-10T10:04:48"
+    else:
+        # Two halves of a number, which stay metadata.
+        assert {"date_obs.jd1", "date_obs.jd2"} <= only.metadata["extra"].keys()
+
+
+@pytest.mark.parametrize(("origin", "scale"), [("MJD-origin", "TAI"), ("JD-origin", "UTC"), ("2455197.5", "TCB")])
+def test_the_time_system_of_a_votable_is_followed(tmp_path: Path, origin: str, scale: str) -> None:
+    zero = {"MJD-origin": 2400000.5, "JD-origin": 0.0}.get(origin) if "origin" in origin else float(origin)
+    value = getattr(_MOMENT, scale.lower()).jd - (zero or 0.0)
+    path = tmp_path / "t.vot"
+    path.write_text(
+        '<?xml version="1.0"?><VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE>'
+        f'<TIMESYS ID="t" timeorigin="{origin}" timescale="{scale}" refposition="BARYCENTER"/><TABLE>'
+        '<FIELD name="file" datatype="char" arraysize="*"/><FIELD name="obs_time" ref="t" datatype="double" unit="d"/>'
+        f"<DATA><TABLEDATA><TR><TD>a.fits</TD><TD>{float(value)!r}</TD></TR></TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"
+    )
+    (only,) = opened(path)
+    moment = Time(only.metadata["observed_at"].rstrip("Z"), scale="utc")
+    assert abs((moment - _MOMENT).sec) < 1e-3

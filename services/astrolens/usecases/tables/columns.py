@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from astrolens.usecases.angles import AngleUnit
-from astrolens.usecases.observation_times import TimeScale
+from astrolens.usecases.observation_times import SCALES, TimeScale
 from astrolens.usecases.tables.frames import (
     ICRS,
     LONGITUDE_UCDS,
@@ -101,6 +101,9 @@ _UNITS: Final[dict[str, AngleUnit]] = {
     **dict.fromkeys(("deg", "degree", "degrees", "°", "d", "d:m:s", "dms", "dd:mm:ss"), "deg"),
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours", "hourangle", "h:m:s", "hms", "hh:mm:ss"), "hour"),
     **dict.fromkeys(("rad", "radian", "radians"), "rad"),
+    **dict.fromkeys(("arcmin", "arcminute", "arcminutes"), "arcmin"),
+    **dict.fromkeys(("arcsec", "arcsecond", "arcseconds"), "arcsec"),
+    "mas": "mas",
 }
 _UNITS_IN_NAMES: Final[dict[str, AngleUnit]] = {
     **dict.fromkeys(("rahours", "rahour", "rahms", "rahr"), "hour"),
@@ -119,12 +122,16 @@ class Column:
         unit: Of its values, empty where none is said.
         ucd: Its meaning in the words of the Virtual Observatory, empty where none is said.
         frame: Celestial reference system of its positions, empty where none is said.
+        scale: Of its times, such as `TAI`, empty where none is said.
+        origin_jd: The Julian date from which its times are counted in days; None where none is said.
     """
 
     name: str
     unit: str = ""
     ucd: str = ""
     frame: str = ""
+    scale: str = ""
+    origin_jd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +356,9 @@ def _use(index: int, column: Column, *, is_longitude: bool = False) -> Use:
     unit = _unit_of(column) or _UNITS_IN_NAMES.get(plain) or _unit_in_name_of_year(plain)
     # Sexagesimal text is in hours in right ascensions only.
     unit = unit or ("deg" if is_longitude else None)
-    return Use(index, column, unit, "tai" if plain in _TAI_NAMES else "utc")
+    words = [column.scale, *_words_of_unit(column)]
+    scale = next((SCALES[word.lower()] for word in words if word.lower() in SCALES), None)
+    return Use(index, column, unit, scale or ("tai" if plain in _TAI_NAMES else "utc"))
 
 
 def _words_of_unit(column: Column) -> list[str]:

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Final
 
-from astrolens.usecases.tables.columns import Column
+from astrolens.usecases.tables.astropy_header import columns_in_yaml
+from astrolens.usecases.tables.columns import Column, assign_columns
 from astrolens.usecases.tables.table import MAX_COLUMNS, Row, Table, TableUnreadable
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _MAX_LINE: Final = 4_000_000
 """Characters. A longer line is no table, and would be held in memory."""
 _ECSV: Final = "# %ECSV"
+_SEPARATOR_LINE: Final = re.compile(r"\s*\"?sep=.\"?\s*$")
+"""Excel's own first line, which names the delimiter."""
 _MAX_COMMENTS: Final = 10_000
 _RULE: Final = re.compile(r"^[\s\-=+|,;]*-{2}[\s\-=+|,;]*$")
 """The line of dashes below the header of VizieR's tables and of those drawn with characters."""
@@ -46,10 +49,13 @@ def read_delimited(lines: Iterable[str], *, name: str) -> Table:
     if len(names) > MAX_COLUMNS:
         raise TableUnreadable(f"{name} has {len(names)} columns, more than {MAX_COLUMNS}")
     rows = _rows(reader, position)
+    if (commented := _names_in_comment(comments, names, delimiter)) is not None:
+        return Table(name, [Column(one) for one in commented], chain([Row(first, tuple(names))], rows), place="line")
     head, units = _below_header(rows, len(names))
     if comments and comments[0].startswith(_ECSV):
-        units = units_in_yaml([line[1:].removeprefix(" ") for line in comments[1:]], names)
-    columns = [Column(column, unit) for column, unit in zip(names, units, strict=True)]
+        columns = columns_in_yaml([line[1:].removeprefix(" ") for line in comments[1:]], names)
+    else:
+        columns = [Column(column, unit) for column, unit in zip(names, units, strict=True)]
     return Table(name, columns, chain(head, rows), place="line")
 
 
@@ -64,16 +70,14 @@ class _Position:
             yield line
 
 
-def units_in_yaml(lines: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The units that astropy's YAML header of an ECSV or Parquet file states; empty where it states none."""
-    from astropy.table.meta import YamlParseError, get_header_from_yaml  # noqa: PLC0415 - half a second
-
-    try:
-        header = get_header_from_yaml(list(lines))
-        stated = {str(one["name"]): str(one.get("unit") or "") for one in header["datatype"]}
-    except (YamlParseError, KeyError, TypeError, ValueError, ImportError):
-        return [""] * len(names)
-    return [stated.get(one, "") for one in names]
+def _names_in_comment(comments: Sequence[str], header: Sequence[str], delimiter: str) -> list[str] | None:
+    """The names of the columns where they stand in the comment above the first row, as numpy and TOPCAT write them."""
+    if not comments or "file" in assign_columns([Column(cell) for cell in header]).fields:
+        return None
+    text = comments[-1].lstrip("# \t")
+    names = [cell.strip() for cell in text.split(delimiter if delimiter and delimiter in text else None)]
+    matches = len(names) == len(header) and "file" in assign_columns([Column(name) for name in names]).fields
+    return names if matches else None
 
 
 def _without_comments(lines: Iterable[str], name: str, comments: list[str]) -> Iterator[tuple[int, str]]:
@@ -83,6 +87,8 @@ def _without_comments(lines: Iterable[str], name: str, comments: list[str]) -> I
         if len(line) > _MAX_LINE:
             raise TableUnreadable(f"{name}, line {number} has more than {_MAX_LINE} characters: this is no table")
         text = line.lstrip("\ufeff") if number == 1 else line
+        if number == 1 and _SEPARATOR_LINE.match(text):
+            continue
         if text.lstrip().startswith("#"):
             if is_above and len(comments) < _MAX_COMMENTS:
                 comments.append(text.rstrip())

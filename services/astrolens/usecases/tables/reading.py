@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 from warnings import catch_warnings, simplefilter
 
+from astrolens.usecases.observation_times import MJD_ORIGIN
+from astrolens.usecases.tables.astropy_header import columns_in_yaml
 from astrolens.usecases.tables.columns import Column, assign_columns
-from astrolens.usecases.tables.delimited import read_delimited, units_in_yaml
+from astrolens.usecases.tables.delimited import read_delimited
 from astrolens.usecases.tables.table import MAX_PARSED_BYTES, MAX_TABLE_BYTES, Row, Table, TableUnreadable
 
 _TEXT: Final = (".csv", ".tsv", ".ecsv")
@@ -79,6 +81,7 @@ def _votable(path: Path) -> Table:
             document = votable.parse(path, verify="ignore")
             tables = [table for table in document.iter_tables() if not table.is_empty()]
             frames = {one.ID: f"{one.system or ''} {one.equinox or ''}".strip() for one in document.iter_coosys()}
+            times = {one.ID: one for one in document.iter_timesys()}
     except OSError:
         raise
     except Exception as error:
@@ -90,13 +93,26 @@ def _votable(path: Path) -> Table:
                 field.name or field.ID or "",
                 "" if field.unit is None else str(field.unit),
                 field.ucd or "",
-                frames.get(field.ref, "") if field.ref else the_only_frame,
+                the_only_frame if not field.ref or field.ref in times else frames.get(field.ref, ""),
+                **_time_system(times.get(field.ref)),
             )
             for field in table.fields
         ]
         if len(tables) == 1 or "file" in assign_columns(columns).fields:
             return Table(str(path), columns, _array_rows(table.array, table.array.dtype.names))
     raise TableUnreadable(f"{path} has {len(tables)} tables, and none of them has a column that names files")
+
+
+def _time_system(stated: Any) -> dict[str, Any]:
+    """The scale and the origin (JD) of a time by a TIMESYS of VOTable 1.4."""
+    if stated is None:
+        return {}
+    origin = str(stated.timeorigin or "")
+    try:
+        zero = {"MJD-origin": MJD_ORIGIN, "JD-origin": 0.0}.get(origin) if "origin" in origin else float(origin)
+    except ValueError:
+        zero = None
+    return {"scale": str(stated.timescale or ""), "origin_jd": zero}
 
 
 def _fits(path: Path, opened: ExitStack) -> Table:
@@ -172,7 +188,7 @@ def _parquet_columns(schema: Any) -> list[Column]:
     names = [str(name) for name in schema.names]
     units = [(field.metadata or {}).get(b"unit", b"").decode("utf-8", "replace") for field in schema]
     if not any(units) and (text := (schema.metadata or {}).get(b"table_meta_yaml")):
-        units = units_in_yaml(text.decode("utf-8", "replace").split("\n"), names)
+        return columns_in_yaml(text.decode("utf-8", "replace").split("\n"), names)
     return [Column(name, unit) for name, unit in zip(names, units, strict=True)]
 
 

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from astrolens.contracts.records import MAX_BAND_LENGTH, MAX_BANDS, OBJECT_ID_KE
 from astrolens.usecases.angles import parse_dec_deg, parse_ra_deg
 from astrolens.usecases.observation_times import parse_observation_time
 from astrolens.usecases.submissions import ImageDescription
-from astrolens.usecases.tables.columns import ColumnUses, Use
+from astrolens.usecases.tables.columns import ColumnUses, Use, plain_name
 from astrolens.usecases.tables.frames import ICRS, Frame, parse_frame, to_icrs
 
 _EMPTY: Final = frozenset({"", "nan", "+nan", "-nan", "null", "none", "n/a", "<na>", "--", "\\n", "..."})
@@ -21,6 +22,9 @@ _EMPTY: Final = frozenset({"", "nan", "+nan", "-nan", "null", "none", "n/a", "<n
 
 _NUMBER: Final = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
 _WHOLE: Final = re.compile(r"^[+-]?\d+(?:\.0*)?$")
+_JULIAN_DATES: Final = frozenset({"jd", "jdobs", "obsjd", "jdutc"})
+_SMALLEST_JD: Final = 2_000_000
+"""A smaller number is a JD without 2400000 or an MJD, which differ by half a day."""
 _EXACT_AS_DOUBLE: Final = 2**53
 _MAX_NAME: Final = 200
 
@@ -189,8 +193,7 @@ def _take(field: str, use: Use, value: str, metadata: dict[str, Any], extra: dic
     name = use.column.name
     match field:
         case "observed_at":
-            moment = _parsed(parse_observation_time, value, use, scale=use.scale)
-            metadata[field] = utc_text(moment)
+            metadata[field] = utc_text(_time(use, value))
         case "pixel_scale_arcsec":
             if not _NUMBER.match(value):
                 raise BadRow(f"{name} is {value[:40]!r}, but must be a number of arcseconds")
@@ -213,6 +216,18 @@ def _take(field: str, use: Use, value: str, metadata: dict[str, Any], extra: dic
             metadata[field] = value[:_MAX_NAME]
         case _:
             metadata[field] = value
+
+
+def _time(use: Use, value: str) -> datetime:
+    column = use.column
+    is_jd = column.origin_jd is None and plain_name(column.name) in _JULIAN_DATES
+    if is_jd and _NUMBER.match(value) and float(value) < _SMALLEST_JD:
+        raise BadRow(
+            f"{column.name} is {value[:40]!r}: a Julian date is above 2400000; if 2400000.5 was taken off, "
+            "call the column mjd"
+        )
+    moment: datetime = _parsed(parse_observation_time, value, use, scale=use.scale, origin_jd=column.origin_jd)
+    return moment
 
 
 def _object_id(value: str) -> str | None:
