@@ -1,7 +1,8 @@
 """`make bench-growth`: what a large archive costs. For each size: start-up, images/s, calls, memory, bytes a record.
 
-An archive is filled once and kept in `--archive`; on SQLite each run works on a copy. On a running stack the database
-stays with the stack and grows by what each run feeds. A size that fails is told with its reason; the others go on.
+An archive is filled once and kept in `--archive`; on SQLite each run works on a copy. On a running stack each archive
+has a MongoDB-wire server of its own, beside the stack's Kafka and MinIO, and grows by what each run feeds. With
+`--fill-only` what is missing is filled and nothing measured. A size that fails is told with its reason; others go on.
 Nothing here passes or fails: targets are printed beside the figures. Figures of a busy machine mean nothing.
 """
 
@@ -35,7 +36,7 @@ from tests.bench.growth_archives import Plan, Prepared, Say, counts, sqlite_arch
 from tests.bench.growth_report import report
 from tests.bench.growth_system import feed_pictures, start, stop, wait_for_index
 from tests.bench.memory import MemorySampler, rest
-from tests.bench.pipeline import runs, servers_of, variables
+from tests.bench.pipeline import runs, variables
 from tests.e2e.system import System
 
 SIZES = (0, 100_000, 1_000_000)
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--fill-limit", type=float, default=3_600.0, help="longest filling of one archive, seconds")
     parser.add_argument("--start-limit", type=float, default=300.0, help="longest start, seconds")
     parser.add_argument("--json", type=Path, help="write the figures here (default: in the archive folder)")
+    parser.add_argument("--fill-only", action="store_true", help="fill archives that are missing; measure nothing")
     options = parser.parse_args()
     counts = [int(text) for text in options.sizes.split(",")]
     options.archive.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,7 @@ def main() -> None:
                 stack=stack,
             )
             for count in counts:
-                figures["runs"].append(_size(plan, count))
+                figures["runs"].append(_size(plan, count, measure=not options.fill_only))
                 target.write_text(json.dumps(figures, indent=2) + "\n")
     report(figures)
     print(f"figures: {target}")
@@ -97,7 +99,7 @@ def _engines(only: str | None, stack: Path | None) -> Iterator[dict[str, str] | 
             print("no stack runs: its figures are left out (`make stack`)", flush=True)
 
 
-def _size(plan: Plan, count: int) -> dict[str, Any]:
+def _size(plan: Plan, count: int, *, measure: bool = True) -> dict[str, Any]:
     """The figures of one size, as many as were reached."""
     row: dict[str, Any] = {"engine": plan.engine, "archive": count}
     began = time.monotonic()
@@ -108,7 +110,11 @@ def _size(plan: Plan, count: int) -> dict[str, Any]:
     try:
         prepared = stack_archive(plan, count, say) if plan.stack else sqlite_archive(plan, count, say)
         row |= {"images_at_start": prepared.images, **prepared.figures}
-        _measure(plan, count, prepared, row, say)
+        try:
+            if measure:
+                _measure(plan, count, prepared, row, say)
+        finally:
+            prepared.stop()
     except Exception as error:  # noqa: BLE001 - one size must not take the others' figures along
         row["failed"] = (str(error).splitlines() or [type(error).__name__])[0][:300]
         trace = plan.folder / f"failed-{plan.engine}-{count}.txt"
@@ -122,7 +128,6 @@ def _measure(plan: Plan, count: int, prepared: Prepared, row: dict[str, Any], sa
     home = Path(prepared.settings.pop("home"))
     system = System(home, max_in_flight="2048", **prepared.settings)
     asyncio.run(_put_sample(system, count))
-    servers = servers_of(plan.stack) if plan.stack else {}
 
     def processes() -> dict[str, int]:
         if system.process is None or system.process.poll() is not None:
@@ -151,8 +156,8 @@ def _measure(plan: Plan, count: int, prepared: Prepared, row: dict[str, Any], sa
             for name, figures in calls.measured(system.url, documents, cursors):
                 row["calls"][name] = figures
             row["memory_peak_mib"] = _rounded(sampler.peaks())
-            if servers:
-                row["memory_servers_mib"] = _rounded(MemorySampler(lambda: servers).sample())
+            if prepared.servers:
+                row["memory_servers_mib"] = _rounded(MemorySampler(lambda: prepared.servers).sample())
             row["stop_s"] = stop(system)
             row["documents_after"] = asyncio.run(counts(system.environment["ASTROLENS_RECORDS_URL"]))
     finally:

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psutil
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.open import record_store
 
-from tests.bench import archive, sizes
+from tests.bench import archive, mongodb_filling, sizes
 from tests.bench.archive_filling import fill
-from tests.bench.pipeline import engines_of
+from tests.bench.archive_server import ArchiveServer
+from tests.bench.pipeline import engines_of, servers_of
 from tests.engines.stack_control import Stack
 
 _ROOM_BYTES = 8_000
@@ -57,11 +57,21 @@ class Plan:
 
 @dataclass
 class Prepared:
-    """An archive that services can be started on."""
+    """An archive that services can be started on.
+
+    Attributes:
+        settings: Of the services.
+        images: How many it holds.
+        figures: What is known of it before anything starts.
+        servers: Process ids of the stack's servers that it is measured with.
+        stop: Ends what was started for it.
+    """
 
     settings: dict[str, str]
     images: int
     figures: dict[str, Any] = field(default_factory=dict)
+    servers: dict[str, int] = field(default_factory=dict)
+    stop: Callable[[], None] = lambda: None
 
 
 def sqlite_archive(plan: Plan, count: int, say: Say) -> Prepared:
@@ -104,26 +114,34 @@ def filling_folder(cached: Path, count: int) -> Path:
 
 
 def stack_archive(plan: Plan, count: int, say: Say) -> Prepared:
-    """Fill the stack's database of this size where it is missing; the empty one is new in every run."""
+    """Fill the archive of this size where it is missing, and start its server; the empty one is new in every run."""
     assert plan.stack is not None
     Stack(plan.stack).purge()
     settings = engines_of(plan.stack)
     home = plan.scratch / f"home-stack-{count}"
     home.mkdir()
     settings["home"] = str(home)
-    if not count:
-        return Prepared(settings, 0)
-    name = f"growth-{count}-{plan.model.fingerprint()}"
-    settings["records_url"] = urlunsplit(urlsplit(settings["records_url"])._replace(path=f"/{name}"))
-    figures: dict[str, Any] = {}
-    say("filling, where anything is missing")
-    rate = _fill(plan, settings["records_url"], count, say)
-    if rate:
-        figures["fill_per_s"] = rate
-    told = sizes.of_mongodb(settings["records_url"])
-    documents = asyncio.run(counts(settings["records_url"]))
-    figures |= {"store": told, "documents": documents, "bytes_a_record": sizes.a_record(told, documents)}
-    return Prepared(settings, documents[Collection.IMAGES], figures)
+    folder = plan.folder / f"mongodb-{count}-{plan.model.fingerprint()}" if count else plan.scratch / "mongodb-empty"
+    server = ArchiveServer(folder, plan.stack)
+    server.start()
+    settings["records_url"] = server.url
+    prepared = Prepared(settings, 0, servers=servers_of(plan.stack), stop=server.stop)
+    try:
+        assert server.process is not None
+        prepared.servers["mongodb"] = server.process.pid
+        if count:
+            say(f"filling what is missing in {folder}")
+            if rate := round(mongodb_filling.fill(server.url, plan.model, count, report=say, limit_s=plan.fill_s)):
+                prepared.figures["fill_per_s"] = rate
+            told = sizes.of_mongodb(server.url)
+            documents = asyncio.run(counts(server.url))
+            per_record = sizes.a_record(told, documents)
+            prepared.figures |= {"store": told, "documents": documents, "bytes_a_record": per_record}
+            prepared.images = documents[Collection.IMAGES]
+    except BaseException:
+        server.stop()
+        raise
+    return prepared
 
 
 def _fill(plan: Plan, url: str, count: int, say: Say) -> float:

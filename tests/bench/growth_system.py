@@ -1,5 +1,6 @@
 """Starting, feeding and stopping the services that `make bench-growth` measures."""
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
+import psutil
 
 from tests.bench.arrivals import visit_folder
 from tests.bench.growth_archives import Plan, Say
@@ -26,6 +28,8 @@ _STOP_S = 90.0
 
 def start(system: System, limit_s: float) -> dict[str, Any]:
     """Start everything; seconds until the console, each service's `/readyz` and the model server have answered well.
+
+    `cpu_s` is the processor time of each process until all were ready: on a busy machine only that is of the start.
 
     Raises:
         AssertionError: It ended, or something did not become ready in time.
@@ -58,7 +62,18 @@ def start(system: System, limit_s: float) -> dict[str, Any]:
         assert code is None, f"`astrolens up` ended with {code} after {took:.0f} s\n{system.logs()}"
         assert took < limit_s, f"not ready within {limit_s:.0f} s: {_unready(system, waiting)}\n{system.logs()}"
         time.sleep(_LOOK_EVERY_S)
-    return {"seconds": max(ready.values()), "ready_s": ready}
+    return {"seconds": max(ready.values()), "ready_s": ready, "cpu_s": _cpu_s(system)}
+
+
+def _cpu_s(system: System) -> dict[str, float]:
+    """Processor time of each service so far, with its children, and their sum, seconds."""
+    spent: dict[str, float] = {}
+    for name, pid in system.pids().items():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+            spent[name] = round(sum(each.user + each.system for each in times), 2)
+    return {**spent, "total": round(sum(spent.values()), 2)}
 
 
 def _unready(system: System, waiting: Iterable[str]) -> str:

@@ -1,11 +1,16 @@
 """Morphology of the object in a cutout: the numbers that astronomers compare galaxies by."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from astrolens.contracts.base import Contract, UtcTime
+
+MORPHOLOGY_VERSION: Final = 1
+"""Of the measurement: raised when its numbers change."""
+_MAX_DETAIL: Final = 500
+"""Characters of the sentence in a record."""
 
 
 class MorphologyQuality(StrEnum):
@@ -53,3 +58,14 @@ class Morphology(Contract):
         default=None, description="Largest rise of the profile's logarithmic slope with radius: large is ring-like."
     )
     measured_at: UtcTime | None = None
+
+
+def not_measured(detail: str, *, ring: float | None = None) -> Morphology:
+    """The record of an image without morphology, and why it has none."""
+    return Morphology(
+        method="none",
+        version=MORPHOLOGY_VERSION,
+        quality=MorphologyQuality.FAILED,
+        detail=detail[:_MAX_DETAIL],
+        ring_score=ring,
+    )

@@ -9,13 +9,12 @@ import structlog
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.ids import content_digest
-from astrolens.contracts.morphology import Morphology
+from astrolens.contracts.morphology import Morphology, not_measured
 from astrolens.inference.candidate_search import CandidateSearch
 from astrolens.inference.morphology_process import MeasurementStalled
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
-from astrolens.science.morphology import not_measured
 
 _BATCH: Final = 16
 """Images of a pass: some 25 s of processor time."""

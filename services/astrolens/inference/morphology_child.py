@@ -2,25 +2,18 @@
 
 A process of its own, because statmorph takes long, has no bound of its own and needs 200 MB; it runs at the lowest
 priority and may be killed at any moment. It sees only cutouts, which are pictures of our own.
-
-A request is two lengths (`LENGTHS`), options as JSON, and a JPEG; a reply is a length and a `Morphology` as JSON.
 """
 
 import json
 import os
 import resource
-import struct
 import sys
 from typing import BinaryIO, Final
 
-from astrolens.contracts.morphology import Morphology
+from astrolens.contracts.morphology import Morphology, not_measured
+from astrolens.inference.morphology_protocol import LENGTH, LENGTHS
 from astrolens.science.cutouts import decode_cutout
-from astrolens.science.morphology import load_libraries, measure_morphology, not_measured
-
-LENGTHS: Final = struct.Struct(">II")
-"""In front of a request: bytes of the options and of the picture."""
-LENGTH: Final = struct.Struct(">I")
-"""In front of a reply. The first reply is empty: the process is ready."""
+from astrolens.science.morphology import load_libraries, measure_morphology
 
 _LOWEST_PRIORITY: Final = 19
 

@@ -13,10 +13,9 @@ from typing import Final
 import structlog
 from pydantic import ValidationError
 
-from astrolens.contracts.morphology import Morphology
-from astrolens.inference.morphology_child import LENGTH, LENGTHS
+from astrolens.contracts.morphology import Morphology, not_measured
+from astrolens.inference.morphology_protocol import LENGTH, LENGTHS
 from astrolens.platform.errors import TransientError
-from astrolens.science.morphology import not_measured
 
 CHILD_PROGRAM: Final = ("-P", "-m", "astrolens.inference.morphology_child")
 """Arguments of Python. `-P`: its working directory is no place for modules."""

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-from scipy.stats import spearmanr
-
 from astrolens.contracts.models import MAX_DIFFERENT, ShadowRecord
 from astrolens.contracts.verdicts import Verdict
 from astrolens.inference.engine import ItemResult
@@ -66,6 +64,8 @@ def rank_correlation(first: tuple[float, ...], second: tuple[float, ...]) -> flo
     """Spearman's correlation; None with fewer than ten values, or where one side is the same for all."""
     if len(first) < FEWEST_FOR_CORRELATION or len(set(first)) == 1 or len(set(second)) == 1:
         return None
+    from scipy.stats import spearmanr  # noqa: PLC0415 - 1.4 s of a start, and few processes compare
+
     return float(spearmanr(first, second).statistic)
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -40,7 +41,9 @@ from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.telemetry.archive_metrics import ArchiveMetrics
 from astrolens.science.rejection import DecodeLimits
-from astrolens.science.simulation import simulate
+
+if TYPE_CHECKING:
+    from astrolens.science.simulation import SimulatedImage
 
 _log = structlog.get_logger(__name__)
 
@@ -192,6 +195,13 @@ def _add_sources(
         app.spawn(f"source {source.name}", partial(feeder.run, app.stopping), graceful=True)
 
 
+def _render(settings: Settings, number: int) -> "SimulatedImage":
+    """One image of the simulated sky."""
+    from astrolens.science.simulation import simulate  # noqa: PLC0415 - half a second, and only this source needs it
+
+    return simulate(settings.simulated_seed, number, oddity_rate=settings.simulated_oddity_rate)
+
+
 def _source_factories(app: ServiceApp, archives: ArchiveMetrics) -> dict[str, Callable[[], Source]]:
     """Every source there is, by its name in the settings."""
     settings = app.settings
@@ -199,7 +209,7 @@ def _source_factories(app: ServiceApp, archives: ArchiveMetrics) -> dict[str, Ca
 
     def simulated() -> Source:
         return SimulatedSource(
-            render=lambda number: simulate(settings.simulated_seed, number, oddity_rate=settings.simulated_oddity_rate),
+            render=partial(_render, settings),
             seed=settings.simulated_seed,
             rate_per_min=settings.simulated_rate_per_min,
             records=app.records,

@@ -5,10 +5,7 @@ A row's key is its cell of order 29 in the nested scheme, so that a cell of any 
 
 from typing import Final
 
-import astropy.units as u
 import numpy as np
-from astropy.coordinates import Latitude, Longitude
-from cdshealpix import nested
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
@@ -29,6 +26,10 @@ def keys_of(ra_deg: ArrayLike, dec_deg: ArrayLike, order: int = KEY_ORDER) -> Ke
     ra, dec = np.atleast_1d(np.asarray(ra_deg, dtype=np.float64)), np.atleast_1d(np.asarray(dec_deg, dtype=np.float64))
     if not ra.size:
         return np.zeros(0, dtype=np.uint64)
+    import astropy.units as u  # noqa: PLC0415 - these three take a second of processor time: with the first search
+    from astropy.coordinates import Latitude, Longitude  # noqa: PLC0415
+    from cdshealpix import nested  # noqa: PLC0415
+
     cells = nested.lonlat_to_healpix(Longitude(ra, u.deg), Latitude(dec, u.deg), np.uint8(order), num_threads=1)
     return np.asarray(cells, dtype=np.uint64)
 
@@ -44,6 +45,8 @@ def neighbourhoods(cells: Keys, order: int) -> NDArray[np.int64]:
     """[n, 9] each cell with its neighbours; -1 where a cell at a corner of a base cell has one neighbour fewer."""
     if not cells.size:
         return np.zeros((0, 9), dtype=np.int64)
+    from cdshealpix import nested  # noqa: PLC0415 - it imports astropy
+
     return np.asarray(nested.neighbours(cells, np.uint8(order), num_threads=1), dtype=np.int64)
 
 

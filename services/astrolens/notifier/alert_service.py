@@ -15,6 +15,7 @@ from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import AlertRecord, Answer, ImageRecord, Label, Reason
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import lifecycle, public_alerts
+from astrolens.notifier.answers_since import AnswersSince
 from astrolens.notifier.metrics import AlertMetrics
 from astrolens.notifier.sightings import Sighting, Sightings
 from astrolens.notifier.unreadable import UnreadableDocuments
@@ -104,6 +105,7 @@ class AlertService:
         self._sightings = Sightings(records=records, unreadable=unreadable, publish_unreleased=publish_unreleased)
         self._on_delivery_queued = on_delivery_queued
         self._clock = clock
+        self._answers = AnswersSince(records=records, clock=clock)
 
     def register_surveys(self, surveys: Iterable[str]) -> None:
         """Images of these surveys are analysed: alerts about them may follow."""
@@ -131,7 +133,7 @@ class AlertService:
         """Do what lost events would have done: see `lifecycle.is_outdated` for the rule.
 
         Images whose alert is at least as new as their analysis and their cross-match are left alone, whatever model
-        they name.
+        they name, and so are those that were answered before answers changed alerts (`AnswersSince`).
 
         Args:
             analyzed_at: When images were last analysed, by image id.
@@ -144,7 +146,7 @@ class AlertService:
         """
         current = await self._current_alerts(list(analyzed_at))
         matched = await self._records.get(Collection.CROSSMATCHES, list(analyzed_at), fields=("revision",))
-        labels = await self._labels(current.alerts)
+        answers = await self._newer_answers(current.alerts)
         revisions = {image: document.get("revision") or 0 for image, document in matched.items()}
         outdated = [
             image
@@ -153,24 +155,41 @@ class AlertService:
             and lifecycle.is_outdated(
                 current.alerts.get(image),
                 at,
-                label=labels.get(image, _UNANSWERED)[0],
-                tags=labels.get(image, _UNANSWERED)[1],
+                label=answers.get(image, _UNANSWERED)[0],
+                tags=answers.get(image, _UNANSWERED)[1],
                 matched=revisions.get(image, 0),
             )
         ]
         return await self._reconcile(outdated, current.alerts)
 
-    async def _labels(self, image_ids: Iterable[str]) -> dict[str, tuple[Answer, tuple[str, ...]]]:
-        """What people said of images, with tags; those of which nobody said anything are left out."""
-        documents = await self._records.get(Collection.IMAGES, list(image_ids), fields=("label", "labels"))
-        return {
-            image: (
-                Answer(label),
-                lifecycle.tags_given(Answer(label), [Label.model_validate(row) for row in document["labels"] or ()]),
-            )
-            for image, document in documents.items()
-            if (label := document.get("label"))
-        }
+    async def follows_answer(self, given_at: datetime) -> bool:
+        """Whether an answer of this time changes alerts: see `AnswersSince`.
+
+        Raises:
+            TransientError: The record store is unreachable.
+        """
+        return given_at >= await self._answers.time()
+
+    async def _newer_answers(
+        self, alerts: Mapping[str, AlertRecord]
+    ) -> dict[str, tuple[Answer | None, tuple[str, ...]]]:
+        """What people said of images with alerts, with tags; those of which nobody said anything are left out.
+
+        Where an answer is older than `AnswersSince`, what the alert says of it stands.
+        """
+        since = await self._answers.time()
+        documents = await self._records.get(Collection.IMAGES, list(alerts), fields=("label", "labels"))
+        found: dict[str, tuple[Answer | None, tuple[str, ...]]] = {}
+        for image, document in documents.items():
+            if not (label := document.get("label")):
+                continue
+            labels = [Label.model_validate(row) for row in document["labels"] or ()]
+            given = lifecycle.label_given(Answer(label), labels)
+            if given is None or given.recorded_at < since:
+                found[image] = (alerts[image].label, alerts[image].tags)
+            else:
+                found[image] = (given.answer, given.tags)
+        return found
 
     async def _current_alerts(self, image_ids: Sequence[str]) -> _CurrentAlerts:
         image_of = {alert_id(image): image for image in image_ids}

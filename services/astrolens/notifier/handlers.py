@@ -29,6 +29,8 @@ def label_recorded(alerts: AlertService) -> Callable[[Sequence[LabelRecorded]], 
     """The handler of people's answers: they retract or update the alerts of their images."""
 
     async def handle(events: Sequence[LabelRecorded]) -> Sequence[Refusal]:
+        # A topic that is read for the first time holds answers of an archive, too.
+        events = [event for event in events if await alerts.follows_answer(event.occurred_at)]
         # An answer that was taken back may let an anomaly have its alert after all; the others concern alerts only.
         taken_back = [event.image_id for event in events if event.answer not in REFUTING]
         refuted = [event.image_id for event in events if event.answer in REFUTING]

@@ -22,6 +22,7 @@ from astrolens.contracts.base import Slug
 from astrolens.contracts.surveys import MAX_ALERT_SURVEYS
 from astrolens.platform.catalogue_settings import CATALOGUE_LISTS, CatalogueSettings, split_commas
 from astrolens.platform.errors import ConfigurationError
+from astrolens.platform.source_settings import SOURCE_LISTS, SourceSettings
 from astrolens.platform.time_limits import SHUTDOWN_GRACE_S
 from astrolens.platform.training_settings import TRAINING_LISTS, TrainingSettings
 
@@ -42,7 +43,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 _LAST_PORT_OFFSET = 7
 """The other ports follow the console's unless they are given, so that a second AstroLens needs one setting."""
-_NONE_BY_NAME = frozenset({"sources", *CATALOGUE_LISTS, *TRAINING_LISTS})
+_NONE_BY_NAME = frozenset({*SOURCE_LISTS, *CATALOGUE_LISTS, *TRAINING_LISTS})
 """Lists whose empty text would mean the default."""
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?/?", re.IGNORECASE)
 
@@ -64,7 +65,7 @@ def _port_after(offset: int) -> Callable[[dict[str, Any]], int]:
     return lambda data: int(data["port"]) + offset
 
 
-class Settings(TrainingSettings, CatalogueSettings):
+class Settings(SourceSettings, TrainingSettings, CatalogueSettings):
     """Every setting with its unit, default and meaning."""
 
     model_config = SettingsConfigDict(env_prefix="ASTROLENS_", env_file=".env", extra="ignore", frozen=True)
@@ -133,28 +134,6 @@ class Settings(TrainingSettings, CatalogueSettings):
     inference_address: str = Field(
         default_factory=lambda data: f"127.0.0.1:{data['port'] + 1}",
         description="host:port of the gRPC model servers; every address of the name gets a share. Default port + 1.",
-    )
-
-    sources: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("simulated",), description="Comma-separated sources to fetch from, or `none`."
-    )
-    simulated_rate_per_min: float = Field(default=120.0, gt=0, le=60_000, description="Simulated images a minute.")
-    simulated_oddity_rate: float = Field(default=0.02, ge=0, le=1, description="Share of simulated oddities.")
-    simulated_seed: int = Field(default=2026, ge=0, description="Seed of the simulated sky.")
-    folder_path: Path | None = Field(default=None, description="Folder that the `folder` source watches.")
-    folder_survey: str = Field(default="unknown", description="Survey of the images in that folder.")
-    sdss_base_url: str = Field(default="https://skyserver.sdss.org/dr17", description="SkyServer release.")
-    sdss_rate_per_min: float = Field(default=30.0, gt=0, le=600, description="SDSS cutouts a minute.")
-    sdss_query_limit: int = Field(default=500, ge=1, le=5000, description="Galaxies a SkyServer query.")
-    fetch_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(
-            "skyserver.sdss.org",
-            "www.legacysurvey.org",
-            "ps1images.stsci.edu",
-            "images.nasa.gov",
-            "apod.nasa.gov",
-        ),
-        description="Comma-separated hosts that images may be fetched from.",
     )
 
     max_in_flight: int = Field(default=512, ge=1, le=100_000, description="Images in flight before sources pause.")
@@ -296,8 +275,6 @@ class Settings(TrainingSettings, CatalogueSettings):
         return value
 
     @field_validator(
-        "sources",
-        "fetch_hosts",
         "alert_surveys",
         "trusted_proxies",
         "model_trusted_keys",
@@ -320,7 +297,7 @@ class Settings(TrainingSettings, CatalogueSettings):
             raise ValueError("write it as https://host or https://host:port")
         return value.rstrip("/").lower()
 
-    @field_validator("home", "keys", "bundle", "folder_path", "kafka_ca_file", "model_signing_key", mode="after")
+    @field_validator("home", "keys", "bundle", "kafka_ca_file", "model_signing_key", mode="after")
     @classmethod
     def _expand(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

@@ -15,7 +15,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +45,8 @@ class Adjustment:
 
     def p_values(self, p_values: Floats) -> Floats:
         """p-values [n] that allow for the change; none becomes smaller."""
+        from scipy.special import ndtr, ndtri  # noqa: PLC0415 - 0.4 s, which no start should wait for
+
         deviates = -ndtri(np.clip(p_values, 1e-30, 1.0))
         return np.asarray(np.maximum(ndtr(-(deviates - self.shift) / self.scale), p_values), dtype=np.float64)
 
@@ -61,6 +62,8 @@ def measure_adjustment(p_values: Floats) -> Adjustment:
     """
     if len(p_values) < FEWEST:
         raise ValueError(f"{len(p_values)} p-values are too few to measure a drift: {FEWEST} are needed")
+    from scipy.special import ndtri  # noqa: PLC0415 - 0.4 s, which no start should wait for
+
     deviates = np.sort(-ndtri(np.clip(p_values, 1e-30, 1.0 - 1e-9)))
     kept = deviates[: len(deviates) - int(TRIMMED * len(deviates))]
     lower, median = np.quantile(kept, (_LOWER, 0.5))

@@ -13,19 +13,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from astrolens.contracts.morphology import Morphology, MorphologyQuality
+from astrolens.contracts.morphology import MORPHOLOGY_VERSION, Morphology, MorphologyQuality, not_measured
 from astrolens.science.rings import ring_score
 from astrolens.science.segmentation import DetectedObject, NoObject, detect_object
-
-MORPHOLOGY_VERSION: Final = 1
-"""Raise it when the numbers change."""
 
 _STATMORPH_QUALITY: Final = {0: MorphologyQuality.GOOD, 1: MorphologyQuality.SUSPECT}
 """By statmorph's `flag` and `flag_sersic`; anything else is bad."""
 _CATASTROPHIC: Final = 4
 """Statmorph's flag where it measured nothing."""
-_MAX_DETAIL: Final = 500
-"""Characters of the sentence in a record."""
 _ABSENT: Final = -99.0
 """What statmorph gives for a number that it could not measure."""
 
@@ -46,17 +41,6 @@ def measure_morphology(rgb: NDArray[np.uint8], *, without_statmorph: str | None 
         return _measure_segment(found, ring, without_statmorph)
     return _measure_with_statmorph(found, ring) or _measure_segment(
         found, ring, "statmorph could not measure this picture"
-    )
-
-
-def not_measured(detail: str, *, ring: float | None = None) -> Morphology:
-    """The record of an image without morphology, and why it has none."""
-    return Morphology(
-        method="none",
-        version=MORPHOLOGY_VERSION,
-        quality=MorphologyQuality.FAILED,
-        detail=detail[:_MAX_DETAIL],
-        ring_score=ring,
     )
 
 

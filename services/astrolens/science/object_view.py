@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 Floats = NDArray[np.float32]
 
@@ -45,6 +44,8 @@ def object_view_fraction(frame: Image.Image) -> float:
 
 def _object_radius(grey: Floats) -> float | None:
     """Radius of the connected region of bright pixels that begins at the centre, pixels of the reduced frame."""
+    from scipy import ndimage  # noqa: PLC0415 - half a second, and only the model server looks at pixels
+
     border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
     sky = _sky_level(grey, border)
     noise = max(1.4826 * float(np.median(np.abs(border - sky))), 1.0)

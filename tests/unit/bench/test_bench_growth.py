@@ -1,25 +1,28 @@
 """The archive behind `make bench-growth` is what the pipeline would have written, and its table tells the targets."""
 
 import base64
+import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import bson
 import numpy as np
 import pytest
 from astrolens.contracts.base import Contract
 from astrolens.contracts.records import AlertRecord, ImageRecord, Receipt
 from astrolens.contracts.status import Books
 from astrolens.platform.settings import PACKAGED_BUNDLE
-from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.hash_index import distance
+from astrolens.platform.stores.mongo.codec import from_mongo
 from astrolens.platform.stores.open import record_store
 from astrolens.platform.stores.records import Document, to_document
 from astrolens.science.bundle import Bundle
 
-from tests.bench import archive, archive_filling, growth, growth_archives, sizes
+from tests.bench import archive, archive_filling, growth, growth_archives, mongodb_filling, sizes
 from tests.bench.growth_report import table
 from tests.bench.memory import MemorySampler, family_mib
 
@@ -107,6 +110,35 @@ async def test_a_filled_archive_balances_and_filling_goes_on_where_it_stopped(
     assert 0.95 * told["bytes"] < sum(told["bytes_by_collection"].values()) <= told["bytes"]
     record = sizes.a_record(told, {"images": 420, "receipts": 420, "alerts": 4})
     assert record["image, receipt and alert"] > record["images"] > record["receipts"] > 100
+
+
+async def test_a_database_that_is_filled_directly_holds_and_counts_what_the_record_store_would(
+    model: archive.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "BLOCK", 100)
+    mongodb_filling._begin(model)
+    rows = [mongodb_filling._rows(number, size) for number, size in archive_filling.blocks(150)]
+    blocks = [archive.block(model, number, size) for number, size in archive_filling.blocks(150)]
+    store = record_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    await store.open()
+    try:
+        await archive_filling.fill(store, model, 150)
+        for collection in sizes.COUNTED:
+            declared = DECLARATIONS[collection]
+            made = [from_mongo(declared, bson.decode(each)) for own in rows for each in own.documents[collection]]
+            wanted = [row for each in blocks for row in getattr(each, collection.value)]
+            assert made == [{name: value for name, value in row.items() if name != "pending"} for row in wanted]
+            assert set(await store.get(collection, [row[declared.key] for row in made])) == {
+                row[declared.key] for row in made
+            }
+            counted = sum((own.tallies[collection] for own in rows), Counter())
+            for name in declared.tallies:
+                tally = await store.tally(collection, name)
+                assert {key: n for (of, key), n in counted.items() if of == name} == {
+                    json.dumps(list(key)): n for key, n in tally.items()
+                }
+    finally:
+        await store.close()
 
 
 def test_the_name_of_an_archive_is_the_same_in_every_process() -> None:

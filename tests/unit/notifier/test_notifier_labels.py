@@ -1,6 +1,7 @@
 """People's answers, in alerts: what they refute is retracted, what interests them is told, both can be taken back."""
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,11 @@ from astrolens.contracts.events import LabelRecorded
 from astrolens.contracts.records import Answer, ImageRecord, Label
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier import handlers, message_text
+from astrolens.notifier.alert_service import AlertService
+from astrolens.notifier.answers_since import NAME, AnswersSinceRecord
 from astrolens.notifier.message_text import AlertWithImage
+from astrolens.notifier.sweep import Sweep
+from astrolens.platform.stores.collections import Collection
 
 from tests.unit.notifier.notifier_fakes import EPOCH, World, candidate, image
 
@@ -18,9 +23,9 @@ def unanswered(**given: Any) -> ImageRecord:
 
 
 def labelled(
-    picture: ImageRecord, answer: Answer | None, *, user: str = "vera", tags: tuple[str, ...] = ()
+    picture: ImageRecord, answer: Answer | None, *, user: str = "vera", tags: tuple[str, ...] = (), at: datetime = EPOCH
 ) -> ImageRecord:
-    given = Label(label_id=f"l{len(picture.labels)}", answer=answer, user=user, recorded_at=EPOCH, tags=tags)
+    given = Label(label_id=f"l{len(picture.labels)}", answer=answer, user=user, recorded_at=at, tags=tags)
     return picture.model_copy(update={"label": answer, "labels": (*picture.labels, given)})
 
 
@@ -152,3 +157,63 @@ async def test_tags_of_a_lost_answer_are_found_by_the_sweep_and_those_of_a_retra
         ("update", ("ghost", "trail")),
         ("retraction", ("ghost",)),
     ]
+
+
+@pytest.mark.parametrize("answer", [Answer.ARTEFACT, Answer.ORDINARY, Answer.INTERESTING])
+async def test_an_archive_whose_answers_are_older_than_the_first_start_is_left_alone(
+    world: World, answer: Answer
+) -> None:
+    """An upgrade announces no archive: neither by the sweep nor by answers that a topic still holds."""
+    pictures = [labelled(image(number).model_copy(update={"label": None, "labels": ()}), answer) for number in range(3)]
+    await world.put(*pictures)
+    await alerts_of_an_earlier_version(world, pictures)
+    await world.records.upsert(Collection.META, [AnswersSinceRecord(since=EPOCH + timedelta(days=1))])
+    world.clock.now = EPOCH + timedelta(days=1)
+    service = world.service("mailto #1")
+    sweep = sweep_of(world, service)
+    for _ in range(2):
+        await sweep.run_pass()
+    assert await handlers.label_recorded(service)([answered(each) for each in pictures]) == []
+    assert world.outbox.published == []
+
+
+async def test_an_answer_after_the_first_start_is_followed_although_its_event_was_lost(world: World) -> None:
+    old = [
+        labelled(image(number).model_copy(update={"label": None, "labels": ()}), Answer.ORDINARY) for number in (1, 2)
+    ]
+    await world.put(*old)
+    await alerts_of_an_earlier_version(world, old)
+    since = EPOCH + timedelta(days=1)
+    await world.records.upsert(Collection.META, [AnswersSinceRecord(since=since)])
+    world.clock.now = since + timedelta(hours=1)
+    new = labelled(old[0], Answer.ARTEFACT, at=since + timedelta(minutes=1))
+    await world.put(new)
+    await sweep_of(world, world.service()).run_pass()
+    assert [(packet.image_id, packet.alert_type) for packet in world.outbox.packets()] == [(new.image_id, "retraction")]
+
+
+async def test_the_first_start_is_remembered(world: World) -> None:
+    await world.records.delete(Collection.META, [NAME])
+    service, begun_at = world.service(), world.clock.now
+    assert not await service.follows_answer(begun_at - timedelta(minutes=1))
+    world.clock.now += timedelta(days=9)
+    assert await world.service().follows_answer(begun_at + timedelta(minutes=1))
+
+
+async def alerts_of_an_earlier_version(world: World, pictures: list[ImageRecord]) -> None:
+    """Alerts that were raised before the images were answered, and say nothing of answers."""
+    await world.put(*[each.model_copy(update={"label": None, "labels": ()}) for each in pictures])
+    await world.service().reconcile([each.image_id for each in pictures])
+    await world.put(*pictures)
+    world.outbox.clear()
+
+
+def sweep_of(world: World, service: AlertService) -> Sweep:
+    return Sweep(
+        records=world.records,
+        alerts=service,
+        unreadable=world.unreadable,
+        stopping=asyncio.Event(),
+        unfinished=asyncio.Event(),
+        clock=world.clock,
+    )

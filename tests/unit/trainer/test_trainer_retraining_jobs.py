@@ -255,6 +255,33 @@ async def test_enough_answers_and_a_schedule_queue_a_run(world: World) -> None:
     assert [each.run.reason for each in (await world.runs.page()).items] == [RunReason.SCHEDULE, RunReason.LABELS]
 
 
+async def test_answers_of_an_earlier_version_make_no_run_due(world: World) -> None:
+    await world.answer(["a", "b", "c"])
+    jobs = world.trainer(FOR_EVER, retrain_after_labels=3, retrain_every_days=2)
+    await jobs.run_pass()
+    world.now += timedelta(minutes=1)
+    await world.answer(["d", "e"])
+    await world.trainer(FOR_EVER, retrain_after_labels=3, retrain_every_days=2).run_pass()
+    assert not (await world.runs.page()).items, "three were there, and two are new"
+    await world.answer(["f"])
+    world.now += timedelta(minutes=1)
+    await world.trainer(FOR_EVER, retrain_after_labels=3).run_pass()
+    [run] = (await world.runs.page()).items
+    assert (run.run.reason, run.run.answers) == (RunReason.LABELS, 6)
+
+
+async def test_a_schedule_begins_with_the_first_look_at_an_archive(world: World) -> None:
+    await world.answer(["a"])
+    jobs = world.trainer(FOR_EVER, retrain_after_labels=0, retrain_every_days=2)
+    await jobs.run_pass()
+    world.now += timedelta(days=1)
+    await jobs.run_pass()
+    assert not (await world.runs.page()).items
+    world.now += timedelta(days=1)
+    await jobs.run_pass()
+    assert [each.run.reason for each in (await world.runs.page()).items] == [RunReason.SCHEDULE]
+
+
 async def test_a_run_that_somebody_else_ended_loses_its_process(world: World) -> None:
     run_id = await world.start()
     jobs = world.trainer(FOR_EVER)

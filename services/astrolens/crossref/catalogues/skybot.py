@@ -5,11 +5,9 @@ where the time of an image is not known, SkyBoT covers nothing.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
-
-from astropy.time import Time
 
 from astrolens.crossref.catalogues import tap
 from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC, Canary, Found, Question
@@ -40,6 +38,14 @@ JUPITER: Final = Canary(
 """Where Jupiter was at a time, seen from the Earth's centre, by astropy's `get_body`; aberration is below 20 arcsec."""
 
 
+_J2000: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
+
+
+def _julian_date(time: datetime) -> float:
+    """Julian date in UTC, days."""
+    return 2_451_545.0 + (time - _J2000) / timedelta(days=1)
+
+
 class Skybot:
     """SkyBoT as a remote catalogue."""
 
@@ -66,11 +72,13 @@ class Skybot:
     def question(self, places: Sequence[Place]) -> Question:
         """One place at its time."""
         (place,) = places
+        if place.observed_at is None:
+            raise ValueError(f"SkyBoT is asked about {place.key}, which has no time")
         params = {
             "-ra": repr(place.ra_deg),
             "-dec": repr(place.dec_deg),
             "-rd": repr(SEARCH_RADIUS_ARCSEC / 3600.0),
-            "-ep": repr(float(Time(place.observed_at).utc.jd)),
+            "-ep": repr(_julian_date(place.observed_at)),
             "-loc": "500",
             "-filter": "120",
             # Asteroids, planets and comets.

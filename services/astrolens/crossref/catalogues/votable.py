@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from math import isfinite
-from typing import Any, Final
-
-from astropy.io import votable
-from astropy.io.votable.exceptions import VOTableSpecError, VOWarning
-from astropy.io.votable.tree import Info, Param, Resource, TableElement, VOTableFile
+from typing import TYPE_CHECKING, Any, Final
 
 from astrolens.crossref.failures import CatalogueFailed, TooManyRows
+
+if TYPE_CHECKING:
+    from astropy.io.votable.tree import Info, Param, Resource, TableElement, VOTableFile
 
 Row = dict[str, Any]
 
@@ -74,7 +73,7 @@ def read_rows(
     return list(_rows(table, chosen))
 
 
-def _parse(body: bytes, host: str) -> VOTableFile:
+def _parse(body: bytes, host: str) -> "VOTableFile":
     if not body.strip():
         raise CatalogueFailed("empty-reply", f"{host} sends an empty reply")
     head = body[:4096]
@@ -84,6 +83,9 @@ def _parse(body: bytes, host: str) -> VOTableFile:
     if _ENTITY.search(body) or _BINARY.search(body):
         # Astropy would fetch what a STREAM refers to.
         raise CatalogueFailed("unsafe-reply", f"{host} sends a VOTable with streams or entities, which are not read")
+    from astropy.io import votable  # noqa: PLC0415 - a second of processor time, which no start should wait for
+    from astropy.io.votable.exceptions import VOTableSpecError, VOWarning  # noqa: PLC0415
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VOWarning)
@@ -93,7 +95,7 @@ def _parse(body: bytes, host: str) -> VOTableFile:
         raise CatalogueFailed("broken-reply", f"{host} sends a VOTable that cannot be read: {error}"[:300]) from error
 
 
-def _check_status(document: VOTableFile, host: str, *, needs_status: bool) -> None:
+def _check_status(document: "VOTableFile", host: str, *, needs_status: bool) -> None:
     statuses: list[Info] = []
     for element in _notes(document):
         name = (element.name or element.ID or "").strip().lower()
@@ -113,7 +115,7 @@ def _check_status(document: VOTableFile, host: str, *, needs_status: bool) -> No
         raise CatalogueFailed("no-status", f"{host} sends a reply without QUERY_STATUS, which may be incomplete")
 
 
-def _notes(document: VOTableFile) -> Iterator[Info | Param]:
+def _notes(document: "VOTableFile") -> "Iterator[Info | Param]":
     """Every INFO and PARAM, wherever it stands, those that are declared as errors before the status."""
     found: list[Info | Param] = [*document.infos, *document.params]
     pending: list[Resource] = list(document.resources)
@@ -126,14 +128,14 @@ def _notes(document: VOTableFile) -> Iterator[Info | Param]:
     yield from found
 
 
-def _text(element: Info | Param) -> str:
+def _text(element: "Info | Param") -> str:
     value = element.value
     text = str(value if value is not None else "").strip()
     content = str(getattr(element, "content", None) or "").strip()
     return " ".join(part for part in (text, content) if part)
 
 
-def _choose_columns(table: TableElement, columns: Sequence[Column], host: str) -> dict[str, str]:
+def _choose_columns(table: "TableElement", columns: Sequence[Column], host: str) -> dict[str, str]:
     """The name in the table's array of each declared column that is there."""
     by_name = {field.name.strip().lower(): field for field in reversed(table.fields) if field.name}
     by_ucd = {str(field.ucd).lower(): field for field in reversed(table.fields) if field.ucd}
@@ -156,7 +158,7 @@ def _choose_columns(table: TableElement, columns: Sequence[Column], host: str) -
     return chosen
 
 
-def _rows(table: TableElement, chosen: Mapping[str, str]) -> Iterator[Row]:
+def _rows(table: "TableElement", chosen: Mapping[str, str]) -> Iterator[Row]:
     array = table.array
     if array is None or not len(array):
         return

@@ -11,8 +11,6 @@ from datetime import datetime
 from functools import cache
 from typing import Final
 
-from scipy.special import bdtrc
-
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.surveys import SIMULATED_PREFIX
 from astrolens.contracts.verdicts import Analysis, Verdict
@@ -65,7 +63,11 @@ class BurstDetector:
 @cache
 def is_burst(anomalies: int, images: int) -> bool:
     """Whether so many anomalies are too many: the binomial probability of as many or more is below `CHANCE`."""
-    return bool(anomalies and bdtrc(anomalies - 1, images, STRANGE_SHARE) < CHANCE)
+    if not anomalies:
+        return False
+    from scipy.special import bdtrc  # noqa: PLC0415 - 0.4 s, which no start should wait for
+
+    return bool(bdtrc(anomalies - 1, images, STRANGE_SHARE) < CHANCE)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ neither a gap nor a repeat.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from astrolens.contracts import ids
 from astrolens.contracts.records import Observation, Position
@@ -16,7 +16,9 @@ from astrolens.ingestor.sources.base import SourceCursor, SourceImage, SourceRep
 from astrolens.ingestor.sources.throttling import TokenBucket
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
-from astrolens.science.simulation import SimulatedImage
+
+if TYPE_CHECKING:
+    from astrolens.science.simulation import SimulatedImage
 
 _FIRST_EXPOSURE: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """A fixed date, so that an image of a sky is the same image whenever it is made."""
@@ -34,7 +36,7 @@ class SimulatedSource:
     def __init__(
         self,
         *,
-        render: Callable[[int], SimulatedImage],
+        render: Callable[[int], "SimulatedImage"],
         seed: int,
         rate_per_min: float,
         records: RecordStore,
@@ -76,13 +78,13 @@ class SimulatedSource:
                 yield self._source_image(number, image)
             index += len(images)
 
-    def _render_all(self, indexes: Sequence[int]) -> list[tuple[int, SimulatedImage]]:
+    def _render_all(self, indexes: Sequence[int]) -> "list[tuple[int, SimulatedImage]]":
         return [(index, self._render(index)) for index in indexes]
 
     def _ref(self, index: int) -> str:
         return f"{self._seed}-{index:07d}"
 
-    def _source_image(self, index: int, image: SimulatedImage) -> SourceImage:
+    def _source_image(self, index: int, image: "SimulatedImage") -> SourceImage:
         observation = Observation(
             survey=image.survey,
             name=image.name,
@@ -95,7 +97,7 @@ class SimulatedSource:
         )
         return SourceImage(self._ref(index), observation, data=image.jpeg, cursor={"next_index": index + 1})
 
-    def _truth(self, index: int, image: SimulatedImage) -> dict[str, Any]:
+    def _truth(self, index: int, image: "SimulatedImage") -> dict[str, Any]:
         return {
             "ref": self._ref(index),
             "image_id": ids.image_id(ids.content_digest(image.jpeg)),

@@ -7,8 +7,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from sklearn.decomposition import PCA
 
 from astrolens.platform.stores.records import Document
 
@@ -89,6 +87,9 @@ def feature_rows(embeddings: Rows, p_values: Rows, kinds: Rows, *, seed: int = 0
         kinds: [n, k] probabilities; they become logarithms.
         seed: Of the components.
     """
+    from scipy.special import ndtri  # noqa: PLC0415 - with scikit-learn two seconds of processor time: at the first
+    from sklearn.decomposition import PCA  # noqa: PLC0415 - answers, and not at every start
+
     count = min(COMPONENTS, *embeddings.shape)
     components = PCA(count, random_state=seed).fit_transform(_standard(embeddings))
     deviates = np.clip(-ndtri(np.clip(p_values, 1e-12, 1.0 - 1e-12)), -_MAX_Z, _MAX_Z)

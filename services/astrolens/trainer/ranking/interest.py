@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from astrolens.contracts.rankings import MAX_QUEUED
 from astrolens.contracts.records import Answer
@@ -108,6 +107,8 @@ def _logits(pool: PoolFeatures, rows: Mapping[int, Answer], wanted: Answer, *, s
     weights = np.concatenate([np.ones(len(rows)), np.full(len(sample), UNANSWERED_WEIGHT)])
     for side in (truth, ~truth):
         weights[side] *= 0.5 * len(rows) / weights[side].sum()
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - see `features.feature_rows`
+
     head = LogisticRegression(C=INVERSE_PENALTY[wanted], max_iter=300)
     head.fit(pool.features[chosen], truth, sample_weight=weights)
     return np.asarray(head.decision_function(pool.features))

@@ -25,6 +25,7 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, RecordStore
 from astrolens.trainer.metrics import TrainingMetrics
+from astrolens.trainer.retraining.first_look import FirstLook, first_look
 from astrolens.trainer.retraining.orders import LOG, ORDER, OUTCOME, Order, read_outcome, read_progress, write
 from astrolens.trainer.retraining.process import RunProcess, ending, last_lines, training_available
 from astrolens.usecases.errors import Conflict
@@ -217,26 +218,27 @@ class TrainingJobs:
         if self._looked_at is not None and now - self._looked_at < TRIGGER_EVERY:
             return
         self._looked_at = now
+        labels = await self._records.tally(Collection.IMAGES, "label")
+        answers = sum(labels.get((answer.value,), 0) for answer in Answer)
+        first = await first_look(self._records, answers=answers, now=now)
         if not training_available()[0]:
             return
-        reason = await self._due(now)
+        reason = await self._due(answers, first, now)
         if reason is not None:
             try:
                 await queue_run(self._records, TrainingOptions(), reason, AUTOMATIC, self._clock)
             except Conflict:
                 return
 
-    async def _due(self, now: datetime) -> RunReason | None:
+    async def _due(self, answers: int, first: FirstLook, now: datetime) -> RunReason | None:
+        """Why a run is due, counted from the last one, or from the first look at this archive where there was none."""
         last = await newest_run(self._records)
-        labels = await self._records.tally(Collection.IMAGES, "label")
-        answers = sum(labels.get((answer.value,), 0) for answer in Answer)
+        before, since = (first.answers, first.looked_at) if last is None else (last.answers, last.requested_at)
         needed = self._settings.retrain_after_labels
-        if needed and answers - (last.answers if last else 0) >= needed:
+        if needed and answers - before >= needed:
             return RunReason.LABELS
         days = self._settings.retrain_every_days
-        if days and last is not None and now - last.requested_at >= timedelta(days=days):
-            return RunReason.SCHEDULE
-        return RunReason.SCHEDULE if days and last is None and answers else None
+        return RunReason.SCHEDULE if days and answers and now - since >= timedelta(days=days) else None
 
     def _order(self, run: TrainingRunRecord) -> Order:
         settings = self._settings

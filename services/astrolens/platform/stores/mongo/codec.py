@@ -8,6 +8,7 @@ names of strangers' CSV files contain all of these, so such characters (and the 
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from time import time_ns
 from typing import Any
 from urllib.parse import unquote
@@ -31,9 +32,14 @@ _SPECIAL = re.compile(r"[%.$\0]")
 _INT64 = 2**63
 
 
+@lru_cache(maxsize=2048)  # a document has a hundred names, the same in every document
 def escape(name: str) -> str:
-    """A field name that MongoDB takes as nothing but a name."""
-    return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02x}", name)
+    """A field name that MongoDB takes as nothing but a name.
+
+    Raises:
+        PermanentError: It is no Unicode.
+    """
+    return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02x}", _text(name))
 
 
 def path_of(field: str, *, key: str) -> str:
@@ -47,12 +53,12 @@ def encode(value: Any) -> Any:
     Raises:
         PermanentError: A number is too large for 64 bits, or a text is no Unicode.
     """
-    if isinstance(value, dict):
-        return {escape(_text(name)): encode(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [encode(item) for item in value]
     if isinstance(value, str):
         return _text(value)
+    if isinstance(value, dict):
+        return {escape(name): encode(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise PermanentError("document-refused", f"{value} is too large a number for the record store")
     return value
@@ -73,7 +79,7 @@ def to_mongo(declared: Declaration, document: Document) -> Document:
     apart = {declared.key, "pending"} if declared.has_pending else {declared.key}
     for name, value in document.items():
         if name not in apart:
-            stored[escape(_text(name))] = encode(value_with_bytes(declared, name, value))
+            stored[escape(name)] = encode(value_with_bytes(declared, name, value))
     if declared.hash_field is not None:
         stored[HASH_AGE] = next_age()
         if keys := hash_keys(get_path(document, declared.hash_field)):
@@ -109,6 +115,8 @@ def now() -> str:
 
 
 def _text(text: str) -> str:
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
