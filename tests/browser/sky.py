@@ -12,6 +12,7 @@ import numpy as np
 from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.ids import alert_id
 from astrolens.contracts.morphology import Morphology, MorphologyQuality
+from astrolens.contracts.patch_maps import PATCH_MAP_SIDE, PatchMap, patch_cells
 from astrolens.contracts.records import (
     AlertRecord,
     CutoutInfo,
@@ -163,6 +164,7 @@ def record(index: int, pool: Sequence[bytes], now: datetime) -> ImageRecord:
         predicted_class=top,
         analyzed_at=at + timedelta(seconds=1),
         morphology=morphology(index, at) if verdict is not Verdict.ORDINARY else None,
+        patch_map=patch_map(index, at) if verdict is not Verdict.ORDINARY else None,
         **(stated(at) if index == STATED else {}),
         object_id="0b" * 16 if index in {STATED, SEEN_AGAIN} else None,
         crossmatch_status=tuple(CrossmatchStatus)[index % 3] if beyond else None,
@@ -190,6 +192,24 @@ def morphology(index: int, at: datetime) -> Morphology | None:
             return Morphology(method="none", quality=MorphologyQuality.FAILED, detail=detail, **common)
         case _:
             return None
+
+
+def patch_map(index: int, at: datetime) -> PatchMap | None:
+    """Of three candidates two are strange at the upper right, and one waits for its map."""
+    if index % 3 == 2:
+        return None
+    rows, columns = np.mgrid[:PATCH_MAP_SIDE, :PATCH_MAP_SIDE]
+    cells, strangest = patch_cells((2.5 * np.exp(-((rows - 3) ** 2 + (columns - 10) ** 2) / 6.0)).ravel().tolist())
+    return PatchMap(
+        version=1,
+        model_digest="ab" * 32,
+        codebook="ef" * 32,
+        codebook_survey="sdss",
+        codebook_images=300,
+        cells=cells,
+        strangest=strangest,
+        measured_at=at,
+    )
 
 
 def receipt(image: ImageRecord) -> Receipt:

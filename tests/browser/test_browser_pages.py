@@ -185,6 +185,36 @@ def test_a_stretch_changes_pixels_and_reset_restores_them(visitor: Visitor, twen
     assert canvas.screenshot() == before
 
 
+def test_the_map_of_where_it_is_strange_lies_over_the_picture_while_it_is_asked_for(
+    visitor: Visitor, twenty: Console
+) -> None:
+    candidates = [twenty.get(f"/images/{each['image_id']}") for each in twenty.get("/candidates")["items"]]
+    mapped = next(each for each in candidates if each["patch_map"])
+    page = visitor.open(f"{twenty.url}/image/{mapped['image_id']}")
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    expect(page.locator(".strange-place")).to_contain_text("at the upper right, 2.5 times as far")
+    canvas, button = page.locator("canvas"), page.get_by_role("button", name="where")
+    frame = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.evaluate(frame)
+    before = canvas.screenshot()
+    expect(page.locator(".map-legend")).to_have_count(0)
+    page.keyboard.press("w")
+    expect(page.locator(".map-legend")).to_be_visible()
+    expect(button).to_have_attribute("aria-pressed", "true")
+    page.wait_for_url("**map=1*")
+    page.evaluate(frame)
+    assert canvas.screenshot() != before
+    button.click()
+    expect(page.locator(".map-legend")).to_have_count(0)
+    page.evaluate(frame)
+    assert canvas.screenshot() == before
+    ordinary = twenty.get("/images?verdict=ordinary&limit=1")["items"][0]["image_id"]
+    page.goto(f"{twenty.url}/image/{ordinary}?map=1")
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    expect(button).to_have_count(0)
+    expect(page.locator(".map-legend")).to_have_count(0)
+
+
 def test_text_from_outside_stays_text(visitor: Visitor, twenty: Console) -> None:
     page = visitor.open(f"{twenty.url}/system?list=dead-letters&open=letter-0")
     expect(page.locator("pre")).to_contain_text("<img src=x onerror=alert(1)>")

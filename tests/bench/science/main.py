@@ -30,6 +30,7 @@ from tests.bench.science.known_surveys import (
     survey_figures,
 )
 from tests.bench.science.new_skies import LONG_SPLITS, SPLITS, baseline_figures, new_skies, sky_figures
+from tests.bench.science.patch_maps import localisation_figures
 from tests.bench.science.pictures import Cutouts, cutouts_of, inputs_of
 from tests.bench.science.record import record
 from tests.bench.science.report import render
@@ -100,6 +101,10 @@ def _measure(bundles: list[BundleUnderTest], options: argparse.Namespace) -> dic
             sky.name: sky_figures(bundle, sky, features[sky.table].rows(sky.rows), also_as=sky.also_as) for sky in skies
         }
         if options.long:
+            own["patch_maps"] = {
+                name: {str(half): localisation_figures(bundle, cutouts, half) for half in (Half.CHOOSE, Half.REPORT)}
+                for name, cutouts in galaxies.items()
+            }
             own["shifts"] = {name: shift_figures(bundle, cutouts) for name, cutouts in galaxies.items()}
             own["answers"] = answer_figures(
                 {name: AnsweredImages(galaxies[name], scores[name], features[name].embedding) for name in galaxies}

@@ -40,6 +40,7 @@ def render(figures: dict[str, Any]) -> str:
     ]
     if all("shifts" in own for own in bundles.values()):
         parts += ["## Ordinary test images, changed: flagged at 1 %", _shifts(bundles)]
+        parts += ["## Where: share of maps whose largest cell lies within a drawn oddity", _where(bundles)]
         parts += ["## Oddities found with so many looks, in the pool of first looks", _answers(bundles)]
     differences = _differences(bundles)
     if differences:
@@ -235,6 +236,26 @@ def _shifts(bundles: dict[str, Any]) -> str:
     ]
     first = next(iter(next(iter(bundles.values()))["shifts"].values()))
     return table(("bundle", "survey", *first), rows)
+
+
+def _where(bundles: dict[str, Any]) -> str:
+    rows = [
+        (
+            name,
+            survey,
+            half,
+            found["pictures"],
+            percent(found["chance"]),
+            *(percent(found["hits"][each]) for each in ("brightness", "rotation residual", "profile residual")),
+            f"{percent(found['hits']['codebook'])} ± {percent(found['spread'])}",
+        )
+        for name, own in bundles.items()
+        for survey, halves in own["patch_maps"].items()
+        for half, found in halves.items()
+        if found
+    ]
+    trivial = ("brightness", "less itself turned", "less its profile")
+    return table(("bundle", "survey", "half", "pictures", "chance", *trivial, "codebook"), rows)
 
 
 def _answers(bundles: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ const STOPS = [
   [249, 142, 9],
   [252, 255, 164],
 ];
-const OPAQUE = 0.72;
+const OPAQUE = 0.6;
 
 /** @param {number} value 0 to 255 @returns {[number, number, number, number]} red, green, blue, and opacity 0 to 1 */
 function colour(value) {

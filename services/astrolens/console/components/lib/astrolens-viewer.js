@@ -231,7 +231,7 @@ export const ImageViewer = defineComponent({
         <path d="M32 36V12M32 12l-3 5M32 12l3 5M32 36H10M10 36l5-3M10 36l5 3" fill="none" stroke="currentColor" stroke-width="1.5"/>
         <text x="32" y="9" text-anchor="middle">N</text><text x="4" y="39.5" text-anchor="middle">E</text>
       </svg>
-      <div v-if="mapped" class="map-legend" aria-hidden="true"><span>ordinary</span><i :style="{ background: GRADIENT }"></i><span>strange</span></div>
+      <div v-if="mapped" class="map-legend" aria-hidden="true"><span>ordinary</span><i :style="{ background: GRADIENT }"></i><span>strange</span><span class="map-outline">outlined: beyond 99 %</span></div>
       <span v-if="view.zoom > 1" class="zoom-note num" aria-hidden="true">{{ view.zoom.toFixed(1) }}×</span>
     </div>`,
 });
