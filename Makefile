@@ -91,9 +91,12 @@ stack: $(DEV)  ## start Kafka, MinIO, a MongoDB-wire server and Prometheus witho
 stack-down: $(DEV)  ## stop what `make stack` started
 	$(BIN)/python -m deploy.stack down
 
-chaos: $(DEV)  ## kill any process every few seconds while 5,000 galaxies flow, and compare the records with an undisturbed run's
+chaos: $(DEV)  ## kills while 5,000 galaxies flow, while catalogues are asked, in a retraining, and through the whole life of a model (hours)
 	$(BIN)/python -m tests.chaos.random_kills $(CHAOS_ARGS)
 	$(BIN)/python -m tests.chaos.crossref_kills $(CHAOS_CROSSREF_ARGS)
+	$(BIN)/python -m tests.chaos.training_kills $(CHAOS_TRAINING_ARGS)
+	$(BIN)/python -m tests.chaos.model_loop $(CHAOS_LOOP_ARGS)
+	$(BIN)/python -m tests.chaos.model_loop --kills $(CHAOS_LOOP_ARGS)
 
 STACK_ENV ?= $(or $(ASTROLENS_STACK_STATE),$(or $(XDG_STATE_HOME),$(HOME)/.local/state)/astrolens-stack)/stack.env
 test-integration: $(DEV)  ## run the tests of the real engines on the running stack

@@ -1,7 +1,9 @@
-"""How much a retraining run slows the stream down: images a second of the model's graph with the run stopped and going.
+"""How much a retraining run slows the stream down, and how much processor time it gets beside it.
 
-The run is the product's own process, with its own priority and bounds; it is stopped and continued by turns, so that
-what else the machine does falls on both sides. Run `python -m tests.bench.training_slowdown --cache FOLDER`.
+The run is the product's own process, started as the trainer starts it, with its own priority and bounds; it is stopped
+and continued by turns, so that what else the machine does falls on both sides. The stream is the model's graph on
+batches that are due at a steady rate: half of what the machine can do alone, and all of it. Latency is counted from
+when a batch was due. Run `python -m tests.bench.training_slowdown` on a quiet machine; it takes some four minutes.
 """
 
 import argparse
@@ -12,6 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, process_time, sleep
 from typing import Final
@@ -23,24 +27,46 @@ from astrolens.science.bundle import MODEL, Bundle
 from astrolens.trainer.retraining.orders import ORDER, PROGRESS, Order, write
 from onnxruntime import InferenceSession, SessionOptions
 
-WINDOW_S: Final = 4.0
-BATCH: Final = 32
+BATCH: Final = 8
+SHARES: Final = (0.5, 1.0)
+"""Of the rate that the machine can do alone; 1: as fast as it goes."""
+ALONE: Final = "alone"
+BESIDE: Final = "beside the run"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of the stream.
+
+    Attributes:
+        images_per_s: That were analysed.
+        latencies_s: From when each batch was due to its end.
+        cpu_ms: Processor time of an image.
+        run_cores: Processor time of the run, in cores.
+    """
+
+    images_per_s: float
+    latencies_s: list[float]
+    cpu_ms: float
+    run_cores: float
 
 
 def main() -> None:
-    """Measure, and print the ratio of the two rates."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
+    """Measure, and print what was seen."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=8, help="pairs of windows for each rate")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of a window")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         job = _start(Path(home))
         try:
-            print(json.dumps(_measure(job, rounds=options.rounds, threads=options.threads), indent=2))
+            report = _measure(job, rounds=options.rounds, seconds=options.seconds, threads=options.threads)
         finally:
             job.send_signal(signal.SIGCONT)
             job.kill()
             job.wait()
+    print(json.dumps(report, indent=2))
 
 
 def _start(home: Path) -> subprocess.Popen[bytes]:
@@ -58,7 +84,8 @@ def _start(home: Path) -> subprocess.Popen[bytes]:
     write(folder, ORDER, order)
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     program = [sys.executable, "-P", "-m", "astrolens.trainer.retraining", str(folder)]
-    job = subprocess.Popen(program, env=os.environ | single | {"ASTROLENS_HOME": str(home)})
+    # In a session of its own, as the trainer starts it: Linux may share processors among sessions.
+    job = subprocess.Popen(program, env=os.environ | single | {"ASTROLENS_HOME": str(home)}, start_new_session=True)
     deadline = monotonic() + 600
     while not (folder / PROGRESS).is_file():
         if job.poll() is not None or monotonic() > deadline:
@@ -67,40 +94,86 @@ def _start(home: Path) -> subprocess.Popen[bytes]:
     return job
 
 
-def _measure(job: subprocess.Popen[bytes], *, rounds: int, threads: int) -> dict[str, object]:
+def _measure(job: subprocess.Popen[bytes], *, rounds: int, seconds: float, threads: int) -> dict[str, object]:
+    analyze = _graph(threads)
+    job.send_signal(signal.SIGSTOP)
+    capacity = float(np.median([_window(job, analyze, None, seconds).images_per_s for _ in range(3)]))
+    report: dict[str, object] = {
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "capacity_images_per_s": round(capacity, 1),
+    }
+    for share in SHARES:
+        windows: dict[str, list[Window]] = {ALONE: [], BESIDE: []}
+        for turn in range(2 * rounds):
+            # The order changes from round to round: drift of the machine falls on both.
+            name = ALONE if (turn + turn // 2) % 2 == 0 else BESIDE
+            job.send_signal(signal.SIGSTOP if name == ALONE else signal.SIGCONT)
+            windows[name].append(_window(job, analyze, share * capacity if share < 1.0 else None, seconds))
+        if job.poll() is not None:
+            raise RuntimeError("the run ended before the measurement: take fewer rounds")
+        report[f"at {share:.0%} of the capacity"] = _compared(windows)
+    report["load"] = os.getloadavg()[0]
+    return report
+
+
+def _graph(threads: int) -> Callable[[], None]:
+    """Analyses one batch."""
     bundle = Bundle.load(PACKAGED_BUNDLE)
     settings = SessionOptions()
     settings.intra_op_num_threads = threads
     session = InferenceSession((bundle.path / MODEL).read_bytes(), settings, providers=["CPUExecutionProvider"])
     spec = bundle.preprocessing
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, spec.channels, spec.size, spec.size), dtype=np.uint8)
-    rates: dict[str, list[float]] = {"alone": [], "beside the run": []}
-    costs: dict[str, list[float]] = {name: [] for name in rates}
-    job_cpu = 0.0
-    for turn in range(2 * rounds):
-        # The order changes from round to round: drift of the machine falls on both.
-        name = "alone" if (turn + turn // 2) % 2 == 0 else "beside the run"
-        job.send_signal(signal.SIGSTOP if name == "alone" else signal.SIGCONT)
-        before = _cpu_of(job.pid)
-        began, spent, images = monotonic(), process_time(), 0
-        while monotonic() - began < WINDOW_S:
-            session.run(None, {"pixels": pixels})
-            images += BATCH
-        rates[name].append(images / (monotonic() - began))
-        costs[name].append((process_time() - spent) / images * 1000.0)
-        job_cpu += _cpu_of(job.pid) - before
-    alone, beside = (float(np.median(rates[name])) for name in rates)
-    pairs = np.array(rates["beside the run"]) / np.array(rates["alone"])
-    draws = np.random.default_rng(0).choice(pairs, (2000, len(pairs)))
-    low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975))
-    return {
-        "images_a_second": {"alone": round(alone, 1), "beside the run": round(beside, 1)},
-        "ratio": round(float(np.median(pairs)), 3),
-        "ratio_interval": [round(float(low), 3), round(float(high), 3)],
-        "cpu_ms_an_image": {name: round(float(np.median(own)), 2) for name, own in costs.items()},
-        "cpu_s_of_the_run": round(job_cpu, 1),
-        "load": os.getloadavg()[0],
+    return lambda: session.run(None, {"pixels": pixels}) and None
+
+
+def _window(job: subprocess.Popen[bytes], analyze: Callable[[], None], per_s: float | None, seconds: float) -> Window:
+    """The stream at a rate, or as fast as it goes, for so long."""
+    run_before, began, spent = _cpu_of(job.pid), monotonic(), process_time()
+    latencies: list[float] = []
+    while monotonic() - began < seconds:
+        due = began + len(latencies) * BATCH / per_s if per_s else monotonic()
+        sleep(max(0.0, due - monotonic()))
+        analyze()
+        latencies.append(monotonic() - due)
+    lasted, images = monotonic() - began, len(latencies) * BATCH
+    return Window(
+        images_per_s=images / lasted,
+        latencies_s=latencies,
+        cpu_ms=(process_time() - spent) / images * 1000.0,
+        run_cores=(_cpu_of(job.pid) - run_before) / lasted,
+    )
+
+
+def _compared(windows: dict[str, list[Window]]) -> dict[str, object]:
+    """Medians over the windows, and ratios of the pairs with their 95 % bootstrap interval."""
+
+    def latency(window: Window, quantile: float) -> float:
+        return float(np.quantile(window.latencies_s, quantile)) * 1000.0
+
+    figures: dict[str, Callable[[Window], float]] = {
+        "images_per_s": lambda each: each.images_per_s,
+        "latency_ms_median": lambda each: latency(each, 0.5),
+        "latency_ms_p95": lambda each: latency(each, 0.95),
+        "cpu_ms_an_image": lambda each: each.cpu_ms,
     }
+    found: dict[str, object] = {}
+    for name, figure in figures.items():
+        alone, beside = ([figure(each) for each in windows[side]] for side in (ALONE, BESIDE))
+        ratios = np.array(beside) / np.array(alone)
+        draws = np.random.default_rng(0).choice(ratios, (2000, len(ratios)))
+        low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975))
+        found[name] = {
+            ALONE: round(float(np.median(alone)), 2),
+            BESIDE: round(float(np.median(beside)), 2),
+            "ratio": round(float(np.median(ratios)), 3),
+            "ratio_interval": [round(float(low), 3), round(float(high), 3)],
+        }
+    found["cores_of_the_run"] = {
+        side: round(float(np.median([each.run_cores for each in windows[side]])), 3) for side in (ALONE, BESIDE)
+    }
+    return found
 
 
 def _cpu_of(pid: int) -> float:

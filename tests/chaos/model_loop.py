@@ -345,15 +345,15 @@ def conclude(loop: Loop) -> list[str]:
         f"answers lost: {answered}": answered != sum(loop.report["answers"].values()),
         f"analyses of another bundle: {by_bundle}": set(by_bundle) != {PACKAGED_BUNDLE_DIGEST},
         f"one calibration of several bundles: {bundles_of}": any(len(own) != 1 for own in bundles_of.values()),
-        "an old bundle answered after a new one": _mixed(loop.rpc.stamps, bundles=3),
+        "an old bundle answered after a new one": mixed(loop.rpc.stamps, changes=2),
     }
     return [sentence for sentence, is_wrong in wrong.items() if is_wrong]
 
 
-def _mixed(stamps: list[tuple[float, str, str]], *, bundles: int) -> bool:
-    """Whether the answers change between bundles more often than these were swapped: old, new, old."""
+def mixed(stamps: list[tuple[float, str, str]], *, changes: int) -> bool:
+    """Whether the answers change between bundles more often than these were swapped."""
     digests = [digest for _, digest, _ in stamps]
-    return sum(one != two for one, two in itertools.pairwise(digests)) > bundles - 1
+    return sum(one != two for one, two in itertools.pairwise(digests)) > changes
 
 
 def main() -> int:

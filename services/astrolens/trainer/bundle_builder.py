@@ -25,8 +25,10 @@ from astrolens.science.bundle import (
 )
 from astrolens.science.calibration import COMBINED, POOLED
 from astrolens.science.detectors import Features, load_detector, survey_family
+from astrolens.science.golden import with_golden
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.science.scoring import Scorer
+from astrolens.science.simulation import simulate
 from astrolens.trainer import evaluation, export, model_card
 from astrolens.trainer.backbone import Backbone
 from astrolens.trainer.class_head import refit_class_head
@@ -43,6 +45,8 @@ from astrolens.trainer.training import Recipe, Trained, infer, temperature_of
 from astrolens.trainer.training_views import KIND_NAMES
 
 _CENTROIDS: Final = 64
+_GOLDEN_INPUTS: Final = 4
+_GOLDEN_SEED: Final = 25
 _COMBINATION: Final = Combination(detectors=VOTING)
 
 
@@ -69,7 +73,7 @@ def build_bundle(
     kept: Mapping[str, NDArray[Any]] | None = None,
     refit_classes: bool = True,
 ) -> Bundle:
-    """Write the bundle of a trained backbone to `out` and load it again.
+    """Write the bundle of a trained backbone to `out`, with golden inputs, and load it again.
 
     Args:
         trained: The backbone.
@@ -163,7 +167,15 @@ def build_bundle(
     write_bundle(
         out, manifest, {**contents, files.CARD: model_card.render(manifest, recipe, note=provenance.note).encode()}
     )
+    add_golden_inputs(out)
     return Bundle.load(out)
+
+
+def add_golden_inputs(folder: Path) -> str:
+    """Put simulated cutouts with what it says of them into a bundle, for model servers to compare; its new digest."""
+    ready = export.session(Bundle.load(folder).model, threads=1)
+    cutouts = [simulate(_GOLDEN_SEED, index, oddity_rate=0.5).jpeg for index in range(_GOLDEN_INPUTS)]
+    return with_golden(folder, cutouts, lambda pixels: export.run(ready, pixels))
 
 
 def _measure(scorer: Scorer, ready: InferenceSession, images: ImageArrays, *, seed: int) -> dict[str, Any]:

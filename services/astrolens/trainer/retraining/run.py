@@ -16,8 +16,6 @@ from astrolens.contracts.records import Answer
 from astrolens.contracts.training_runs import DataSummary, GateReport, RunFigures, RunStep
 from astrolens.science.bundle import Bundle
 from astrolens.science.detectors import EMBEDDING
-from astrolens.science.golden import with_golden
-from astrolens.science.simulation import simulate
 from astrolens.trainer import export
 from astrolens.trainer.backbone import Backbone
 from astrolens.trainer.bundle_builder import Provenance, build_bundle, cpu_ms_per_image
@@ -41,8 +39,6 @@ _MANIFEST: Final = "data.jsonl"
 _GATES: Final = "gates.json"
 _TRAINED: Final = "fine-tuned.safetensors"
 _TRAINED_NOTE: Final = "fine-tuned.json"
-_GOLDEN_INPUTS: Final = 4
-_GOLDEN_SEED: Final = 25
 _CHALLENGER_NOTE: Final = "challenger.json"
 """Written last: a step is done where its note is there."""
 _BEGINS: Final = {
@@ -236,7 +232,7 @@ class Run:
             kept=_of_the_trunk(self._champion),
             refit_classes=False,
         )
-        write_bytes(self._folder / _CHALLENGER_NOTE, json.dumps({"digest": _with_golden_inputs(bundle)}).encode())
+        write_bytes(self._folder / _CHALLENGER_NOTE, json.dumps({"digest": bundle.digest}).encode())
 
     def _measured(self, challenger: Bundle, benchmarks: Mapping[str, ImageArrays], collected: data.DataSet) -> Measured:
         path = self._folder / _GATES
@@ -284,13 +280,6 @@ class Run:
             *((f"calibrated for the first time: {', '.join(added)}",) if added else ()),
             *((f"no calibration of its own any more: {', '.join(lost)}",) if lost else ()),
         )
-
-
-def _with_golden_inputs(bundle: Bundle) -> str:
-    """Put simulated cutouts with what it says of them into a bundle, for model servers to compare; its digest."""
-    ready = export.session(bundle.model, threads=1)
-    cutouts = [simulate(_GOLDEN_SEED, index, oddity_rate=0.5).jpeg for index in range(_GOLDEN_INPUTS)]
-    return with_golden(bundle.path, cutouts, lambda pixels: export.run(ready, pixels))
 
 
 def _of_the_trunk(champion: Bundle) -> dict[str, Any]:
