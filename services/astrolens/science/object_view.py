@@ -28,6 +28,9 @@ _SMALLEST: Final = 0.25
 """Share of the frame. Narrower views would enlarge the seeing, not the object."""
 _WITHOUT_OBJECT: Final = 0.6
 """Share of the frame where nothing stands out at its centre."""
+_PLACES: Final = np.arange(_SIDE) - (_SIDE - 1) / 2.0
+_DISTANCES: Final = np.hypot(_PLACES[:, None], _PLACES[None])
+"""Of each pixel of the reduced frame from its centre."""
 
 
 def object_view_fraction(frame: Image.Image) -> float:
@@ -48,7 +51,7 @@ def _object_radius(grey: Floats) -> float | None:
 
     border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
     sky = _sky_level(grey, border)
-    noise = max(1.4826 * float(np.median(np.abs(border - sky))), 1.0)
+    noise = max(1.4826 * _median(np.abs(border - sky)), 1.0)
     middle = slice(_SIDE // 2 - _CENTRE, _SIDE // 2 + _CENTRE)
     core = _quantile(grey[middle, middle], 0.9) - sky
     bright = ndimage.uniform_filter(grey - sky, 3) > max(_SIGMAS * noise, _PEAK_SHARE * core)
@@ -57,15 +60,20 @@ def _object_radius(grey: Floats) -> float | None:
     central = central[central > 0]
     if central.size == 0:
         return None
-    rows, columns = np.nonzero(regions == np.bincount(central).argmax())
-    distances = np.hypot(rows - (_SIDE - 1) / 2.0, columns - (_SIDE - 1) / 2.0)
-    return _quantile(distances, _RADIUS_QUANTILE) + 0.5
+    return _quantile(_DISTANCES[regions == np.bincount(central).argmax()], _RADIUS_QUANTILE) + 0.5
 
 
 def _sky_level(grey: Floats, border: Floats) -> float:
     """The median of the border, unless the object reaches it: then halfway down to the frame's faintest fifth."""
-    sky, faint = float(np.median(border)), _quantile(grey, 0.2)
+    sky, faint = _median(border), _quantile(grey, 0.2)
     return 0.5 * (sky + faint) if sky - faint > 12.0 else sky
+
+
+def _median(values: Floats) -> float:
+    """The median of an even number of values: the same as NumPy's, in a third of the time."""
+    middle = values.size // 2
+    ordered = np.partition(values, (middle - 1, middle))
+    return float((ordered[middle - 1] + ordered[middle]) / np.float32(2.0))
 
 
 def _quantile(values: NDArray[np.floating], share: float) -> float:
