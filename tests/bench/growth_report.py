@@ -27,6 +27,7 @@ def table(runs: Sequence[Run]) -> list[str]:
     rows: list[tuple[str, str, Callable[[Run], object]]] = [
         ("start-up, s", f"<= {START_S:g}", lambda run: _of(run, "start", "seconds")),
         ("first start-up, s", f"<= {START_S:g}", lambda run: _of(run, "first_start", "seconds")),
+        ("processor time of a start, s", "", lambda run: _of(run, "start", "cpu_s", "total")),
         ("similarity index complete, s after the first start", "", _index),
         ("images/s, median", "", lambda run: run.get("images_per_s")),
         ("images/s over the empty archive's", f">= {SHARE:g}", lambda run: _ratio(run.get("images_per_s"), empty)),

@@ -22,6 +22,7 @@ from tests.engines.health import HEALTH, readiness, sentences
 
 _LOOK_EVERY_S = 0.1
 _INDEX_S = 600.0
+_SAY_EVERY_S = 30.0
 _FEED_S = 900.0
 _STOP_S = 90.0
 
@@ -92,15 +93,22 @@ def _ok(url: str) -> bool:
         return False
 
 
-def wait_for_index(system: System, wanted: int) -> dict[str, Any]:
-    """Wait until the similarity index holds the archive; how many images it holds and how long it took since now."""
-    began = time.monotonic()
+def wait_for_index(system: System, wanted: int, say: Say) -> dict[str, Any]:
+    """Wait until the similarity index holds the archive; how many images it holds and how long it took since now.
+
+    It reads the archive page by page beside everything else: some minutes for 100,000 images on the stack. The services
+    are up meanwhile, so that what is still missing after `_INDEX_S` is told and waited for no longer.
+    """
+    began = said = time.monotonic()
     held = 0
-    while time.monotonic() - began < _INDEX_S:
+    while (waited := time.monotonic() - began) < _INDEX_S:
         told = describes(f"127.0.0.1:{system.port + 1}")
         held = told.indexed_images if told else held
         if told and held >= wanted:
             break
+        if time.monotonic() - said > _SAY_EVERY_S:
+            said = time.monotonic()
+            say(f"the similarity index holds {held:,} of {wanted:,} images after {waited:.0f} s")
         time.sleep(0.5)
     return {"images": held, "complete": held >= wanted, "after_s": round(time.monotonic() - began, 1)}
 

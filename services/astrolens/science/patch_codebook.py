@@ -14,7 +14,6 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
-from scipy import ndimage
 
 from astrolens.contracts.base import Contract
 from astrolens.contracts.ids import content_digest
@@ -93,6 +92,8 @@ class PatchCodebook:
         return np.asarray((self.distances(features) - median) / max(upper - median, 1e-6), dtype=np.float64)
 
     def _of_image(self, standard: Floats) -> NDArray[np.float64]:
+        from scipy import ndimage  # noqa: PLC0415 - half a second, which the analyzer's start should not wait for
+
         squared = np.square(standard).sum(axis=1)[:, None] + self._lengths[None, :] - 2.0 * (standard @ self.patches.T)
         nearest = np.partition(squared, self.manifest.neighbours - 1, axis=1)[:, self.manifest.neighbours - 1]
         distances = np.sqrt(np.maximum(nearest, 0.0)).astype(np.float64)
