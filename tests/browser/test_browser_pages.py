@@ -173,7 +173,7 @@ def test_a_stretch_changes_pixels_and_reset_restores_them(visitor: Visitor, twen
     image = twenty.get("/images?sort=strangeness&limit=1")["items"][0]
     page = visitor.open(f"{twenty.url}/image/{image['image_id']}")
     expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
-    canvas = page.locator("canvas")
+    canvas = page.locator(".viewer")
     frame = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
     page.evaluate(frame)
     before = canvas.screenshot()

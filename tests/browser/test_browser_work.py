@@ -35,7 +35,7 @@ def answer_by_key(page: Page, key: str) -> None:
 
 
 def test_an_answer_is_stored_by_one_key_and_undone_by_another(visitor: Visitor, twenty: Console) -> None:
-    page = visitor.open(f"{twenty.url}/triage?survey=efigi")
+    page = visitor.open(f"{twenty.url}/triage?survey=efigi&per=image")
     page.wait_for_url("**image=*")
     first = current(page)
     answer_by_key(page, "1")
@@ -51,6 +51,46 @@ def test_an_answer_is_stored_by_one_key_and_undone_by_another(visitor: Visitor, 
     page.wait_for_function("(id) => new URL(location).searchParams.get('image') === id", arg=first)
     twenty.eventually(f"/images/{first}", lambda answer: answer["label"] is None)
     assert len(twenty.eventually(f"/images/{second}", lambda answer: answer["label"] is None)["labels"]) == 2
+
+
+def test_triage_shows_an_object_once_and_its_other_images_by_a_key(visitor: Visitor, twenty: Console) -> None:
+    candidates = twenty.get("/images?survey=efigi&verdict=anomaly&verdict=near_miss&sort=strangeness")["items"]
+    seen = [each for each in candidates if each["object_id"]]
+    assert len(seen) > 1
+    page = visitor.open(f"{twenty.url}/triage?survey=efigi")
+    page.wait_for_url(f"**image={seen[0]['image_id']}*")
+    expect(page.locator(".triage-side .seen")).to_contain_text("images of one object")
+    expect(page.locator(".waiting img")).to_have_count(len(candidates) - len(seen))
+    expect(page.locator(".told")).to_contain_text("Detectors")
+    page.keyboard.press("v")
+    expect(page.locator(f".triage-side .row-of-thumbs a[href*='{seen[1]['image_id']}']")).to_be_visible()
+    page.keyboard.press("v")
+    expect(page.locator(".triage-side .row-of-thumbs")).not_to_be_visible()
+
+
+def test_tags_go_with_the_answer_and_come_back(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/triage?survey=simulated-sdss&verdict=any&per=image")
+    page.wait_for_url("**image=*")
+    image = current(page)
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    page.keyboard.press("#")
+    page.keyboard.type("Tidal tail, 12")
+    page.keyboard.press("Enter")
+    page.keyboard.press("1")
+    answered = twenty.eventually(f"/images/{image}", lambda answer: answer["label"] == "interesting")
+    assert answered["labels"][-1]["tags"] == ["tidal tail", "12"]
+    page.goto(f"{twenty.url}/image/{image}")
+    tags = page.get_by_label("Tags of your answer, separated by commas")
+    expect(tags).to_have_value("tidal tail, 12")
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    page.keyboard.press("#")
+    tags.fill("pair")
+    page.keyboard.press("Enter")
+    twenty.eventually(f"/images/{image}", lambda answer: answer["labels"][-1]["tags"] == ["pair"])
+    page.keyboard.press("u")
+    twenty.eventually(f"/images/{image}", lambda answer: answer["labels"][-1]["tags"] == ["tidal tail", "12"])
+    page.keyboard.press("u")
+    twenty.eventually(f"/images/{image}", lambda answer: answer["label"] is None)
 
 
 def test_an_answer_shows_within_50_ms(visitor: Visitor, many: Console) -> None:
@@ -249,6 +289,27 @@ def test_a_key_is_changed_in_the_overlay_and_this_browser_remembers_it(visitor: 
     expect(dialog.get_by_role("button", name="u: change the key of Undo the last answer")).to_be_visible()
 
 
+def test_a_changed_key_is_written_on_what_python_made(visitor: Visitor, twenty: Console) -> None:
+    image = twenty.get("/images?sort=strangeness&limit=1")["items"][0]["image_id"]
+    page = visitor.open(f"{twenty.url}/image/{image}")
+    again = page.get_by_role("button", name="analyse again")
+    expect(again).to_have_text("analyse againe")
+    page.keyboard.press("?")
+    for label, key in (("e: change the key of Analyse again", "b"), ("Shift+G: change the key of Go to Gallery", "q")):
+        page.get_by_role("dialog").get_by_role("button", name=label).click()
+        page.keyboard.press(key)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(again).to_have_text("analyse againb")
+    page.reload()
+    expect(again).to_have_attribute("title", "analyse again (b)")
+    expect(again).to_have_attribute("aria-keyshortcuts", "b")
+    expect(page.get_by_role("link", name="Gallery")).to_have_attribute("title", "Gallery (q)")
+    page.wait_for_selector("html.al-ready")
+    page.keyboard.press("q")
+    page.wait_for_url("**/gallery")
+
+
 def test_a_hint_is_shown_until_it_is_put_away(visitor: Visitor, twenty: Console) -> None:
     page = visitor.open(f"{twenty.url}/gallery")
     expect(page.locator(".hint")).to_have_count(1)
@@ -272,5 +333,5 @@ def test_simulated_images_are_shown_on_all_lists_by_one_switch(visitor: Visitor,
     expect(page.locator(".total")).to_have_text("20 images")
     page.keyboard.press("Shift+T")
     expect(page.get_by_label("simulated images too")).to_be_checked()
-    page.goto(f"{twenty.url}/triage?verdict=any&label=any")
+    page.goto(f"{twenty.url}/triage?verdict=any&label=any&per=image")
     expect(page.get_by_text("20 images.")).to_be_visible()

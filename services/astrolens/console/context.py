@@ -19,6 +19,7 @@ from astrolens.usecases.discoveries import Discoveries
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.maps import Maps
+from astrolens.usecases.matching_answers import MatchingAnswers
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.models import Models
 from astrolens.usecases.rankings import Rankings
@@ -40,6 +41,7 @@ class AppContext:
     status: StatusReader
     intake: Intake
     labelling: Labelling
+    matching_answers: MatchingAnswers
     rankings: Rankings
     discoveries: Discoveries
     training_runs: TrainingRuns

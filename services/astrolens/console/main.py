@@ -34,6 +34,7 @@ from astrolens.usecases.discoveries import Discoveries
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.maps import Maps
+from astrolens.usecases.matching_answers import MatchingAnswers
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.models import Models
 from astrolens.usecases.originals import OriginalsProtection
@@ -77,6 +78,7 @@ def build_context(
     status = StatusReader(records=records, model=model_status)
     originals = OriginalsProtection(images, expiring=settings.s3_expire_ordinary_days > 0)
     answers = AnswerFeed()
+    labelling = Labelling(records=records, releaser=releaser, originals=originals, on_recorded=answers.tell)
     return AppContext(
         settings=settings,
         records=records,
@@ -94,7 +96,8 @@ def build_context(
             tracing=tracing,
             on_received=on_received,
         ),
-        labelling=Labelling(records=records, releaser=releaser, originals=originals, on_recorded=answers.tell),
+        labelling=labelling,
+        matching_answers=MatchingAnswers(records=records, labelling=labelling),
         rankings=Rankings(records=records, personal=settings.personal_rankings),
         discoveries=Discoveries(records),
         training_runs=TrainingRuns(records=records),

@@ -5,7 +5,6 @@ from typing import Any
 
 from astrolens.console.pages import discoveries
 from astrolens.console.pages.calibrations import rows
-from astrolens.console.pages.tag_input import typed_tags
 from astrolens.contracts import examples
 from astrolens.contracts.survey_models import DriftMeasure, SurveyModelRecord, SurveyState
 from astrolens.usecases.discoveries import DiscoveryList
@@ -66,11 +65,6 @@ def test_the_line_of_a_night_says_how_many_stand_out() -> None:
     assert discoveries.summary(DiscoveryList(**given)) == "1 image stands out of the 2,010 of the night at q = 0.1."
     none = DiscoveryList(**{**given, "tested": 0, "listed": 0})
     assert discoveries.summary(none) == "No image of the night has a p-value that promises something yet."
-
-
-def test_typed_tags_are_told_apart_by_commas() -> None:
-    assert typed_tags(" tidal tail, ,pair,") == ["tidal tail", "pair"]
-    assert typed_tags("") == []
 
 
 def test_a_verdict_that_allows_for_a_drift_says_so() -> None:

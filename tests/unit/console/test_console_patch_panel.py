@@ -1,7 +1,9 @@
 """Where an image is strange, in words."""
 
+from base64 import b64encode
+
 import pytest
-from astrolens.console.pages.patch_panel import place_words, strange_place
+from astrolens.console.pages.patch_panel import patch_overlay, place_words, strange_place
 from astrolens.contracts.patch_maps import PatchMap, StrangestPatch
 
 
@@ -42,3 +44,17 @@ def test_the_sentence_claims_no_more_than_was_measured() -> None:
     assert "&lt;missing&gt;" in strange_place(mapped(None), waits=False)
     assert "once 100 ordinary images" in strange_place(None, waits=True)
     assert strange_place(None, waits=False) == ""
+
+
+def test_cells_beyond_the_farthest_of_ordinary_patches_are_outlined_as_one() -> None:
+    svg = patch_overlay(b64encode(bytes([0, 32, 0, 0, 200, 64, 0, 0, 63])).decode())
+    assert svg.count("<rect") == 9
+    assert 'viewBox="0 0 3 3"' in svg
+    # Two neighbours have no line between them.
+    assert 'd="M1 1h1M1 2h1M1 1v1M2 1h1M2 2h1M3 1v1"' in svg
+    assert "/ 0.00)" in svg
+
+
+def test_what_is_no_square_map_is_none() -> None:
+    assert patch_overlay(b64encode(bytes(5)).decode()) == ""
+    assert patch_overlay("") == ""

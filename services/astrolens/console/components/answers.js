@@ -1,19 +1,15 @@
-// How many answers are on their way, and what others answered; see answers.py.
+// How many answers are on their way, and what others answered; see images.py.
 
 import { answers, hear } from "astrolens-answers";
-import { defineComponent, watch } from "vue";
+import { defineComponent, watchEffect } from "vue";
 import "astrolens-copy";
 
 export default defineComponent({
   props: { user: { type: String, default: "" } },
   setup(props, { expose }) {
-    watch(
-      () => props.user,
-      (user) => {
-        answers.user = user;
-      },
-      { immediate: true },
-    );
+    watchEffect(() => {
+      answers.user = props.user;
+    });
     expose({ hear });
     return { answers };
   },

@@ -1,8 +1,10 @@
 """The strip of the strangest images, answered by keys: the focus moves on at once, whatever the connection."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from html import escape
+from typing import Final
 
+from nicegui import ui
 from nicegui.element import Element
 
 from astrolens.console.format import words
@@ -12,12 +14,14 @@ from astrolens.usecases.views import ImageCard
 KEYS: Final = {"1": Answer.INTERESTING, "2": Answer.ARTEFACT, "3": Answer.ORDINARY}
 """The keys of answers, everywhere in the console."""
 
+NEXT: Final = ".hero:focus + .hero, .heroes:not(:focus-within) > .hero"
+PREVIOUS: Final = ".hero:has(+ .hero:focus)"
+ONWARD: Final = f"{NEXT}, .hero:has(+ .hero:focus:last-child)"
+"""Selectors of what has the focus after a key; `ONWARD` turns back at the end."""
 
-class Heroes(Element, component="heroes.js"):
-    """Large pictures side by side.
 
-    Events: `answer` with an image's id and the key of an answer, once its picture was seen.
-    """
+class Heroes(Element):
+    """Large pictures side by side, one element each: who stands on one keeps the focus while others come and go."""
 
     def __init__(self, base: str) -> None:
         """Make an empty strip.
@@ -25,38 +29,49 @@ class Heroes(Element, component="heroes.js"):
         Args:
             base: Prefix that a proxy puts before every path.
         """
-        super().__init__()
+        super().__init__("div")
+        self.classes("heroes")
         self._base = base
-        self._shown: tuple[dict[str, Any], ...] | None = None
+        self._shown: dict[str, ui.html] = {}
         self.show(())
 
     def show(self, cards: Sequence[ImageCard]) -> None:
         """Show images, the strangest first."""
-        self._show(tuple(_row(card, self._base) for card in cards))
+        for image in self._shown.keys() - {card.image_id for card in cards}:
+            self.leave_out(image)
+        for place, card in enumerate(cards):
+            shown = self._shown.get(card.image_id)
+            if shown is None:
+                with self:
+                    shown = self._shown[card.image_id] = self._card(card)
+            if (content := _content(card, self._base)) != shown.content:
+                shown.set_content(content)
+            if self.default_slot.children[place] is not shown:
+                shown.move(self, place)
+        self.set_visibility(bool(cards))
 
     def leave_out(self, image: str) -> None:
         """Take one away."""
-        self._show(tuple(row for row in self._shown or () if row["id"] != image))
+        if image in self._shown:
+            self._shown.pop(image).delete()
+        self.set_visibility(bool(self._shown))
 
-    def _show(self, rows: tuple[dict[str, Any], ...]) -> None:
-        if rows != self._shown:
-            self._shown = rows
-            self.props["images"] = rows
-            self.set_visibility(bool(rows))
+    def _card(self, card: ImageCard) -> ui.html:
+        shown = ui.html(sanitize=False, tag="a").classes(f"hero ring-{card.verdict or 'none'}")
+        shown.props("data-focus")
+        shown.props["href"] = f"{self._base}/image/{card.image_id}"
+        shown.props["data-image"] = card.image_id
+        return shown
 
 
-def _row(card: ImageCard, base: str) -> dict[str, Any]:
-    said = card.p_value_words
-    return {
-        "id": card.image_id,
-        "href": f"{base}/image/{card.image_id}",
-        "cutout": base + card.cutout_url,
-        "name": card.name or card.image_id[:12],
-        "survey": card.survey,
-        "kind": words(card.predicted_class) or "–",
-        "verdict": card.verdict or "none",
-        "verdict_words": words(card.verdict) or "not analysed",
-        "figure": said.figure if said else "not scored yet",
-        "meaning": said.meaning if said else "",
-        "simulated": card.simulated,
-    }
+def _content(card: ImageCard, base: str) -> str:
+    name, verdict, said = escape(card.name or card.image_id[:12]), card.verdict or "none", card.p_value_words
+    simulated = '<span class="tag sim">simulated</span>' if card.simulated else ""
+    figure, meaning = (said.figure, said.meaning) if said else ("not scored yet", "")
+    return (
+        f'<img src="{base}{card.cutout_url}" alt="{name}" width="256" height="256">{simulated}'
+        f'<span class="hero-text"><span class="hero-line"><b class="name">{name}</b>'
+        f'<span class="mark v-{verdict}">{words(card.verdict) or "not analysed"}</span></span>'
+        f'<span class="num">{escape(figure)} <span class="muted">{escape(meaning)}</span></span>'
+        f'<span class="muted">{escape(card.survey)} · {escape(words(card.predicted_class) or "–")}</span></span>'
+    )

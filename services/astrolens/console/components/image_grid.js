@@ -1,11 +1,12 @@
-// Any number of images, only the visible ones in the page; see image_grid.py.
+// Any number of images, only the visible ones in the page; see images.py.
 
 import { address, enter, go, keep, query } from "astrolens-address";
-import { ANSWERS, answerOf, disputed, give, nameOf, toast, undoLast } from "astrolens-answers";
-import { BASE } from "astrolens-api";
+import { AnswerButtons } from "astrolens-answering";
+import { answerOf, disputed, give, giveList, nameOf, toast, undoLast } from "astrolens-answers";
+import { BASE, call } from "astrolens-api";
 import { bindKeys } from "astrolens-keys";
-import { MOST_SELECTED, recall, renew } from "astrolens-list";
-import { AnswerMark, KeyButton, VerdictMark } from "astrolens-marks";
+import { recall, renew } from "astrolens-list";
+import { KeyButton, StateMark } from "astrolens-marks";
 import { computed, defineComponent, nextTick, onBeforeUnmount, onMounted, ref, shallowRef, watch } from "vue";
 
 /** @typedef {import("astrolens-types").ImageCard} ImageCard */
@@ -31,7 +32,7 @@ const SELECTED = "astrolens.selected.";
 const HELD_MS = 3000;
 
 export default defineComponent({
-  components: { AnswerMark, KeyButton, VerdictMark },
+  components: { AnswerButtons, KeyButton, StateMark },
   props: {
     query: { type: String, required: true },
     size: { type: String, default: "m" },
@@ -41,16 +42,18 @@ export default defineComponent({
   setup(props, { expose }) {
     enter(props.address);
     const given = query();
+    const path = `/images?${props.query}`;
     const root = ref(/** @type {HTMLElement | null} */ (null));
     const width = ref(0);
     const top = ref(0);
     const view = ref({ from: 0, to: 800 });
-    const list = shallowRef(recall(props.query, given.at));
+    const list = shallowRef(recall(path, given.at));
     const cursor = ref(given.at ?? "");
-    const selected = ref(new Set(given.sel ? given.sel.split(".") : []));
-    const gathering = ref(false);
+    const selected = ref(new Set(given.sel && given.sel !== "all" ? given.sel.split(".") : []));
     if (given.sel === "kept")
       selected.value = new Set(JSON.parse(sessionStorage.getItem(SELECTED + props.query) ?? "[]"));
+    /** How many match, where all that match are selected, however many; `exact` where they were counted one by one. */
+    const all = ref(/** @type {{count: number | null, exact: boolean} | null} */ (null));
     let anchor = -1;
 
     const items = computed(() => list.value.state.items);
@@ -142,11 +145,24 @@ export default defineComponent({
 
     /** @param {Set<string>} chosen */
     const select = (chosen) => {
+      all.value = null;
       selected.value = chosen;
       const short = chosen.size <= MOST_IN_ADDRESS;
       if (!short) sessionStorage.setItem(SELECTED + props.query, JSON.stringify([...chosen]));
       keep({ sel: short ? [...chosen].join(".") : "kept" });
     };
+    const selectAll = async () => {
+      try {
+        const { total, total_is_exact } = await call(`${path}&limit=1`);
+        select(new Set());
+        all.value = { count: total, exact: total_is_exact };
+        keep({ sel: "all" });
+      } catch (error) {
+        toast(/** @type {Error} */ (error).message, true);
+      }
+    };
+    if (given.sel === "all") selectAll();
+    const marked = (/** @type {string} */ id) => all.value !== null || selected.value.has(id);
     /** @param {Entry} entry @param {boolean} range */
     const pick = ({ item, index }, range) => {
       const next = new Set(selected.value);
@@ -170,13 +186,7 @@ export default defineComponent({
       const index = move(cells, rows);
       if (index >= 0) pick({ item: items.value[index], index }, true);
     };
-    const selectAll = async () => {
-      gathering.value = true;
-      await list.value.loadAll();
-      gathering.value = false;
-      select(new Set(items.value.slice(0, MOST_SELECTED).map((item) => item.image_id)));
-      if (!list.value.state.done) toast(`The first ${selected.value.size} are selected; more match.`);
-    };
+    const many = (/** @type {number} */ n) => n.toLocaleString("en-US");
     const targets = () => {
       if (!selected.value.size) return items.value.filter((item) => item.image_id === cursor.value);
       const loaded = new Map(items.value.map((item) => [item.image_id, item]));
@@ -186,16 +196,26 @@ export default defineComponent({
         (id) => loaded.get(id) ?? /** @type {ImageCard} */ (/** @type {unknown} */ ({ image_id: id, ...unread })),
       );
     };
-    /** @param {import("astrolens-types").Answer} value */
-    const answer = (value) => {
-      const chosen = targets();
-      if (!chosen.length) {
-        toast("Choose an image first: arrow keys move, x selects.");
-        return;
-      }
+    const amount = computed(() => {
+      if (!all.value) return `${many(selected.value.size)} selected`;
+      const { count, exact } = all.value;
+      return count === null
+        ? "All that match selected"
+        : `${exact ? "" : "About "}${many(count)} selected, all that match`;
+    });
+    /** @param {import("astrolens-types").Answer} value @param {string[]} tags */
+    const answer = (value, tags) => {
+      const said = [value, ...tags].join(", ");
       const alone = !selected.value.size;
-      give(chosen, value);
-      toast(`${chosen.length === 1 ? nameOf(chosen[0]) : `${chosen.length} images`}: ${value}. Undo with u.`);
+      if (all.value) {
+        giveList(props.query, items.value, all.value.count ?? items.value.length, value, tags);
+        toast(`${amount.value.replace(" selected", "")}: ${said}. The header counts them down. Undo with u.`);
+        return clear();
+      }
+      const chosen = targets();
+      if (!chosen.length) return toast("Choose an image first: arrow keys move, x selects.");
+      give(chosen, value, tags);
+      toast(`${chosen.length === 1 ? nameOf(chosen[0]) : `${chosen.length} images`}: ${said}. Undo with u.`);
       if (alone) move(1);
       else clear();
     };
@@ -221,7 +241,7 @@ export default defineComponent({
       go(link(entry.item));
     };
     const reload = () => {
-      list.value = renew(props.query);
+      list.value = renew(path);
       cursor.value = "";
       keep({ at: "" });
       window.scrollTo(0, 0);
@@ -251,9 +271,7 @@ export default defineComponent({
       { keys: ["Shift+ArrowDown"], label: "Select a row on", run: () => extend(0, 1) },
       { keys: ["Shift+ArrowUp"], label: "Select a row back", run: () => extend(0, -1) },
       { keys: ["a"], label: "Select all that match", run: selectAll },
-      { keys: ["Escape"], label: "Select nothing", when: () => selected.value.size, run: clear },
-      ...ANSWERS.map(({ key, value }) => ({ keys: [key], label: `Answer ${value}`, run: () => answer(value) })),
-      { keys: ["u"], label: "Undo the last answer", run: undoLast },
+      { keys: ["Escape"], label: "Select nothing", when: () => selected.value.size || all.value, run: clear },
       { keys: ["c"], label: "Compare the selected", run: compare },
       { keys: ["n"], label: "Read the list again", run: reload },
     ]);
@@ -293,10 +311,25 @@ export default defineComponent({
     const fromStart = computed(() =>
       items.value.length && list.value.beginsThere ? address("/gallery", { ...given, at: "" }) : "",
     );
-    const many = (/** @type {number} */ n) => n.toLocaleString("en-US");
     return {
-      ...{ ANSWERS, BASE, answer, answerOf, clear, compare, cursor, disputed, focusable, fromStart, gathering, height },
-      ...{ items, layout, link, list, many, nameOf, onClick, onMove, pick, root, selectAll, selected, title, visible },
+      ...{ BASE, all, amount, answer, answerOf, clear, compare, cursor, disputed, focusable, fromStart, height, items },
+      ...{
+        layout,
+        link,
+        list,
+        many,
+        marked,
+        nameOf,
+        onClick,
+        onMove,
+        pick,
+        root,
+        selectAll,
+        selected,
+        title,
+        undoLast,
+      },
+      ...{ visible },
     };
   },
   template: `
@@ -306,28 +339,28 @@ export default defineComponent({
       <div v-else-if="list.state.problem && !items.length" class="empty trouble" role="alert"><h2>The list cannot be read</h2><div class="empty-body">{{ list.state.problem }}</div></div>
       <div ref="root" class="grid" :class="['grid-' + size, { skeleton: !list.state.done && !items.length && !list.state.problem }]" :style="{ height: height + 'px' }" role="list" aria-label="Images">
         <div v-for="entry in visible" :key="entry.item.image_id" class="cell" :style="entry.style" role="listitem" :aria-setsize="list.state.done ? items.length : -1" :aria-posinset="entry.index + 1"
-             :data-index="entry.index" :data-image="entry.item.image_id" :class="['ring-' + (entry.item.verdict ?? 'none'), { picked: selected.has(entry.item.image_id), cursor: entry.item.image_id === cursor }]">
+             :data-index="entry.index" :data-image="entry.item.image_id" :class="['ring-' + (entry.item.verdict ?? 'none'), { picked: marked(entry.item.image_id), cursor: entry.item.image_id === cursor }]">
           <a class="thumb" :href="link(entry.item)" :tabindex="entry.item.image_id === focusable ? 0 : -1" @click="onClick($event, entry)" @focus="onMove(entry.item)">
             <img :src="BASE + entry.item.cutout_url" loading="lazy" decoding="async" draggable="false" :alt="title(entry.item)" :title="title(entry.item)" width="256" height="256">
             <span v-if="entry.item.simulated" class="tag sim" aria-hidden="true">sim</span>
             <span v-if="(entry.item.object_images ?? 1) > 1" class="tag seen num">seen {{ entry.item.object_images }}×</span>
-            <verdict-mark class="corner" :verdict="entry.item.verdict" bare/>
-            <answer-mark v-if="answerOf(entry.item)" class="corner answer-corner" :answer="answerOf(entry.item)" :disputed="disputed(entry.item)" bare/>
+            <state-mark class="corner" :state="entry.item.verdict" bare/>
+            <state-mark v-if="answerOf(entry.item)" class="corner answer-corner" of="a" :state="answerOf(entry.item)" :disputed="disputed(entry.item)" bare/>
             <span class="hover-p num">{{ entry.item.p_value_words?.figure ?? 'not scored' }}</span>
           </a>
-          <button type="button" class="pick" tabindex="-1" :aria-label="'Select ' + nameOf(entry.item)" :aria-pressed="String(selected.has(entry.item.image_id))" @click="pick(entry, $event.shiftKey)">
+          <button type="button" class="pick" tabindex="-1" :aria-label="'Select ' + nameOf(entry.item)" :aria-pressed="String(marked(entry.item.image_id))" @click="pick(entry, $event.shiftKey)">
             <svg viewBox="0 0 12 12" aria-hidden="true"><path d="M2.5 6.5 5 9 9.5 3.5" fill="none" stroke="currentColor" stroke-width="1.8"/></svg>
           </button>
           <div v-if="layout.caption" class="caption"><span class="name">{{ nameOf(entry.item) }}</span><span v-if="layout.caption > 30" class="muted num">{{ entry.item.survey }} · {{ entry.item.class ?? '–' }} · {{ entry.item.p_value_words?.figure ?? 'not scored' }}</span></div>
         </div>
       </div>
       <p v-if="items.length" class="list-end muted" role="status">{{ list.state.problem ? list.state.problem + ' Trying again.' : !list.state.done ? (list.state.loading ? 'Loading more' : '') : many(items.length) + (items.length === 1 ? ' image' : ' images') + ': the whole list' }}</p>
-      <div v-if="selected.size || gathering" class="batch" role="toolbar" aria-label="Answer for the selected images">
-        <b class="num">{{ gathering ? many(items.length) + ' read' : many(selected.size) + ' selected' }}</b>
-        <key-button v-for="one in ANSWERS" :key="one.value" :k="one.key" :label="one.value" :disabled="gathering" @press="answer(one.value)"/>
+      <div v-show="selected.size || all" class="batch" role="toolbar" aria-label="Answer for the selected images">
+        <b class="num" :title="all ? 'Every image of this list, however many: answered 200 at a time, and taken back by undo' : null">{{ amount }}</b>
+        <answer-buttons @answer="answer" @undo="undoLast"/>
         <key-button k="c" label="compare" :disabled="selected.size < 2 || selected.size > 4" @press="compare"/>
-        <key-button k="a" label="all that match" :disabled="gathering" @press="selectAll"/>
-        <button type="button" class="btn" title="Select nothing (Esc)" @click="clear">none <kbd aria-hidden="true">Esc</kbd></button>
+        <key-button k="a" label="all that match" @press="selectAll"/>
+        <key-button k="Escape" label="none" @press="clear"/>
       </div>
     </div>`,
 });

@@ -6,7 +6,7 @@ what was answered survives a lost connection.
 Each is a Vue component beside this file, written in plain JavaScript; what several need is in `lib/`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from nicegui.element import Element
@@ -20,7 +20,7 @@ class ImageGrid(Element, component="image_grid.js"):
 
     The cursor (`at`), the selection (`sel`) and the size are written into the address in place; the first two are read
     from there when the element appears. Its children are shown where no image matches. Keys 1 to 3, u, x, a, c
-    and n are bound; `?` shows them all.
+    and n are bound; `?` shows them all. All that match are selected as a filter, however many, and answered in batches.
     """
 
     def __init__(self, *, address: str, query: str, size: str, context: str) -> None:
@@ -49,30 +49,38 @@ class TriageDeck(Element, component="triage_deck.js"):
     """One large image, the next three waiting, one key an answer.
 
     No answer is taken before the picture is on the screen. Its children are shown where nothing waits for an answer,
-    those of its slot `more` where everything was answered here.
+    those of its slot `more` where everything was answered here; `told` is shown with the image that `tell` names, and
+    `asked` with the one of `show_asked`.
+
+    Events: `look` with the id of an image that somebody looks at; `ask` with such an id and what of it is asked for:
+    `similar`, `object` or `archives`.
     """
 
-    def __init__(
-        self, *, address: str, query: str, context: str, detectors: Mapping[str, str], review: str = ""
-    ) -> None:
+    def __init__(self, *, address: str, path: str, context: str, unanswered: bool) -> None:
         """Show a list one by one.
 
         Args:
             address: The page's address.
-            query: Filters and sort, as `GET /api/images` takes them.
+            path: The list, below `/api`, with filters and sort.
             context: The list as pages' addresses name it; an image's page goes on through this list.
-            detectors: Names of detectors for people.
-            review: Instead of a list, the strangest images that this survey's model was fitted on.
+            unanswered: Leave out images that have an answer.
         """
         super().__init__()
-        self.props["address"], self.props["query"] = address, query
-        self.props["context"], self.props["review"] = context, review
-        self.props["detectors"] = dict(detectors)
+        self.props["address"], self.props["path"] = address, path
+        self.props["context"], self.props["unanswered"] = context, unanswered
 
     def count(self, answered: int) -> None:
         """Say how many images are answered in all."""
         if self.props.get("answered") != answered:
             self.props["answered"] = answered
+
+    def tell(self, image: str) -> None:
+        """Show the slot `told` with an image."""
+        self.props["told"] = image
+
+    def show_asked(self, image: str, what: str) -> None:
+        """Show the slot `asked` with an image; an empty `image` hides it."""
+        self.props["asked"] = f"{image} {what}".strip()
 
     def refill(self) -> None:
         """Read the list again where it came to its end: new candidates may wait."""
@@ -100,10 +108,14 @@ class Viewer(Element, component="viewer.js"):
         if card.scale_arcsec is not None:
             self.props["arcsec"] = card.scale_arcsec
 
-    def map(self, cells: str | None) -> None:
-        """Lay a map of strange patches over the picture while the view asks for it; None: there is none."""
-        if self.props.get("cells", "") != (cells or ""):
-            self.props["cells"] = cells or ""
+    def map(self, overlay: str) -> None:
+        """Lay a map of strange patches over the picture while the view asks for it.
+
+        Args:
+            overlay: SVG over the smallest centred square around the picture; empty: there is none.
+        """
+        if self.props.get("map", "") != overlay:
+            self.props["map"] = overlay
 
 
 class ViewBar(Element, component="view_bar.js"):
@@ -125,7 +137,7 @@ class ViewBar(Element, component="view_bar.js"):
 
 
 class AnswerBar(Element, component="answer_bar.js"):
-    """The answers to one image: keys 1 to 3, and u; shown at once, everybody's by person."""
+    """The answers to one image with free tags: keys 1 to 3, u and #; shown at once, everybody's by person."""
 
     def __init__(self, card: ImageCard) -> None:
         """Answer for an image."""

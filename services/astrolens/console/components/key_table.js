@@ -1,34 +1,33 @@
 // Every key that is bound now, in words, and another key for each on request; see keys.py.
 
-import { change, chosen, keysOf, nameOf, reset, scopes, takenBy } from "astrolens-keys";
+import { change, chosen, keysOf, nameOf, scopes, takenBy } from "astrolens-keys";
 import { computed, defineComponent, onBeforeUnmount, onMounted, ref } from "vue";
 
-/** How keys whose names are long are written. */
-const GLYPHS = /** @type {Record<string, string>} */ ({
-  ArrowRight: "→",
-  ArrowLeft: "←",
-  ArrowUp: "↑",
-  ArrowDown: "↓",
-  PageUp: "PgUp",
-  PageDown: "PgDn",
-  Escape: "Esc",
-});
 /** Keys that stay what they are: they hold others, or lead through the page. */
 const KEPT = new Set(["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Dead", "Tab", "Shift+Tab", "Enter"]);
 
-/** @param {string} key */
-const glyph = (key) => (key === "+" ? key : key.split("+").map((part) => GLYPHS[part] ?? part).join("+")); // biome-ignore format: one idea
+/** How keys whose names are long are written. @param {string} key */
+const glyph = (key) =>
+  Object.entries({ ArrowRight: "→", ArrowLeft: "←", ArrowUp: "↑", ArrowDown: "↓", Page: "Pg", Escape: "Esc" }).reduce(
+    (text, [name, sign]) => text.replace(name, sign),
+    key,
+  );
 
 export default defineComponent({
   setup() {
     const waiting = ref("");
     const problem = ref("");
-    const groups = computed(() =>
-      [...scopes].reverse().map(({ title, bindings }) => ({
+    const groups = computed(() => {
+      // What is called alike has one key, and one row.
+      const listed = new Set();
+      const isNew = (/** @type {{label: string}} */ { label }) => !listed.has(label) && listed.add(label);
+      return [...scopes].reverse().map(({ title, bindings }) => ({
         title,
-        rows: bindings.map((one) => ({ label: one.label, keys: keysOf(one).map(glyph).join(" ") || "none" })),
-      })),
-    );
+        rows: bindings
+          .filter(isNew)
+          .map((one) => ({ label: one.label, keys: keysOf(one).map(glyph).join(" ") || "none" })),
+      }));
+    });
     const changed = computed(() => Object.keys(chosen).length > 0);
     /** @param {KeyboardEvent} event */
     const take = (event) => {
@@ -38,10 +37,11 @@ export default defineComponent({
       event.stopImmediatePropagation();
       const key = nameOf(event);
       if (KEPT.has(key)) return;
-      const taken = takenBy(key, waiting.value);
-      problem.value = taken && key !== "Escape" ? `${glyph(key)} is “${taken}” here: give that another key first.` : "";
-      if (key !== "Escape" && !taken) change(waiting.value, key);
-      if (!taken || key === "Escape") waiting.value = "";
+      const taken = key === "Escape" ? "" : takenBy(key, waiting.value);
+      problem.value = taken && `${glyph(key)} is “${taken}” here: give that another key first.`;
+      if (taken) return;
+      if (key !== "Escape") change(waiting.value, key);
+      waiting.value = "";
     };
     onMounted(() => window.addEventListener("keydown", take, true));
     onBeforeUnmount(() => window.removeEventListener("keydown", take, true));
@@ -50,12 +50,12 @@ export default defineComponent({
       problem.value = "";
       waiting.value = waiting.value === label ? "" : label;
     };
-    return { ask, changed, groups, problem, reset, waiting };
+    return { ask, change, changed, groups, problem, waiting };
   },
   template: `
     <div>
       <p class="muted" role="status">{{ problem || (waiting ? 'Press the new key for “' + waiting + '”, or Esc.' : 'Choose a key to change it. This browser remembers it.') }}
-        <button v-if="changed" type="button" class="btn tiny" @click="reset">All as they were</button></p>
+        <button v-if="changed" type="button" class="btn tiny" @click="change()">All as they were</button></p>
       <div class="keys"><section v-for="group in groups" :key="group.title"><h3>{{ group.title }}</h3><dl>
         <template v-for="row in group.rows" :key="row.label">
           <dt><button type="button" class="key" :class="{ waiting: waiting === row.label }" :aria-label="(waiting === row.label ? '…' : row.keys) + ': change the key of ' + row.label" @click="ask(row.label)"><kbd>{{ waiting === row.label ? '…' : row.keys }}</kbd></button></dt><dd>{{ row.label }}</dd>

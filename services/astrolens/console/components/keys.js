@@ -3,16 +3,20 @@
 import { bindKeys } from "astrolens-keys";
 import { defineComponent, onBeforeUnmount } from "vue";
 
-/** @typedef {{keys: string[], label: string, target: string}} Shortcut */
+/** @typedef {{keys: string[], label: string, target: string, presses: boolean}} Shortcut */
 
 /** @param {string} selector of what is focused where it is a field or says so, and clicked otherwise */
 function activate(selector) {
   const found = /** @type {HTMLElement | null} */ (document.querySelector(selector));
-  if (found instanceof HTMLInputElement) {
-    found.focus();
-    found.select();
-  } else if (found?.hasAttribute("data-focus")) found.focus();
-  else found?.click();
+  if (!found?.matches("input, [data-focus]")) found?.click();
+  else found.focus();
+  if (found instanceof HTMLInputElement) found.select();
+}
+
+/** The image that has the focus, once its picture was seen. */
+function focusedImage() {
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement?.closest("[data-image]"));
+  return focused?.querySelector("img")?.naturalWidth ? focused.dataset.image : "";
 }
 
 export default defineComponent({
@@ -22,10 +26,13 @@ export default defineComponent({
   },
   emits: ["press"],
   setup(props, { emit }) {
-    const bindings = props.shortcuts.map(({ keys, label, target }, index) => ({
+    const bindings = props.shortcuts.map(({ keys, label, target, presses }, index) => ({
       keys,
       label,
-      run: () => (target ? activate(target) : emit("press", index)),
+      run: (/** @type {KeyboardEvent} */ event) => {
+        if (presses && !event.repeat) emit("press", index, focusedImage());
+        if (target) activate(target);
+      },
     }));
     onBeforeUnmount(bindKeys(props.title, bindings));
     return () => null;

@@ -7,6 +7,7 @@ from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
 Press = Callable[[], Awaitable[None] | None]
+PressFor = Callable[[str], Awaitable[None] | None]
 
 
 @dataclass(frozen=True)
@@ -17,14 +18,16 @@ class Shortcut:
         keys: Any of these, such as `("ArrowRight", "j")`, `("Shift+A",)`, `("space",)`.
         label: What the overlay says they do.
         press: What is called here when one is pressed.
-        target: Instead of `press`, without a round trip: selector of what is focused where it is a
-            field or has `data-focus`, and clicked otherwise.
+        target: Without a round trip: selector of what is focused where it is a field or has `data-focus`, and clicked
+            otherwise.
+        press_for: As `press`, with the image (`data-image`) that has the focus; not where its picture was not seen.
     """
 
     keys: tuple[str, ...]
     label: str
     press: Press | None = None
     target: str = ""
+    press_for: PressFor | None = None
 
 
 class Keys(Element, component="keys.js", dependencies=["lib/*.js"]):
@@ -44,16 +47,26 @@ class Keys(Element, component="keys.js", dependencies=["lib/*.js"]):
         self._shortcuts = tuple(shortcuts)
         self.props["title"] = title
         self.props["shortcuts"] = [
-            {"keys": list(each.keys), "label": each.label, "target": each.target} for each in shortcuts
+            {
+                "keys": list(each.keys),
+                "label": each.label,
+                "target": each.target,
+                "presses": each.press is not None or each.press_for is not None,
+            }
+            for each in shortcuts
         ]
         self.on("press", self._pressed)
 
     async def _pressed(self, event: GenericEventArguments) -> None:
         # A client chooses what it sends.
-        if not isinstance(event.args, int) or not 0 <= event.args < len(self._shortcuts):
-            return
-        press = self._shortcuts[event.args].press
-        result = press() if press is not None else None
+        match event.args:
+            case [int(index), str(image)] if 0 <= index < len(self._shortcuts):
+                shortcut = self._shortcuts[index]
+            case _:
+                return
+        result = shortcut.press() if shortcut.press is not None else None
+        if shortcut.press_for is not None and image:
+            result = shortcut.press_for(image)
         if result is not None:
             await result
 

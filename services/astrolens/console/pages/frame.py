@@ -18,7 +18,7 @@ from astrolens.console.components.images import Answers
 from astrolens.console.components.keys import Keys, KeyTable, Shortcut
 from astrolens.console.context import AppContext
 from astrolens.console.pages.page import Page, Visit, address
-from astrolens.console.pages.parts import button, empty_state, heading
+from astrolens.console.pages.parts import button, empty_state, heading, say_key
 from astrolens.console.pages.search import SearchBox
 from astrolens.console.pages.window import LoggedOut, Window
 from astrolens.console.security import identity_of
@@ -113,7 +113,7 @@ class Frame:
         with ui.element("nav").props('aria-label="Pages"'):
             for page in self._navigation:
                 link = ui.link(page.title, page.path)
-                link.props(f'title="{page.title} ({page.key})" aria-keyshortcuts="{page.key}"')
+                say_key(link, page.title, page.key)
                 self._links[page.path] = link
         SearchBox(self.window)
         with ui.element("div").classes("top-state"):
@@ -121,14 +121,14 @@ class Frame:
             self._follow_answers()
             if self.window.context.login_needed:
                 button("Log out", self.window.log_out, tiny=True)
-            button("?", self._show_keys, tiny=True).props('aria-label="Keys" title="Keys (?)" aria-keyshortcuts="?"')
+            say_key(button("?", self._show_keys, tiny=True).props('aria-label="Keys"'), "Keys", "?")
         Keys(
             "Everywhere",
             [
                 Shortcut(("?",), "Show these keys", self._show_keys),
                 Shortcut(("/",), "Search: id, name or position", target=".search input"),
                 *(
-                    Shortcut((page.key,), f"Go to {page.title}", target=f'[aria-keyshortcuts="{page.key}"]')
+                    Shortcut((page.key,), f"Go to {page.title}", target=f'nav [data-key="{page.key}"]')
                     for page in self._navigation
                 ),
             ],

@@ -1,19 +1,14 @@
 """Answers that are given in the strip of the strangest images, and taken back."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from functools import partial
 
-from nicegui.events import GenericEventArguments
-
-from astrolens.console.components.heroes import KEYS, Heroes
+from astrolens.console.components.heroes import KEYS, NEXT, ONWARD, PREVIOUS, Heroes
 from astrolens.console.components.keys import Shortcut
 from astrolens.console.pages.page import Visit, shortcuts
 from astrolens.contracts.records import Answer
-from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.labelling import LabelRequest
 from astrolens.usecases.views import ImageCard
-
-_FIRST: Final = ".heroes .hero"
 
 
 class AnsweredHeroes:
@@ -29,12 +24,16 @@ class AnsweredHeroes:
         self._changed = changed
         self._given: list[tuple[str, Answer | None]] = []
         self._strip = Heroes(visit.window.base)
-        self._strip.on("answer", visit.handler(self._answer))
-        to_first = (("ArrowRight", "l"), "To the strangest images; on with the arrow keys")
         visit.keys(
-            Shortcut(*to_first, target=_FIRST),
+            Shortcut(("ArrowRight", "l"), "To the strangest images; on with the arrow keys", target=NEXT),
+            Shortcut(("ArrowLeft", "h"), "Back among the strangest images", target=PREVIOUS),
             *(
-                Shortcut((key,), f"Answer {answer} for the image that has the focus", target=_FIRST)
+                Shortcut(
+                    (key,),
+                    f"Answer {answer} for the image that has the focus",
+                    target=ONWARD,
+                    press_for=partial(self._press, answer),
+                )
                 for key, answer in KEYS.items()
             ),
             *shortcuts(("u", "Undo the last answer given here", visit.handler(self._undo))),
@@ -45,16 +44,15 @@ class AnsweredHeroes:
         """Show images, the strangest first."""
         self._strip.show(cards)
 
-    async def _answer(self, user: str, event: GenericEventArguments) -> None:
-        # A browser can send anything.
-        given = event.args
-        if not isinstance(given, list) or len(given) != 2 or str(given[1]) not in KEYS:
-            raise InvalidRequest("Unknown answer", "The browser sent an answer that the console does not know")
-        image, answer = str(given[0]), KEYS[str(given[1])]
-        outcomes = await self._visit.context.labelling.answer(LabelRequest(image_id=image, answer=answer), user=user)
-        self._given.append((image, outcomes.labels[0].previous))
-        self._visit.notify(f"{image[:12]}: {answer}. Undo with u.")
-        self._strip.leave_out(image)
+    async def _press(self, answer: Answer, image: str) -> None:
+        async def give(user: str) -> None:
+            request = LabelRequest(image_id=image, answer=answer)
+            outcomes = await self._visit.context.labelling.answer(request, user=user)
+            self._given.append((image, outcomes.labels[0].previous))
+            self._visit.notify(f"{image[:12]}: {answer}. Undo with u.")
+            self._strip.leave_out(image)
+
+        await self._visit.handler(give)()
 
     async def _undo(self, user: str) -> None:
         if not self._given:

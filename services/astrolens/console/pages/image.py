@@ -17,9 +17,8 @@ from astrolens.console.pages.file_panel import same_object, stated_by_file
 from astrolens.console.pages.image_lists import context_query, list_query, wanted_of
 from astrolens.console.pages.marks import name_of, p_value, tags, verdict_mark
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
-from astrolens.console.pages.parts import button, heading, panel
-from astrolens.console.pages.patch_panel import strange_place
-from astrolens.console.pages.tag_input import TagInput
+from astrolens.console.pages.parts import button, heading, panel, say_key
+from astrolens.console.pages.patch_panel import patch_overlay, strange_place
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.patch_maps import PATCHES_TAP
 from astrolens.contracts.records import ImageState
@@ -122,7 +121,6 @@ class _ImagePage:
                 ui.html(tags(card), sanitize=False, tag="span")
             self._panels["verdict"] = ui.html(sanitize=False)
             self._bar = AnswerBar(card)
-            self._tags = TagInput(self._visit, card)
 
     def _section(self, title: str, name: str) -> ui.element:
         """A panel whose content is rendered later; returns the line of its heading."""
@@ -148,16 +146,14 @@ class _ImagePage:
             address("/triage", **query, image=self._id) if self._triage else address("/gallery", **query, at=self._id)
         )
         with ui.element("nav").classes("way").props('aria-label="The list"'):
-            ui.link("Back to the list", back).props(
-                'class="back" title="Back to the list (Esc)" aria-keyshortcuts="Escape"'
-            )
+            say_key(ui.link("Back to the list", back).classes("back"), "Back to the list", "Escape")
             for image, text, way, key in (
                 (beside.previous, "Previous", "prev", "k"),
                 (beside.next, "Next", "next", "j"),
             ):
                 if image is not None:
                     link = ui.link(text, address(f"/image/{image}", **kept))
-                    link.props(f'rel="{way}" title="{text} image of the list ({key})" aria-keyshortcuts="{key}"')
+                    say_key(link.props(f'rel="{way}"'), f"{text} image of the list", key)
 
     def _render(self) -> None:
         """Show what is known now."""
@@ -169,14 +165,13 @@ class _ImagePage:
             lines.append(f'<p class="reason trouble-text">{escape(reason["detail"])}</p>')
         self._set("verdict", "".join(lines))
         self._bar.show(card)
-        self._tags.show(card)
         self._set("why", panels.why(detail, self._model, self._model_problem))
         waits = "Candidates are measured one after the other; this one waits for its turn."
         nothing = "Only candidates are measured."
         measured = panels.morphology(detail.morphology, card.scale_arcsec) if detail.morphology else ""
         self._set("morphology", measured or panels.muted(waits if self._waits_for_morphology else nothing))
         found = detail.patch_map
-        self._viewer.map(found.cells if found else None)
+        self._viewer.map(patch_overlay(found.cells) if found and found.cells else "")
         self._view_bar.offer_map(offered=found is not None and found.cells is not None)
         self._set("map", strange_place(found, waits=self._waits_for_map))
         self._set("where", panels.where(detail, self._base))

@@ -155,13 +155,18 @@ def morphology(measured: Morphology, arcsec: float | None) -> str:
     return head + detail + (facts(rows, "facts morphology-facts") + muted(note) if rows else "")
 
 
-def where(detail: ImageDetail, base: str) -> str:
-    """Position in three ways of writing, scale, survey, epoch, credit, and the archives."""
-    card, observation = detail.card, (detail.model_extra or {})["observation"]
-    rows = [
+def position_rows(detail: ImageDetail) -> list[tuple[str, str]]:
+    """The position in three ways of writing, each with a button that copies it."""
+    return [
         ("" if index else "Position", f'<span class="num mono">{text}</span> {copy_button(text)}')
         for index, text in enumerate(detail.position_texts)
     ] or [("Position", '<span class="muted">not known: the image came without one</span>')]
+
+
+def where(detail: ImageDetail, base: str) -> str:
+    """Position in three ways of writing, scale, survey, epoch, credit, and the archives."""
+    card, observation = detail.card, (detail.model_extra or {})["observation"]
+    rows = position_rows(detail)
     if arcsec := card.scale_arcsec:
         size = f"{arcsec * card.width:.1f}″ × {arcsec * card.height:.1f}″ in all"
         rows.append(("Scale", f'<span class="num">{arcsec:.3f}″ a cutout pixel, {size}</span>'))

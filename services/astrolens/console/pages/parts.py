@@ -44,8 +44,21 @@ def _marked(content: str) -> str:
 
 
 def marked_keys(content: str) -> str:
-    """Text as HTML, where `keys` stand between backquotes."""
-    return re.sub(r"`([^`]+)`", r"<kbd>\1</kbd>", escape(content))
+    """Text as HTML, where `keys` stand between backquotes: those that the browser's person chose for them."""
+    return re.sub(r"`([^`]+)`", r'<key-cap k="\1">\1</key-cap>', escape(content))
+
+
+def say_key(element: Element, title: str, key: str, *, hidden: bool = True) -> None:
+    """Say on hover what an element does and by which key; `hidden` does not show the key itself.
+
+    A person may have chosen another key: then that one is said. `data-key` stays what it is, for `Shortcut.target`.
+    """
+    element.props["data-title"], element.props["data-key"] = title, key
+    with element:
+        cap = ui.element("key-cap").props('aria-hidden="true"')
+    cap.props["k"] = key
+    if hidden:
+        cap.classes("hidden")
 
 
 def hint(element: Element, content: str) -> None:
@@ -104,9 +117,7 @@ def button(
     if press is not None:
         element.on("click", press, [])
     if key:
-        element.props["title"], element.props["aria-keyshortcuts"] = f"{label} ({key})", key
-        with element:
-            tagged("kbd", key).props('aria-hidden="true"')
+        say_key(element, label, key, hidden=False)
     return element
 
 

@@ -1,6 +1,8 @@
 """Where in its picture an image is strange, in words: the map itself lies over the picture."""
 
+from base64 import b64decode
 from html import escape
+from math import isqrt
 from typing import Final
 
 from astrolens.console.pages.image_panels import muted
@@ -30,6 +32,55 @@ def strange_place(found: PatchMap | None, *, waits: bool) -> str:
         f'<span class="muted">Compared with {found.codebook_images} ordinary images; '
         "no verdict follows from it.</span></p>"
     )
+
+
+_STOPS: Final = ((70, 20, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
+"""Purple, red, orange, pale yellow: rising lightness, so that the order is seen without colours."""
+_UNIT: Final = 64
+"""Value of a cell that is as far from ordinary patches as their farthest 1 %."""
+_OPAQUE: Final = 0.72
+
+
+def patch_overlay(cells: str) -> str:
+    """The map as SVG over its square, cells beyond the farthest 1 % of ordinary patches outlined.
+
+    Args:
+        cells: As `PatchMap.cells` has them: Base64, row by row; empty where the text is no square map.
+    """
+    values = b64decode(cells)
+    side = isqrt(len(values))
+    if side * side != len(values) or not values:
+        return ""
+    squares, edges = [], []
+    for place, value in enumerate(values):
+        row, column = divmod(place, side)
+        squares.append(f'<rect x="{column}" y="{row}" width="1.02" height="1.02" fill="{_colour(value)}"/>')
+        if value < _UNIT:
+            continue
+        for away_row, away_column, line in (
+            (-1, 0, f"M{column} {row}h1"),
+            (1, 0, f"M{column} {row + 1}h1"),
+            (0, -1, f"M{column} {row}v1"),
+            (0, 1, f"M{column + 1} {row}v1"),
+        ):
+            r, c = row + away_row, column + away_column
+            if not (0 <= r < side and 0 <= c < side and values[r * side + c] >= _UNIT):
+                edges.append(line)
+    # Dark below light: seen on bright and on dark sky.
+    outline = "".join(
+        f'<path d="{"".join(edges)}" fill="none" stroke="{stroke}" stroke-width="{width}" '
+        'vector-effect="non-scaling-stroke"/>'
+        for stroke, width in (("#000a", 3), ("#fffd", 1.2))
+    )
+    return f'<svg class="frame" viewBox="0 0 {side} {side}">{"".join(squares)}{outline}</svg>'
+
+
+def _colour(value: int) -> str:
+    """The colour of a cell; ordinary patches stay as they are."""
+    at = value / 255 * (len(_STOPS) - 1)
+    low = min(len(_STOPS) - 2, int(at))
+    rgb = (round(a + (b - a) * (at - low)) for a, b in zip(_STOPS[low], _STOPS[low + 1], strict=True))
+    return f"rgb({' '.join(map(str, rgb))} / {_OPAQUE * min(1.0, value / _UNIT):.2f})"
 
 
 def place_words(at: StrangestPatch) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from urllib.parse import quote
 
 from nicegui import background_tasks, ui
 
@@ -16,9 +17,9 @@ from astrolens.console.pages.image_lists import (
     total_words,
     wanted_of,
 )
-from astrolens.console.pages.marks import DETECTORS
 from astrolens.console.pages.page import Page, Visit, address
 from astrolens.console.pages.parts import button, empty_state, heading, paragraph
+from astrolens.console.pages.triage_details import TriageDetails
 from astrolens.contracts.base import utc_now
 from astrolens.usecases.rankings import RankingView
 from astrolens.usecases.status import Status
@@ -43,17 +44,18 @@ async def build(visit: Visit) -> None:
     with ui.element("div").classes("section-head learned"):
         learned = paragraph("")
         visit.hint(
-            "triage", "`1` `2` `3` answer, `space` puts off, `u` takes back, `z` zooms; `?` lists and changes keys."
+            "triage",
+            "`1` `2` `3` answer, `space` puts off, `u` takes back, `v` shows the object's others; `?` lists keys.",
         )
     deck = TriageDeck(
         address=visit.address(),
-        query=api_query(wanted),
+        path=f"/surveys/{quote(review)}/strangest" if review else f"/images?{api_query(wanted)}",
         context=context_query(visit.query),
-        detectors=DETECTORS,
-        review=review,
+        unanswered=bool(review) or wanted.get("label") == "none",
     )
     with deck:
         _nothing(visit)
+    TriageDetails(visit, deck)
     with deck.add_slot("more"):
         _choices(visit)
     analyzed = status.analyzed

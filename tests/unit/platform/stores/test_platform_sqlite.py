@@ -65,7 +65,10 @@ async def test_a_part_of_a_name_is_looked_for_in_the_index_of_names(
         await store.insert(IMAGES, images)
         where = (Clause("observation.name", "contains", "NGC"),)
         for most in (1_000, 4, 3):  # more than three hold it: then the walk in order finds them
-            monkeypatch.setattr(queries, "MAX_CONTAINING", most)
+            monkeypatch.setattr(queries, "MAX_SORTED", most)
+            begins = Query(where=(Clause("observation.name", "prefix", "NGC"),), order=Order("ingested_at"))
+            found = [one["image_id"] for one in (await store.find(IMAGES, begins)).documents]
+            assert found == ["img0001", "img0003", "img0005"]
             for order in (Order("ingested_at"), Order("ingested_at", descending=True)):
                 query = Query(where=where, order=order, limit=3)
                 first = await store.find(IMAGES, query)

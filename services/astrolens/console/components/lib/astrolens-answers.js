@@ -1,12 +1,16 @@
 // People's answers: shown at once, kept in the browser until the console has stored them, undone in many steps.
 
-import { post } from "astrolens-api";
+import { call } from "astrolens-api";
 import { reactive } from "vue";
 
 /** @typedef {import("astrolens-types").Answer} Answer */
 /** @typedef {import("astrolens-types").ImageCard} ImageCard */
-/** @typedef {{request_id: string, image_ids: string[], answer: Answer | null, at: number, sequence: number}} Entry */
-/** @typedef {{image_id: string, name: string | null, before: Answer | null}[]} Step */
+/**
+ * What is posted: again with the cursor of its answer, until that has none. `count`: images that are left.
+ * @typedef {{path: string, body: Record<string, any>, count: number, at: number, sequence: number}} Entry
+ */
+/** @typedef {{image_id: string, name: string | null, before: Answer | null, tags?: string[]}} Before */
+/** @typedef {{images: Before[], request_id?: string, count: number}} Step of one list where it has a `request_id` */
 /** @typedef {{label: Answer | null, answers: Record<string, Answer>}} Said */
 
 /** @type {{value: Answer, key: string}[]} */
@@ -40,17 +44,11 @@ let failures = 0;
 let timer = 0;
 let sequence = 0;
 
-/** @param {string} text @param {boolean} [trouble] */
-export function toast(text, trouble = false) {
+/** @param {string} message @param {boolean} [trouble] */
+export function toast(message, trouble = false) {
   // Below the header: the buttons that it tells of are at the foot.
   const classes = trouble ? "notice trouble" : "notice";
-  window.Quasar.Notify.create({
-    message: text,
-    position: "top",
-    classes,
-    timeout: trouble ? 6000 : 3000,
-    group: false,
-  });
+  window.Quasar.Notify.create({ message, position: "top", classes, timeout: trouble ? 6000 : 3000, group: false });
 }
 
 /** @param {ImageCard} item */
@@ -80,62 +78,88 @@ export const disputed = (item) => new Set(Object.values(everybody(item))).size >
 /** What to call an image: its name, else the first part of its id. @param {{name: string | null, image_id: string}} item */
 export const nameOf = (item) => item.name || item.image_id.slice(0, 12);
 
-const tell = () => {
-  answers.unsent = queue.reduce((sum, entry) => sum + entry.image_ids.length, 0);
-};
-
 const uuid = () =>
   window.crypto.randomUUID?.() ??
   [...window.crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** @param {Entry} entry */
-function store(entry) {
+/** @param {string | null} text @param {any} otherwise */
+function parsed(text, otherwise) {
   try {
-    localStorage.setItem(PREFIX + entry.request_id, JSON.stringify(entry));
+    return JSON.parse(text ?? "") ?? otherwise;
+  } catch {
+    return otherwise;
+  }
+}
+
+/** @param {Entry} entry @param {boolean} keep in the browser, or no longer */
+function store(entry, keep) {
+  if (!keep) queue = queue.filter((other) => other !== entry);
+  answers.unsent = queue.reduce((sum, { count }) => sum + count, 0);
+  const name = PREFIX + entry.body.request_id + (entry.path.endsWith("take-back") ? "/back" : "");
+  try {
+    if (keep) localStorage.setItem(name, JSON.stringify(entry));
+    else localStorage.removeItem(name);
   } catch {
     answers.problem = "This browser keeps nothing: an answer is lost if the page closes before it is sent.";
   }
 }
 
-/** @param {Entry} entry */
-function forget(entry) {
-  queue = queue.filter((other) => other !== entry);
-  localStorage.removeItem(PREFIX + entry.request_id);
-  tell();
+/** @param {string} path @param {Record<string, any>} body @param {number} count */
+function enqueue(path, body, count) {
+  sequence += 1;
+  const entry = { path, body, count, at: Date.now(), sequence };
+  queue.push(entry);
+  store(entry, true);
 }
 
-function saveUndo() {
+/** @param {string[]} ids @param {Answer | null} answer @param {string[]} [tags] */
+function enqueueImages(ids, answer, tags = []) {
+  for (const id of ids) answers.given[id] = answer;
+  for (let at = 0; at < ids.length; at += BATCH) {
+    const image_ids = ids.slice(at, at + BATCH);
+    enqueue("/labels", { request_id: uuid(), image_ids, answer, tags: answer ? tags : [] }, image_ids.length);
+  }
+}
+
+/** @param {number} more answers, or fewer */
+function saveUndo(more) {
+  undo = undo.slice(-MAX_UNDO);
   answers.undoable = undo.length;
+  answers.count = Math.max(0, answers.count + more);
   try {
     sessionStorage.setItem(UNDO, JSON.stringify(undo));
   } catch {
     answers.problem = "This browser keeps nothing: undo reaches back to the last reload only.";
   }
-}
-
-/** @param {string[]} ids @param {Answer | null} answer */
-function enqueue(ids, answer) {
-  for (const id of ids) answers.given[id] = answer;
-  for (let at = 0; at < ids.length; at += BATCH) {
-    sequence += 1;
-    const entry = { request_id: uuid(), image_ids: ids.slice(at, at + BATCH), answer, at: Date.now(), sequence };
-    queue.push(entry);
-    store(entry);
-  }
-  tell();
-}
-
-/** Answer for one or many images: shown in this very frame, sent after. @param {ImageCard[]} items @param {Answer} answer */
-export function give(items, answer) {
-  undo.push(items.map((item) => ({ image_id: item.image_id, name: item.name, before: mineOf(item) })));
-  if (undo.length > MAX_UNDO) undo.shift();
-  enqueue(
-    items.map((item) => item.image_id),
-    answer,
-  );
-  answers.count += items.length;
-  saveUndo();
   send();
+}
+
+/** Answer for one or many images: shown in this very frame, sent after. @param {ImageCard[]} items @param {Answer} answer @param {string[]} [tags] */
+export function give(items, answer, tags = []) {
+  const images = items.map((item) => ({
+    image_id: item.image_id,
+    name: item.name,
+    before: mineOf(item),
+    tags: item.tags,
+  }));
+  enqueueImages(
+    images.map((one) => one.image_id),
+    answer,
+    tags,
+  );
+  for (const item of items) item.tags = tags;
+  undo.push({ images, count: items.length });
+  saveUndo(items.length);
+}
+
+/** Answer for a whole list, however long. @param {string} query of it @param {ImageCard[]} items shown of it @param {number} count @param {Answer} answer @param {string[]} tags */
+export function giveList(query, items, count, answer, tags) {
+  const request_id = uuid();
+  const images = items.map((item) => ({ image_id: item.image_id, name: item.name, before: mineOf(item) }));
+  for (const { image_id } of images) answers.given[image_id] = answer;
+  enqueue(`/labels/matching?${query}`, { request_id, answer, tags }, count);
+  undo.push({ images, request_id, count });
+  saveUndo(count);
 }
 
 /** Take the last step back and say so; null where there is none. */
@@ -145,20 +169,22 @@ export function undoLast() {
     toast("Nothing to undo.");
     return null;
   }
-  const befores = new Set(step.map((one) => one.before));
-  for (const before of befores) {
-    enqueue(
-      step.filter((one) => one.before === before).map((one) => one.image_id),
-      before,
-    );
+  const { images, request_id, count } = step;
+  if (request_id) {
+    // What of it is not sent yet is not sent any more.
+    for (const entry of queue.filter(({ body }) => body.request_id === request_id)) store(entry, false);
+    for (const { image_id, before } of images) answers.given[image_id] = before;
+    enqueue("/labels/take-back", { request_id }, count);
+  } else {
+    for (const group of Map.groupBy(images, ({ before, tags }) => JSON.stringify([before, tags])).values()) {
+      const ids = group.map((one) => one.image_id);
+      enqueueImages(ids, group[0].before, group[0].tags);
+    }
   }
-  answers.count = Math.max(0, answers.count - step.length);
-  saveUndo();
-  send();
-  const [first] = step;
-  const one = `${nameOf(first)} is ${first.before ?? "unanswered"} again`;
-  toast(`Undone: ${step.length === 1 ? one : `${step.length} images`}.`);
-  return step;
+  saveUndo(-count);
+  const one = images[0] && `${nameOf(images[0])} is ${images[0].before ?? "unanswered"} again`;
+  toast(`Undone: ${count === 1 && one ? one : `${count} images`}.`);
+  return images;
 }
 
 async function send() {
@@ -184,29 +210,31 @@ async function send() {
 
 /** @param {Entry} entry */
 async function deliver(entry) {
-  const { request_id, image_ids, answer } = entry;
+  const { path, body } = entry;
   try {
-    await post("/labels", { request_id, image_ids, answer });
+    const { next, answered } = await call(path, body);
+    // Taken back while it was under way: its last batch is taken back by what follows it in the queue.
+    if (!queue.includes(entry)) return;
+    entry.count = Math.max(1, entry.count - answered);
+    body.after = next;
+    store(entry, Boolean(next));
   } catch (problem) {
     const error = /** @type {import("astrolens-api").ApiError} */ (problem);
     if (error.transient || error.status === 401) throw error;
-    forget(entry);
-    if (image_ids.length > 1) {
-      // One image of a batch is gone and nothing was recorded: the others still get their answer.
-      for (const id of image_ids) enqueue([id], answer);
-      return;
+    store(entry, false);
+    // One image of a batch is gone and nothing was recorded: the others still get their answer.
+    if (body.image_ids?.length > 1) for (const id of body.image_ids) enqueueImages([id], body.answer, body.tags);
+    else {
+      // Refused for good (the image is gone, no right to answer): say so, and show what is stored.
+      delete answers.given[body.image_ids?.[0]];
+      toast(`Answer not stored. ${error.message}`, true);
     }
-    // Refused for good (the image is gone, no right to answer): say so, and show what is stored.
-    delete answers.given[image_ids[0]];
-    toast(`Answer not stored. ${error.message}`, true);
-    return;
   }
-  forget(entry);
 }
 
 /** What the console recorded, whoever answered. @param {(Said & {image_id: string})[]} recorded */
 export function hear(recorded) {
-  const unsent = new Set(queue.flatMap((entry) => entry.image_ids));
+  const unsent = new Set(queue.flatMap(({ body }) => body.image_ids ?? []));
   for (const { image_id, ...said } of recorded) {
     answers.said[image_id] = said;
     // What I gave here is in it, unless it is still on its way.
@@ -219,24 +247,18 @@ export function hear(recorded) {
  * second one harmless.
  */
 function start() {
-  try {
-    undo = JSON.parse(sessionStorage.getItem(UNDO) ?? "[]");
-  } catch {
-    undo = [];
-  }
-  answers.undoable = undo.length;
-  answers.count = undo.reduce((sum, step) => sum + step.length, 0);
-  for (const key of Object.keys(localStorage).filter((one) => one.startsWith(PREFIX))) {
-    try {
-      queue.push(JSON.parse(localStorage.getItem(key) ?? ""));
-    } catch {
-      localStorage.removeItem(key);
-    }
+  undo = parsed(sessionStorage.getItem(UNDO), []).filter((/** @type {Step} */ step) => step.images);
+  for (const name of Object.keys(localStorage).filter((one) => one.startsWith(PREFIX))) {
+    const { path = "/labels", count, at, sequence, body, ...before } = parsed(localStorage.getItem(name), {});
+    // An earlier version kept the body's fields themselves.
+    const { request_id, image_ids, answer } = body ?? before;
+    if (!request_id) localStorage.removeItem(name);
+    else queue.push({ path, count: count ?? 1, at, sequence, body: body ?? { request_id, image_ids, answer } });
+    for (const id of image_ids ?? []) answers.given[id] = answer;
   }
   queue.sort((a, b) => a.at - b.at || a.sequence - b.sequence);
-  for (const entry of queue) for (const id of entry.image_ids) answers.given[id] = entry.answer;
-  tell();
-  send();
+  answers.unsent = queue.reduce((sum, { count }) => sum + count, 0);
+  saveUndo(undo.reduce((sum, { count }) => sum + count, 0));
   window.addEventListener("online", send);
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && send());
 }

@@ -7,11 +7,10 @@ const AGAIN_MS = 5000;
 
 let last = { turn: 0, at: 0, first: "" };
 
-/** @param {string} text */
-async function write(text) {
+/** @param {string} text @param {string} more what else can be had */
+async function copy(text, more) {
   try {
     await navigator.clipboard.writeText(text);
-    return true;
   } catch {
     // The Clipboard API is missing where the page is plain HTTP on another machine.
     const area = Object.assign(document.createElement("textarea"), { value: text });
@@ -20,28 +19,20 @@ async function write(text) {
     area.select();
     const done = document.execCommand("copy");
     area.remove();
-    return done;
+    if (!done) return toast(`This browser does not let pages copy: ${text}`);
   }
-}
-
-/** @param {string} text @param {string} [more] what else can be had */
-export async function copy(text, more = "") {
-  toast((await write(text)) ? `Copied ${text}.${more}` : `This browser does not let pages copy: ${text}`);
-}
-
-/** Copy a text of several that say the same; pressed again soon, the next. @param {string[]} forms */
-export function copyNext(forms) {
-  const again = Date.now() - last.at < AGAIN_MS && last.first === forms[0];
-  last = { turn: again ? (last.turn + 1) % forms.length : 0, at: Date.now(), first: forms[0] };
-  return copy(forms[last.turn], forms.length > 1 ? " Again for another form." : "");
+  toast(`Copied ${text}.${more}`);
 }
 
 document.addEventListener("click", (event) => {
   const found = /** @type {HTMLElement} */ (event.target).closest?.("[data-copy]");
-  const list = found?.closest("dl");
   if (!found) return;
+  const list = event.detail === 0 ? found.closest("dl") : null;
+  const forms = [...(list?.querySelectorAll("[data-copy]") ?? [found])].map(
+    (one) => one.getAttribute("data-copy") ?? "",
+  );
   // A key presses the first button of the position again and again; a pointer chooses its own.
-  if (event.detail === 0 && list) {
-    copyNext([...list.querySelectorAll("[data-copy]")].map((one) => one.getAttribute("data-copy") ?? ""));
-  } else copy(found.getAttribute("data-copy") ?? "");
+  const again = Date.now() - last.at < AGAIN_MS && last.first === forms[0];
+  last = { turn: again ? (last.turn + 1) % forms.length : 0, at: Date.now(), first: forms[0] };
+  copy(forms[last.turn], forms.length > 1 ? " Again for another form." : "");
 });

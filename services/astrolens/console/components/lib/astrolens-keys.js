@@ -1,6 +1,6 @@
-// One table of keys for the whole page: what is bound is what the overlay shows.
+// One table of keys for the whole page: what is bound is what the overlay and the buttons show.
 
-import { reactive } from "vue";
+import { reactive, shallowReactive, watchEffect } from "vue";
 
 /**
  * @typedef {object} Binding
@@ -13,7 +13,7 @@ import { reactive } from "vue";
 /** @typedef {{title: string, bindings: Binding[]}} Scope */
 
 /** @type {Scope[]} later ones win over earlier ones */
-export const scopes = [];
+export const scopes = shallowReactive([]);
 
 const STORED = "astrolens.keys";
 
@@ -39,51 +39,53 @@ export const keysOf = ({ label, keys }) => {
   return keys.filter((key) => !others.has(key));
 };
 
+/** What is bound to a key, the last that was bound first. @param {(binding: Binding) => unknown} test */
+const bound = (test) => scopes.flatMap(({ bindings }) => bindings).findLast(test);
+
 /** What else a key does now; empty where it is free. @param {string} key @param {string} label */
-export const takenBy = (key, label) =>
-  scopes.flatMap(({ bindings }) => bindings).find((one) => one.label !== label && keysOf(one).includes(key))?.label ??
-  "";
+export const takenBy = (key, label) => bound((one) => one.label !== label && keysOf(one).includes(key))?.label ?? "";
 
-/** @param {string} label @param {string} key */
-export function change(label, key) {
-  chosen[label] = key;
+/** Choose a key; without a label, every key as it was made. @param {string} [label] @param {string} [key] */
+export function change(label = "", key = "") {
+  if (label) chosen[label] = key;
+  else for (const each of Object.keys(chosen)) delete chosen[each];
   localStorage.setItem(STORED, JSON.stringify(chosen));
-}
-
-/** Every key as it was made. */
-export function reset() {
-  for (const label of Object.keys(chosen)) delete chosen[label];
-  localStorage.removeItem(STORED);
 }
 
 /** What a button shows that was made for a key. @param {string} key */
 export const shown = (key) => {
-  const binding = [...scopes]
-    .reverse()
-    .flatMap(({ bindings }) => bindings)
-    .find(({ keys }) => keys.includes(key));
+  const binding = bound(({ keys }) => keys.includes(key));
   return binding ? (keysOf(binding)[0] ?? "") : key;
 };
 
-const TEXT_FIELDS = new Set(["INPUT", "TEXTAREA", "SELECT"]);
+/** A key on what Python made, `<key-cap k="m">`: the one chosen for it. What has `data-title` says it on hover. */
+class KeyCap extends HTMLElement {
+  connectedCallback() {
+    this.stop = watchEffect(() => {
+      const key = shown(this.getAttribute("k") ?? "");
+      const { parentElement: of } = this;
+      this.textContent = key;
+      if (!of?.dataset.title) return;
+      of.title = key ? `${of.dataset.title} (${key})` : of.dataset.title;
+      of.setAttribute("aria-keyshortcuts", key);
+    });
+  }
 
-/**
- * The name of a pressed key as bindings write it.
- * @param {KeyboardEvent} event
- */
+  disconnectedCallback() {
+    this.stop?.();
+  }
+}
+customElements.define("key-cap", KeyCap);
+
+/** The name of a pressed key as bindings write it. @param {KeyboardEvent} event */
 export function nameOf(event) {
   if (event.key === " ") return event.shiftKey ? "Shift+space" : "space";
   if (/^[a-z]$/i.test(event.key)) return event.shiftKey ? `Shift+${event.key.toUpperCase()}` : event.key.toLowerCase();
   // Symbols are what the layout makes of them: `?` needs Shift here and AltGr there.
-  if (event.key.length === 1) return event.key;
-  return event.shiftKey ? `Shift+${event.key}` : event.key;
+  return event.shiftKey && event.key.length > 1 ? `Shift+${event.key}` : event.key;
 }
 
-/**
- * Bind keys until the function that is returned is called.
- * @param {string} title heading in the overlay
- * @param {Binding[]} bindings
- */
+/** Bind keys until the function that is returned is called. @param {string} title in the overlay @param {Binding[]} bindings */
 export function bindKeys(title, bindings) {
   const scope = { title, bindings };
   scopes.push(scope);
@@ -98,7 +100,7 @@ function handle(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
   const target = /** @type {HTMLElement} */ (event.target);
   // Inert where a person types, and while a dialog or the list of a choice is open.
-  if (TEXT_FIELDS.has(target.tagName) || target.isContentEditable) return;
+  if (target.isContentEditable || target.matches?.("input, textarea, select")) return;
   if (document.querySelector(".q-dialog, .q-menu")) return;
   const name = nameOf(event);
   // Enter and space belong to the focused control.

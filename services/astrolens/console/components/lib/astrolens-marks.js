@@ -3,22 +3,21 @@
 import { shown } from "astrolens-keys";
 import { computed, defineComponent } from "vue";
 
-/** A verdict. */
-export const VerdictMark = defineComponent({
-  props: { verdict: { type: String, default: null }, bare: Boolean },
+/** A verdict or an answer; with a question mark where people disagree. */
+export const StateMark = defineComponent({
+  props: {
+    state: { type: String, default: null },
+    of: { type: String, default: "v" },
+    bare: Boolean,
+    disputed: Boolean,
+  },
   computed: {
     name() {
-      return (this.verdict ?? "not analysed").replace("_", " ");
+      return (this.state ?? "not analysed").replace("_", " ") + (this.disputed ? "; others answered differently" : "");
     },
   },
-  template: `<span class="mark" :class="'v-' + (verdict ?? 'none')" :title="bare ? name : null"><span :class="{ 'visually-hidden': bare }">{{ name }}</span></span>`,
+  template: `<span class="mark" :class="of + '-' + (state ?? 'none')" :title="bare || disputed ? name : null"><span :class="{ 'visually-hidden': bare }">{{ name.split(';')[0] }}</span><b v-if="disputed">?</b></span>`,
 });
-
-/** An answer; with a question mark where people disagree. */
-export const AnswerMark = {
-  props: { answer: { type: String, required: true }, bare: Boolean, disputed: Boolean },
-  template: `<span class="mark" :class="'a-' + answer" :title="disputed ? answer + '; others answered differently' : (bare ? answer : null)"><span :class="{ 'visually-hidden': bare }">{{ answer }}</span><b v-if="disputed">?</b></span>`,
-};
 
 /** A button that shows its key. */
 export const KeyButton = defineComponent({

@@ -17,22 +17,11 @@
  * @property {PValueWords | null} p_value_words
  * @property {Answer | null} label the last answer that stands, of anybody
  * @property {Record<string, Answer>} answers the answer of each person that stands
- * @property {number | null} ra_deg ICRS
- * @property {number | null} dec_deg ICRS
+ * @property {string[]} [tags] of the answers that stand
  * @property {string} cutout_url
  * @property {number | null} scale_arcsec arcseconds a pixel of the cutout
  * @property {boolean} simulated
  * @property {number | null} [object_images] images of the object that it shows, where a list has one image an object
- */
-
-/**
- * What is known of one image, as far as components need it.
- * @typedef {object} ImageDetail
- * @property {string} image_id
- * @property {ImageCard} card
- * @property {Record<string, {p_value: number, words: PValueWords}>} detector_budgets
- * @property {string[]} position_texts degrees, sexagesimal, IAU name; empty without a position
- * @property {{name: string, url: string}[]} archive_links centred on the position
  */
 
 export {};

@@ -21,19 +21,23 @@ const LOG_STRENGTH = 1000;
 /** @type {View} */
 export const view = reactive({ ...DEFAULT });
 
-/** @param {Partial<View>} values */
+/** @param {number} value @param {number} low @param {number} high */
+export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+/** @param {Partial<View>} values; without zoom the picture is in the middle */
 export function update(values) {
   Object.assign(view, values);
-  const zoomed = view.zoom !== 1;
-  keep({
-    stretch: view.stretch === DEFAULT.stretch ? "" : view.stretch,
-    pct: view.pct === DEFAULT.pct ? "" : String(view.pct),
-    invert: view.invert ? "1" : "",
-    map: view.map ? "1" : "",
-    zoom: zoomed ? String(Number(view.zoom.toFixed(3))) : "",
-    cx: zoomed ? String(Number(view.cx.toFixed(4))) : "",
-    cy: zoomed ? String(Number(view.cy.toFixed(4))) : "",
+  view.zoom = clamp(view.zoom, 1, MAX_ZOOM);
+  if (view.zoom === 1) Object.assign(view, { cx: 0.5, cy: 0.5 });
+  const digits = /** @type {Record<string, number>} */ ({ zoom: 3, cx: 4, cy: 4 });
+  const changed = Object.entries(view).map(([name, value]) => {
+    if (value === /** @type {Record<string, any>} */ (DEFAULT)[name]) return [name, ""];
+    return [
+      name,
+      value === true ? "1" : name in digits ? String(Number(Number(value).toFixed(digits[name]))) : String(value),
+    ];
   });
+  keep(Object.fromEntries(changed));
 }
 
 /** The view that the address names; whatever cannot be read is the default. */
@@ -42,7 +46,7 @@ export function readView() {
   /** @param {string} name @param {number} low @param {number} high @param {number} fallback */
   const number = (name, low, high, fallback) => {
     const value = Number.parseFloat(given[name]);
-    return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : fallback;
+    return Number.isFinite(value) ? clamp(value, low, high) : fallback;
   };
   Object.assign(view, {
     stretch: STRETCHES.includes(given.stretch) ? given.stretch : DEFAULT.stretch,
@@ -55,7 +59,11 @@ export function readView() {
   });
 }
 
-export const reset = () => update(DEFAULT);
+/** Each image is first shown as it came. */
+export function reset() {
+  if (Object.entries(DEFAULT).some(([name, usual]) => /** @type {Record<string, any>} */ (view)[name] !== usual))
+    update(DEFAULT);
+}
 
 /** @template T @param {T[]} list @param {T} now */
 const after = (list, now) => list[(list.indexOf(now) + 1) % list.length];
@@ -65,44 +73,53 @@ export const viewKeys = [
   {
     keys: ["z"],
     label: "Zoom: 1, 2, 4, 8 times",
-    run: () => update(view.zoom >= 8 ? { zoom: 1, cx: 0.5, cy: 0.5 } : { zoom: [2, 4, 8].find((z) => z > view.zoom) }),
+    run: () => update({ zoom: [2, 4, 8].find((z) => z > view.zoom) ?? 1 }),
   },
-  {
-    keys: ["s"],
-    label: "Stretch: linear, asinh, log",
-    run: () => update({ stretch: after(STRETCHES, view.stretch) }),
-  },
+  { keys: ["s"], label: "Stretch: linear, asinh, log", run: () => update({ stretch: after(STRETCHES, view.stretch) }) },
   { keys: ["p"], label: "Clip at the next percentile", run: () => update({ pct: after(PERCENTILES, view.pct) }) },
   { keys: ["i"], label: "Invert", run: () => update({ invert: !view.invert }) },
   { keys: ["0"], label: "The picture as it came", run: reset },
 ];
 
 /**
- * A table of 256 screen values. One table for all channels keeps the colours' order.
- * @param {View} wanted
- * @param {Float64Array} quantiles share of pixels at or below each level
+ * The two levels, 0 to 1, between which a picture is shown, by its brightest channel.
+ * @param {HTMLImageElement} image @param {number} pct
  */
-export function lookup({ stretch, pct, invert }, quantiles) {
-  /** @param {number} share */
-  const level = (share) => {
-    const index = quantiles.findIndex((value) => value >= share);
-    return index < 0 ? 255 : index;
-  };
-  const table = new Uint8ClampedArray(256);
-  const low = pct >= 100 ? 0 : level(1 - pct / 100);
-  const high = Math.max(low + 1, pct >= 100 ? 255 : level(pct / 100));
-  for (let value = 0; value < 256; value += 1) {
-    const x = Math.min(1, Math.max(0, (value - low) / (high - low)));
-    let y = x;
-    if (stretch === "asinh") y = Math.asinh(x / ASINH_SOFTENING) / Math.asinh(1 / ASINH_SOFTENING);
-    if (stretch === "log") y = Math.log(1 + LOG_STRENGTH * x) / Math.log(1 + LOG_STRENGTH);
-    table[value] = Math.round(255 * (invert ? 1 - y : y));
-  }
-  return table;
+function levels(image, pct) {
+  if (pct >= 100) return [0, 1];
+  const size = { width: image.naturalWidth, height: image.naturalHeight };
+  const context = Object.assign(document.createElement("canvas"), size).getContext("2d");
+  context?.drawImage(image, 0, 0);
+  const data = context?.getImageData(0, 0, size.width, size.height).data ?? [];
+  const brightest = Uint8Array.from({ length: data.length / 4 }, (_, at) =>
+    Math.max(data[4 * at], data[4 * at + 1], data[4 * at + 2]),
+  ).sort();
+  const [low, high] = [1 - pct / 100, pct / 100].map(
+    (share) => brightest[Math.floor(share * (brightest.length - 1))] / 255,
+  );
+  return [low, Math.max(low + 1 / 255, high)];
+}
+
+/**
+ * 256 screen values, 0 to 1, as SVG's `tableValues`. One table for all channels keeps the colours' order.
+ * @param {View} wanted @param {HTMLImageElement} image
+ */
+export function transfer({ stretch, pct, invert }, image) {
+  const [low, high] = levels(image, pct);
+  const curves = /** @type {Record<string, (x: number) => number>} */ ({
+    linear: (x) => x,
+    asinh: (x) => Math.asinh(x / ASINH_SOFTENING) / Math.asinh(1 / ASINH_SOFTENING),
+    log: (x) => Math.log(1 + LOG_STRENGTH * x) / Math.log(1 + LOG_STRENGTH),
+  });
+  const values = Array.from({ length: 256 }, (_, level) => {
+    const y = curves[stretch](clamp((level / 255 - low) / (high - low), 0, 1));
+    return (invert ? 1 - y : y).toFixed(4);
+  });
+  return values.join(" ");
 }
 
 /** The longest round bar of at most `wanted` arcseconds: 1, 2 or 5, and 15″, 30″ and whole minutes. @param {number} wanted */
 export function niceArcsec(wanted) {
   const ladder = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 3600];
-  return ladder.filter((step) => step <= wanted).at(-1) ?? ladder[0];
+  return ladder.findLast((step) => step <= wanted) ?? ladder[0];
 }

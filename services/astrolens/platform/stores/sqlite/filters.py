@@ -27,8 +27,17 @@ def column_of(collection: Collection, field: str) -> str:
     return column_name(field)
 
 
-def where_sql(collection: Collection, clauses: Sequence["Clause"]) -> tuple[list[str], list[Any]]:
-    """Conditions, to be joined by AND, and the values they bind."""
+def where_sql(
+    collection: Collection, clauses: Sequence["Clause"], *, frequent: bool = False
+) -> tuple[list[str], list[Any]]:
+    """Conditions, to be joined by AND, and the values they bind.
+
+    Args:
+        collection: The collection.
+        clauses: The conditions.
+        frequent: Many rows begin with the text of a `prefix`: its index is left alone, for all that it finds would have
+            to be sorted, where the walk in order meets enough soon.
+    """
     conditions: list[str] = []
     values: list[Any] = []
     for clause in clauses:
@@ -50,7 +59,8 @@ def where_sql(collection: Collection, clauses: Sequence["Clause"]) -> tuple[list
                 conditions.append(f"{name} IS {'NOT ' if clause.value else ''}NULL")
             case "prefix":
                 # A range uses the index; LIKE would not, and would read % and _ in the value as wildcards.
-                conditions.append(f"({name} >= ? AND {name} < ?)")
+                bare = f"+{name}" if frequent else name
+                conditions.append(f"({bare} >= ? AND {bare} < ?)")
                 values += [clause.value, clause.value + "\U0010ffff"]
             case "contains":
                 conditions.append(f"instr(lower({name}), ?)")

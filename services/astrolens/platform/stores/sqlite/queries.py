@@ -1,12 +1,15 @@
 """Pages of documents by keyset: page 1,000 costs what page 1 costs."""
 
 import sqlite3
-from typing import Any
+from typing import Any, Final
 
 from astrolens.platform.stores.collections import DECLARATIONS, Collection
-from astrolens.platform.stores.records import MAX_CONTAINING, Page, Query, bad_cursor, decode_cursor, encode_cursor
+from astrolens.platform.stores.records import Page, Query, bad_cursor, decode_cursor, encode_cursor
 from astrolens.platform.stores.sqlite.filters import column_of, where_sql
 from astrolens.platform.stores.sqlite.projection import Projection
+
+MAX_SORTED: Final = 20_000
+"""Rows with a text that are sorted for a page. Of more, the walk in order meets enough among some thousands of rows."""
 
 _Walk = tuple[list[str], list[Any]]
 """Conditions beside the query's own, and the values they bind."""
@@ -15,8 +18,9 @@ _Walk = tuple[list[str], list[Any]]
 def find(db: sqlite3.Connection, collection: Collection, query: Query) -> Page:
     """One page of documents. In an order, the row number breaks ties; without one, documents go by id."""
     projection = Projection(DECLARATIONS[collection], query.fields)
-    conditions, values = where_sql(collection, query.where)
-    if query.order and (matching := _rows_of_text(db, collection, query)) is not None:
+    matching = _rows_of_text(db, collection, query) if query.order else None
+    conditions, values = where_sql(collection, query.where, frequent=query.order is not None and matching is None)
+    if matching is not None:
         conditions.append(f"row IN ({', '.join(map(str, matching))})")
     order, tie = (column_of(collection, query.order.field), "row") if query.order else ("NULL", "id")
     way = "DESC" if query.order and query.order.descending else "ASC"
@@ -51,9 +55,9 @@ def _rows_of_text(db: sqlite3.Connection, collection: Collection, query: Query) 
     conditions, values = where_sql(collection, clauses[:1])
     found = db.execute(
         f"SELECT row FROM {collection} WHERE {conditions[0]} LIMIT ?",  # noqa: S608
-        (*values, MAX_CONTAINING + 1),
+        (*values, MAX_SORTED + 1),
     ).fetchall()
-    return None if len(found) > MAX_CONTAINING else [row for (row,) in found]
+    return None if len(found) > MAX_SORTED else [row for (row,) in found]
 
 
 def _walks(query: Query, order: str) -> list[_Walk]:

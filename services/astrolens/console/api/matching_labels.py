@@ -1,0 +1,44 @@
+"""Answers to everything that a filter matches, batch by batch."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from astrolens.console.api.parameters import Context, Filter
+from astrolens.console.context import user_of
+from astrolens.console.problems import responses
+from astrolens.usecases.image_queries import RANKED_SORTS, Sort
+from astrolens.usecases.matching_answers import BATCH, MatchingOutcome, MatchingRequest, TakeBackRequest
+
+router = APIRouter(tags=["labels"])
+
+
+@router.post(
+    "/labels/matching",
+    response_model=MatchingOutcome,
+    responses=responses(s409="The same request_id has given another answer or other tags."),
+)
+async def answer_matching(
+    context: Context,
+    request: Request,
+    wanted: Filter,
+    body: MatchingRequest,
+    sort: Annotated[Sort, Query(description="As of the list: images that it leaves out get no answer.")] = Sort.NEWEST,
+) -> MatchingOutcome:
+    """Answer the next images of a list, filtered and sorted as `GET /api/images` takes it; send it again until the end.
+
+    The same batch sent twice answers once. `POST /api/labels/take-back` undoes it.
+    """
+    user = user_of(request)
+    if sort in RANKED_SORTS:
+        page = await context.rankings.page(wanted, user=user, sort=sort, limit=BATCH, after=body.after)
+    else:
+        page = await context.archive.images(wanted, sort=sort, limit=BATCH, after=body.after)
+    answered = await context.matching_answers.answer([each.image_id for each in page.items], body, user=user)
+    return MatchingOutcome(answered=answered, next=page.next)
+
+
+@router.post("/labels/take-back", response_model=MatchingOutcome)
+async def take_back_matching(context: Context, request: Request, body: TakeBackRequest) -> MatchingOutcome:
+    """Undo an answer to a list, batch by batch: each image has your answer of before again, and others' stay."""
+    return await context.matching_answers.take_back(body, user=user_of(request))
