@@ -72,6 +72,7 @@ bench: $(DEV)  ## measure throughput and cost against the incumbent's way, embed
 	$(BIN)/python -m tests.bench.catalogue_step $(BENCH_STEP_ARGS)
 	$(BIN)/python -m tests.bench.console_windows $(BENCH_WINDOW_ARGS)
 	$(BIN)/python -m tests.bench.console_work $(BENCH_CONSOLE_ARGS)
+	$(BIN)/python -m tests.bench.console_networks
 
 bench-scale: $(DEV)  ## measure a steady night and a Rubin visit on the running stack with 1, 2 and 4 analyzers
 	$(BIN)/python -m tests.bench.scale --stack $(STACK_ENV) $(BENCH_ARGS)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, CDPSession, Page
 
 from tests.browser.conftest import START_S, WIDE, Console, ConsoleProcess
 from tests.chromium import chromium
@@ -27,6 +27,8 @@ DELAYED: Final = 40
 """Answers on the delayed line."""
 THINKING_MS: Final = 450
 """Between two of these: the next pictures arrive while a person looks."""
+KEYS: Final = 20
+"""Answers whose work on the main thread is measured."""
 LISTS: Final = (
     "",
     "verdict=anomaly",
@@ -88,6 +90,7 @@ def triage(browser: Browser, console: Console, answers: int) -> None:
     quantiles(f"{answers} images by keys", [page.evaluate(ANSWER_MS) for _ in range(answers)])
     print(f"  in all {time.perf_counter() - begin:.1f} s")
     slow = page.context.new_cdp_session(page)
+    main_thread(page, slow)
     slow.send("Network.enable")
     line = {"offline": False, "latency": DELAY_MS, "downloadThroughput": 10**6, "uploadThroughput": 10**6}
     slow.send("Network.emulateNetworkConditions", line)
@@ -97,6 +100,22 @@ def triage(browser: Browser, console: Console, answers: int) -> None:
         times.append(page.evaluate(ANSWER_MS))
     quantiles(f"{DELAYED} images with {DELAY_MS} ms of network delay", times)
     page.close()
+
+
+def main_thread(page: Page, devtools: CDPSession) -> None:
+    """What a key costs the browser's main thread until everything that follows from it is done."""
+    devtools.send("Performance.enable")
+
+    def busy_ms() -> float:
+        found = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
+        return 1000 * float(found["TaskDuration"])
+
+    page.wait_for_timeout(THINKING_MS)
+    begin = busy_ms()
+    for _ in range(KEYS):
+        page.keyboard.press("3")
+        page.wait_for_timeout(THINKING_MS)
+    print(f"main thread: {(busy_ms() - begin) / KEYS:.1f} ms an answer, with all that follows (n = {KEYS})")
 
 
 def lists(console: Console) -> None:
