@@ -38,7 +38,7 @@ _STOPS: Final = ((70, 20, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
 """Purple, red, orange, pale yellow: rising lightness, so that the order is seen without colours."""
 _UNIT: Final = 64
 """Value of a cell that is as far from ordinary patches as their farthest 1 %."""
-_OPAQUE: Final = 0.72
+_OPAQUE: Final = 0.6
 
 
 def patch_overlay(cells: str) -> str:
