@@ -93,6 +93,7 @@ def _catalogues(places: int) -> Iterator[tuple[str, list[str]]]:
         "/simbad": FakeSimbad(),
         "/ned": FakeNed(),
         "/vizier": FakeVizier(),
+        "/asu": FakeVizier(),
         "/xmatch": FakeVizier(),
         "/skybot": FakeSkybot(),
     }
@@ -134,6 +135,7 @@ def _settings(url: str) -> dict[str, str]:
         "ned_url": f"{url}/ned/tap",
         "ned_cone_url": f"{url}/ned/cone",
         "vizier_url": f"{url}/vizier",
+        "vizier_asu_url": f"{url}/asu",
         "xmatch_url": f"{url}/xmatch",
         "skybot_url": f"{url}/skybot",
     }

@@ -163,17 +163,27 @@ class FakeNed:
 
 
 class FakeVizier:
-    """VizieR: TAP at /vizier, X-Match at /xmatch. Every table holds the same things."""
+    """VizieR: TAP at /vizier, X-Match at /xmatch, ASU at /asu. Every table holds the same things.
+
+    Attributes:
+        trouble: Of every reply.
+        table_troubles: Of single tables of ASU's: `missing`, `empty`, `error`, `overflow`.
+        count_from: The first number of `_q`.
+    """
 
     def __init__(self, sky: Sky | None = None) -> None:
         self.sky = sky or Sky()
         self.trouble: str | None = None
+        self.table_troubles: dict[str, str] = {}
+        self.count_from = 1
         self.asked: list[tuple[str, int]] = []
 
     def __call__(self, request: Request) -> Reply:
         if (general := general_trouble(self.trouble)) is not None:
             return general
         fields = request.fields
+        if request.path.startswith("/asu"):
+            return self._several_tables(fields)
         bulk = request.path.startswith("/xmatch")
         if bulk:
             lines = [line.split(",") for line in fields["cat1"].split()[1:]]
@@ -199,6 +209,50 @@ class FakeVizier:
         if self.trouble == "empty":
             rows = []
         return table_trouble(self.trouble, votable(table, rows, status=None if bulk else "OK"))
+
+    def _several_tables(self, fields: Mapping[str, str]) -> Reply:
+        """ASU: a RESOURCE for each catalogue, TABLEs by their names, no DATA where there is nothing, as recorded."""
+        assert (fields["-c.u"], fields["-c.eq"], fields["-oc.form"]) == ("arcsec", "J2000", "dec")
+        assert {"_q", "_RAJ2000", "_DEJ2000"} <= set(fields["-out.add"].split(","))
+        marker, *listed = fields["-c"].split(";")
+        assert marker == "<<"
+        found = [re.fullmatch(r"([0-9.]+)([+-][0-9.]+)", one) for one in listed]
+        places = [(float(one[1]), float(one[2])) for one in found if one is not None]
+        assert len(places) == len(listed)
+        self.asked.append(("/asu", len(places)))
+        heads = [
+            Field("_q" if self.trouble != "renamed" else "_Q2", "int", ucd="meta.record"),
+            Field("_RAJ2000", "double", "rad" if self.trouble == "unit" else "deg", "pos.eq.ra"),
+            Field("_DEJ2000", "double", "deg", "pos.eq.dec"),
+            Field("NameX", "char", ucd="meta.id;meta.main"),
+        ]
+        resources = []
+        shift = 1.0 if self.trouble == "elsewhere" else 0.0
+        for table in fields["-source"].split(","):
+            trouble = self.table_troubles.get(table, self.trouble)
+            rows: list[list[object]] = [
+                [number, thing.ra_deg + shift, thing.dec_deg, thing.name]
+                for number, (ra, dec) in enumerate(places, start=self.count_from)
+                for thing in self.sky.around(ra, dec, float(fields["-c.r"]))
+            ]
+            if trouble == "empty":
+                rows = []
+            if trouble == "missing":
+                continue
+            written = votable(heads, rows, status=None)
+            body = written[written.index("<TABLE>") : written.index("</RESOURCE>")]
+            body = body.replace("<TABLE>", f'<TABLE name="{table}">')
+            if not rows:
+                body = re.sub(r"<DATA>.*</DATA>", "", body, flags=re.DOTALL)
+            after = {
+                "error": '<INFO name="Error" value="The table is being loaded"/>',
+                "overflow": '<INFO name="QUERY_STATUS" value="OVERFLOW"/>',
+            }.get(trouble or "", "")
+            resources.append(f'<RESOURCE name="{table.rpartition("/")[0]}">{body}{after}</RESOURCE>')
+        whole = votable((), (), status=None)
+        start, end = whole.index("<RESOURCE"), whole.index("</RESOURCE>") + len("</RESOURCE>")
+        said = '<INFO name="QUERY_STATUS" value="OK"/>'
+        return table_trouble(self.trouble, whole[:start] + said + "".join(resources) + whole[end:])
 
 
 class FakeSkybot:

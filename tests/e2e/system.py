@@ -21,7 +21,7 @@ PORTS = len(SERVICE_NAMES) + 1
 """Ports of a system: one a service, and the model server's RPC."""
 NOBODY = "http://127.0.0.1:9/"
 """Where nobody listens: no test asks a real catalogue, whatever network there is."""
-CATALOGUE_ADDRESSES = ("SIMBAD", "NED", "NED_CONE", "VIZIER", "XMATCH", "SKYBOT")
+CATALOGUE_ADDRESSES = ("SIMBAD", "NED", "NED_CONE", "VIZIER", "VIZIER_ASU", "XMATCH", "SKYBOT")
 BOOKS = ("received", "analyzed", "duplicates", "rejected", "dead_lettered", "in_flight")
 
 

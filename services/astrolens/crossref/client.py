@@ -19,6 +19,7 @@ from astrolens.crossref.known_objects import KnownObject
 from astrolens.crossref.limiter import SharedLimiter
 from astrolens.crossref.metrics import CatalogueMetrics
 from astrolens.crossref.places import Place, separation_arcsec
+from astrolens.crossref.sharing import SharedRequests
 from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.retry import RetryPolicy
 
@@ -64,6 +65,7 @@ class CatalogueClient:
         breaker: Breaker,
         metrics: CatalogueMetrics,
         second_way: RemoteCatalogue | None = None,
+        requests: SharedRequests | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.catalogue = catalogue
@@ -76,6 +78,7 @@ class CatalogueClient:
         self.on_recovery: Callable[[], None] = _nothing
         self._http = http
         self._limiter = limiter
+        self._requests = requests or SharedRequests()
         self._metrics = metrics
         self._clock = clock
         self._proving = asyncio.Lock()
@@ -174,18 +177,26 @@ class CatalogueClient:
         """
         name = self.name
         asked = [*places, *(canary.place for canary in canaries)]
-        await self._limiter.acquire(within_s=max(deadline - monotonic(), 0.0))
+        question = self.catalogue.question(asked)
         start = monotonic()
+
+        async def send() -> bytes:
+            nonlocal start
+            await self._limiter.acquire(within_s=max(deadline - monotonic(), 0.0))
+            start = monotonic()
+            return await self._http.send(question)
+
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(deadline - monotonic(), 0.01)):
-                body = await self._http.send(self.catalogue.question(asked))
+                body = await self._requests.reply(question, send)
                 # Parsing is bounded by the size of a reply, and takes milliseconds of a thread.
                 found = await asyncio.to_thread(self.catalogue.read, body, asked)
         except TimeoutError as error:
             self._metrics.count_failure(name, "timeout")
             raise CatalogueFailed("timeout", f"{name} did not answer within its time") from error
         except CatalogueFailed as error:
-            self._metrics.count_failure(name, error.code)
+            if error.code != "no-turn":
+                self._metrics.count_failure(name, error.code)
             raise
         finally:
             self.latency_s = monotonic() - start

@@ -18,6 +18,7 @@ from astrolens.crossref.local import LocalAnswers
 from astrolens.crossref.metrics import CatalogueMetrics
 from astrolens.crossref.position_queries import PositionQueries
 from astrolens.crossref.registry import addresses, chosen_catalogues
+from astrolens.crossref.sharing import SharedRequests
 from astrolens.crossref.sky_objects import ObjectLinker
 from astrolens.crossref.supervision import CatalogueSupervision
 from astrolens.crossref.sweep import Sweep
@@ -59,7 +60,8 @@ def create_app(settings: Settings) -> ServiceApp:
         unfinished=unlooked,
     )
     local = LocalAnswers(library, required=settings.catalogues_required)
-    clients = _clients(app, http, metrics, local_names=library.names())
+    requests = SharedRequests()
+    clients = _clients(app, http, metrics, requests, local_names=library.names())
     cache = AnswerCache(app.records)
     catalogues = CatalogueSet(clients=clients, local=local, cache=cache, metrics=metrics)
     crossmatches = CrossmatchWorker(
@@ -75,6 +77,7 @@ def create_app(settings: Settings) -> ServiceApp:
     supervision = CatalogueSupervision(clients=clients, local=local, info=app.info)
     app.on_start("catalogue connections", http.open)
     app.on_stop("catalogue connections", http.close)
+    app.on_stop("catalogue requests", requests.close)
     app.bus.consume(
         topics.IMAGES_ANALYZED,
         ImageAnalyzed,
@@ -124,14 +127,19 @@ def create_app(settings: Settings) -> ServiceApp:
 
 
 def _clients(
-    app: ServiceApp, http: CatalogueHttp, metrics: CatalogueMetrics, *, local_names: Sequence[str]
+    app: ServiceApp,
+    http: CatalogueHttp,
+    metrics: CatalogueMetrics,
+    requests: SharedRequests,
+    *,
+    local_names: Sequence[str],
 ) -> list[CatalogueClient]:
     limiters: dict[str, SharedLimiter] = {}
     clients = []
     for chosen in chosen_catalogues(app.settings, local_names=local_names):
         catalogue = chosen.catalogue
         metrics.register(catalogue.name)
-        host = catalogue.host
+        host = chosen.limited_as or catalogue.host
         if host not in limiters:
             waited = metrics.archives.wait_seconds.labels(host)
             limiters[host] = SharedLimiter(app.records, host, per_second=catalogue.per_second, on_wait=waited.inc)
@@ -140,6 +148,7 @@ def _clients(
                 catalogue,
                 required=chosen.required,
                 second_way=chosen.second_way,
+                requests=requests,
                 http=http,
                 limiter=limiters[host],
                 breaker=Breaker(),

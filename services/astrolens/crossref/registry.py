@@ -1,7 +1,7 @@
 """Makes the catalogues that the settings name."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from astrolens.crossref.catalogues.base import RemoteCatalogue
@@ -9,6 +9,7 @@ from astrolens.crossref.catalogues.ned import Ned, NedCone
 from astrolens.crossref.catalogues.simbad import Simbad
 from astrolens.crossref.catalogues.skybot import Skybot
 from astrolens.crossref.catalogues.vizier import PREFIX, VizierTable
+from astrolens.crossref.catalogues.vizier_list import VizierList
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import Settings
 
@@ -24,11 +25,13 @@ class ChosenCatalogue:
         catalogue: How it is asked.
         second_way: Another way to ask it, where the first one fails.
         required: Whether its answer is needed for `unmatched`.
+        limited_as: The server whose limit it shares, where that is not its own.
     """
 
     catalogue: RemoteCatalogue
     required: bool
     second_way: RemoteCatalogue | None = None
+    limited_as: str | None = None
 
 
 def chosen_catalogues(settings: Settings, *, local_names: Sequence[str] = ()) -> list[ChosenCatalogue]:
@@ -56,7 +59,21 @@ def chosen_catalogues(settings: Settings, *, local_names: Sequence[str] = ()) ->
         raise ConfigurationError(
             f"ASTROLENS_CATALOGUES_REQUIRED and _INFORMATIVE name {', '.join(twice)} twice: name it once"
         )
-    return chosen
+    return _together(chosen, settings)
+
+
+def _together(chosen: Sequence[ChosenCatalogue], settings: Settings) -> list[ChosenCatalogue]:
+    """The same, with the tables of VizieR that prove themselves asked in one request; by TAP where that fails."""
+    tables = [each.catalogue for each in chosen if isinstance(each.catalogue, VizierTable) and each.catalogue.canaries]
+    if len(tables) < 2:
+        return list(chosen)
+    members = {each.name: each for each in VizierList(tables, url=settings.vizier_asu_url).members()}
+    return [
+        replace(each, catalogue=members[each.catalogue.name], second_way=each.catalogue, limited_as=each.catalogue.host)
+        if each.catalogue.name in members
+        else each
+        for each in chosen
+    ]
 
 
 def addresses(settings: Settings) -> Sequence[str]:
@@ -66,6 +83,7 @@ def addresses(settings: Settings) -> Sequence[str]:
         settings.ned_url,
         settings.ned_cone_url,
         settings.vizier_url,
+        settings.vizier_asu_url,
         settings.xmatch_url,
         settings.skybot_url,
     )

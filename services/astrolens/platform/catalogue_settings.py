@@ -47,6 +47,10 @@ class CatalogueSettings(BaseSettings):
     vizier_url: str = Field(
         default="https://tapvizier.cds.unistra.fr/TAPVizieR/tap/sync", description="TAP service of VizieR."
     )
+    vizier_asu_url: str = Field(
+        default="https://vizier.cds.unistra.fr/viz-bin/votable",
+        description="ASU service of VizieR, asked about several tables at once; its TAP service where that fails.",
+    )
     xmatch_url: str = Field(
         default="https://cdsxmatch.cds.unistra.fr/xmatch/api/v1/sync", description="CDS X-Match, for many places."
     )
@@ -59,7 +63,10 @@ class CatalogueSettings(BaseSettings):
     def _split_catalogues(cls, value: Any) -> Any:
         return split_commas(value)
 
-    @field_validator("simbad_url", "ned_url", "ned_cone_url", "vizier_url", "xmatch_url", "skybot_url", mode="after")
+    @field_validator(
+        *("simbad_url", "ned_url", "ned_cone_url", "vizier_url", "vizier_asu_url", "xmatch_url", "skybot_url"),
+        mode="after",
+    )
     @classmethod
     def _check_catalogue_address(cls, value: str) -> str:
         parts = urlsplit(value)

@@ -23,6 +23,7 @@ from astrolens.crossref.http import CatalogueHttp
 from astrolens.crossref.limiter import SharedLimiter
 from astrolens.crossref.metrics import CatalogueMetrics
 from astrolens.crossref.registry import ChosenCatalogue
+from astrolens.crossref.sharing import SharedRequests
 from astrolens.crossref.sky_objects import ObjectLinker
 from astrolens.crossref.watchlists import Watchlists
 from astrolens.crossref.worker import CrossmatchWorker
@@ -110,16 +111,18 @@ class World:
         self.http = CatalogueHttp(
             ["http://127.0.0.1:1/"], transport=transport(dict(services)), on_request=self.metrics.archives.observe
         )
+        requests = SharedRequests()
         self.clients = [
             CatalogueClient(
                 chosen.catalogue,
                 required=chosen.required,
                 second_way=chosen.second_way,
+                requests=requests,
                 http=self.http,
                 limiter=SharedLimiter(
                     records,
                     # The fakes share a host; in a measurement each has a limit of its own, as the real ones have.
-                    chosen.catalogue.name if hosts_by_name else chosen.catalogue.host,
+                    chosen.catalogue.name if hosts_by_name else chosen.limited_as or chosen.catalogue.host,
                     per_second=chosen.catalogue.per_second,
                     clock=clock,
                     sleep=clock.sleep,

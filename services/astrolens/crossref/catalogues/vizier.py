@@ -100,17 +100,18 @@ class VizierTable:
         """The objects around each place."""
         bulk = len(places) >= BULK
         # X-Match's replies are no TAP results: they carry a status only where something went wrong.
-        rows = read_rows(body, self._columns(), host=self.host, needs_status=not bulk)
+        rows = read_rows(body, self.columns(), host=self.host, needs_status=not bulk)
         if bulk:
             keys = {f"p{number}": place.key for number, place in enumerate(places)}
             rows = [{**row, "key": keys.get(str(row.get("key")))} for row in rows]
-        return tap.by_key([self._named(row) for row in rows], places, host=self.host)
+        return tap.by_key([self.named(row) for row in rows], places, host=self.host)
 
     def link(self, place: Place) -> str:
         """VizieR's page of the table at a place."""
         return f"{_WEB}?-source={quote(self.table)}&-c={place.ra_deg:.6f}{place.dec_deg:+.6f}&-c.rm=2"
 
-    def _columns(self) -> tuple[Column, ...]:
+    def columns(self) -> tuple[Column, ...]:
+        """What is read of a table, by names and UCDs."""
         return (
             Column("key", ("k",), needed=True),
             Column("name", ("Name", "Source", "PGC", "2RXS", "NVSS"), ("meta.id;meta.main", "ID_MAIN", "meta.id")),
@@ -122,6 +123,7 @@ class VizierTable:
             Column("magnitude", ("Gmag", "Bmag", "Rmag"), ("phot.mag;em.opt",), ("mag",)),
         )
 
-    def _named(self, row: Row) -> Row:
+    def named(self, row: Row) -> Row:
+        """A row whose name says the table as well."""
         name = str(row.get("name") or "").strip()
         return {**row, "name": f"{self.title} {name}".strip() if not name.startswith(self.title) else name}

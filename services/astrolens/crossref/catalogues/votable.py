@@ -46,9 +46,15 @@ class Column:
 
 
 def read_rows(
-    body: bytes, columns: Sequence[Column], *, host: str, needs_status: bool = True, may_lack_table: bool = False
+    body: bytes,
+    columns: Sequence[Column],
+    *,
+    host: str,
+    needs_status: bool = True,
+    may_lack_table: bool = False,
+    table_name: str | None = None,
 ) -> list[Row]:
-    """The rows of the one table of a reply, with the values of the declared columns; masked values are None.
+    """The rows of a table of a reply, with the values of the declared columns; masked values are None.
 
     Args:
         body: The reply.
@@ -56,14 +62,16 @@ def read_rows(
         host: Server, for sentences.
         needs_status: Whether a reply without `QUERY_STATUS` is incomplete (TAP, DALI 1.1, 4.4).
         may_lack_table: Whether a reply that says OK and has no table is an empty answer of this service.
+        table_name: Which table, where a reply has several: what the others report is not its own. None for the first.
 
     Raises:
         TooManyRows: The service cut the result off.
         CatalogueFailed: Anything else that makes it no answer.
     """
     document = _parse(body, host)
-    _check_status(document, host, needs_status=needs_status)
-    tables = list(document.iter_tables())
+    tables = [table for table in document.iter_tables() if table_name in {None, table.name}]
+    others = [] if table_name is None else [one for one in document.resources if tables and tables[0] not in one.tables]
+    _check_status(document, host, needs_status=needs_status, leave_out=others)
     if not tables:
         if may_lack_table:
             return []
@@ -95,9 +103,9 @@ def _parse(body: bytes, host: str) -> "VOTableFile":
         raise CatalogueFailed("broken-reply", f"{host} sends a VOTable that cannot be read: {error}"[:300]) from error
 
 
-def _check_status(document: "VOTableFile", host: str, *, needs_status: bool) -> None:
+def _check_status(document: "VOTableFile", host: str, *, needs_status: bool, leave_out: "Sequence[Resource]") -> None:
     statuses: list[Info] = []
-    for element in _notes(document):
+    for element in _notes(document, leave_out):
         name = (element.name or element.ID or "").strip().lower()
         if name == "query_status":
             statuses.append(element)
@@ -115,10 +123,10 @@ def _check_status(document: "VOTableFile", host: str, *, needs_status: bool) -> 
         raise CatalogueFailed("no-status", f"{host} sends a reply without QUERY_STATUS, which may be incomplete")
 
 
-def _notes(document: "VOTableFile") -> "Iterator[Info | Param]":
+def _notes(document: "VOTableFile", leave_out: "Sequence[Resource]") -> "Iterator[Info | Param]":
     """Every INFO and PARAM, wherever it stands, those that are declared as errors before the status."""
     found: list[Info | Param] = [*document.infos, *document.params]
-    pending: list[Resource] = list(document.resources)
+    pending: list[Resource] = [one for one in document.resources if not any(one is each for each in leave_out)]
     while pending:
         resource = pending.pop()
         found += [*resource.infos, *resource.params]
