@@ -229,5 +229,7 @@ def test_golden_inputs_are_within_the_digest_and_agree_where_they_were_made(tmp_
 def test_the_packaged_bundle_is_the_one_that_the_package_names() -> None:
     found = content_digest((PACKAGED_BUNDLE / MANIFEST).read_bytes())
     assert found == PACKAGED_BUNDLE_DIGEST, "another bundle is packaged: name its digest in platform/settings.py"
-    assert load_settings_bundle(load_settings()).digest == found
+    bundle = load_settings_bundle(load_settings())
+    assert bundle.digest == found
+    assert check_golden(bundle, Backbone(bundle).run) > 0, "a start with it, and a rollback to it, check golden inputs"
     assert json.loads((PACKAGED_BUNDLE / MANIFEST).read_bytes())["name"] == PACKAGED_BUNDLE.name
