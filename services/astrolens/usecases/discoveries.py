@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from math import ceil
 from typing import Any, Final
 
@@ -204,16 +205,37 @@ def _tested(document: Document) -> _Tested:
 
 
 def _limited(tested: Sequence[_Tested], count: int, *, q: float) -> str | None:
-    """Why images that no calibration image equals are not listed, as a sentence; None where none is kept back."""
+    """What the number of calibration images keeps from the list, as a sentence; None where it keeps nothing."""
+    if not count and (text := _cannot_list(tested, q=q)):
+        return text
     kept_back = [each for each in tested[count:] if each.at_most]
     if not kept_back:
         return None
     end = min(each.p_value for each in kept_back)
     needed = ceil(len(tested) * end / q)
+    who = "1 image is" if len(kept_back) == 1 else f"{len(kept_back):,} images are"
     return (
-        f"{len(kept_back):,} images are stranger than all images that their survey was calibrated on and are still not "
-        f"listed: a p-value ends at {end:.2g} there, and of {len(tested):,} tested images at least {needed:,} would "
-        "have to reach that end. More calibration images, or a larger q, make the list longer."
+        f"{who} stranger than all images that their survey was calibrated on and still not listed: a p-value ends at "
+        f"{end:.2g} there, and of {len(tested):,} tested images at least {needed:,} would have to reach that end. More "
+        "calibration images, or a larger q, make the list longer."
+    )
+
+
+def _cannot_list(tested: Sequence[_Tested], *, q: float) -> str | None:
+    """Why no image of a night could be listed by itself, however strange; None where one could."""
+    most = max((each.calibration_images or 0 for each in tested), default=0)
+    if not most:
+        return None
+    needed = ceil(Fraction(len(tested), most + 1) / Fraction(str(q)))
+    if needed <= 1:
+        return None
+    reached = sum(each.at_most and each.calibration_images == most for each in tested)
+    alone = ceil(len(tested) / Fraction(str(q))) - 1
+    return (
+        "No image of this night can be listed by itself, however strange it is: the smallest possible p-value is "
+        f"1/{most + 1:,}, and of {len(tested):,} tested images a list at q = {q:g} needs at least {needed:,} that "
+        f"reach it, and {reached:,} did. One alone would be listed with {alone:,} calibration images. A larger q makes "
+        "the list longer; the strangest are on Tonight and in the gallery."
     )
 
 

@@ -53,7 +53,33 @@ async def test_a_list_that_is_limited_by_its_calibration_says_so(records: Record
     assert (found.listed, found.threshold, found.items) == (0, None, [])
     assert found.promise.startswith("No image stands out at q = 0.1")
     assert found.limited is not None
-    assert "of 100 tested images at least 10 would have to reach that end" in found.limited
+    assert "the smallest possible p-value is 1/100, and of 100 tested images" in found.limited
+    assert "a list at q = 0.1 needs at least 10 that reach it, and 1 did" in found.limited
+    assert "One alone would be listed with 999 calibration images" in found.limited
+
+
+async def test_a_night_that_can_list_nothing_says_so_before_anything_strange_comes(records: RecordStore) -> None:
+    await add(records, [f"ordinary {n}" for n in range(11)], p_value=0.5, changes={"analysis.calibration_images": 99})
+    found = await made(records, Clock()).of_night(EVENING)
+    assert found.limited is not None
+    assert found.limited.startswith("No image of this night can be listed by itself, however strange it is")
+    assert "needs at least 2 that reach it, and 0 did" in found.limited
+
+
+async def test_a_short_night_whose_first_image_could_be_listed_is_not_limited(records: RecordStore) -> None:
+    await add(records, [f"ordinary {n}" for n in range(10)], p_value=0.5, changes={"analysis.calibration_images": 99})
+    assert (await made(records, Clock()).of_night(EVENING)).limited is None
+
+
+async def test_images_that_a_longer_list_still_keeps_back_are_named(records: RecordStore) -> None:
+    await add(records, [f"ordinary {n}" for n in range(89)], p_value=0.5)
+    changes = {"analysis.calibration_images": 9999, "analysis.p_value_at_most": True}
+    await add(records, [f"odd {n}" for n in range(10)], p_value=0.0001, rank_score=9.0, changes=changes)
+    await add(records, ["kept back"], p_value=0.05, rank_score=8.0, changes={"analysis.p_value_at_most": True})
+    found = await made(records, Clock()).of_night(EVENING)
+    assert found.listed == 10
+    assert found.limited is not None
+    assert found.limited.startswith("1 image is stranger than all images that their survey was calibrated on")
 
 
 async def test_only_images_of_the_night_whose_p_values_promise_something_are_tested(records: RecordStore) -> None:
