@@ -15,6 +15,13 @@ RunId = Annotated[str | None, typer.Argument(metavar="RUN", help="Id of a run; d
 def start_training(
     views: Annotated[int | None, typer.Option(min=200, help="Pictures to draw and train on; 6,000.")] = None,
     epochs: Annotated[float | None, typer.Option(min=0.1, help="How often each is read; 2.")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="A ViTForImageClassification checkpoint to start from: a folder in `backbones` of the home folder, or "
+            "`owner/name` of the hub. Default: the promoted bundle."
+        ),
+    ] = None,
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
@@ -22,7 +29,7 @@ def start_training(
     """Queue a run: data, fine-tuning, a new bundle, gates. It promotes nothing by itself."""
     from astrolens.cli.train import start as run
 
-    run(given(views=views, epochs=epochs), as_json=as_json, url=url, token=token)
+    run(given(views=views, epochs=epochs, backbone=backbone), as_json=as_json, url=url, token=token)
 
 
 @train_app.command(name="status")

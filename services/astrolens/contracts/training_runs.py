@@ -14,6 +14,10 @@ MAX_LOG_LINES: Final = 40
 """Last lines of a run's log that its document keeps; the whole log is a file of the trainer."""
 
 
+BACKBONE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$"
+"""Names of checkpoints: no path leads out of their folder."""
+
+
 class RunState(StrEnum):
     """Where a run is. `queued` and `running` end in one of the other three."""
 
@@ -58,6 +62,12 @@ class TrainingOptions(Contract):
         default=1200, ge=0, le=20_000, description="Most unanswered images of the archive that are read, a survey."
     )
     simulated: int = Field(default=600, ge=40, le=20_000, description="Simulated images to train on.")
+    backbone: str | None = Field(
+        default=None,
+        pattern=BACKBONE_NAME,
+        description="A `ViTForImageClassification` checkpoint to start from: a folder in `backbones` of the home "
+        "folder, or `owner/name` of the hub; null: the promoted bundle.",
+    )
 
 
 class Gate(Contract):

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from astrolens.platform.catalogue_settings import split_commas
 
-TRAINING_LISTS: Final = ("training_sets",)
+TRAINING_LISTS: Final = ("training_sets", "protected_surveys")
 
 
 class TrainingSettings(BaseSettings):
@@ -36,6 +36,25 @@ class TrainingSettings(BaseSettings):
     )
     training_cpu_hours: float = Field(
         default=8.0, gt=0, le=1000, description="Processor time of a retraining run's process, hours."
+    )
+    training_backbone: str = Field(
+        default="",
+        description="Checkpoint that runs start from which name none: a folder in `backbones` of the home folder, or "
+        "`owner/name` of the hub; empty: the promoted bundle.",
+    )
+    model_max_cost: float = Field(
+        default=1.25, ge=1.0, le=1000.0, description="Largest cost of an image by a new bundle, times that of the last."
+    )
+    model_max_graph_mib: float = Field(
+        default=30.0,
+        ge=1.0,
+        le=1000.0,
+        description="Largest graph of a new bundle, MiB; one of the last's size passes.",
+    )
+    protected_surveys: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Comma-separated surveys whose calibration no new bundle may lose, beside those of the archive and "
+        "of sources; `all`: every one that the bundle in use calibrates.",
     )
     model_promotion: Literal["person", "rule"] = Field(
         default="person",

@@ -1,10 +1,10 @@
 """The backbone: a hybrid vision transformer over the tokens of a convolutional trunk.
 
 The early trunk is frozen. Its last map goes through the middle blocks, which are trained together with a transformer
-(Hugging Face's `ViTModel`) to tell the classes and the kinds of oddity. Statistics of the same maps go through one
-hidden layer to the same answers: two readers that err differently are better than one. Maps of the object and of the
-whole frame, pooled by how far they differ from themselves turned by 180°, are taps of the density detectors. The middle
-blocks of the frame are those of ImageNet: what is trained on some surveys describes another one worse.
+(Hugging Face's `ViTModel`) to tell the classes and the kinds of oddity; so does a second reader of the same maps
+(`astrolens.trainer.reading`). Maps of the object and of the whole frame, pooled by how far they differ from themselves
+turned by 180°, are taps of the density detectors. The middle blocks of the frame are those of ImageNet: what is trained
+on some surveys describes another one worse.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from torch.nn import functional
 from transformers import ViTConfig, ViTModel
 
 from astrolens.science.preprocessing import PreprocessingSpec
-from astrolens.trainer.pooling import MapStatistics, rotation_asymmetry, signed_root
+from astrolens.trainer.pooling import rotation_asymmetry, signed_root
+from astrolens.trainer.reading import Reading, ReadingBackbone
 from astrolens.trainer.trunk import (
     EARLY_CHANNELS,
     EARLY_TAPPED_CHANNELS,
@@ -89,29 +90,8 @@ class TokenProjection(nn.Module):
         return torch.cat((self.registers.expand(projected.shape[0], -1, -1), projected), dim=1)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What the network reads in the early maps of n object views.
-
-    Attributes:
-        embedding: [n, d].
-        class_features: Embedding and hidden layer of the pooled maps, [n, d + h]; the class head reads them.
-        kinds: Kind logits of the transformer, [n, kinds], before the temperature.
-        pooled_kinds: Those of the pooled maps.
-    """
-
-    embedding: Tensor
-    class_features: Tensor
-    kinds: Tensor
-    pooled_kinds: Tensor
-
-
-class Backbone(nn.Module):
-    """Computes logits, embedding, kinds and taps from pixels; the normalisation is part of the graph.
-
-    Logits and kinds are divided by temperatures (buffers, 1 during training), so that their softmax is a calibrated
-    probability.
-    """
+class Backbone(ReadingBackbone):
+    """The hybrid backbone; see the module."""
 
     def __init__(self, spec: PreprocessingSpec, classes: int, kinds: int, config: BackboneConfig | None = None) -> None:
         super().__init__()
@@ -138,20 +118,14 @@ class Backbone(nn.Module):
         places = 1 + tokens.num_patches
         self.vit.embeddings.position_embeddings = nn.Parameter(torch.randn(1, places, self.config.width) * 0.02)
         nn.init.trunc_normal_(self.vit.embeddings.cls_token, std=0.02)
-        self.pooled = MapStatistics((EARLY_CHANNELS, MIDDLE_CHANNELS))
-        self.pooled_reader = nn.Sequential(
-            nn.Dropout(self.config.pooled_drop),
-            nn.Linear(self.pooled.dim, self.config.pooled_width),
-            nn.GELU(),
-            nn.Dropout(self.config.pooled_drop),
+        self.add_readers(
+            (EARLY_CHANNELS, MIDDLE_CHANNELS),
+            self.embedding_dim,
+            classes=classes,
+            kinds=kinds,
+            hidden=self.config.pooled_width,
+            drop=self.config.pooled_drop,
         )
-        self.class_head = nn.Linear(self.embedding_dim + self.config.pooled_width, classes)
-        self.kind_head = nn.Linear(self.embedding_dim, kinds)
-        self.pooled_kind_head = nn.Linear(self.config.pooled_width, kinds)
-        self.temperature: Tensor
-        self.kind_temperature: Tensor
-        self.register_buffer("temperature", torch.ones(()))
-        self.register_buffer("kind_temperature", torch.ones(()))
 
     def token_maps(self, early: Tensor, middle: Tensor) -> Tensor:
         """Tokens [n, channels, s, s] of a middle map [n, 112, s, s] and an early one [n, 40, 2 s, 2 s].
@@ -170,13 +144,22 @@ class Backbone(nn.Module):
         projection.standardise_by(self.token_maps(early, middle))
         self.pooled.standardise_by([early, middle])
 
-    def read_early(self, early: Tensor) -> "Reading":
+    def read_early(self, early: Tensor) -> Reading:
         """Read early maps [n, 40, 2 s, 2 s] of the object view."""
         return self._read(early, self.middle(early))
 
-    def class_features(self, pixels: Tensor) -> Tensor:
-        """What the class head reads: [n, channels, size, size], 0 to 255, to [n, d]."""
-        return self.read_early(self.early(pixels[:, :3])[-1]).class_features
+    def early_map(self, pixels: Tensor) -> Tensor:
+        """The last map of the early trunk, [n, 40, 2 s, 2 s]."""
+        maps: Tensor = self.early(pixels)[-1]
+        return maps
+
+    def pretrained(self) -> list[nn.Parameter]:
+        """The middle blocks, which start from ImageNet."""
+        return list(self.middle.parameters())
+
+    def kept_in_retraining(self) -> list[nn.Module]:
+        """The trunk, and the class head: it was fitted on more pictures than most runs have."""
+        return [self.middle, self.class_head]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """[n, 6, size, size], 0 to 255, to logits, embedding, kinds and the taps, in the order of `taps`."""
@@ -187,10 +170,7 @@ class Backbone(nn.Module):
         frame_maps = self.early(frame)
         reading = self._read(early[-1], middle)
         return (
-            self.class_head(reading.class_features) / self.temperature,
-            reading.embedding,
-            # The mean of the two readers' logits.
-            (reading.kinds + reading.pooled_kinds) / (2.0 * self.kind_temperature),
+            *self.answers(reading),
             rotation_asymmetry(early),
             rotation_asymmetry([*early, middle], central=True),
             rotation_asymmetry([*frame_maps, *self.generic(frame_maps[-1])]),
@@ -198,17 +178,16 @@ class Backbone(nn.Module):
             reading.embedding.clone(),
         )
 
-    def _read(self, early: Tensor, middle: Tensor) -> "Reading":
+    def _read(self, early: Tensor, middle: Tensor) -> Reading:
         states = self.vit(pixel_values=self.token_maps(early, middle)).last_hidden_state
         first = 1 + self.config.registers
         embedding = torch.cat((states[:, 0], states[:, first:].mean(dim=1)), dim=1)
-        pooled = self.pooled_reader(self.pooled([early, middle]))
-        return Reading(
-            embedding=embedding,
-            class_features=torch.cat((embedding, pooled), dim=1),
-            kinds=self.kind_head(embedding),
-            pooled_kinds=self.pooled_kind_head(pooled),
-        )
+        return self.reading_of(embedding, [early, middle])
+
+    @property
+    def architecture(self) -> str:
+        """Short name of the architecture, for the manifest."""
+        return self.config.name
 
     @property
     def embedding_dim(self) -> int:
@@ -226,8 +205,7 @@ class Backbone(nn.Module):
             "object_embedding": self.embedding_dim,
         }
 
-
-def logit_norm_loss(logits: Tensor, classes: Tensor, *, tau: float) -> Tensor:
-    """LogitNorm loss [Wei et al. 2022]: cross-entropy of `ℓ / (τ ‖ℓ‖)`, which does not depend on the logits' length."""
-    unit = logits / (logits.norm(dim=1, keepdim=True) + 1e-7)
-    return functional.cross_entropy(unit / tau, classes)
+    @property
+    def fixed_taps(self) -> frozenset[str]:
+        """Those of the trunk."""
+        return frozenset(self.taps) - {"object_embedding"}

@@ -30,7 +30,6 @@ from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.science.scoring import Scorer
 from astrolens.science.simulation import simulate
 from astrolens.trainer import evaluation, export, model_card
-from astrolens.trainer.backbone import Backbone
 from astrolens.trainer.class_head import refit_class_head
 from astrolens.trainer.dataset import CLASSES, Split
 from astrolens.trainer.fitting import (
@@ -41,6 +40,7 @@ from astrolens.trainer.fitting import (
     fit_detectors,
 )
 from astrolens.trainer.image_arrays import ImageArrays
+from astrolens.trainer.reading import ReadingBackbone
 from astrolens.trainer.training import Recipe, Trained, infer, temperature_of
 from astrolens.trainer.training_views import KIND_NAMES
 
@@ -69,7 +69,7 @@ def build_bundle(
     out: Path,
     *,
     kinds: tuple[str, ...] = KIND_NAMES,
-    beside: Callable[[Backbone], Mapping[str, bytes]] = lambda _: {},
+    beside: Callable[[ReadingBackbone], Mapping[str, bytes]] = lambda _: {},
     kept: Mapping[str, NDArray[Any]] | None = None,
     refit_classes: bool = True,
 ) -> Bundle:
@@ -133,7 +133,7 @@ def build_bundle(
         preprocessing=spec,
         kinds=kinds,
         model=ModelEntry(
-            architecture=model.config.name,
+            architecture=model.architecture,
             embedding_dim=model.embedding_dim,
             kinds="kinds",
             taps=model.taps,

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
@@ -37,12 +37,12 @@ class EarlyViews:
     """Early maps of n training views.
 
     Attributes:
-        maps: [n, channels, side, side] float16.
+        maps: [n, channels, side, side] float16; uint8 where the early map of a backbone is the pixels themselves.
         classes: [n] index into `CLASSES`, of the object before anything was drawn on it.
         kinds: [n] index into `KIND_NAMES`.
     """
 
-    maps: NDArray[np.float16]
+    maps: NDArray[Any]
     classes: NDArray[np.int64]
     kinds: NDArray[np.int64]
 
@@ -146,14 +146,21 @@ def _write_shard(number: int, *, folder: Path, graph: bytes, drawing: Drawing, i
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    maps = [
-        session.run(["early"], {"pixels": pixels[first : first + _BATCH]})[0].astype(np.float16)
-        for first in range(0, len(pixels), _BATCH)
-    ]
     unfinished = folder / f"{number:04d}.part.npz"
-    np.savez(unfinished, maps=np.concatenate(maps), classes=classes, kinds=kinds)
+    np.savez(unfinished, maps=early_maps(session, pixels), classes=classes, kinds=kinds)
     unfinished.replace(_path(folder, number))
     return number
+
+
+def early_maps(session: onnxruntime.InferenceSession, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+    """Early maps of views [n, 3, size, size], in half the space that they come in."""
+    maps = np.concatenate(
+        [
+            session.run(["early"], {"pixels": pixels[first : first + _BATCH]})[0]
+            for first in range(0, len(pixels), _BATCH)
+        ]
+    )
+    return np.asarray(maps if maps.dtype == np.uint8 else maps.astype(np.float16))
 
 
 def _draw_shard(

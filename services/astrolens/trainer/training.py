@@ -16,15 +16,16 @@ from torch.nn import functional
 
 from astrolens.science.oddities import KINDS
 from astrolens.science.preprocessing import PreprocessingSpec
-from astrolens.trainer.backbone import Backbone, BackboneConfig, logit_norm_loss
+from astrolens.trainer.backbone import Backbone, BackboneConfig
 from astrolens.trainer.dataset import CLASSES
 from astrolens.trainer.early_views import EarlyViews
+from astrolens.trainer.reading import ReadingBackbone, logit_norm_loss
 from astrolens.trainer.training_views import KIND_NAMES, ViewRanges
 
 log = logging.getLogger(__name__)
 
 _REPORT_STEPS = 100
-_MIDDLE_DECAY = 0.01
+_PRETRAINED_DECAY = 0.01
 _CHECKPOINT_EVERY_S = 60.0
 """So much a kill costs at most; a checkpoint takes a tenth of a second."""
 _ON_TOP = [kind.name for kind in KINDS if kind.group in {"artefact", "bright-star"} and kind.name != "text-page"]
@@ -44,7 +45,7 @@ class Recipe:
     rate: float = 1e-3
     """Largest learning rate."""
     trunk_rate: float = 6e-4
-    """Largest learning rate of the middle blocks, which start from ImageNet."""
+    """Largest learning rate of pretrained weights: the middle blocks, which start from ImageNet, or a checkpoint."""
     decay: float = 0.05
     """Weight decay of matrices."""
     tau: float = 0.05
@@ -71,7 +72,7 @@ class Trained:
         minutes: Wall-clock time.
     """
 
-    model: Backbone
+    model: ReadingBackbone
     draws: int
     minutes: float
 
@@ -84,7 +85,7 @@ def train(
     *,
     kinds: int = len(KIND_NAMES),
     checkpoint: Path | None = None,
-    start: Backbone | None = None,
+    start: ReadingBackbone | None = None,
     device: str = "cpu",
     on_step: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Trained:
@@ -104,13 +105,10 @@ def train(
         on_step: Told after each step how many are done, and of how many.
     """
     torch.manual_seed(recipe.seed)
-    model = start or Backbone(spec, len(CLASSES), kinds, config)
-    # Depthwise convolutions on the CPU are a fifth faster in this layout.
-    model.middle.to(memory_format=torch.channels_last)
-    if start is None:
-        example = torch.from_numpy(views.maps[:2000].astype(np.float32))
-        model.middle.measure_batch_statistics(example[views.kinds[:2000] == 0])
-        model.standardise_by(example)
+    model = start or _new_backbone(views, spec, kinds, config)
+    if isinstance(model, Backbone):
+        # Depthwise convolutions on the CPU are a fifth faster in this layout.
+        model.middle.to(memory_format=torch.channels_last)
     model.to(device)
     averaged = copy.deepcopy(model).eval()
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe), betas=(0.9, 0.98))
@@ -145,7 +143,17 @@ def train(
     return Trained(averaged.cpu(), step * recipe.batch, earlier_minutes + (time.monotonic() - started) / 60.0)
 
 
-def _loss(model: Backbone, views: EarlyViews, rows: NDArray[np.int64], recipe: Recipe) -> Tensor:
+def _new_backbone(views: EarlyViews, spec: PreprocessingSpec, kinds: int, config: BackboneConfig | None) -> Backbone:
+    """A hybrid backbone with the statistics of the views."""
+    model = Backbone(spec, len(CLASSES), kinds, config)
+    model.middle.to(memory_format=torch.channels_last)
+    example = torch.from_numpy(views.maps[:2000].astype(np.float32))
+    model.middle.measure_batch_statistics(example[views.kinds[:2000] == 0])
+    model.standardise_by(example)
+    return model
+
+
+def _loss(model: ReadingBackbone, views: EarlyViews, rows: NDArray[np.int64], recipe: Recipe) -> Tensor:
     """LogitNorm of the classes where they can be seen, and the losses of the kinds of both readers."""
     device = model.temperature.device
     maps = torch.from_numpy(views.maps[rows]).to(device).float().contiguous(memory_format=torch.channels_last)
@@ -168,7 +176,7 @@ def _kind_loss(logits: Tensor, kinds: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def calibrate_kinds(model: Backbone, views: EarlyViews) -> None:
+def calibrate_kinds(model: ReadingBackbone, views: EarlyViews) -> None:
     """Set the temperature of the kinds by views that the model was not trained on."""
     model.eval()
     logits = []
@@ -179,8 +187,8 @@ def calibrate_kinds(model: Backbone, views: EarlyViews) -> None:
 
 
 @torch.inference_mode()
-def infer(model: Backbone, inputs: NDArray[np.uint8], *, batch: int = 128) -> tuple[NDArray[np.float32], ...]:
-    """Outputs of the backbone for preprocessed images, in float32, in the order of `Backbone.forward`."""
+def infer(model: ReadingBackbone, inputs: NDArray[np.uint8], *, batch: int = 128) -> tuple[NDArray[np.float32], ...]:
+    """Outputs of the backbone for preprocessed images, in float32, in the order of its `forward`."""
     outputs = [model(torch.from_numpy(inputs[first : first + batch])) for first in range(0, len(inputs), batch)]
     return tuple(torch.cat(parts).numpy() for parts in zip(*outputs, strict=True))
 
@@ -204,20 +212,20 @@ def _epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, 1, epoch]).permutation(count)
 
 
-def _parameter_groups(model: Backbone, recipe: Recipe) -> list[dict[str, object]]:
-    """Parameter groups of the optimizer: the middle blocks apart; weight decay for matrices. The trunk is in none."""
-    middle = list(model.middle.parameters())
-    others = {id(parameter) for parameter in middle}
+def _parameter_groups(model: ReadingBackbone, recipe: Recipe) -> list[dict[str, object]]:
+    """Parameter groups of the optimizer: pretrained weights apart; weight decay for matrices. The trunk is in none."""
+    pretrained = model.pretrained()
+    others = {id(parameter) for parameter in pretrained}
     own = [parameter for parameter in model.parameters() if parameter.requires_grad and id(parameter) not in others]
     return [
         {"params": [p for p in own if p.ndim > 1], "lr": recipe.rate, "weight_decay": recipe.decay},
         {"params": [p for p in own if p.ndim <= 1], "lr": recipe.rate, "weight_decay": 0.0},
-        {"params": middle, "lr": recipe.trunk_rate, "weight_decay": _MIDDLE_DECAY},
+        {"params": pretrained, "lr": recipe.trunk_rate, "weight_decay": _PRETRAINED_DECAY},
     ]
 
 
 @torch.no_grad()
-def _average(averaged: Backbone, model: Backbone, keep: float) -> None:
+def _average(averaged: ReadingBackbone, model: ReadingBackbone, keep: float) -> None:
     """Update the moving average; `keep` is the weight of the old value."""
     for weight, latest in zip(averaged.parameters(), model.parameters(), strict=True):
         if latest.requires_grad:
@@ -226,8 +234,8 @@ def _average(averaged: Backbone, model: Backbone, keep: float) -> None:
 
 def _save(
     checkpoint: Path | None,
-    model: Backbone,
-    averaged: Backbone,
+    model: ReadingBackbone,
+    averaged: ReadingBackbone,
     optimizer: torch.optim.Optimizer,
     step: int,
     minutes: float,
@@ -247,7 +255,7 @@ def _save(
 
 
 def _restore(
-    checkpoint: Path | None, model: Backbone, averaged: Backbone, optimizer: torch.optim.Optimizer
+    checkpoint: Path | None, model: ReadingBackbone, averaged: ReadingBackbone, optimizer: torch.optim.Optimizer
 ) -> tuple[int, float]:
     """Step and minutes of the checkpoint, whose state is loaded; zeros without one."""
     if checkpoint is None or not checkpoint.is_file():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from astrolens.contracts.records import Answer
-from astrolens.contracts.training_runs import GateReport, RunStep, TrainingOptions
+from astrolens.contracts.training_runs import Gate, GateReport, RunStep, TrainingOptions
 from astrolens.science.bundle import Bundle, write_bundle
 from astrolens.science.cutouts import encode_jpeg
 from astrolens.science.golden import check_golden
@@ -24,7 +24,7 @@ from astrolens.trainer.retraining import data_set
 from astrolens.trainer.retraining.answer_views import LABELLED_ARTEFACT
 from astrolens.trainer.retraining.archive_images import ArchiveImage, GivenAnswer
 from astrolens.trainer.retraining.gates import compare, score_both
-from astrolens.trainer.retraining.orders import Order, Outcome
+from astrolens.trainer.retraining.orders import Bounds, Order, Outcome
 from astrolens.trainer.retraining.run import Run
 from astrolens.trainer.retraining.starting_weights import (
     WEIGHTS,
@@ -223,6 +223,7 @@ def test_a_worse_challenger_is_refused_by_its_figure(
         cost: float = 1.0,
         parity: float = 1e-6,
         lost: dict[str, int] | None = None,
+        bounds: Bounds = Bounds(),  # noqa: B008 - it cannot be changed
         of: str = data_set.ARCHIVE,
         images: ImageArrays = arrays[Split.TEST],
     ) -> GateReport:
@@ -237,6 +238,7 @@ def test_a_worse_challenger_is_refused_by_its_figure(
             parity=parity,
             alpha=0.2,
             seed=0,
+            bounds=bounds,
         )
 
     same = report(champion)
@@ -253,3 +255,37 @@ def test_a_worse_challenger_is_refused_by_its_figure(
     without = champion.manifest.model_copy(update={"surveys": {}})
     lost = report(replace(champion, manifest=without), lost={"simulated-sdss": 12})
     assert "calibration of simulated-sdss: the archive has 12 images" in str(lost.refusal)
+    assert report(champion, cost=1.3, bounds=Bounds(max_cost=2.0)).passed
+    larger = replace(champion, model=champion.model + bytes(1 << 20))
+    assert report(larger).passed, "below the bound"
+    assert "size of the graph" in str(report(larger, bounds=Bounds(max_graph_mib=1.0)).refusal)
+
+
+def test_a_calibration_that_no_image_could_renew_is_protected_on_request(
+    champion: Bundle, arrays: dict[Split, ImageArrays]
+) -> None:
+    survey = min(champion.manifest.surveys)
+    kept = {name: entry for name, entry in champion.manifest.surveys.items() if name != survey}
+    without = replace(champion, manifest=champion.manifest.model_copy(update={"surveys": kept}))
+    scored = [score_both("simulated sky", champion, champion, arrays[Split.TEST], None, budget=200.0)]
+
+    def gate(protected: tuple[str, ...]) -> Gate:
+        found = compare(
+            scored,
+            champion=champion,
+            challenger=without,
+            missing=(),
+            surveys_without={},
+            costs_ms=(1.0, 1.0),
+            parity=0.0,
+            alpha=0.2,
+            seed=0,
+            bounds=Bounds(protected_surveys=protected),
+        )
+        return next(each for each in found.gates if each.name == f"calibration of {survey}")
+
+    assert gate(()).passed, "told, not refused"
+    assert "ASTROLENS_PROTECTED_SURVEYS" in gate(()).detail
+    for protected in ((survey,), ("all",)):
+        assert not gate(protected).passed
+        assert "name a set of this survey" in gate(protected).detail

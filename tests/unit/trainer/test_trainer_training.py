@@ -10,9 +10,10 @@ import torch
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer import export, training
 from astrolens.trainer.__main__ import main
-from astrolens.trainer.backbone import Backbone, BackboneConfig, Reading, logit_norm_loss
+from astrolens.trainer.backbone import Backbone, BackboneConfig
 from astrolens.trainer.early_views import EarlyViews
 from astrolens.trainer.pooling import MapStatistics, rotation_asymmetry
+from astrolens.trainer.reading import Reading, logit_norm_loss
 from astrolens.trainer.training import Recipe, calibrate_kinds, infer, temperature_of, train
 
 SPEC = PreprocessingSpec(size=32, views=("object", "frame"))

@@ -1,5 +1,6 @@
 """Retraining runs on the Model page: what each learned from and changed, its gates, accuracy beside the one before."""
 
+import re
 import time
 from typing import Final
 
@@ -10,7 +11,7 @@ from astrolens.console.format import count
 from astrolens.console.pages.charts import ACCENT, ANOMALY, TEXT, axis, chart
 from astrolens.console.pages.page import Visit
 from astrolens.console.pages.parts import button, heading, panel, paragraph, prose
-from astrolens.contracts.training_runs import OPEN_STATES, RunState
+from astrolens.contracts.training_runs import BACKBONE_NAME, OPEN_STATES, RunState, TrainingOptions
 from astrolens.usecases.status import Status
 from astrolens.usecases.training_runs import LearningCurve, TrainingRequest, TrainingRunPage, TrainingRunView
 
@@ -42,6 +43,9 @@ class TrainingRunsPanel:
         """Add the panel and show the runs."""
         with panel("Retraining") as head:
             with head:
+                self._backbone = ui.input(
+                    "Backbone", placeholder="the promoted bundle", validation=_backbone_error
+                ).props("dense outlined")
                 self._start = button("Retrain now", self._visit.handler(self._queue))
             self._detail = paragraph("")
             columns = ("Run", "State", "Learned from", "Changed", ">Accuracy", "Gates", "Action")
@@ -69,7 +73,8 @@ class TrainingRunsPanel:
         self._table.show({name: _row(each) for name, each in self._views.items()})
         self._detail.set_text(page.detail)
         is_open = any(each.run.state in OPEN_STATES for each in page.items)
-        self._start.set_visibility(page.available and not is_open)
+        for own in (self._start, self._backbone):
+            own.set_visibility(page.available and not is_open)
         self._show_history(page)
         self._show_curve(await self._visit.context.training_runs.learning_curve())
 
@@ -104,7 +109,11 @@ class TrainingRunsPanel:
         _update(self._curve, options)
 
     async def _queue(self, user: str) -> None:
-        await self._visit.context.training_runs.start(TrainingRequest(), user=user)
+        name = (self._backbone.value or "").strip()
+        if _backbone_error(name) is not None:
+            return
+        request = TrainingRequest(options=TrainingOptions(backbone=name or None))
+        await self._visit.context.training_runs.start(request, user=user)
         self._visit.notify("A retraining run is queued.")
         await self._load()
 
@@ -148,6 +157,12 @@ class TrainingRunsPanel:
         )
         for sentence in found.run.gates.missing:
             paragraph(f"Not measured: {sentence}")
+
+
+def _backbone_error(name: str | None) -> str | None:
+    """What is wrong with the name of a checkpoint; None where nothing is."""
+    own = (name or "").strip()
+    return None if not own or re.fullmatch(BACKBONE_NAME, own) else "A folder in `backbones`, or owner/name"
 
 
 def _row(found: TrainingRunView) -> tuple[Cell, ...]:

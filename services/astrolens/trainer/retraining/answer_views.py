@@ -9,7 +9,7 @@ from onnxruntime import InferenceSession
 from astrolens.contracts.records import Answer
 from astrolens.science.cutouts import decode_cutout
 from astrolens.science.preprocessing import pad_to_square
-from astrolens.trainer.early_views import EarlyViews
+from astrolens.trainer.early_views import EarlyViews, early_maps
 from astrolens.trainer.retraining.data_set import Labelled
 from astrolens.trainer.training_views import KIND_NAMES, ViewRanges, context_crop, draw_training_view
 
@@ -22,7 +22,6 @@ FEWEST_OF_A_KIND: Final = 8
 VIEWS_OF_AN_IMAGE: Final = 8
 _PLAIN: Final = ViewRanges(odd=0.0, control=0.0)
 """Nothing is drawn on an answered image: it is what the person saw."""
-_BATCH: Final = 50
 
 
 def kind_names(labelled: Sequence[Labelled], known: Sequence[str]) -> tuple[str, ...]:
@@ -64,9 +63,5 @@ def draw_answer_views(
         views += [
             draw_training_view(crop, crop, rng, size=size, ranges=_PLAIN).pixels for _ in range(VIEWS_OF_AN_IMAGE)
         ]
-    maps = [
-        early.run(["early"], {"pixels": np.stack(views[first : first + _BATCH])})[0].astype(np.float16)
-        for first in range(0, len(views), _BATCH)
-    ]
     targets = np.repeat([place[each.answer] for each in chosen], VIEWS_OF_AN_IMAGE)
-    return EarlyViews(np.concatenate(maps), np.full(len(targets), -1), targets.astype(np.int64))
+    return EarlyViews(early_maps(early, np.stack(views)), np.full(len(targets), -1), targets.astype(np.int64))

@@ -1,4 +1,4 @@
-"""Fine-tune the promoted bundle's transformer and the heads of its kinds; trunk and class head stay as they are.
+"""Fine-tune the backbone of a run: of the promoted bundle, what is not kept as it is; of a checkpoint, all of it.
 
 What people answered is mixed with drawn oddities on ordinary pictures of the replay sample and the simulated sky, so
 that what is learned does not replace what was known.
@@ -12,9 +12,8 @@ import numpy as np
 
 from astrolens.contracts.training_runs import TrainingOptions
 from astrolens.science.preprocessing import PreprocessingSpec
-from astrolens.trainer.backbone import Backbone
 from astrolens.trainer.early_views import EarlyViews, PreparedViews
-from astrolens.trainer.retraining.starting_weights import with_more_kinds
+from astrolens.trainer.reading import ReadingBackbone
 from astrolens.trainer.training import Recipe, Trained, calibrate_kinds, train
 
 RATE: Final = 2e-4
@@ -35,13 +34,12 @@ def recipe_of(options: TrainingOptions) -> Recipe:
 
 
 def fine_tune(
-    model: Backbone,
+    model: ReadingBackbone,
     views: PreparedViews,
     answers: EarlyViews | None,
     spec: PreprocessingSpec,
     recipe: Recipe,
     *,
-    kinds: int,
     checkpoint: Path,
     on_step: Callable[[int, int], None],
 ) -> Trained:
@@ -53,24 +51,21 @@ def fine_tune(
         answers: Views of answered images.
         spec: The preprocessing.
         recipe: Hyperparameters.
-        kinds: Kinds that the network shall tell apart: at least as many as it does.
         checkpoint: Where the state is kept; a run that was killed goes on from it.
         on_step: Told after each step how many are done, and of how many.
     """
-    with_more_kinds(model, kinds)
-    # So does the class head: it was fitted on more pictures than most runs have, and the embedding learns to serve it.
-    for part in (model.middle, model.class_head):
+    for part in model.kept_in_retraining():
         for parameter in part.parameters():
             parameter.requires_grad_(False)
     together = views.training if answers is None else _joined(views.training, answers)
-    trained = train(together, spec, recipe, kinds=kinds, checkpoint=checkpoint, start=model, on_step=on_step)
+    trained = train(together, spec, recipe, checkpoint=checkpoint, start=model, on_step=on_step)
     calibrate_kinds(trained.model, views.held_out)
     return trained
 
 
 def _joined(one: EarlyViews, two: EarlyViews) -> EarlyViews:
     return EarlyViews(
-        np.concatenate((one.maps, two.maps)),
+        np.concatenate((one.maps, two.maps), dtype=one.maps.dtype),
         np.concatenate((one.classes, two.classes)),
         np.concatenate((one.kinds, two.kinds)),
     )

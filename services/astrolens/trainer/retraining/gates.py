@@ -5,7 +5,7 @@ bootstrap), and where it keeps some bounds. With few images an interval is wide:
 refuses what is plainly worse.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ from astrolens.trainer import export
 from astrolens.trainer.evaluation import auroc, bootstrap, clopper_pearson, p_values_of, rank_values, uniformity
 from astrolens.trainer.image_arrays import ImageArrays
 from astrolens.trainer.retraining.data_set import ANSWERED, ARCHIVE, GOLD_ITEMS
+from astrolens.trainer.retraining.orders import Bounds
 
 MAX_LOSS: Final = 0.03
 """Largest loss of AUROC or accuracy, whatever its interval says; with few images, what `_MAX_LOST` of them make."""
@@ -35,12 +36,12 @@ MAX_VOLUME: Final = 2.0
 MAX_KS: Final = 0.03
 """Largest growth of the distance of ordinary p-values from uniform, where they are not uniform by themselves."""
 KS_SIGNIFICANCE: Final = 0.01
-MAX_COST: Final = 1.25
-"""Largest cost of an image, in units of the champion's."""
 MAX_PARITY: Final = 1e-4
 """Largest relative difference of the exported graph; float32 alone makes some 1e-5."""
 CHOSEN: Final = frozenset({ANSWERED, GOLD_ITEMS})
 """People answer what the queue shows first, the strangest: no sound bundle finds p-values of these uniform."""
+ALL_SURVEYS: Final = "all"
+_MIB: Final = 1 << 20
 FEWEST: Final = 20
 """A figure of fewer images on either side is not compared."""
 
@@ -101,6 +102,7 @@ def compare(
     parity: float,
     alpha: float,
     seed: int,
+    bounds: Bounds,
 ) -> GateReport:
     """Compare a challenger with the champion.
 
@@ -114,6 +116,7 @@ def compare(
         parity: Largest relative difference of PyTorch and ONNX Runtime.
         alpha: Share of ordinary images that may be called anomalies.
         seed: Of the bootstrap.
+        bounds: What it keeps, whatever it finds.
     """
     gates: list[Gate] = []
     for own in scored:
@@ -121,8 +124,9 @@ def compare(
             part = own.where(own.images.surveys == survey)
             gates += _of_survey(part, f"{own.name}, {survey}", alpha=alpha, seed=seed)
     gates += _alert_volume(scored)
-    gates += _calibrations(champion, challenger, surveys_without)
-    gates.append(_cost(*costs_ms))
+    gates += _calibrations(champion, challenger, surveys_without, bounds.protected_surveys)
+    gates.append(_cost(*costs_ms, bound=bounds.max_cost))
+    gates.append(_size(champion, challenger, bound_mib=bounds.max_graph_mib))
     gates.append(
         Gate(
             name="parity of PyTorch and ONNX Runtime",
@@ -288,29 +292,52 @@ def _alert_volume(scored: Sequence[Scored]) -> list[Gate]:
     return gates
 
 
-def _calibrations(champion: Bundle, challenger: Bundle, surveys_without: Mapping[str, int]) -> list[Gate]:
-    """No survey that the archive holds images of loses its own calibration."""
-    lost = sorted(set(champion.manifest.surveys) - set(challenger.manifest.surveys))
-    return [
-        Gate(
-            name=f"calibration of {survey}",
-            passed=False,
-            images=surveys_without[survey],
-            detail=f"the archive has {surveys_without[survey]} images to calibrate it with, too few, and the promoted "
-            "bundle has its own calibration: add images or a named set of this survey",
-        )
-        for survey in lost
-        if survey in surveys_without
-    ]
+def _calibrations(
+    champion: Bundle, challenger: Bundle, surveys_without: Mapping[str, int], protected: Collection[str]
+) -> list[Gate]:
+    """No survey that images come of, or that is protected, loses its own calibration; the loss of any other is told."""
+    gates = []
+    for survey in sorted(set(champion.manifest.surveys) - set(challenger.manifest.surveys)):
+        is_protected = bool({survey, ALL_SURVEYS} & set(protected))
+        images = surveys_without.get(survey)
+        if images is not None:
+            detail = (
+                f"the archive has {images} images to calibrate it with, too few, and the promoted bundle has its own "
+                "calibration: add images or a named set of this survey"
+            )
+        else:
+            detail = (
+                "neither archive nor named sets have images of it, and the promoted bundle has its own calibration: "
+                "its images would be judged by the pooled one; "
+            ) + (
+                "it is protected: name a set of this survey in ASTROLENS_TRAINING_SETS"
+                if is_protected
+                else "it is not protected: ASTROLENS_PROTECTED_SURVEYS names those that are"
+            )
+        passed = images is None and not is_protected
+        gates.append(Gate(name=f"calibration of {survey}", passed=passed, images=images, detail=detail))
+    return gates
 
 
-def _cost(before: float, after: float) -> Gate:
+def _cost(before: float, after: float, *, bound: float) -> Gate:
     return Gate(
         name="cost of an image",
-        passed=after <= MAX_COST * before,
+        passed=after <= bound * before,
         champion=before,
         challenger=after,
-        detail=f"{after:.2f} CPU-ms, {before:.2f} before, measured in one process; allowed {MAX_COST:g} times that",
+        detail=f"{after:.2f} CPU-ms, {before:.2f} before, measured in one process; allowed {bound:g} times that "
+        "(ASTROLENS_MODEL_MAX_COST)",
+    )
+
+
+def _size(champion: Bundle, challenger: Bundle, *, bound_mib: float) -> Gate:
+    before, after = (len(own.model) / _MIB for own in (champion, challenger))
+    return Gate(
+        name="size of the graph",
+        passed=after <= max(bound_mib, before),
+        champion=round(before, 2),
+        challenger=round(after, 2),
+        detail=f"{after:.1f} MiB, {before:.1f} before; allowed {bound_mib:g} (ASTROLENS_MODEL_MAX_GRAPH_MIB)",
     )
 
 

@@ -26,7 +26,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, RecordStore
 from astrolens.trainer.metrics import TrainingMetrics
 from astrolens.trainer.retraining.first_look import FirstLook, first_look
-from astrolens.trainer.retraining.orders import LOG, ORDER, OUTCOME, Order, read_outcome, read_progress, write
+from astrolens.trainer.retraining.orders import LOG, ORDER, OUTCOME, Bounds, Order, read_outcome, read_progress, write
 from astrolens.trainer.retraining.process import RunProcess, ending, last_lines, training_available
 from astrolens.usecases.errors import Conflict
 from astrolens.usecases.training_runs import changed_fields, newest_run, open_runs, queue_run
@@ -244,10 +244,19 @@ class TrainingJobs:
         settings = self._settings
         return Order(
             run_id=run.run_id,
-            options=run.options,
+            options=run.options.model_copy(
+                update={"backbone": run.options.backbone or settings.training_backbone or None}
+            ),
             champion=self._champion(),
             false_alarms_per_1000=settings.false_alarms_per_1000,
             sets=settings.training_sets,
+            backbones=settings.home / "backbones",
+            fetch_hosts=settings.fetch_hosts,
+            bounds=Bounds(
+                max_cost=settings.model_max_cost,
+                max_graph_mib=settings.model_max_graph_mib,
+                protected_surveys=(*settings.protected_surveys, *settings.sources),
+            ),
             memory_mib=settings.training_memory_mib,
             cpu_hours=settings.training_cpu_hours,
             spent_cpu_s=run.cpu_s or 0.0,

@@ -22,6 +22,16 @@ NEEDED: Final = ("torch", "transformers", "onnx", "onnxruntime", "safetensors", 
 """Packages of the extra `trainer` without which nothing is trained."""
 
 
+class Bounds(Contract):
+    """Bounds that a challenger keeps, whatever it finds."""
+
+    max_cost: float = Field(default=1.25, description="Largest cost of an image, in units of the champion's.")
+    max_graph_mib: float = Field(default=30.0, description="Largest graph, or the champion's size.")
+    protected_surveys: tuple[str, ...] = Field(
+        default=(), description="Surveys whose calibration must not be lost; `all`: every one of the champion's."
+    )
+
+
 class Order(Contract):
     """What the process is to do."""
 
@@ -30,6 +40,9 @@ class Order(Contract):
     champion: Path = Field(description="Folder of the bundle of the settings; a promoted one goes before it.")
     false_alarms_per_1000: float
     sets: tuple[str, ...] = Field(default=(), description="Named sets, `kind:path[@survey]`.")
+    backbones: Path = Field(default=Path("backbones"), description="Folder of the checkpoints that a run may name.")
+    fetch_hosts: tuple[str, ...] = Field(default=(), description="Hosts that may be asked for a checkpoint.")
+    bounds: Bounds = Field(default_factory=Bounds)
     memory_mib: int
     cpu_hours: float
     spent_cpu_s: float = Field(default=0.0, description="Processor time of the processes of this run before.")

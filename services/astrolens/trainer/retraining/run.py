@@ -10,26 +10,28 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from astrolens.contracts.records import Answer
 from astrolens.contracts.training_runs import DataSummary, GateReport, RunFigures, RunStep
 from astrolens.science.bundle import Bundle
-from astrolens.science.detectors import EMBEDDING
+from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer import export
-from astrolens.trainer.backbone import Backbone
 from astrolens.trainer.bundle_builder import Provenance, build_bundle, cpu_ms_per_image
 from astrolens.trainer.dataset import Sample, Split
 from astrolens.trainer.early_views import Drawing, EarlyViews, PreparedViews, prepare_views
 from astrolens.trainer.image_arrays import ImageArrays, prepare_arrays
+from astrolens.trainer.reading import ReadingBackbone
 from astrolens.trainer.retraining import data_set as data
 from astrolens.trainer.retraining.answer_views import draw_answer_views, kind_names
 from astrolens.trainer.retraining.archive_images import ArchiveImage, GivenAnswer
-from astrolens.trainer.retraining.fine_tuning import fine_tune, recipe_of
+from astrolens.trainer.retraining.fine_tuning import fine_tune
 from astrolens.trainer.retraining.gates import Scored, compare, figures_of, score_both
 from astrolens.trainer.retraining.named_sets import NamedSet
 from astrolens.trainer.retraining.orders import BUNDLE, PROGRESS, Order, Outcome, Progress, write, write_bytes
-from astrolens.trainer.retraining.starting_weights import WEIGHTS, load_backbone, weights_file, with_more_kinds
+from astrolens.trainer.retraining.starting_point import NamedCheckpoint, PromotedBundle, StartingPoint
+from astrolens.trainer.retraining.starting_weights import files_beside
 from astrolens.trainer.training import Trained
 
 log = logging.getLogger(__name__)
@@ -87,6 +89,7 @@ class Run:
         self._publish = publish
         self._champion = Bundle.load(order.champion)
         self._noted = 0.0
+        self._start = self._starting_point()
 
     def perform(self) -> Outcome:
         """Do what is not done yet."""
@@ -98,9 +101,10 @@ class Run:
         views = None if self._is_done(_TRAINED_NOTE) else self._views(arrays[Split.BACKBONE], collected, kinds)
         self._begin(RunStep.FINE_TUNING)
         if views is not None:
-            self._fine_tune(*views, kinds)
+            self._fine_tune(*views)
         self._begin(RunStep.CHALLENGER)
-        benchmarks = {name: self._benchmark(samples) for name, samples in collected.benchmarks.items()}
+        spec = self._start.preprocessing
+        benchmarks = {name: self._benchmark(samples, spec) for name, samples in collected.benchmarks.items()}
         if not self._is_done(_CHALLENGER_NOTE):
             self._build_challenger(arrays, benchmarks, collected, kinds)
         note = json.loads((self._folder / _CHALLENGER_NOTE).read_bytes())
@@ -119,6 +123,13 @@ class Run:
             after=measured.after,
             gates=measured.report,
         )
+
+    def _starting_point(self) -> StartingPoint:
+        options = self._order.options
+        if options.backbone is None:
+            return PromotedBundle(self._champion)
+        order = self._order
+        return NamedCheckpoint(options.backbone, order.backbones, hosts=order.fetch_hosts, seed=options.seed)
 
     def _begin(self, step: RunStep) -> None:
         self._note(step, _BEGINS[step])
@@ -159,23 +170,23 @@ class Run:
         return collected
 
     def _arrays(self, collected: data.DataSet) -> dict[Split, ImageArrays]:
-        spec = self._champion.preprocessing
+        spec = self._start.preprocessing
         return {
             split: prepare_arrays(collected.samples, split, spec, cache=self._cache, workers=0)
             for split in (Split.BACKBONE, Split.FIT, Split.CALIBRATION)
         }
 
-    def _benchmark(self, samples: tuple[Sample, ...]) -> ImageArrays:
-        return prepare_arrays(samples, Split.TEST, self._champion.preprocessing, cache=self._cache, workers=0)
+    def _benchmark(self, samples: tuple[Sample, ...], spec: PreprocessingSpec) -> ImageArrays:
+        return prepare_arrays(samples, Split.TEST, spec, cache=self._cache, workers=0)
 
     def _is_done(self, note: str) -> bool:
         return (self._folder / note).is_file()
 
     def _views(
         self, images: ImageArrays, collected: data.DataSet, kinds: tuple[str, ...]
-    ) -> tuple[Backbone, PreparedViews, EarlyViews | None]:
-        model = load_backbone(self._champion)
-        spec, recipe = self._champion.preprocessing, recipe_of(self._order.options)
+    ) -> tuple[ReadingBackbone, PreparedViews, EarlyViews | None]:
+        model = self._start.load(len(kinds))
+        spec, recipe = self._start.preprocessing, self._start.recipe(self._order.options)
         graph = export.export_early(model, spec)
         drawing = Drawing(recipe.seed, recipe.views, spec.size, recipe.balance, recipe.ranges)
         views = prepare_views(images, graph, drawing, cache=self._cache, workers=0)
@@ -183,16 +194,14 @@ class Run:
         answers = draw_answer_views(collected.labelled, kinds, early, size=spec.size, seed=recipe.seed)
         return model, views, answers
 
-    def _fine_tune(
-        self, model: Backbone, views: PreparedViews, answers: EarlyViews | None, kinds: tuple[str, ...]
-    ) -> None:
+    def _fine_tune(self, model: ReadingBackbone, views: PreparedViews, answers: EarlyViews | None) -> None:
+        self._start.prepare(model, views.training)
         trained = fine_tune(
             model,
             views,
             answers,
-            self._champion.preprocessing,
-            recipe_of(self._order.options),
-            kinds=len(kinds),
+            self._start.preprocessing,
+            self._start.recipe(self._order.options),
             checkpoint=self._folder / "fine-tuning.checkpoint",
             on_step=self._note_step,
         )
@@ -202,8 +211,7 @@ class Run:
         write_bytes(self._folder / _TRAINED_NOTE, json.dumps(note).encode())
 
     def _fine_tuned(self, kinds: tuple[str, ...]) -> Trained:
-        model = load_backbone(self._champion)
-        with_more_kinds(model, len(kinds))
+        model = self._start.load(len(kinds))
         model.load_state_dict(load_file(self._folder / _TRAINED))
         return Trained(model.eval(), **json.loads((self._folder / _TRAINED_NOTE).read_bytes()))
 
@@ -218,39 +226,50 @@ class Run:
         bundle = build_bundle(
             self._fine_tuned(kinds),
             {**arrays, Split.TEST: _joined(list(benchmarks.values()))},
-            self._champion.preprocessing,
-            recipe_of(self._order.options),
+            self._start.preprocessing,
+            self._start.recipe(self._order.options),
             Provenance(
                 name=champion.name,
                 version=_next_version(champion.version, self._order.run_id),
                 data_digest=collected.summary.digest,
-                note=f"Retrained from bundle {self._champion.digest[:12]} by run {self._order.run_id}.",
+                note=f"{self._start.note} by run {self._order.run_id}.",
             ),
             self._folder / BUNDLE,
             kinds=kinds,
-            beside=lambda model: {WEIGHTS: weights_file(model)},
-            kept=_of_the_trunk(self._champion),
-            refit_classes=False,
+            beside=files_beside,
+            kept=self._start.kept_arrays(),
+            refit_classes=self._start.refit_classes,
         )
         write_bytes(self._folder / _CHALLENGER_NOTE, json.dumps({"digest": bundle.digest}).encode())
+
+    def _scored(
+        self, challenger: Bundle, benchmarks: Mapping[str, ImageArrays], collected: data.DataSet
+    ) -> list[Scored]:
+        """Every benchmark as both bundles score it, each on its own inputs of the same images."""
+        budget, scored = self._order.false_alarms_per_1000, []
+        for name, images in benchmarks.items():
+            own = images
+            if self._champion.preprocessing != challenger.preprocessing:
+                own = self._benchmark(collected.benchmarks[name], self._champion.preprocessing)
+            scored.append(score_both(name, self._champion, challenger, own, images, budget=budget))
+        return scored
 
     def _measured(self, challenger: Bundle, benchmarks: Mapping[str, ImageArrays], collected: data.DataSet) -> Measured:
         path = self._folder / _GATES
         if not path.is_file():
             budget = self._order.false_alarms_per_1000
-            scored = [
-                score_both(name, self._champion, challenger, images, None, budget=budget)
-                for name, images in benchmarks.items()
-            ]
+            scored = self._scored(challenger, benchmarks, collected)
+            probe = next(iter(benchmarks.values())).inputs[:_PARITY_IMAGES]
             report = compare(
                 scored,
                 champion=self._champion,
                 challenger=challenger,
                 missing=_missing(benchmarks),
                 surveys_without=collected.surveys_without,
-                costs_ms=self._costs(challenger, scored[0]),
+                costs_ms=self._costs(challenger, scored[0], probe),
                 parity=float(challenger.manifest.figures["parity"]),
                 alpha=budget / 1000.0,
+                bounds=self._order.bounds,
                 seed=self._order.options.seed,
             )
             before, after = (figures_of(scored, challenger=own) for own in (False, True))
@@ -264,9 +283,9 @@ class Run:
             RunFigures.model_validate(found["after"]),
         )
 
-    def _costs(self, challenger: Bundle, scored: Scored) -> tuple[float, float]:
-        inputs = scored.images.inputs[:_PARITY_IMAGES]
-        return cpu_ms_per_image(self._champion.model, inputs), cpu_ms_per_image(challenger.model, inputs)
+    def _costs(self, challenger: Bundle, scored: Scored, probe: NDArray[np.uint8]) -> tuple[float, float]:
+        before = cpu_ms_per_image(self._champion.model, scored.images.inputs[:_PARITY_IMAGES])
+        return before, cpu_ms_per_image(challenger.model, probe)
 
     def _changes(self, challenger: Bundle, summary: DataSummary) -> tuple[str, ...]:
         new = [name for name in challenger.manifest.kinds if name not in self._champion.manifest.kinds]
@@ -274,23 +293,12 @@ class Run:
         added = sorted(set(challenger.manifest.surveys) - set(self._champion.manifest.surveys))
         learned = ", ".join(f"{number} {answer}" for answer, number in summary.labels.items()) or "no answers"
         return (
-            f"transformer and heads of the kinds trained on {self._order.options.views} drawn pictures and {learned}",
+            f"{self._start.trained} trained on {self._order.options.views} drawn pictures and {learned}",
             f"detectors of the embedding and calibrations fitted again: {', '.join(challenger.manifest.surveys)}",
             *((f"new kinds: {', '.join(new)}",) if new else ()),
             *((f"calibrated for the first time: {', '.join(added)}",) if added else ()),
             *((f"no calibration of its own any more: {', '.join(lost)}",) if lost else ()),
         )
-
-
-def _of_the_trunk(champion: Bundle) -> dict[str, Any]:
-    """Arrays of the detectors that read the trunk, which does not change: what they were fitted on stays true."""
-    changing = {EMBEDDING, "object_embedding"}
-    fixed = {
-        entry.name
-        for entry in champion.manifest.detectors
-        if entry.feature not in changing and entry.kind == "mahalanobis"
-    }
-    return {name: array for name, array in champion.detectors.items() if name.split(".")[0] in fixed}
 
 
 def _joined(parts: list[ImageArrays]) -> ImageArrays:

@@ -1,5 +1,7 @@
 """The weights of a bundle as a trainable backbone: from its `weights.safetensors`, or from the graph that serves.
 
+A bundle that was made from a checkpoint has its description in `backbone.json`, too.
+
 A bundle that was retrained ships its weights beside the graph. The one that comes with the package has none: its
 trainable weights are the constants of the graph. There a linear layer is a `MatMul` with its weights transposed, a
 convolution has swallowed its batch normalisation, and the temperature of the kinds is the divisor of the output.
@@ -21,9 +23,13 @@ from torch import Tensor, nn
 
 from astrolens.science.bundle import Bundle
 from astrolens.trainer.backbone import Backbone, BackboneConfig
+from astrolens.trainer.reading import ReadingBackbone
+from astrolens.trainer.vit_backbone import ARCHITECTURE, ViTBackbone, ViTDescription
 
 WEIGHTS: Final = "weights.safetensors"
 """Name of the file in a bundle."""
+DESCRIPTION: Final = "backbone.json"
+"""Name of the file with the description of a checkpoint."""
 _FIXED: Final = ("early.", "generic.")
 """Parts that come from the package of the trunk and are never trained: no bundle repeats them."""
 _BATCH_NORMS: Final = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
@@ -35,13 +41,15 @@ class WeightsNotFound(Exception):
     """A bundle has no weights for this backbone; the message names the first layer without."""
 
 
-def load_backbone(bundle: Bundle) -> Backbone:
+def load_backbone(bundle: Bundle) -> ReadingBackbone:
     """The backbone of a bundle with its weights, in evaluation mode.
 
     Raises:
         WeightsNotFound: The bundle is of another architecture, or lacks weights.
     """
     manifest = bundle.manifest
+    if manifest.model.architecture.startswith(ARCHITECTURE):
+        return _load_vit(bundle)
     shipped = load_tensors((bundle.path / WEIGHTS).read_bytes()) if WEIGHTS in manifest.files else None
     shapes = _constants(bundle.model) if shipped is None else shipped
     model = Backbone(manifest.preprocessing, len(manifest.classes), len(manifest.kinds), _config(bundle, shapes))
@@ -53,13 +61,27 @@ def load_backbone(bundle: Bundle) -> Backbone:
     return model.eval()
 
 
-def weights_file(model: Backbone) -> bytes:
-    """The content of `weights.safetensors`: every weight that training may change."""
+def _load_vit(bundle: Bundle) -> ViTBackbone:
+    manifest = bundle.manifest
+    for name in (DESCRIPTION, WEIGHTS):
+        if name not in manifest.files:
+            raise WeightsNotFound(f"the bundle {manifest.name} has no {name}, which its backbone is trained on from")
+    description = ViTDescription.model_validate_json((bundle.path / DESCRIPTION).read_bytes())
+    model = ViTBackbone(description, len(manifest.classes), len(manifest.kinds))
+    model.load_state_dict(load_tensors((bundle.path / WEIGHTS).read_bytes()))
+    return model.eval()
+
+
+def files_beside(model: ReadingBackbone) -> dict[str, bytes]:
+    """The files of a bundle that a later training starts from: every weight that training may change."""
     state = {name: value.contiguous() for name, value in model.state_dict().items() if not name.startswith(_FIXED)}
-    return bytes(save_tensors(state))
+    files = {WEIGHTS: bytes(save_tensors(state))}
+    if isinstance(model, ViTBackbone):
+        files[DESCRIPTION] = model.description.model_dump_json(indent=2).encode()
+    return files
 
 
-def with_more_kinds(model: Backbone, count: int) -> None:
+def with_more_kinds(model: ReadingBackbone, count: int) -> None:
     """Give both heads of the kinds further outputs, up to `count`, that begin as improbable ones."""
     for name in ("kind_head", "pooled_kind_head"):
         head = model.get_submodule(name)
