@@ -21,6 +21,9 @@ from tests.bench.science.pictures import Cutouts
 
 Values = NDArray[np.float64]
 
+RANK: Final = "rank alone"
+NEIGHBOUR_SCORE: Final = "NeighbourScore"
+INTEREST: Final = "interest ranking"
 LOOKS: Final = (50, 100, 200)
 _AT_ONCE: Final = 10
 _ANSWERS_A_FIT: Final = 5
@@ -72,16 +75,7 @@ def answer_figures(
         half: Whose oddities are in the pools.
         seed: Of the pools.
     """
-    found: dict[str, list[list[int]]] = {"rank alone": [], "NeighbourScore": [], "interest ranking": []}
-    for draw in range(_POOLS):
-        pool = _draw_pool(by_survey, half, np.random.default_rng([seed, draw]))
-        orders = {
-            "rank alone": np.argsort(-pool.strangeness, kind="stable"),
-            "NeighbourScore": _neighbour_order(pool.interesting, pool.strangeness, pool.embeddings, seed=draw),
-            "interest ranking": _interest_order(pool),
-        }
-        for name, order in orders.items():
-            found[name].append(_found(pool.interesting, order))
+    found = found_in_pools(by_survey, half=half, seed=seed)
     return {
         name: {
             str(looks): {"mean": round(float(np.mean(own)), 1), "spread": round(float(np.std(own)), 1)}
@@ -89,6 +83,31 @@ def answer_figures(
         }
         for name, rows in found.items()
     }
+
+
+def found_in_pools(
+    by_survey: Mapping[str, AnsweredImages], *, half: Half, seed: int, weak: str = "", pools: int = _POOLS
+) -> dict[str, list[list[int]]]:
+    """Interesting images found after `LOOKS` looks, by ranking and pool.
+
+    Args:
+        by_survey: The images.
+        half: Whose oddities are in the pools.
+        seed: Of the pools.
+        weak: Detector that ranks alone in place of the bundle's rank, for a weak ranking; empty: the bundle's.
+        pools: Number of pools.
+    """
+    found: dict[str, list[list[int]]] = {RANK: [], NEIGHBOUR_SCORE: [], INTEREST: []}
+    for draw in range(pools):
+        pool = _draw_pool(by_survey, half, np.random.default_rng([seed, draw]), weak)
+        orders = {
+            RANK: np.argsort(-pool.strangeness, kind="stable"),
+            NEIGHBOUR_SCORE: _neighbour_order(pool.interesting, pool.strangeness, pool.embeddings, seed=draw),
+            INTEREST: _interest_order(pool),
+        }
+        for name, order in orders.items():
+            found[name].append(_found(pool.interesting, order))
+    return found
 
 
 def neighbour_score(strangeness: Values, answers: Values, distance: Values) -> Values:
@@ -103,7 +122,7 @@ def neighbour_score(strangeness: Values, answers: Values, distance: Values) -> V
     return strangeness * np.tanh(reach - 1.0 + np.arctanh(0.1 + 0.85 * answers / 5.0))
 
 
-def _draw_pool(by_survey: Mapping[str, AnsweredImages], half: Half, rng: np.random.Generator) -> _Pool:
+def _draw_pool(by_survey: Mapping[str, AnsweredImages], half: Half, rng: np.random.Generator, weak: str = "") -> _Pool:
     share = _ODD_IN_POOL // len(by_survey)
     oddities: list[str] = []
     scores: list[ImageScores] = []
@@ -123,7 +142,7 @@ def _draw_pool(by_survey: Mapping[str, AnsweredImages], half: Half, rng: np.rand
     whole = np.concatenate(embeddings)
     return _Pool(
         answers=[_answer(oddity) for oddity in oddities],
-        strangeness=rank_values(scores),
+        strangeness=1.0 - p_values[:, names.index(weak)] if weak else rank_values(scores),
         embeddings=whole,
         features=feature_rows(whole, p_values, kinds),
         kinds=kinds,
