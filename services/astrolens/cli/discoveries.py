@@ -11,10 +11,13 @@ from astrolens.cli.console_client import connect, get
 from astrolens.cli.show import printable
 
 
-def discoveries(*, night: date | None, q: float, as_json: bool, url: str | None, token: str | None) -> None:
+def discoveries(
+    *, night: date | None, q: float, assume_tail: bool, as_json: bool, url: str | None, token: str | None
+) -> None:
     """Print the list, and what it promises."""
     with connect(url, token) as client:
-        found = get(client, "/api/discoveries", night=None if night is None else night.isoformat(), q=q)
+        evening = None if night is None else night.isoformat()
+        found = get(client, "/api/discoveries", night=evening, q=q, assume_tail=assume_tail or None)
     if as_json:
         json.dump(found, sys.stdout, indent=2)
         sys.stdout.write("\n")
@@ -32,6 +35,8 @@ def discoveries(*, night: date | None, q: float, as_json: bool, url: str | None,
     for sentence in (found["promise"], found["limited"]):
         if sentence:
             out.print(sentence)
+    if not found["tail_assumed"] and found["listed_with_tail"] > found["listed"]:
+        out.print(f"On the assumption of an exponential tail {found['listed_with_tail']:,} are listed: --assume-tail")
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in found["left_out"].items())
     if left_out:
         out.print(f"Not tested: {left_out}")

@@ -74,6 +74,9 @@ def discoveries(
     q: Annotated[
         float, typer.Option(min=0.001, max=0.5, help="Expected share of ordinary images among the listed.")
     ] = 0.1,
+    assume_tail: Annotated[
+        bool, typer.Option("--assume-tail", help="Go on beyond the end of p-values by an exponential tail, as said.")
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
@@ -82,7 +85,7 @@ def discoveries(
     from astrolens.cli.discoveries import discoveries as run
 
     chosen: date | None = None if night is None else night.date()
-    run(night=chosen, q=q, as_json=as_json, url=url, token=token)
+    run(night=chosen, q=q, assume_tail=assume_tail, as_json=as_json, url=url, token=token)
 
 
 def register(app: typer.Typer) -> None:

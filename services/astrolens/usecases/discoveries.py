@@ -4,6 +4,9 @@ A budget of false alarms says how many ordinary images are flagged, not how many
 images a budget of 1 % flags a hundred for nothing. Benjamini and Hochberg's procedure (1995) over all p-values of the
 night bounds the expected share of ordinary images among the listed by q instead. Conformal p-values that share their
 calibration images are positively dependent, and the bound holds for them (Bates et al. 2023, Annals of Statistics 51).
+
+A p-value ends at 1/(n + 1), so that a short calibration lets no single image of a long night be listed. On request, and
+named as an assumption, the list goes on beyond that end by the exponential tail of the rank score.
 """
 
 import time
@@ -34,6 +37,10 @@ FRESH_S: Final = 60.0
 """So long the p-values of a night serve again: reading them costs seconds in a large night."""
 MAX_NIGHTS: Final = 4
 """Nights whose p-values are remembered."""
+TAIL_FACTOR: Final = 5.0
+"""By which p-values of the exponential tail are enlarged: the largest error of it that was measured, at 10⁻⁴."""
+TAIL_END: Final = 1e-4
+"""The assumed tail goes no further: nothing is known of its error there."""
 _PAGE: Final = 1000
 _NOON: Final = timedelta(hours=12)
 _FIELDS: Final = (
@@ -53,19 +60,28 @@ _PROMISING: Final = frozenset({"own", "survey-model"})
 
 
 @dataclass(frozen=True)
-class _Tested:
+class NightImage:
+    """One image of a night with its p-value."""
+
     image_id: str
     p_value: float
     rank_score: float
     at_most: bool
     calibration_images: int | None
 
+    @property
+    def assumed_p_value(self) -> float:
+        """The p-value on the assumption of an exponential tail; the same where a calibration image is as strange."""
+        if not self.at_most:
+            return self.p_value
+        return min(self.p_value, max(TAIL_FACTOR * 10.0 ** -min(self.rank_score, 30.0), TAIL_END))
+
 
 @dataclass(frozen=True)
 class _Night:
     """The p-values of a night, the smallest first, and how many images are left out, by reason."""
 
-    tested: tuple[_Tested, ...]
+    tested: tuple[NightImage, ...]
     left_out: dict[str, int]
     complete: bool
     read_at: float
@@ -88,6 +104,8 @@ class DiscoveryList(View):
     threshold: float | None = Field(description="The largest p-value that is listed; null where none is.")
     limited: str | None = Field(description="A sentence, where too few calibration images keep images from the list.")
     promise: str = Field(description="What the list promises, in words.")
+    tail_assumed: bool = Field(default=False, description="Whether the list stands on the assumption of a tail.")
+    listed_with_tail: int = Field(default=0, description="Images that are listed on that assumption.")
     items: list[ImageCard] = Field(description=f"The strangest first, at most {MAX_LISTED}.")
 
 
@@ -123,8 +141,15 @@ class Discoveries:
         self._timer = timer
         self._nights: dict[date, _Night] = {}
 
-    async def of_night(self, night: date | None = None, *, q: float = DEFAULT_Q) -> DiscoveryList:
+    async def of_night(
+        self, night: date | None = None, *, q: float = DEFAULT_Q, assume_tail: bool = False
+    ) -> DiscoveryList:
         """The list of a night; without a date, of the one that is now or was last.
+
+        Args:
+            night: Date of its evening.
+            q: The level.
+            assume_tail: Go on beyond the end of p-values by the exponential tail.
 
         Raises:
             InvalidRequest: The night is still to come.
@@ -137,8 +162,13 @@ class Discoveries:
         until = since + timedelta(days=1)
         found = await self._read(night, since, until)
         tested = len(found.tested)
-        count = listed_count([each.p_value for each in found.tested], tested=tested, q=q) if tested else 0
-        listed = sorted(found.tested[:count], key=lambda each: -each.rank_score)
+        calibrated = [each.p_value for each in found.tested]
+        by_tail = sorted(found.tested, key=lambda each: each.assumed_p_value)
+        assumed = [each.assumed_p_value for each in by_tail]
+        counts = [listed_count(own, tested=tested, q=q) if tested else 0 for own in (calibrated, assumed)]
+        count = counts[assume_tail]
+        first = (by_tail if assume_tail else found.tested)[:count]
+        listed = sorted(first, key=lambda each: -each.rank_score)
         documents = await self._records.get(Collection.IMAGES, [each.image_id for each in listed[:MAX_LISTED]])
         cards = [ImageCard.of(documents[each.image_id]) for each in listed if each.image_id in documents]
         return DiscoveryList(
@@ -150,9 +180,11 @@ class Discoveries:
             left_out=found.left_out,
             complete=found.complete,
             listed=count,
-            threshold=found.tested[count - 1].p_value if count else None,
-            limited=_limited(found.tested, count, q=q),
-            promise=_promise(count, q=q),
+            threshold=max(each.p_value for each in first) if count else None,
+            limited=None if assume_tail else _limited(found.tested, count, q=q),
+            promise=_promise(count, q=q, assume_tail=assume_tail),
+            tail_assumed=assume_tail,
+            listed_with_tail=counts[True],
             items=cards,
         )
 
@@ -162,7 +194,7 @@ class Discoveries:
             return known
         where = (Clause("ingested_at", "gte", utc_text(since)), Clause("ingested_at", "lt", utc_text(until)))
         query = Query(where=where, order=Order("ingested_at"), limit=_PAGE, fields=_FIELDS)
-        tested: list[_Tested] = []
+        tested: list[NightImage] = []
         left_out: Counter[str] = Counter()
         async for page in pages(self._records, Collection.IMAGES, query):
             for document in page:
@@ -191,20 +223,21 @@ def _left_out(document: Document) -> str | None:
     return None if promising else "no-promise"
 
 
-def _tested(document: Document) -> _Tested:
+def _tested(document: Document) -> NightImage:
     analysis: dict[str, Any] = document["analysis"]
     # Where its survey has drifted, the p-value alone would promise too much.
     adjusted = analysis["adjusted_p_value"]
-    return _Tested(
+    return NightImage(
         image_id=document["image_id"],
         p_value=document["p_value"] if adjusted is None else adjusted,
         rank_score=document["rank_score"] or 0.0,
-        at_most=bool(analysis["p_value_at_most"]),
+        # What allows for a drift has gone along the tail already.
+        at_most=bool(analysis["p_value_at_most"]) and adjusted is None,
         calibration_images=analysis["calibration_images"],
     )
 
 
-def _limited(tested: Sequence[_Tested], count: int, *, q: float) -> str | None:
+def _limited(tested: Sequence[NightImage], count: int, *, q: float) -> str | None:
     """What the number of calibration images keeps from the list, as a sentence; None where it keeps nothing."""
     if not count and (text := _cannot_list(tested, q=q)):
         return text
@@ -221,7 +254,7 @@ def _limited(tested: Sequence[_Tested], count: int, *, q: float) -> str | None:
     )
 
 
-def _cannot_list(tested: Sequence[_Tested], *, q: float) -> str | None:
+def _cannot_list(tested: Sequence[NightImage], *, q: float) -> str | None:
     """Why no image of a night could be listed by itself, however strange; None where one could."""
     most = max((each.calibration_images or 0 for each in tested), default=0)
     if not most:
@@ -239,14 +272,18 @@ def _cannot_list(tested: Sequence[_Tested], *, q: float) -> str | None:
     )
 
 
-def _promise(count: int, *, q: float) -> str:
+def _promise(count: int, *, q: float, assume_tail: bool) -> str:
     start = (
         f"At most {100 * q:.3g} % of the listed are expected to be ordinary"
         if count
         else f"No image stands out at q = {q:g}"
     )
     expected = f", that is {count * q:.1f} of {count:,}" if count else ""
+    assumption = (
+        " This list also assumes that beyond the calibration images the scores of ordinary ones fall off "
+        f"exponentially, within a factor of {TAIL_FACTOR:g}, down to {TAIL_END:g}: no calibration can show that."
+    )
     return (
         f"{start}{expected}: on average over nights, where ordinary images look like those of the calibration, "
-        "whose p-values depend on each other because they share them."
+        f"whose p-values depend on each other because they share them.{assumption if assume_tail else ''}"
     )

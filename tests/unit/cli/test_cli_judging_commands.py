@@ -17,6 +17,8 @@ LIST: dict[str, Any] = {
     "listed": 1,
     "promise": "At most 10 % of the listed are expected to be ordinary",
     "limited": None,
+    "tail_assumed": False,
+    "listed_with_tail": 3,
     "items": [
         {
             "image_id": "a" * 32,
@@ -78,6 +80,9 @@ def test_the_discovery_list_of_a_night_with_its_promise(asked: list[httpx.Reques
         "10.50000",
         LIST["promise"],
         "12 simulated",
+        "On the assumption of an exponential tail 3 are listed: --assume-tail",
     ):
         assert word in shown
+    run("discoveries", "--assume-tail")
+    assert dict(asked[1].url.params) == {"q": "0.1", "assume_tail": "true"}
     assert json.loads(run("discoveries", "--json")) == LIST

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, RecordStore
-from astrolens.usecases.discoveries import FRESH_S, Discoveries, listed_count
+from astrolens.usecases.discoveries import FRESH_S, Discoveries, NightImage, listed_count
 from astrolens.usecases.errors import InvalidRequest
 
 from tests.made_records import NIGHT, make_image
@@ -142,3 +142,26 @@ def test_the_promise_holds_for_p_values_that_share_their_calibration(prevalence:
         shares.append(float((~odd[listed]).mean()) if len(listed) else 0.0)
     assert np.mean(shares) <= 0.12
     assert prevalence < 0.05 or np.mean(shares) > 0.03, "it lists something, and is not empty by design"
+
+
+async def test_on_the_assumption_of_a_tail_the_list_goes_on_and_says_so(records: RecordStore) -> None:
+    changes = {"analysis.calibration_images": 999}
+    await add(records, [f"ordinary {n}" for n in range(398)], p_value=0.5, changes=changes)
+    await add(records, ["stranger than all"], p_value=0.001, rank_score=4.5)
+    await add(records, ["just beyond all"], p_value=0.001, rank_score=3.1)
+    plain = await made(records, Clock()).of_night(EVENING)
+    assert (plain.listed, plain.listed_with_tail, plain.tail_assumed) == (0, 1, False)
+    found = await made(records, Clock()).of_night(EVENING, assume_tail=True)
+    assert (found.tested, found.listed, found.tail_assumed, found.limited) == (400, 1, True, None)
+    assert len(found.items) == 1
+    assert found.items[0].rank_score == 4.5
+    assert "assumes that beyond the calibration images" in found.promise
+    assert "assumes" not in plain.promise
+
+
+async def test_the_assumed_tail_ends_and_never_enlarges_a_p_value(records: RecordStore) -> None:
+    beyond = [
+        NightImage("a", 0.001, rank, at_most=True, calibration_images=999).assumed_p_value for rank in (3.0, 4.0, 9.0)
+    ]
+    assert beyond == [0.001, pytest.approx(0.0005), 0.0001]
+    assert NightImage("a", 0.02, 9.0, at_most=False, calibration_images=999).assumed_p_value == 0.02

@@ -20,6 +20,9 @@ async def list_discoveries(
     q: Annotated[
         float, Query(ge=0.001, le=0.5, description="Expected share of ordinary images among the listed, at most.")
     ] = DEFAULT_Q,
+    assume_tail: Annotated[
+        bool, Query(description="Go on beyond the end of p-values on the assumption of an exponential tail.")
+    ] = False,
 ) -> DiscoveryList:
     """Images that stand out although many were looked at: Benjamini and Hochberg's list over a night's p-values."""
-    return await context.discoveries.of_night(night, q=q)
+    return await context.discoveries.of_night(night, q=q, assume_tail=assume_tail)

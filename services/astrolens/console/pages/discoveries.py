@@ -41,8 +41,8 @@ def summary(found: DiscoveryList) -> str:
 
 async def build(visit: Visit) -> None:
     """The list of a night, what it promises, and what is not on it."""
-    night, q = _asked(visit)
-    found = await visit.context.discoveries.of_night(night, q=q)
+    night, q, assume_tail = _asked(visit)
+    found = await visit.context.discoveries.of_night(night, q=q, assume_tail=assume_tail)
     heading(1, f"Discovery list of the night of {found.night}")
     with ui.element("p").classes("choices"):
         ui.link("night before", address("/discoveries", night=found.night - timedelta(days=1), q=q))
@@ -55,11 +55,24 @@ async def build(visit: Visit) -> None:
     for sentence in (found.limited, _not_tested(found)):
         if sentence:
             paragraph(sentence)
+    if found.tail_assumed or found.listed_with_tail > found.listed:
+        with ui.element("p").classes("choices"):
+            _add_tail_link(found)
     columns = ("Image", ">p-value", "Class", "Survey", "Answer")
     table = Records(visit.window.base, "Images that stand out, the strangest first", columns)
     table.show({card.image_id: row(card) for card in found.items})
     if not found.items:
         empty_state("Nothing stands out", "The strangest images are on the Tonight page, whatever they promise.")
+
+
+def _add_tail_link(found: DiscoveryList) -> None:
+    """A link to the list with, or without, the assumption of a tail."""
+    if found.tail_assumed:
+        ui.link("The list without an assumed tail", address("/discoveries", night=found.night, q=found.q))
+        return
+    many = "1 image" if found.listed_with_tail == 1 else f"{count(found.listed_with_tail)} images"
+    to = address("/discoveries", night=found.night, q=found.q, tail="assumed")
+    ui.link(f"On the assumption of an exponential tail: {many}", to)
 
 
 def row(card: ImageCard) -> tuple[Cell, ...]:
@@ -81,7 +94,7 @@ def _not_tested(found: DiscoveryList) -> str:
     return f"Not tested: {'; '.join(parts)}." if parts else ""
 
 
-def _asked(visit: Visit) -> tuple[date | None, float]:
+def _asked(visit: Visit) -> tuple[date | None, float, bool]:
     try:
         night = date.fromisoformat(given) if (given := visit.query.get("night")) else None
         q = float(visit.query.get("q", DEFAULT_Q))
@@ -89,7 +102,7 @@ def _asked(visit: Visit) -> tuple[date | None, float]:
         raise InvalidRequest("No such list", f"The address names no night or level: {error}.") from error
     if not 0.0 < q <= 0.5:
         raise InvalidRequest("No such level", f"q = {q:g} is no level: give a share between 0 and 0.5.")
-    return night, q
+    return night, q, visit.query.get("tail") == "assumed"
 
 
 PAGE = Page(path="/discoveries", title="Discovery list", build=build)
