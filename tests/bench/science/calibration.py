@@ -3,7 +3,8 @@
 Three tables of one bundle, on the real data (`../shared/data` or `ASTROLENS_SHARED_DATA`):
 
 - *Drift.* Ordinary test images under the changes of `shifts.py`: flagged at 1 % by the calibration as it is, and when
-  verdicts allow for the drift that 200 of them show; the others are flagged or not. Means over draws.
+  verdicts allow for the drift that 200 of them show; the others are flagged or not. Means over draws of the 200, each
+  with its exact interval as a share of the images that one draw judges.
 - *Discovery list.* Nights made of the ordinary test images, drawn with repetition, and oddities of the report half at a
   prevalence: the realised share of ordinary images among the listed (0 where none is), and how many are listed.
 - *New survey.* A pack under an unknown name: a survey model of 500 of its images as they come, without labels, and the
@@ -43,28 +44,44 @@ _LEVELS: Final = (0.1, 0.2)
 _OWN: Final = 500
 _SPLITS: Final = 6
 _PACKS: Final = ("decals-dr1", "euclid-q1-vis", "sdss-gz2-paper")
-_CHANGES: Final = ("none", "gamma 0.8", "blur 1 px", "blur 2 px", "noise 4 levels", "noise 10 levels")
+_CHANGES: Final = (
+    "none",
+    "gamma 0.8",
+    "blur 1 px",
+    "blur 2 px",
+    "blur 2.2 px",
+    "blur 3 px",
+    "noise 4 levels",
+    "noise 10 levels",
+)
 
 Values = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
-def drift_rows(bundle: BundleUnderTest, cutouts: Cutouts) -> list[tuple[Any, ...]]:
+def drift_rows(bundle: BundleUnderTest, cutouts: Cutouts, changes: Sequence[str] = _CHANGES) -> list[tuple[Any, ...]]:
     """Per change: shift, flagged before and after, recall before and after."""
     ordinary, odd = _roles(cutouts)
     pictures = {row: decode_cutout(cutouts.jpegs[row]) for row in np.concatenate([ordinary, odd])}
     made = []
-    for name in _CHANGES:
+    for name in changes:
         inputs = np.stack([preprocess(SHIFTS[name](each), bundle.bundle.preprocessing) for each in pictures.values()])
         scores = bundle.scores(bundle.features(inputs), cutouts.table.name)
         usual, strange = scores[: len(ordinary)], scores[len(ordinary) :]
         drawn = [_after_drift(usual, strange, np.random.default_rng(seed)) for seed in range(_DRAWS)]
         shift, before, after, found, kept = np.mean(drawn, axis=0)
         worst = np.quantile([draw[2] for draw in drawn], 0.95)
-        made.append(
-            (cutouts.table.name, name, f"{shift:.2f}", percent(before), percent(after), percent(worst), found, kept)
-        )
-    return [(*row[:6], f"{row[6]:.2f}", f"{row[7]:.2f}") for row in made]
+        shares = [_with_interval(share, len(ordinary) - _MEASURED) for share in (before, after)]
+        row = (cutouts.table.name, name, f"{shift:.2f}", *shares, percent(worst), f"{found:.2f}", f"{kept:.2f}")
+        # A run takes minutes: what is known already is told.
+        print(*row, sep=" | ", flush=True)
+        made.append(row)
+    return made
+
+
+def _with_interval(share: float, judged: int) -> str:
+    low, high = clopper_pearson(round(share * judged), judged)
+    return f"{percent(share)} [{percent(low)}, {percent(high)}]"
 
 
 def _after_drift(

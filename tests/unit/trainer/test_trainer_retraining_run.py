@@ -256,20 +256,19 @@ def test_a_worse_challenger_is_refused_by_its_figure(
     lost = report(replace(champion, manifest=without), lost={"simulated-sdss": 12})
     assert "calibration of simulated-sdss: the archive has 12 images" in str(lost.refusal)
     assert report(champion, cost=1.3, bounds=Bounds(max_cost=2.0)).passed
-    larger = replace(champion, model=champion.model + bytes(1 << 20))
-    assert report(larger).passed, "below the bound"
-    assert "size of the graph" in str(report(larger, bounds=Bounds(max_graph_mib=1.0)).refusal)
 
 
-def test_a_calibration_that_no_image_could_renew_is_protected_on_request(
+def test_a_calibration_that_no_image_could_renew_is_protected_on_request_and_a_large_graph_refused(
     champion: Bundle, arrays: dict[Split, ImageArrays]
 ) -> None:
     survey = min(champion.manifest.surveys)
+    # Nothing of the graph is read but its size.
+    large = champion.model + bytes(2 << 20)
     kept = {name: entry for name, entry in champion.manifest.surveys.items() if name != survey}
-    without = replace(champion, manifest=champion.manifest.model_copy(update={"surveys": kept}))
+    without = replace(champion, manifest=champion.manifest.model_copy(update={"surveys": kept}), model=large)
     scored = [score_both("simulated sky", champion, champion, arrays[Split.TEST], None, budget=200.0)]
 
-    def gate(protected: tuple[str, ...]) -> Gate:
+    def gates(protected: tuple[str, ...] = (), mib: float = 30.0) -> dict[str, Gate]:
         found = compare(
             scored,
             champion=champion,
@@ -280,12 +279,17 @@ def test_a_calibration_that_no_image_could_renew_is_protected_on_request(
             parity=0.0,
             alpha=0.2,
             seed=0,
-            bounds=Bounds(protected_surveys=protected),
+            bounds=Bounds(protected_surveys=protected, max_graph_mib=mib),
         )
-        return next(each for each in found.gates if each.name == f"calibration of {survey}")
+        return {each.name: each for each in found.gates}
 
-    assert gate(()).passed, "told, not refused"
-    assert "ASTROLENS_PROTECTED_SURVEYS" in gate(()).detail
+    lost = f"calibration of {survey}"
+    assert gates()[lost].passed, "told, not refused"
+    assert "ASTROLENS_PROTECTED_SURVEYS" in gates()[lost].detail
     for protected in ((survey,), ("all",)):
-        assert not gate(protected).passed
-        assert "name a set of this survey" in gate(protected).detail
+        assert not gates(protected)[lost].passed
+        assert "name a set of this survey" in gates(protected)[lost].detail
+    assert gates()["size of the graph"].passed
+    too_large = gates(mib=1.0)["size of the graph"]
+    assert not too_large.passed
+    assert "ASTROLENS_MODEL_MAX_GRAPH_MIB" in too_large.detail
