@@ -9,6 +9,7 @@ A p-value ends at 1/(n + 1), so that a short calibration lets no single image of
 named as an assumption, the list goes on beyond that end by the exponential tail of the rank score.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -74,7 +75,7 @@ class NightImage:
         """The p-value on the assumption of an exponential tail; the same where a calibration image is as strange."""
         if not self.at_most:
             return self.p_value
-        return min(self.p_value, max(TAIL_FACTOR * 10.0 ** -min(self.rank_score, 30.0), TAIL_END))
+        return min(self.p_value, max(TAIL_FACTOR * math.pow(10.0, -min(self.rank_score, 30.0)), TAIL_END))
 
 
 @dataclass(frozen=True)
