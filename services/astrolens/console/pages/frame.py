@@ -199,7 +199,7 @@ class Frame:
             dialog.on("hide", dialog.delete)
             with ui.element("div").classes("dialog-head"):
                 heading(2, "Keys")
-                button("Esc", dialog.close, tiny=True).props('aria-label="Close"')
+                button("Esc", dialog.close, tiny=True).props('aria-label="Esc: close"')
             KeyTable()
 
 

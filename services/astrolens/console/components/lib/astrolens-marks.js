@@ -30,5 +30,5 @@ export const KeyButton = defineComponent({
   setup: (props) => ({ key: computed(() => shown(props.k)) }),
   template: `
     <button type="button" class="btn" :title="label + ' (' + key + ')'" :aria-pressed="pressed === null ? null : String(pressed)"
-            :aria-keyshortcuts="key === 'space' ? 'Space' : key" @click="$emit('press')"><slot>{{ label }}</slot><kbd v-if="key" aria-hidden="true">{{ key }}</kbd></button>`,
+            :aria-keyshortcuts="key === 'space' ? 'Space' : key" @click="$emit('press')"><slot>{{ label }}</slot><kbd v-if="key" aria-hidden="true">{{ key.replace('Escape', 'Esc') }}</kbd></button>`,
 });
