@@ -55,13 +55,20 @@ class Picture:
 
 def picture(index: int, galaxies: list[Path]) -> Picture:
     """The n-th picture: a real galaxy where they are, a simulated one elsewhere, with a drawn oddity on some."""
-    data = galaxies[index].read_bytes() if galaxies else simulate(15, index, oddity_rate=0.0).jpeg
+    data = _galaxy(index, galaxies) if galaxies else simulate(15, index, oddity_rate=0.0).jpeg
     if index % ODD_EVERY:
         return Picture(f"galaxy-{index:05}.jpg", data, Answer.ORDINARY)
     rng = np.random.default_rng([15, index])
     drawn = draw_oddity(decode_cutout(make_cutout(data).jpeg), rng, strength=1.0)
     truth = Answer.ARTEFACT if KINDS_BY_NAME[drawn.kind].group in _ARTEFACTS else Answer.INTERESTING
     return Picture(f"{drawn.kind}-{index:05}.jpg", encode_jpeg(drawn.picture), truth)
+
+
+def _galaxy(index: int, galaxies: list[Path]) -> bytes:
+    """The n-th galaxy; beyond the last one all of them come again, turned by a right angle each time."""
+    turns, place = divmod(index, len(galaxies))
+    data = galaxies[place].read_bytes()
+    return encode_jpeg(np.rot90(decode_cutout(make_cutout(data).jpeg), turns).copy()) if turns else data
 
 
 class Requests:

@@ -91,7 +91,12 @@ class Loop:
         yield
         self.steps_s[name] = round(monotonic() - began, 1)
         self.log.read()
-        print(f"{name}: {self.steps_s[name]} s", flush=True)
+        failed = len(self.requests.failures), len(self.rpc.failed_outside(self.kills.away))
+        print(
+            f"{name}: {self.steps_s[name]} s; {len(self.stream.sent)} images; so far {self.requests.made.total()} REST "
+            f"requests, {failed[0]} failed, {self.rpc.asked} gRPC requests, {failed[1]} failed",
+            flush=True,
+        )
 
     def decide(self, path: str) -> None:
         """A person's decision about a model."""
