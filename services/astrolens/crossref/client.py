@@ -188,7 +188,7 @@ class CatalogueClient:
 
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(deadline - monotonic(), 0.01)):
-                body = await self._requests.reply(question, send)
+                body = await self._requests.reply(question, send, asker=name)
                 # Parsing is bounded by the size of a reply, and takes milliseconds of a thread.
                 found = await asyncio.to_thread(self.catalogue.read, body, asked)
         except TimeoutError as error:

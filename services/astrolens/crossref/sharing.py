@@ -1,48 +1,73 @@
-"""One request for all who ask the same thing at the same time: tables of a server that answers for several at once."""
+"""One request for all who ask the same thing in one round: tables of a server that answers for several at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
 from astrolens.crossref.catalogues.base import Question
 
 Key = tuple[object, ...]
 
+_ROUND_S: Final = 10.0
+"""As long as a round of questions: whoever asks later asks anew."""
 _END_S: Final = 1.0
 
 
+@dataclass(slots=True)
+class _Request:
+    task: asyncio.Task[bytes]
+    begun_at: float
+    asked_by: set[str] = field(default_factory=set)
+
+    def serves(self, asker: str, now: float) -> bool:
+        """Whether its reply is for this asker: each has it once, so that whoever asks again is answered anew."""
+        failed = self.task.done() and (self.task.cancelled() or self.task.exception() is not None)
+        return asker not in self.asked_by and not failed and now - self.begun_at < _ROUND_S
+
+
 class SharedRequests:
-    """Requests that are under way. Each is a task of its own: whoever runs out of time leaves it to the others."""
+    """Requests of a round. Each is a task of its own: whoever runs out of time leaves it to the others."""
 
     def __init__(self) -> None:
-        self._running: dict[Key, asyncio.Task[bytes]] = {}
+        self._requests: dict[Key, _Request] = {}
+        self._running: set[asyncio.Task[bytes]] = set()
 
-    async def reply(self, question: Question, send: Callable[[], Awaitable[bytes]]) -> bytes:
-        """The reply to a question; sent once for all who wait for it. A reply that has come is not kept.
+    async def reply(self, question: Question, send: Callable[[], Awaitable[bytes]], *, asker: str) -> bytes:
+        """The reply to a question, sent once for all who ask it.
+
+        Args:
+            question: What is asked.
+            send: Sends it.
+            asker: Who asks. The second time it is sent again.
 
         Raises:
             CatalogueFailed: Whatever the one who sent it was told.
         """
+        now = monotonic()
+        self._requests = {key: one for key, one in self._requests.items() if now - one.begun_at < _ROUND_S}
         key = _key(question)
-        task = self._running.get(key)
-        if task is None:
-            task = asyncio.ensure_future(_sent(send))
-            self._running[key] = task
-            task.add_done_callback(lambda done: self._ended(key, done))
-        return await asyncio.shield(task)
+        request = self._requests.get(key)
+        if request is None or not request.serves(asker, now):
+            request = self._requests[key] = _Request(asyncio.ensure_future(_sent(send)), now)
+            self._running.add(request.task)
+            request.task.add_done_callback(self._ended)
+        request.asked_by.add(asker)
+        return await asyncio.shield(request.task)
 
     async def close(self) -> None:
         """End what is under way."""
-        tasks = list(self._running.values())
+        tasks = list(self._running)
         for task in tasks:
             task.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_S):
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _ended(self, key: Key, task: asyncio.Task[bytes]) -> None:
-        self._running.pop(key, None)
+    def _ended(self, task: asyncio.Task[bytes]) -> None:
+        self._running.discard(task)
         if not task.cancelled():
             # Nobody may be left to be told.
             task.exception()

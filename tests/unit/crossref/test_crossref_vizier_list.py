@@ -59,6 +59,11 @@ async def test_all_tables_are_asked_in_one_request_and_each_reads_its_own(tmp_pa
         # Canaries of the start, each twice; then both places with the canaries of three tables.
         assert [path for path, _ in asu.asked] == ["/asu", "/asu"]
         assert [count for _, count in asu.asked] == [6, 5]
+        begun = opened_world.clock()
+        opened_world.clock.move(60)
+        await answers(opened_world, Place("third", 152.0, 4.0))
+        # No wait for a turn: three tables one by one would be a second.
+        assert (opened_world.clock() - begun).total_seconds() == 60.0
         assert {each.status for each in first} == {MatchStatus.MATCHED}
         assert {each.status for each in second} == {MatchStatus.NONE}
         assert [each.counterparts[0].name for each in first] == ["VSX ASAS 1", "GLADE+ ASAS 1", "Gaia DR3 ASAS 1"]
@@ -137,7 +142,7 @@ def test_tables_of_a_users_own_and_a_single_one_are_asked_by_tap(tmp_path: Path)
     assert "QUERY" in chosen_catalogues(alone)[0].catalogue.question([HERE]).form
 
 
-async def test_a_request_is_shared_while_it_is_under_way_and_not_kept() -> None:
+async def test_a_request_is_shared_by_all_who_ask_and_sent_again_for_who_asks_again() -> None:
     requests, sent, going = SharedRequests(), [], asyncio.Event()
 
     async def send() -> bytes:
@@ -146,34 +151,42 @@ async def test_a_request_is_shared_while_it_is_under_way_and_not_kept() -> None:
         return b"reply"
 
     question = Question("https://x/", form={"a": "1"})
-    waiters = [asyncio.create_task(requests.reply(question, send)) for _ in range(3)]
-    other = asyncio.create_task(requests.reply(Question("https://x/", form={"a": "2"}), send))
+    waiters = [asyncio.create_task(requests.reply(question, send, asker=name)) for name in "abc"]
+    other = asyncio.create_task(requests.reply(Question("https://x/", form={"a": "2"}), send, asker="a"))
     await asyncio.sleep(0)
     waiters[0].cancel()
     await asyncio.sleep(0)
     going.set()
     assert [await waiters[1], await waiters[2], await other] == [b"reply"] * 3
     assert len(sent) == 2
-    assert await requests.reply(question, send) == b"reply"
+    # One who comes a little later has the same reply; one who had it asks anew.
+    assert await requests.reply(question, send, asker="d") == b"reply"
+    assert len(sent) == 2
+    assert await requests.reply(question, send, asker="b") == b"reply"
     assert len(sent) == 3
 
 
 async def test_a_failure_is_told_to_all_who_wait_and_the_end_leaves_nothing() -> None:
-    requests = SharedRequests()
+    requests, failures = SharedRequests(), []
 
     async def fail() -> bytes:
+        failures.append(1)
         await asyncio.sleep(0)
         raise CatalogueFailed("timeout", "no answer")
 
     question = Question("https://x/")
-    told = await asyncio.gather(*(requests.reply(question, fail) for _ in range(2)), return_exceptions=True)
+    asked = (requests.reply(question, fail, asker=name) for name in "ab")
+    told = await asyncio.gather(*asked, return_exceptions=True)
     assert [str(each) for each in told] == [str(told[0])] * 2
+    with pytest.raises(CatalogueFailed):
+        await requests.reply(question, fail, asker="c")
+    assert len(failures) == 2
 
     async def never() -> bytes:
         await asyncio.Event().wait()
         return b""
 
-    waiting = asyncio.create_task(requests.reply(question, never))
+    waiting = asyncio.create_task(requests.reply(question, never, asker="a"))
     await asyncio.sleep(0)
     await requests.close()
     with pytest.raises(asyncio.CancelledError):
