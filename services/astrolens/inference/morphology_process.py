@@ -145,7 +145,8 @@ class MorphologyProcess:
                 stderr=asyncio.subprocess.DEVNULL,
                 cwd="/",
                 env=_environment(),
-                start_new_session=True,
+                # No session of its own: Linux shares processors among sessions before it looks at niceness.
+                process_group=0,
             )
         except OSError as error:
             raise MeasurementUnavailable(f"no process for morphology can be started: {error}") from error

@@ -16,6 +16,9 @@ from astrolens.platform.runtime.tasks import OnFailure, Tasks
 HEALTH_PATHS: Final = frozenset({"/livez", "/readyz", "/metrics"})
 _CONNECTIONS_GRACE_S: Final = 2
 """How long open connections may delay the end of the server."""
+_KEEP_ALIVE_S: Final = 15
+"""How long an unused connection stays open. Longer than clients keep theirs (httpx: 5 s): else a request may meet the
+end of its connection."""
 _BACKLOG: Final = 128
 
 
@@ -50,6 +53,7 @@ class HttpServer:
                 # Uvicorn would believe every program of this machine; the console names the proxies that it believes.
                 proxy_headers=False,
                 lifespan="on" if lifespan else "off",
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_CONNECTIONS_GRACE_S,
             )
         )
