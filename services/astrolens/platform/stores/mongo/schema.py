@@ -32,6 +32,10 @@ COUNTED = "counted"
 _ANSWER_S = 5.0
 """Longest wait for a server at the start; the caller of `open` tries again."""
 
+_BUILD_S = 3_600.0
+"""Longest building of the new indexes of a collection. A large archive takes minutes at an upgrade; the server goes on
+with it where the client leaves, and whoever asks again waits for the same building."""
+
 _BULK = 500
 """Documents of one write of a backfill."""
 
@@ -153,7 +157,8 @@ async def _index(database: Database, name: str, models: list[IndexModel]) -> Non
     if not missing:
         return
     try:
-        await collection.create_indexes(missing)
+        with pymongo.timeout(_BUILD_S):
+            await collection.create_indexes(missing)
     except OperationFailure as error:
         if error.code not in _CANNOT_BE_BUILT:
             raise
