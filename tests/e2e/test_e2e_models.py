@@ -141,6 +141,7 @@ def test_a_bundle_is_promoted_under_load_and_every_answer_names_one_model(system
     assert (status["analyzed"], status["dead_lettered"]) == (2 * PICTURES, 0)
     found = models(system)
     assert (found[digest]["state"], found[PACKAGED_BUNDLE_DIGEST]["state"]) == ("promoted", "retired")
+    wait_serving(system, digest)  # the status follows the server by a heartbeat
     assert [change["why"] for change in found[digest]["history"]][-1] == "the test wants it"
 
 

@@ -1,6 +1,7 @@
 """Where an image is strange, in words."""
 
 from base64 import b64encode
+from urllib.parse import unquote
 
 import pytest
 from astrolens.console.pages.patch_panel import patch_overlay, place_words, strange_place
@@ -47,7 +48,9 @@ def test_the_sentence_claims_no_more_than_was_measured() -> None:
 
 
 def test_cells_beyond_the_farthest_of_ordinary_patches_are_outlined_as_one() -> None:
-    svg = patch_overlay(b64encode(bytes([0, 32, 0, 0, 200, 64, 0, 0, 63])).decode())
+    kind, _, drawn = patch_overlay(b64encode(bytes([0, 32, 0, 0, 200, 64, 0, 0, 63])).decode()).partition(",")
+    svg = unquote(drawn)
+    assert kind == "data:image/svg+xml"
     assert svg.count("<rect") == 9
     assert 'viewBox="0 0 3 3"' in svg
     # Two neighbours have no line between them.

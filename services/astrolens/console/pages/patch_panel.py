@@ -4,6 +4,7 @@ from base64 import b64decode
 from html import escape
 from math import isqrt
 from typing import Final
+from urllib.parse import quote
 
 from astrolens.console.pages.image_panels import muted
 from astrolens.contracts.patch_maps import PatchMap, StrangestPatch
@@ -42,7 +43,7 @@ _OPAQUE: Final = 0.6
 
 
 def patch_overlay(cells: str) -> str:
-    """The map as SVG over its square, cells beyond the farthest 1 % of ordinary patches outlined.
+    """The map over its square, as the address of an SVG; cells beyond the farthest 1 % of ordinary ones are outlined.
 
     Args:
         cells: As `PatchMap.cells` has them: Base64, row by row; empty where the text is no square map.
@@ -72,7 +73,8 @@ def patch_overlay(cells: str) -> str:
         'vector-effect="non-scaling-stroke"/>'
         for stroke, width in (("#000a", 3), ("#fffd", 1.2))
     )
-    return f'<svg class="frame" viewBox="0 0 {side} {side}">{"".join(squares)}{outline}</svg>'
+    drawn = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}">{"".join(squares)}{outline}</svg>'
+    return f"data:image/svg+xml,{quote(drawn)}"
 
 
 def _colour(value: int) -> str:

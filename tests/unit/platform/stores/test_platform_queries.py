@@ -72,7 +72,6 @@ NARROWED: list[tuple[Collection, Where, str]] = [
         ),
         "ingested_at",
     ),
-    (IMAGES, (("image_id", "prefix", "abcd"),), "ingested_at"),
     (RECEIPTS, (("image_id", "eq", "x"),), "received_at"),
 ]
 """An index finds the few that fit, and these are sorted."""
@@ -108,6 +107,12 @@ async def test_what_must_be_sorted_is_narrowed_first(
     step, sorting = await plan(tmp_path / "records.sqlite", collection, where, order)
     assert step.startswith(f"SEARCH {collection} USING INDEX")
     assert sorting == "USE TEMP B-TREE FOR ORDER BY"
+
+
+@pytest.mark.parametrize("field", ["image_id", "observation.name"])
+async def test_the_beginning_of_a_text_is_looked_for_in_its_index(tmp_path: Path, field: str) -> None:
+    (step,) = await plan(tmp_path / "records.sqlite", IMAGES, ((field, "prefix", "abcd"),), "ingested_at")
+    assert step.startswith(f"SEARCH {IMAGES} USING COVERING INDEX")
 
 
 def test_indexes_name_declared_fields_and_none_is_the_beginning_of_another() -> None:

@@ -160,7 +160,7 @@ export const ImageViewer = defineComponent({
     <div class="viewer" :class="{ zoomed: view.zoom > 1 }" :data-state="state"
          @wheel="onWheel" @pointerdown="onDown" @pointermove="onMove" @pointerup="onUp" @pointercancel="onUp" @dblclick="onDouble">
       <div ref="frame" class="frame" role="img" :aria-label="label" :style="style"></div>
-      <div v-if="mapped" class="frame" :style="{ transform: style.transform }" aria-hidden="true" v-html="mapped"></div>
+      <img v-if="mapped" class="frame" :src="mapped" :style="{ transform: style.transform }" alt="">
       <div v-if="mapped" class="map-legend" aria-hidden="true"><span>ordinary</span><i></i><span>strange</span><span class="map-outline">outlined: beyond 99 %</span></div>
       <svg v-if="table" class="visually-hidden" aria-hidden="true"><filter :id="filter" color-interpolation-filters="sRGB"><feComponentTransfer>
         <feFuncR type="table" :tableValues="table"/><feFuncG type="table" :tableValues="table"/><feFuncB type="table" :tableValues="table"/></feComponentTransfer></filter></svg>

@@ -19,6 +19,8 @@ def find(db: sqlite3.Connection, collection: Collection, query: Query) -> Page:
     """One page of documents. In an order, the row number breaks ties; without one, documents go by id."""
     projection = Projection(DECLARATIONS[collection], query.fields)
     matching = _rows_of_text(db, collection, query) if query.order else None
+    if matching == []:
+        return Page([], None)
     conditions, values = where_sql(collection, query.where, frequent=query.order is not None and matching is None)
     if matching is not None:
         conditions.append(f"row IN ({', '.join(map(str, matching))})")
