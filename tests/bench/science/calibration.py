@@ -11,8 +11,6 @@ Three tables of one bundle, on the real data (`../shared/data` or `ASTROLENS_SHA
   ordinary ones among the rest that it flags.
 """
 
-import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +28,7 @@ from astrolens.usecases.discoveries import listed_count
 from numpy.typing import NDArray
 
 from tests.bench.science.bundles import BundleUnderTest
+from tests.bench.science.options import has_data, options_of
 from tests.bench.science.pictures import Cutouts, cutouts_of, inputs_of
 from tests.bench.science.shifts import SHIFTS
 from tests.bench.science.tables import FIT, galaxy_tables, pack_tables
@@ -166,17 +165,10 @@ def _roles(cutouts: Cutouts) -> tuple[Rows, Rows]:
 
 def main() -> None:
     """Print the three tables of one bundle."""
-    repository = Path(__file__).resolve().parents[3]
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    data = os.environ.get("ASTROLENS_SHARED_DATA", repository.parent / "shared" / "data")
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(data), help="folder of galaxies/ and packs/")
+    parser = options_of(__doc__)
     parser.add_argument("--bundle", type=Path, default=PACKAGED_BUNDLE)
-    parser.add_argument("--cache", type=Path, default=home / "astrolens-bench" / "science", help="folder of cutouts")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode")
     options = parser.parse_args()
-    if not (options.data / "galaxies" / "labels.csv").is_file():
-        print(f"calibration: skipped, there is no real data at {options.data}; set ASTROLENS_SHARED_DATA")
+    if not has_data(options.data, benchmark="calibration"):
         return
     bundle = BundleUnderTest(options.bundle)
     drift, lists, new = [], [], []

@@ -7,9 +7,7 @@ the 95 % interval of its mean over pools (Student's t). Pools share their ordina
 oddities: the interval is that of the draw, not of other skies.
 """
 
-import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +19,7 @@ from scipy.stats import t
 
 from tests.bench.science.answers import INTEREST, LOOKS, NEIGHBOUR_SCORE, RANK, AnsweredImages, found_in_pools
 from tests.bench.science.bundles import BundleUnderTest
+from tests.bench.science.options import has_data, options_of
 from tests.bench.science.pictures import cutouts_of, inputs_of
 from tests.bench.science.tables import FIT, galaxy_tables
 from tests.bench.science.text import table
@@ -56,18 +55,11 @@ def _difference(values: np.ndarray) -> str:
 
 def main() -> None:
     """Print the table of each bundle."""
-    repository = Path(__file__).resolve().parents[3]
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    data = os.environ.get("ASTROLENS_SHARED_DATA", repository.parent / "shared" / "data")
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(data), help="folder of galaxies/")
+    parser = options_of(__doc__)
     parser.add_argument("--bundle", type=Path, action="append", help="a bundle's folder; several stand side by side")
-    parser.add_argument("--cache", type=Path, default=home / "astrolens-bench" / "science", help="folder of cutouts")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode")
     parser.add_argument("--out", type=Path, help="file of what was found in each pool, JSON")
     options = parser.parse_args()
-    if not (options.data / "galaxies" / "labels.csv").is_file():
-        print(f"looks: skipped, there is no real data at {options.data}; set ASTROLENS_SHARED_DATA")
+    if not has_data(options.data, benchmark="looks"):
         return
     whole, rows = {}, []
     tables = {name: own.where(own.roles != FIT) for name, own in galaxy_tables(options.data).items()}

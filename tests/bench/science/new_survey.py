@@ -7,8 +7,6 @@ the draws, and the 95 % range that 500 calibration images and so many judged one
 is Beta(k, n + 1 - k) with k = budget (n + 1) [Vovk 2012], and of those judged a binomial number is flagged.
 """
 
-import argparse
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from scipy.stats import betabinom
 
 from tests.bench.science.bundles import BundleUnderTest
 from tests.bench.science.hst_stamps import hst_stamp
+from tests.bench.science.options import has_data, options_of
 from tests.bench.science.pictures import Cutouts, cutouts_of, inputs_of
 from tests.bench.science.tables import FIT, ImageTable, galaxy_tables, pack_tables
 from tests.bench.science.text import percent, table
@@ -135,17 +134,10 @@ def _sky(cutouts: Cutouts, bundle: BundleUnderTest, *, cache: Path, workers: int
 
 def main() -> None:
     """Print the table of one bundle."""
-    repository = Path(__file__).resolve().parents[3]
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    data = os.environ.get("ASTROLENS_SHARED_DATA", repository.parent / "shared" / "data")
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(data), help="folder of galaxies/ and packs/")
+    parser = options_of(__doc__)
     parser.add_argument("--bundle", type=Path, default=PACKAGED_BUNDLE)
-    parser.add_argument("--cache", type=Path, default=home / "astrolens-bench" / "science", help="folder of cutouts")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode")
     options = parser.parse_args()
-    if not (options.data / "galaxies" / "labels.csv").is_file():
-        print(f"new_survey: skipped, there is no real data at {options.data}; set ASTROLENS_SHARED_DATA")
+    if not has_data(options.data, benchmark="new_survey"):
         return
     bundle = BundleUnderTest(options.bundle)
     packs = pack_tables(options.data)

@@ -4,8 +4,6 @@ Run it as `python -m tests.bench.science.patch_detectors`: some two CPU minutes 
 0034); it is kept to be run again with another bundle.
 """
 
-import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from tests.bench.science.bundles import BundleUnderTest
 from tests.bench.science.new_skies import Sky, new_skies
+from tests.bench.science.options import has_data, options_of
 from tests.bench.science.pictures import cutouts_of, inputs_of
 from tests.bench.science.tables import galaxy_tables, pack_tables
 from tests.bench.science.text import table
@@ -100,14 +99,12 @@ def _evaluated(sky: Sky, own: NDArray, rest: NDArray) -> NDArray:
 
 def main() -> None:
     """Print one table: AUROC and recall at rank 5 % of each score on each sky."""
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("ASTROLENS_SHARED_DATA", "../shared/data")))
+    parser = options_of(__doc__)
     parser.add_argument("--bundle", type=Path, default=PACKAGED_BUNDLE)
-    parser.add_argument("--cache", type=Path, default=home / "astrolens-bench" / "science")
-    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sky", action="append", help="only this one; may be repeated")
     options = parser.parse_args()
+    if not has_data(options.data, benchmark="patch_detectors"):
+        return
     bundle = BundleUnderTest(options.bundle)
     graph = PatchGraph(bundle.bundle)
     galaxies = {
