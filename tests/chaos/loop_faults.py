@@ -29,10 +29,10 @@ from tests.e2e.system import System, wait_until
 RUN: Final = "training process"
 TRAINER: Final = "trainer"
 MODEL_SERVER: Final = "model-server"
-PATIENCE_S: Final = 600.0
-FEWEST_S_BETWEEN: Final = 15.0
+WAIT_TIMEOUT_S: Final = 600.0
+MIN_KILL_INTERVAL_S: Final = 15.0
 """Between two kills of one service: its supervisor gives it up after the sixth end within a minute."""
-SPOILED: Final = 0.4
+SCORE_FACTOR: Final = 0.4
 """Factor on the calibration's scores: far more ordinary images lie above them."""
 FAULTS: Final = {
     "damaged": "have another SHA-256",
@@ -60,7 +60,7 @@ class Kills:
         """Kill a service or the process of the run, and wait until all services are back."""
         if not self.wanted:
             return
-        pause = self._last.get(victim, 0.0) + FEWEST_S_BETWEEN - monotonic()
+        pause = self._last.get(victim, 0.0) + MIN_KILL_INTERVAL_S - monotonic()
         if victim != RUN and pause > 0:
             sleep(pause)
         began = monotonic()
@@ -77,7 +77,7 @@ class Kills:
         if victim == MODEL_SERVER or wait:
             wait_until(
                 self.system.all_ready,
-                timeout_s=PATIENCE_S,
+                timeout_s=WAIT_TIMEOUT_S,
                 what=lambda: f"all services after a kill of {victim} ({place})\n{self.system.logs()}",
             )
         now = monotonic()
@@ -117,14 +117,14 @@ def progress_of(system: System, run_id: str) -> dict[str, Any]:
     return {}
 
 
-def spoil_challenger(system: System, run_id: str) -> str:
+def worsen_challenger(system: System, run_id: str) -> str:
     """Make the challenger of a run worse between its making and its gates; its digest.
 
     The trainer is stopped meanwhile and the run's process killed: the next one measures what lies there.
     """
     trainer = system.pids()[TRAINER]
     folder = system.home / "training" / run_id
-    wait_until((folder / "challenger.json").is_file, timeout_s=2 * PATIENCE_S, what="a challenger", every_s=0.01)
+    wait_until((folder / "challenger.json").is_file, timeout_s=2 * WAIT_TIMEOUT_S, what="a challenger", every_s=0.01)
     os.kill(trainer, signal.SIGSTOP)
     try:
         if (process := run_process(system)) is not None:
@@ -134,7 +134,7 @@ def spoil_challenger(system: System, run_id: str) -> str:
         contents = {path.name: path.read_bytes() for path in bundle.path.iterdir() if path.name != MANIFEST}
         contents[CALIBRATION] = arrays_to_bytes(
             {
-                name: values * SPOILED if name.endswith("/combined") else values
+                name: values * SCORE_FACTOR if name.endswith("/combined") else values
                 for name, values in bundle.calibration.items()
             }
         )

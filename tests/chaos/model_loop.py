@@ -11,7 +11,6 @@ no bundle or a mixture, an old bundle answered after a new one, or something was
 
 import argparse
 import contextlib
-import itertools
 import json
 import sys
 import tempfile
@@ -34,25 +33,26 @@ from astrolens.science.simulation import simulate
 from tests.chaos.loop_faults import (
     FAULTS,
     MODEL_SERVER,
-    PATIENCE_S,
     RUN,
     TRAINER,
+    WAIT_TIMEOUT_S,
     Kills,
     lift_priority,
     progress_of,
     publish_faulty,
     run_process,
-    spoil_challenger,
     with_stores,
+    worsen_challenger,
 )
 from tests.chaos.loop_load import AnalysisLog, Person, Reader, Requests, RpcLoad, Stream, Worker
+from tests.chaos.loop_report import conclude
 from tests.e2e.conftest import galaxy_files
 from tests.e2e.model_bundles import repack
 from tests.e2e.system import System, running, wait_until
 
 BUDGET: Final = 20.0
 """False alarms per 1,000."""
-KEPT_WORKING_S: Final = 3600.0
+RUN_TIMEOUT_S: Final = 3600.0
 """Longest retraining run."""
 
 
@@ -103,7 +103,7 @@ class Loop:
         answer = self.requests.ask("POST", f"/api/models/{path}", json={"why": "the loop wants it"})
         assert answer is not None, self.requests.failures[-1]
 
-    def wait(self, condition: Callable[[], Any], what: str, *, timeout_s: float = PATIENCE_S) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, *, timeout_s: float = WAIT_TIMEOUT_S) -> Any:
         """Wait, bounded, and read the log of analyses meanwhile."""
 
         def looked() -> Any:
@@ -132,25 +132,25 @@ class Loop:
         person.answer(count, on_answer=disturb)
         self.report["answers"] = dict(person.given)
 
-    def retrain(self, *, spoil: bool = False) -> dict[str, Any]:
+    def retrain(self, *, worsen: bool = False) -> dict[str, Any]:
         """One run, with kills at each of its steps; its record."""
         begun = self.requests.ask("POST", "/api/training/runs", json={"options": self.options})
         assert begun is not None, self.requests.failures[-1]
         run_id = begun["run"]["run_id"]
         digest = None
         places = [(step.value, victim) for step in RunStep for victim in (RUN, TRAINER, MODEL_SERVER)]
-        if spoil:
+        if worsen:
             with self._working(run_id):
-                digest = spoil_challenger(self.system, run_id)
+                digest = worsen_challenger(self.system, run_id)
             places = []
         elif not self.kills.wanted:
             places = []
-        deadline = monotonic() + KEPT_WORKING_S
+        deadline = monotonic() + RUN_TIMEOUT_S
         while True:
             run = (self.requests.ask("GET", f"/api/training/runs/{run_id}") or {}).get("run") or {}
             if run.get("state") not in {None, "queued", "running"}:
                 break
-            assert monotonic() < deadline, f"the run takes longer than {KEPT_WORKING_S} s\n{self.system.logs()}"
+            assert monotonic() < deadline, f"the run takes longer than {RUN_TIMEOUT_S} s\n{self.system.logs()}"
             self.log.read()
             if self.lift and (process := run_process(self.system)) is not None:
                 lift_priority(process)
@@ -165,7 +165,7 @@ class Loop:
     @contextlib.contextmanager
     def _working(self, run_id: str) -> Iterator[None]:
         """Wait until the run's process is at work, with its share of the machine."""
-        wait_until(lambda: progress_of(self.system, run_id), timeout_s=PATIENCE_S, what="a run at work")
+        wait_until(lambda: progress_of(self.system, run_id), timeout_s=WAIT_TIMEOUT_S, what="a run at work")
         if self.lift and (process := run_process(self.system)) is not None:
             lift_priority(process)
         yield
@@ -180,7 +180,7 @@ class Loop:
         self.wait(lambda: view().get("images"), "the first images in shadow")
         self.kills.kill(MODEL_SERVER, "shadow")
         self.kills.kill(TRAINER, "shadow")
-        self.wait(lambda: view().get("finished_at"), "the end of the comparison", timeout_s=2 * PATIENCE_S)
+        self.wait(lambda: view().get("finished_at"), "the end of the comparison", timeout_s=2 * WAIT_TIMEOUT_S)
         self.report["shadow"] = {
             name: view()[name]
             for name in ("images", "replayed", "dropped", "failed", "newly_anomalous", "no_longer_anomalous")
@@ -208,9 +208,9 @@ class Loop:
         total = behind()
         self.wait(lambda: behind() < 0.9 * total, "the first images of the second pass")
         self.kills.kill(MODEL_SERVER, place)
-        self.wait(lambda: behind() < 0.5 * total, "half of the second pass", timeout_s=3 * PATIENCE_S)
+        self.wait(lambda: behind() < 0.5 * total, "half of the second pass", timeout_s=3 * WAIT_TIMEOUT_S)
         self.kills.kill(TRAINER, place)
-        self.wait(lambda: behind() == 0, "the end of the second pass", timeout_s=3 * PATIENCE_S)
+        self.wait(lambda: behind() == 0, "the end of the second pass", timeout_s=3 * WAIT_TIMEOUT_S)
         late = self.requests.ask("GET", "/api/images", params={"late_by": digest, "limit": 1})
         self.report.setdefault("second passes", {})[place] = {
             "images": len(earlier),
@@ -262,7 +262,7 @@ def run_loop(loop: Loop, place: Path, *, archive: int, answers: int) -> None:
         loop.wait(
             lambda: (loop.requests.ask("GET", "/api/status") or {}).get("analyzed", 0) >= archive,
             f"{archive} images",
-            timeout_s=3 * PATIENCE_S,
+            timeout_s=3 * WAIT_TIMEOUT_S,
         )
     with loop.step("answers"):
         loop.answer(answers)
@@ -290,7 +290,7 @@ def run_loop(loop: Loop, place: Path, *, archive: int, answers: int) -> None:
     with loop.step("second pass back"):
         loop.second_pass(old, "second pass back")
     with loop.step("a worse challenger"):
-        worse = loop.retrain(spoil=True)
+        worse = loop.retrain(worsen=True)
         report["worse challenger"] = [gate["name"] for gate in worse["gates"]["gates"] if not gate["passed"]]
         assert not worse["gates"]["passed"]
         found = loop.requests.ask("GET", f"/api/models/{worse['challenger']}") or {}
@@ -301,64 +301,6 @@ def run_loop(loop: Loop, place: Path, *, archive: int, answers: int) -> None:
         assert answer.status_code == 409, answer.text
     with loop.step("faulty bundles"):
         loop.refuse(place)
-
-
-def conclude(loop: Loop) -> list[str]:
-    """Complete the report once nothing streams any more; what is wrong, one sentence each."""
-    sent = set(loop.stream.sent)
-    books = loop.system.wait_settled(len(sent))
-    loop.wait(lambda: len(loop.log.stamps) >= len(sent), "an event of every analysis", timeout_s=120)
-    images = loop.system.images()
-    by_bundle = loop.stamps_of(sent)
-    pairs = {stamp for stamps in loop.log.stamps.values() for stamp in stamps}
-    bundles_of = {calibration: {own[0] for own in pairs if own[1] == calibration} for _, calibration in pairs}
-    counts = Counter(len(stamps) for stamps in loop.log.stamps.values())
-    answered = loop.system.http.get("/api/images", params={"label": "any", "limit": 1}).json()["total"]
-    check = loop.system.cli("books", "--recount")
-    outside = loop.rpc.failed_outside(loop.kills.away)
-    loop.report |= {
-        "steps_s": loop.steps_s,
-        "rest requests": {
-            "made": loop.requests.made.total(),
-            "failed": len(loop.requests.failures),
-            "asked to wait (429)": loop.requests.told_to_wait,
-        },
-        "grpc requests": {
-            "made": loop.rpc.asked,
-            "failed": len(outside),
-            "failed while the model server was killed": len(loop.rpc.failures) - len(outside),
-        },
-        "images streamed": len(sent),
-        "stamped at the end": dict(by_bundle),
-        "published analyses": {
-            "by bundle": dict(Counter(stamp[0][:12] for stamps in loop.log.stamps.values() for stamp in stamps)),
-            "images by their number": dict(sorted(counts.items())),
-            "calibrations": {calibration: min(own)[:12] for calibration, own in bundles_of.items()},
-        },
-        "books": {name: books[name] for name in ("received", "analyzed", "duplicates", "rejected", "dead_lettered")},
-        "books agree": check.returncode == 0,
-        "kills": dict(loop.kills.done),
-        "kills together": loop.kills.done.total(),
-        "ready again_s": loop.kills.back_s,
-    }
-    wrong = {
-        f"REST requests failed: {loop.requests.failures[:5]}": bool(loop.requests.failures),
-        f"gRPC requests failed: {outside[:5]}": bool(outside),
-        f"images lost: {sorted(sent - images.keys())[:5]}": bool(sent - images.keys()),
-        f"books differ: {books}": books["received"] != books["analyzed"] + books["duplicates"],
-        f"`astrolens books --recount`: {check.stdout}": check.returncode != 0,
-        f"answers lost: {answered}": answered != sum(loop.report["answers"].values()),
-        f"analyses of another bundle: {by_bundle}": set(by_bundle) != {PACKAGED_BUNDLE_DIGEST},
-        f"one calibration of several bundles: {bundles_of}": any(len(own) != 1 for own in bundles_of.values()),
-        "an old bundle answered after a new one": mixed(loop.rpc.stamps, changes=2),
-    }
-    return [sentence for sentence, is_wrong in wrong.items() if is_wrong]
-
-
-def mixed(stamps: list[tuple[float, str, str]], *, changes: int) -> bool:
-    """Whether the answers change between bundles more often than these were swapped."""
-    digests = [digest for _, digest, _ in stamps]
-    return sum(one != two for one, two in itertools.pairwise(digests)) > changes
 
 
 def main() -> int:
