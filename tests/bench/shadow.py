@@ -60,7 +60,7 @@ async def measure(home: Path, *, turns: int, seconds: float) -> None:
     shares: dict[bool, list[float]] = {False: [], True: []}
     for turn in range(2 * turns):
         shadowed = bool(turn % 2)
-        service.on_analyzed = runner.offer if shadowed else None
+        service.on_analyzed = runner.submit if shadowed else None
         comparing = asyncio.create_task(_compare(runner)) if shadowed else None
         shares[shadowed].append(await _stream(service.analyze, pictures, seconds, first=turn * 100_000))
         if comparing is not None:

@@ -46,7 +46,7 @@ class CachedAnswer(Contract):
 
 
 @dataclass(frozen=True)
-class Kept:
+class CacheEntry:
     """A cached answer and whether its lifetime is over."""
 
     answer: CachedAnswer
@@ -83,7 +83,9 @@ class AnswerCache:
         found = await self._records.get(Collection.CATALOGUE_ANSWERS, list(dict.fromkeys(cells.values())))
         return {key: found[cell] for key, cell in cells.items() if cell in found}
 
-    def answer(self, document: Mapping[str, Any] | None, catalogue: str, place: Place, now: datetime) -> Kept | None:
+    def answer(
+        self, document: Mapping[str, Any] | None, catalogue: str, place: Place, now: datetime
+    ) -> CacheEntry | None:
         """A catalogue's answer in a document, None where there is none that serves."""
         if document is None:
             return None
@@ -96,7 +98,7 @@ class AnswerCache:
         if age > KEPT_FOR or answer.observed_at != place.observed_at or answer.radius_arcsec < SEARCH_RADIUS_ARCSEC:
             return None
         lifetime = KNOWN_FOR if answer.objects else NONE_FOR
-        return Kept(answer, fresh=timedelta(0) - timedelta(minutes=5) <= age <= lifetime)
+        return CacheEntry(answer, fresh=timedelta(0) - timedelta(minutes=5) <= age <= lifetime)
 
     async def write(self, catalogue: str, replies: Mapping[str, Reply], places: Mapping[str, Place]) -> None:
         """Keep the answers of a catalogue; failures are not kept.

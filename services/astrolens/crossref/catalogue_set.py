@@ -10,7 +10,7 @@ import structlog
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.catalogues import CatalogueAnswer, Counterpart, MatchStatus
 from astrolens.contracts.crossmatch import Crossmatch, sum_up
-from astrolens.crossref.cache import AnswerCache, Kept, local_name
+from astrolens.crossref.cache import AnswerCache, CacheEntry, local_name
 from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC
 from astrolens.crossref.client import CatalogueClient, Reply
 from astrolens.crossref.judging import ambiguity, judge
@@ -92,7 +92,7 @@ class CatalogueSet:
         use_cache: bool,
     ) -> dict[str, CatalogueAnswer]:
         now = self._clock()
-        kept: dict[str, Kept] = {}
+        kept: dict[str, CacheEntry] = {}
         for place in places:
             answer = self._cache.answer(documents.get(place.key), client.name, place, now)
             if answer is not None:
@@ -111,7 +111,9 @@ class CatalogueSet:
             self._metrics.matches.labels(client.name, answered.status.value).inc()
         return answers
 
-    def _answer(self, client: CatalogueClient, place: Place, reply: Reply | None, kept: Kept | None) -> CatalogueAnswer:
+    def _answer(
+        self, client: CatalogueClient, place: Place, reply: Reply | None, kept: CacheEntry | None
+    ) -> CatalogueAnswer:
         base: dict[str, Any] = {
             "catalogue": client.name,
             "required": client.required,

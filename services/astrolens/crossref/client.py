@@ -258,7 +258,7 @@ class CatalogueClient:
         self.breaker.record_failure(str(error), at_once=at_once or error.unreachable, retry_after_s=error.retry_after_s)
         if error.retry_after_s:
             with suppress(StoreUnavailable):
-                await self._limiter.leave_alone(error.retry_after_s)
+                await self._limiter.back_off(error.retry_after_s)
         if self.breaker.state is BreakerState.OPEN and not was_open:
             _log.warning("a catalogue is left alone", catalogue=self.name, reason=str(error))
         self._metrics.show_breaker(self.name, self.breaker.state)

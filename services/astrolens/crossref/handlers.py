@@ -25,7 +25,7 @@ def image_analyzed(
             annotate_span(event.image_id, image_id=event.image_id, survey=event.survey, verdict=event.verdict.value)
         refused = await candidates.reconcile([event.image_id for event in events])
         await objects.link(event.image_id for event in events if event.verdict is Verdict.ORDINARY)
-        await watchlists.look(event.image_id for event in events)
+        await watchlists.match_images(event.image_id for event in events)
         return [Refusal(event, refused[event.image_id]) for event in events if event.image_id in refused]
 
     return handle
@@ -42,7 +42,7 @@ def image_enriched(
             annotate_span(event.image_id, image_id=event.image_id, survey=event.survey)
         refused = await candidates.reconcile([event.image_id for event in placed])
         await objects.link(event.image_id for event in placed)
-        await watchlists.look(event.image_id for event in placed)
+        await watchlists.match_images(event.image_id for event in placed)
         return [Refusal(event, refused[event.image_id]) for event in placed if event.image_id in refused]
 
     return handle

@@ -86,8 +86,8 @@ class SharedLimiter:
             await self._sleep(random.uniform(0.0, 0.02))  # noqa: S311 - jitter is no secret
         raise CatalogueFailed("no-turn", f"other replicas took every turn to ask {self._host}")
 
-    async def leave_alone(self, seconds: float) -> None:
-        """Let nobody ask for so long: the server said so.
+    async def back_off(self, seconds: float) -> None:
+        """Send no request to the host for so many seconds, as its server asked.
 
         Raises:
             StoreUnavailable: The record store does not answer.

@@ -89,17 +89,17 @@ class Watchlists:
         self._unfinished = unfinished
         self._clock = clock
 
-    async def look(self, image_ids: Iterable[str]) -> int:
-        """Look whether images lie at places of the lists; return how many hits are new. Idempotent.
+    async def match_images(self, image_ids: Iterable[str]) -> int:
+        """Match images with the places of the watchlists, and store the hits; return how many are new. Idempotent.
 
         Raises:
             StoreUnavailable: Calling again completes the work.
         """
         lists = await asyncio.to_thread(self._lists)
-        return await self._look(list(dict.fromkeys(image_ids)), lists) if lists else 0
+        return await self._match_pages(list(dict.fromkeys(image_ids)), lists) if lists else 0
 
     async def run_pass(self) -> None:
-        """Look for images of before at the places of new lists, and for images whose event was lost.
+        """Match earlier images with the places of new watchlists, and images whose event was lost.
 
         Raises:
             StoreUnavailable: The next pass begins where this one did.
@@ -112,7 +112,7 @@ class Watchlists:
             start = places[_version(index)]
             stop = min(start + room, index.manifest.rows)
             if start < stop:
-                await self._look_back(name, index, start, stop)
+                await self._match_archive(name, index, start, stop)
                 places[_version(index)] = stop
                 room -= stop - start
         walked = await self._walk(before.walked_until, lists)
@@ -122,13 +122,13 @@ class Watchlists:
         if waiting and not self._stopping.is_set():
             self._unfinished.set()
 
-    async def _look_back(self, name: str, index: CatalogueIndex, start: int, stop: int) -> None:
-        """Look for the images at some places of a list."""
+    async def _match_archive(self, name: str, index: CatalogueIndex, start: int, stop: int) -> None:
+        """Match the archive's images with some places of a watchlist."""
         found = await asyncio.to_thread(index.objects, np.arange(start, stop))
         around: list[str] = []
         for place in found:
             around += await self._around(place)
-        hits = await self._look(list(dict.fromkeys(around)), {name: index})
+        hits = await self._match_pages(list(dict.fromkeys(around)), {name: index})
         _log.info("looked for what was seen at places of a watchlist", watchlist=name, places=stop - start, hits=hits)
 
     async def _around(self, place: CatalogObject) -> list[str]:
@@ -154,13 +154,13 @@ class Watchlists:
         query = Query(where=where, order=Order("analyzed_at"), limit=_PAGE, fields=("analyzed_at",))
         seen = 0
         async for page in pages(self._records, Collection.IMAGES, query):
-            await self._look([image["image_id"] for image in page], lists)
+            await self._match_pages([image["image_id"] for image in page], lists)
             seen += len(page)
             if await sleep_unless(self._stopping, PAUSE_S) or seen >= MAX_WALKED:
                 return max(since, datetime.fromisoformat(page[-1]["analyzed_at"]))
         return begun
 
-    async def _look(self, image_ids: Sequence[str], lists: Mapping[str, CatalogueIndex]) -> int:
+    async def _match_pages(self, image_ids: Sequence[str], lists: Mapping[str, CatalogueIndex]) -> int:
         new = 0
         for start in range(0, len(image_ids), _PAGE):
             images = await self._records.get(Collection.IMAGES, image_ids[start : start + _PAGE], fields=_FIELDS)
@@ -197,11 +197,11 @@ class Watchlists:
         if not hits:
             return 0
         documents = await self._records.get(Collection.IMAGES, list({hit.image_id for hit in hits}))
-        tellable = {image for image, document in documents.items() if self._is_tellable(document)}
-        found = {hit.hit_id: hit for hit in hits if hit.image_id in tellable}
+        publishable = {image for image, document in documents.items() if self._is_publishable(document)}
+        found = {hit.hit_id: hit for hit in hits if hit.image_id in publishable}
         return len(await self._records.insert(Collection.WATCH_HITS, list(found.values()))) if found else 0
 
-    def _is_tellable(self, document: Document) -> bool:
+    def _is_publishable(self, document: Document) -> bool:
         try:
             return self._publish_unreleased or not is_unreleased(ImageRecord.model_validate(document))
         except ValidationError as error:

@@ -126,7 +126,7 @@ class ModelServer:
 
     async def _serve(self, model: LoadedModel) -> None:
         """Answer with this model from now on. A call under way is answered by the one that it found."""
-        model.service.on_analyzed = self._shadow.offer
+        model.service.on_analyzed = self._shadow.submit
         model.service.start()
         await self._rpc.serve(model.service)
         identity = model.service.description.identity

@@ -92,8 +92,8 @@ class ShadowRunner:
         self._replay_after: str | None = None
         self._replay_ended = False
 
-    def offer(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-        """Take what the bundle in use has just analysed, as far as there is room; costs nothing without a candidate."""
+    def submit(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        """Queue what the bundle in use has just analysed, as far as there is room. Does nothing without a candidate."""
         if self._record is None:
             return
         busy = self._queued() > BUSY_ABOVE

@@ -164,7 +164,7 @@ def write_catalogue(
     spill = Spill(spilled, row_type(maker.columns))
     read = 0
     with (folder / NAMES).open("wb") as names:
-        for batch in table.batches(maker.wanted):
+        for batch in table.batches(maker.source_columns):
             made = maker.make(batch)
             names.write(made.names)
             spill.add(_classes(made.rows), made.keys, made.rows)

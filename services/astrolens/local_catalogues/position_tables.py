@@ -74,7 +74,7 @@ class PositionTable:
         Raises:
             ConfigurationError: A catalogue that was asked for is not there.
         """
-        for batch in self._table.batches(self._maker.wanted):
+        for batch in self._table.batches(self._maker.source_columns):
             made = self._maker.make(batch)
             names = names_in(made)
             for start in range(0, len(made.rows), _AT_ONCE):

@@ -100,7 +100,7 @@ class RowMaker:
         self._seen = 0
 
     @property
-    def wanted(self) -> list[str]:
+    def source_columns(self) -> list[str]:
         """The columns of the table that are needed, each once."""
         return list(dict.fromkeys(column.name for column in self._choice.columns.values()))
 

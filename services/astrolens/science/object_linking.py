@@ -58,7 +58,7 @@ def linked_images(images: Sequence[SeenImage]) -> list[tuple[str, ...]]:
         at = len(groups)
         for group in [*groups]:
             linked = group.shares_a_name(image.counterparts) or bool(near[number, group.images].any())
-            if not linked or _told_apart(joined, group):
+            if not linked or _are_distinct(joined, group):
                 continue
             at = min(at, groups.index(group))
             groups.remove(group)
@@ -77,7 +77,7 @@ def _at_one_place(targets: Sequence[Target]) -> np.ndarray[tuple[int, int], np.d
     return np.asarray(separation <= error_radius_arcsec(sigma[:, None], sigma[None, :]))
 
 
-def _told_apart(one: _Group, other: _Group) -> bool:
+def _are_distinct(one: _Group, other: _Group) -> bool:
     """Whether a catalogue names two objects, and none names one that both have."""
     common = one.names.keys() & other.names.keys()
     return bool(common) and all(one.names[catalogue].isdisjoint(other.names[catalogue]) for catalogue in common)

@@ -137,14 +137,14 @@ def sky_and_noise(plane: NDArray[np.floating]) -> Sky | None:
         sky = _median(kept)
     noise = 1.4826 * _median(np.abs(values - sky))
     if noise <= 0.0:
-        noise = _noise_of_few_levels(values, sky)
+        noise = _quantised_noise(values, sky)
     if noise <= 0.0:
         # Noise-free data, such as a model: a fraction of the range serves as the noise.
         noise = float(np.quantile(values, 0.998) - sky) / 100.0 or float(values.max() - values.min()) / 1000.0
     return Sky(sky, noise) if noise > 0.0 else None
 
 
-def _noise_of_few_levels(values: NDArray[np.float64], sky: float) -> float:
+def _quantised_noise(values: NDArray[np.float64], sky: float) -> float:
     """Noise that is less than the step of digitisation, of which the median deviation is 0; 0 for other data."""
     levels = np.unique(values)
     if not 1 < levels.size <= _FEW_LEVELS:

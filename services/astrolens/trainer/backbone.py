@@ -157,7 +157,7 @@ class Backbone(ReadingBackbone):
         """The middle blocks, which start from ImageNet."""
         return list(self.middle.parameters())
 
-    def kept_in_retraining(self) -> list[nn.Module]:
+    def frozen_in_retraining(self) -> list[nn.Module]:
         """The trunk, and the class head: it was fitted on more pictures than most runs have."""
         return [self.middle, self.class_head]
 

@@ -106,7 +106,7 @@ class ReadingBackbone(nn.Module, ABC):
         """Weights that came trained from elsewhere: they learn at a rate of their own."""
 
     @abstractmethod
-    def kept_in_retraining(self) -> list[nn.Module]:
+    def frozen_in_retraining(self) -> list[nn.Module]:
         """Parts that stay as they are when a promoted bundle is trained on."""
 
     @property

@@ -106,7 +106,7 @@ class ViTBackbone(ReadingBackbone):
         """The transformer."""
         return list(self.vit.parameters())
 
-    def kept_in_retraining(self) -> list[nn.Module]:
+    def frozen_in_retraining(self) -> list[nn.Module]:
         """Nothing: classes, kinds and taps are read from the layers that learn."""
         return []
 

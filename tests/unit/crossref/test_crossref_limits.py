@@ -38,7 +38,7 @@ async def test_replicas_share_one_evenly_spaced_limit(tmp_path: Path) -> None:
 async def test_a_turn_beyond_the_budget_is_not_taken_and_retry_after_holds_for_all(world: World) -> None:
     clock = world.clock
     one, other = [SharedLimiter(world.records, "h", per_second=1.0, clock=clock, sleep=clock.sleep) for _ in range(2)]
-    await one.leave_alone(120)
+    await one.back_off(120)
     with pytest.raises(CatalogueFailed, match="in 120 s"):
         await other.acquire(within_s=10)
     clock.move(121)

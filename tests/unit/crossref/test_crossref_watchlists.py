@@ -74,7 +74,7 @@ async def test_an_image_at_a_place_is_found_whatever_its_verdict_and_only_once(w
     await watching.world.records.upsert(Collection.IMAGES, [near, far, pole, wrapped])
     service, other = watching.service(), watching.service()
     ids = [each.image_id for each in (near, far, pole, wrapped)]
-    found = await asyncio.gather(service.look(ids), other.look(ids), service.look(ids))
+    found = await asyncio.gather(service.match_images(ids), other.match_images(ids), service.match_images(ids))
     assert sum(found) == 2
     first, second = sorted(await watching.hits(), key=lambda hit: hit.place)
     assert (first.image_id, first.place, first.watchlist, first.seen_before) == (
@@ -93,7 +93,7 @@ async def test_a_list_without_channels_waits_for_nobody(watching: Watching) -> N
     watching.watch()
     picture = at(1, PLACES[0])
     await watching.world.records.upsert(Collection.IMAGES, [picture])
-    await watching.service().look([picture.image_id])
+    await watching.service().match_images([picture.image_id])
     (hit,) = await watching.hits()
     assert (hit.deliveries, hit.undelivered) == ((), False)
 
@@ -143,11 +143,11 @@ async def test_nobody_is_told_of_injections_made_skies_or_what_is_not_released(w
     nowhere = at(4, PLACES[0], position=None)
     pictures = [injected, simulated, withheld, nowhere]
     await watching.world.records.upsert(Collection.IMAGES, pictures)
-    assert await watching.service().look([each.image_id for each in pictures]) == 0
-    assert await watching.service(publish_unreleased=True).look([each.image_id for each in pictures]) == 1
+    assert await watching.service().match_images([each.image_id for each in pictures]) == 0
+    assert await watching.service(publish_unreleased=True).match_images([each.image_id for each in pictures]) == 1
 
 
 async def test_a_catalogue_of_the_sky_is_no_watchlist(watching: Watching) -> None:
     m31 = at(1, (10.6847, 41.2687))
     await watching.world.records.upsert(Collection.IMAGES, [m31])
-    assert await watching.service().look([m31.image_id]) == 0
+    assert await watching.service().match_images([m31.image_id]) == 0

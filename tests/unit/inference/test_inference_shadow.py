@@ -71,7 +71,7 @@ class World:
 
     def analyze(self, *seeds: int) -> None:
         asked = items(*seeds)
-        self.runner.offer(asked, self.stores.model.engine.analyze(asked))
+        self.runner.submit(asked, self.stores.model.engine.analyze(asked))
 
     async def record(self, digest: str) -> ShadowRecord | None:
         document = (await self.stores.records.get(Collection.SHADOWS, [digest])).get(digest)
@@ -202,9 +202,9 @@ async def test_looking_on_costs_the_stream_no_wait(world: World) -> None:
     asked = items(*range(8))
     outcomes = world.stores.model.engine.analyze(asked)
     assert all(isinstance(outcome, ItemResult) for outcome in outcomes)
-    assert not asyncio.iscoroutinefunction(world.runner.offer)
+    assert not asyncio.iscoroutinefunction(world.runner.submit)
     for _ in range(1000):
-        world.runner.offer(asked, outcomes)
+        world.runner.submit(asked, outcomes)
     assert len(world.runner._live) == MAX_QUEUED
 
 

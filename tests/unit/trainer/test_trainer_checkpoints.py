@@ -188,8 +188,8 @@ def test_a_promoted_one_can_be_trained_on(done: tuple[Outcome, Bundle]) -> None:
     assert export.check_parity(load_backbone(bundle), export.session(bundle.model), inputs) < 1e-4
     start = PromotedBundle(bundle)
     model = start.load(len(bundle.manifest.kinds) + 1)
-    assert start.kept_arrays() == {}, "all its layers learn"
-    assert model.kept_in_retraining() == []
+    assert start.reused_arrays() == {}, "all its layers learn"
+    assert model.frozen_in_retraining() == []
     assert files_beside(model)[DESCRIPTION] == (bundle.path / DESCRIPTION).read_bytes()
 
 

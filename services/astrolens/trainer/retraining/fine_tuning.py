@@ -54,7 +54,7 @@ def fine_tune(
         checkpoint: Where the state is kept; a run that was killed goes on from it.
         on_step: Told after each step how many are done, and of how many.
     """
-    for part in model.kept_in_retraining():
+    for part in model.frozen_in_retraining():
         for parameter in part.parameters():
             parameter.requires_grad_(False)
     together = views.training if answers is None else _joined(views.training, answers)

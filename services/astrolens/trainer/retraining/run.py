@@ -237,7 +237,7 @@ class Run:
             self._folder / BUNDLE,
             kinds=kinds,
             beside=files_beside,
-            kept=self._start.kept_arrays(),
+            kept=self._start.reused_arrays(),
             refit_classes=self._start.refit_classes,
         )
         write_bytes(self._folder / _CHALLENGER_NOTE, json.dumps({"digest": bundle.digest}).encode())

@@ -55,7 +55,7 @@ class StartingPoint(Protocol):
     def recipe(self, options: TrainingOptions) -> Recipe:
         """The hyperparameters."""
 
-    def kept_arrays(self) -> Mapping[str, NDArray[Any]]:
+    def reused_arrays(self) -> Mapping[str, NDArray[Any]]:
         """Arrays of detectors that stay true, because what they read does not change."""
 
 
@@ -99,7 +99,7 @@ class PromotedBundle:
         """Small rates, since most is known."""
         return recipe_of(options)
 
-    def kept_arrays(self) -> Mapping[str, NDArray[Any]]:
+    def reused_arrays(self) -> Mapping[str, NDArray[Any]]:
         """Those of detectors that read taps which do not change."""
         fixed_taps = load_backbone(self._champion).fixed_taps - {EMBEDDING}
         entries = self._champion.manifest.detectors
@@ -158,6 +158,6 @@ class NamedCheckpoint:
         """Full rates for the new heads, a tenth for its own weights."""
         return replace(recipe_of(options), rate=CHECKPOINT_RATE, trunk_rate=CHECKPOINT_TRUNK_RATE)
 
-    def kept_arrays(self) -> Mapping[str, NDArray[Any]]:
+    def reused_arrays(self) -> Mapping[str, NDArray[Any]]:
         """None: every tap is new."""
         return {}
