@@ -1,0 +1,265 @@
+"""A blind review of the "ordinary" pictures of the test split; `docs/blind-review.md` has its criteria and what it found.
+
+    python -m tests.bench.science.blind_review draw --survey sdss --out FOLDER
+
+writes contact sheets with running numbers, `key.csv` and an empty `verdicts.csv`. When every verdict is written,
+
+    python -m tests.bench.science.blind_review join --survey sdss --out FOLDER
+
+joins both into the record beside this module, and
+
+    python -m tests.bench.science.blind_review compare
+
+prints how often controls, strangest and random pictures were called not ordinary, from the records alone.
+"""
+
+import argparse
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from astrolens.platform.settings import PACKAGED_BUNDLE
+from astrolens.science.cutouts import decode_cutout
+from astrolens.science.density import DensityEntry, fit_density
+from astrolens.trainer.evaluation import Half, clopper_pearson, rank_values
+from astrolens.trainer.trunk import EarlyTrunk, GenericTrunk
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageOps
+
+from tests.bench.science.baselines import forest_scores
+from tests.bench.science.bundles import BundleUnderTest
+from tests.bench.science.options import has_data, options_of
+from tests.bench.science.pictures import Cutouts, cutouts_of, inputs_of
+from tests.bench.science.tables import FIT, ImageTable, galaxy_tables
+from tests.bench.science.text import percent, table
+
+RECORDS: Final = Path(__file__).with_name("blind_review")
+"""One file a survey: what was shown, in which group it was, and what was said of it."""
+SURVEYS: Final = ("sdss", "efigi")
+VERDICTS: Final = ("ordinary", "not-ordinary", "unclear")
+CONTROL: Final = "control"
+RANDOM: Final = "random"
+REPEAT: Final = "repeat"
+
+_SEED: Final = 20261126
+_STRANGEST: Final = 40
+_CONTROLS: Final = 30
+_REPEATS: Final = 20
+_PICTURES: Final = 20
+"""A sheet."""
+_COLUMNS: Final = 5
+_SIDE: Final = 300
+_CAPTION: Final = 16
+_BATCH: Final = 64
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One picture on a sheet.
+
+    Attributes:
+        row: In the set.
+        groups: Names of the scores that it is among the strangest of, or `control`, `random` or `repeat`.
+        mirrored: Shown mirrored.
+    """
+
+    row: int
+    groups: tuple[str, ...]
+    mirrored: bool = False
+
+
+def choose_pictures(own: ImageTable, scores: Mapping[str, Values], *, seed: int = _SEED) -> list[Shown]:
+    """What is shown, in the order of the running numbers.
+
+    Args:
+        own: The survey's images.
+        scores: [n] by name, larger is stranger.
+        seed: Of every draw.
+    """
+    rng = np.random.default_rng(seed)
+    ordinary = np.flatnonzero(own.ordinary & (own.roles == Half.REPORT))
+    groups: dict[int, list[str]] = {}
+    for name, values in scores.items():
+        for row in ordinary[np.argsort(-values[ordinary], kind="stable")][:_STRANGEST]:
+            groups.setdefault(int(row), []).append(name)
+    others = np.array([row for row in ordinary if int(row) not in groups])
+    drawn = rng.choice(others, min(len(groups), len(others)), replace=False)
+    groups |= {int(row): [RANDOM] for row in drawn}
+    odd = np.flatnonzero(~own.ordinary & (own.roles == Half.CHOOSE))
+    controls = [Shown(int(row), (CONTROL,)) for row in rng.choice(odd, min(_CONTROLS, len(odd)), replace=False)]
+    again = rng.choice(sorted(groups), min(_REPEATS, len(groups)), replace=False)
+    repeats = [Shown(int(row), (REPEAT,), mirrored=True) for row in again]
+    shown = [Shown(row, tuple(names)) for row, names in sorted(groups.items())] + controls + repeats
+    return [shown[place] for place in rng.permutation(len(shown))]
+
+
+def strangeness(bundle: BundleUnderTest, cutouts: Cutouts, inputs: NDArray[np.uint8]) -> dict[str, Values]:
+    """The four scores [n] by which the strangest are taken.
+
+    Args:
+        bundle: The shipped one.
+        cutouts: Of the survey.
+        inputs: Of the bundle, [n, channels, size, size]; the first three channels are the view of the object.
+    """
+    fit = cutouts.table.roles == FIT
+    means, asymmetry = _frozen_features(inputs[:, :3])
+    neighbours = fit_density(asymmetry[fit], DensityEntry(name="neighbours", taps=("frozen",)))
+    return {
+        "combination": rank_values(bundle.scores(bundle.features(inputs), cutouts.table.name)),
+        "frozen-mahalanobis": _mahalanobis(means[fit], means),
+        "frozen-neighbours": neighbours.distances(neighbours.project_features(asymmetry)),
+        "pixel-forest": forest_scores(cutouts.thumbnails[fit], cutouts.thumbnails),
+    }
+
+
+def write_sheets(folder: Path, cutouts: Cutouts, shown: Sequence[Shown]) -> None:
+    """Write sheets, key and an empty list of verdicts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in range(0, len(shown), _PICTURES):
+        part = shown[first : first + _PICTURES]
+        lines = -(-len(part) // _COLUMNS)
+        sheet = Image.new("RGB", (_COLUMNS * _SIDE, lines * (_SIDE + _CAPTION)), "white")
+        draw = ImageDraw.Draw(sheet)
+        for place, one in enumerate(part):
+            left, top = place % _COLUMNS * _SIDE, place // _COLUMNS * (_SIDE + _CAPTION)
+            picture = Image.fromarray(decode_cutout(cutouts.jpegs[one.row]))
+            picture = ImageOps.contain(picture, (_SIDE - 4, _SIDE - 4), Image.Resampling.LANCZOS)
+            sheet.paste(ImageOps.mirror(picture) if one.mirrored else picture, (left + 2, top + _CAPTION))
+            draw.text((left + 3, top + 2), str(first + place + 1), fill="black")
+        buffer = io.BytesIO()
+        sheet.save(buffer, "PNG")
+        (folder / f"sheet-{first // _PICTURES + 1:02d}.png").write_bytes(buffer.getvalue())
+    ids = cutouts.table.ids
+    key = [(number, ids[one.row], "+".join(one.groups)) for number, one in enumerate(shown, start=1)]
+    _write(folder / "key.csv", ("number", "object_id", "groups"), key)
+    empty = [(number, "", "") for number in range(1, len(shown) + 1)]
+    _write(folder / "verdicts.csv", ("number", "verdict", "why"), empty)
+
+
+def join_verdicts(folder: Path, survey: str) -> list[dict[str, str]]:
+    """Key and verdicts as one list, in the columns of a record.
+
+    Raises:
+        ValueError: A verdict is missing or unknown, or one that is not `ordinary` has no reason.
+    """
+    verdicts = {row["number"]: row for row in _read(folder / "verdicts.csv")}
+    rows = []
+    for one in _read(folder / "key.csv"):
+        said = verdicts.get(one["number"], {"verdict": "", "why": ""})
+        if said["verdict"] not in VERDICTS or (said["verdict"] != "ordinary" and not said["why"]):
+            raise ValueError(f"{folder / 'verdicts.csv'}, number {one['number']}: give one of {VERDICTS}, and why")
+        rows.append({**one, "survey": survey, "verdict": said["verdict"], "why": said["why"]})
+    return rows
+
+
+def agreement(rows: Sequence[Mapping[str, str]]) -> dict[str, tuple[int, int, int]]:
+    """By group: how many pictures were shown, called `not-ordinary`, and `unclear`."""
+    counted: dict[str, list[int]] = {}
+    for row in rows:
+        for group in row["groups"].split("+"):
+            counts = counted.setdefault(group, [0, 0, 0])
+            counts[0] += 1
+            counts[1] += row["verdict"] == "not-ordinary"
+            counts[2] += row["verdict"] == "unclear"
+    return {group: (shown, odd, unclear) for group, (shown, odd, unclear) in counted.items()}
+
+
+def repeats_agree(rows: Sequence[Mapping[str, str]]) -> tuple[int, int]:
+    """How many pictures were shown twice, and of how many the same was said twice."""
+    first = {row["object_id"]: row["verdict"] for row in rows if row["groups"] != REPEAT}
+    again = [row for row in rows if row["groups"] == REPEAT]
+    return len(again), sum(first[row["object_id"]] == row["verdict"] for row in again)
+
+
+def report(records: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
+    """Agreement by survey and group, as a Markdown table."""
+    lines = []
+    for survey, rows in records.items():
+        for group, (shown, odd, unclear) in sorted(agreement(rows).items()):
+            low, high = clopper_pearson(odd, shown)
+            share = f"{percent(odd / shown)} [{percent(low)}, {percent(high)}]"
+            lines.append((survey, group, shown, odd, share, unclear))
+        again, same = repeats_agree(rows)
+        lines.append((survey, "same verdict twice", again, same, percent(same / max(again, 1)), ""))
+    return table(("survey", "group", "shown", "not ordinary", "share", "unclear"), lines)
+
+
+def read_record(survey: str) -> list[dict[str, str]]:
+    """The record of a survey."""
+    return _read(RECORDS / f"{survey}.csv")
+
+
+@torch.no_grad()
+def _frozen_features(views: NDArray[np.uint8]) -> tuple[Values, Values]:
+    """Centre-weighted means and rotation asymmetries [n, 232] of the maps after blocks 4, 7 and 10 of the pretrained trunk."""
+    early, generic = EarlyTrunk(), GenericTrunk()
+    means, asymmetry = [], []
+    for start in range(0, len(views), _BATCH):
+        maps = early(torch.from_numpy(views[start : start + _BATCH]))
+        pooled = [maps[-1], *generic(maps[-1])]
+        means.append(np.concatenate([_centre_mean(one.numpy()) for one in pooled], axis=1))
+        asymmetry.append(np.concatenate([_asymmetry(one.numpy()) for one in pooled], axis=1))
+    return np.concatenate(means), np.concatenate(asymmetry)
+
+
+def _centre_mean(maps: NDArray[np.float32]) -> Values:
+    side = maps.shape[-1]
+    offset = (np.arange(side) - (side - 1) / 2) / (side / 4)
+    weight = np.exp(-0.5 * (offset[:, None] ** 2 + offset[None, :] ** 2))
+    return np.asarray((maps * weight).sum(axis=(2, 3)) / weight.sum(), dtype=np.float64)
+
+
+def _asymmetry(maps: NDArray[np.float32]) -> Values:
+    return np.asarray(np.abs(maps - maps[:, :, ::-1, ::-1]).mean(axis=(2, 3)), dtype=np.float64)
+
+
+def _mahalanobis(own: Values, features: Values) -> Values:
+    """Distances [n] to the mean of `own` by its shrunk covariance."""
+    from sklearn.covariance import LedoitWolf  # of the trainer's extra, which an installation may lack
+
+    scale = np.maximum(own.std(axis=0), 1e-6)
+    return np.asarray(LedoitWolf().fit(own / scale).mahalanobis(features / scale))
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _write(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([head, *rows])
+
+
+def main() -> None:
+    """Draw sheets, join verdicts, or compare."""
+    parser = options_of(__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("step", choices=("draw", "join", "compare"))
+    parser.add_argument("--survey", choices=SURVEYS, default="sdss")
+    parser.add_argument("--out", type=Path, default=Path("build/blind-review"), help="folder of sheets and verdicts")
+    options = parser.parse_args()
+    if options.step == "compare":
+        print(report({survey: read_record(survey) for survey in SURVEYS}))
+    elif options.step == "join":
+        rows = join_verdicts(options.out, options.survey)
+        _write(RECORDS / f"{options.survey}.csv", tuple(rows[0]), [tuple(row.values()) for row in rows])
+    elif has_data(options.data, benchmark="blind-review"):
+        bundle = BundleUnderTest(PACKAGED_BUNDLE)
+        own = galaxy_tables(options.data)[options.survey]
+        cutouts = cutouts_of(own, cache=options.cache, workers=options.workers)
+        inputs = inputs_of(cutouts, bundle.bundle.preprocessing, cache=options.cache, workers=options.workers)
+        shown = choose_pictures(cutouts.table, strangeness(bundle, cutouts, inputs))
+        write_sheets(options.out, cutouts, shown)
+        print(f"blind-review: {len(shown)} pictures of {options.survey} in {options.out}")
+
+
+if __name__ == "__main__":
+    main()
