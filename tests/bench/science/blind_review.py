@@ -1,4 +1,4 @@
-"""A blind review of the "ordinary" pictures of the test split; `docs/blind-review.md` has its criteria and what it found.
+"""A blind review of the "ordinary" pictures of the test split; criteria and outcome are in `docs/blind-review.md`.
 
     python -m tests.bench.science.blind_review draw --survey sdss --out FOLDER
 
@@ -38,7 +38,7 @@ from tests.bench.science.pictures import Cutouts, cutouts_of, inputs_of
 from tests.bench.science.tables import FIT, ImageTable, galaxy_tables
 from tests.bench.science.text import percent, table
 
-RECORDS: Final = Path(__file__).with_name("blind_review")
+RECORDS: Final = Path(__file__).with_name("blind_reviews")
 """One file a survey: what was shown, in which group it was, and what was said of it."""
 SURVEYS: Final = ("sdss", "efigi")
 VERDICTS: Final = ("ordinary", "not-ordinary", "unclear")
@@ -198,7 +198,7 @@ def read_record(survey: str) -> list[dict[str, str]]:
 
 @torch.no_grad()
 def _frozen_features(views: NDArray[np.uint8]) -> tuple[Values, Values]:
-    """Centre-weighted means and rotation asymmetries [n, 232] of the maps after blocks 4, 7 and 10 of the pretrained trunk."""
+    """Centre-weighted means and rotation asymmetries, [n, 232] each, of maps 4, 7 and 10 of the pretrained trunk."""
     early, generic = EarlyTrunk(), GenericTrunk()
     means, asymmetry = [], []
     for start in range(0, len(views), _BATCH):
