@@ -10,7 +10,11 @@ joins both into the record beside this module, and
 
     python -m tests.bench.science.blind_review compare
 
-prints how often controls, strangest and random pictures were called not ordinary, from the records alone.
+prints how often controls, strangest and random pictures were called not ordinary, from the records alone, and
+
+    python -m tests.bench.science.blind_review estimate
+
+the figures of the shipped bundle as if every ordinary picture of the test split had been looked at.
 """
 
 import argparse
@@ -22,12 +26,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.science.cutouts import decode_cutout
 from astrolens.science.density import DensityEntry, fit_density
-from astrolens.trainer.evaluation import Half, clopper_pearson, rank_values
-from astrolens.trainer.trunk import EarlyTrunk, GenericTrunk
+from astrolens.trainer.evaluation import RINGS, Half, clopper_pearson, kind_masks, p_values_of, rank_values
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
@@ -191,21 +193,67 @@ def report(records: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
     return table(("survey", "group", "shown", "not ordinary", "share", "unclear"), lines)
 
 
+def shown_weights(own: ImageTable, rows: Sequence[Mapping[str, str]]) -> Values:
+    """How many pictures [n] of the test split each image of a survey stands for.
+
+    One of the strangest stands for itself, one drawn at random for its share of those that nobody looked at; all
+    others, and the ones that were called not ordinary, for none.
+
+    Args:
+        own: The survey's images.
+        rows: Of its record.
+    """
+    verdicts = {row["object_id"]: row["verdict"] for row in rows if row["groups"] != REPEAT}
+    drawn = {row["object_id"] for row in rows if row["groups"] == RANDOM}
+    ordinary = own.ordinary & (own.roles == Half.REPORT)
+    shown = np.array([name in verdicts for name in own.ids.tolist()]) & ordinary
+    random = np.array([name in drawn for name in own.ids.tolist()]) & ordinary
+    weights = np.where(random, 1.0 + (ordinary & ~shown).sum() / max(random.sum(), 1), np.where(shown, 1.0, 0.0))
+    kept = np.array([verdicts.get(name) != "not-ordinary" for name in own.ids.tolist()])
+    return np.asarray(np.where(kept, weights, 0.0))
+
+
+def estimated_figures(own: ImageTable, values: Values, p_values: Values, weights: Values) -> dict[str, float]:
+    """AUROC, recalls and flagged ordinary images of the report half, objects whose only oddity is a ring left out.
+
+    Args:
+        own: The survey's images.
+        values: [n], larger is stranger.
+        p_values: [n].
+        weights: [n] of ordinary images, see `shown_weights`.
+    """
+    rings = kind_masks(own.oddities).get(RINGS, np.zeros(len(own), dtype=np.bool_))
+    odd = ~own.ordinary & (own.roles == Half.REPORT) & ~rings
+    found, total = values[odd], weights.sum()
+    wins = [float((found > value).mean() + 0.5 * (found == value).mean()) for value in values]
+    above = np.array([weights[values >= value].sum() for value in found])
+    return {
+        "ordinary": float(total),
+        "auroc": float(np.dot(weights, wins) / total),
+        "recall at rank 1 %": float((above <= 0.01 * total).mean()),
+        "recall at p <= 1 %": float((p_values[odd] <= 0.01).mean()),
+        "flagged at 1 %": float(weights[p_values <= 0.01].sum() / total),
+    }
+
+
 def read_record(survey: str) -> list[dict[str, str]]:
     """The record of a survey."""
     return _read(RECORDS / f"{survey}.csv")
 
 
-@torch.no_grad()
 def _frozen_features(views: NDArray[np.uint8]) -> tuple[Values, Values]:
     """Centre-weighted means and rotation asymmetries, [n, 232] each, of maps 4, 7 and 10 of the pretrained trunk."""
+    import torch  # of the trainer's extra, as is the trunk: drawing needs them, reading a record does not
+    from astrolens.trainer.trunk import EarlyTrunk, GenericTrunk
+
     early, generic = EarlyTrunk(), GenericTrunk()
     means, asymmetry = [], []
-    for start in range(0, len(views), _BATCH):
-        maps = early(torch.from_numpy(views[start : start + _BATCH]))
-        pooled = [maps[-1], *generic(maps[-1])]
-        means.append(np.concatenate([_centre_mean(one.numpy()) for one in pooled], axis=1))
-        asymmetry.append(np.concatenate([_asymmetry(one.numpy()) for one in pooled], axis=1))
+    with torch.no_grad():
+        for start in range(0, len(views), _BATCH):
+            maps = early(torch.from_numpy(views[start : start + _BATCH]))
+            pooled = [one.numpy() for one in (maps[-1], *generic(maps[-1]))]
+            means.append(np.concatenate([_centre_mean(one) for one in pooled], axis=1))
+            asymmetry.append(np.concatenate([_asymmetry(one) for one in pooled], axis=1))
     return np.concatenate(means), np.concatenate(asymmetry)
 
 
@@ -238,27 +286,52 @@ def _write(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) ->
         csv.writer(stream, lineterminator="\n").writerows([head, *rows])
 
 
+def _draw(options: argparse.Namespace) -> None:
+    bundle, cutouts, inputs = _measured(options, options.survey)
+    shown = choose_pictures(cutouts.table, strangeness(bundle, cutouts, inputs))
+    write_sheets(options.out, cutouts, shown)
+    print(f"blind-review: {len(shown)} pictures of {options.survey} in {options.out}")
+
+
+def _join(options: argparse.Namespace) -> None:
+    rows = join_verdicts(options.out, options.survey)
+    _write(RECORDS / f"{options.survey}.csv", tuple(rows[0]), [tuple(row.values()) for row in rows])
+
+
+def _compare(_options: argparse.Namespace) -> None:
+    print(report({survey: read_record(survey) for survey in SURVEYS}))
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    lines = []
+    for survey in SURVEYS:
+        bundle, cutouts, inputs = _measured(options, survey)
+        scores = bundle.scores(bundle.features(inputs), survey)
+        own, weights = cutouts.table, shown_weights(cutouts.table, read_record(survey))
+        figures = estimated_figures(own, rank_values(scores), p_values_of(scores), weights)
+        lines.append((survey, *(f"{value:.3f}" for value in figures.values())))
+    print(table(("survey", *figures), lines))
+
+
+def _measured(options: argparse.Namespace, survey: str) -> tuple[BundleUnderTest, Cutouts, NDArray[np.uint8]]:
+    """The shipped bundle, and cutouts and inputs of a survey."""
+    bundle = BundleUnderTest(PACKAGED_BUNDLE)
+    cutouts = cutouts_of(galaxy_tables(options.data)[survey], cache=options.cache, workers=options.workers)
+    spec = bundle.bundle.preprocessing
+    return bundle, cutouts, inputs_of(cutouts, spec, cache=options.cache, workers=options.workers)
+
+
 def main() -> None:
-    """Draw sheets, join verdicts, or compare."""
+    """Draw sheets, join verdicts, compare, or estimate."""
     parser = options_of(__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("step", choices=("draw", "join", "compare"))
+    steps = {"draw": _draw, "join": _join, "compare": _compare, "estimate": _estimate}
+    parser.add_argument("step", choices=tuple(steps))
     parser.add_argument("--survey", choices=SURVEYS, default="sdss")
     parser.add_argument("--out", type=Path, default=Path("build/blind-review"), help="folder of sheets and verdicts")
     options = parser.parse_args()
-    if options.step == "compare":
-        print(report({survey: read_record(survey) for survey in SURVEYS}))
-    elif options.step == "join":
-        rows = join_verdicts(options.out, options.survey)
-        _write(RECORDS / f"{options.survey}.csv", tuple(rows[0]), [tuple(row.values()) for row in rows])
-    elif has_data(options.data, benchmark="blind-review"):
-        bundle = BundleUnderTest(PACKAGED_BUNDLE)
-        own = galaxy_tables(options.data)[options.survey]
-        cutouts = cutouts_of(own, cache=options.cache, workers=options.workers)
-        inputs = inputs_of(cutouts, bundle.bundle.preprocessing, cache=options.cache, workers=options.workers)
-        shown = choose_pictures(cutouts.table, strangeness(bundle, cutouts, inputs))
-        write_sheets(options.out, cutouts, shown)
-        print(f"blind-review: {len(shown)} pictures of {options.survey} in {options.out}")
+    if options.step in {"join", "compare"} or has_data(options.data, benchmark="blind-review"):
+        steps[options.step](options)
 
 
 if __name__ == "__main__":

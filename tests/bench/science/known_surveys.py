@@ -101,27 +101,34 @@ def auroc_difference(cutouts: Cutouts, one: list[ImageScores], two: list[ImageSc
     }
 
 
-def first_looks(by_survey: Mapping[str, tuple[Cutouts, list[ImageScores]]]) -> dict[str, Any]:
+def first_looks(
+    by_survey: Mapping[str, tuple[Cutouts, list[ImageScores]]], *, reviewed: bool = False
+) -> dict[str, Any]:
     """Oddities among the first 100 of a pool: all ordinary `val` and `test` images, and 100 odd ones.
 
     The odd ones come from the report half, equal numbers of each survey. They are drawn 50 times, because it matters
     much which ones they are.
+
+    Args:
+        by_survey: Images and scores of each survey.
+        reviewed: Leave out the "ordinary" images that a person found not to be ordinary.
     """
     odd_values, ordinary_values = [], []
     for cutouts, scores in by_survey.values():
         values = rank_values(scores)
         table = cutouts.table
-        ordinary_values.append(values[table.ordinary & np.isin(table.roles, list(Half))])
+        ordinary = table.ordinary & np.isin(table.roles, list(Half))
+        ordinary_values.append(values[ordinary & ~table.reviewed_out if reviewed else ordinary])
         odd_values.append(values[~table.ordinary & (table.roles == Half.REPORT)])
-    ordinary = np.concatenate(ordinary_values)
+    all_ordinary = np.concatenate(ordinary_values)
     share = _LOOKS // len(odd_values)
     rng = np.random.default_rng(SEED)
     found = []
     for _ in range(_POOLS):
         odd = np.concatenate([rng.choice(own, share, replace=False) for own in odd_values])
-        found.append(_found_first(odd, ordinary, rng))
+        found.append(_found_first(odd, all_ordinary, rng))
     return {
-        "pool": len(ordinary) + share * len(odd_values),
+        "pool": len(all_ordinary) + share * len(odd_values),
         "odd": share * len(odd_values),
         "looks": _LOOKS,
         "pools": _POOLS,

@@ -144,7 +144,8 @@ def _known(
             name: survey_figures(cutouts, scores[name], bundle.classes, half, reviewed=reviewed)
             for name, cutouts in galaxies.items()
         }
-    own["first_looks"] = first_looks({name: (galaxies[name], scores[name]) for name in galaxies})
+    both = {name: (galaxies[name], scores[name]) for name in galaxies}
+    own["first_looks"], own["first_looks_reviewed"] = first_looks(both), first_looks(both, reviewed=True)
     return own
 
 

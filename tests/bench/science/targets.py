@@ -31,14 +31,18 @@ class Target:
 
 
 def target_rows(figures: Figures) -> list[dict[str, str]]:
-    """All rows as text: title, what each bundle reaches, at least, aim."""
+    """All rows as text: title, what each bundle reaches, at least, aim.
+
+    A second column of each bundle has the figures without the reviewed images, where they differ.
+    """
     rows = []
     for target in _TARGETS:
         row = {"": target.title}
         for bundle, own in figures["bundles"].items():
-            reached = target.reached(own, figures["baselines"])
-            mark = {True: " ✓", False: " ✗", None: ""}[reached]
-            row[bundle] = target.value(own, figures["baselines"]) + mark
+            labelled = _cell(target, own, figures["baselines"])
+            reviewed = _cell(target, _without_reviewed(own), figures["baselines"])
+            row[bundle] = labelled
+            row[f"{bundle}, reviewed ones left out"] = reviewed if reviewed != labelled else ""
         rows.append(row | {"at least": target.least, "aim": target.aim})
     return rows
 
@@ -72,6 +76,16 @@ def ring_score(own: Figures) -> tuple[str, Figures]:
     """The score that finds rings best on the half to choose by, and its figures on the other."""
     name = max(own["rings"], key=lambda name: own["rings"][name]["auroc_to_choose_by"])
     return name, own["rings"][name]
+
+
+def _cell(target: Target, own: Figures, baselines: Figures) -> str:
+    mark = {True: " ✓", False: " ✗", None: ""}[target.reached(own, baselines)]
+    return target.value(own, baselines) + mark
+
+
+def _without_reviewed(own: Figures) -> Figures:
+    """The figures of a bundle, those without the reviewed images in the place of those with them."""
+    return own | {"test": own["test_reviewed"], "first_looks": own["first_looks_reviewed"]}
 
 
 def _best(sky: Figures, key: str) -> float:
@@ -114,10 +128,16 @@ def _macro_f1(own: Figures) -> list[Figures]:
     return [own["test"][survey]["morphology"] for survey in ("sdss", "efigi")]
 
 
-def _alarms(own: Figures) -> tuple[list[float], float]:
-    """Rates at 1 %: of the known surveys, and the mean over the packs after 300 images."""
-    known = [own["test"][survey]["false_alarms"]["at"]["0.01"]["rate"] for survey in ("sdss", "efigi")]
+def _alarms(own: Figures) -> tuple[list[Figures], float]:
+    """Rates at 1 %: of the known surveys with their intervals, and the mean over the packs after 300 images."""
+    known = [own["test"][survey]["false_alarms"]["at"]["0.01"] for survey in ("sdss", "efigi")]
     return known, _mean(own, "pack", "survey_model", "flagged_at_0.01")
+
+
+def _alarms_text(own: Figures, _baselines: Figures) -> str:
+    known, new = _alarms(own)
+    parts = [f"{percent(one['rate'])} [{', '.join(percent(end) for end in one['interval'])}]" for one in known]
+    return f"{', '.join(parts)} / {percent(new)}"
 
 
 def _gz2(own: Figures) -> tuple[Figures, Figures]:
@@ -194,8 +214,8 @@ _TARGETS: Final = (
         "realised false alarms at 1 %: SDSS, EFIGI / after 300 images of a new survey",
         "0.5–1.5 % / ≤ 2 %",
         "",
-        lambda own, _: f"{', '.join(percent(rate) for rate in _alarms(own)[0])} / {percent(_alarms(own)[1])}",
-        lambda own, _: all(0.005 <= rate <= 0.015 for rate in _alarms(own)[0]) and _alarms(own)[1] <= 0.02,
+        _alarms_text,
+        lambda own, _: all(0.005 <= one["rate"] <= 0.015 for one in _alarms(own)[0]) and _alarms(own)[1] <= 0.02,
     ),
     Target(
         "first looks: oddities among the first 100",
