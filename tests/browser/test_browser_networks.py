@@ -1,9 +1,12 @@
 """Bad networks: a socket that is cut again and again, a console that dies, and a slow line."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from astrolens.console.pages.frame import LARGEST
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Console, ConsoleProcess, Visitor
@@ -20,6 +23,12 @@ SLOW = {"offline": False, "latency": 400, "downloadThroughput": 60 * 1024, "uplo
 USABLE_S = 5.0
 ROUND_TRIPS = 4
 """Of a page, one after the other: the document, the list, the first pictures, the socket."""
+
+LARGEST_AT_BEST = 135_000
+"""Bytes of NiceGUI's largest file, compressed as well as it goes; 143 kB quickly."""
+
+FIRST_VISIT_KB = 335
+"""Most that a page loads with an empty cache until it is usable, without pictures. NiceGUI's own files have 262."""
 
 
 @pytest.fixture
@@ -138,3 +147,40 @@ def test_a_slow_line_shows_a_skeleton_and_no_warning(visitor: Visitor, many: Con
     page.keyboard.press("Shift+S")
     expect(page.get_by_role("heading", name="System", exact=True)).to_be_attached(timeout=BACK_MS)
     expect(page.locator(".notice.trouble, .trouble[role=alert], .unsent")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", ["/gallery?size=s", "/triage?verdict=any", "/", "/system"])
+def test_a_first_visit_loads_no_more_than_it_needs(visitor: Visitor, many: Console, path: str) -> None:
+    smallest(many)
+    asked: dict[str, tuple[str, str]] = {}
+    loaded: dict[str, float] = {}
+    line = visitor.context.new_cdp_session(visitor.page)
+    line.send("Network.enable")
+    line.on(
+        "Network.requestWillBeSent",
+        lambda event: asked.setdefault(event["requestId"], (event.get("type", ""), event["request"]["url"])),
+    )
+    line.on(
+        "Network.loadingFinished",
+        lambda event: loaded.__setitem__(asked[event["requestId"]][1], event["encodedDataLength"]),
+    )
+    visitor.open(many.url + path)
+    # Pictures, and what is read ahead, come when the page is usable.
+    later = {url for kind, url in asked.values() if kind == "Image" or "&after=" in url}
+    assert sum(size for url, size in loaded.items() if url not in later) < FIRST_VISIT_KB * 1000
+    # A list is asked for once, with the scripts; an icon by name would load a font of 128 kB.
+    lists = [url for _, url in asked.values() if "/api/images?" in url and url not in later]
+    assert len(lists) == len(set(lists)) == (path[1:8] in {"gallery", "triage?"})
+    assert not [url for _, url in asked.values() if "/fonts/" in url]
+
+
+def smallest(console: Console) -> None:
+    """Wait until files are served as small as they go: whoever asks first gets them compressed quickly."""
+    headers = {"accept-encoding": "br"}
+    with httpx.Client(base_url=console.url, headers=headers, timeout=20, trust_env=False) as client:
+        first = int(client.get(LARGEST).headers["content-length"])
+        for _ in range(300):
+            if int(client.get(LARGEST).headers["content-length"]) < first or first < LARGEST_AT_BEST:
+                return
+            time.sleep(0.1)
+    raise AssertionError("the largest file did not become smaller")

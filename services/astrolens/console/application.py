@@ -26,6 +26,7 @@ from astrolens.console.api import (
     training_runs,
 )
 from astrolens.console.api.request_checks import check_request, no_such_address
+from astrolens.console.compression import Compression
 from astrolens.console.context import AppContext
 from astrolens.console.head_requests import HeadRequests
 from astrolens.console.problems import Problem
@@ -95,6 +96,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
         "/{path:path}", no_such_address, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
     )
     app.include_router(api)
+    app.add_middleware(Compression)
     app.add_middleware(
         SecurityMiddleware,
         credentials=context.credentials,

@@ -51,6 +51,12 @@ _HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=()",
 }
 
+_FILE_PATHS = ("/_nicegui/", "/static/")
+_FILE_HEADERS = {name: _HEADERS[name] for name in ("x-content-type-options", "cross-origin-resource-policy")}
+_FILES = ("text/javascript", "text/css", "font/")
+"""Scripts, styles and fonts are no pages: the other headers mean nothing on them, and would be a tenth of what a first
+visit loads."""
+
 
 class SecurityMiddleware:
     """ASGI middleware; pure, so that uploads, streams and sockets pass through without a copy."""
@@ -167,7 +173,7 @@ class SecurityMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _each_header(policy):
+                for name, value in _each_header(path, policy, headers.get("content-type", "")):
                     headers.setdefault(name, value)
             await send(message)
 
@@ -216,7 +222,10 @@ def _has_credentials(headers: Headers) -> bool:
     return "authorization" in headers or "astrolens_session_" in headers.get("cookie", "")
 
 
-def _each_header(policy: str) -> Iterable[tuple[str, str]]:
+def _each_header(path: str, policy: str, kind: str) -> Iterable[tuple[str, str]]:
+    if path.startswith(_FILE_PATHS) and kind.startswith(_FILES):
+        yield from _FILE_HEADERS.items()
+        return
     yield "content-security-policy", policy
     yield from _HEADERS.items()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 from astrolens.console import components, pages
 from astrolens.console.pages import PAGES, mount
-from astrolens.console.pages.frame import STATIC, STYLES, serve_styles
+from astrolens.console.pages.frame import LARGEST, STATIC, STYLES, serve_styles
 
 COMPONENTS = Path(components.__file__).parent
 PAGE_FILES = sorted(Path(pages.__file__).parent.glob("*.py"))
@@ -29,6 +29,13 @@ async def test_styles_are_served_where_pages_ask_for_them_and_may_be_kept() -> N
             answer = await client.get(f"{serve_styles()}/{name}")
             assert answer.status_code == 200
             assert answer.headers["cache-control"] == "public, max-age=31536000"
+
+
+async def test_what_is_loaded_before_its_turn_is_where_nicegui_serves_it() -> None:
+    from nicegui import app
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        assert (await client.get(LARGEST)).status_code == 200
 
 
 def test_every_import_leads_to_a_script() -> None:

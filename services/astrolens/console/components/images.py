@@ -15,6 +15,11 @@ from astrolens.usecases.labelling import LabelOutcome
 from astrolens.usecases.views import ImageCard
 
 
+def _first_page(path: str, limit: int) -> str:
+    """The first request that `lib/astrolens-list.js` makes for a list."""
+    return f"{path}&limit={limit}&total=false" if "?" in path else path
+
+
 class ImageGrid(Element, component="image_grid.js"):
     """A list of images of any length, of which only the visible cells are on the page.
 
@@ -35,6 +40,11 @@ class ImageGrid(Element, component="image_grid.js"):
         super().__init__()
         self.props["address"], self.props["query"] = address, query
         self.props["size"], self.props["context"] = size, context
+
+    @property
+    def first_request(self) -> str:
+        """What it asks the API for at first."""
+        return _first_page(f"/images?{self.props['query']}", 120)
 
     def resize(self, size: str) -> None:
         """Show larger or smaller cells."""
@@ -68,6 +78,11 @@ class TriageDeck(Element, component="triage_deck.js"):
         super().__init__()
         self.props["address"], self.props["path"] = address, path
         self.props["context"], self.props["unanswered"] = context, unanswered
+
+    @property
+    def first_request(self) -> str:
+        """What it asks the API for at first."""
+        return _first_page(self.props["path"], 40)
 
     def count(self, answered: int) -> None:
         """Say how many images are answered in all."""

@@ -3,11 +3,11 @@
 import { address, enter, go, keep, query } from "astrolens-address";
 import { AnswerButtons } from "astrolens-answering";
 import { answerOf, answers, give, nameOf, toast, undoLast } from "astrolens-answers";
-import { BASE, call } from "astrolens-api";
+import { call } from "astrolens-api";
 import { bindKeys } from "astrolens-keys";
 import { ImageList } from "astrolens-list";
 import { KeyButton, StateMark } from "astrolens-marks";
-import { load as loadPicture } from "astrolens-pictures";
+import { load as loadPicture, source } from "astrolens-pictures";
 import { reset } from "astrolens-view";
 import { ImageViewer, ViewBar } from "astrolens-viewer";
 import { computed, defineComponent, onBeforeUnmount, ref, watch } from "vue";
@@ -53,7 +53,8 @@ export default defineComponent({
     let readingTimer = 0;
 
     const current = computed(() => state.items[at.value] ?? null);
-    const waiting = computed(() => state.items.slice(at.value + 1).filter(open).slice(0, WAITING)); // biome-ignore format: one idea
+    // On a slow line the first picture comes alone.
+    const waiting = computed(() => (shown.value ? state.items.slice(at.value + 1).filter(open).slice(0, WAITING) : []));
     const left = computed(() => state.items.filter(open).length);
 
     /** Show an image, which may stand outside the list. @param {string} id */
@@ -149,7 +150,6 @@ export default defineComponent({
     return {
       ...{
         ASKS,
-        BASE,
         answer,
         answers,
         ask,
@@ -162,6 +162,7 @@ export default defineComponent({
         nameOf,
         root,
         shown,
+        source,
         state,
         swipe,
       },
@@ -184,7 +185,7 @@ export default defineComponent({
         <div class="told"><div v-show="told === current.image_id"><slot name="told"></slot></div></div>
         <div class="minor"><key-button v-for="one in ASKS" :key="one.key" :k="one.key" :label="one.name" :pressed="asked === current.image_id + ' ' + one.name" @press="ask(one.name)"/><key-button k="c" label="copy position" @press="copy"/></div>
         <div v-show="asked.startsWith(current.image_id)"><slot name="asked"></slot></div>
-        <div v-show="!asked.startsWith(current.image_id)" class="waiting"><span class="muted">{{ waiting.length ? 'Next' : (state.done ? 'The last one' : 'Loading the next') }}</span><img v-for="item in waiting" :key="item.image_id" :src="BASE + item.cutout_url" :alt="nameOf(item)" width="96" height="96"></div>
+        <div v-show="!asked.startsWith(current.image_id)" class="waiting"><span class="muted">{{ waiting.length ? 'Next' : (state.done && shown ? 'The last one' : 'Loading the next') }}</span><img v-for="item in waiting" :key="item.image_id" :src="source(item.cutout_url)" :alt="nameOf(item)" width="96" height="96"></div>
         <p class="muted num tally">{{ many(answers.count) }} answered here · {{ many(answered) }} in all · {{ many(left) }}{{ state.done ? '' : '+' }} waiting</p>
       </section>
     </div>

@@ -40,6 +40,9 @@ RUN_OPTIONS: Final[dict[str, Any]] = {
     "language": "en-US",
     # Nothing here uses its classes, and its compiler would cost every page 260 kB and tens of milliseconds.
     "tailwind": False,
+    # `compression` does it, with Brotli and once a file.
+    "gzip_middleware_factory": None,
+    "cache_control_directives": "public, max-age=31536000, immutable",
     # Pages have no bindings that are polled.
     "binding_refresh_interval": None,
     "reconnect_timeout": RECONNECT_S,

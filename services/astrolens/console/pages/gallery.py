@@ -33,6 +33,7 @@ async def build(visit: Visit) -> None:
         size=visit.query.get("size", "m"),
         context=context_query(visit.query),
     )
+    visit.window.preload(grid.first_request)
     with grid:
         _nothing(visit, wanted)
     sizes = _Sizes(grid, visit.query.get("size", "m"), bar.line)

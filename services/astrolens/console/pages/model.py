@@ -14,7 +14,17 @@ from astrolens.console.pages.charts import ACCENT, ANOMALY, NEAR_MISS, TEXT, axi
 from astrolens.console.pages.marks import DETECTORS
 from astrolens.console.pages.model_figures import facts, recall_options, tables
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
-from astrolens.console.pages.parts import copyable, empty_state, fact_list, heading, panel, paragraph, prose, select
+from astrolens.console.pages.parts import (
+    ARROW_DOWN,
+    copyable,
+    empty_state,
+    fact_list,
+    heading,
+    panel,
+    paragraph,
+    prose,
+    select,
+)
 from astrolens.console.pages.strips import Distribution
 from astrolens.console.pages.surveys import Surveys
 from astrolens.console.pages.training_runs import TrainingRunsPanel
@@ -240,6 +250,7 @@ def _card(card: str) -> None:
     """The model card, rendered once somebody opens it: it is long."""
     with ui.element("section").classes("panel").props('aria-label="Model card"'):
         expansion = ui.expansion("Model card").classes("card")
+        expansion.props["expand-icon"] = ARROW_DOWN
         shown = False
 
         def show() -> None:

@@ -53,6 +53,7 @@ async def build(visit: Visit) -> None:
         context=context_query(visit.query),
         unanswered=bool(review) or wanted.get("label") == "none",
     )
+    visit.window.preload(deck.first_request)
     with deck:
         _nothing(visit)
     TriageDetails(visit, deck)

@@ -10,12 +10,17 @@ const KEPT = 24;
 /** @type {Map<string, Picture>} */
 const pictures = new Map();
 
+/**
+ * From the console itself, where pictures come from an object store: pixels of another origin are not readable.
+ * @param {string} address `cutout_url` of a card
+ */
+export const source = (address) => `${BASE}${address}?stream=true`;
+
 /** Load and decode a picture; one that failed is tried again at the next call. @param {string} address `cutout_url` of a card */
 export function load(address) {
   let entry = pictures.get(address);
   if (!entry) {
-    // From the console itself, where pictures come from an object store: pixels of another origin are not readable.
-    const image = Object.assign(new Image(), { src: `${BASE}${address}?stream=true`, draggable: false, alt: "" });
+    const image = Object.assign(new Image(), { src: source(address), draggable: false, alt: "" });
     const made = { image, ready: false, loading: image.decode() };
     made.loading.then(
       () => {
