@@ -18,6 +18,8 @@ import { computed, defineComponent, onBeforeUnmount, ref, watch } from "vue";
 /** The next page is fetched while there is still a while to look. */
 const LOW = 12;
 const WAITING = 3;
+/** Pictures that are loaded and decoded before their turn: some more than are shown, for a burst of keys. */
+const AHEAD = 8;
 /** Who answers faster than this does not read numbers, and Python need not be asked for them. */
 const READING_MS = 250;
 /** What a finger says: the way to the right is the way to interest. */
@@ -53,8 +55,10 @@ export default defineComponent({
     let readingTimer = 0;
 
     const current = computed(() => state.items[at.value] ?? null);
+    const following = () => state.items.slice(at.value + 1).filter(open);
     // On a slow line the first picture comes alone.
-    const waiting = computed(() => (shown.value ? state.items.slice(at.value + 1).filter(open).slice(0, WAITING) : []));
+    const ahead = computed(() => (shown.value ? following().slice(0, AHEAD) : []));
+    const waiting = computed(() => ahead.value.slice(0, WAITING));
     const left = computed(() => state.items.filter(open).length);
 
     /** Show an image, which may stand outside the list. @param {string} id */
@@ -83,7 +87,7 @@ export default defineComponent({
     expose({ refill });
 
     // One that fails is told of when its turn comes.
-    watch(waiting, (items) => items.map((item) => loadPicture(item.cutout_url)));
+    watch(ahead, (items) => items.map((item) => loadPicture(item.cutout_url)));
     watch(current, (item) => {
       clearTimeout(readingTimer);
       if (!item) return;
