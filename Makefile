@@ -4,6 +4,7 @@ TRAINER ?= yes
 VENV    := .venv
 BIN     := $(VENV)/bin
 LOCKS   := locks/services.txt $(if $(filter-out no,$(TRAINER)),locks/trainer.txt)
+INSTALL  = $(UV) pip install -q --python $(BIN)/python
 STAMP   := $(VENV)/.installed-$(if $(filter-out no,$(TRAINER)),full,services)
 DEV     := $(VENV)/.installed-dev
 UV      := $(BIN)/uv
@@ -20,13 +21,17 @@ $(UV):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/uv.txt
 
+# Bytecode of what services import is written once, here: otherwise each of the seven compiles its modules at the first
+# start, and where PYTHONDONTWRITEBYTECODE is set at every start. torch's would take longer than all of the rest.
 $(STAMP): $(UV) $(LOCKS) pyproject.toml
-	$(UV) pip install -q --python $(BIN)/python --require-hashes $(addprefix -r ,$(LOCKS))
-	$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	$(INSTALL) --require-hashes --compile-bytecode -r locks/services.txt
+	$(INSTALL) --require-hashes $(addprefix -r ,$(LOCKS))
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q services/astrolens
 	@touch $@
 
 $(DEV): $(STAMP) locks/dev.txt
-	$(UV) pip install -q --python $(BIN)/python --require-hashes -r locks/dev.txt
+	$(INSTALL) --require-hashes -r locks/dev.txt
 	@touch $@
 
 setup: $(STAMP)  ## install everything into .venv (TRAINER=no leaves torch out)
