@@ -1,5 +1,16 @@
-"""`python -m astrolens.cli`: what the supervisor and containers run."""
+"""`python -m astrolens.cli`: what the supervisor runs. A service does without the command line's parser."""
 
-from astrolens.cli.app import main
+import sys
 
-main()
+from astrolens.cli.entry import begin_imports, run_command
+
+match sys.argv[1:]:
+    case ["serve", service] if not service.startswith("-"):
+        begin_imports()
+        from astrolens.cli.serve import serve
+
+        run_command(lambda: sys.exit(serve(service)))
+    case _:
+        from astrolens.cli.app import main
+
+        main()

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from astrolens.cli import judging_commands
+from astrolens.cli.entry import run_command
 from astrolens.cli.model_commands import models_app
 from astrolens.cli.options import AsJson, Token, Url, given
 from astrolens.cli.train_commands import train_app
@@ -356,18 +357,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    from astrolens.platform.private_files import restrict_new_files
-
-    restrict_new_files()
-    try:
-        app()
-    except Exception as error:
-        from astrolens.platform.errors import AstroLensError, ConfigurationError
-
-        if not isinstance(error, AstroLensError):
-            raise
-        typer.echo(f"astrolens: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+    run_command(app)
 
 
 def _ask_password() -> str:

@@ -3,9 +3,10 @@
 from importlib import import_module
 from importlib.util import find_spec
 
+from astrolens.cli.entry import end_imports
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.private_files import make_home_private
-from astrolens.platform.runtime.service import run
+from astrolens.platform.runtime.service import ServiceApp, run
 from astrolens.platform.runtime.services import SERVICE_NAMES, service_named
 from astrolens.platform.settings import load_settings
 
@@ -33,4 +34,10 @@ def serve(service: str) -> int:
         raise ConfigurationError(
             f"ASTROLENS_HOME: {settings.home} cannot be made private ({error.strerror}); choose another folder"
         ) from error
-    return run(lambda: module.create_app(settings))
+
+    def build() -> ServiceApp:
+        app: ServiceApp = module.create_app(settings)
+        end_imports()
+        return app
+
+    return run(build)

@@ -145,8 +145,9 @@ _declared: list[PrivateApi] = [
         package="faststream",
         module="faststream.kafka.subscriber.usecase",
         name="BatchSubscriber",
-        reason="the lag of a consumer is read from its client, and a consumer that cannot go on is stopped",
-        attributes=("running", "consumer", "group_id", "stop"),
+        reason="the lag of a consumer is read from its client, a consumer that cannot go on is stopped, and all start "
+        "side by side",
+        attributes=("running", "consumer", "group_id", "start", "stop"),
     ),
     PrivateApi(
         package="faststream",

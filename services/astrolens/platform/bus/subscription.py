@@ -47,7 +47,7 @@ class Subscription:
         fetch_wait_ms: int,
         session_ms: int,
     ) -> None:
-        """Declare the subscriber; nothing is read before the broker starts.
+        """Declare the subscriber; nothing is read before `start`.
 
         Args:
             broker: Reads.
@@ -80,6 +80,10 @@ class Subscription:
             await on_records(self, records)
 
         self._subscriber(handle, parser=self._parse, decoder=_raw_message)
+
+    async def start(self) -> None:
+        """Join the group and begin to read, once the broker is connected."""
+        await self._subscriber.start()
 
     async def stop(self) -> None:
         """Finish the batch that is processed now and leave the group."""

@@ -32,13 +32,22 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves one application on a socket that already listens."""
 
-    def __init__(self, app: ASGIApp, listening: socket.socket, *, lifespan: bool, on_failure: OnFailure) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listening: socket.socket,
+        *,
+        lifespan: bool,
+        web_sockets: bool,
+        on_failure: OnFailure,
+    ) -> None:
         """Compose; nothing is served.
 
         Args:
             app: The application.
             listening: From `listen`; `stop` closes it.
             lifespan: Whether the application has start-up and shutdown of its own.
+            web_sockets: Whether it has WebSockets; only then their protocol is imported.
             on_failure: Called when the server ends before `stop`.
         """
         self._socket = listening
@@ -50,6 +59,7 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 http=HeaderDeadlineProtocol,
+                ws="auto" if web_sockets else "none",
                 # Uvicorn would believe every program of this machine; the console names the proxies that it believes.
                 proxy_headers=False,
                 lifespan="on" if lifespan else "off",

@@ -332,7 +332,8 @@ class ServiceApp:
             access=self._access,
         )
         app = health if self._web is None else add_health_endpoints(self._web, health)
-        server = HttpServer(app, listening, lifespan=self._web is not None, on_failure=self._task_failed)
+        web = self._web is not None
+        server = HttpServer(app, listening, lifespan=web, web_sockets=web, on_failure=self._task_failed)
         shutdown.register("HTTP", lambda: server.stop(self.settings.shutdown_grace_s * 0.3))
         server.start()
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
 from astrolens.contracts import topics
 from astrolens.contracts.events import Event, ImageAnalyzed, ImageIngested, LabelRecorded
 from astrolens.contracts.records import Reason
 from astrolens.platform.bus import Bus, Refusal, TooManyDeadLetters, create_bus
 from astrolens.platform.bus.dead_letters import CircuitBreaker
-from astrolens.platform.errors import AstroLensError, ConfigurationError, PermanentError, TransientError
+from astrolens.platform.bus.subscription import Subscription
+from astrolens.platform.errors import AstroLensError, BusUnavailable, ConfigurationError, PermanentError, TransientError
 from astrolens.platform.retry import RetryPolicy
 from astrolens.platform.time_limits import POLL_INTERVAL_S
 from faststream import AckPolicy
@@ -56,6 +58,32 @@ async def test_every_subscriber_redelivers_on_error_and_reads_from_the_beginning
         assert arguments["max_poll_interval_ms"] == POLL_INTERVAL_S * 1000
         assert arguments["heartbeat_interval_ms"] < arguments["session_timeout_ms"] < POLL_INTERVAL_S * 1000
     assert harness.bus.broker._connection_kwargs["enable_idempotence"] is True
+
+
+async def test_consumers_start_side_by_side(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(_: Sequence[Event]) -> Sequence[Refusal]:
+        return ()
+
+    async def connect(_: Bus) -> None:
+        return
+
+    harness.bus.consume(topics.IMAGES_ANALYZED, ImageAnalyzed, nothing, group="astrolens-analyzer-other")
+    together = asyncio.Barrier(2)
+
+    async def start(_: Subscription) -> None:
+        await together.wait()
+
+    monkeypatch.setattr(Bus, "connect", connect)
+    monkeypatch.setattr(Subscription, "start", start)
+    async with asyncio.timeout(30):
+        await harness.bus.start()
+
+    async def refuse(_: Subscription) -> None:
+        raise KafkaConnectionError("nobody answers")
+
+    monkeypatch.setattr(Subscription, "start", refuse)
+    with pytest.raises(BusUnavailable, match="consuming could not begin"):
+        await harness.bus.start()
 
 
 async def test_the_halves_of_a_batch_together_do_not_outlast_its_limit(
