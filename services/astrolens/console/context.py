@@ -1,6 +1,7 @@
 """What routes and pages share: built once in `main`, handed to `pages.mount` and found by routes in the app's state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from uuid import uuid4
 
 from fastapi import Request
 
@@ -32,7 +33,10 @@ from astrolens.usecases.training_runs import TrainingRuns
 
 @dataclass(frozen=True, kw_only=True)
 class AppContext:
-    """The console's collaborators. Pages may call them directly: it is the same code that the API runs."""
+    """The console's collaborators. Pages may call them directly: it is the same code that the API runs.
+
+    `instance` names this start of the console.
+    """
 
     settings: Settings
     records: RecordStore
@@ -57,6 +61,7 @@ class AppContext:
     answers: AnswerFeed
     credentials: Credentials
     login_limiter: LoginLimiter
+    instance: str = field(default_factory=lambda: uuid4().hex)
 
     @property
     def login_needed(self) -> bool:

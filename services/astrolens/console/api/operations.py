@@ -24,6 +24,7 @@ class Health(BaseModel):
     status: str = Field(examples=["ok"])
     version: str
     login_needed: bool = Field(description="Whether other calls need a token or a session.")
+    instance: str = Field(description="Another one after each start of the console: it knows no page from before.")
 
 
 @router.get("/health", response_model=Health, responses=responses(s503="A store does not answer."))
@@ -31,7 +32,7 @@ async def health(context: Context) -> Health:
     """Whether the console and its stores serve; needs no login."""
     await context.records.ping()
     await context.images.ping()
-    return Health(status="ok", version=__version__, login_needed=context.login_needed)
+    return Health(status="ok", version=__version__, login_needed=context.login_needed, instance=context.instance)
 
 
 @router.get("/status", response_model=Status)

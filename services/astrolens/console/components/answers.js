@@ -1,15 +1,25 @@
 // How many answers are on their way, and what others answered; see images.py.
 
 import { answers, hear } from "astrolens-answers";
-import { defineComponent, watchEffect } from "vue";
+import { call } from "astrolens-api";
+import { defineComponent, watch, watchEffect } from "vue";
 import "astrolens-copy";
 
 export default defineComponent({
-  props: { user: { type: String, default: "" } },
+  props: { user: { type: String, default: "" }, instance: { type: String, required: true } },
   setup(props, { expose }) {
     watchEffect(() => {
       answers.user = props.user;
     });
+    watch(
+      () => answers.problem,
+      async (now, before) => {
+        if (now || !before) return;
+        // Where it is away again, the next answer tells.
+        const health = await call("/health").catch(() => null);
+        if (health && health.instance !== props.instance) window.location.reload();
+      },
+    );
     expose({ hear });
     return { answers };
   },

@@ -165,16 +165,21 @@ class AnswerBar(Element, component="answer_bar.js"):
 
 
 class Answers(Element, component="answers.js"):
-    """How many answers of this browser are on their way; takes in what others answer. One is in the header."""
+    """How many answers of this browser are on their way; takes in what others answer. One is in the header.
 
-    def __init__(self, user: str) -> None:
+    Once they go again after a failure, the page is loaded again where the console was started meanwhile: the new one
+    does not know it, and NiceGUI would try to connect for up to 7.5 s more before it does so.
+    """
+
+    def __init__(self, user: str, *, instance: str) -> None:
         """Follow answers.
 
         Args:
             user: Whose answers are mine.
+            instance: Names this start of the console, as `GET /api/health` does.
         """
         super().__init__()
-        self.props["user"] = user
+        self.props["user"], self.props["instance"] = user, instance
 
     def hear(self, recorded: Sequence[LabelOutcome]) -> None:
         """Show what somebody, here or elsewhere, answered."""

@@ -150,7 +150,7 @@ class Frame:
     def _follow_answers(self) -> None:
         """How many answers are on their way, and what others answer."""
         identity = identity_of(self.window.client.request.scope.get("state", {}))
-        answers = Answers(identity.user if identity else "")
+        answers = Answers(identity.user if identity else "", instance=self.window.context.instance)
         self.window.client.on_delete(self.window.context.answers.listen(answers.hear))
 
     async def _open(self, page: Page, arguments: PageArguments) -> None:

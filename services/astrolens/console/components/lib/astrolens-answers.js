@@ -26,7 +26,7 @@ const UNDO = "astrolens.undo";
 const MAX_UNDO = 500;
 /** The API takes at most this many images in one answer. */
 const BATCH = 500;
-const RETRY_MS = [1000, 2000, 5000, 10_000, 20_000];
+const RETRY_MS = [500, 1000, 2000];
 
 /**
  * `given`: mine, of this page, by image; `said`: what the console told since the list was read.
