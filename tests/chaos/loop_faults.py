@@ -56,7 +56,7 @@ class Kills:
     back_s: dict[str, list[float]] = field(default_factory=dict)
     _last: dict[str, float] = field(default_factory=dict)
 
-    def kill(self, victim: str, place: str, *, wait: bool = True) -> None:
+    def kill(self, victim: str, place: str) -> None:
         """Kill a service or the process of the run, and wait until all services are back."""
         if not self.wanted:
             return
@@ -64,6 +64,7 @@ class Kills:
         if victim != RUN and pause > 0:
             sleep(pause)
         began = monotonic()
+        before = self.system.pids().get(victim)
         if victim == RUN:
             process = run_process(self.system)
             if process is None:
@@ -74,12 +75,12 @@ class Kills:
             self.system.kill(victim)
         self._last[victim] = began
         self.done[f"{place}: {victim}"] += 1
-        if victim == MODEL_SERVER or wait:
-            wait_until(
-                self.system.all_ready,
-                timeout_s=WAIT_TIMEOUT_S,
-                what=lambda: f"all services after a kill of {victim} ({place})\n{self.system.logs()}",
-            )
+        # A process that was just killed may still be listed.
+        wait_until(
+            lambda: (victim == RUN or self.system.pids().get(victim) != before) and self.system.all_ready(),
+            timeout_s=WAIT_TIMEOUT_S,
+            what=lambda: f"all services after a kill of {victim} ({place})\n{self.system.logs()}",
+        )
         now = monotonic()
         self.back_s.setdefault(victim, []).append(round(now - began, 1))
         if victim == MODEL_SERVER:
