@@ -54,6 +54,7 @@ BUDGET: Final = 20.0
 """False alarms per 1,000."""
 RUN_TIMEOUT_S: Final = 3600.0
 """Longest retraining run."""
+_LOG_EVERY_S: Final = 2.0
 
 
 @dataclass
@@ -145,13 +146,17 @@ class Loop:
             places = []
         elif not self.kills.wanted:
             places = []
-        deadline = monotonic() + RUN_TIMEOUT_S
+        read_at = monotonic()
+        deadline = read_at + RUN_TIMEOUT_S
         while True:
             run = (self.requests.ask("GET", f"/api/training/runs/{run_id}") or {}).get("run") or {}
             if run.get("state") not in {None, "queued", "running"}:
                 break
             assert monotonic() < deadline, f"the run takes longer than {RUN_TIMEOUT_S} s\n{self.system.logs()}"
-            self.log.read()
+            if monotonic() - read_at > _LOG_EVERY_S:
+                self.log.read()
+                read_at = monotonic()
+            sleep(0.02)  # some steps are short
             if self.lift and (process := run_process(self.system)) is not None:
                 lift_priority(process)
             if places and progress_of(self.system, run_id).get("step") == places[0][0] and run_process(self.system):
@@ -159,7 +164,7 @@ class Loop:
                 self.kills.kill(victim, step)
         assert run["state"] == "done", run
         assert digest is None or run["challenger"] == digest
-        self.report["kill places not met"] = [f"{step}: {victim}" for step, victim in places]
+        self.report.setdefault("kill places not met", []).extend(f"{step}: {victim}" for step, victim in places)
         return run
 
     @contextlib.contextmanager
