@@ -96,6 +96,26 @@ def test_answers_about_other_images_are_left_out(pool: PoolFeatures) -> None:
     assert learned.order.tolist() == learn_ranking(pool, {}).order.tolist()
 
 
+def test_where_answers_follow_the_bundle_its_rank_stays_and_where_they_do_not_it_goes() -> None:
+    """Noise for features: only the bundle's own rank can tell what is interesting."""
+    rng = np.random.default_rng(5)
+    n, given = 400, 120
+    features = rng.normal(size=(n, 20))
+    strangeness = np.arange(n, dtype=np.float64)
+    ids = tuple(f"{row:032x}" for row in range(n))
+    pool = PoolFeatures(ids, features, strangeness, np.zeros((n, 0)), (), np.ones(n, dtype=bool))
+    shown = rng.permutation(n)[:given].tolist()
+
+    def order(interesting: list[int]) -> np.ndarray:
+        answers = dict.fromkeys((ids[row] for row in shown), Answer.ORDINARY)
+        return learn_ranking(pool, answers | {ids[row]: Answer.INTERESTING for row in interesting}).order
+
+    followed = order(sorted(shown)[-12:])
+    unrelated = order(shown[:12])
+    strangest = set(range(n - 80, n))
+    assert len(strangest & set(followed[:80].tolist())) > len(strangest & set(unrelated[:80].tolist())) + 15
+
+
 def test_everything_answered_alike_teaches_nothing() -> None:
     rng = np.random.default_rng(1)
     features = feature_rows(rng.normal(size=(3, 5)), rng.uniform(size=(3, 1)), np.zeros((3, 0)))
