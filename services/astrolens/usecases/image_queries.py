@@ -66,8 +66,8 @@ morphology."""
 class ImageFilter:
     """Which images; every given condition must hold.
 
-    `unlabeled` stands for `label=none`. `text` is what a person typed: `typed_text.understood` makes conditions of it,
-    which needs the record store.
+    `unlabeled` stands for `label=none`. `text` is what a person typed: `typed_text.with_parsed_text` makes conditions
+    of it, which needs the record store.
     """
 
     surveys: tuple[str, ...] = ()
@@ -104,7 +104,7 @@ class ImageFilter:
             ValueError: The text has not become conditions.
         """
         if self.text is not None:
-            raise ValueError("a typed text is no condition: call typed_text.understood first")
+            raise ValueError("a typed text is no condition: call typed_text.with_parsed_text first")
         found: list[Clause] = []
         for field, values in (
             ("observation.survey", self.surveys),

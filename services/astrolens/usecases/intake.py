@@ -36,7 +36,7 @@ from astrolens.usecases.submissions import (
     UrlSubmission,
     UrlToFetch,
     lower_case,
-    number_repeated,
+    unique_refs,
 )
 
 SOURCE = "upload"
@@ -172,7 +172,7 @@ class Intake:
             batch = submission.batch or _new_batch()
             urls = [each if isinstance(each, UrlToFetch) else UrlToFetch(url=each) for each in submission.urls]
             receipts = []
-            for each, ref in zip(urls, number_repeated(each.ref or each.url for each in urls), strict=True):
+            for each, ref in zip(urls, unique_refs(each.ref or each.url for each in urls), strict=True):
                 parts = urlsplit(each.url)
                 if parts.scheme not in {"http", "https"} or not parts.hostname:
                     raise InvalidRequest(
@@ -276,7 +276,7 @@ class FileUpload:
             raise MalformedUpload(f"batch: {batch[:80]!r} is no name; take up to 120 letters, digits and . _ : @ + -")
         descriptions = [each or ImageDescription() for each in given]
         descriptions += [ImageDescription()] * (len(files) - len(descriptions))
-        refs = number_repeated(
+        refs = unique_refs(
             each.ref or file.filename or "unnamed" for each, file in zip(descriptions, files, strict=True)
         )
         receipts = []

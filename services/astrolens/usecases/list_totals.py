@@ -154,7 +154,7 @@ def _as_tallied(clause: Clause) -> Clause:
 def _fits(values: Mapping[str, str], clauses: Sequence[Clause]) -> bool:
     """Whether a counter's values fulfil all conditions; an absent value is the empty text there."""
 
-    def fits(clause: Clause) -> bool:
+    def matches(clause: Clause) -> bool:
         value = values[clause.field]
         match clause.op:
             case "eq":
@@ -164,7 +164,7 @@ def _fits(values: Mapping[str, str], clauses: Sequence[Clause]) -> bool:
             case _:
                 return bool(value) is clause.value
 
-    return all(map(fits, clauses))
+    return all(map(matches, clauses))
 
 
 def _rounded(count: float) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from astrolens.platform.stores.records import RecordStore
 from astrolens.usecases.image_queries import Sort, find_images
-from astrolens.usecases.typed_text import understand
+from astrolens.usecases.typed_text import parse_search_text
 from astrolens.usecases.views import ImageCard
 
 SHOWN = 6
@@ -36,8 +36,8 @@ async def search(records: RecordStore, text: str) -> Found:
     text = text.strip()
     if not text:
         return Found("", {}, [])
-    meaning = await understand(records, text)
-    wanted = meaning.wanted
+    parsed = await parse_search_text(records, text)
+    wanted = parsed.wanted
     found = await find_images(records, wanted, sort=Sort.NEWEST, limit=SHOWN)
     cards = [
         ImageCard.of(document, distance_arcsec=distance)
@@ -49,6 +49,6 @@ async def search(records: RecordStore, text: str) -> Found:
             "dec_deg": f"{wanted.cone.dec_deg:.6f}",
             "radius_arcsec": f"{wanted.cone.radius_arcsec:g}",
         }
-        return Found(meaning.says, query, cards)
-    only = meaning.one or (len(cards) == 1 and not (wanted.name or wanted.name_prefix))
-    return Found(meaning.says, {} if only else {"q": wanted.name or wanted.name_prefix or text}, cards)
+        return Found(parsed.says, query, cards)
+    only = parsed.one or (len(cards) == 1 and not (wanted.name or wanted.name_prefix))
+    return Found(parsed.says, {} if only else {"q": wanted.name or wanted.name_prefix or text}, cards)

@@ -51,7 +51,7 @@ def lower_case(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-def nothing_known(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """Whether a value says nothing: programs write an empty text or NaN where a value is missing."""
     return (
         value is None or (isinstance(value, float) and isnan(value)) or (isinstance(value, str) and not value.strip())
@@ -59,16 +59,16 @@ def nothing_known(value: Any) -> bool:
 
 
 def _known(value: Any) -> Any:
-    return None if nothing_known(value) else value
+    return None if is_missing(value) else value
 
 
 def _ra(value: Any) -> Any:
     # 360 is 0, and half of the tables count from -180 to 180.
-    return _known(value) if nothing_known(value) or _is_no_angle(value) else parse_ra_deg(str(value))
+    return _known(value) if is_missing(value) or _is_no_angle(value) else parse_ra_deg(str(value))
 
 
 def _dec(value: Any) -> Any:
-    return _known(value) if nothing_known(value) or _is_no_angle(value) else parse_dec_deg(str(value))
+    return _known(value) if is_missing(value) or _is_no_angle(value) else parse_dec_deg(str(value))
 
 
 def _is_no_angle(value: Any) -> bool:
@@ -76,7 +76,7 @@ def _is_no_angle(value: Any) -> bool:
 
 
 def _time(value: Any) -> Any:
-    return None if nothing_known(value) else parse_observation_time(value)
+    return None if is_missing(value) else parse_observation_time(value)
 
 
 def _web_link(value: str) -> str:
@@ -191,7 +191,7 @@ class RefNumbers:
         return name
 
 
-def number_repeated(refs: Iterable[str]) -> Iterator[str]:
+def unique_refs(refs: Iterable[str]) -> Iterator[str]:
     """Refs made unique within one batch; see `RefNumbers`."""
     numbers = RefNumbers()
     return (numbers.unique(ref) for ref in refs)

@@ -23,7 +23,7 @@ _SEAM = re.compile(r"(?<=[A-Za-z])\s*(?=[0-9])")
 
 
 @dataclass(frozen=True)
-class Meaning:
+class ParsedSearch:
     """What a text names.
 
     Attributes:
@@ -37,9 +37,9 @@ class Meaning:
     one: bool = False
 
 
-async def understand(
+async def parse_search_text(
     records: RecordStore, text: str, *, radius_arcsec: float = SEARCH_RADIUS_ARCSEC, within: ImageFilter | None = None
-) -> Meaning:
+) -> ParsedSearch:
     """The images that a person means; of several meanings the first that some image has.
 
     Args:
@@ -50,43 +50,47 @@ async def understand(
     """
     text = text.strip()
     wanted = replace(within or ImageFilter(), text=None)
-    if (meaning := await _by_id(records, text, wanted)) is not None:
-        return meaning
+    if (parsed := await _by_id(records, text, wanted)) is not None:
+        return parsed
     if position := parse_position(text):
         cone = Cone(ra_deg=position[0], dec_deg=position[1], radius_arcsec=radius_arcsec)
-        return Meaning(f"within {radius_arcsec:g}″ of {degrees_text(*position)}", replace(wanted, cone=cone))
+        return ParsedSearch(f"within {radius_arcsec:g}″ of {degrees_text(*position)}", replace(wanted, cone=cone))
     spellings = _spellings(text)
     # The beginning of a name is found by the index of names; a part of one costs a look at all of them.
     for name in dict.fromkeys(cased for each in spellings for cased in _cases(each)):
         if await _any(records, Clause("observation.name", "prefix", name)):
-            return Meaning(f"names that begin with “{name}”", replace(wanted, name_prefix=name))
+            return ParsedSearch(f"names that begin with “{name}”", replace(wanted, name_prefix=name))
     for name in spellings:
         if await _any(records, Clause("observation.name", "contains", name)):
-            return Meaning(f"names with “{name}”", replace(wanted, name=name))
-    return Meaning(f"names with “{text}”", replace(wanted, name=text))
+            return ParsedSearch(f"names with “{name}”", replace(wanted, name=name))
+    return ParsedSearch(f"names with “{text}”", replace(wanted, name=text))
 
 
-async def _by_id(records: RecordStore, text: str, wanted: ImageFilter) -> Meaning | None:
+async def _by_id(records: RecordStore, text: str, wanted: ImageFilter) -> ParsedSearch | None:
     """What an id names: of an image, of an object of the sky, or a survey's of its object; or the beginning of one."""
     if _IMAGE_ID.match(text):
         identity = text.lower()[:32]
         if await _any(records, Clause("object_id", "eq", identity)):
-            return Meaning("images of this object", replace(wanted, object_id=identity))
-        return Meaning("this image", replace(wanted, image_id=identity), one=True)
+            return ParsedSearch("images of this object", replace(wanted, object_id=identity))
+        return ParsedSearch("this image", replace(wanted, image_id=identity), one=True)
     if _ID_PREFIX.match(text) and await _any(records, Clause("image_id", "prefix", text.lower())):
-        return Meaning(f"ids that begin with {text.lower()}", replace(wanted, id_prefix=text.lower()))
+        return ParsedSearch(f"ids that begin with {text.lower()}", replace(wanted, id_prefix=text.lower()))
     if _OBJECT_ID.match(text):
         for identity in dict.fromkeys((text, text.upper(), text.lower(), _as_broker(text))):
             if await _any(records, Clause(SURVEY_OBJECT, "prefix", identity)):
-                return Meaning(f"object ids that begin with {identity}", replace(wanted, survey_object_prefix=identity))
+                return ParsedSearch(
+                    f"object ids that begin with {identity}", replace(wanted, survey_object_prefix=identity)
+                )
     return None
 
 
-async def understood(records: RecordStore, wanted: ImageFilter) -> ImageFilter:
+async def with_parsed_text(records: RecordStore, wanted: ImageFilter) -> ImageFilter:
     """A filter whose text, if it has one, has become conditions."""
     if wanted.text is None:
         return wanted
-    return (await understand(records, wanted.text, radius_arcsec=wanted.text_radius_arcsec, within=wanted)).wanted
+    return (
+        await parse_search_text(records, wanted.text, radius_arcsec=wanted.text_radius_arcsec, within=wanted)
+    ).wanted
 
 
 SURVEY_OBJECT: Final = "observation.extra.object_id"

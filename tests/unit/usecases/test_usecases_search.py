@@ -9,7 +9,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, RecordStore
 from astrolens.usecases.image_queries import ImageFilter
 from astrolens.usecases.search import search
-from astrolens.usecases.typed_text import understood
+from astrolens.usecases.typed_text import with_parsed_text
 
 from tests.made_records import make_image
 
@@ -57,11 +57,11 @@ async def test_the_beginning_of_a_name_needs_no_look_at_all_names(
 
     monkeypatch.setattr(records, "count", counted)
     for text in ("ngc 45", "Ngc 4567", "NGC4567"):
-        wanted = await understood(records, ImageFilter(text=text))
+        wanted = await with_parsed_text(records, ImageFilter(text=text))
         assert (wanted.name_prefix, wanted.name) == (text.upper().replace("C4", "C 4"), None)
     assert "contains" not in asked
     # The middle of a name is still found.
-    assert (await understood(records, ImageFilter(text="gc 4567"))).name == "gc 4567"
+    assert (await with_parsed_text(records, ImageFilter(text="gc 4567"))).name == "gc 4567"
     assert "contains" in asked
 
 
@@ -83,20 +83,20 @@ async def test_objects_are_found_by_the_ids_of_their_surveys(records: RecordStor
         found = await search(records, text)
         assert [card.name for card in found.cards] == [name]
         assert "object ids" in found.says
-    wanted = await understood(records, ImageFilter(text="1237648720693755918"))
+    wanted = await with_parsed_text(records, ImageFilter(text="1237648720693755918"))
     assert (wanted.survey_object_prefix, wanted.text) == ("1237648720693755918", None)
 
 
 async def test_the_rest_call_understands_the_same_text_with_a_radius(
     records: RecordStore, images: dict[str, ImageRecord]
 ) -> None:
-    wanted = await understood(
+    wanted = await with_parsed_text(
         records, ImageFilter(text="12:36:32.6 +11:15:29", text_radius_arcsec=5, surveys=("sdss",))
     )
     assert wanted.cone is not None
     assert (wanted.cone.radius_arcsec, wanted.surveys) == (5, ("sdss",))
-    assert (await understood(records, ImageFilter(text="ngc4567.fits"))).name_prefix == "NGC 4567"
-    with pytest.raises(ValueError, match="understood"):
+    assert (await with_parsed_text(records, ImageFilter(text="ngc4567.fits"))).name_prefix == "NGC 4567"
+    with pytest.raises(ValueError, match="with_parsed_text"):
         ImageFilter(text="ngc 4567").clauses()
 
 

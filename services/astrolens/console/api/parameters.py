@@ -13,7 +13,7 @@ from astrolens.contracts.records import Answer, ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.usecases.coordinates import Cone
 from astrolens.usecases.image_queries import MAX_LIMIT, SEARCH_RADIUS_ARCSEC, ImageFilter
-from astrolens.usecases.typed_text import understood
+from astrolens.usecases.typed_text import with_parsed_text
 
 Context = Annotated[AppContext, Depends(context_of)]
 
@@ -108,7 +108,7 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
 
 async def understood_filter(context: Context, wanted: Annotated[ImageFilter, Depends(image_filter)]) -> ImageFilter:
     """Which images, with the typed text as conditions."""
-    return await understood(context.records, wanted)
+    return await with_parsed_text(context.records, wanted)
 
 
 Filter = Annotated[ImageFilter, Depends(understood_filter)]

@@ -29,7 +29,7 @@ from astrolens.usecases.errors import UseCaseError
 from astrolens.usecases.image_queries import RANKED_SORTS
 from astrolens.usecases.labelling import LabelOutcome
 from astrolens.usecases.status import Status
-from astrolens.usecases.typed_text import understood
+from astrolens.usecases.typed_text import with_parsed_text
 from astrolens.usecases.views import ImageDetail
 
 NORTH_UP_SOURCES: Final = frozenset({"sdss"})
@@ -133,7 +133,7 @@ class _ImagePage:
         """Links to the images before and behind in the list, and back to the list; keys click them."""
         wanted, sort = wanted_of(list_query(self._visit.query, triage=self._triage, simulated=self._visit.simulated))
         context = self._visit.context
-        wanted = await understood(context.records, wanted)
+        wanted = await with_parsed_text(context.records, wanted)
         if sort in RANKED_SORTS:
             beside = await context.rankings.neighbours(
                 self._id, wanted, user=await self._visit.window.user(), sort=sort

@@ -24,7 +24,7 @@ from astrolens.usecases.image_queries import RANKED_SORTS, SEARCH_RADIUS_ARCSEC,
 from astrolens.usecases.list_totals import Total
 from astrolens.usecases.sky_positions import degrees_text
 from astrolens.usecases.status import Status
-from astrolens.usecases.typed_text import understood
+from astrolens.usecases.typed_text import with_parsed_text
 
 SEVERAL: Final = frozenset({"survey", "verdict", "class", "label", "state", "source", "crossmatch"})
 """Filters that take several values, with commas between them in the address."""
@@ -290,7 +290,7 @@ async def total_words(visit: Visit, wanted: Mapping[str, str]) -> str:
 async def _total(visit: Visit, wanted: Mapping[str, str]) -> Total:
     chosen, sort = wanted_of(wanted)
     try:
-        chosen = await understood(visit.context.records, chosen)
+        chosen = await with_parsed_text(visit.context.records, chosen)
         if sort in RANKED_SORTS:
             return await visit.context.rankings.total(chosen, user=await visit.window.user(), sort=sort)
         return await visit.context.archive.total(chosen, sort=sort)

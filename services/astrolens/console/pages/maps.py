@@ -14,7 +14,7 @@ from astrolens.console.pages.parts import empty_state, heading, panel, paragraph
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.image_queries import RANKED_SORTS
 from astrolens.usecases.maps import ImageMap, mollweide
-from astrolens.usecases.typed_text import understood
+from astrolens.usecases.typed_text import with_parsed_text
 
 HEIGHT_PX: Final = 460
 
@@ -38,7 +38,7 @@ async def build(visit: Visit) -> None:
     bar = FilterBar(visit, status)
     await bar.show_total(wanted)
     context = visit.context
-    chosen = await understood(context.records, chosen)
+    chosen = await with_parsed_text(context.records, chosen)
     with ui.element("div").classes("columns even"):
         with panel("On the sky"):
             _Map(visit, await context.maps.sky(chosen, sort=sort), "without a position", _graticule()).show()

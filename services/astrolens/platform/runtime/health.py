@@ -166,11 +166,11 @@ def health_app(
 
     async def livez(request: Request) -> Response:
         reason = await liveness.reason()
-        body = {"alive": reason is None} | ({"reason": reason} if access.may_read(request) else {})
+        body = {"alive": reason is None} | ({"reason": reason} if access.is_authorized(request) else {})
         return JSONResponse(body, status_code=503 if reason else 200)
 
     async def readyz(request: Request) -> Response:
-        if not access.may_read(request):
+        if not access.is_authorized(request):
             ready = await readiness.is_ready()
             return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
         problems = await readiness.problems()
@@ -179,7 +179,7 @@ def health_app(
         return JSONResponse(body, status_code=200 if ready else 503)
 
     async def metrics(request: Request) -> Response:
-        if not access.may_read(request):
+        if not access.is_authorized(request):
             return PlainTextResponse(_REFUSED, status_code=401, headers={"www-authenticate": "Bearer"})
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 

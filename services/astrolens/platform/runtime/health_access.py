@@ -48,7 +48,7 @@ class HealthAccess:
         tokens = [each.get_secret_value() for each in (given, settings.token) if each is not None]
         return cls(is_loopback=settings.is_loopback, tokens=[each for each in tokens if each])
 
-    def may_read(self, request: Request) -> bool:
+    def is_authorized(self, request: Request) -> bool:
         """Whether this request gets metrics and reasons."""
         if self._is_loopback and not any(header in request.headers for header in _FORWARDED):
             return True
