@@ -3,7 +3,7 @@
 import torch
 
 from tests.chaos.loop_load import RpcLoad, picture
-from tests.chaos.model_loop import mixed
+from tests.chaos.loop_report import mixed
 from tests.chaos.training_kills import differences
 
 
