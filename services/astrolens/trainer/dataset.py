@@ -123,7 +123,7 @@ def labelled_samples(folder: Path) -> Iterator[Sample]:
             oddity = row["oddity"]
             if not oddity and row["morphology"] not in CLASSES:
                 continue
-            split, survey = _split(row["split"], row["object_id"], odd=bool(oddity)), row["survey"].lower()
+            split, survey = split_of(row["split"], row["object_id"], odd=bool(oddity)), row["survey"].lower()
             if split in _CALIBRATING and row["object_id"] in not_ordinary(survey):
                 continue
             yield Sample(
@@ -208,7 +208,14 @@ def sky_fingerprint() -> str:
     return content_digest(b"".join(simulate(0, index, oddity_rate=0.5).jpeg for index in range(8)))
 
 
-def _split(table_split: str, object_id: str, *, odd: bool) -> Split:
+def split_of(table_split: str, object_id: str, *, odd: bool) -> Split:
+    """The split of a galaxy of `labels.csv`, reviewed or not.
+
+    Args:
+        table_split: Its column `split`.
+        object_id: Its column `object_id`.
+        odd: A label calls it odd.
+    """
     if odd:
         return _split_of_half(object_id)
     if table_split == "test":

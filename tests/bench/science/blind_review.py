@@ -1,4 +1,4 @@
-"""A blind review of the "ordinary" pictures of the test split; criteria and outcome are in `docs/blind-review.md`.
+"""A blind review of the "ordinary" pictures of the test split, or of what calibrates the bundle; criteria and outcome are in `docs/blind-review.md`.
 
     python -m tests.bench.science.blind_review draw --survey sdss --out FOLDER
 
@@ -6,7 +6,7 @@ writes contact sheets with running numbers, `key.csv` and an empty `verdicts.csv
 
     python -m tests.bench.science.blind_review join --survey sdss --out FOLDER
 
-joins both into the record beside this module, and
+joins both into the record beside this module (both take `--split calibration`), and
 
     python -m tests.bench.science.blind_review compare
 
@@ -37,12 +37,14 @@ from tests.bench.science.baselines import forest_scores
 from tests.bench.science.bundles import BundleUnderTest
 from tests.bench.science.options import has_data, options_of
 from tests.bench.science.pictures import Cutouts, cutouts_of, inputs_of
-from tests.bench.science.tables import FIT, ImageTable, galaxy_tables
+from tests.bench.science.tables import CALIBRATE, FIT, ImageTable, calibrating_tables, galaxy_tables
 from tests.bench.science.text import percent, table
 
 RECORDS: Final = Path(__file__).with_name("blind_reviews")
 """One file a survey: what was shown, in which group it was, and what was said of it."""
 SURVEYS: Final = ("sdss", "efigi")
+TEST: Final = "test"
+CALIBRATION: Final = "calibration"
 VERDICTS: Final = ("ordinary", "not-ordinary", "unclear")
 CONTROL: Final = "control"
 RANDOM: Final = "random"
@@ -77,19 +79,28 @@ class Shown:
     mirrored: bool = False
 
 
-def choose_pictures(own: ImageTable, scores: Mapping[str, Values], *, seed: int = _SEED) -> list[Shown]:
+def choose_pictures(
+    own: ImageTable,
+    scores: Mapping[str, Values],
+    *,
+    role: str = Half.REPORT,
+    strangest: int = _STRANGEST,
+    seed: int = _SEED,
+) -> list[Shown]:
     """What is shown, in the order of the running numbers.
 
     Args:
         own: The survey's images.
         scores: [n] by name, larger is stranger.
+        role: Of the ordinary images that are reviewed.
+        strangest: How many of them each score names.
         seed: Of every draw.
     """
     rng = np.random.default_rng(seed)
-    ordinary = np.flatnonzero(own.ordinary & (own.roles == Half.REPORT))
+    ordinary = np.flatnonzero(own.ordinary & (own.roles == role))
     groups: dict[int, list[str]] = {}
     for name, values in scores.items():
-        for row in ordinary[np.argsort(-values[ordinary], kind="stable")][:_STRANGEST]:
+        for row in ordinary[np.argsort(-values[ordinary], kind="stable")][:strangest]:
             groups.setdefault(int(row), []).append(name)
     others = np.array([row for row in ordinary if int(row) not in groups])
     drawn = rng.choice(others, min(len(groups), len(others)), replace=False)
@@ -288,7 +299,15 @@ def _write(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) ->
 
 def _draw(options: argparse.Namespace) -> None:
     bundle, cutouts, inputs = _measured(options, options.survey)
-    shown = choose_pictures(cutouts.table, strangeness(bundle, cutouts, inputs))
+    role, strangest = Half.REPORT, _STRANGEST
+    if options.split == CALIBRATION:
+        # The same share as of the test split: both must be reviewed alike.
+        test = galaxy_tables(options.data)[options.survey]
+        share = _STRANGEST / (test.ordinary & (test.roles == Half.REPORT)).sum()
+        role = CALIBRATE
+        strangest = round(share * (cutouts.table.ordinary & (cutouts.table.roles == CALIBRATE)).sum())
+    scores = strangeness(bundle, cutouts, inputs)
+    shown = choose_pictures(cutouts.table, scores, role=role, strangest=strangest)
     write_sheets(options.out, cutouts, shown)
     print(f"blind-review: {len(shown)} pictures of {options.survey} in {options.out}")
 
@@ -316,7 +335,8 @@ def _estimate(options: argparse.Namespace) -> None:
 def _measured(options: argparse.Namespace, survey: str) -> tuple[BundleUnderTest, Cutouts, NDArray[np.uint8]]:
     """The shipped bundle, and cutouts and inputs of a survey."""
     bundle = BundleUnderTest(PACKAGED_BUNDLE)
-    cutouts = cutouts_of(galaxy_tables(options.data)[survey], cache=options.cache, workers=options.workers)
+    tables = calibrating_tables if options.split == CALIBRATION else galaxy_tables
+    cutouts = cutouts_of(tables(options.data)[survey], cache=options.cache, workers=options.workers)
     spec = bundle.bundle.preprocessing
     return bundle, cutouts, inputs_of(cutouts, spec, cache=options.cache, workers=options.workers)
 
@@ -327,6 +347,7 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     steps = {"draw": _draw, "join": _join, "compare": _compare, "estimate": _estimate}
     parser.add_argument("step", choices=tuple(steps))
+    parser.add_argument("--split", choices=(TEST, CALIBRATION), default=TEST)
     parser.add_argument("--survey", choices=SURVEYS, default="sdss")
     parser.add_argument("--out", type=Path, default=Path("build/blind-review"), help="folder of sheets and verdicts")
     options = parser.parse_args()

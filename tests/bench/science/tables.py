@@ -1,18 +1,22 @@
 """The label tables of the real data: which images there are, what they show, and which half or group each is in."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from astrolens.contracts.ids import content_digest
+from astrolens.trainer.dataset import CLASSES, Split, split_of
 from astrolens.trainer.evaluation import Half, half_of, source_group
 from astrolens.trainer.reviewed_labels import not_ordinary
 from numpy.typing import NDArray
 
 FIT: Final = "fit"
 """Role of ordinary images that baselines are fitted on: from the `train` split."""
+CALIBRATE: Final = "calibrate"
+"""Role of ordinary images that calibrate the bundle, or would if no review had left them out."""
 _FIT_IMAGES: Final = 600
 
 
@@ -26,7 +30,7 @@ class ImageTable:
         ids: [n] object ids, or source ids of a pack.
         oddities: [n] kinds joined by `+`, empty for ordinary images.
         morphology: [n] class names.
-        roles: [n] `choose`, `report` or `fit`; empty in a pack.
+        roles: [n] `choose`, `report`, `fit` or `calibrate`; empty in a pack.
         groups: [n] what must stay on one side of a split.
         reviewed_out: [n] a person found that this "ordinary" image is not ordinary.
     """
@@ -65,13 +69,25 @@ class ImageTable:
 
 def galaxy_tables(data: Path) -> dict[str, ImageTable]:
     """SDSS and EFIGI: oddities of all splits by half, ordinary ones `val` to choose, `test` to report, some to fit."""
+    return _galaxy_tables(data, _role)
+
+
+def calibrating_tables(data: Path) -> dict[str, ImageTable]:
+    """SDSS and EFIGI: what calibrates the bundle, reviewed or not; oddities of the choose half; others to fit."""
+    return _galaxy_tables(data, _calibrating_role)
+
+
+def _galaxy_tables(data: Path, role_of: Callable[[dict[str, str]], str]) -> dict[str, ImageTable]:
+    """Galaxies by their roles, those to fit on only `_FIT_IMAGES`; without those that have no role."""
     rows = _read(data / "galaxies" / "labels.csv")
     tables = {}
     for survey in ("sdss", "efigi"):
         own = [
-            row for row in rows if row["survey"].lower() == survey and (row["oddity"] or row["morphology"] != "unknown")
+            row
+            for row in rows
+            if row["survey"].lower() == survey and (row["oddity"] or row["morphology"] != "unknown") and role_of(row)
         ]
-        roles = [_role(row) for row in own]
+        roles = [role_of(row) for row in own]
         fit = [place for place, role in enumerate(roles) if role == FIT]
         # The first by digest: a fixed random choice.
         kept = set(sorted(fit, key=lambda place: content_digest(own[place]["object_id"].encode()))[:_FIT_IMAGES])
@@ -118,6 +134,15 @@ def _role(row: dict[str, str]) -> str:
     if row["oddity"]:
         return str(half_of(row["object_id"]))
     return {"val": str(Half.CHOOSE), "test": str(Half.REPORT)}.get(row["split"], FIT)
+
+
+def _calibrating_role(row: dict[str, str]) -> str:
+    if row["oddity"]:
+        return "" if half_of(row["object_id"]) is Half.REPORT else str(Half.CHOOSE)
+    if row["morphology"] not in CLASSES:
+        return ""
+    split = split_of(row["split"], row["object_id"], odd=False)
+    return {Split.CALIBRATION: CALIBRATE, Split.BACKBONE: FIT}.get(split, "")
 
 
 def _read(path: Path) -> list[dict[str, str]]:
