@@ -41,7 +41,7 @@ from tests.bench.science.tables import CALIBRATE, FIT, ImageTable, calibrating_t
 from tests.bench.science.text import percent, table
 
 RECORDS: Final = Path(__file__).with_name("blind_reviews")
-"""One file a survey: what was shown, in which group it was, and what was said of it."""
+"""One file for each survey and split: what was shown, in which group it was, and what was said of it."""
 SURVEYS: Final = ("sdss", "efigi")
 TEST: Final = "test"
 CALIBRATION: Final = "calibration"
@@ -192,7 +192,7 @@ def repeats_agree(rows: Sequence[Mapping[str, str]]) -> tuple[int, int]:
 
 
 def report(records: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
-    """Agreement by survey and group, as a Markdown table."""
+    """Agreement by record and group, as a Markdown table."""
     lines = []
     for survey, rows in records.items():
         for group, (shown, odd, unclear) in sorted(agreement(rows).items()):
@@ -201,7 +201,7 @@ def report(records: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
             lines.append((survey, group, shown, odd, share, unclear))
         again, same = repeats_agree(rows)
         lines.append((survey, "same verdict twice", again, same, percent(same / max(again, 1)), ""))
-    return table(("survey", "group", "shown", "not ordinary", "share", "unclear"), lines)
+    return table(("record", "group", "shown", "not ordinary", "share", "unclear"), lines)
 
 
 def shown_weights(own: ImageTable, rows: Sequence[Mapping[str, str]]) -> Values:
@@ -247,9 +247,13 @@ def estimated_figures(own: ImageTable, values: Values, p_values: Values, weights
     }
 
 
-def read_record(survey: str) -> list[dict[str, str]]:
-    """The record of a survey."""
-    return _read(RECORDS / f"{survey}.csv")
+def read_record(survey: str, split: str = TEST) -> list[dict[str, str]]:
+    """The record of a survey and split."""
+    return _read(_record(survey, split))
+
+
+def _record(survey: str, split: str) -> Path:
+    return RECORDS / (f"{survey}.csv" if split == TEST else f"{survey}-{split}.csv")
 
 
 def _frozen_features(views: NDArray[np.uint8]) -> tuple[Values, Values]:
@@ -314,11 +318,12 @@ def _draw(options: argparse.Namespace) -> None:
 
 def _join(options: argparse.Namespace) -> None:
     rows = join_verdicts(options.out, options.survey)
-    _write(RECORDS / f"{options.survey}.csv", tuple(rows[0]), [tuple(row.values()) for row in rows])
+    _write(_record(options.survey, options.split), tuple(rows[0]), [tuple(row.values()) for row in rows])
 
 
 def _compare(_options: argparse.Namespace) -> None:
-    print(report({survey: read_record(survey) for survey in SURVEYS}))
+    records = {(survey, split): read_record(survey, split) for split in (TEST, CALIBRATION) for survey in SURVEYS}
+    print(report({f"{survey}, {split}": rows for (survey, split), rows in records.items()}))
 
 
 def _estimate(options: argparse.Namespace) -> None:

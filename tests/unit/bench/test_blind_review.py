@@ -8,7 +8,7 @@ from astrolens.trainer.evaluation import Half
 from astrolens.trainer.reviewed_labels import not_ordinary
 
 from tests.bench.science import blind_review
-from tests.bench.science.tables import ImageTable
+from tests.bench.science.tables import CALIBRATE, ImageTable
 
 COUNT = 400
 
@@ -58,6 +58,16 @@ def test_shown_are_the_strangest_as_many_others_controls_and_repeats() -> None:
     assert [one.row for one in shown] != sorted(one.row for one in shown)
 
 
+def test_another_split_is_reviewed_as_deep_as_is_asked() -> None:
+    own, values = survey(), np.arange(COUNT, dtype=np.float64)
+    own.roles[own.ordinary & (own.roles == Half.REPORT)] = CALIBRATE
+    shown = blind_review.choose_pictures(own, {"one": values}, role=CALIBRATE, strangest=50)
+    calibrating = np.flatnonzero(own.roles == CALIBRATE)
+    assert sorted(one.row for one in shown if one.groups == ("one",)) == calibrating[-50:].tolist()
+    assert sum(one.groups == ("random",) for one in shown) == 50
+    assert sum(one.groups == ("control",) for one in shown) == 30
+
+
 def test_verdicts_must_be_complete_and_have_reasons(tmp_path: Path) -> None:
     (tmp_path / "key.csv").write_text("number,object_id,groups\n1,a,random\n2,b,control\n")
     (tmp_path / "verdicts.csv").write_text("number,verdict,why\n1,ordinary,\n2,unclear,\n")
@@ -97,9 +107,10 @@ def test_estimated_figures_count_weights() -> None:
     assert found["recall at rank 1 %"] == 0.0
 
 
+@pytest.mark.parametrize("split", [blind_review.TEST, blind_review.CALIBRATION])
 @pytest.mark.parametrize("name", blind_review.SURVEYS)
-def test_records_are_whole_and_agree_with_the_reviewed_list(name: str) -> None:
-    rows = blind_review.read_record(name)
+def test_records_are_whole_and_agree_with_the_reviewed_list(name: str, split: str) -> None:
+    rows = blind_review.read_record(name, split)
     assert [int(row["number"]) for row in rows] == list(range(1, len(rows) + 1))
     assert {row["verdict"] for row in rows} <= set(blind_review.VERDICTS)
     assert all(row["why"] for row in rows if row["verdict"] != "ordinary")
