@@ -1,4 +1,4 @@
-"""`python -m astrolens.trainer`: train, calibrate and write a model bundle."""
+"""`python -m astrolens.trainer`: train, calibrate and write a model bundle, or calibrate one anew."""
 
 import argparse
 import json
@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from astrolens.contracts.ids import content_digest
 from astrolens.platform.settings import PACKAGED_BUNDLE
+from astrolens.science.bundle import Bundle
 from astrolens.trainer.backbone import SPEC, Backbone, BackboneConfig
-from astrolens.trainer.bundle_builder import Provenance, build_bundle
+from astrolens.trainer.bundle_builder import Provenance, build_bundle, recalibrate_bundle
 from astrolens.trainer.dataset import (
     CLASSES,
     Split,
@@ -41,17 +42,22 @@ def main() -> None:
         *pack_samples(options.data / "packs"),
         *simulated_samples(options.seed, options.simulated),
     ]
+    splits = (Split.FIT, Split.CALIBRATION, Split.TEST) if options.recalibrate else tuple(Split)
     arrays = {
-        split: prepare_arrays(samples, split, SPEC, cache=options.cache, workers=options.threads) for split in Split
+        split: prepare_arrays(samples, split, SPEC, cache=options.cache, workers=options.threads) for split in splits
     }
-    trained = _trained(arrays[Split.BACKBONE], recipe, options.cache, workers=options.threads, device=options.device)
     provenance = Provenance(
         name=options.name,
         version=options.version,
         data_digest=labels_digest(options.data),
         note=options.note,
     )
-    bundle = build_bundle(trained, arrays, SPEC, recipe, provenance, options.out)
+    if options.recalibrate:
+        bundle = recalibrate_bundle(Bundle.load(options.recalibrate), arrays, recipe, provenance, options.out)
+    else:
+        images = arrays[Split.BACKBONE]
+        trained = _trained(images, recipe, options.cache, workers=options.threads, device=options.device)
+        bundle = build_bundle(trained, arrays, SPEC, recipe, provenance, options.out)
     log.info("%s", bundle.card)
     log.info("bundle %s written to %s", bundle.digest, options.out)
 
@@ -89,8 +95,11 @@ def _options() -> argparse.Namespace:
         "--out", type=Path, default=PACKAGED_BUNDLE, help="folder of the bundle; its content is replaced"
     )
     parser.add_argument("--cache", type=Path, default=home / "astrolens" / "trainer", help="folder of prepared arrays")
+    parser.add_argument(
+        "--recalibrate", type=Path, help="a bundle whose network and detectors are kept; nothing is trained"
+    )
     parser.add_argument("--name", default="second-light")
-    parser.add_argument("--version", default="0.3.0")
+    parser.add_argument("--version", default="0.3.1")
     parser.add_argument("--note", default="", help="a sentence about the recipe for the model card")
     parser.add_argument("--views", type=int, default=Recipe.views, help="training views; 1,000 take some ten seconds")
     parser.add_argument("--epochs", type=float, default=Recipe.epochs, help="how often each view is read")

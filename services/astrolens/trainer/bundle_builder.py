@@ -122,14 +122,7 @@ def build_bundle(
         version=provenance.version,
         created_at=utc_now(),
         classes=CLASSES,
-        surveys={
-            name.split("/")[0]: SurveyEntry(
-                detector_images=len(calibration[f"{name.split('/')[0]}/{entries[0].name}"]),
-                combined_images=len(scores),
-            )
-            for name, scores in calibration.items()
-            if name.endswith(f"/{COMBINED}") and not name.startswith(POOLED)
-        },
+        surveys=_survey_entries(calibration, entries[0].name),
         preprocessing=spec,
         kinds=kinds,
         model=ModelEntry(
@@ -158,17 +151,83 @@ def build_bundle(
         files.INDEX: arrays_to_bytes({"centroids": centroids}),
         **beside(model),
     }
+    figures = {"parity": float(f"{parity:.1e}"), "cpu_ms_per_image": cpu_ms_per_image(graph, probe)}
+    return _write(out, manifest, contents, figures, ready, arrays[Split.TEST], recipe, note=provenance.note)
+
+
+def recalibrate_bundle(
+    old: Bundle, arrays: Mapping[Split, ImageArrays], recipe: Recipe, provenance: Provenance, out: Path
+) -> Bundle:
+    """Write a bundle with the network and the detectors of another, and a calibration of its own.
+
+    Args:
+        old: Its graph, detectors and centroids stay as they are, byte for byte.
+        arrays: Images of the splits `detector-fit` (for the units of the scores), `calibration` and `test`.
+        recipe: Of the training of `old`.
+        provenance: Name and origin.
+        out: Folder of the new bundle; its content is replaced.
+    """
+    ready = export.session(old.model)
+    calibration = calibrate(
+        [load_detector(entry, old.detectors) for entry in old.manifest.detectors],
+        old.manifest.combination,
+        units=_features(ready, arrays[Split.FIT]),
+        ordinary=_features(ready, arrays[Split.CALIBRATION]),
+        seed=recipe.seed,
+    )
+    training = old.manifest.training
+    images = training.images | {str(Split.CALIBRATION): _counts(arrays[Split.CALIBRATION])}
+    manifest = old.manifest.model_copy(
+        update={
+            "version": provenance.version,
+            "created_at": utc_now(),
+            "surveys": _survey_entries(calibration, old.manifest.detectors[0].name),
+            "training": training.model_copy(update={"images": images, "data_digest": provenance.data_digest}),
+        }
+    )
+    contents = {
+        files.MODEL: old.model,
+        files.DETECTORS: (old.path / files.DETECTORS).read_bytes(),
+        files.CALIBRATION: arrays_to_bytes(calibration),
+        files.INDEX: (old.path / files.INDEX).read_bytes(),
+    }
+    # Of the same graph: neither parity nor cost is measured again.
+    figures = {name: old.manifest.figures[name] for name in ("parity", "cpu_ms_per_image")}
+    return _write(out, manifest, contents, figures, ready, arrays[Split.TEST], recipe, note=provenance.note)
+
+
+def _write(
+    out: Path,
+    manifest: Manifest,
+    contents: Mapping[str, bytes],
+    figures: Mapping[str, Any],
+    ready: InferenceSession,
+    test: ImageArrays,
+    recipe: Recipe,
+    *,
+    note: str,
+) -> Bundle:
+    """Write a bundle, measure it on the test split, and write it again with figures, card and golden inputs."""
     # Written twice: the figures are measured with the scorer that is used in production, on the written files.
     write_bundle(out, manifest, {**contents, files.CARD: b"figures follow\n"})
-    figures: dict[str, Any] = {"parity": float(f"{parity:.1e}"), "cpu_ms_per_image": cpu_ms_per_image(graph, probe)}
-    scorer = Scorer(Bundle.load(out))
-    figures[str(Split.TEST)] = _measure(scorer, ready, arrays[Split.TEST], seed=recipe.seed)
-    manifest = manifest.model_copy(update={"figures": figures})
-    write_bundle(
-        out, manifest, {**contents, files.CARD: model_card.render(manifest, recipe, note=provenance.note).encode()}
-    )
+    measured = _measure(Scorer(Bundle.load(out)), ready, test, seed=recipe.seed)
+    manifest = manifest.model_copy(update={"figures": {**figures, str(Split.TEST): measured}})
+    write_bundle(out, manifest, {**contents, files.CARD: model_card.render(manifest, recipe, note=note).encode()})
     add_golden_inputs(out)
     return Bundle.load(out)
+
+
+def _survey_entries(calibration: Mapping[str, NDArray[np.float64]], detector: str) -> dict[str, SurveyEntry]:
+    """How many images calibrate each survey, by the scores of one detector and of the combination."""
+    names = [name.split("/")[0] for name in calibration if name.endswith(f"/{COMBINED}")]
+    return {
+        name: SurveyEntry(
+            detector_images=len(calibration[f"{name}/{detector}"]),
+            combined_images=len(calibration[f"{name}/{COMBINED}"]),
+        )
+        for name in names
+        if name != POOLED
+    }
 
 
 def add_golden_inputs(folder: Path) -> str:

@@ -1,4 +1,6 @@
-"""A blind review of the "ordinary" pictures of the test split, or of what calibrates the bundle; criteria and outcome are in `docs/blind-review.md`.
+"""A blind review of the "ordinary" pictures of the test split, or of what calibrates the bundle.
+
+Criteria and outcome are in `docs/blind-review.md`.
 
     python -m tests.bench.science.blind_review draw --survey sdss --out FOLDER
 

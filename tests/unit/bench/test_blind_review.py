@@ -1,5 +1,6 @@
 """The blind review: what is shown, how verdicts are joined with their key, and what the committed records say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,9 @@ def test_shown_are_the_strangest_as_many_others_controls_and_repeats() -> None:
 
 
 def test_another_split_is_reviewed_as_deep_as_is_asked() -> None:
-    own, values = survey(), np.arange(COUNT, dtype=np.float64)
-    own.roles[own.ordinary & (own.roles == Half.REPORT)] = CALIBRATE
+    drawn, values = survey(), np.arange(COUNT, dtype=np.float64)
+    reported = drawn.ordinary & (drawn.roles == Half.REPORT)
+    own = replace(drawn, roles=np.where(reported, CALIBRATE, drawn.roles))
     shown = blind_review.choose_pictures(own, {"one": values}, role=CALIBRATE, strangest=50)
     calibrating = np.flatnonzero(own.roles == CALIBRATE)
     assert sorted(one.row for one in shown if one.groups == ("one",)) == calibrating[-50:].tolist()
