@@ -149,7 +149,8 @@ def _measure(plan: Plan, count: int, prepared: Prepared, row: dict[str, Any], sa
             say(f"{row['start']['seconds']} s, {row['memory_rest_mib']['total']} MiB at rest; feeding")
             sampler.reset()
             row["feeds"] = [feed_pictures(system, plan, f"{count}-{number}", say) for number in range(plan.rounds)]
-            row["images_per_s"] = round(statistics.median(row["feeds"]), 1)
+            row["images_per_s"] = round(statistics.median(feed["images_per_s"] for feed in row["feeds"]), 1)
+            row["cpu_ms"] = round(statistics.median(feed["cpu_ms"]["total"] for feed in row["feeds"]), 1)
             row["memory_peak_feed_mib"] = _rounded(sampler.peaks())
             say(f"{row['images_per_s']} images/s; calling")
             row["calls"] = {}

@@ -31,6 +31,7 @@ def table(runs: Sequence[Run]) -> list[str]:
         ("similarity index complete, s after the first start", "", _index),
         ("images/s, median", "", lambda run: run.get("images_per_s")),
         ("images/s over the empty archive's", f">= {SHARE:g}", lambda run: _ratio(run.get("images_per_s"), empty)),
+        ("processor time an image, ms, median", "", lambda run: run.get("cpu_ms")),
         ("memory at rest (PSS), MiB", f"<= {MEMORY_MIB}", lambda run: _of(run, "memory_rest_mib", "total")),
         ("memory, peak of start", f"<= {MEMORY_MIB}", lambda run: _of(run, "memory_peak_start_mib", "total")),
         ("memory, peak of feeds", f"<= {MEMORY_MIB}", lambda run: _of(run, "memory_peak_feed_mib", "total")),
