@@ -310,7 +310,7 @@ def test_a_changed_key_is_written_on_what_python_made(visitor: Visitor, twenty: 
     page.wait_for_url("**/gallery")
 
 
-def test_a_hint_is_shown_until_it_is_put_away(visitor: Visitor, twenty: Console) -> None:
+def test_a_hint_is_shown_until_it_is_dismissed(visitor: Visitor, twenty: Console) -> None:
     page = visitor.open(f"{twenty.url}/gallery")
     expect(page.locator(".hint")).to_have_count(1)
     page.get_by_role("button", name="Got it").click()

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.folder_walk import escaped, walk_files
 from astrolens.usecases.submissions import ImageDescription, RefNumbers
-from astrolens.usecases.tables.columns import ColumnUses, assign_columns, file_column_names
+from astrolens.usecases.tables.columns import ColumnAssignment, assign_columns, file_column_names
 from astrolens.usecases.tables.reading import is_table, open_table
 from astrolens.usecases.tables.rows import BadRow, describe, is_empty
 from astrolens.usecases.tables.table import Row, Table, TableUnreadable
@@ -130,20 +130,20 @@ def _checked(item: Item) -> Item:
 def _rows(path: Path, remarks: Remarks, *, allow_outside: bool) -> Iterator[Item]:
     try:
         with open_table(path) as table:
-            uses = assign_columns(table.columns)
-            _require_files(table, uses)
-            remarks.used, remarks.kept = uses.used_names, uses.other_names
-            remarks.has_position = uses.has_position
-            for note in uses.notes:
+            assignment = assign_columns(table.columns)
+            _require_files(table, assignment)
+            remarks.used, remarks.kept = assignment.used_names, assignment.other_names
+            remarks.has_position = assignment.has_position
+            for note in assignment.notes:
                 remarks.note(note)
             for row in table.rows:
-                yield from _item(path, table, uses, row, remarks, allow_outside=allow_outside)
+                yield from _item(path, table, assignment, row, remarks, allow_outside=allow_outside)
     except TableUnreadable as error:
         raise ConfigurationError(str(error)) from error
 
 
-def _require_files(table: Table, uses: ColumnUses) -> None:
-    if "file" not in uses.fields:
+def _require_files(table: Table, assignment: ColumnAssignment) -> None:
+    if "file" not in assignment.fields:
         *names, last = file_column_names()
         columns = ", ".join(column.name for column in table.columns)
         raise ConfigurationError(
@@ -153,17 +153,17 @@ def _require_files(table: Table, uses: ColumnUses) -> None:
 
 
 def _item(
-    path: Path, table: Table, uses: ColumnUses, row: Row, remarks: Remarks, *, allow_outside: bool
+    path: Path, table: Table, assignment: ColumnAssignment, row: Row, remarks: Remarks, *, allow_outside: bool
 ) -> Iterator[Item]:
     """The item of one row; none where the row is empty."""
     where = f"{table.place} {row.number}"
-    file_cell = _file_cell(uses, row.cells)
+    file_cell = _file_cell(assignment, row.cells)
     ref = escaped(file_cell) or f"{path.name}, {where}"
     if row.fault is not None:
         yield Item(path, ref, fault=f"{where} {row.fault}")
         return
     try:
-        described = describe(uses, [escaped(cell) for cell in row.cells])
+        described = describe(assignment, [escaped(cell) for cell in row.cells])
     except BadRow as error:
         yield _checked(Item(path, ref, fault=f"{where}: {error}"))
         return
@@ -177,9 +177,9 @@ def _item(
     yield _checked(Item(found, ref, described.metadata, refused))
 
 
-def _file_cell(uses: ColumnUses, cells: Sequence[str]) -> str:
+def _file_cell(assignment: ColumnAssignment, cells: Sequence[str]) -> str:
     """The name of the file as the file system has it, bytes that are not UTF-8 included."""
-    index = uses.fields["file"].index
+    index = assignment.fields["file"].index
     return cells[index].strip() if index < len(cells) else ""
 
 

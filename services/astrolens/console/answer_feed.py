@@ -1,4 +1,4 @@
-"""Who answered what, told to every open window within a moment: colleagues look at the same images."""
+"""Publishes recorded answers to every open window, because colleagues look at the same images."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,30 +8,30 @@ from astrolens.usecases.labelling import LabelOutcome
 
 log = structlog.get_logger(__name__)
 
-Hear = Callable[[Sequence[LabelOutcome]], None]
+AnswerListener = Callable[[Sequence[LabelOutcome]], None]
 
 
 class AnswerFeed:
-    """Gives each recorded answer to every listener; what other console processes record is seen when a list is read."""
+    """Calls listeners with each recorded answer of this process; those of others are seen when a list is read."""
 
     def __init__(self) -> None:
-        self._listeners: list[Hear] = []
+        self._listeners: list[AnswerListener] = []
 
-    def listen(self, hear: Hear) -> Callable[[], None]:
-        """Call `hear` with every answer from now on, until the returned function is called."""
-        self._listeners.append(hear)
+    def subscribe(self, listener: AnswerListener) -> Callable[[], None]:
+        """Call `listener` with every answer from now on, until the returned function is called."""
+        self._listeners.append(listener)
 
         def stop() -> None:
-            if hear in self._listeners:
-                self._listeners.remove(hear)
+            if listener in self._listeners:
+                self._listeners.remove(listener)
 
         return stop
 
-    def tell(self, recorded: Sequence[LabelOutcome]) -> None:
-        """Tell all listeners."""
-        for hear in tuple(self._listeners):
+    def publish(self, recorded: Sequence[LabelOutcome]) -> None:
+        """Call every listener."""
+        for listener in tuple(self._listeners):
             try:
-                hear(recorded)
+                listener(recorded)
             except Exception:
                 # One window must not keep an answer from the others, nor from being recorded.
-                log.exception("a window was not told of an answer")
+                log.exception("a listener failed on recorded answers")

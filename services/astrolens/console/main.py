@@ -78,7 +78,7 @@ def build_context(
     status = StatusReader(records=records, model=model_status)
     originals = OriginalsProtection(images, expiring=settings.s3_expire_ordinary_days > 0)
     answers = AnswerFeed()
-    labelling = Labelling(records=records, releaser=releaser, originals=originals, on_recorded=answers.tell)
+    labelling = Labelling(records=records, releaser=releaser, originals=originals, on_recorded=answers.publish)
     return AppContext(
         settings=settings,
         records=records,

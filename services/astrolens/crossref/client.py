@@ -12,7 +12,7 @@ import structlog
 
 from astrolens.contracts.base import utc_now
 from astrolens.crossref.breaker import Breaker, BreakerState
-from astrolens.crossref.catalogues.base import Canary, Found, RemoteCatalogue
+from astrolens.crossref.catalogues.base import Canary, ObjectsByPlace, RemoteCatalogue
 from astrolens.crossref.failures import CatalogueFailed, TooManyRows
 from astrolens.crossref.http import CatalogueHttp
 from astrolens.crossref.known_objects import KnownObject
@@ -139,7 +139,7 @@ class CatalogueClient:
         self._metrics.count_answers(self.name, "answered", len(places))
         return {place.key: Reply(now, objects=_nearest(found[place.key], place)) for place in places}
 
-    async def _ask_splitting(self, places: Sequence[Place], deadline: float) -> Found:
+    async def _ask_splitting(self, places: Sequence[Place], deadline: float) -> ObjectsByPlace:
         """Ask; where there are too many rows, ask about each half."""
         try:
             return await self._ask_retrying(places, deadline)
@@ -150,7 +150,7 @@ class CatalogueClient:
             first = await self._ask_splitting(places[:middle], deadline)
             return {**first, **await self._ask_splitting(places[middle:], deadline)}
 
-    async def _ask_retrying(self, places: Sequence[Place], deadline: float) -> Found:
+    async def _ask_retrying(self, places: Sequence[Place], deadline: float) -> ObjectsByPlace:
         attempt = 0
         while True:
             try:
@@ -169,7 +169,7 @@ class CatalogueClient:
                 self.breaker.record_success()
                 return found
 
-    async def _send(self, places: Sequence[Place], canaries: Sequence[Canary], deadline: float) -> Found:
+    async def _send(self, places: Sequence[Place], canaries: Sequence[Canary], deadline: float) -> ObjectsByPlace:
         """One request and its reply, which must hold the canaries.
 
         Raises:
@@ -264,7 +264,7 @@ class CatalogueClient:
         self._metrics.show_breaker(self.name, self.breaker.state)
 
 
-def check_canary(canary: Canary, found: Found, name: str) -> None:
+def check_canary(canary: Canary, found: ObjectsByPlace, name: str) -> None:
     """Check that a reply holds a canary's known answer.
 
     Raises:
@@ -290,7 +290,7 @@ def check_canary(canary: Canary, found: Found, name: str) -> None:
         )
 
 
-def _compare_counts(found: Found, name: str) -> None:
+def _compare_counts(found: ObjectsByPlace, name: str) -> None:
     """The same place, shifted by less than a hundredth of an arcsecond, must have as many objects but one or two."""
     for key, objects in found.items():
         shifted = found.get(f"{key}-shifted")

@@ -30,7 +30,7 @@ from astrolens.usecases.errors import DiskNearlyFull, InvalidRequest, MalformedU
 from astrolens.usecases.status import StatusReader
 from astrolens.usecases.submissions import (
     BATCH_PATTERN,
-    Accepted,
+    AcceptedSubmission,
     ImageDescription,
     IntakeCapacity,
     UrlSubmission,
@@ -155,7 +155,7 @@ class Intake:
             finally:
                 self._arriving -= upload.arrived
 
-    async def submit_urls(self, submission: UrlSubmission, *, traceparent: str | None = None) -> Accepted:
+    async def submit_urls(self, submission: UrlSubmission, *, traceparent: str | None = None) -> AcceptedSubmission:
         """Take addresses in; the ingestor fetches them.
 
         Args:
@@ -187,13 +187,13 @@ class Intake:
         """Count files that are here but not yet in the record store, so that uploads beside each other see them."""
         self._arriving += files
 
-    async def record(self, batch: str, receipts: Sequence[Receipt]) -> Accepted:
+    async def record(self, batch: str, receipts: Sequence[Receipt]) -> AcceptedSubmission:
         """Write the receipts of one request and release the events of those that are new."""
         ids = await self._records.insert(Collection.RECEIPTS, receipts)
         new = [receipt for receipt in receipts if receipt.receipt_id in ids]
         self._on_received(new)
         await self._releaser.release(Collection.RECEIPTS, [(each.receipt_id, each.pending) for each in new])
-        return Accepted(
+        return AcceptedSubmission(
             batch=batch,
             receipts=[each.receipt_id for each in receipts],
             new=len(ids),
@@ -244,7 +244,7 @@ class FileUpload:
         self._intake.count_arriving(len(files))
         await self._buffer.add(files)
 
-    async def finish(self, fields: dict[str, str]) -> Accepted:
+    async def finish(self, fields: dict[str, str]) -> AcceptedSubmission:
         """Write the receipts.
 
         Args:

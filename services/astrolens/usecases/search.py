@@ -12,21 +12,21 @@ SHOWN = 6
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a text names.
 
     Attributes:
-        says: What was understood, for people.
+        description: What was understood, for people.
         query: As an address of the gallery filters by it; empty where the text names one image.
         cards: The newest images that fit, at most `SHOWN`.
     """
 
-    says: str
+    description: str
     query: dict[str, str]
     cards: list[ImageCard]
 
 
-async def search(records: RecordStore, text: str) -> Found:
+async def search(records: RecordStore, text: str) -> SearchResult:
     """The images that a person means.
 
     Args:
@@ -35,7 +35,7 @@ async def search(records: RecordStore, text: str) -> Found:
     """
     text = text.strip()
     if not text:
-        return Found("", {}, [])
+        return SearchResult("", {}, [])
     parsed = await parse_search_text(records, text)
     wanted = parsed.wanted
     found = await find_images(records, wanted, sort=Sort.NEWEST, limit=SHOWN)
@@ -49,6 +49,6 @@ async def search(records: RecordStore, text: str) -> Found:
             "dec_deg": f"{wanted.cone.dec_deg:.6f}",
             "radius_arcsec": f"{wanted.cone.radius_arcsec:g}",
         }
-        return Found(parsed.says, query, cards)
+        return SearchResult(parsed.description, query, cards)
     only = parsed.one or (len(cards) == 1 and not (wanted.name or wanted.name_prefix))
-    return Found(parsed.says, {} if only else {"q": wanted.name or wanted.name_prefix or text}, cards)
+    return SearchResult(parsed.description, {} if only else {"q": wanted.name or wanted.name_prefix or text}, cards)

@@ -159,7 +159,7 @@ class IntakeCapacity(View):
     max_image_bytes: int = Field(description="Largest file taken in, bytes; a larger one is rejected.")
 
 
-class Accepted(View):
+class AcceptedSubmission(View):
     """What a submission became: receipts in the order of the request."""
 
     batch: str

@@ -27,12 +27,12 @@ class ParsedSearch:
     """What a text names.
 
     Attributes:
-        says: In words.
+        description: In words.
         wanted: The images that it names.
         one: Whether it can only be one image.
     """
 
-    says: str
+    description: str
     wanted: ImageFilter
     one: bool = False
 

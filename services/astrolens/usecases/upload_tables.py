@@ -37,15 +37,15 @@ def describe_files(text: str, *, name: str) -> DescribedFiles:
         TableUnreadable: It has no header, or no column that names files.
     """
     table = read_delimited(text.splitlines(), name=name)
-    uses = assign_columns(table.columns)
-    if "file" not in uses.fields:
+    assignment = assign_columns(table.columns)
+    if "file" not in assignment.fields:
         names = ", ".join(file_column_names())
         raise TableUnreadable(f"{name} has no column that names files: call one of {names}")
     files: dict[str, dict[str, Any]] = {}
     faults: list[str] = []
     for row in table.rows:
         try:
-            described = None if row.fault else describe(uses, row.cells)
+            described = None if row.fault else describe(assignment, row.cells)
         except BadRow as error:
             faults.append(f"line {row.number}: {error}")
             continue

@@ -1,4 +1,4 @@
-"""Answers, told to every open window."""
+"""Recorded answers, published to every open window."""
 
 from collections.abc import Sequence
 
@@ -20,12 +20,12 @@ def test_all_who_listen_are_told_until_they_stop() -> None:
     feed = AnswerFeed()
     first: list[LabelOutcome] = []
     second: list[LabelOutcome] = []
-    stop = feed.listen(first.extend)
-    feed.listen(second.extend)
-    feed.tell([OUTCOME])
+    stop = feed.subscribe(first.extend)
+    feed.subscribe(second.extend)
+    feed.publish([OUTCOME])
     stop()
     stop()
-    feed.tell([OUTCOME])
+    feed.publish([OUTCOME])
     assert (len(first), len(second)) == (1, 2)
 
 
@@ -36,7 +36,7 @@ def test_a_window_that_fails_keeps_nothing_from_the_others() -> None:
     def fail(_: Sequence[LabelOutcome]) -> None:
         raise RuntimeError("closed")
 
-    feed.listen(fail)
-    feed.listen(heard.extend)
-    feed.tell([OUTCOME])
+    feed.subscribe(fail)
+    feed.subscribe(heard.extend)
+    feed.publish([OUTCOME])
     assert heard == [OUTCOME]

@@ -270,7 +270,7 @@ async def test_answers_of_an_earlier_version_make_no_run_due(world: World) -> No
     assert (run.run.reason, run.run.answers) == (RunReason.LABELS, 6)
 
 
-async def test_a_schedule_begins_with_the_first_look_at_an_archive(world: World) -> None:
+async def test_a_schedule_begins_with_the_first_start_on_an_archive(world: World) -> None:
     await world.answer(["a"])
     jobs = world.trainer(FOR_EVER, retrain_after_labels=0, retrain_every_days=2)
     await jobs.run_pass()

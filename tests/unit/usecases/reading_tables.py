@@ -15,14 +15,14 @@ OBJECT_ID = 2695378462115010012
 
 def read(text: str) -> list[DescribedFile]:
     table = read_delimited(StringIO(text), name="t.csv")
-    uses = assign_columns(table.columns)
-    return [one for row in table.rows if (one := describe(uses, row.cells)) is not None]
+    columns = assign_columns(table.columns)
+    return [one for row in table.rows if (one := describe(columns, row.cells)) is not None]
 
 
 def opened(path: Path) -> list[DescribedFile]:
     with open_table(path) as table:
-        uses = assign_columns(table.columns)
-        return [one for row in table.rows if (one := describe(uses, row.cells)) is not None]
+        columns = assign_columns(table.columns)
+        return [one for row in table.rows if (one := describe(columns, row.cells)) is not None]
 
 
 def row(text: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from astrolens.usecases.errors import DiskNearlyFull, InvalidRequest, MalformedU
 from astrolens.usecases.intake import Intake, UploadedFile
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.status import StatusReader
-from astrolens.usecases.submissions import Accepted, UrlSubmission
+from astrolens.usecases.submissions import AcceptedSubmission, UrlSubmission
 
 from tests.made_records import RecordingBus
 
@@ -71,7 +71,7 @@ async def test_nothing_is_taken_in_while_the_disk_is_nearly_full(
     assert (await intake.capacity()).disk is None
 
 
-async def send(intake: Intake, *files: UploadedFile, **fields: str) -> Accepted:
+async def send(intake: Intake, *files: UploadedFile, **fields: str) -> AcceptedSubmission:
     """One request from its first file to its receipts."""
     async with intake.receive_files() as upload:
         await upload.add(files)

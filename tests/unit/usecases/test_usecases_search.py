@@ -82,7 +82,7 @@ async def test_objects_are_found_by_the_ids_of_their_surveys(records: RecordStor
     for text, name in (("ZTF18abcdefg", "a.jpg"), ("ztf18AB", "a.jpg"), ("12376487206937", "b.jpg")):
         found = await search(records, text)
         assert [card.name for card in found.cards] == [name]
-        assert "object ids" in found.says
+        assert "object ids" in found.description
     wanted = await with_parsed_text(records, ImageFilter(text="1237648720693755918"))
     assert (wanted.survey_object_prefix, wanted.text) == ("1237648720693755918", None)
 
@@ -109,5 +109,5 @@ async def test_a_position_is_a_cone(records: RecordStore, images: dict[str, Imag
 
 async def test_what_is_not_there_is_told(records: RecordStore, images: dict[str, ImageRecord]) -> None:
     found = await search(records, "nowhere 12")
-    assert (found.says, found.query, found.cards) == ("names with “nowhere 12”", {"q": "nowhere 12"}, [])
-    assert (await search(records, " ")).says == ""
+    assert (found.description, found.query, found.cards) == ("names with “nowhere 12”", {"q": "nowhere 12"}, [])
+    assert (await search(records, " ")).description == ""

@@ -7,6 +7,7 @@ import pytest
 from astrolens.usecases.tables.columns import Column, assign_columns
 from astrolens.usecases.tables.delimited import read_delimited
 from astrolens.usecases.tables.rows import BadRow, describe
+from astrolens.usecases.tables.table import TableUnreadable
 from astropy.coordinates import (
     FK4,
     FK5,
@@ -53,6 +54,35 @@ def test_rubin_columns_without_a_unit_are_degrees_where_they_cannot_be_radians()
     assert open_.metadata == {}
     assert "may be radians or degrees" in open_.notes[0]
     assert row("file,coord_ra (deg),coord_dec (deg)\nb.fits,0.93,-0.49\n") == {"ra_deg": 0.93, "dec_deg": -0.49}
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (
+            "# ---\n# datatype:\n# - {name: coord_ra, unit: [rad}\n",
+            "t.csv, line 4: the ECSV header cannot be read (expected",
+        ),
+        ("# ---\n# datatype:\n# - !radians {name: coord_ra}\n", "line 4: the ECSV header cannot be read (could not"),
+        ("# ---\n# datatype:\n# - {unit: rad}\n", "line 1: the ECSV header cannot be read (`datatype`"),
+        ("# ---\n# datatype: [{name: coord_ra}]\n# meta: {__serialized_columns__: {at: {}}}\n", "line 1: the ECSV"),
+    ],
+    ids=["no-yaml", "unknown-tag", "no-name", "no-class"],
+)
+def test_an_ecsv_whose_header_cannot_be_read_is_refused_with_the_line(header: str, said: str) -> None:
+    with pytest.raises(TableUnreadable) as refusal:
+        read(f"# %ECSV 1.0\n{header}file coord_ra coord_dec\na.fits 0.93 -0.49\n")
+    assert said in str(refusal.value)
+    assert "units" in str(refusal.value)
+
+
+def test_a_parquet_file_whose_header_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.table({"file": ["a.fits"]}).replace_schema_metadata({"table_meta_yaml": "datatype: [{"})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(TableUnreadable, match="`table_meta_yaml` cannot be read"):
+        opened(tmp_path / "t.parquet")
 
 
 def test_right_ascensions_of_an_ecsv_in_hours_are_hours(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from astrolens.platform.telemetry.tracing import TRACEPARENT
 from astrolens.usecases.archive import LINK_S
 from astrolens.usecases.image_queries import RANKED_SORTS, Sort
 from astrolens.usecases.reanalysis import AnalyzeAgain
-from astrolens.usecases.submissions import Accepted, IntakeCapacity, UrlSubmission
+from astrolens.usecases.submissions import AcceptedSubmission, IntakeCapacity, UrlSubmission
 from astrolens.usecases.views import ImageDetail, ImagePage, SimilarImages
 
 router = APIRouter(tags=["images"])
@@ -187,7 +187,7 @@ async def get_similar(
 
 @router.post(
     "/images",
-    response_model=Accepted,
+    response_model=AcceptedSubmission,
     status_code=status.HTTP_202_ACCEPTED,
     openapi_extra=_UPLOAD_BODY,
     # Every file and the number of files are bounded while the body streams in.
@@ -199,7 +199,7 @@ async def get_similar(
         s429="The pipeline is full; nothing was taken in. Retry-After says when to send it again.",
     ),
 )
-async def submit_images(context: Context, request: Request) -> Accepted:
+async def submit_images(context: Context, request: Request) -> AcceptedSubmission:
     """Take images in: files, or addresses to fetch. The whole request is accepted, or nothing of it.
 
     Nothing is decoded here. Follow what becomes of it at `progress_url`, or in `GET /api/receipts?batch=…`.

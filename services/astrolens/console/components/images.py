@@ -59,7 +59,7 @@ class TriageDeck(Element, component="triage_deck.js"):
     """One large image, the next three waiting, one key an answer.
 
     No answer is taken before the picture is on the screen. Its children are shown where nothing waits for an answer,
-    those of its slot `more` where everything was answered here; `told` is shown with the image that `tell` names, and
+    those of its slot `more` where everything was answered here; `told` is shown with the image of `show_details`, and
     `asked` with the one of `show_asked`.
 
     Events: `look` with the id of an image that somebody looks at; `ask` with such an id and what of it is asked for:
@@ -89,7 +89,7 @@ class TriageDeck(Element, component="triage_deck.js"):
         if self.props.get("answered") != answered:
             self.props["answered"] = answered
 
-    def tell(self, image: str) -> None:
+    def show_details(self, image: str) -> None:
         """Show the slot `told` with an image."""
         self.props["told"] = image
 
@@ -181,10 +181,10 @@ class Answers(Element, component="answers.js"):
         super().__init__()
         self.props["user"], self.props["instance"] = user, instance
 
-    def hear(self, recorded: Sequence[LabelOutcome]) -> None:
+    def show_recorded(self, recorded: Sequence[LabelOutcome]) -> None:
         """Show what somebody, here or elsewhere, answered."""
-        told = [each.model_dump(mode="json", include={"image_id", "label", "answers"}) for each in recorded]
-        self.run_method("hear", told)
+        answers = [each.model_dump(mode="json", include={"image_id", "label", "answers"}) for each in recorded]
+        self.run_method("hear", answers)
 
 
 def card_props(card: ImageCard) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from astrolens.console.components.images import Answers
 from astrolens.console.components.keys import Keys, KeyTable, Shortcut
 from astrolens.console.context import AppContext
 from astrolens.console.pages.page import Page, Visit, address
-from astrolens.console.pages.parts import button, empty_state, heading, say_key
+from astrolens.console.pages.parts import add_key_hint, button, empty_state, heading
 from astrolens.console.pages.search import SearchBox
 from astrolens.console.pages.window import LoggedOut, Window
 from astrolens.console.security import identity_of
@@ -126,7 +126,7 @@ class Frame:
         with ui.element("nav").props('aria-label="Pages"'):
             for page in self._navigation:
                 link = ui.link(page.title, page.path)
-                say_key(link, page.title, page.key)
+                add_key_hint(link, page.title, page.key)
                 self._links[page.path] = link
         SearchBox(self.window)
         with ui.element("div").classes("top-state"):
@@ -134,7 +134,7 @@ class Frame:
             self._follow_answers()
             if self.window.context.login_needed:
                 button("Log out", self.window.log_out, tiny=True)
-            say_key(button("?", self._show_keys, tiny=True).props('aria-label="Keys"'), "Keys", "?")
+            add_key_hint(button("?", self._show_keys, tiny=True).props('aria-label="Keys"'), "Keys", "?")
         Keys(
             "Everywhere",
             [
@@ -151,7 +151,7 @@ class Frame:
         """How many answers are on their way, and what others answer."""
         identity = identity_of(self.window.client.request.scope.get("state", {}))
         answers = Answers(identity.user if identity else "", instance=self.window.context.instance)
-        self.window.client.on_delete(self.window.context.answers.listen(answers.hear))
+        self.window.client.on_delete(self.window.context.answers.subscribe(answers.show_recorded))
 
     async def _open(self, page: Page, arguments: PageArguments) -> None:
         """Build a page for an address, which the browser may have changed by a link, by back or by forward."""

@@ -10,7 +10,7 @@ from astrolens.console.components.images import ImageGrid
 from astrolens.console.format import count
 from astrolens.console.pages.image_lists import FILTERS, FilterBar, api_query, context_query, list_query, wanted_of
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
-from astrolens.console.pages.parts import button, empty_state, heading, say_key
+from astrolens.console.pages.parts import add_key_hint, button, empty_state, heading
 from astrolens.usecases.status import Status
 
 SIZES: Final = {"s": "small", "m": "medium", "l": "large"}
@@ -24,7 +24,7 @@ async def build(visit: Visit) -> None:
     heading(1, "Gallery").classes("visually-hidden")
     bar = FilterBar(visit, status)
     with bar.form:
-        say_key(ui.link("Maps", f"/map?{context_query(visit.query)}").classes("btn"), "This list on maps", "m")
+        add_key_hint(ui.link("Maps", f"/map?{context_query(visit.query)}").classes("btn"), "This list on maps", "m")
         visit.hint("gallery", "Arrows move, `x` selects, `1` `2` `3` answer, `Enter` opens, `t` triages this list.")
     fresh = _Fresh(status)
     grid = ImageGrid(
@@ -85,7 +85,7 @@ class _Fresh:
             self._text = ui.label()
             self._text.tag = "span"
             self.button = button("Read again", tiny=True)
-            say_key(self.button, "Read the list again", "n")
+            add_key_hint(self.button, "Read the list again", "n")
         self._banner.set_visibility(False)
 
     def show(self, status: Status) -> None:

@@ -17,7 +17,7 @@ from astrolens.console.pages.file_panel import same_object, stated_by_file
 from astrolens.console.pages.image_lists import context_query, list_query, wanted_of
 from astrolens.console.pages.marks import name_of, p_value, tags, verdict_mark
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
-from astrolens.console.pages.parts import button, heading, panel, say_key
+from astrolens.console.pages.parts import add_key_hint, button, heading, panel
 from astrolens.console.pages.patch_panel import patch_overlay, strange_place
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.patch_maps import PATCHES_TAP
@@ -111,7 +111,7 @@ class _ImagePage:
         ui.timer(0.0, visit.handler(self._read_object), once=True)
         ui.timer(0.0, visit.handler(self._read_similar), once=True)
         visit.on_status(self._on_status)
-        self._stop_hearing = visit.context.answers.listen(self._hear)
+        self._unsubscribe = visit.context.answers.subscribe(self._on_answers)
 
     def _head(self) -> None:
         card = self._detail.card
@@ -146,14 +146,14 @@ class _ImagePage:
             address("/triage", **query, image=self._id) if self._triage else address("/gallery", **query, at=self._id)
         )
         with ui.element("nav").classes("way").props('aria-label="The list"'):
-            say_key(ui.link("Back to the list", back).classes("back"), "Back to the list", "Escape")
+            add_key_hint(ui.link("Back to the list", back).classes("back"), "Back to the list", "Escape")
             for image, text, way, key in (
                 (beside.previous, "Previous", "prev", "k"),
                 (beside.next, "Next", "next", "j"),
             ):
                 if image is not None:
                     link = ui.link(text, address(f"/image/{image}", **kept))
-                    say_key(link.props(f'rel="{way}"'), f"{text} image of the list", key)
+                    add_key_hint(link.props(f'rel="{way}"'), f"{text} image of the list", key)
 
     def _render(self) -> None:
         """Show what is known now."""
@@ -205,9 +205,9 @@ class _ImagePage:
         if self._detail.card.state is ImageState.INGESTED or later:
             await self._read_again()
 
-    def _hear(self, recorded: Sequence[LabelOutcome]) -> None:
+    def _on_answers(self, recorded: Sequence[LabelOutcome]) -> None:
         if self._bar.is_deleted:
-            self._stop_hearing()
+            self._unsubscribe()
         elif any(each.image_id == self._id for each in recorded):
             background_tasks.create(self._read_again(), name="answers of an image", context=self._bar)
 

@@ -97,18 +97,18 @@ class Visit:
         self.go(simulated="") if "simulated" in self.query else self.rebuild()
 
     def hint(self, name: Literal["tonight", "gallery", "triage"], text: str) -> None:
-        """Say in one quiet line what a first visit should know, until it is put away; three pages have one, no more."""
+        """Show one quiet line for a first visit until it is dismissed; three pages have one, no more."""
         if name in self.window.hints_read:
             return
 
-        def put_away() -> None:
+        def dismiss() -> None:
             self.window.hints_read.add(name)
             self.window.remember(HINTS_COOKIE, ".".join(sorted(self.window.hints_read & HINTS)))
             line.delete()
 
         with ui.element("p").classes("muted hint") as line:
             ui.html(marked_keys(text), sanitize=False, tag="span")
-            button("Got it", put_away, tiny=True)
+            button("Got it", dismiss, tiny=True)
 
     async def status(self) -> Status:
         """The books and the state of everything."""

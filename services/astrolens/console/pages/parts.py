@@ -51,7 +51,7 @@ def marked_keys(content: str) -> str:
     return re.sub(r"`([^`]+)`", r'<key-cap k="\1">\1</key-cap>', escape(content))
 
 
-def say_key(element: Element, title: str, key: str, *, hidden: bool = True) -> None:
+def add_key_hint(element: Element, title: str, key: str, *, hidden: bool = True) -> None:
     """Say on hover what an element does and by which key; `hidden` does not show the key itself.
 
     A person may have chosen another key: then that one is said. `data-key` stays what it is, for `Shortcut.target`.
@@ -120,7 +120,7 @@ def button(
     if press is not None:
         element.on("click", press, [])
     if key:
-        say_key(element, label, key, hidden=False)
+        add_key_hint(element, label, key, hidden=False)
     return element
 
 

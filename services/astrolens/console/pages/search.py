@@ -9,7 +9,7 @@ from astrolens.console.pages.marks import name_of, verdict_mark
 from astrolens.console.pages.page import address, notify
 from astrolens.console.pages.window import LoggedOut, Window
 from astrolens.platform.errors import TransientError
-from astrolens.usecases.search import Found, search
+from astrolens.usecases.search import SearchResult, search
 
 LONGEST = 200
 """Longest text that is looked for."""
@@ -43,7 +43,7 @@ class SearchBox:
         form.on("focusout", self._close, js_handler=_LEAVE)
         form.on("keydown.escape", self._close, js_handler="(event) => { document.activeElement.blur(); emit(); }")
 
-    async def _look(self, given: object) -> Found | None:
+    async def _look(self, given: object) -> SearchResult | None:
         # A client sends what it likes.
         if not isinstance(given, str) or not given.strip():
             return None
@@ -72,19 +72,19 @@ class SearchBox:
     def _close(self) -> None:
         self._found.set_visibility(False)
 
-    def _listed(self, found: Found) -> str:
+    def _listed(self, found: SearchResult) -> str:
         base = self._window.base
         links = [
             f'<a href="{base}/image/{card.image_id}"><img src="{base}{card.cutout_url}" alt="" width="32" height="32">'
             f'<span class="name">{escape(name_of(card))}</span>{verdict_mark(card.verdict, bare=True)}</a>'
             for card in found.cards
         ]
-        says = found.says if found.cards else f"Nothing found: {found.says}"
-        everything = f'<a class="found-all" href="{escape(base + _target(found))}"><kbd>Enter</kbd> {escape(says)}</a>'
+        text = found.description if found.cards else f"Nothing found: {found.description}"
+        everything = f'<a class="found-all" href="{escape(base + _target(found))}"><kbd>Enter</kbd> {escape(text)}</a>'
         return "".join([*links, everything])
 
 
-def _target(found: Found) -> str:
+def _target(found: SearchResult) -> str:
     if found.query or not found.cards:
         return address("/gallery", **found.query)
     return f"/image/{found.cards[0].image_id}"

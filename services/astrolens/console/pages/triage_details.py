@@ -39,8 +39,8 @@ class TriageDetails:
     async def _look(self, _: str, event: GenericEventArguments) -> None:
         image = str(event.args)
         detail = await self._visit.context.archive.image(image)
-        self._told.set_content(_told(detail))
-        self._deck.tell(image)
+        self._told.set_content(_details(detail))
+        self._deck.show_details(image)
 
     async def _ask(self, _: str, event: GenericEventArguments) -> None:
         # A browser can send anything.
@@ -75,7 +75,7 @@ class TriageDetails:
                 return panels.archives(await context.archive.image(image))
 
 
-def _told(detail: ImageDetail) -> str:
+def _details(detail: ImageDetail) -> str:
     budgets = sorted(detail.detector_budgets.items(), key=lambda item: item[1].p_value)
     said = " ".join(
         f"<span>{escape(DETECTORS.get(name, name))} {escape(budget.words.figure)}</span>" for name, budget in budgets

@@ -48,7 +48,7 @@ class Window:
         live: The stream of changes.
         focused: Name of the field that asked for the next address; it gets the focus again.
         simulated: Whether simulated images are shown among the real ones.
-        hints_read: Pages whose hint was put away.
+        hints_read: Pages whose hint was dismissed.
         rebuild: Builds the open page anew.
         is_sent: Whether the document is on its way; what changes from then on goes through the socket.
     """

@@ -48,7 +48,7 @@ class Canary:
     min_count: int = 1
 
 
-Found = Mapping[str, Sequence[KnownObject]]
+ObjectsByPlace = Mapping[str, Sequence[KnownObject]]
 """Objects by the key of the place around which they were found."""
 
 
@@ -85,7 +85,7 @@ class RemoteCatalogue(Protocol):
     def question(self, places: Sequence[Place]) -> Question:
         """The request about some places."""
 
-    def read(self, body: bytes, places: Sequence[Place]) -> Found:
+    def read(self, body: bytes, places: Sequence[Place]) -> ObjectsByPlace:
         """Read a reply; every place has an entry.
 
         Raises:

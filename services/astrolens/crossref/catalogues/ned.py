@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from astrolens.crossref.catalogues import tap
-from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, Canary, Found, Question
+from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, Canary, ObjectsByPlace, Question
 from astrolens.crossref.catalogues.votable import Column, Row, read_rows
 from astrolens.crossref.places import Place
 
@@ -48,7 +48,7 @@ class _Ned:
         del place
         return None
 
-    def read(self, body: bytes, places: Sequence[Place]) -> Found:
+    def read(self, body: bytes, places: Sequence[Place]) -> ObjectsByPlace:
         """The objects around each place."""
         rows = read_rows(body, _COLUMNS, host=self.host)
         return tap.by_distance([_named(row) for row in rows], places, host=self.host)

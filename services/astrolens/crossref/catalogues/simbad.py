@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from astrolens.crossref.catalogues import tap
-from astrolens.crossref.catalogues.base import Canary, Found, Question
+from astrolens.crossref.catalogues.base import Canary, ObjectsByPlace, Question
 from astrolens.crossref.catalogues.votable import Column, read_rows
 from astrolens.crossref.places import Place
 
@@ -69,7 +69,7 @@ class Simbad:
         )
         return tap.uploading(self._url, query, places)
 
-    def read(self, body: bytes, places: Sequence[Place]) -> Found:
+    def read(self, body: bytes, places: Sequence[Place]) -> ObjectsByPlace:
         """The objects around each place."""
         rows = read_rows(body, _COLUMNS, host=self.host)
         for row in rows:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from astrolens.crossref.catalogues import tap
-from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC, Canary, Found, Question
+from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC, Canary, ObjectsByPlace, Question
 from astrolens.crossref.catalogues.votable import Column, read_rows
 from astrolens.crossref.places import Place
 
@@ -89,7 +89,7 @@ class Skybot:
         }
         return Question(url=self._url, params=params)
 
-    def read(self, body: bytes, places: Sequence[Place]) -> Found:
+    def read(self, body: bytes, places: Sequence[Place]) -> ObjectsByPlace:
         """What moved past the place."""
         return tap.by_distance(read_rows(body, _COLUMNS, host=self.host), places, host=self.host)
 

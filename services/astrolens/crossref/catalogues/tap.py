@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from pydantic import ValidationError
 
-from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, Found, Question
+from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, ObjectsByPlace, Question
 from astrolens.crossref.catalogues.votable import Row
 from astrolens.crossref.failures import CatalogueFailed
 from astrolens.crossref.known_objects import KnownObject
@@ -51,7 +51,7 @@ def cone(ra: str, dec: str, at_ra: str, at_dec: str) -> str:
 
 def by_key(
     rows: Sequence[Row], places: Sequence[Place], *, host: str, to_object: Mapping[str, str] | None = None
-) -> Found:
+) -> ObjectsByPlace:
     """Objects by the place that their row names; each must lie where it was looked for.
 
     Raises:
@@ -67,7 +67,7 @@ def by_key(
     return found
 
 
-def by_distance(rows: Sequence[Row], places: Sequence[Place], *, host: str) -> Found:
+def by_distance(rows: Sequence[Row], places: Sequence[Place], *, host: str) -> ObjectsByPlace:
     """Objects by every place within whose searched radius they lie, for services that take no upload.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from astrolens.crossref.catalogues import tap
-from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC, Canary, Found, Question
+from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC, Canary, ObjectsByPlace, Question
 from astrolens.crossref.catalogues.votable import Column, Row, read_rows
 from astrolens.crossref.places import Place
 
@@ -96,7 +96,7 @@ class VizierTable:
         query = f'SELECT t.k, v.* FROM TAP_UPLOAD.{tap.UPLOAD} AS t JOIN "{self.table}" AS v ON {near}'  # noqa: S608
         return tap.uploading(self._tap_url, query, places)
 
-    def read(self, body: bytes, places: Sequence[Place]) -> Found:
+    def read(self, body: bytes, places: Sequence[Place]) -> ObjectsByPlace:
         """The objects around each place."""
         bulk = len(places) >= BULK
         # X-Match's replies are no TAP results: they carry a status only where something went wrong.

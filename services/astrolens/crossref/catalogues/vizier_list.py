@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from astrolens.crossref.catalogues import tap
-from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, Canary, Found, Question
+from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, Canary, ObjectsByPlace, Question
 from astrolens.crossref.catalogues.vizier import BULK, VizierTable
 from astrolens.crossref.catalogues.votable import Column, Row, read_rows
 from astrolens.crossref.failures import CatalogueFailed, TooManyRows
@@ -99,7 +99,7 @@ class VizierListTable:
         """The request of the whole list."""
         return self._table.question(places) if len(places) >= BULK else self._list.question(places)
 
-    def read(self, body: bytes, places: Sequence[Place]) -> Found:
+    def read(self, body: bytes, places: Sequence[Place]) -> ObjectsByPlace:
         """The objects of this table around each place."""
         if len(places) >= BULK:
             return self._table.read(body, places)

@@ -25,7 +25,7 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, RecordStore
 from astrolens.trainer.metrics import TrainingMetrics
-from astrolens.trainer.retraining.first_look import FirstLook, first_look
+from astrolens.trainer.retraining.answer_baseline import AnswerBaseline, answer_baseline
 from astrolens.trainer.retraining.orders import LOG, ORDER, OUTCOME, Bounds, Order, read_outcome, read_progress, write
 from astrolens.trainer.retraining.process import RunProcess, ending, last_lines, training_available
 from astrolens.usecases.errors import Conflict
@@ -220,20 +220,20 @@ class TrainingJobs:
         self._looked_at = now
         labels = await self._records.tally(Collection.IMAGES, "label")
         answers = sum(labels.get((answer.value,), 0) for answer in Answer)
-        first = await first_look(self._records, answers=answers, now=now)
+        baseline = await answer_baseline(self._records, answers=answers, now=now)
         if not training_available()[0]:
             return
-        reason = await self._due(answers, first, now)
+        reason = await self._due(answers, baseline, now)
         if reason is not None:
             try:
                 await queue_run(self._records, TrainingOptions(), reason, AUTOMATIC, self._clock)
             except Conflict:
                 return
 
-    async def _due(self, answers: int, first: FirstLook, now: datetime) -> RunReason | None:
-        """Why a run is due, counted from the last one, or from the first look at this archive where there was none."""
+    async def _due(self, answers: int, baseline: AnswerBaseline, now: datetime) -> RunReason | None:
+        """Why a run is due, counted from the last one, or from the baseline of this archive where there was none."""
         last = await newest_run(self._records)
-        before, since = (first.answers, first.looked_at) if last is None else (last.answers, last.requested_at)
+        before, since = (baseline.answers, baseline.looked_at) if last is None else (last.answers, last.requested_at)
         needed = self._settings.retrain_after_labels
         if needed and answers - before >= needed:
             return RunReason.LABELS

@@ -23,21 +23,47 @@ _ECLIPTIC: Final = "barycentricmeanecliptic"
 _MAIN: Final = ";meta.main"
 
 
+class HeaderUnreadable(Exception):
+    """A header states something that cannot be read; the message is a clause that says what.
+
+    Attributes:
+        line: Index of the line in the header, from 0; None where no single line is at fault.
+    """
+
+    def __init__(self, reason: str, *, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
 def columns_in_yaml(lines: Sequence[str], names: Sequence[str]) -> list[Column]:
-    """The columns with what the header states of them; names alone where it cannot be read."""
+    """The columns with what the header states of them; names alone where it describes no columns.
+
+    Raises:
+        HeaderUnreadable: It is no YAML, or describes columns in another form than astropy's. Without it an angle in
+            radians would be read as one in degrees.
+    """
     from astropy.table.meta import YamlParseError, get_header_from_yaml  # noqa: PLC0415 - half a second
 
     columns = {name: Column(name) for name in names}
     try:
         header = get_header_from_yaml(list(lines))
+    except YamlParseError as error:
+        cause = error.__cause__
+        mark = getattr(cause, "problem_mark", None)
+        reason = getattr(cause, "problem", None) or f"{type(cause).__name__}: {cause}"
+        raise HeaderUnreadable(f"{reason}"[:200], line=getattr(mark, "line", None)) from error
+    if not isinstance(header, Mapping) or "datatype" not in header:
+        return list(columns.values())
+    try:
         for one in header["datatype"]:
             if (name := str(one["name"])) in columns:
                 columns[name] = Column(name, str(one.get("unit") or ""))
         serialized = dict(header.get("meta") or {}).get("__serialized_columns__", {})
         for name, stated in serialized.items():
             _describe(str(name), stated, columns)
-    except (YamlParseError, AttributeError, KeyError, TypeError, ValueError, ImportError):
-        pass
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = "`datatype` and `__serialized_columns__` do not describe columns as astropy writes them"
+        raise HeaderUnreadable(reason) from error
     return [columns[name] for name in names]
 
 

@@ -135,7 +135,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class AssignedColumn:
     """A column that is understood.
 
     Attributes:
@@ -152,7 +152,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnUses:
+class ColumnAssignment:
     """What each column of a table is used for.
 
     Attributes:
@@ -166,19 +166,19 @@ class ColumnUses:
         notes: Clauses about columns that look like something and are not taken for it.
     """
 
-    fields: dict[str, Use]
-    split_ra: tuple[Use, ...] = ()
-    split_dec: tuple[Use, ...] = ()
-    split_sign: Use | None = None
-    others: tuple[Use, ...] = ()
+    fields: dict[str, AssignedColumn]
+    split_ra: tuple[AssignedColumn, ...] = ()
+    split_dec: tuple[AssignedColumn, ...] = ()
+    split_sign: AssignedColumn | None = None
+    others: tuple[AssignedColumn, ...] = ()
     frame: Frame | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def unit_is_open(self) -> bool:
         """Whether the numbers of the position may be radians as well as degrees."""
-        pair = [use for field in ("ra_deg", "dec_deg") if (use := self.fields.get(field)) is not None]
-        return any(plain_name(use.column.name) in _OF_EITHER_UNIT and use.unit is None for use in pair)
+        pair = [assigned for field in ("ra_deg", "dec_deg") if (assigned := self.fields.get(field)) is not None]
+        return any(plain_name(assigned.column.name) in _OF_EITHER_UNIT and assigned.unit is None for assigned in pair)
 
     @property
     def has_position(self) -> bool:
@@ -188,14 +188,14 @@ class ColumnUses:
     @property
     def used_names(self) -> list[str]:
         """Names of the columns that are understood, the file's left out."""
-        used = [use for field, use in self.fields.items() if field != "file"]
+        used = [assigned for field, assigned in self.fields.items() if field != "file"]
         split = [*self.split_ra, *([self.split_sign] if self.split_sign else []), *self.split_dec]
-        return [use.column.name for use in (*used, *split)]
+        return [assigned.column.name for assigned in (*used, *split)]
 
     @property
     def other_names(self) -> list[str]:
         """Names of the columns that are kept as further metadata."""
-        return [use.column.name for use in self.others]
+        return [assigned.column.name for assigned in self.others]
 
 
 def plain_name(name: str) -> str:
@@ -205,7 +205,7 @@ def plain_name(name: str) -> str:
     return _SEPARATORS.sub("", (found["name"] if found and found["name"] else text).lower())
 
 
-def assign_columns(columns: Sequence[Column]) -> ColumnUses:
+def assign_columns(columns: Sequence[Column]) -> ColumnAssignment:
     """Say what each column is for. Of several for the same thing the first of the known names wins."""
     frames = [_frame_of(column) for column in columns]
     plain: dict[str, int] = {}
@@ -227,17 +227,19 @@ def assign_columns(columns: Sequence[Column]) -> ColumnUses:
     notes = []
     if place is None and None not in letters:
         notes.append("l and b are no position without a unit: call them glon and glat, or `l (deg)` and `b (deg)`")
-    return ColumnUses(
+    return ColumnAssignment(
         fields={
-            field: _use(
+            field: _assigned(
                 index, columns[index], is_longitude=field == "ra_deg" and other is not None and _is_longitude(frame)
             )
             for field, index in fields.items()
         },
-        split_ra=tuple(_use(index, columns[index]) for index in ra),
-        split_dec=tuple(_use(index, columns[index]) for index in dec),
-        split_sign=None if sign is None else _use(sign, columns[sign]),
-        others=tuple(_use(index, column) for index, column in enumerate(columns) if index not in taken and column.name),
+        split_ra=tuple(_assigned(index, columns[index]) for index in ra),
+        split_dec=tuple(_assigned(index, columns[index]) for index in dec),
+        split_sign=None if sign is None else _assigned(sign, columns[sign]),
+        others=tuple(
+            _assigned(index, column) for index, column in enumerate(columns) if index not in taken and column.name
+        ),
         frame=frame,
         notes=tuple(notes),
     )
@@ -351,14 +353,14 @@ def _is_longitude(frame: Frame | None) -> bool:
     return frame is not None and not frame.is_equatorial and frame != UNKNOWN
 
 
-def _use(index: int, column: Column, *, is_longitude: bool = False) -> Use:
+def _assigned(index: int, column: Column, *, is_longitude: bool = False) -> AssignedColumn:
     plain = plain_name(column.name)
     unit = _unit_of(column) or _UNITS_IN_NAMES.get(plain) or _unit_in_name_of_year(plain)
     # Sexagesimal text is in hours in right ascensions only.
     unit = unit or ("deg" if is_longitude else None)
     words = [column.scale, *_words_of_unit(column)]
     scale = next((SCALES[word.lower()] for word in words if word.lower() in SCALES), None)
-    return Use(index, column, unit, scale or ("tai" if plain in _TAI_NAMES else "utc"))
+    return AssignedColumn(index, column, unit, scale or ("tai" if plain in _TAI_NAMES else "utc"))
 
 
 def _words_of_unit(column: Column) -> list[str]:

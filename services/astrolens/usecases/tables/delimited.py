@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Final
 
-from astrolens.usecases.tables.astropy_header import columns_in_yaml
+from astrolens.usecases.tables.astropy_header import HeaderUnreadable, columns_in_yaml
 from astrolens.usecases.tables.columns import Column, assign_columns
 from astrolens.usecases.tables.table import MAX_COLUMNS, Row, Table, TableUnreadable
 
@@ -29,9 +29,9 @@ def read_delimited(lines: Iterable[str], *, name: str) -> Table:
         name: What the table is called in sentences.
 
     Raises:
-        TableUnreadable: There is no header, or it has too many columns.
+        TableUnreadable: There is no header, it cannot be read, or it has too many columns.
     """
-    comments: list[str] = []
+    comments: list[tuple[int, str]] = []
     numbered = _without_comments(lines, name, comments)
     found = next(numbered, None)
     if found is None:
@@ -52,11 +52,29 @@ def read_delimited(lines: Iterable[str], *, name: str) -> Table:
     if (commented := _names_in_comment(comments, names, delimiter)) is not None:
         return Table(name, [Column(one) for one in commented], chain([Row(first, tuple(names))], rows), place="line")
     head, units = _below_header(rows, len(names))
-    if comments and comments[0].startswith(_ECSV):
-        columns = columns_in_yaml([line[1:].removeprefix(" ") for line in comments[1:]], names)
+    if comments and comments[0][1].startswith(_ECSV):
+        columns = _ecsv_columns(comments, names, name)
     else:
         columns = [Column(column, unit) for column, unit in zip(names, units, strict=True)]
     return Table(name, columns, chain(head, rows), place="line")
+
+
+def _ecsv_columns(comments: Sequence[tuple[int, str]], names: Sequence[str], table: str) -> list[Column]:
+    """The columns as the comments of an ECSV describe them.
+
+    Raises:
+        TableUnreadable: They cannot be read.
+    """
+    header = comments[1:]
+    try:
+        return columns_in_yaml([text[1:].removeprefix(" ") for _, text in header], names)
+    except HeaderUnreadable as error:
+        at_fault = min(error.line, len(header) - 1) if error.line is not None and header else None
+        number = comments[0][0] if at_fault is None else header[at_fault][0]
+        raise TableUnreadable(
+            f"{table}, line {number}: the ECSV header cannot be read ({error}), so the units of its columns are not "
+            "known: correct it, or save the table as CSV with units in the names, such as `ra (deg)`"
+        ) from error
 
 
 class _Position:
@@ -70,18 +88,18 @@ class _Position:
             yield line
 
 
-def _names_in_comment(comments: Sequence[str], header: Sequence[str], delimiter: str) -> list[str] | None:
+def _names_in_comment(comments: Sequence[tuple[int, str]], header: Sequence[str], delimiter: str) -> list[str] | None:
     """The names of the columns where they stand in the comment above the first row, as numpy and TOPCAT write them."""
     if not comments or "file" in assign_columns([Column(cell) for cell in header]).fields:
         return None
-    text = comments[-1].lstrip("# \t")
+    text = comments[-1][1].lstrip("# \t")
     names = [cell.strip() for cell in text.split(delimiter if delimiter and delimiter in text else None)]
     matches = len(names) == len(header) and "file" in assign_columns([Column(name) for name in names]).fields
     return names if matches else None
 
 
-def _without_comments(lines: Iterable[str], name: str, comments: list[str]) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers; comments above the header are put into `comments`."""
+def _without_comments(lines: Iterable[str], name: str, comments: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; comments above the header are put into `comments`, with theirs."""
     is_above = True
     for number, line in enumerate(lines, start=1):
         if len(line) > _MAX_LINE:
@@ -91,7 +109,7 @@ def _without_comments(lines: Iterable[str], name: str, comments: list[str]) -> I
             continue
         if text.lstrip().startswith("#"):
             if is_above and len(comments) < _MAX_COMMENTS:
-                comments.append(text.rstrip())
+                comments.append((number, text.rstrip()))
         elif text.strip():
             is_above = False
             yield number, text.replace("\x00", "")

@@ -12,7 +12,7 @@ from typing import Any, Final
 from warnings import catch_warnings, simplefilter
 
 from astrolens.usecases.observation_times import MJD_ORIGIN
-from astrolens.usecases.tables.astropy_header import columns_in_yaml
+from astrolens.usecases.tables.astropy_header import HeaderUnreadable, columns_in_yaml
 from astrolens.usecases.tables.columns import Column, assign_columns
 from astrolens.usecases.tables.delimited import read_delimited
 from astrolens.usecases.tables.table import MAX_PARSED_BYTES, MAX_TABLE_BYTES, Row, Table, TableUnreadable
@@ -178,6 +178,11 @@ def _parquet(path: Path, opened: ExitStack) -> Table:
         columns = _parquet_columns(file.schema_arrow)
     except OSError:
         raise
+    except HeaderUnreadable as error:
+        raise TableUnreadable(
+            f"{path}: its metadata `table_meta_yaml` cannot be read ({error}), so the units of its columns are not "
+            "known: write the table anew, or save it as CSV with units in the names, such as `ra (deg)`"
+        ) from error
     except Exception as error:
         raise TableUnreadable(f"{path} is no Parquet file that can be read: {_first_line(error)}") from error
     return Table(str(path), columns, _parquet_rows(file))

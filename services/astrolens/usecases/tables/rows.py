@@ -14,7 +14,7 @@ from astrolens.contracts.records import MAX_BAND_LENGTH, MAX_BANDS, OBJECT_ID_KE
 from astrolens.usecases.angles import parse_dec_deg, parse_ra_deg
 from astrolens.usecases.observation_times import parse_observation_time
 from astrolens.usecases.submissions import ImageDescription
-from astrolens.usecases.tables.columns import ColumnUses, Use, plain_name
+from astrolens.usecases.tables.columns import AssignedColumn, ColumnAssignment, plain_name
 from astrolens.usecases.tables.frames import ICRS, Frame, parse_frame, to_icrs
 
 _EMPTY: Final = frozenset({"", "nan", "+nan", "-nan", "null", "none", "n/a", "<na>", "--", "\\n", "..."})
@@ -61,7 +61,7 @@ def is_empty(cell: str) -> bool:
     return cell.strip().lower() in _EMPTY
 
 
-def describe(uses: ColumnUses, cells: Sequence[str]) -> DescribedFile | None:
+def describe(columns: ColumnAssignment, cells: Sequence[str]) -> DescribedFile | None:
     """Read one row.
 
     Returns:
@@ -71,28 +71,31 @@ def describe(uses: ColumnUses, cells: Sequence[str]) -> DescribedFile | None:
         BadRow: A value cannot be what its column says.
     """
     reader = _RowReader(cells)
-    file = reader.text(uses.fields.get("file"))
+    file = reader.text(columns.fields.get("file"))
     if not file:
         return None
     metadata: dict[str, Any] = {}
     extra: dict[str, str] = {}
-    if (position := _position(uses, reader)) is not None:
+    if (position := _position(columns, reader)) is not None:
         metadata["ra_deg"], metadata["dec_deg"] = position.icrs
         extra |= position.as_given
-    for name, use in uses.fields.items():
-        value = reader.text(use)
+    for name, assigned in columns.fields.items():
+        value = reader.text(assigned)
         if name in _TAKEN_APART or not value:
             continue
-        _take(name, use, value, metadata, extra, reader.notes)
-    for use in (*uses.others, *(uses.fields[name] for name in _FRAME_FIELDS if name in uses.fields)):
-        if value := reader.text(use):
-            extra.setdefault(use.column.name, value)
+        _take(name, assigned, value, metadata, extra, reader.notes)
+    for assigned in (
+        *columns.others,
+        *(columns.fields[name] for name in _FRAME_FIELDS if name in columns.fields),
+    ):
+        if value := reader.text(assigned):
+            extra.setdefault(assigned.column.name, value)
     if extra:
         metadata["extra"] = truncate_extra(extra)
     try:
         ImageDescription.model_validate(metadata)
     except ValidationError as error:
-        raise BadRow(_sentence(error, uses)) from None
+        raise BadRow(_sentence(error, columns)) from None
     return DescribedFile(file, metadata, tuple(reader.notes))
 
 
@@ -103,11 +106,11 @@ class _RowReader:
         self._cells = cells
         self.notes: list[str] = []
 
-    def text(self, use: Use | None) -> str:
+    def text(self, assigned: AssignedColumn | None) -> str:
         """The cell of a column; empty where the row is short or the cell says nothing."""
-        if use is None or use.index >= len(self._cells):
+        if assigned is None or assigned.index >= len(self._cells):
             return ""
-        value = self._cells[use.index].strip()
+        value = self._cells[assigned.index].strip()
         return "" if is_empty(value) else value
 
 
@@ -119,34 +122,39 @@ class _Position:
     as_given: dict[str, str] = field(default_factory=dict)
 
 
-def _position(uses: ColumnUses, reader: _RowReader) -> _Position | None:
-    ra_use, dec_use = uses.fields.get("ra_deg"), uses.fields.get("dec_deg")
-    if uses.split_ra:
-        ra_use, dec_use = uses.split_ra[0], uses.split_dec[0]
-        ra = ":".join(filter(None, (reader.text(use) for use in uses.split_ra)))
-        degrees = ":".join(filter(None, (reader.text(use) for use in uses.split_dec)))
-        dec = f"{reader.text(uses.split_sign)}{degrees}" if degrees else ""
+def _position(columns: ColumnAssignment, reader: _RowReader) -> _Position | None:
+    ra_column, dec_column = columns.fields.get("ra_deg"), columns.fields.get("dec_deg")
+    if columns.split_ra:
+        ra_column, dec_column = columns.split_ra[0], columns.split_dec[0]
+        ra = ":".join(filter(None, (reader.text(assigned) for assigned in columns.split_ra)))
+        degrees = ":".join(filter(None, (reader.text(assigned) for assigned in columns.split_dec)))
+        dec = f"{reader.text(columns.split_sign)}{degrees}" if degrees else ""
     else:
-        ra, dec = reader.text(ra_use), reader.text(dec_use)
+        ra, dec = reader.text(ra_column), reader.text(dec_column)
     if not ra and not dec:
         return None
     if not ra or not dec:
-        given = ra_use if ra else dec_use
+        given = ra_column if ra else dec_column
         missing = "declination" if ra else "right ascension"
         name = given.column.name if given else "half a position"
         reader.notes.append(f"{name} is given without a {missing}, so it has no position")
         return None
-    if uses.unit_is_open and _may_be_radians(ra, dec):
+    if columns.unit_is_open and _may_be_radians(ra, dec):
         reader.notes.append(
-            f"{uses.fields['ra_deg'].column.name} has no unit, and {ra[:20]} {dec[:20]} may be radians or degrees, "
+            f"{columns.fields['ra_deg'].column.name} has no unit, and {ra[:20]} {dec[:20]} may be radians or degrees, "
             "so it has no position: write `coord_ra (deg)` or `coord_ra (rad)`"
         )
         return None
     degrees_given = (
-        _parsed(parse_ra_deg, ra, ra_use, unit=None if uses.split_ra else ra_use.unit if ra_use else None),
-        _parsed(parse_dec_deg, dec, dec_use, unit=None if uses.split_dec else dec_use.unit if dec_use else None),
+        _parsed(parse_ra_deg, ra, ra_column, unit=None if columns.split_ra else ra_column.unit if ra_column else None),
+        _parsed(
+            parse_dec_deg,
+            dec,
+            dec_column,
+            unit=None if columns.split_dec else dec_column.unit if dec_column else None,
+        ),
     )
-    frame = _frame(uses, reader)
+    frame = _frame(columns, reader)
     if frame is None:
         return None
     if frame.is_icrs:
@@ -161,11 +169,11 @@ def _may_be_radians(ra: str, dec: str) -> bool:
     )
 
 
-def _frame(uses: ColumnUses, reader: _RowReader) -> Frame | None:
+def _frame(columns: ColumnAssignment, reader: _RowReader) -> Frame | None:
     """The frame of a row's position; None, with a note, where it is stated and cannot be read."""
-    if uses.frame is not None:
-        return uses.frame
-    system, word, equinox, epoch = (reader.text(uses.fields.get(field)) for field in _FRAME_FIELDS)
+    if columns.frame is not None:
+        return columns.frame
+    system, word, equinox, epoch = (reader.text(columns.fields.get(field)) for field in _FRAME_FIELDS)
     if not system and not _NUMBER.match(word) and parse_frame(word) is not None:
         # Columns of these names may also be the number of a camera's frame, or a planetary system.
         system = word
@@ -181,19 +189,21 @@ def _frame(uses: ColumnUses, reader: _RowReader) -> Frame | None:
     return frame
 
 
-def _parsed(parse: Any, text: str, use: Use | None, **options: Any) -> Any:
+def _parsed(parse: Any, text: str, assigned: AssignedColumn | None, **options: Any) -> Any:
     try:
         return parse(text, **options)
     except ValueError as error:
-        raise BadRow(f"{use.column.name if use else 'a value'} {error}") from None
+        raise BadRow(f"{assigned.column.name if assigned else 'a value'} {error}") from None
 
 
-def _take(field: str, use: Use, value: str, metadata: dict[str, Any], extra: dict[str, str], notes: list[str]) -> None:
+def _take(
+    field: str, assigned: AssignedColumn, value: str, metadata: dict[str, Any], extra: dict[str, str], notes: list[str]
+) -> None:
     """Put one value where it belongs."""
-    name = use.column.name
+    name = assigned.column.name
     match field:
         case "observed_at":
-            metadata[field] = utc_text(_time(use, value))
+            metadata[field] = utc_text(_time(assigned, value))
         case "pixel_scale_arcsec":
             if not _NUMBER.match(value):
                 raise BadRow(f"{name} is {value[:40]!r}, but must be a number of arcseconds")
@@ -218,15 +228,17 @@ def _take(field: str, use: Use, value: str, metadata: dict[str, Any], extra: dic
             metadata[field] = value
 
 
-def _time(use: Use, value: str) -> datetime:
-    column = use.column
+def _time(assigned: AssignedColumn, value: str) -> datetime:
+    column = assigned.column
     is_jd = column.origin_jd is None and plain_name(column.name) in _JULIAN_DATES
     if is_jd and _NUMBER.match(value) and float(value) < _SMALLEST_JD:
         raise BadRow(
             f"{column.name} is {value[:40]!r}: a Julian date is above 2400000; if 2400000.5 was taken off, "
             "call the column mjd"
         )
-    moment: datetime = _parsed(parse_observation_time, value, use, scale=use.scale, origin_jd=column.origin_jd)
+    moment: datetime = _parsed(
+        parse_observation_time, value, assigned, scale=assigned.scale, origin_jd=column.origin_jd
+    )
     return moment
 
 
@@ -237,11 +249,11 @@ def _object_id(value: str) -> str | None:
     return str(int(float(value))) if _WHOLE.match(value) and abs(float(value)) < _EXACT_AS_DOUBLE else None
 
 
-def _sentence(error: ValidationError, uses: ColumnUses) -> str:
+def _sentence(error: ValidationError, columns: ColumnAssignment) -> str:
     fault = error.errors(include_url=False)[0]
     field = str(fault["loc"][0]) if fault["loc"] else "the row"
-    use = uses.fields.get(field)
-    name = use.column.name if use else field
+    assigned = columns.fields.get(field)
+    name = assigned.column.name if assigned else field
     given = str(fault["input"])[:40]
     if field == "survey":
         return f"{name} is {given!r}: a survey has lower-case letters, digits and hyphens, such as sdss-dr17"

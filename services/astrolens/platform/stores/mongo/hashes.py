@@ -80,7 +80,7 @@ async def _candidates(
     ]
 
 
-async def keep_ages(
+async def preserve_hash_ages(
     collection: AsyncCollection[Document], documents: Sequence[Document], session: AsyncClientSession | None
 ) -> None:
     """Give documents that replace stored ones the age of these."""

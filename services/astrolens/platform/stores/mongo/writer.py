@@ -18,7 +18,7 @@ from astrolens.platform.stores.documents import apply_change, matches, touches
 from astrolens.platform.stores.mongo.change import fields_to_know, projection, update_of
 from astrolens.platform.stores.mongo.codec import from_mongo, to_mongo
 from astrolens.platform.stores.mongo.counters import TALLIES, increment_updates
-from astrolens.platform.stores.mongo.hashes import keep_ages
+from astrolens.platform.stores.mongo.hashes import preserve_hash_ages
 from astrolens.platform.stores.mongo.insert import insert_absent
 from astrolens.platform.stores.mongo.outbox import MongoOutbox, pulled_keys
 from astrolens.platform.stores.mongo.schema import Database
@@ -100,7 +100,7 @@ class MongoWriter:
         increments = await self._count_out(collection, ids, session)
         rows = [to_mongo(declared, document) for document in documents]
         if declared.hash_field is not None:
-            await keep_ages(self._of(collection), rows, session)
+            await preserve_hash_ages(self._of(collection), rows, session)
         replacements = [ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in rows]
         await self._of(collection).bulk_write(replacements, ordered=False, session=session)
         for document in documents:

@@ -1,4 +1,4 @@
-"""What a trainer found when it first looked at an archive: only what was answered since makes a run due by itself.
+"""How many answers an archive held when a trainer first started on it: only later ones make a run due by themselves.
 
 An archive of an earlier version may hold thousands of answers. The upgrade alone must not begin a run of hours, which
 nobody asked for; a person can (`astrolens train start`), and such a run learns from all of them.
@@ -12,14 +12,15 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 
 NAME: Final = "trainer.first-look"
+"""Archives hold the document under this name."""
 
 
-class FirstLook(Contract):
+class AnswerBaseline(Contract):
     """A document of `META`, written once for an archive.
 
     Attributes:
-        answers: Answered images that there were.
-        looked_at: When that was.
+        answers: Answered images at that time.
+        looked_at: When they were counted.
     """
 
     name: str = NAME
@@ -27,15 +28,15 @@ class FirstLook(Contract):
     looked_at: UtcTime
 
 
-async def first_look(records: RecordStore, *, answers: int, now: datetime) -> FirstLook:
-    """The first look at this archive, which is this one where there was none.
+async def answer_baseline(records: RecordStore, *, answers: int, now: datetime) -> AnswerBaseline:
+    """The baseline of this archive; where it has none, one of `answers` is written.
 
     Raises:
         StoreUnavailable: The record store is unreachable.
     """
     stored = (await records.get(Collection.META, [NAME])).get(NAME)
     if stored is not None:
-        return FirstLook.model_validate(stored)
-    found = FirstLook(answers=answers, looked_at=now)
-    await records.insert(Collection.META, [found])
-    return found
+        return AnswerBaseline.model_validate(stored)
+    baseline = AnswerBaseline(answers=answers, looked_at=now)
+    await records.insert(Collection.META, [baseline])
+    return baseline
