@@ -40,7 +40,9 @@ def diff(digest: Digest, as_json: AsJson = False, url: Url = None, token: Token 
 @models_app.command()
 def shadow(
     digest: Digest,
-    images: Annotated[int, typer.Option(min=1, max=5000, help="Images to compare.")] = 300,
+    images: Annotated[
+        int | None, typer.Option(min=1, max=5000, help="Images to compare; as the console's setting says by default.")
+    ] = None,
     url: Url = None,
     token: Token = None,
 ) -> None:

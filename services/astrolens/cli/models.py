@@ -78,10 +78,11 @@ def diff(digest: str, *, as_json: bool, url: str | None, token: str | None) -> N
         _print(table)
 
 
-def shadow(digest: str, *, images: int, url: str | None, token: str | None) -> None:
+def shadow(digest: str, *, images: int | None, url: str | None, token: str | None) -> None:
     """Start a comparison."""
-    item = _post(f"/api/models/{digest}/shadow", {"images": images}, url=url, token=token)
-    _print(f"{item['digest'][:_SHOWN]} is compared with the model in use on {images} images: `astrolens models diff`")
+    item = _post(f"/api/models/{digest}/shadow", {"images": images} if images else {}, url=url, token=token)
+    wanted = item["shadow"]["wanted"]
+    _print(f"{item['digest'][:_SHOWN]} is compared with the model in use on {wanted} images: `astrolens models diff`")
 
 
 def promote(digest: str, *, why: str, url: str | None, token: str | None) -> None:

@@ -10,6 +10,7 @@ from astrolens.console.credentials import Credentials
 from astrolens.console.login_limiter import LoginLimiter
 from astrolens.console.security import identity_of
 from astrolens.console.stream import StatusStream
+from astrolens.contracts.models import DEFAULT_SHADOW_IMAGES
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import RecordStore
@@ -67,6 +68,11 @@ class AppContext:
     def login_needed(self) -> bool:
         """Whether people must log in: always off loopback, and wherever a token is set."""
         return not self.settings.is_loopback or self.settings.token is not None
+
+    @property
+    def shadow_images(self) -> int:
+        """Images of a comparison in shadow that a person asks for without saying how many."""
+        return self.settings.shadow_images or DEFAULT_SHADOW_IMAGES
 
 
 def context_of(request: Request) -> AppContext:

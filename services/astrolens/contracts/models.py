@@ -17,6 +17,8 @@ MAX_HISTORY: Final = 100
 """Changes of state and promotions that a document names, the newest last."""
 MAX_DIFFERENT: Final = 100
 """Images of each kind that a comparison names, the strangest first."""
+DEFAULT_SHADOW_IMAGES: Final = 300
+"""Images of a comparison in shadow where nobody says how many."""
 CURRENT: Final = "current"
 """Name of the one document that says which bundle serves."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from astrolens.contracts.models import DEFAULT_SHADOW_IMAGES
 from astrolens.platform.catalogue_settings import split_commas
 
 TRAINING_LISTS: Final = ("training_sets", "protected_surveys")
@@ -62,7 +63,7 @@ class TrainingSettings(BaseSettings):
         "at once.",
     )
     shadow_images: int = Field(
-        default=300,
+        default=DEFAULT_SHADOW_IMAGES,
         ge=0,
         le=5000,
         description="Images on which a new bundle is compared in shadow; 0: only on request.",

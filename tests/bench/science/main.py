@@ -30,6 +30,7 @@ from tests.bench.science.known_surveys import (
     survey_figures,
 )
 from tests.bench.science.new_skies import LONG_SPLITS, SPLITS, baseline_figures, new_skies, sky_figures
+from tests.bench.science.options import has_data, options_of
 from tests.bench.science.patch_maps import localisation_figures
 from tests.bench.science.pictures import Cutouts, cutouts_of, inputs_of
 from tests.bench.science.record import record
@@ -40,14 +41,11 @@ from tests.bench.science.shifts import shift_figures
 from tests.bench.science.tables import FIT, galaxy_tables, pack_tables
 from tests.bench.science.targets import target_rows
 
-_REPOSITORY = Path(__file__).resolve().parents[3]
-
 
 def main() -> None:
     """Run the protocol for each bundle, and write table, figures and plots."""
     options = _options()
-    if not (options.data / "galaxies" / "labels.csv").is_file():
-        print(f"bench-science: skipped, there is no real data at {options.data}; set ASTROLENS_SHARED_DATA")
+    if not has_data(options.data, benchmark="bench-science"):
         return
     begun = time.process_time()
     bundles = [BundleUnderTest(path) for path in options.bundle or [PACKAGED_BUNDLE]]
@@ -150,16 +148,11 @@ def _known(
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.science.main", description=__doc__)
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    data = os.environ.get("ASTROLENS_SHARED_DATA", _REPOSITORY.parent / "shared" / "data")
-    parser.add_argument("--data", type=Path, default=Path(data), help="folder of galaxies/ and packs/")
+    parser = options_of(__doc__)
     parser.add_argument("--bundle", type=Path, action="append", help="a bundle's folder; several stand side by side")
     parser.add_argument(
         "--out", type=Path, default=Path("build/bench-science"), help="folder of report, JSON and plots"
     )
-    parser.add_argument("--cache", type=Path, default=home / "astrolens-bench" / "science", help="folder of cutouts")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode")
     parser.add_argument(
         "--record", action="store_true", help="write the figures of new skies into manifest and card of the last bundle"
     )

@@ -85,11 +85,13 @@ def test_bundles_are_a_table_for_people_and_json_for_programs(console: Any) -> N
 def test_decisions_say_why(console: Any) -> None:
     assert "was promoted" in run("promote", "3fdba3", "--why", "finds more")
     assert "back to" in run("rollback", "--why", "too many")
-    assert "compared" in run("shadow", "3fdba3", "--images", "50")
+    assert "on 300 images" in run("shadow", "3fdba3", "--images", "50")
+    run("shadow", "3fdba3")
     assert [(method, path, json.loads(body)) for method, path, body in console] == [
         ("POST", "/api/models/3fdba3/promote", {"why": "finds more"}),
         ("POST", "/api/models/rollback", {"why": "too many"}),
         ("POST", "/api/models/3fdba3/shadow", {"images": 50}),
+        ("POST", "/api/models/3fdba3/shadow", {}),
     ]
     assert CliRunner().invoke(cli.app, ["models", "rollback"]).exit_code == 2
 

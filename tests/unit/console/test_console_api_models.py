@@ -84,6 +84,8 @@ async def test_a_candidate_is_compared_and_what_it_would_change_has_pictures(
 ) -> None:
     digest = digests["passed"]
     assert (await client.get(f"/api/models/{digest}/diff")).status_code == 409
+    by_default = (await client.post(f"/api/models/{digest}/shadow", json={})).raise_for_status().json()
+    assert by_default["shadow"]["wanted"] == world.context.settings.shadow_images
     begun = (await client.post(f"/api/models/{digest}/shadow", json={"images": 2})).raise_for_status().json()
     assert (begun["state"], begun["shadow"]["wanted"], begun["shadow"]["images"]) == ("shadow", 2, 0)
     one, two = [await world.add_image(name) for name in ("one", "two")]

@@ -24,7 +24,9 @@ class Decision(BaseModel):
 class ShadowRequest(BaseModel):
     """How long a candidate is compared."""
 
-    images: int = Field(default=300, ge=1, le=5000, description="Images to compare.")
+    images: int | None = Field(
+        default=None, ge=1, le=5000, description="Images to compare; by default ASTROLENS_SHADOW_IMAGES."
+    )
 
 
 @router.get("/models", response_model=ModelList)
@@ -56,7 +58,8 @@ async def diff_model(context: Context, digest: Digest) -> ModelDiff:
 )
 async def shadow_model(context: Context, request: Request, digest: Digest, body: ShadowRequest) -> ModelView:
     """Compare it with the bundle in use: no verdict and no alert comes of it."""
-    return await context.models.request_shadow(digest, user=user_of(request), images=body.images)
+    images = body.images or context.shadow_images
+    return await context.models.request_shadow(digest, user=user_of(request), images=images)
 
 
 @router.post(

@@ -1,6 +1,5 @@
 """The bundles of the registry: state, gates, comparison with the one in use; promotion and rollback by a person."""
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -13,13 +12,10 @@ from astrolens.console.pages.parts import button, fact_list, heading, panel, par
 from astrolens.contracts.models import ModelState
 from astrolens.usecases.errors import UseCaseError
 from astrolens.usecases.models import MAX_WHY, ModelChangeView, ModelList, ModelView, ShadowView
-from astrolens.usecases.status import Status
 from astrolens.usecases.views import ImageCard
 
-EVERY_S: Final = 5.0
+REFRESH_S: Final = 5.0
 """Bundles change seldom; a status comes twice a second."""
-_SHADOW_IMAGES: Final = 300
-"""Images of a comparison that a person asks for, as many as the default of one that begins by itself."""
 _MIN_WHY: Final = 3
 """Characters of a reason: fewer say nothing."""
 _MAX_PICTURES: Final = 24
@@ -43,7 +39,6 @@ class Bundles:
 
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
-        self._read_at = float("-inf")
         self._found: ModelList | None = None
         with panel("Bundles") as head:
             with head:
@@ -56,11 +51,10 @@ class Bundles:
                 "then the archive is analysed again in idle time. Where it cannot be loaded the old one goes on, and "
                 "System says why."
             )
-        visit.on_status(self._on_status)
+        visit.refresh(self.load, every_s=REFRESH_S)
 
     async def load(self) -> None:
         """Read them and show them."""
-        self._read_at = time.monotonic()
         self._found = found = await self._visit.context.models.overview()
         self._table.show({each.digest: _row(each) for each in found.items})
         self._back.set_visibility(found.serving is not None and found.serving.previous_digest is not None)
@@ -99,10 +93,6 @@ class Bundles:
                 table = Records(self._visit.window.base, title, (title, "Survey", "p-value by the bundle in use"))
                 table.show({card.image_id: _picture(card) for card in cards[:_MAX_PICTURES]})
 
-    async def _on_status(self, _: Status) -> None:
-        if time.monotonic() - self._read_at >= EVERY_S:
-            await self.load()
-
     def _open(self, wanted: str) -> None:
         action, _, digest = wanted.partition(":")
         known = {each.digest: each for each in self._found.items} if self._found else {}
@@ -133,9 +123,11 @@ class Bundles:
         self._ask("Return to the bundle that served before?", content, "Roll back", roll_back)
 
     def _ask_compare(self, chosen: ModelView) -> None:
+        images = self._visit.context.shadow_images
+
         async def compare(user: str, _: str) -> None:
-            await self._visit.context.models.request_shadow(chosen.digest, user=user, images=_SHADOW_IMAGES)
-            self._visit.notify(f"{chosen.name} {chosen.version} is compared on {_SHADOW_IMAGES} images.")
+            await self._visit.context.models.request_shadow(chosen.digest, user=user, images=images)
+            self._visit.notify(f"{chosen.name} {chosen.version} is compared on {images} images.")
 
         content = "It scores images beside the bundle in use; no verdict and no alert comes of it."
         self._ask(f"Compare {chosen.name} {chosen.version}?", content, "Compare", compare, why=False)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from time import monotonic
 from typing import Any, Final
 
 from nicegui import ui
@@ -12,9 +11,8 @@ from astrolens.console.format import NOTHING, count, duration
 from astrolens.console.pages.page import Visit, address
 from astrolens.console.pages.parts import empty_state, panel, paragraph
 from astrolens.usecases.crossmatches import MAX_COUNTED, CrossmatchSummary
-from astrolens.usecases.status import Status
 
-READ_S: Final = 5.0
+REFRESH_S: Final = 5.0
 """Between two looks; each instance of the service tells of its catalogues every few seconds."""
 
 _BREAKERS: Final = {
@@ -46,13 +44,8 @@ async def build_catalogues(visit: Visit) -> None:
                 "while. Candidates stay undetermined until it does.",
             )
         paragraph("Watchlists and private catalogues are not listed here: their matches stay out of public alerts.")
-    read_at = 0.0
 
-    async def show(_: Status | None) -> None:
-        nonlocal read_at
-        if read_at and monotonic() - read_at < READ_S:
-            return
-        read_at = monotonic()
+    async def read() -> None:
         found = await visit.context.crossmatches.summary()
         if table.is_deleted:
             return
@@ -60,8 +53,8 @@ async def build_catalogues(visit: Visit) -> None:
         table.show({name: catalogue_row(name, each) for name, each in sorted_catalogues(found.catalogues)})
         none.set_visibility(not found.catalogues)
 
-    await show(None)
-    visit.on_status(show)
+    await read()
+    visit.refresh(read, every_s=REFRESH_S)
 
 
 def count_rows(found: CrossmatchSummary) -> dict[str, tuple[Cell, ...]]:

@@ -5,6 +5,7 @@ it shows follows from the address: filters, the tab, what is opened. docs/consol
 """
 
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -117,6 +118,28 @@ class Visit:
     def on_status(self, show: Callable[[Status], Awaitable[None] | None]) -> None:
         """Call `show` after every change of the status, at most twice a second, while this page is open."""
         self.window.live.subscribe(show)
+
+    def refresh(
+        self, read: Callable[[], Awaitable[None]], *, every_s: float, of: Callable[[Status], object] | None = None
+    ) -> None:
+        """Read and show something again as the status changes, while this page is open.
+
+        Args:
+            read: Reads and shows it; the page has done so once.
+            every_s: Shortest time between two calls, seconds.
+            of: What of the status must have changed since the last call; by default anything.
+        """
+        read_at, before = time.monotonic(), None
+
+        async def on_status(status: Status) -> None:
+            nonlocal read_at, before
+            now = of(status) if of else None
+            if time.monotonic() - read_at < every_s or (of is not None and now == before):
+                return
+            read_at, before = time.monotonic(), now
+            await read()
+
+        self.on_status(on_status)
 
     def keys(self, *shortcuts: Shortcut, title: str) -> None:
         """Bind keys while this page is open."""

@@ -1,6 +1,5 @@
 """What calibrates each survey, and the images that a person is asked to look at."""
 
-import time
 from typing import Final
 
 from nicegui import ui
@@ -10,10 +9,9 @@ from astrolens.console.format import count
 from astrolens.console.pages.page import Visit, address
 from astrolens.console.pages.parts import button, heading, panel, paragraph, prose
 from astrolens.contracts.survey_models import SurveyState
-from astrolens.usecases.status import Status
 from astrolens.usecases.survey_models import SurveyModelView
 
-EVERY_S: Final = 5.0
+REFRESH_S: Final = 5.0
 """Survey models change seldom; a status comes twice a second."""
 
 _STATES: Final = {
@@ -35,14 +33,12 @@ class Surveys:
 
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
-        self._read_at = float("-inf")
-        self._analyzed = -1
         self._known: dict[str, SurveyModelView] = {}
         self._notices: ui.element | None = None
         self._asked: list[tuple[str, int, int]] = []
         self._table: Records | None = None
         self._none: ui.label | None = None
-        visit.on_status(self._on_status)
+        visit.refresh(self.load, every_s=REFRESH_S, of=lambda status: status.analyzed)
 
     def add_notices(self) -> None:
         """What asks a person to look at the strangest images that a survey model was fitted on."""
@@ -62,19 +58,12 @@ class Surveys:
 
     async def load(self) -> None:
         """Read them and show them."""
-        self._read_at = time.monotonic()
         found = await self._visit.context.survey_models.states()
         self._known = {each.survey: each for each in found.items}
         self._show_notices()
         if self._table is not None and self._none is not None:
             self._table.show({name: _row(each) for name, each in self._known.items()})
             self._none.set_visibility(not self._known)
-
-    async def _on_status(self, status: Status) -> None:
-        due = status.analyzed != self._analyzed and time.monotonic() - self._read_at >= EVERY_S
-        if due:
-            self._analyzed = status.analyzed
-            await self.load()
 
     def _show_notices(self) -> None:
         asked = [

@@ -29,7 +29,7 @@ NIGHT: Final = timedelta(hours=24)
 SHOWN: Final = 12
 
 _LATENCY_IMAGES: Final = 60
-_READ_EVERY_S: Final = 2.0
+_REFRESH_S: Final = 2.0
 """The strip is read again after new images, but not more often than anyone looks."""
 
 _HISTORY: Final = 120
@@ -62,13 +62,13 @@ async def build(visit: Visit) -> None:
     async def show(status: Status) -> None:
         sources.show(status.sources)
         pace.show(status)
-        await strip.follow(status)
 
     status = await visit.status()
     sources.show(status.sources)
     pace.show(status)
     await pace.measure()
     visit.on_status(show)
+    visit.refresh(strip.read, every_s=_REFRESH_S, of=lambda status: status.analyzed)
 
 
 class _Strip:
@@ -77,20 +77,11 @@ class _Strip:
     def __init__(self, visit: Visit, title: ui.label) -> None:
         self._visit = visit
         self._title = title
-        self._analyzed = -1
-        self._read_at = float("-inf")
         self._heroes = AnsweredHeroes(visit, self.read)
         self._empty = ui.element("div")
 
-    async def follow(self, status: Status) -> None:
-        """Read again where images were analysed since."""
-        if status.analyzed != self._analyzed and time.monotonic() - self._read_at >= _READ_EVERY_S:
-            self._analyzed = status.analyzed
-            await self.read()
-
     async def read(self) -> None:
         """Read the strip anew."""
-        self._read_at = time.monotonic()
         simulated = None if self._visit.simulated else False
         night = ImageFilter(unlabeled=True, simulated=simulated, since=utc_now() - NIGHT)
         cards, named = await self._strangest(night), "Strangest of tonight"

@@ -1,7 +1,6 @@
 """Retraining runs on the Model page: what each learned from and changed, its gates, accuracy beside the one before."""
 
 import re
-import time
 from typing import Final
 
 from nicegui import ui
@@ -12,10 +11,9 @@ from astrolens.console.pages.charts import ACCENT, ANOMALY, TEXT, axis, chart
 from astrolens.console.pages.page import Visit
 from astrolens.console.pages.parts import button, heading, panel, paragraph, prose
 from astrolens.contracts.training_runs import BACKBONE_NAME, OPEN_STATES, RunState, TrainingOptions
-from astrolens.usecases.status import Status
 from astrolens.usecases.training_runs import LearningCurve, TrainingRequest, TrainingRunPage, TrainingRunView
 
-EVERY_S: Final = 2.0
+REFRESH_S: Final = 2.0
 """Between looks at the runs while this page is open."""
 _SHOWN: Final = 12
 _TONES: Final = {
@@ -36,7 +34,6 @@ class TrainingRunsPanel:
 
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
-        self._read_at = float("-inf")
         self._views: dict[str, TrainingRunView] = {}
 
     async def add(self) -> None:
@@ -60,14 +57,9 @@ class TrainingRunsPanel:
                 "different runs are of different images."
             )
         await self._load()
-        self._visit.on_status(self._on_status)
-
-    async def _on_status(self, _: Status) -> None:
-        if time.monotonic() - self._read_at >= EVERY_S:
-            await self._load()
+        self._visit.refresh(self._load, every_s=REFRESH_S)
 
     async def _load(self) -> None:
-        self._read_at = time.monotonic()
         page = await self._visit.context.training_runs.page(limit=_SHOWN)
         self._views = {each.run.run_id: each for each in page.items}
         self._table.show({name: _row(each) for name, each in self._views.items()})
