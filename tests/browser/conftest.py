@@ -67,7 +67,7 @@ class ConsoleProcess:
         self.console = Console(f"http://127.0.0.1:{self._port}")
 
     def start(self, *, within_s: float = START_S) -> None:
-        """Start, and wait until it serves."""
+        """Start, and wait until it serves; one that does not in time is ended."""
         log = self._home / "console.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -77,16 +77,27 @@ class ConsoleProcess:
                 stdout=output,
                 stderr=output,
             )
-        deadline = time.monotonic() + within_s
+        try:
+            self._wait(time.monotonic() + within_s, log)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _wait(self, deadline: float, log: Path) -> None:
         while True:
             try:
                 self.console.get("/health")
             except httpx.HTTPError:
-                assert self._process.poll() is None, log.read_text()
+                assert self.is_running, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.2)
             else:
                 return
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         """End it at once, as a crash does."""

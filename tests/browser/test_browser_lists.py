@@ -44,6 +44,8 @@ def test_the_cursor_never_reads_the_list_again_and_coming_back_finds_the_place(v
     expect(page.locator(".batch")).to_contain_text("2 selected")
     page.wait_for_url(re.compile("sel=[0-9a-f]{32}\\.[0-9a-f]{32}"))
     cursor = str(page.locator(".cell.cursor").get_attribute("data-image"))
+    # What the way down reads ahead, three screens from here, is no reading again.
+    page.wait_for_function("() => document.querySelector('.grid').getBoundingClientRect().bottom > 3 * innerHeight")
     place = page.evaluate("() => scrollY")
     reads = requests_of(page, "/api/images?")
     page.keyboard.press("Enter")

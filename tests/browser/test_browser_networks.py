@@ -40,6 +40,13 @@ def own(browser: Browser, tmp_path: Path) -> Iterator[ConsoleProcess]:
     process.stop()
 
 
+def test_a_console_that_does_not_serve_in_time_leaves_no_process(tmp_path: Path) -> None:
+    process = ConsoleProcess(tmp_path, 0)
+    with pytest.raises(AssertionError):
+        process.start(within_s=0.0)
+    assert not process.is_running
+
+
 def test_answers_survive_a_socket_that_is_cut_again_and_again(visitor: Visitor, many: Console) -> None:
     connected: list[WebSocketRoute] = []
 

@@ -1,7 +1,7 @@
 // The answers to one image by buttons and keys; see images.py.
 
 import { AnswerButtons } from "astrolens-answering";
-import { give, nameOf, toast, undoLast } from "astrolens-answers";
+import { give, nameOf, toast } from "astrolens-answers";
 import { computed, defineComponent } from "vue";
 
 export default defineComponent({
@@ -18,7 +18,7 @@ export default defineComponent({
       give([item.value], value, tags);
       toast(`${nameOf(item.value)}: ${[value, ...tags].join(", ")}. Undo with u.`);
     };
-    return { answer, item, undoLast };
+    return { answer, item };
   },
-  template: `<answer-buttons :item="item" @answer="answer" @undo="undoLast"/>`,
+  template: `<answer-buttons :item="item" @answer="answer"/>`,
 });

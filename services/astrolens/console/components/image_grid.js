@@ -1,16 +1,15 @@
 // Any number of images, only the visible ones in the page; see images.py.
 
-import { address, enter, go, keep, query } from "astrolens-address";
+import { address, enter, flush, go, imageAddress, keep, query } from "astrolens-address";
 import { AnswerButtons } from "astrolens-answering";
-import { answerOf, disputed, give, giveList, nameOf, toast, undoLast } from "astrolens-answers";
-import { BASE, call } from "astrolens-api";
+import { answerOf, disputed, give, nameOf, toast } from "astrolens-answers";
+import { BASE, call, parsed } from "astrolens-api";
 import { bindKeys } from "astrolens-keys";
 import { recall, renew } from "astrolens-list";
 import { KeyButton, StateMark } from "astrolens-marks";
 import { computed, defineComponent, nextTick, onBeforeUnmount, onMounted, ref, shallowRef, watch } from "vue";
 
 /** @typedef {import("astrolens-types").ImageCard} ImageCard */
-/** @typedef {{index: number, item: ImageCard}} Entry */
 
 /** Smallest edge of a cell in CSS pixels, and the height of the caption under it. */
 const SIZES = /** @type {Record<string, {edge: number, caption: number}>} */ ({
@@ -41,69 +40,65 @@ export default defineComponent({
   },
   setup(props, { expose }) {
     enter(props.address);
-    const given = query();
+    const given = { at: "", sel: "", ...query() };
     const path = `/images?${props.query}`;
     const root = ref(/** @type {HTMLElement | null} */ (null));
-    const width = ref(0);
-    const top = ref(0);
-    const view = ref({ from: 0, to: 800 });
+    /** Width of the list, its top on the page, and how far the window's top is below it. */
+    const box = ref({ width: 0, top: 0, from: 0 });
     const list = shallowRef(recall(path, given.at));
-    const cursor = ref(given.at ?? "");
-    const selected = ref(new Set(given.sel && given.sel !== "all" ? given.sel.split(".") : []));
-    if (given.sel === "kept")
-      selected.value = new Set(JSON.parse(sessionStorage.getItem(SELECTED + props.query) ?? "[]"));
+    const { scroll } = list.value;
+    const cursor = ref(given.at);
+    const kept = given.sel === "kept" ? parsed(sessionStorage.getItem(SELECTED + props.query), []) : [];
+    const selected = ref(new Set(/^(all|kept)?$/.test(given.sel) ? kept : given.sel.split(".")));
     /** How many match, where all that match are selected, however many; `exact` where they were counted one by one. */
     const all = ref(/** @type {{count: number | null, exact: boolean} | null} */ (null));
     let anchor = -1;
 
     const items = computed(() => list.value.state.items);
     const layout = computed(() => {
+      const { width } = box.value;
       const { edge, caption } = SIZES[props.size] ?? SIZES.m;
-      const small = width.value < 480 && props.size !== "s" ? Math.min(edge, (width.value - GAP) / 2) : edge;
-      const columns = Math.max(1, Math.floor((width.value + GAP) / (small + GAP)));
-      const cell = (width.value - GAP * (columns - 1)) / columns;
-      return { columns, cell, caption, row: cell + caption + GAP };
+      const small = width < 480 && props.size !== "s" ? Math.min(edge, (width - GAP) / 2) : edge;
+      const columns = Math.max(1, Math.floor((width + GAP) / (small + GAP)));
+      const cell = (width - GAP * (columns - 1)) / columns;
+      const row = cell + caption + GAP;
+      return { columns, cell, caption, row, height: Math.ceil(items.value.length / columns) * row };
     });
-    const height = computed(() => Math.max(0, Math.ceil(items.value.length / layout.value.columns) * layout.value.row));
-    const visible = computed(() => {
-      const { columns, cell, row } = layout.value;
-      if (!width.value) return [];
-      const first = Math.max(0, Math.floor(view.value.from / row) - OVERSCAN) * columns;
-      const last = Math.min(items.value.length, (Math.ceil(view.value.to / row) + OVERSCAN) * columns);
-      return items.value.slice(first, last).map((item, at) => {
-        const index = first + at;
-        const x = (index % columns) * (cell + GAP);
-        const y = Math.floor(index / columns) * row;
-        const style = { "--cell": `${cell}px`, width: `${cell}px`, transform: `translate(${x}px,${y}px)` };
-        return { index, item, style };
-      });
+    const cells = computed(() => {
+      const { columns, row } = layout.value;
+      if (!box.value.width) return [];
+      const first = Math.max(0, Math.floor(box.value.from / row) - OVERSCAN);
+      const last = Math.max(0, Math.ceil((box.value.from + window.innerHeight) / row) + OVERSCAN);
+      return items.value.slice(first * columns, last * columns).map((item, at) => ({
+        ...{ item, index: first * columns + at, name: nameOf(item), answer: answerOf(item) },
+        href: imageAddress(item.image_id, props.context),
+        title: nameOf(item) + (item.simulated ? ", simulated" : ""),
+        figure: item.p_value_words?.figure ?? "not scored",
+        picked: all.value !== null || selected.value.has(item.image_id),
+      }));
     });
-    const focusable = computed(() => cursor.value || items.value[0]?.image_id);
+    const style = computed(() => {
+      const { columns, cell, row, height } = layout.value;
+      const above = Math.floor((cells.value[0]?.index ?? 0) / columns) * row;
+      const [px, rest] = [(/** @type {number} */ size) => `${size}px`, row - GAP];
+      return { "--cell": px(cell), "--columns": columns, "--row": px(rest), height: px(height), paddingTop: px(above) };
+    });
     const indexOf = (/** @type {string} */ id) => items.value.findIndex((item) => item.image_id === id);
     const atCursor = () => items.value.find((item) => item.image_id === cursor.value);
 
     const measure = () => {
       if (!root.value) return;
-      const box = root.value.getBoundingClientRect();
-      width.value = box.width;
-      top.value = box.top + window.scrollY;
-      view.value = { from: window.scrollY - top.value, to: window.scrollY - top.value + window.innerHeight };
+      const { width, top } = root.value.getBoundingClientRect();
+      box.value = { width, top: top + window.scrollY, from: -top };
+      list.value.scroll = window.scrollY;
       const { done, problem } = list.value.state;
-      if (!done && !problem && view.value.to + AHEAD * window.innerHeight > height.value) list.value.load();
+      const near = (AHEAD + 1) * window.innerHeight - top > layout.value.height;
+      if (near && !done && !problem) list.value.load();
     };
-    let frame = 0;
-    const onScroll = () => {
-      frame ||= requestAnimationFrame(() => {
-        frame = 0;
-        list.value.scroll = window.scrollY;
-        measure();
-      });
-    };
-
     /** Bring a cell into view below the header, and give it the focus. @param {number} index */
     const reveal = async (index) => {
       const { columns, row } = layout.value;
-      const y = top.value + Math.floor(index / columns) * row;
+      const y = box.value.top + Math.floor(index / columns) * row;
       if (y < window.scrollY + COVERED_PX) window.scrollTo(0, y - COVERED_PX);
       else if (y + row > window.scrollY + window.innerHeight) window.scrollTo(0, y + row - window.innerHeight + 8);
       measure();
@@ -111,19 +106,16 @@ export default defineComponent({
       const link = /** @type {HTMLElement | null} */ (root.value?.querySelector(`[data-index="${index}"] a`));
       link?.focus({ preventScroll: true });
     };
+    const moved = new AbortController();
     /** Stay at a place: NiceGUI goes to the top of a page a moment after it has opened it. @param {number} place */
     const hold = (place) => {
-      const stop = new AbortController();
-      setTimeout(() => stop.abort(), HELD_MS);
-      for (const kind of ["wheel", "keydown", "pointerdown", "touchstart"]) {
-        window.addEventListener(kind, () => stop.abort(), { once: true, signal: stop.signal });
-      }
-      const stay = () => {
-        if (stop.signal.aborted || !root.value) return;
-        if (Math.abs(window.scrollY - place) > 1) window.scrollTo(0, place);
-        requestAnimationFrame(stay);
-      };
+      const { signal } = moved;
+      const stay = () => window.scrollTo(0, place);
       stay();
+      window.addEventListener("scroll", stay, { signal });
+      setTimeout(() => moved.abort(), HELD_MS);
+      for (const kind of ["wheel", "keydown", "pointerdown", "touchstart"])
+        window.addEventListener(kind, () => moved.abort(), { signal });
     };
     /** @param {ImageCard} item */
     const onMove = (item) => {
@@ -136,10 +128,9 @@ export default defineComponent({
       const from = indexOf(cursor.value);
       const wanted = from < 0 ? 0 : from + cells + rows * layout.value.columns;
       const index = Math.min(items.value.length - 1, Math.max(0, wanted));
-      if (index < 0) return -1;
+      if (index < 0) return;
       onMove(items.value[index]);
       reveal(index);
-      return index;
     };
     const pageRows = () => Math.max(1, Math.floor(window.innerHeight / layout.value.row) - 1);
 
@@ -162,19 +153,19 @@ export default defineComponent({
       }
     };
     if (given.sel === "all") selectAll();
-    const marked = (/** @type {string} */ id) => all.value !== null || selected.value.has(id);
-    /** @param {Entry} entry @param {boolean} range */
-    const pick = ({ item, index }, range) => {
+    /** @param {number} index @param {boolean} [range] from the last that was chosen alone */
+    const pick = (index, range = false) => {
       const next = new Set(selected.value);
+      const { image_id } = items.value[index];
       if (range && anchor >= 0) {
         const [low, high] = [Math.min(anchor, index), Math.max(anchor, index)];
         for (const one of items.value.slice(low, high + 1)) next.add(one.image_id);
       } else {
-        if (!next.delete(item.image_id)) next.add(item.image_id);
+        if (!next.delete(image_id)) next.add(image_id);
         anchor = index;
       }
       select(next);
-      onMove(item);
+      onMove(items.value[index]);
     };
     const clear = () => {
       anchor = -1;
@@ -183,32 +174,29 @@ export default defineComponent({
     /** @param {number} cells @param {number} [rows] */
     const extend = (cells, rows = 0) => {
       if (anchor < 0) anchor = Math.max(0, indexOf(cursor.value));
-      const index = move(cells, rows);
-      if (index >= 0) pick({ item: items.value[index], index }, true);
+      move(cells, rows);
+      if (items.value.length) pick(indexOf(cursor.value), true);
     };
     const many = (/** @type {number} */ n) => n.toLocaleString("en-US");
     const targets = () => {
       if (!selected.value.size) return items.value.filter((item) => item.image_id === cursor.value);
       const loaded = new Map(items.value.map((item) => [item.image_id, item]));
       // One that this list has not read yet was selected when the address was copied.
-      const unread = { name: null, label: null, answers: {} };
-      return [...selected.value].map(
-        (id) => loaded.get(id) ?? /** @type {ImageCard} */ (/** @type {unknown} */ ({ image_id: id, ...unread })),
-      );
+      const unread = /** @type {any} */ ({ name: null, label: null, answers: {} });
+      return [...selected.value].map((image_id) => loaded.get(image_id) ?? { ...unread, image_id });
     };
     const amount = computed(() => {
       if (!all.value) return `${many(selected.value.size)} selected`;
       const { count, exact } = all.value;
-      return count === null
-        ? "All that match selected"
-        : `${exact ? "" : "About "}${many(count)} selected, all that match`;
+      const about = exact ? "" : "About ";
+      return count === null ? "All that match selected" : `${about}${many(count)} selected, all that match`;
     });
     /** @param {import("astrolens-types").Answer} value @param {string[]} tags */
     const answer = (value, tags) => {
       const said = [value, ...tags].join(", ");
       const alone = !selected.value.size;
       if (all.value) {
-        giveList(props.query, items.value, all.value.count ?? items.value.length, value, tags);
+        give(items.value, value, tags, { query: props.query, count: all.value.count ?? items.value.length });
         toast(`${amount.value.replace(" selected", "")}: ${said}. The header counts them down. Undo with u.`);
         return clear();
       }
@@ -223,22 +211,14 @@ export default defineComponent({
       if (selected.value.size < 2 || selected.value.size > 4) toast("Select two to four images to compare them.");
       else go(address("/compare", { ids: [...selected.value].join(",") }));
     };
-    /** The page of an image, which goes on through this list. @param {ImageCard} item */
-    const link = (item) => address(`/image/${item.image_id}`, Object.fromEntries(new URLSearchParams(props.context)));
-    /** @param {MouseEvent} event @param {Entry} entry */
-    const onClick = (event, entry) => {
+    /** A click on a cell chooses it, or NiceGUI opens the link. @param {MouseEvent} event @param {number} index */
+    const onClick = (event, index) => {
       if (event.shiftKey || event.ctrlKey || event.metaKey) {
         event.preventDefault();
-        event.stopPropagation();
-        pick(entry, event.shiftKey);
-        return;
+        return pick(index, event.shiftKey);
       }
-      onMove(entry.item);
-      list.value.scroll = window.scrollY;
-      // The address of this list must name the image before the next one takes its place.
-      event.preventDefault();
-      event.stopPropagation();
-      go(link(entry.item));
+      onMove(items.value[index]);
+      flush();
     };
     const reload = () => {
       list.value = renew(path);
@@ -246,118 +226,93 @@ export default defineComponent({
       keep({ at: "" });
       window.scrollTo(0, 0);
     };
-    const toggle = () => {
-      const item = atCursor();
-      if (item) pick({ item, index: indexOf(item.image_id) }, false);
-    };
-    const open = () => {
-      const item = atCursor();
-      if (!item) return;
-      list.value.scroll = window.scrollY;
-      go(link(item));
-    };
-    const release = bindKeys("Gallery", [
-      { keys: ["ArrowRight", "l"], label: "Next image", run: () => move(1) },
-      { keys: ["ArrowLeft", "h"], label: "Previous image", run: () => move(-1) },
-      { keys: ["ArrowDown", "j"], label: "A row down", run: () => move(0, 1) },
-      { keys: ["ArrowUp", "k"], label: "A row up", run: () => move(0, -1) },
-      { keys: ["PageDown"], label: "A screen down", run: () => move(0, pageRows()) },
-      { keys: ["PageUp"], label: "A screen up", run: () => move(0, -pageRows()) },
-      { keys: ["Home"], label: "First image", run: () => move(-items.value.length) },
-      { keys: ["Enter"], label: "Open the image", when: atCursor, run: open },
-      { keys: ["x", "space"], label: "Select", when: atCursor, run: toggle },
-      { keys: ["Shift+ArrowRight"], label: "Select on", run: () => extend(1) },
-      { keys: ["Shift+ArrowLeft"], label: "Select back", run: () => extend(-1) },
-      { keys: ["Shift+ArrowDown"], label: "Select a row on", run: () => extend(0, 1) },
-      { keys: ["Shift+ArrowUp"], label: "Select a row back", run: () => extend(0, -1) },
-      { keys: ["a"], label: "Select all that match", run: selectAll },
-      { keys: ["Escape"], label: "Select nothing", when: () => selected.value.size || all.value, run: clear },
-      { keys: ["c"], label: "Compare the selected", run: compare },
-      { keys: ["n"], label: "Read the list again", run: reload },
+    const open = () => go(imageAddress(cursor.value, props.context));
+    bindKeys("Gallery", [
+      ["ArrowRight l", "Next image", () => move(1)],
+      ["ArrowLeft h", "Previous image", () => move(-1)],
+      ["ArrowDown j", "A row down", () => move(0, 1)],
+      ["ArrowUp k", "A row up", () => move(0, -1)],
+      ["PageDown", "A screen down", () => move(0, pageRows())],
+      ["PageUp", "A screen up", () => move(0, -pageRows())],
+      ["Home", "First image", () => move(-items.value.length)],
+      ["Enter", "Open the image", open, atCursor],
+      ["x space", "Select", () => pick(indexOf(cursor.value)), atCursor],
+      ["Shift+ArrowRight", "Select on", () => extend(1)],
+      ["Shift+ArrowLeft", "Select back", () => extend(-1)],
+      ["Shift+ArrowDown", "Select a row on", () => extend(0, 1)],
+      ["Shift+ArrowUp", "Select a row back", () => extend(0, -1)],
+      ["a", "Select all that match", selectAll],
+      ["Escape", "Select nothing", clear, () => selected.value.size || all.value],
+      ["c", "Compare the selected", compare],
+      ["n", "Read the list again", reload],
     ]);
 
-    const resize = new ResizeObserver(onScroll);
     onMounted(async () => {
-      resize.observe(/** @type {HTMLElement} */ (root.value));
-      window.addEventListener("scroll", onScroll, { passive: true });
-      window.addEventListener("resize", onScroll);
       measure();
-      const { scroll } = list.value;
       if (!items.value.length) await list.value.load();
       await nextTick();
       const index = indexOf(cursor.value);
       if (index >= 0) reveal(index);
       if (scroll || index >= 0) hold(scroll || window.scrollY);
     });
-    onBeforeUnmount(() => {
-      release();
-      resize.disconnect();
-      cancelAnimationFrame(frame);
-      window.removeEventListener("scroll", onScroll);
-      window.removeEventListener("resize", onScroll);
-    });
-    watch(
-      () => [items.value.length, props.size, list.value],
-      () => nextTick(measure),
-    );
+    onBeforeUnmount(() => moved.abort());
+    // The window's width changes that of the list, which its observer tells.
+    watch(() => [items.value, props.size, window.Quasar.Screen.height], measure, { flush: "post" });
     watch(
       () => props.size,
       (size) => keep({ size: size === "m" ? "" : size }),
     );
     expose({ reload });
 
-    /** @param {ImageCard} item */
-    const title = (item) => [nameOf(item), item.simulated ? "simulated" : ""].filter(Boolean).join(", ");
     const fromStart = computed(() =>
       items.value.length && list.value.beginsThere ? address("/gallery", { ...given, at: "" }) : "",
     );
-    return {
-      ...{ BASE, all, amount, answer, answerOf, clear, compare, cursor, disputed, focusable, fromStart, height, items },
-      ...{
-        layout,
-        link,
-        list,
-        many,
-        marked,
-        nameOf,
-        onClick,
-        onMove,
-        pick,
-        root,
-        selectAll,
-        selected,
-        title,
-        undoLast,
-      },
-      ...{ visible },
+    const shown = {
+      BASE,
+      all,
+      amount,
+      cells,
+      cursor,
+      disputed,
+      fromStart,
+      items,
+      layout,
+      list,
+      many,
+      root,
+      selected,
+      style,
     };
+    return { ...shown, answer, clear, compare, measure, onClick, onMove, pick, selectAll };
   },
   template: `
     <div>
+      <q-scroll-observer @scroll="measure"/>
       <p v-if="fromStart" class="banner quiet">The list starts at the image of this address. <a class="btn tiny" :href="fromStart">From the start</a></p>
       <slot v-if="list.state.done && !items.length"></slot>
       <div v-else-if="list.state.problem && !items.length" class="empty trouble" role="alert"><h2>The list cannot be read</h2><div class="empty-body">{{ list.state.problem }}</div></div>
-      <div ref="root" class="grid" :class="['grid-' + size, { skeleton: !list.state.done && !items.length && !list.state.problem }]" :style="{ height: height + 'px' }" role="list" aria-label="Images">
-        <div v-for="entry in visible" :key="entry.item.image_id" class="cell" :style="entry.style" role="listitem" :aria-setsize="list.state.done ? items.length : -1" :aria-posinset="entry.index + 1"
-             :data-index="entry.index" :data-image="entry.item.image_id" :class="['ring-' + (entry.item.verdict ?? 'none'), { picked: marked(entry.item.image_id), cursor: entry.item.image_id === cursor }]">
-          <a class="thumb" :href="link(entry.item)" :tabindex="entry.item.image_id === focusable ? 0 : -1" @click="onClick($event, entry)" @focus="onMove(entry.item)">
-            <img :src="BASE + entry.item.cutout_url" loading="lazy" decoding="async" draggable="false" :alt="title(entry.item)" :title="title(entry.item)" width="256" height="256">
-            <span v-if="entry.item.simulated" class="tag sim" aria-hidden="true">sim</span>
-            <span v-if="(entry.item.object_images ?? 1) > 1" class="tag seen num">seen {{ entry.item.object_images }}×</span>
-            <state-mark class="corner" :state="entry.item.verdict" bare/>
-            <state-mark v-if="answerOf(entry.item)" class="corner answer-corner" of="a" :state="answerOf(entry.item)" :disputed="disputed(entry.item)" bare/>
-            <span class="hover-p num">{{ entry.item.p_value_words?.figure ?? 'not scored' }}</span>
+      <div ref="root" class="grid" :class="['grid-' + size, { skeleton: !list.state.done && !items.length && !list.state.problem }]" :style="style" role="list" aria-label="Images">
+        <q-resize-observer @resize="measure"/>
+        <div v-for="{ item, index, ...cell } in cells" :key="item.image_id" class="cell" role="listitem" :aria-setsize="list.state.done ? items.length : -1" :aria-posinset="index + 1"
+             :data-index="index" :data-image="item.image_id" :class="['ring-' + (item.verdict ?? 'none'), { picked: cell.picked, cursor: item.image_id === cursor }]">
+          <a class="thumb" :href="cell.href" :tabindex="item.image_id === (cursor || items[0].image_id) ? 0 : -1" @click="onClick($event, index)" @focus="onMove(item)">
+            <img :src="BASE + item.cutout_url" loading="lazy" decoding="async" draggable="false" :alt="cell.title" :title="cell.title" width="256" height="256">
+            <span v-if="item.simulated" class="tag sim" aria-hidden="true">sim</span>
+            <span v-if="item.object_images > 1" class="tag seen num">seen {{ item.object_images }}×</span>
+            <state-mark class="corner" :state="item.verdict" bare/>
+            <state-mark v-if="cell.answer" class="corner answer-corner" of="a" :state="cell.answer" :disputed="disputed(item)" bare/>
+            <span class="hover-p num">{{ cell.figure }}</span>
           </a>
-          <button type="button" class="pick" tabindex="-1" :aria-label="'Select ' + nameOf(entry.item)" :aria-pressed="String(marked(entry.item.image_id))" @click="pick(entry, $event.shiftKey)">
+          <button type="button" class="pick" tabindex="-1" :aria-label="'Select ' + cell.name" :aria-pressed="String(cell.picked)" @click="pick(index, $event.shiftKey)">
             <svg viewBox="0 0 12 12" aria-hidden="true"><path d="M2.5 6.5 5 9 9.5 3.5" fill="none" stroke="currentColor" stroke-width="1.8"/></svg>
           </button>
-          <div v-if="layout.caption" class="caption"><span class="name">{{ nameOf(entry.item) }}</span><span v-if="layout.caption > 30" class="muted num">{{ entry.item.survey }} · {{ entry.item.class ?? '–' }} · {{ entry.item.p_value_words?.figure ?? 'not scored' }}</span></div>
+          <div v-if="layout.caption" class="caption"><span class="name">{{ cell.name }}</span><span v-if="layout.caption > 30" class="muted num">{{ item.survey }} · {{ item.class ?? '–' }} · {{ cell.figure }}</span></div>
         </div>
       </div>
-      <p v-if="items.length" class="list-end muted" role="status">{{ list.state.problem ? list.state.problem + ' Trying again.' : !list.state.done ? (list.state.loading ? 'Loading more' : '') : many(items.length) + (items.length === 1 ? ' image' : ' images') + ': the whole list' }}</p>
+      <p v-if="items.length" class="list-end muted" role="status">{{ list.state.problem ? list.state.problem + ' Trying again.' : !list.state.done ? 'Loading more' : many(items.length) + (items.length === 1 ? ' image' : ' images') + ': the whole list' }}</p>
       <div v-show="selected.size || all" class="batch" role="toolbar" aria-label="Answer for the selected images">
         <b class="num" :title="all ? 'Every image of this list, however many: answered 200 at a time, and taken back by undo' : null">{{ amount }}</b>
-        <answer-buttons @answer="answer" @undo="undoLast"/>
+        <answer-buttons @answer="answer"/>
         <key-button k="c" label="compare" :disabled="selected.size < 2 || selected.size > 4" @press="compare"/>
         <key-button k="a" label="all that match" @press="selectAll"/>
         <key-button k="Escape" label="none" @press="clear"/>

@@ -77,7 +77,7 @@ class TriageDeck(Element, component="triage_deck.js"):
         """
         super().__init__()
         self.props["address"], self.props["path"] = address, path
-        self.props["context"], self.props["unanswered"] = context, unanswered
+        self.props["context"], self.props["unanswered"] = f"{context}&list=triage".lstrip("&"), unanswered
 
     @property
     def first_request(self) -> str:

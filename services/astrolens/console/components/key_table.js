@@ -20,12 +20,11 @@ export default defineComponent({
     const groups = computed(() => {
       // What is called alike has one key, and one row.
       const listed = new Set();
-      const isNew = (/** @type {{label: string}} */ { label }) => !listed.has(label) && listed.add(label);
       return [...scopes].reverse().map(({ title, bindings }) => ({
         title,
         rows: bindings
-          .filter(isNew)
-          .map((one) => ({ label: one.label, keys: keysOf(one).map(glyph).join(" ") || "none" })),
+          .filter(([, label]) => !listed.has(label) && listed.add(label))
+          .map((one) => ({ label: one[1], keys: keysOf(one).map(glyph).join(" ") || "none" })),
       }));
     });
     const changed = computed(() => Object.keys(chosen).length > 0);

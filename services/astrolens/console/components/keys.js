@@ -1,7 +1,7 @@
 // Keys of a page that is made in Python; see keys.py.
 
 import { bindKeys } from "astrolens-keys";
-import { defineComponent, onBeforeUnmount } from "vue";
+import { defineComponent } from "vue";
 
 /** @typedef {{keys: string[], label: string, target: string, presses: boolean}} Shortcut */
 
@@ -26,15 +26,15 @@ export default defineComponent({
   },
   emits: ["press"],
   setup(props, { emit }) {
-    const bindings = props.shortcuts.map(({ keys, label, target, presses }, index) => ({
-      keys,
-      label,
-      run: (/** @type {KeyboardEvent} */ event) => {
+    /** @param {Shortcut} shortcut @param {number} index @returns {import("astrolens-keys").Binding} */
+    const binding = ({ keys, label, target, presses }, index) => {
+      const press = (/** @type {KeyboardEvent} */ event) => {
         if (presses && !event.repeat) emit("press", index, focusedImage());
         if (target) activate(target);
-      },
-    }));
-    onBeforeUnmount(bindKeys(props.title, bindings));
+      };
+      return [keys.join(" "), label, press];
+    };
+    bindKeys(props.title, props.shortcuts.map(binding));
     return () => null;
   },
 });

@@ -1,6 +1,6 @@
 // One large image, the next three waiting, one key an answer; see images.py.
 
-import { address, enter, go, keep, query } from "astrolens-address";
+import { enter, go, imageAddress, keep, query } from "astrolens-address";
 import { AnswerButtons } from "astrolens-answering";
 import { answerOf, answers, give, nameOf, toast, undoLast } from "astrolens-answers";
 import { call } from "astrolens-api";
@@ -24,12 +24,8 @@ const AHEAD = 8;
 const READING_MS = 250;
 /** What a finger says: the way to the right is the way to interest. */
 const SWIPES = /** @type {Record<string, Answer>} */ ({ right: "interesting", left: "ordinary" });
-/** What Python shows of an image on request. */
-const ASKS = [
-  { key: "g", name: "similar", label: "Show similar images" },
-  { key: "v", name: "object", label: "Show the other images of the object" },
-  { key: "o", name: "archives", label: "Open in the archives" },
-];
+/** What Python shows of an image on request, by key. */
+const ASKS = { g: "similar", v: "object", o: "archives" };
 
 export default defineComponent({
   components: { AnswerButtons, ImageViewer, KeyButton, StateMark, ViewBar },
@@ -47,7 +43,7 @@ export default defineComponent({
   setup(props, { emit, expose }) {
     enter(props.address);
     const open = (/** @type {ImageCard} */ item) => answerOf(item) === null;
-    const list = new ImageList(props.path, { page: 40, wanted: props.unanswered ? open : undefined });
+    const list = new ImageList(props.path, { page: 40, wanted: (item) => !props.unanswered || open(item) });
     const { state } = list;
     const at = ref(0);
     const shown = ref("");
@@ -64,13 +60,9 @@ export default defineComponent({
     /** Show an image, which may stand outside the list. @param {string} id */
     const show = async (id) => {
       const index = state.items.findIndex((item) => item.image_id === id);
-      if (index >= 0) {
-        at.value = index;
-        return;
-      }
       try {
-        const { card } = await call(`/images/${encodeURIComponent(id)}`);
-        state.items = state.items.toSpliced(at.value, 0, card);
+        if (index >= 0) at.value = index;
+        else state.items = state.items.toSpliced(at.value, 0, (await call(`/images/${encodeURIComponent(id)}`)).card);
       } catch (error) {
         toast(`That image cannot be shown. ${/** @type {Error} */ (error).message}`, true);
       }
@@ -119,59 +111,34 @@ export default defineComponent({
       to(Math.min(at.value, state.items.length - 1));
       if (!open(state.items[at.value])) advance();
     };
-    const undo = async () => {
-      const [first] = undoLast() ?? [];
-      if (first) await show(first.image_id);
-    };
+    /** @param {{image_id: string}[] | null} images of the step that was taken back */
+    const back = (images) => images?.length && show(images[0].image_id);
     const step = (/** @type {number} */ by) => state.items[at.value + by] && to(at.value + by);
     const ask = (/** @type {string} */ name) => current.value && emit("ask", current.value.image_id, name);
     const copy = () => /** @type {HTMLElement | null} */ (root.value?.querySelector("[data-copy]"))?.click();
-    const link = (/** @type {ImageCard} */ item) =>
-      address(`/image/${item.image_id}`, { ...Object.fromEntries(new URLSearchParams(props.context)), list: "triage" });
-    const release = bindKeys("Triage", [
-      { keys: ["space"], label: "Later: to the end of the list", run: later },
-      { keys: ["ArrowRight", "j"], label: "Next image, no answer", run: () => step(1) },
-      { keys: ["ArrowLeft", "k"], label: "Previous image", run: () => step(-1) },
-      ...ASKS.map(({ key, name, label }) => ({ keys: [key], label, run: () => ask(name) })),
+    const href = computed(() => (current.value ? imageAddress(current.value.image_id, props.context) : ""));
+    const undo = () => back(undoLast());
+    bindKeys("Triage", [
+      ["space", "Later: to the end of the list", later],
+      ["ArrowRight j", "Next image, no answer", () => step(1)],
+      ["ArrowLeft k", "Previous image", () => step(-1)],
+      ["g", "Show similar images", () => ask("similar")],
+      ["v", "Show the other images of the object", () => ask("object")],
+      ["o", "Open in the archives", () => ask("archives")],
       // Where all are answered, no buttons are left that it belongs to.
-      { keys: ["u"], label: "Undo the last answer, many steps", when: () => !current.value, run: undo },
-      { keys: ["c"], label: "Copy the position; again for another form", run: copy },
-      {
-        keys: ["Enter"],
-        label: "Open the image’s page",
-        when: () => current.value,
-        run: () => go(link(current.value)),
-      },
+      ["u", "Undo the last answer, many steps", undo, () => !current.value],
+      ["c", "Copy the position; again for another form", copy],
+      ["Enter", "Open the image’s page", () => go(href.value), () => href.value],
     ]);
     onBeforeUnmount(() => {
-      release();
       list.closed = true;
       clearTimeout(readingTimer);
     });
     const swipe = (/** @type {string} */ way) => answer(SWIPES[way]);
     const words = (/** @type {string | null} */ code) => (code ?? "–").replaceAll("_", " ");
     const many = (/** @type {number} */ n) => n.toLocaleString("en-US");
-    return {
-      ...{
-        ASKS,
-        answer,
-        answers,
-        ask,
-        copy,
-        current,
-        later,
-        left,
-        link,
-        many,
-        nameOf,
-        root,
-        shown,
-        source,
-        state,
-        swipe,
-      },
-      ...{ undo, waiting, words },
-    };
+    const seen = { ASKS, answers, current, href, left, many, nameOf, root, shown, source, state, waiting, words };
+    return { ...seen, answer, ask, back, copy, later, swipe, undo };
   },
   template: `
     <div v-if="current" ref="root" class="triage">
@@ -180,14 +147,14 @@ export default defineComponent({
         <view-bar :address="$props.address"/>
       </section>
       <section class="triage-side" aria-label="What is known">
-        <div class="title-line"><h2 class="name"><a :href="link(current)">{{ nameOf(current) }}</a></h2><span v-if="current.simulated" class="tag sim static">simulated</span>
+        <div class="title-line"><h2 class="name"><a :href="href">{{ nameOf(current) }}</a></h2><span v-if="current.simulated" class="tag sim static">simulated</span>
           <span v-if="current.object_images > 1" class="tag seen static num">{{ current.object_images }} images of one object</span></div>
         <p class="verdict-line"><state-mark :state="current.verdict"/>
           <span class="pfigure"><template v-if="current.p_value_words"><b class="num">{{ current.p_value_words.figure }}</b> <span class="muted num">{{ current.p_value_words.meaning }}</span><span v-if="current.p_value_words.calibration" class="tag static">{{ current.p_value_words.calibration }}</span></template><span v-else class="muted">not scored yet</span></span></p>
         <p class="muted">{{ words(current.class) }} · {{ current.survey }}</p>
-        <answer-buttons :item="current" @answer="answer" @undo="undo"><key-button k="space" label="later" @press="later"/></answer-buttons>
+        <answer-buttons :item="current" @answer="answer" @undone="back"><key-button k="space" label="later" @press="later"/></answer-buttons>
         <div class="told"><div v-show="told === current.image_id"><slot name="told"></slot></div></div>
-        <div class="minor"><key-button v-for="one in ASKS" :key="one.key" :k="one.key" :label="one.name" :pressed="asked === current.image_id + ' ' + one.name" @press="ask(one.name)"/><key-button k="c" label="copy position" @press="copy"/></div>
+        <div class="minor"><key-button v-for="(name, key) in ASKS" :key="key" :k="key" :label="name" :pressed="asked === current.image_id + ' ' + name" @press="ask(name)"/><key-button k="c" label="copy position" @press="copy"/></div>
         <div v-show="asked.startsWith(current.image_id)"><slot name="asked"></slot></div>
         <div v-show="!asked.startsWith(current.image_id)" class="waiting"><span class="muted">{{ waiting.length ? 'Next' : (state.done && shown ? 'The last one' : 'Loading the next') }}</span><img v-for="item in waiting" :key="item.image_id" :src="source(item.cutout_url)" :alt="nameOf(item)" width="96" height="96"></div>
         <p class="muted num tally">{{ many(answers.count) }} answered here · {{ many(answered) }} in all · {{ many(left) }}{{ state.done ? '' : '+' }} waiting</p>

@@ -72,11 +72,11 @@ class Books:
         self._numbers: list[tuple[_Number, ui.link, ui.label]] = []
         with ui.element("section").classes("flow").props('aria-label="The books"'):
             self._add(_RECEIVED, "flow-step")
-            with ui.element("div").classes("flow-aside"):
+            with ui.element("div").classes("flow-between flow-aside"):
                 for number in _ASIDE:
                     self._add(number)
             self._add(_ANALYZED, "flow-step")
-            with ui.element("div").classes("flow-verdicts"):
+            with ui.element("div").classes("flow-between"):
                 for number in _VERDICTS:
                     self._add(number, f"mark v-{number.field}")
             self._add(_ALERTS, "flow-step")

@@ -29,7 +29,7 @@ async def build(visit: Visit) -> None:
         text = "Select them in the gallery with `x` and press `c`; or press `m` on an image’s page."
         empty_state("Choose two to four images", text)
         return
-    with ui.element("div").classes(f"compare compare-{len(ids)}"):
+    with ui.element("div").classes("compare").style(f"--images: {len(ids)}"):
         for image in ids:
             with ui.element("figure").classes("compare-one"):
                 try:

@@ -69,7 +69,7 @@ def shares(title: str, rows: Mapping[str, float]) -> str:
     lines = "".join(
         f'<div class="class-row"><span>{escape(words(name).replace("-", " "))}</span>'
         f'<span class="bar" aria-hidden="true"><i style="width:{100 * share:.1f}%"></i></span>'
-        f'<span class="num right">{100 * share:.1f} %</span></div>'
+        f'<span class="num text-right">{100 * share:.1f} %</span></div>'
         for name, share in rows.items()
     )
     return f'<div class="classes"><h3>{title}</h3>{lines}</div>' if rows else ""

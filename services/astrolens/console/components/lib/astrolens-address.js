@@ -8,30 +8,30 @@ const SOON_MS = 150;
 const LATEST_MS = 10_000;
 
 /** The page that is shown, as its Python code was given it. */
-let here = { path: "", query: /** @type {Record<string, string>} */ ({}) };
-let entered = "";
+let here = { page: "", path: "", query: /** @type {Record<string, string>} */ ({}) };
 let timer = 0;
 let changedAt = 0;
 
 /** @param {string} path @param {Record<string, string | undefined>} values empty ones are left out */
-export function address(path, values = {}) {
-  const search = new URLSearchParams();
-  for (const [key, value] of Object.entries(values)) if (value) search.set(key, value);
-  const text = search.toString();
-  return `${BASE}${path}${text ? `?${text}` : ""}`;
+export function address(path, values) {
+  const filled = Object.entries(values).map(([name, value]) => [name, value ?? ""]);
+  const search = new URLSearchParams(filled.filter(([, value]) => value)).toString();
+  return BASE + path + (search && `?${search}`);
 }
+
+/** The page of an image, which goes on through a list. @param {string} id @param {string} list as addresses name it */
+export const imageAddress = (id, list) => `${BASE}/image/${id}${list && "?"}${list}`;
 
 /**
  * A page is shown; the browser's address may still be that of the page before. Every element of it says so.
  * @param {string} page its path and query
  */
 export function enter(page) {
-  if (page === entered) return;
-  entered = page;
+  if (page === here.page) return;
   clearTimeout(timer);
   changedAt = 0;
   const url = new URL(page, window.location.origin);
-  here = { path: url.pathname, query: Object.fromEntries(url.searchParams) };
+  here = { page, path: url.pathname, query: Object.fromEntries(url.searchParams) };
 }
 
 /** The query values of the page. */
@@ -59,12 +59,14 @@ export function keep(changes) {
   timer = window.setTimeout(flush, SOON_MS);
 }
 
-/** Open a page as a click on a link to it does. @param {string} url made by `address` */
-export function go(url) {
-  flush();
-  const link = document.createElement("a");
-  link.setAttribute("href", url);
+/** Open a page as a click on a link to it does. @param {string} href made by `address` */
+export function go(href) {
+  const link = Object.assign(document.createElement("a"), { hidden: true });
+  link.setAttribute("href", href);
   document.body.append(link);
   link.click();
   link.remove();
 }
+
+// Before NiceGUI opens the next page, the address of this one must say where it was left.
+document.addEventListener("click", flush, true);

@@ -1,13 +1,13 @@
 // People's answers: shown at once, kept in the browser until the console has stored them, undone in many steps.
 
-import { call } from "astrolens-api";
+import { call, parsed } from "astrolens-api";
 import { reactive } from "vue";
 
 /** @typedef {import("astrolens-types").Answer} Answer */
 /** @typedef {import("astrolens-types").ImageCard} ImageCard */
 /**
  * What is posted: again with the cursor of its answer, until that has none. `count`: images that are left.
- * @typedef {{path: string, body: Record<string, any>, count: number, at: number, sequence: number}} Entry
+ * @typedef {{path: string, body: Record<string, any>, count: number, at: number}} Entry
  */
 /** @typedef {{image_id: string, name: string | null, before: Answer | null, tags?: string[]}} Before */
 /** @typedef {{images: Before[], request_id?: string, count: number}} Step of one list where it has a `request_id` */
@@ -42,7 +42,6 @@ let undo = [];
 let sending = false;
 let failures = 0;
 let timer = 0;
-let sequence = 0;
 
 /** @param {string} message @param {boolean} [trouble] */
 export function toast(message, trouble = false) {
@@ -52,12 +51,11 @@ export function toast(message, trouble = false) {
 }
 
 /** @param {ImageCard} item */
-const saidOf = (item) => answers.said[item.image_id] ?? { label: item.label, answers: item.answers };
+const saidOf = (item) => answers.said[item.image_id] ?? item;
 
 /** My own answer. @param {ImageCard} item @returns {Answer | null} */
-export function mineOf(item) {
-  return item.image_id in answers.given ? answers.given[item.image_id] : (saidOf(item).answers[answers.user] ?? null);
-}
+export const mineOf = (item) =>
+  item.image_id in answers.given ? answers.given[item.image_id] : (saidOf(item).answers[answers.user] ?? null);
 
 /** Everybody's answers, by person. @param {ImageCard} item @returns {Record<string, Answer>} */
 export function everybody(item) {
@@ -69,7 +67,7 @@ export function everybody(item) {
 /** The answer to show: mine, else the last of the others that stands. @param {ImageCard} item @returns {Answer | null} */
 export function answerOf(item) {
   const all = Object.values(everybody(item));
-  return mineOf(item) ?? (all.length ? (all.find((one) => one === saidOf(item).label) ?? all[0]) : null);
+  return mineOf(item) ?? all.find((one) => one === saidOf(item).label) ?? all[0] ?? null;
 }
 
 /** Whether people disagree. @param {ImageCard} item */
@@ -78,23 +76,18 @@ export const disputed = (item) => new Set(Object.values(everybody(item))).size >
 /** What to call an image: its name, else the first part of its id. @param {{name: string | null, image_id: string}} item */
 export const nameOf = (item) => item.name || item.image_id.slice(0, 12);
 
-const uuid = () =>
-  window.crypto.randomUUID?.() ??
-  [...window.crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+/** `randomUUID` is missing on plain HTTP from another machine. */
+const newId = () =>
+  Array.from(window.crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
 
-/** @param {string | null} text @param {any} otherwise */
-function parsed(text, otherwise) {
-  try {
-    return JSON.parse(text ?? "") ?? otherwise;
-  } catch {
-    return otherwise;
-  }
-}
+const tellUnsent = () => {
+  answers.unsent = queue.reduce((sum, { count }) => sum + count, 0);
+};
 
 /** @param {Entry} entry @param {boolean} keep in the browser, or no longer */
 function store(entry, keep) {
   if (!keep) queue = queue.filter((other) => other !== entry);
-  answers.unsent = queue.reduce((sum, { count }) => sum + count, 0);
+  tellUnsent();
   const name = PREFIX + entry.body.request_id + (entry.path.endsWith("take-back") ? "/back" : "");
   try {
     if (keep) localStorage.setItem(name, JSON.stringify(entry));
@@ -106,19 +99,18 @@ function store(entry, keep) {
 
 /** @param {string} path @param {Record<string, any>} body @param {number} count */
 function enqueue(path, body, count) {
-  sequence += 1;
-  const entry = { path, body, count, at: Date.now(), sequence };
+  const entry = { path, body, count, at: Math.max(Date.now(), (queue.at(-1)?.at ?? 0) + 1) };
   queue.push(entry);
   store(entry, true);
 }
 
 /** @param {string[]} ids @param {Answer | null} answer @param {string[]} [tags] */
 function enqueueImages(ids, answer, tags = []) {
-  for (const id of ids) answers.given[id] = answer;
   for (let at = 0; at < ids.length; at += BATCH) {
     const image_ids = ids.slice(at, at + BATCH);
-    enqueue("/labels", { request_id: uuid(), image_ids, answer, tags: answer ? tags : [] }, image_ids.length);
+    enqueue("/labels", { request_id: newId(), image_ids, answer, tags: answer ? tags : [] }, image_ids.length);
   }
+  for (const id of ids) answers.given[id] = answer;
 }
 
 /** @param {number} more answers, or fewer */
@@ -134,31 +126,24 @@ function saveUndo(more) {
   send();
 }
 
-/** Answer for one or many images: shown in this very frame, sent after. @param {ImageCard[]} items @param {Answer} answer @param {string[]} [tags] */
-export function give(items, answer, tags = []) {
-  const images = items.map((item) => ({
-    image_id: item.image_id,
-    name: item.name,
-    before: mineOf(item),
-    tags: item.tags,
-  }));
-  enqueueImages(
-    images.map((one) => one.image_id),
-    answer,
-    tags,
-  );
-  for (const item of items) item.tags = tags;
-  undo.push({ images, count: items.length });
-  saveUndo(items.length);
-}
-
-/** Answer for a whole list, however long. @param {string} query of it @param {ImageCard[]} items shown of it @param {number} count @param {Answer} answer @param {string[]} tags */
-export function giveList(query, items, count, answer, tags) {
-  const request_id = uuid();
-  const images = items.map((item) => ({ image_id: item.image_id, name: item.name, before: mineOf(item) }));
-  for (const { image_id } of images) answers.given[image_id] = answer;
-  enqueue(`/labels/matching?${query}`, { request_id, answer, tags }, count);
+/**
+ * Answer for one or many images: shown in this very frame, sent after.
+ * @param {ImageCard[]} items @param {Answer} answer @param {string[]} [tags]
+ * @param {{query: string, count: number}} [list] of which the images are those that are shown: all of it is answered
+ */
+export function give(items, answer, tags = [], list) {
+  const images = items.map(({ image_id, name, tags }, at) => ({ image_id, name, tags, before: mineOf(items[at]) }));
+  const ids = images.map(({ image_id }) => image_id);
+  const count = list?.count ?? ids.length;
+  const request_id = list && newId();
   undo.push({ images, request_id, count });
+  if (list) {
+    for (const id of ids) answers.given[id] = answer;
+    enqueue(`/labels/matching?${list.query}`, { request_id, answer, tags }, count);
+  } else {
+    enqueueImages(ids, answer, tags);
+    for (const item of items) item.tags = tags;
+  }
   saveUndo(count);
 }
 
@@ -182,8 +167,8 @@ export function undoLast() {
     }
   }
   saveUndo(-count);
-  const one = images[0] && `${nameOf(images[0])} is ${images[0].before ?? "unanswered"} again`;
-  toast(`Undone: ${count === 1 && one ? one : `${count} images`}.`);
+  const one = count === 1 && images[0];
+  toast(`Undone: ${one ? `${nameOf(one)} is ${one.before ?? "unanswered"} again` : `${count} images`}.`);
   return images;
 }
 
@@ -198,14 +183,12 @@ async function send() {
       answers.problem = "";
     }
   } catch (error) {
-    const wait = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)];
-    failures += 1;
     const many = answers.unsent === 1 ? "1 answer is" : `${answers.unsent} answers are`;
     answers.problem = `${many} kept here until the console is back. ${/** @type {Error} */ (error).message}`;
-    timer = window.setTimeout(send, wait);
-  } finally {
-    sending = false;
+    timer = window.setTimeout(send, RETRY_MS[failures] ?? RETRY_MS[RETRY_MS.length - 1]);
+    failures += 1;
   }
+  sending = false;
 }
 
 /** @param {Entry} entry */
@@ -220,7 +203,7 @@ async function deliver(entry) {
     store(entry, Boolean(next));
   } catch (problem) {
     const error = /** @type {import("astrolens-api").ApiError} */ (problem);
-    if (error.transient || error.status === 401) throw error;
+    if (error.transient) throw error;
     store(entry, false);
     // One image of a batch is gone and nothing was recorded: the others still get their answer.
     if (body.image_ids?.length > 1) for (const id of body.image_ids) enqueueImages([id], body.answer, body.tags);
@@ -242,25 +225,19 @@ export function hear(recorded) {
   }
 }
 
-/**
- * Pick up what an earlier page could not send. Another tab may send the same answer at the same time: its id makes the
- * second one harmless.
- */
-function start() {
-  undo = parsed(sessionStorage.getItem(UNDO), []).filter((/** @type {Step} */ step) => step.images);
-  for (const name of Object.keys(localStorage).filter((one) => one.startsWith(PREFIX))) {
-    const { path = "/labels", count, at, sequence, body, ...before } = parsed(localStorage.getItem(name), {});
-    // An earlier version kept the body's fields themselves.
-    const { request_id, image_ids, answer } = body ?? before;
-    if (!request_id) localStorage.removeItem(name);
-    else queue.push({ path, count: count ?? 1, at, sequence, body: body ?? { request_id, image_ids, answer } });
-    for (const id of image_ids ?? []) answers.given[id] = answer;
-  }
-  queue.sort((a, b) => a.at - b.at || a.sequence - b.sequence);
-  answers.unsent = queue.reduce((sum, { count }) => sum + count, 0);
-  saveUndo(undo.reduce((sum, { count }) => sum + count, 0));
-  window.addEventListener("online", send);
-  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && send());
+// Pick up what an earlier page could not send. Another tab may send the same answer at the same time: its id makes the
+// second one harmless.
+undo = parsed(sessionStorage.getItem(UNDO), []).filter((/** @type {Step} */ step) => step.images);
+for (const name of Object.keys(localStorage).filter((one) => one.startsWith(PREFIX))) {
+  // An earlier version kept the body's fields themselves, and a number that tells answers of one millisecond apart.
+  const { path = "/labels", count = 1, at, sequence: _, body, ...fields } = parsed(localStorage.getItem(name), {});
+  const entry = { path, count, at, body: body ?? fields };
+  if (entry.body.request_id) queue.push(entry);
+  else localStorage.removeItem(name);
+  for (const id of entry.body.image_ids ?? []) answers.given[id] = entry.body.answer;
 }
-
-start();
+queue.sort((a, b) => a.at - b.at);
+tellUnsent();
+saveUndo(undo.reduce((sum, { count }) => sum + count, 0));
+window.addEventListener("online", send);
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && send());

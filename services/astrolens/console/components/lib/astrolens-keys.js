@@ -1,49 +1,37 @@
 // One table of keys for the whole page: what is bound is what the overlay and the buttons show.
 
-import { reactive, shallowReactive, watchEffect } from "vue";
+import { parsed } from "astrolens-api";
+import { onBeforeUnmount, reactive, shallowReactive, watchEffect } from "vue";
 
 /**
- * @typedef {object} Binding
- * @property {string[]} keys names as `nameOf` gives them: `a`, `Shift+A`, `space`, `Escape`, `?`
- * @property {string} label what the overlay says
- * @property {(event: KeyboardEvent) => void} run
- * @property {(event: KeyboardEvent) => unknown} [when] whether it is bound at this moment
+ * Keys with blanks between them, named as `nameOf` does (`a Shift+A space Escape ?`); what the overlay says; what they do;
+ * and whether they are bound at this moment.
+ * @typedef {[keys: string, label: string, run: (event: KeyboardEvent) => void, when?: () => unknown]} Binding
  */
 
-/** @typedef {{title: string, bindings: Binding[]}} Scope */
-
-/** @type {Scope[]} later ones win over earlier ones */
+/** @type {{title: string, bindings: Binding[]}[]} later ones win over earlier ones */
 export const scopes = shallowReactive([]);
 
 const STORED = "astrolens.keys";
-
-function read() {
-  try {
-    const stored = JSON.parse(localStorage.getItem(STORED) ?? "{}");
-    return Object.fromEntries(Object.entries(stored).filter(([, key]) => typeof key === "string"));
-  } catch {
-    return {};
-  }
-}
+const stored = Object.entries(parsed(localStorage.getItem(STORED), {})).filter(([, key]) => typeof key === "string");
 
 /**
  * Keys that the person at this browser chose, by what they do. What is called alike on two pages has one key.
  * @type {Record<string, string>}
  */
-export const chosen = reactive(read());
+export const chosen = reactive(Object.fromEntries(stored));
 
 /** The keys of a binding: the chosen one, else its own that nobody chose for something else. @param {Binding} binding */
-export const keysOf = ({ label, keys }) => {
-  if (label in chosen) return [chosen[label]];
+export const keysOf = ([keys, label]) => {
   const others = new Set(Object.values(chosen));
-  return keys.filter((key) => !others.has(key));
+  return label in chosen ? [chosen[label]] : keys.split(" ").filter((key) => !others.has(key));
 };
 
 /** What is bound to a key, the last that was bound first. @param {(binding: Binding) => unknown} test */
 const bound = (test) => scopes.flatMap(({ bindings }) => bindings).findLast(test);
 
 /** What else a key does now; empty where it is free. @param {string} key @param {string} label */
-export const takenBy = (key, label) => bound((one) => one.label !== label && keysOf(one).includes(key))?.label ?? "";
+export const takenBy = (key, label) => bound((one) => one[1] !== label && keysOf(one).includes(key))?.[1] ?? "";
 
 /** Choose a key; without a label, every key as it was made. @param {string} [label] @param {string} [key] */
 export function change(label = "", key = "") {
@@ -54,7 +42,7 @@ export function change(label = "", key = "") {
 
 /** What a button shows that was made for a key. @param {string} key */
 export const shown = (key) => {
-  const binding = bound(({ keys }) => keys.includes(key));
+  const binding = bound(([keys]) => keys.split(" ").includes(key));
   return binding ? (keysOf(binding)[0] ?? "") : key;
 };
 
@@ -85,18 +73,14 @@ export function nameOf(event) {
   return event.shiftKey && event.key.length > 1 ? `Shift+${event.key}` : event.key;
 }
 
-/** Bind keys until the function that is returned is called. @param {string} title in the overlay @param {Binding[]} bindings */
+/** Bind keys as long as the component lives. @param {string} title in the overlay @param {Binding[]} bindings */
 export function bindKeys(title, bindings) {
   const scope = { title, bindings };
   scopes.push(scope);
-  return () => {
-    const index = scopes.indexOf(scope);
-    if (index >= 0) scopes.splice(index, 1);
-  };
+  onBeforeUnmount(() => scopes.splice(scopes.indexOf(scope), 1));
 }
 
-/** @param {KeyboardEvent} event */
-function handle(event) {
+document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
   const target = /** @type {HTMLElement} */ (event.target);
   // Inert where a person types, and while a dialog or the list of a choice is open.
@@ -106,17 +90,11 @@ function handle(event) {
   // Enter and space belong to the focused control.
   const control = target.closest?.("a[href],button,summary,[role=button]");
   if (control && (name === "Enter" || (name === "space" && control.tagName !== "A"))) return;
-  for (const { bindings } of [...scopes].reverse()) {
-    const binding = bindings.find((one) => keysOf(one).includes(name) && (!one.when || one.when(event)));
-    if (binding) {
-      event.preventDefault();
-      binding.run(event);
-      return;
-    }
-  }
-}
-
-document.addEventListener("keydown", handle);
+  const binding = bound((one) => keysOf(one).includes(name) && (!one[3] || one[3]()));
+  if (!binding) return;
+  event.preventDefault();
+  binding[2](event);
+});
 // A button pressed with the mouse keeps the focus; the next `space` would press it again and answer twice.
 document.addEventListener("click", (event) => {
   if (event.detail > 0) /** @type {HTMLElement} */ (event.target).closest?.("button")?.blur();

@@ -4,7 +4,6 @@ import { call } from "astrolens-api";
 import { shallowReactive } from "vue";
 
 /** @typedef {import("astrolens-types").ImageCard} ImageCard */
-/** @typedef {import("astrolens-api").ApiError} ApiError */
 
 const RETRY_MS = 3000;
 /** Lists kept, so that going back shows the same list at the same place at once. */
@@ -14,57 +13,55 @@ const KEPT = 6;
 const kept = new Map();
 
 export class ImageList {
+  state = shallowReactive({ items: /** @type {ImageCard[]} */ ([]), done: false, problem: "" });
+  /** Whether the list begins with the image that the address names, because it stands far from the start. */
+  beginsThere = false;
+  closed = false;
+  scroll = 0;
+  next = "";
+  #pending = /** @type {Promise<void> | null} */ (null);
+
   /**
    * @param {string} path of the list, with filters and sort, as the API takes it
    * @param {{at?: string, page?: number, wanted?: (item: ImageCard) => boolean}} [how] `at`: image that the address names;
    *   `page`: images that are read at a time; `wanted`: leaves the others out
    */
-  constructor(path, { at = "", page = 120, wanted = () => true } = {}) {
+  constructor(path, how = {}) {
     this.path = path;
-    this.at = at;
-    this.size = page;
-    this.wanted = wanted;
-    /** Whether the list begins with that image, because it stands far from the start. */
-    this.beginsThere = false;
-    this.closed = false;
-    this.scroll = 0;
-    /** @type {Set<string>} */
-    this.known = new Set();
-    this.next = "";
-    /** @type {Promise<void> | null} */
-    this.pending = null;
-    this.state = shallowReactive({ items: /** @type {ImageCard[]} */ ([]), done: false, loading: false, problem: "" });
+    this.how = { at: "", page: 120, wanted: () => true, ...how };
   }
 
   /** Read the next page; resolves when it is there or failed. */
-  load() {
-    if (this.state.done || this.closed) return Promise.resolve();
-    this.pending ??= this.#read().finally(() => {
-      this.pending = null;
-      this.state.loading = false;
+  async load() {
+    if (this.state.done || this.closed) return;
+    this.#pending ??= this.#read().finally(() => {
+      this.#pending = null;
     });
-    return this.pending;
+    await this.#pending;
+  }
+
+  /** @param {string} id */
+  has(id) {
+    return this.state.items.some((item) => item.image_id === id);
   }
 
   async #read() {
-    this.state.loading = true;
+    const { at, wanted } = this.how;
     try {
       let page = await this.#page(this.next ? { after: this.next } : {});
-      const isThere = page.items.some((/** @type {ImageCard} */ item) => item.image_id === this.at);
-      if (this.at && !this.known.size && !isThere && page.next !== null) {
-        page = await this.#page({ start: this.at });
+      const isFar = !page.items.some((/** @type {ImageCard} */ item) => item.image_id === at) && page.next !== null;
+      if (at && isFar && !this.state.items.length) {
+        page = await this.#page({ start: at });
         this.beginsThere = true;
       }
-      const fresh = page.items.filter(
-        (/** @type {ImageCard} */ item) => !this.known.has(item.image_id) && this.wanted(item),
-      );
-      for (const item of fresh) this.known.add(item.image_id);
-      this.state.items = [...this.state.items, ...fresh];
+      const known = new Set(this.state.items.map((item) => item.image_id));
+      const isNew = (/** @type {ImageCard} */ item) => !known.has(item.image_id) && wanted(item);
+      this.state.items = [...this.state.items, ...page.items.filter(isNew)];
       this.next = page.next ?? "";
       this.state.done = page.next === null;
       this.state.problem = "";
     } catch (problem) {
-      const error = /** @type {ApiError} */ (problem);
+      const error = /** @type {import("astrolens-api").ApiError} */ (problem);
       this.state.problem = error.message;
       if (error.transient) setTimeout(() => this.load(), RETRY_MS);
     }
@@ -74,21 +71,20 @@ export class ImageList {
   #page(place) {
     // A list without filters is one page.
     if (!this.path.includes("?")) return call(this.path);
-    return call(`${this.path}&${new URLSearchParams({ limit: String(this.size), total: "false", ...place })}`);
+    return call(`${this.path}&${new URLSearchParams({ limit: String(this.how.page), total: "false", ...place })}`);
   }
 }
 
 /** The list as it was left, where it holds the image that the address names. @param {string} path @param {string} [at] */
 export function recall(path, at = "") {
   let list = kept.get(path);
-  if (!list || (at ? !list.known.has(at) : list.beginsThere)) list = new ImageList(path, { at });
+  if (!list || (at ? !list.has(at) : list.beginsThere)) list = new ImageList(path, { at });
   kept.delete(path);
   kept.set(path, list);
   for (const [old, one] of [...kept].slice(0, -KEPT)) {
     one.closed = true;
     kept.delete(old);
   }
-  list.closed = false;
   return list;
 }
 

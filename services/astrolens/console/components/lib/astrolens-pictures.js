@@ -5,7 +5,7 @@ import { BASE } from "astrolens-api";
 /** Decoded pictures kept: of 256 by 256 pixels, a quarter of a megabyte each. */
 const KEPT = 24;
 
-/** @typedef {{image: HTMLImageElement, ready: boolean, loading: Promise<void>}} Picture */
+/** @typedef {{image: HTMLImageElement, state: string, settled: Promise<unknown>}} Picture `state`: loading, ready, failed */
 
 /** @type {Map<string, Picture>} */
 const pictures = new Map();
@@ -18,21 +18,21 @@ export const source = (address) => `${BASE}${address}?stream=true`;
 
 /** Load and decode a picture; one that failed is tried again at the next call. @param {string} address `cutout_url` of a card */
 export function load(address) {
-  let entry = pictures.get(address);
-  if (!entry) {
+  let picture = pictures.get(address);
+  if (!picture || picture.state === "failed") {
     const image = Object.assign(new Image(), { src: source(address), draggable: false, alt: "" });
-    const made = { image, ready: false, loading: image.decode() };
-    made.loading.then(
-      () => {
-        made.ready = true;
-      },
-      () => pictures.get(address) === made && pictures.delete(address),
+    /** @type {Picture} */
+    const made = { image, state: "loading", settled: Promise.resolve() };
+    const end = (/** @type {string} */ state) => Object.assign(made, { state });
+    made.settled = image.decode().then(
+      () => end("ready"),
+      () => end("failed"),
     );
-    entry = made;
+    picture = made;
   }
   // The last that was asked for goes last.
   pictures.delete(address);
-  pictures.set(address, entry);
+  pictures.set(address, picture);
   for (const old of [...pictures.keys()].slice(0, -KEPT)) pictures.delete(old);
-  return entry;
+  return picture;
 }

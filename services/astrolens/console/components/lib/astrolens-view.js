@@ -11,7 +11,8 @@ import { reactive } from "vue";
 
 const STRETCHES = ["linear", "asinh", "log"];
 const PERCENTILES = [100, 99.5, 99, 97];
-const DEFAULT = Object.freeze({ stretch: "linear", pct: 100, invert: false, map: false, zoom: 1, cx: 0.5, cy: 0.5 });
+/** @type {View & Record<string, unknown>} */
+const DEFAULT = { stretch: "linear", pct: 100, invert: false, map: false, zoom: 1, cx: 0.5, cy: 0.5 };
 export const MAX_ZOOM = 32;
 
 /** Softening of asinh and strength of log; the values that astronomers' viewers start with. */
@@ -29,14 +30,9 @@ export function update(values) {
   Object.assign(view, values);
   view.zoom = clamp(view.zoom, 1, MAX_ZOOM);
   if (view.zoom === 1) Object.assign(view, { cx: 0.5, cy: 0.5 });
-  const digits = /** @type {Record<string, number>} */ ({ zoom: 3, cx: 4, cy: 4 });
-  const changed = Object.entries(view).map(([name, value]) => {
-    if (value === /** @type {Record<string, any>} */ (DEFAULT)[name]) return [name, ""];
-    return [
-      name,
-      value === true ? "1" : name in digits ? String(Number(Number(value).toFixed(digits[name]))) : String(value),
-    ];
-  });
+  const written = (/** @type {unknown} */ value) =>
+    String(typeof value === "number" ? Number(value.toFixed(4)) : value === true ? 1 : value);
+  const changed = Object.entries(view).map(([name, value]) => [name, value === DEFAULT[name] ? "" : written(value)]);
   keep(Object.fromEntries(changed));
 }
 
@@ -60,25 +56,18 @@ export function readView() {
 }
 
 /** Each image is first shown as it came. */
-export function reset() {
-  if (Object.entries(DEFAULT).some(([name, usual]) => /** @type {Record<string, any>} */ (view)[name] !== usual))
-    update(DEFAULT);
-}
+export const reset = () => update(DEFAULT);
 
 /** @template T @param {T[]} list @param {T} now */
 const after = (list, now) => list[(list.indexOf(now) + 1) % list.length];
 
-/** @type {(import("astrolens-keys").Binding & {run: () => void})[]} */
+/** @type {import("astrolens-keys").Binding[]} */
 export const viewKeys = [
-  {
-    keys: ["z"],
-    label: "Zoom: 1, 2, 4, 8 times",
-    run: () => update({ zoom: [2, 4, 8].find((z) => z > view.zoom) ?? 1 }),
-  },
-  { keys: ["s"], label: "Stretch: linear, asinh, log", run: () => update({ stretch: after(STRETCHES, view.stretch) }) },
-  { keys: ["p"], label: "Clip at the next percentile", run: () => update({ pct: after(PERCENTILES, view.pct) }) },
-  { keys: ["i"], label: "Invert", run: () => update({ invert: !view.invert }) },
-  { keys: ["0"], label: "The picture as it came", run: reset },
+  ["z", "Zoom: 1, 2, 4, 8 times", () => update({ zoom: [2, 4, 8].find((zoom) => zoom > view.zoom) ?? 1 })],
+  ["s", "Stretch: linear, asinh, log", () => update({ stretch: after(STRETCHES, view.stretch) })],
+  ["p", "Clip at the next percentile", () => update({ pct: after(PERCENTILES, view.pct) })],
+  ["i", "Invert", () => update({ invert: !view.invert })],
+  ["0", "The picture as it came", reset],
 ];
 
 /**
@@ -87,10 +76,10 @@ export const viewKeys = [
  */
 function levels(image, pct) {
   if (pct >= 100) return [0, 1];
-  const size = { width: image.naturalWidth, height: image.naturalHeight };
-  const context = Object.assign(document.createElement("canvas"), size).getContext("2d");
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const context = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d");
   context?.drawImage(image, 0, 0);
-  const data = context?.getImageData(0, 0, size.width, size.height).data ?? [];
+  const data = context?.getImageData(0, 0, width, height).data ?? [];
   const brightest = Uint8Array.from({ length: data.length / 4 }, (_, at) =>
     Math.max(data[4 * at], data[4 * at + 1], data[4 * at + 2]),
   ).sort();

@@ -60,31 +60,26 @@ export const ImageViewer = defineComponent({
       };
     });
 
+    /** @param {import("astrolens-pictures").Picture} found */
+    const put = (found) => {
+      state.value = found.state;
+      picture.value = found.state === "ready" ? found.image : null;
+      frame.value?.replaceChildren(...(picture.value ? [picture.value] : []));
+    };
     const show = async () => {
       clearTimeout(retry);
       const { src } = props;
       const found = load(src);
-      if (!found.ready) {
+      if (found.state === "loading") {
         // The picture before is not that of the name beside it.
-        picture.value = null;
-        state.value = "loading";
-        frame.value?.replaceChildren();
-        const failed = await found.loading.then(
-          () => false,
-          () => true,
-        );
+        put(found);
+        await found.settled;
         // A quicker answer for a later image must not be painted over by a slow earlier one.
         if (src !== props.src || !frame.value) return;
-        if (failed) {
-          state.value = "failed";
-          retry = window.setTimeout(show, RETRY_MS);
-          return;
-        }
       }
-      picture.value = found.image;
-      state.value = "ready";
-      frame.value?.replaceChildren(found.image);
-      emit("shown", src);
+      put(found);
+      if (found.state === "ready") emit("shown", src);
+      else retry = window.setTimeout(show, RETRY_MS);
     };
     onMounted(show);
     watch(() => props.src, show, { flush: "post" });
@@ -181,9 +176,10 @@ export const ViewBar = defineComponent({
   setup(props) {
     enter(props.address);
     readView();
-    const where = { keys: ["w"], label: "Show where it is strange", run: () => update({ map: !view.map }) };
-    const bound = [...viewKeys, { ...where, when: () => props.mapped }];
-    onBeforeUnmount(bindKeys("Picture", bound));
+    const invertMap = () => update({ map: !view.map });
+    /** @type {import("astrolens-keys").Binding[]} */
+    const bound = [...viewKeys, ["w", "Show where it is strange", invertMap, () => props.mapped]];
+    bindKeys("Picture", bound);
     const shown = computed(() => [
       { words: view.zoom === 1 ? "fit" : `${Number(view.zoom.toFixed(1))}×`, of: "Zoom: " },
       { words: view.stretch, of: "Stretch: " },
@@ -196,6 +192,6 @@ export const ViewBar = defineComponent({
   },
   template: `
     <div class="viewbar" role="toolbar" aria-label="How the picture is shown">
-      <key-button v-for="(one, at) in shown" :key="at" :k="bound[at].keys[0]" :label="bound[at].label" :pressed="one.pressed" @press="bound[at].run()"><span class="visually-hidden">{{ one.of }}</span><span class="num">{{ one.words }}</span></key-button>
+      <key-button v-for="(one, at) in shown" :key="at" :k="bound[at][0]" :label="bound[at][1]" :pressed="one.pressed" @press="bound[at][2]"><span class="visually-hidden">{{ one.of }}</span><span class="num">{{ one.words }}</span></key-button>
     </div>`,
 });

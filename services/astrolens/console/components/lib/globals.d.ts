@@ -1,4 +1,8 @@
 /** What NiceGUI's page has beside the browser's own. */
 interface Window {
-  Quasar: { Notify: { create(options: Record<string, unknown>): void } };
+  Quasar: {
+    copyToClipboard(text: string): Promise<void>;
+    Notify: { create(options: Record<string, unknown>): void };
+    Screen: { height: number };
+  };
 }
