@@ -147,8 +147,8 @@ async def _round(replicas: list[World], clock: Clock) -> None:
     """What the periodic tasks of all replicas do in one step of time."""
     for replica in replicas:
         for client in replica.clients:
-            if client.breaker.needs_proof:
-                await _ignoring(lambda client=client: client.prove(within_s=15.0))
+            if client.breaker.needs_canaries:
+                await _ignoring(lambda client=client: client.check_canaries(within_s=15.0))
     await asyncio.gather(*(replica.worker.run_pass() for replica in replicas))
     clock.now += timedelta(seconds=STEP_S)
 

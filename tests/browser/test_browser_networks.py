@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from astrolens.console.pages.frame import LARGEST
+from astrolens.console.pages.frame import LARGEST_FILE
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Console, ConsoleProcess, Visitor
@@ -185,9 +185,9 @@ def smallest(console: Console) -> None:
     """Wait until files are served as small as they go: whoever asks first gets them compressed quickly."""
     headers = {"accept-encoding": "br"}
     with httpx.Client(base_url=console.url, headers=headers, timeout=20, trust_env=False) as client:
-        first = int(client.get(LARGEST).headers["content-length"])
+        first = int(client.get(LARGEST_FILE).headers["content-length"])
         for _ in range(300):
-            if int(client.get(LARGEST).headers["content-length"]) < first or first < LARGEST_AT_BEST:
+            if int(client.get(LARGEST_FILE).headers["content-length"]) < first or first < LARGEST_AT_BEST:
                 return
             time.sleep(0.1)
     raise AssertionError("the largest file did not become smaller")

@@ -179,7 +179,7 @@ async def test_a_search_for_a_part_of_a_name_that_takes_too_long_says_what_to_do
     await store.open()
     try:
         await store.insert(IMAGES, [image(n) for n in range(20)])
-        monkeypatch.setattr(text_search, "SEARCH_S", 1e-4)
+        monkeypatch.setattr(text_search, "SEARCH_TIMEOUT_S", 1e-4)
         with pytest.raises(
             PermanentError, match=r"did not find 'J00' in the names within 0\.0001 s; search by"
         ) as caught:

@@ -15,7 +15,7 @@ async def ask(url: str, *, timeout_s: float = 5.0) -> bytes:
     http = CatalogueHttp([url], timeout_s=timeout_s)
     await http.open()
     try:
-        return await http.send(Simbad(f"{url}/simbad").question([QUASAR.place]))
+        return await http.send(Simbad(f"{url}/simbad").request_for([QUASAR.place]))
     finally:
         await http.close()
 

@@ -14,7 +14,7 @@ from astrolens.contracts import topics
 from astrolens.contracts.events import ImageIngested
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.bus import Bus, Refusal, create_bus
-from astrolens.platform.bus.outbox import RELAY_S, RELAY_TASK, Outbox
+from astrolens.platform.bus.outbox import RELAY_INTERVAL_S, RELAY_TASK, Outbox
 from astrolens.platform.errors import BusUnavailable, ConfigurationError, TransientError
 from astrolens.platform.runtime.periodic import PeriodicTask
 from astrolens.platform.runtime.service import ServiceApp, run
@@ -199,7 +199,7 @@ async def test_duplicates_and_events_of_a_dead_process_arrive(
     await bus.publish(events(topics.IMAGES_INGESTED, 1))
     stopping = asyncio.Event()
     outbox = Outbox(bus, records, collections=(Collection.IMAGES,))
-    relay = PeriodicTask(RELAY_TASK, outbox.relay_once, interval_s=RELAY_S, condition=bus.condition)
+    relay = PeriodicTask(RELAY_TASK, outbox.relay_once, interval_s=RELAY_INTERVAL_S, condition=bus.condition)
     relaying = asyncio.create_task(relay.run(stopping))
     await seen.until("event1", "event2")
     while await records.pending(Collection.IMAGES, limit=10):

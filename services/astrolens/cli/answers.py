@@ -5,7 +5,7 @@ import sys
 
 import httpx
 
-from astrolens.cli.console_client import checked, connect, console_unreachable
+from astrolens.cli.console_client import connect, console_unreachable, parse_response
 from astrolens.cli.show import printable
 
 
@@ -23,7 +23,7 @@ def label(
     body = {"image_ids": images, "answer": answer, "tags": tags, "note": note}
     with connect(url, token) as client:
         try:
-            outcomes = checked(client.post("/api/labels", json=body))
+            outcomes = parse_response(client.post("/api/labels", json=body))
         except httpx.TransportError as error:
             raise console_unreachable(str(client.base_url), error) from error
     if as_json:

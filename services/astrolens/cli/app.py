@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from astrolens.cli import judging_commands
+from astrolens.cli import review_commands
 from astrolens.cli.entry import run_command
 from astrolens.cli.model_commands import models_app
-from astrolens.cli.options import AsJson, Token, Url, given
+from astrolens.cli.options import AsJson, Token, Url, given_options
 from astrolens.cli.train_commands import train_app
 
 app = typer.Typer(
@@ -32,7 +32,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(catalogs_app, name="catalogs")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
-judging_commands.register(app)
+review_commands.register(app)
 
 
 @app.command()
@@ -46,7 +46,7 @@ def up(
     from astrolens.local.supervisor import up as start
     from astrolens.platform.settings import load_settings
 
-    settings = load_settings(**given(sources=sources))
+    settings = load_settings(**given_options(sources=sources))
     raise typer.Exit(start(settings, open_browser=settings.open_browser and not no_browser))
 
 

@@ -27,7 +27,7 @@ def is_archive(item: Item) -> bool:
     return item.fault is None and item.refused is None and archives.is_archive(item.path.name)
 
 
-def expanded(
+def expand_archives(
     items: Iterator[Item], remarks: Remarks | None = None, *, schema: wire_format.Schema | None = None
 ) -> Iterator[Item]:
     """The items, with those in archives and in Avro files of several packets instead of these.

@@ -67,7 +67,7 @@ def get(client: httpx.Client, path: str, **parameters: Any) -> Any:
     """
     wanted = {name: value for name, value in parameters.items() if value is not None}
     try:
-        return checked(client.get(path, params=wanted))
+        return parse_response(client.get(path, params=wanted))
     except httpx.TransportError as error:
         raise console_unreachable(str(client.base_url), error) from error
 
@@ -105,7 +105,7 @@ def console_unreachable(url: str, error: Exception) -> ConsoleUnreachable:
     )
 
 
-def checked(response: httpx.Response) -> Any:
+def parse_response(response: httpx.Response) -> Any:
     """The JSON of an answer.
 
     Raises:

@@ -20,21 +20,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from astrolens.cli.archives import expanded, is_archive
+from astrolens.cli.archives import expand_archives, is_archive
 from astrolens.cli.console_client import (
     TIMEOUT,
     ConsoleUnreachable,
     Refused,
     address,
-    checked,
     connect,
     console_unreachable,
     headers,
     iter_items,
+    parse_response,
 )
-from astrolens.cli.inputs import Item, Remarks, items_of
+from astrolens.cli.inputs import Item, Remarks, find_items
 from astrolens.cli.show import printable
-from astrolens.cli.upload import CONCURRENT, STALLED_S, PipelineStalled, Uploader, UploadSummary
+from astrolens.cli.upload import MAX_CONCURRENT, STALL_TIMEOUT_S, PipelineStalled, Uploader, UploadSummary
 from astrolens.cli.wire_format import load_schema
 from astrolens.platform.errors import ConfigurationError
 from astrolens.usecases.submissions import BATCH_PATTERN, ImageDescription
@@ -82,7 +82,7 @@ async def _ingest(path: Path, options: Options, url: str, token: str | None) -> 
     remarks = Remarks()
     items, total = await asyncio.to_thread(_counted, path, remarks, options)
     batch = options.batch or f"ingest-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    limits = httpx.Limits(max_connections=CONCURRENT + 2)
+    limits = httpx.Limits(max_connections=MAX_CONCURRENT + 2)
     began = time.monotonic()
     async with httpx.AsyncClient(base_url=url, headers=headers(token), timeout=TIMEOUT, limits=limits) as client:
         with _progress(out) as progress:
@@ -140,10 +140,10 @@ def _counted(path: Path, remarks: Remarks, options: Options) -> tuple[Iterator[I
         ConfigurationError: There is nothing to send, or the schema cannot be read.
     """
     schema = load_schema(options.schema) if options.schema is not None else None
-    items = items_of(path, allow_outside=options.allow_outside, remarks=remarks)
+    items = find_items(path, allow_outside=options.allow_outside, remarks=remarks)
     first = list(islice(items, _COUNTED_ITEMS))
     is_all = len(first) < _COUNTED_ITEMS and not any(map(is_archive, first))
-    return expanded(chain(first, items), remarks, schema=schema), len(first) if is_all else None
+    return expand_archives(chain(first, items), remarks, schema=schema), len(first) if is_all else None
 
 
 def _nothing_accepted(sent: UploadSummary, books: dict[str, Any] | None) -> bool:
@@ -202,15 +202,15 @@ async def _books(client: httpx.AsyncClient, batch: str) -> dict[str, Any]:
     response = await client.get(f"/api/receipts/{batch}/progress")
     if response.is_server_error:
         raise httpx.TransportError(f"it answers {response.status_code}")
-    books: dict[str, Any] = checked(response)
+    books: dict[str, Any] = parse_response(response)
     return books
 
 
 def _check_progress(books: dict[str, Any], batch: str, *, unchanged_s: float) -> None:
-    if unchanged_s > STALLED_S:
+    if unchanged_s > STALL_TIMEOUT_S:
         raise PipelineStalled(
-            f"{books['in_flight']} files of the batch {batch} are in flight and nothing settled for {STALLED_S:.0f} s: "
-            "`astrolens status` shows which service does not work; nothing is lost"
+            f"{books['in_flight']} files of the batch {batch} are in flight and nothing settled for "
+            f"{STALL_TIMEOUT_S:.0f} s: `astrolens status` shows which service does not work; nothing is lost"
         )
 
 

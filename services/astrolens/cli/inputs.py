@@ -70,7 +70,7 @@ class Remarks:
             self.note(f"{len(names)} hidden or unfinished files or folders of {path} were left out ({shown})")
 
 
-def items_of(path: Path, *, allow_outside: bool = False, remarks: Remarks | None = None) -> Iterator[Item]:
+def find_items(path: Path, *, allow_outside: bool = False, remarks: Remarks | None = None) -> Iterator[Item]:
     """Everything to send under `path`, while it is found.
 
     Args:

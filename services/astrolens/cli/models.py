@@ -10,7 +10,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from astrolens.cli.console_client import checked, connect, console_unreachable, get
+from astrolens.cli.console_client import connect, console_unreachable, get, parse_response
 from astrolens.cli.show import printable
 from astrolens.contracts.models import ModelRecord
 from astrolens.platform.errors import ConfigurationError
@@ -132,7 +132,7 @@ async def _publish(settings: Settings, folder: Path, by: str) -> ModelRecord:
 def _post(path: str, body: dict[str, Any], *, url: str | None, token: str | None) -> Any:
     with connect(url, token) as client:
         try:
-            return checked(client.post(path, json=body))
+            return parse_response(client.post(path, json=body))
         except httpx.TransportError as error:
             raise console_unreachable(str(client.base_url), error) from error
 

@@ -9,7 +9,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from astrolens.cli.console_client import checked, connect, console_unreachable, get
+from astrolens.cli.console_client import connect, console_unreachable, get, parse_response
 from astrolens.cli.show import printable
 from astrolens.platform.errors import ConfigurationError
 from astrolens.usecases.survey_models import AGGRESSIVE_PER_1000
@@ -38,10 +38,10 @@ def surveys(decisions: Decisions, *, as_json: bool, url: str | None, token: str 
     with connect(url, token) as client:
         try:
             for survey, number in budgets.items():
-                checked(client.put(f"/api/surveys/{survey}/budget", json={"false_alarms_per_1000": number}))
+                parse_response(client.put(f"/api/surveys/{survey}/budget", json={"false_alarms_per_1000": number}))
             for verb, name in (("clear", decisions.clear), ("calibrate", decisions.calibrate)):
                 if name is not None:
-                    checked(client.post(f"/api/surveys/{name}/{verb}"))
+                    parse_response(client.post(f"/api/surveys/{name}/{verb}"))
         except httpx.TransportError as error:
             raise console_unreachable(str(client.base_url), error) from error
         found = get(client, "/api/surveys")["items"]

@@ -8,7 +8,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from astrolens.cli.console_client import checked, connect, console_unreachable, get
+from astrolens.cli.console_client import connect, console_unreachable, get, parse_response
 from astrolens.cli.show import printable
 
 _COLOURS = {"done": "green", "running": "yellow", "queued": "yellow", "failed": "red", "cancelled": "white"}
@@ -47,7 +47,7 @@ def status(run_id: str | None, *, as_json: bool, url: str | None, token: str | N
 def _post(path: str, body: Any, url: str | None, token: str | None) -> Any:
     with connect(url, token) as client:
         try:
-            return checked(client.post(path, json=body))
+            return parse_response(client.post(path, json=body))
         except httpx.TransportError as error:
             raise console_unreachable(str(client.base_url), error) from error
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from astrolens.cli.options import AsJson, Token, Url, given
+from astrolens.cli.options import AsJson, Token, Url, given_options
 
 train_app = typer.Typer(help="Retraining of the model from answers.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def start_training(
     """Queue a run: data, fine-tuning, a new bundle, gates. It promotes nothing by itself."""
     from astrolens.cli.train import start as run
 
-    run(given(views=views, epochs=epochs, backbone=backbone), as_json=as_json, url=url, token=token)
+    run(given_options(views=views, epochs=epochs, backbone=backbone), as_json=as_json, url=url, token=token)
 
 
 @train_app.command(name="status")

@@ -12,24 +12,24 @@ from typing import BinaryIO, TypeVar
 
 import httpx
 
-from astrolens.cli.console_client import Refused, checked, console_unreachable
+from astrolens.cli.console_client import Refused, console_unreachable, parse_response
 from astrolens.cli.inputs import Item
 from astrolens.platform.errors import AstroLensError
 from astrolens.platform.retry import RetryPolicy
 
-CONCURRENT = 4
+MAX_CONCURRENT = 4
 """Requests at the same time: one is read from disk while another is stored and a third waits for the pipeline."""
 
 REQUEST_BYTES = 32 * 2**20
 """Bytes of files in one request, held in memory; a larger file goes alone and is streamed from disk."""
 
-FIRST_ANSWER_S = 30.0
+FIRST_ANSWER_TIMEOUT_S = 30.0
 """How long the first answer may take: all services may be starting."""
 
 DEFAULT_MAX_FILE_BYTES = 64 * 2**20
 """Largest file sent to a console that does not say what it takes, bytes."""
 
-STALLED_S = 900.0
+STALL_TIMEOUT_S = 900.0
 """How long a pipeline that settles nothing is waited for: far above a restart of everything, below a lost night."""
 
 _Answer = TypeVar("_Answer", httpx.Response, httpx.Response | None)
@@ -102,14 +102,14 @@ class Uploader:
         Raises:
             ConsoleUnreachable: It did not answer within the timeout.
             Refused: It will never take one of the requests.
-            PipelineStalled: It was full for `STALLED_S`.
+            PipelineStalled: It was full for `STALL_TIMEOUT_S`.
         """
         groups = grouped(items, batch_size=batch_size)
         finding = asyncio.Lock()
         failed: list[BaseException] = []
         try:
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(CONCURRENT):
+                for _ in range(MAX_CONCURRENT):
                     tasks.create_task(self._send_groups(groups, finding))
         except* AstroLensError as failures:
             # Not raised here: some versions of Python would wrap it in a group again.
@@ -142,7 +142,7 @@ class Uploader:
                 await self._send_refused(group, response)
                 return
             if response.status_code != httpx.codes.TOO_MANY_REQUESTS:
-                answer = checked(response)
+                answer = parse_response(response)
                 self.summary.new += int(answer["new"])
                 self.summary.rejected += int(answer.get("rejected", 0))
                 self.summary.files += sum(item.ref not in self.summary.unreadable for item in group)
@@ -153,7 +153,7 @@ class Uploader:
         """Find what the console refuses in a request: the rest of it is sent."""
         if len(group) == 1:
             try:
-                checked(response)
+                parse_response(response)
             except Refused as refusal:
                 self.summary.refused[group[0].ref] = str(refusal)
             return
@@ -218,7 +218,7 @@ class Uploader:
             began_at = self._clock()
             while True:
                 response = await self._until_answered(lambda: self._client.get("/api/intake"))
-                capacity = checked(response)
+                capacity = parse_response(response)
                 self._max_file_bytes = int(capacity.get("max_image_bytes", DEFAULT_MAX_FILE_BYTES))
                 if capacity["room"] > 0:
                     return
@@ -226,10 +226,10 @@ class Uploader:
                     raise Refused(httpx.codes.INSUFFICIENT_STORAGE, self._resumable(shortage))
                 # A full pipeline works on what it has, unless it is full for too long.
                 self._worked_at = self._clock()
-                if self._worked_at - began_at > STALLED_S:
+                if self._worked_at - began_at > STALL_TIMEOUT_S:
                     raise PipelineStalled(
-                        f"the pipeline has been full for {STALLED_S:.0f} s: `astrolens status` shows which service "
-                        f"does not work; `--batch {self._batch}` goes on from here"
+                        f"the pipeline has been full for {STALL_TIMEOUT_S:.0f} s: `astrolens status` shows which "
+                        f"service does not work; `--batch {self._batch}` goes on from here"
                     )
                 await asyncio.sleep(_FULL_POLL_S)
 
@@ -255,7 +255,7 @@ class Uploader:
             # A console that never answered is more likely not there than restarting.
             timeout_s = self._unreachable_timeout_s
             if not self._has_answered:
-                timeout_s = min(timeout_s, FIRST_ANSWER_S)
+                timeout_s = min(timeout_s, FIRST_ANSWER_TIMEOUT_S)
             if self._clock() - self._worked_at > timeout_s:
                 raise console_unreachable(str(self._client.base_url), error) from error
             await asyncio.sleep(_RETRY.wait_s(failures))

@@ -22,16 +22,16 @@ LEVELS: Final = {"br": (5, 10), "gzip": (6, 9)}
 """Quick and best. NiceGUI's own files: 30 ms and 275 kB by Brotli at 5, .6 s and 252 kB at 10, 1.3 s and 248 kB at
 11; 40 ms and 292 kB by gzip at 9."""
 
-SHORTEST: Final = 400
+MIN_BYTES: Final = 400
 """A shorter body gains less than the header costs."""
 
-LONGEST: Final = 4 * 1024 * 1024
+MAX_BYTES: Final = 4 * 1024 * 1024
 """A longer body passes through: it is held in memory while it is compressed."""
 
-IN_THREAD: Final = 64 * 1024
+THREAD_MIN_BYTES: Final = 64 * 1024
 """From this length on the event loop does not wait for the compressor (some 5 ms at 100 kB)."""
 
-MOST_KEPT: Final = 16 * 1024 * 1024
+MAX_CACHED_BYTES: Final = 16 * 1024 * 1024
 """Bytes of files that are kept, compressed; all of NiceGUI with every library of its elements has fewer."""
 
 _TEXT: Final = ("text/", "application/json", "application/problem+json", "application/javascript", "image/svg+xml")
@@ -41,7 +41,7 @@ _UNUSED: Final = ("content-length", "last-modified", "accept-ranges")
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _CachedAnswer:
     start: Message
     body: bytes
 
@@ -51,7 +51,7 @@ class Compression:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._kept: dict[tuple[str, str], _CachedAnswer] = {}
         self._bytes = 0
         self._improving: set[asyncio.Task[None]] = set()
 
@@ -69,8 +69,8 @@ class Compression:
             return
         answer = _Answer(send, encoding)
         await self._app(scope, receive, answer.send)
-        if answer.immutable and key not in self._kept and self._bytes + len(answer.compressed) <= MOST_KEPT:
-            self._kept[key] = _Kept(answer.start, answer.compressed)
+        if answer.immutable and key not in self._kept and self._bytes + len(answer.compressed) <= MAX_CACHED_BYTES:
+            self._kept[key] = _CachedAnswer(answer.start, answer.compressed)
             self._bytes += len(answer.compressed)
             # At most one for each file; ends by itself.
             task = asyncio.create_task(self._improve(key, bytes(answer.plain)))
@@ -82,7 +82,7 @@ class Compression:
         best = await asyncio.to_thread(compressed, plain, encoding, best=True)
         start = _start_of(self._kept[key].start, encoding, len(best))
         self._bytes += len(best) - len(self._kept[key].body)
-        self._kept[key] = _Kept(start, best)
+        self._kept[key] = _CachedAnswer(start, best)
 
 
 class _Answer:
@@ -114,7 +114,7 @@ class _Answer:
 
     async def _finish(self) -> None:
         plain = bytes(self.plain)
-        if len(plain) < IN_THREAD:
+        if len(plain) < THREAD_MIN_BYTES:
             self.compressed = compressed(plain, self._encoding)
         else:
             self.compressed = await asyncio.to_thread(compressed, plain, self._encoding)
@@ -144,7 +144,7 @@ def _compressible(headers: Headers) -> bool:
     kind = headers.get("content-type", "")
     return (
         length.isdigit()
-        and SHORTEST <= int(length) <= LONGEST
+        and MIN_BYTES <= int(length) <= MAX_BYTES
         and kind.startswith(_TEXT)
         and not kind.startswith("text/event-stream")
         and "content-encoding" not in headers

@@ -17,10 +17,10 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 from astrolens.usecases.accounts import Accounts
 
-SESSION_S = 7 * 24 * 3600
+SESSION_TTL_S = 7 * 24 * 3600
 """How long a session lasts: a run at the telescope, but not for ever."""
 
-ACCOUNTS_FRESH_S = 5.0
+ACCOUNTS_CACHE_TTL_S = 5.0
 """How long accounts are remembered: a removed account is out after at most so many seconds."""
 
 FORMER_SESSION_KEY = "console-session-key"
@@ -107,7 +107,7 @@ class Credentials:
             {
                 "user": user,
                 "id": secrets.token_hex(16),
-                "until": int(self._clock()) + SESSION_S,
+                "until": int(self._clock()) + SESSION_TTL_S,
                 "secret": self._secrets.get_signature(secret or "").decode(),
             }
         )
@@ -123,7 +123,7 @@ class Credentials:
         return signed["user"] if valid else None
 
     async def end(self, session: str) -> None:
-        """End a session, for all consoles of the record store within `ENDED_FRESH_S`; one that is over stays so."""
+        """End a session, for all consoles of the record store within `ENDED_CACHE_TTL_S`; one that is over stays so."""
         if (signed := self._loaded(session)) is not None:
             await self._ended.add(signed["id"], until=signed["until"])
 
@@ -141,7 +141,7 @@ class Credentials:
         return self._token if user == "token" else (await self._password_hashes()).get(user)
 
     async def _password_hashes(self) -> dict[str, str]:
-        if time.monotonic() - self._read_at >= ACCOUNTS_FRESH_S:
+        if time.monotonic() - self._read_at >= ACCOUNTS_CACHE_TTL_S:
             self._hashes = await self.accounts.hashes()
             self._read_at = time.monotonic()
         return self._hashes

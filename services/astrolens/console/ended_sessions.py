@@ -11,7 +11,7 @@ from astrolens.platform.stores.records import Change, Clause, Document, RecordSt
 ENDED_SESSIONS: Final = "console-ended-sessions"
 """The document in META that holds them, shared by all consoles of one record store."""
 
-ENDED_FRESH_S: Final = 5.0
+ENDED_CACHE_TTL_S: Final = 5.0
 """How long they are remembered: a log-out at one console holds at another after at most so many seconds."""
 
 MAX_ENDED: Final = 1000
@@ -45,7 +45,7 @@ class EndedSessions:
             session_id: Its id.
             until: When it ends by itself, seconds since the epoch.
         """
-        if time.monotonic() - self._read_at >= ENDED_FRESH_S:
+        if time.monotonic() - self._read_at >= ENDED_CACHE_TTL_S:
             self._remember(await self._read())
         return session_id in self._ended or until <= self._all_until
 

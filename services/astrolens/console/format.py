@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from math import isfinite, log10
 from typing import Final
 
-NOTHING: Final = "–"
+NO_VALUE: Final = "–"
 """Stands where there is no number."""
 
 _MINUTE_S: Final = 60
@@ -14,13 +14,13 @@ _DAY_S: Final = 86_400
 
 def count(value: float | None) -> str:
     """12,345."""
-    return NOTHING if value is None else f"{value:,.0f}"
+    return NO_VALUE if value is None else f"{value:,.0f}"
 
 
 def figure(value: float | None, digits: int = 3) -> str:
     """A number with a few significant digits, and no exponent where it can be read without."""
     if value is None or not isfinite(value):
-        return NOTHING
+        return NO_VALUE
     size = abs(value)
     if size == 0:
         return "0"
@@ -37,7 +37,7 @@ def figure(value: float | None, digits: int = 3) -> str:
 def duration(seconds: float | None) -> str:
     """340 ms, 2.1 s, 4 min, 3 h, 2 d."""
     if seconds is None or not isfinite(seconds):
-        return NOTHING
+        return NO_VALUE
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < _MINUTE_S:
@@ -66,7 +66,7 @@ def absolute(at: datetime) -> str:
 def byte_size(size: float | None) -> str:
     """1.4 MB."""
     if size is None:
-        return NOTHING
+        return NO_VALUE
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} B" if unit == "B" else f"{size:.3g} {unit}"

@@ -6,7 +6,7 @@ import structlog
 from starlette.responses import Response
 
 from astrolens.console.context import AppContext
-from astrolens.console.credentials import SESSION_S
+from astrolens.console.credentials import SESSION_TTL_S
 from astrolens.console.security import cookie_name
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ def keep_session(response: Response, session: str, *, context: AppContext, secur
     response.set_cookie(
         cookie_name(context.settings.port),
         session,
-        max_age=SESSION_S,
+        max_age=SESSION_TTL_S,
         path="/",
         httponly=True,
         samesite="strict",

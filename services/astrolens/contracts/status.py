@@ -1,4 +1,4 @@
-"""What the faces show of the running system: services, sources, and the books of all arrivals."""
+"""The state of the running system for console and command line: services, sources, and the books of all arrivals."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Self

@@ -6,12 +6,12 @@ from enum import StrEnum
 from time import monotonic
 from typing import Final
 
-FAILURES: Final = 2
+MAX_FAILURES: Final = 2
 """Failures in a row after which a catalogue is left alone; one suffices where nothing can be reached."""
-FIRST_PAUSE_S: Final = 15.0
-LONGEST_PAUSE_S: Final = 600.0
+INITIAL_PAUSE_S: Final = 15.0
+MAX_PAUSE_S: Final = 600.0
 """Pauses between two looks at a failing catalogue; doubled each time."""
-CANARY_EVERY_S: Final = 3600.0
+CANARY_INTERVAL_S: Final = 3600.0
 """How often a catalogue that works is tested."""
 
 
@@ -43,7 +43,7 @@ class Breaker:
         self._scale = time_scale
         self._proven_at: float | None = None
         self._retry_at = 0.0
-        self._pause_s = FIRST_PAUSE_S
+        self._pause_s = INITIAL_PAUSE_S
         self.failures = 0
         self.reason: str | None = None
         self._open = False
@@ -61,19 +61,19 @@ class Breaker:
         return max(0.0, self._retry_at - self._clock()) if self._open else 0.0
 
     @property
-    def needs_proof(self) -> bool:
+    def needs_canaries(self) -> bool:
         """Whether its canaries must be asked before anything else."""
         state = self.state
         if state is BreakerState.CLOSED:
-            return self._clock() - (self._proven_at or 0.0) > CANARY_EVERY_S * self._scale
+            return self._clock() - (self._proven_at or 0.0) > CANARY_INTERVAL_S * self._scale
         return state is not BreakerState.OPEN
 
-    def record_proof(self) -> bool:
+    def record_canaries_right(self) -> bool:
         """Its canaries were right; return whether it was left alone until now."""
         was_open = self._open
         self._proven_at = self._clock()
         self._open = False
-        self._pause_s = FIRST_PAUSE_S
+        self._pause_s = INITIAL_PAUSE_S
         self.failures = 0
         self.reason = None
         return was_open
@@ -93,9 +93,9 @@ class Breaker:
         self.failures += 1
         self.reason = reason
         half_open = self.state is BreakerState.HALF_OPEN
-        if not (at_once or half_open or retry_after_s is not None or self.failures >= FAILURES):
+        if not (at_once or half_open or retry_after_s is not None or self.failures >= MAX_FAILURES):
             return
         pause_s = random.uniform(self._pause_s * 0.75, self._pause_s) * self._scale  # noqa: S311 - jitter is no secret
         self._retry_at = self._clock() + max(pause_s, retry_after_s or 0.0)
-        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        self._pause_s = min(self._pause_s * 2, MAX_PAUSE_S)
         self._open = True

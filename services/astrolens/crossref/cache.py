@@ -22,11 +22,11 @@ from astrolens.crossref.places import ARCSEC, Place
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore
 
-KNOWN_FOR: Final = timedelta(days=30)
+OBJECTS_TTL: Final = timedelta(days=30)
 """Lifetime of an answer with objects."""
-NONE_FOR: Final = timedelta(days=1)
+EMPTY_TTL: Final = timedelta(days=1)
 """Lifetime of an answer without any: catalogues grow."""
-KEPT_FOR: Final = timedelta(days=180)
+MAX_AGE: Final = timedelta(days=180)
 """An older answer is not even stale; it is removed."""
 CELL_ARCSEC: Final = 2.0
 """Size of a place: an answer was given for at most so far away, a sixtieth of the searched radius."""
@@ -95,9 +95,9 @@ class AnswerCache:
         except ValidationError:
             return None  # There is none, or an older version wrote it otherwise: it is asked again.
         age = now - answer.answered_at
-        if age > KEPT_FOR or answer.observed_at != place.observed_at or answer.radius_arcsec < SEARCH_RADIUS_ARCSEC:
+        if age > MAX_AGE or answer.observed_at != place.observed_at or answer.radius_arcsec < SEARCH_RADIUS_ARCSEC:
             return None
-        lifetime = KNOWN_FOR if answer.objects else NONE_FOR
+        lifetime = OBJECTS_TTL if answer.objects else EMPTY_TTL
         return CacheEntry(answer, fresh=timedelta(0) - timedelta(minutes=5) <= age <= lifetime)
 
     async def write(self, catalogue: str, replies: Mapping[str, Reply], places: Mapping[str, Place]) -> None:
@@ -121,7 +121,7 @@ class AnswerCache:
                 observed_at=place.observed_at,
                 objects=reply.objects,
             )
-            expires = utc_text(reply.answered_at + KEPT_FOR)
+            expires = utc_text(reply.answered_at + MAX_AGE)
             documents[cell] = {"cell": cell, "expires_at": expires, "answers": {}}
             values = {field_of(catalogue): answer.model_dump(mode="json"), "expires_at": expires}
             changes.append(Change(id=cell, set=values))

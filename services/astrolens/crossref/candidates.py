@@ -29,8 +29,8 @@ from astrolens.platform.telemetry.tracing import traceparent_of
 
 SERVICE: Final = "crossref"
 
-FIRST_PAUSE: Final = timedelta(seconds=30)
-LONGEST_PAUSE: Final = timedelta(hours=1)
+INITIAL_PAUSE: Final = timedelta(seconds=30)
+MAX_PAUSE: Final = timedelta(hours=1)
 """Pauses between two rounds of questions about a candidate that is not settled; doubled each time."""
 GIVE_UP_AFTER: Final = timedelta(days=14)
 """What could not be settled for so long stays as it is, until a person asks again."""
@@ -114,8 +114,8 @@ class Candidates:
                 continue  # It is being analysed again; another event follows.
             if before is None:
                 if image.analysis.verdict is not Verdict.ORDINARY:
-                    new[image_id] = self._first(image)
-            elif (after := self._in_line(before, image)) is not None:
+                    new[image_id] = self._new_record(image)
+            elif (after := self._updated(before, image)) is not None:
                 changed.append((before, after))
         await self._insert(list(new.values()))
         written = await self.write(changed)
@@ -173,7 +173,7 @@ class Candidates:
             self._on_due()
         return written
 
-    def _first(self, image: ImageRecord) -> CrossmatchRecord:
+    def _new_record(self, image: ImageRecord) -> CrossmatchRecord:
         """The record of a new candidate: due, or answered where no catalogue can be asked."""
         analysis, now = image.analysis, self._clock()
         if analysis is None:
@@ -204,7 +204,7 @@ class Candidates:
         )
         return self._with_event(answered, now)
 
-    def _in_line(self, before: CrossmatchRecord, image: ImageRecord) -> CrossmatchRecord | None:
+    def _updated(self, before: CrossmatchRecord, image: ImageRecord) -> CrossmatchRecord | None:
         """The record after another analysis of its image, or with another place or time; None where it has both."""
         analysis, observation = image.analysis, image.observation
         if analysis is None:
@@ -253,8 +253,8 @@ class Candidates:
             return None
         if now - (before.placed_at or before.created_at) > GIVE_UP_AFTER and not before.again:
             return None
-        pause_s: float = FIRST_PAUSE.total_seconds() * 2.0 ** min(before.tries, 12)
-        return now + min(timedelta(seconds=pause_s), LONGEST_PAUSE) * self._scale
+        pause_s: float = INITIAL_PAUSE.total_seconds() * 2.0 ** min(before.tries, 12)
+        return now + min(timedelta(seconds=pause_s), MAX_PAUSE) * self._scale
 
     def _with_event(self, record: CrossmatchRecord, now: datetime) -> CrossmatchRecord:
         event = CandidateMatched.of(record, service=SERVICE, at=now).pending(

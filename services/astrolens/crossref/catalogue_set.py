@@ -20,7 +20,7 @@ from astrolens.crossref.metrics import CatalogueMetrics
 from astrolens.crossref.places import Place
 from astrolens.platform.errors import StoreUnavailable
 
-BUDGET_S: Final = 10.0
+ROUND_TIMEOUT_S: Final = 10.0
 """One round: no candidate waits longer for its catalogues. While they are known to be away it does not wait at all."""
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class CatalogueSet:
         local: The catalogues on this machine. A remote catalogue of the same name is not asked.
         cache: Answers from before.
         metrics: Counts.
-        budget_s: Longest round, seconds.
+        round_timeout_s: Longest round, seconds.
         clock: The present time.
     """
 
@@ -45,14 +45,14 @@ class CatalogueSet:
         local: LocalAnswers | None = None,
         cache: AnswerCache,
         metrics: CatalogueMetrics,
-        budget_s: float = BUDGET_S,
+        round_timeout_s: float = ROUND_TIMEOUT_S,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.clients = tuple(clients)
         self._local = local
         self._cache = cache
         self._metrics = metrics
-        self._budget_s = budget_s
+        self._round_timeout_s = round_timeout_s
         self._clock = clock
 
     async def crossmatch(self, places: Sequence[Place], *, use_cache: bool = True) -> dict[str, Crossmatch]:
@@ -99,7 +99,7 @@ class CatalogueSet:
                 kept[place.key] = answer
         wanted = [place for place in places if not (use_cache and place.key in kept and kept[place.key].fresh)]
         self._metrics.count_answers(client.name, "cached", len(places) - len(wanted))
-        replies = await client.ask(wanted, within_s=self._budget_s) if wanted else {}
+        replies = await client.ask(wanted, within_s=self._round_timeout_s) if wanted else {}
         try:
             await self._cache.write(client.name, replies, {place.key: place for place in wanted})
         except StoreUnavailable as error:

@@ -27,7 +27,7 @@ RETRY: Final = RetryPolicy(initial_wait_s=0.5, max_wait_s=2.0, max_attempts=2)
 """Within one round; what still fails is asked again by a later round."""
 _SHIFT_DEG: Final = 1e-6
 """A canary is asked twice, this far apart: a service was seen to answer 18 rows and then 83."""
-_KEPT_OBJECTS: Final = 50
+_MAX_OBJECTS: Final = 50
 """Objects of one place that are kept, the nearest and the largest first."""
 
 _log = structlog.get_logger(__name__)
@@ -64,18 +64,18 @@ class CatalogueClient:
         limiter: SharedLimiter,
         breaker: Breaker,
         metrics: CatalogueMetrics,
-        second_way: RemoteCatalogue | None = None,
+        fallback: RemoteCatalogue | None = None,
         requests: SharedRequests | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.catalogue = catalogue
-        self._ways = (catalogue,) if second_way is None else (catalogue, second_way)
+        self._ways = (catalogue,) if fallback is None else (catalogue, fallback)
         self.required = required
         self.breaker = breaker
         self.canary_at: datetime | None = None
         self.latency_s: float | None = None
         self.last_answer_at: datetime | None = None
-        self.on_recovery: Callable[[], None] = _nothing
+        self.on_recovery: Callable[[], None] = _ignore
         self._http = http
         self._limiter = limiter
         self._requests = requests or SharedRequests()
@@ -99,7 +99,7 @@ class CatalogueClient:
         replies: dict[str, Reply] = {}
         wanted: list[Place] = []
         for place in places:
-            if (reason := self.catalogue.covers(place)) is not None:
+            if (reason := self.catalogue.not_covered_reason(place)) is not None:
                 replies[place.key] = Reply(self._clock(), not_covered=reason)
             else:
                 wanted.append(place)
@@ -109,7 +109,7 @@ class CatalogueClient:
             replies |= await self._ask_part(part, deadline)
         return replies
 
-    async def prove(self, *, within_s: float) -> None:
+    async def check_canaries(self, *, within_s: float) -> None:
         """Ask the canaries where that is due: at the start, hourly, and after an outage.
 
         Raises:
@@ -118,8 +118,8 @@ class CatalogueClient:
         deadline = monotonic() + within_s
         try:
             async with asyncio.timeout(within_s), self._proving:
-                if self.breaker.needs_proof:
-                    await self._prove(deadline)
+                if self.breaker.needs_canaries:
+                    await self._check_canaries(deadline)
         except TimeoutError as error:
             raise CatalogueFailed("timeout", f"{self.name} did not answer within {within_s:.0f} s") from error
         if self.breaker.state is BreakerState.OPEN:
@@ -130,7 +130,7 @@ class CatalogueClient:
 
     async def _ask_part(self, places: Sequence[Place], deadline: float) -> dict[str, Reply]:
         try:
-            await self.prove(within_s=max(deadline - monotonic(), 0.01))
+            await self.check_canaries(within_s=max(deadline - monotonic(), 0.01))
             found = await self._ask_splitting(places, deadline)
         except (CatalogueFailed, StoreUnavailable) as error:
             self._metrics.count_answers(self.name, "failed", len(places))
@@ -154,7 +154,7 @@ class CatalogueClient:
         attempt = 0
         while True:
             try:
-                found = await self._send(places, self.catalogue.asked_along, deadline)
+                found = await self._send(places, self.catalogue.embedded_canaries, deadline)
             except TooManyRows:
                 raise
             except CatalogueFailed as error:
@@ -177,18 +177,18 @@ class CatalogueClient:
         """
         name = self.name
         asked = [*places, *(canary.place for canary in canaries)]
-        question = self.catalogue.question(asked)
+        request = self.catalogue.request_for(asked)
         start = monotonic()
 
         async def send() -> bytes:
             nonlocal start
             await self._limiter.acquire(within_s=max(deadline - monotonic(), 0.0))
             start = monotonic()
-            return await self._http.send(question)
+            return await self._http.send(request)
 
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(deadline - monotonic(), 0.01)):
-                body = await self._requests.reply(question, send, asker=name)
+                body = await self._requests.reply(request, send, asker=name)
                 # Parsing is bounded by the size of a reply, and takes milliseconds of a thread.
                 found = await asyncio.to_thread(self.catalogue.read, body, asked)
         except TimeoutError as error:
@@ -205,7 +205,7 @@ class CatalogueClient:
             check_canary(canary, found, name)
         return found
 
-    async def _prove(self, deadline: float) -> None:
+    async def _check_canaries(self, deadline: float) -> None:
         """Ask the canaries; where they are wrong by the first way to ask the catalogue, by the second one.
 
         Raises:
@@ -229,7 +229,7 @@ class CatalogueClient:
             await self._record_failure(failed, at_once=True)
             raise failed
         self._metrics.count_canary(self.name, right=True)
-        if self.breaker.record_proof():
+        if self.breaker.record_canaries_right():
             self.on_recovery()
         self._metrics.show_breaker(self.name, self.breaker.state)
 
@@ -310,10 +310,10 @@ def _nearest(objects: Sequence[KnownObject], place: Place) -> tuple[KnownObject,
         away = separation_arcsec(place.ra_deg, place.dec_deg, item.ra_deg, item.dec_deg)
         return away - (item.major_axis_arcsec or 0.0) / 2
 
-    return tuple(sorted(objects, key=rank)[:_KEPT_OBJECTS])
+    return tuple(sorted(objects, key=rank)[:_MAX_OBJECTS])
 
 
-def _nothing() -> None:
+def _ignore() -> None:
     """Nobody listens."""
 
 

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from astrolens import __version__
-from astrolens.crossref.catalogues.base import Question
+from astrolens.crossref.catalogues.base import CatalogueRequest
 from astrolens.crossref.failures import CatalogueFailed
 from astrolens.platform.retry_after import retry_after_s
 
-REQUEST_S: Final = 8.0
+REQUEST_TIMEOUT_S: Final = 8.0
 """One request from its first byte to the last of its reply."""
-CONNECT_S: Final = 3.0
+CONNECT_TIMEOUT_S: Final = 3.0
 MAX_REPLY_BYTES: Final = 16 * 2**20
 """A reply of the most rows that are asked for has a tenth of it."""
 _MAX_REDIRECTS: Final = 3
@@ -41,7 +41,7 @@ class CatalogueHttp:
         self,
         urls: Iterable[str],
         *,
-        timeout_s: float = REQUEST_S,
+        timeout_s: float = REQUEST_TIMEOUT_S,
         on_request: OnRequest | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -53,7 +53,7 @@ class CatalogueHttp:
 
     async def open(self) -> None:
         """Make the connection pool."""
-        timeout = httpx.Timeout(self._timeout_s, connect=min(CONNECT_S, self._timeout_s))
+        timeout = httpx.Timeout(self._timeout_s, connect=min(CONNECT_TIMEOUT_S, self._timeout_s))
         self._client = httpx.AsyncClient(
             timeout=timeout,
             limits=httpx.Limits(max_connections=16, max_keepalive_connections=8),
@@ -69,17 +69,17 @@ class CatalogueHttp:
             await self._client.aclose()
             self._client = None
 
-    async def send(self, question: Question) -> bytes:
+    async def send(self, wanted: CatalogueRequest) -> bytes:
         """The body of the reply.
 
         Raises:
             CatalogueFailed: There is none, or it is an error by its HTTP status.
         """
-        host = urlsplit(question.url).netloc
+        host = urlsplit(wanted.url).netloc
         start, outcome = monotonic(), "cut-off"
         try:
             async with asyncio.timeout(self._timeout_s):
-                body = await self._follow(question)
+                body = await self._follow(wanted)
         except TimeoutError as error:
             outcome = "timeout"
             raise CatalogueFailed(outcome, f"{host} did not answer within {self._timeout_s:g} s") from error
@@ -106,21 +106,21 @@ class CatalogueHttp:
             if self._on_request is not None:
                 self._on_request(host, outcome, monotonic() - start)
 
-    async def _follow(self, question: Question) -> bytes:
+    async def _follow(self, wanted: CatalogueRequest) -> bytes:
         if self._client is None:
             raise CatalogueFailed("not-open", "the connection pool is not open")
-        url = question.url
+        url = wanted.url
         for _ in range(_MAX_REDIRECTS + 1):
             if _origin(url) not in self._allowed:
                 raise CatalogueFailed(
-                    "host-not-allowed", f"{urlsplit(question.url).netloc} redirects to another host: {url[:100]}"
+                    "host-not-allowed", f"{urlsplit(wanted.url).netloc} redirects to another host: {url[:100]}"
                 )
             request = self._client.build_request(
-                "POST" if question.form else "GET",
+                "POST" if wanted.form else "GET",
                 url,
-                params=dict(question.params) or None,
-                data=dict(question.form) or None,
-                files={name: (file, text, "application/xml") for name, (file, text) in question.files.items()} or None,
+                params=dict(wanted.params) or None,
+                data=dict(wanted.form) or None,
+                files={name: (file, text, "application/xml") for name, (file, text) in wanted.files.items()} or None,
             )
             response = await self._client.send(request, stream=True, follow_redirects=False)
             try:
@@ -130,7 +130,7 @@ class CatalogueHttp:
                 return await self._read(response)
             finally:
                 await response.aclose()
-        raise CatalogueFailed("too-many-redirects", f"{urlsplit(question.url).netloc} redirects too often")
+        raise CatalogueFailed("too-many-redirects", f"{urlsplit(wanted.url).netloc} redirects too often")
 
     async def _read(self, response: httpx.Response) -> bytes:
         host = response.url.netloc.decode()

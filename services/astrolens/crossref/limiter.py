@@ -15,13 +15,13 @@ from pydantic import TypeAdapter
 
 from astrolens.contracts.base import UtcTime, utc_now, utc_text
 from astrolens.crossref.failures import CatalogueFailed
-from astrolens.platform.retry_after import LONGEST_S
+from astrolens.platform.retry_after import MAX_RETRY_AFTER_S
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, RecordStore
 
 _TRIES: Final = 20
 """Attempts to take a moment that other replicas take as well."""
-_FAR: Final = timedelta(seconds=LONGEST_S + 60)
+_MAX_PLAUSIBLE_WAIT: Final = timedelta(seconds=MAX_RETRY_AFTER_S + 60)
 """A moment further away was written before a clock was set back."""
 _TIME: Final = TypeAdapter(UtcTime)
 
@@ -71,7 +71,7 @@ class SharedLimiter:
         for _ in range(_TRIES):
             now = self._clock()
             kept = await self._next()
-            turn = now if kept is None or kept < now or kept > now + _FAR else kept
+            turn = now if kept is None or kept < now or kept > now + _MAX_PLAUSIBLE_WAIT else kept
             wait_s = (turn - now).total_seconds()
             if wait_s > within_s:
                 raise CatalogueFailed(
@@ -92,10 +92,10 @@ class SharedLimiter:
         Raises:
             StoreUnavailable: The record store does not answer.
         """
-        until = self._clock() + timedelta(seconds=min(seconds, LONGEST_S))
+        until = self._clock() + timedelta(seconds=min(seconds, MAX_RETRY_AFTER_S))
         for _ in range(_TRIES):
             kept = await self._next()
-            if kept is not None and kept >= until and kept <= self._clock() + _FAR:
+            if kept is not None and kept >= until and kept <= self._clock() + _MAX_PLAUSIBLE_WAIT:
                 return
             if await self._move(kept, until):
                 return

@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> ServiceApp:
         unfinished=due,
     )
     for client in clients:
-        client.on_recovery = crossmatches.recovered
+        client.on_recovery = crossmatches.note_recovery
     supervision = CatalogueSupervision(clients=clients, local=local, info=app.info)
     app.on_start("catalogue connections", http.open)
     app.on_stop("catalogue connections", http.close)
@@ -95,14 +95,14 @@ def create_app(settings: Settings) -> ServiceApp:
     app.every(
         "cross-matches",
         crossmatches.run_pass,
-        interval_s=worker.POLL_S,
+        interval_s=worker.POLL_INTERVAL_S,
         issue="candidates cannot be cross-matched",
         wake=due,
     )
     app.every(
         "position queries",
         PositionQueries(records=app.records, catalogues=catalogues).run_pass,
-        interval_s=position_queries.POLL_S,
+        interval_s=position_queries.POLL_INTERVAL_S,
         issue="questions about positions cannot be answered",
         lease=app.lease("crossref:position-queries"),
         graceful=False,
@@ -139,7 +139,7 @@ def _clients(
     for chosen in chosen_catalogues(app.settings, local_names=local_names):
         catalogue = chosen.catalogue
         metrics.register(catalogue.name)
-        host = chosen.limited_as or catalogue.host
+        host = chosen.limit_host or catalogue.host
         if host not in limiters:
             waited = metrics.archives.wait_seconds.labels(host)
             limiters[host] = SharedLimiter(app.records, host, per_second=catalogue.per_second, on_wait=waited.inc)
@@ -147,7 +147,7 @@ def _clients(
             CatalogueClient(
                 catalogue,
                 required=chosen.required,
-                second_way=chosen.second_way,
+                fallback=chosen.fallback,
                 requests=requests,
                 http=http,
                 limiter=limiters[host],

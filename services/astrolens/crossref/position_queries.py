@@ -18,7 +18,7 @@ from astrolens.crossref.places import Place
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore
 
-POLL_S: Final = 0.5
+POLL_INTERVAL_S: Final = 0.5
 """Seconds between two looks for questions: a person waits for the answer."""
 _AT_ONCE: Final = 32
 _KEPT_FOR: Final = timedelta(hours=1)

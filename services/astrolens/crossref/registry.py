@@ -23,15 +23,15 @@ class ChosenCatalogue:
 
     Attributes:
         catalogue: How it is asked.
-        second_way: Another way to ask it, where the first one fails.
+        fallback: Another way to ask it, where the first one fails.
         required: Whether its answer is needed for `unmatched`.
-        limited_as: The server whose limit it shares, where that is not its own.
+        limit_host: The server whose limit it shares, where that is not its own.
     """
 
     catalogue: RemoteCatalogue
     required: bool
-    second_way: RemoteCatalogue | None = None
-    limited_as: str | None = None
+    fallback: RemoteCatalogue | None = None
+    limit_host: str | None = None
 
 
 def chosen_catalogues(settings: Settings, *, local_names: Sequence[str] = ()) -> list[ChosenCatalogue]:
@@ -69,7 +69,7 @@ def _together(chosen: Sequence[ChosenCatalogue], settings: Settings) -> list[Cho
         return list(chosen)
     members = {each.name: each for each in VizierList(tables, url=settings.vizier_asu_url).members()}
     return [
-        replace(each, catalogue=members[each.catalogue.name], second_way=each.catalogue, limited_as=each.catalogue.host)
+        replace(each, catalogue=members[each.catalogue.name], fallback=each.catalogue, limit_host=each.catalogue.host)
         if each.catalogue.name in members
         else each
         for each in chosen

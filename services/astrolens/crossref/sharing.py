@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
-from astrolens.crossref.catalogues.base import Question
+from astrolens.crossref.catalogues.base import CatalogueRequest
 
 Key = tuple[object, ...]
 
-_ROUND_S: Final = 10.0
+_ROUND_TTL_S: Final = 10.0
 """As long as a round of questions: whoever asks later asks anew."""
 _END_S: Final = 1.0
 
@@ -25,7 +25,7 @@ class _Request:
     def serves(self, asker: str, now: float) -> bool:
         """Whether its reply is for this asker: each has it once, so that whoever asks again is answered anew."""
         failed = self.task.done() and (self.task.cancelled() or self.task.exception() is not None)
-        return asker not in self.asked_by and not failed and now - self.begun_at < _ROUND_S
+        return asker not in self.asked_by and not failed and now - self.begun_at < _ROUND_TTL_S
 
 
 class SharedRequests:
@@ -35,11 +35,11 @@ class SharedRequests:
         self._requests: dict[Key, _Request] = {}
         self._running: set[asyncio.Task[bytes]] = set()
 
-    async def reply(self, question: Question, send: Callable[[], Awaitable[bytes]], *, asker: str) -> bytes:
-        """The reply to a question, sent once for all who ask it.
+    async def reply(self, wanted: CatalogueRequest, send: Callable[[], Awaitable[bytes]], *, asker: str) -> bytes:
+        """The reply to a request, sent once for all who ask it.
 
         Args:
-            question: What is asked.
+            wanted: What is asked.
             send: Sends it.
             asker: Who asks. The second time it is sent again.
 
@@ -47,8 +47,8 @@ class SharedRequests:
             CatalogueFailed: Whatever the one who sent it was told.
         """
         now = monotonic()
-        self._requests = {key: one for key, one in self._requests.items() if now - one.begun_at < _ROUND_S}
-        key = _key(question)
+        self._requests = {key: one for key, one in self._requests.items() if now - one.begun_at < _ROUND_TTL_S}
+        key = _key(wanted)
         request = self._requests.get(key)
         if request is None or not request.serves(asker, now):
             request = self._requests[key] = _Request(asyncio.ensure_future(_sent(send)), now)
@@ -77,6 +77,6 @@ async def _sent(send: Callable[[], Awaitable[bytes]]) -> bytes:
     return await send()
 
 
-def _key(question: Question) -> Key:
-    fields = (question.params, question.form, question.files)
-    return (question.url, *(tuple(sorted(each.items())) for each in fields))
+def _key(wanted: CatalogueRequest) -> Key:
+    fields = (wanted.params, wanted.form, wanted.files)
+    return (wanted.url, *(tuple(sorted(each.items())) for each in fields))

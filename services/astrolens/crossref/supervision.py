@@ -10,7 +10,7 @@ from astrolens.crossref.failures import CatalogueFailed
 from astrolens.crossref.local import LocalAnswers
 from astrolens.platform.errors import StoreUnavailable
 
-TEST_S: Final = 15.0
+TEST_TIMEOUT_S: Final = 15.0
 """Longest test of a catalogue."""
 _INFO: Final = "catalogues"
 
@@ -39,9 +39,9 @@ class CatalogueSupervision:
         self._show()
 
     async def _test(self, client: CatalogueClient) -> None:
-        if client.breaker.needs_proof:
+        if client.breaker.needs_canaries:
             with suppress(CatalogueFailed, StoreUnavailable):
-                await client.prove(within_s=TEST_S)
+                await client.check_canaries(within_s=TEST_TIMEOUT_S)
 
     def _show(self) -> None:
         self._info[_INFO] = {**statuses(self._clients), **self._local_states}

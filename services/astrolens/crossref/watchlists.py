@@ -27,7 +27,7 @@ from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 from astrolens.science.match_radius import CatalogObject, Target, match_ellipse_arcsec
 
-PLACES_A_PASS: Final = 500
+PLACES_PER_PASS: Final = 500
 """Places of new lists around which images are looked for in one pass."""
 MAX_WALKED: Final = 2000
 """Images of one pass of the walk for lost events."""
@@ -107,7 +107,7 @@ class Watchlists:
         lists = await asyncio.to_thread(self._lists)
         before = await self._load()
         places = {_version(each): before.places.get(_version(each), 0) for each in lists.values()}
-        room = PLACES_A_PASS
+        room = PLACES_PER_PASS
         for name, index in lists.items():
             start = places[_version(index)]
             stop = min(start + room, index.manifest.rows)

@@ -21,13 +21,13 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
 
-POLL_S: Final = 2.0
+POLL_INTERVAL_S: Final = 2.0
 """Seconds between two looks for candidates that are due; new ones wake it at once."""
 BATCH: Final = 128
 """Candidates of one round of questions."""
-CLAIM: Final = timedelta(seconds=60)
+CLAIM_TIMEOUT: Final = timedelta(seconds=60)
 """A claimed candidate is due again after so long: longer than a round with its writes."""
-_ROUNDS_A_PASS: Final = 8
+_ROUNDS_PER_PASS: Final = 8
 _COUNTED: Final = 1000
 
 _log = structlog.get_logger(__name__)
@@ -66,7 +66,7 @@ class CrossmatchWorker:
         self._clock = clock
         self._recovered_at: datetime | None = None
 
-    def recovered(self) -> None:
+    def note_recovery(self) -> None:
         """A catalogue works again: whoever waits for a late answer is due now."""
         self._recovered_at = self._clock()
         self._unfinished.set()
@@ -79,7 +79,7 @@ class CrossmatchWorker:
         """
         await self._advance_after_recovery()
         answered = 0
-        for _ in range(_ROUNDS_A_PASS):
+        for _ in range(_ROUNDS_PER_PASS):
             claimed = await self._claim()
             if claimed:
                 answered += await self.answer(claimed)
@@ -111,7 +111,7 @@ class CrossmatchWorker:
         due = (await self._records.find(Collection.CROSSMATCHES, query)).documents
         if not due:
             return []
-        claim = utc_text(now + CLAIM)
+        claim = utc_text(now + CLAIM_TIMEOUT)
         changes = [
             Change(
                 id=document["image_id"],

@@ -258,11 +258,11 @@ class DecodingSandbox:
                         request.resolve(error)
                 except ChildLost as lost:
                     # Nothing may be awaited before: a cancellation would leave their callers waiting for ever.
-                    self._blame(requests, lost)
+                    self._handle_lost_child(requests, lost)
                     await self._stop_child(child)
                     child = None
                 except Exception as error:
-                    self._blame(requests, error)
+                    self._handle_lost_child(requests, error)
                     raise
         finally:
             await self._stop_child(child)
@@ -310,14 +310,14 @@ class DecodingSandbox:
                 # It works, but asked to be replaced: what is in its pipe goes to the next one.
                 self._requeue(requests)
 
-    def _blame(self, requests: deque[_DecodeRequest], error: Exception) -> None:
+    def _handle_lost_child(self, requests: deque[_DecodeRequest], error: Exception) -> None:
         """Decide about the image at which a child was lost or this worker failed; the others go to the next child."""
         self._progress_at = monotonic()
         if not requests:
             return
         request = requests.popleft()
         self._requeue(requests)
-        result = self._verdict(request, error)
+        result = self._result_after_loss(request, error)
         if result is None:
             self._queue.appendleft(request)
         else:
@@ -326,7 +326,7 @@ class DecodingSandbox:
             _log.warning("lost a decoding child", cause=error.cause, detail=str(error), size_bytes=len(request.data))
             self._on_death(error.cause)
 
-    def _verdict(self, request: _DecodeRequest, error: Exception) -> Exception | None:
+    def _result_after_loss(self, request: _DecodeRequest, error: Exception) -> Exception | None:
         """What the caller gets, or None: once more, alone, in a fresh child."""
         if not isinstance(error, ChildLost):
             request.failures += 1

@@ -29,10 +29,10 @@ _CPU_SHARE: Final = 0.8
 """An image that took this share of its bound as processor time has spent it: the kernel's clock ticks are coarse."""
 
 
-_FIRST_LOOK: Final = 0.05
+_FIRST_CPU_CHECK: Final = 0.05
 """Share of an image's time after which its processor time is first measured."""
 
-_KILL_S: Final = 10.0
+_KILL_TIMEOUT_S: Final = 10.0
 """Seconds for a killed process to end. The kernel may hold one that waits for a disk; nobody waits longer for it."""
 
 _log = structlog.get_logger(__name__)
@@ -147,14 +147,16 @@ class ChildProcess:
         """
         # Only late replies need it: most arrive before the first look at the processor time.
         cpu_s: list[float | None] = []
-        first_look = asyncio.get_running_loop().call_later(wall_s * _FIRST_LOOK, lambda: cpu_s.append(self._cpu_s()))
+        first_cpu_check = asyncio.get_running_loop().call_later(
+            wall_s * _FIRST_CPU_CHECK, lambda: cpu_s.append(self._cpu_s())
+        )
         try:
             async with asyncio.timeout(wall_s):
                 head, body = await self._frame()
         except TimeoutError:
             raise self._late(cpu_s[0] if cpu_s else None, wall_s) from None
         finally:
-            first_look.cancel()
+            first_cpu_check.cancel()
         try:
             reply, wants_replacement = parse_reply(head, body, limits=self._limits.decode)
         except MalformedReply as error:
@@ -205,7 +207,7 @@ class ChildProcess:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            async with asyncio.timeout(_KILL_S):
+            async with asyncio.timeout(_KILL_TIMEOUT_S):
                 await self._process.wait()
         except TimeoutError:
             _log.error("a killed decoding child does not end", pid=self._process.pid)

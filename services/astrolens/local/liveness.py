@@ -17,7 +17,7 @@ PROBE_TIMEOUT_S: Final = 2.0
 """Longest wait for one answer. `/livez` computes next to nothing: a service that needs longer is starved or hangs."""
 PROBE_INTERVAL_S: Final = 5.0
 """Pause between two rounds; five requests a round cost nothing next to the services."""
-MISSES: Final = 12
+MAX_MISSES: Final = 12
 """Misses in a row after which a service hangs: 60 to 84 s. A machine that swaps or is starved delays single answers by
 seconds; a restart would only add to its load. The probes of `k8s/` allow 60 s as well."""
 
@@ -102,9 +102,9 @@ class LivenessMonitor:
             state.misses = 0 if alive else state.misses + 1
 
     def is_hung(self, process: ProbedProcess) -> bool:
-        """Whether this process answered once and has missed `MISSES` requests in a row since."""
+        """Whether this process answered once and has missed `MAX_MISSES` requests in a row since."""
         state = self._states[process.service]
-        return state.pid == process.pid and state.answered and state.misses >= MISSES
+        return state.pid == process.pid and state.answered and state.misses >= MAX_MISSES
 
     def _run(self) -> None:
         while not self._stopping.wait(PROBE_INTERVAL_S):

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from astrolens.local import preflight
 from astrolens.local.broker import EmbeddedBroker
-from astrolens.local.liveness import MISSES, PROBE_INTERVAL_S, LivenessMonitor
+from astrolens.local.liveness import MAX_MISSES, PROBE_INTERVAL_S, LivenessMonitor
 from astrolens.local.service_process import ServiceProcess
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.runtime.services import SERVICE_NAMES
@@ -240,7 +240,7 @@ class Supervisor:
         if not self._liveness.is_hung(process):
             return
         self._print(
-            f"{process.service} hangs: it has not answered for {MISSES * PROBE_INTERVAL_S:.0f} s; "
+            f"{process.service} hangs: it has not answered for {MAX_MISSES * PROBE_INTERVAL_S:.0f} s; "
             "it is stopped and started again",
             markup=False,
         )

@@ -1,6 +1,6 @@
 """How crowded a catalogue is around a place: counts of objects and of their sizes in HEALPix cells of all orders.
 
-The place's own cell with its neighbours is taken at the finest order that holds `ENOUGH_OBJECTS`, so that the density
+The place's own cell with its neighbours is taken at the finest order that holds `MIN_OBJECTS`, so that the density
 is local where there are objects to count, and wider where there are few.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from astrolens.local_catalogues.cells import KEY_ORDER, Floats, Keys, neighbourhoods
 from astrolens.science.sphere import ARCSEC
 
-ENOUGH_OBJECTS: Final = 6
+MIN_OBJECTS: Final = 6
 """The count of a density: 40 % of noise.
 
 More would need wider cells, which miss how galaxies cluster: with twelve in cells of 3.7 degrees, chance matches of
@@ -112,7 +112,7 @@ def crowding(table: NDArray[np.void], finest: int, keys: Keys, error_radius_arcs
         found = _counts_of(table, first_cell(order) + np.maximum(cells, 0))
         there = cells >= 0
         counts = np.where(there, found["objects"], 0).sum(axis=1)
-        enough = counts >= ENOUGH_OBJECTS if order else np.ones(counts.size, dtype=bool)
+        enough = counts >= MIN_OBJECTS if order else np.ones(counts.size, dtype=bool)
         rows = open_ones[enough]
         radius = error_radius_arcsec[rows]
         sums = np.where(there, found["axes_sum"], 0.0).sum(axis=1)[enough]

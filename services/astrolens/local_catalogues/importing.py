@@ -37,7 +37,7 @@ from astrolens.local_catalogues.coverage import ALL_SKY, Ranges, coverage_of_moc
 from astrolens.local_catalogues.density import DensityCounts, finest_order
 from astrolens.local_catalogues.hats import HatsTable, ranges_of
 from astrolens.local_catalogues.readers import TableReader, open_table
-from astrolens.local_catalogues.rows import RowFaults, RowMaker
+from astrolens.local_catalogues.rows import RowBuilder, RowFaults
 from astrolens.local_catalogues.spill import Spill
 from astrolens.local_catalogues.watchlists import named_places
 from astrolens.platform.errors import ConfigurationError
@@ -96,7 +96,7 @@ class ImportReport:
 
 
 def import_table(path: Path, options: ImportOptions, *, folder: Path, progress: Progress | None = None) -> ImportReport:
-    """Import a file or HATS folder, and make it the catalogue of its name.
+    """Import a file or HATS folder, and build it the catalogue of its name.
 
     Args:
         path: The table.
@@ -158,31 +158,31 @@ def write_catalogue(
         given = {**table.position_columns, **given}
     choice = choose_columns(table.columns, given=given, units=options.units)
     coverage = _known_coverage(table, options)
-    maker = RowMaker(choice)
+    builder = RowBuilder(choice)
     spilled = folder / "spill"
     spilled.mkdir()
-    spill = Spill(spilled, row_type(maker.columns))
+    spill = Spill(spilled, row_type(builder.columns))
     read = 0
     with (folder / NAMES).open("wb") as names:
-        for batch in table.batches(maker.source_columns):
-            made = maker.make(batch)
+        for batch in table.batches(builder.source_columns):
+            made = builder.build(batch)
             names.write(made.names)
             spill.add(_classes(made.rows), made.keys, made.rows)
             read += batch.num_rows
             if progress is not None:
                 progress(read, table.rows)
     if table.unreadable:
-        maker.faults.reasons["not the columns of the table"] += table.unreadable
+        builder.faults.reasons["not the columns of the table"] += table.unreadable
     total = sum(spill.count(number) for number in range(len(CLASS_REACH_ARCSEC)))
     if not total:
-        raise ConfigurationError(f"{source} has no row with a position that can be used ({_summary(maker.faults)})")
-    blocks = _write_sorted(spill, folder, row_type(maker.columns), total)
+        raise ConfigurationError(f"{source} has no row with a position that can be used ({_summary(builder.faults)})")
+    blocks = _write_sorted(spill, folder, row_type(builder.columns), total)
     shutil.rmtree(spilled)
     keys, rows = np.load(folder / KEYS, mmap_mode="r"), np.load(folder / ROWS, mmap_mode="r")
     order = _write_density(folder, keys, rows)
     ranges, known_from = coverage or coverage_of_positions(piece for piece, _ in _pieces(keys, rows))
     np.save(folder / COVERAGE, ranges)
-    _write_bad_rows(folder, maker.faults)
+    _write_bad_rows(folder, builder.faults)
     manifest = Manifest(
         name=options.name,
         title=options.title or (table.title if isinstance(table, HatsTable) else options.name),
@@ -196,11 +196,11 @@ def write_catalogue(
         imported_at=moment,
         epoch_year=options.epoch_year,
         rows=total,
-        bad_rows=maker.faults.bad_rows,
-        bad_reasons=dict(maker.faults.reasons),
-        dropped_values=dict(maker.faults.dropped),
+        bad_rows=builder.faults.bad_rows,
+        bad_reasons=dict(builder.faults.reasons),
+        dropped_values=dict(builder.faults.dropped),
         columns={role: column.name for role, column in choice.columns.items()},
-        object_types=maker.object_types,
+        object_types=builder.object_types,
         blocks=blocks,
         default_error_arcsec=options.error_arcsec,
         max_error_arcsec=_largest_error(rows, options.error_arcsec),
@@ -209,7 +209,7 @@ def write_catalogue(
         sky_fraction=sky_fraction(ranges),
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return ImportReport(manifest=manifest, left_out=choice.left_out, faults=maker.faults)
+    return ImportReport(manifest=manifest, left_out=choice.left_out, faults=builder.faults)
 
 
 def _known_coverage(table: TableReader, options: ImportOptions) -> tuple[Ranges, str] | None:
@@ -257,13 +257,15 @@ def _write_sorted(spill: Spill, folder: Path, kind: np.dtype[Any], total: int) -
             if "pm_ra_mas_yr" in columns and "pm_dec_mas_yr" in columns:
                 motion = max(motion, float(_motion(part).max()))
         if at > start:
-            blocks.append(Block(start=start, stop=at, max_size_arcsec=_up(size), max_motion_mas_yr=_up(motion)))
+            blocks.append(
+                Block(start=start, stop=at, max_size_arcsec=_rounded_up(size), max_motion_mas_yr=_rounded_up(motion))
+            )
     keys.flush()
     rows.flush()
     return tuple(blocks)
 
 
-def _up(value: float) -> float:
+def _rounded_up(value: float) -> float:
     """A bound that survives the rounding of float32."""
     return value * (1.0 + 1e-6)
 

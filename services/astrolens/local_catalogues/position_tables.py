@@ -9,7 +9,7 @@ import numpy as np
 from astrolens.local_catalogues.catalogue_folder import LocalCatalogues, PlaceAnswer
 from astrolens.local_catalogues.columns import choose_columns
 from astrolens.local_catalogues.readers import open_table
-from astrolens.local_catalogues.rows import RowFaults, RowMaker, names_in
+from astrolens.local_catalogues.rows import RowBuilder, RowFaults, names_in
 from astrolens.science.match_radius import Target
 
 _AT_ONCE = 5000
@@ -60,13 +60,13 @@ class PositionTable:
     def __init__(self, path: Path, options: PositionOptions) -> None:
         self._table = open_table(path)
         self._options = options
-        self._maker = RowMaker(choose_columns(self._table.columns, given=options.columns, units=options.units))
+        self._builder = RowBuilder(choose_columns(self._table.columns, given=options.columns, units=options.units))
         self.rows = self._table.rows
 
     @property
     def faults(self) -> RowFaults:
         """Rows that were left out so far."""
-        return self._maker.faults
+        return self._builder.faults
 
     def matched(self, catalogues: LocalCatalogues) -> Iterator[MatchedPosition]:
         """Every position with its answers.
@@ -74,8 +74,8 @@ class PositionTable:
         Raises:
             ConfigurationError: A catalogue that was asked for is not there.
         """
-        for batch in self._table.batches(self._maker.source_columns):
-            made = self._maker.make(batch)
+        for batch in self._table.batches(self._builder.source_columns):
+            made = self._builder.build(batch)
             names = names_in(made)
             for start in range(0, len(made.rows), _AT_ONCE):
                 rows = made.rows[start : start + _AT_ONCE]

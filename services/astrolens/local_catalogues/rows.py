@@ -63,7 +63,7 @@ class RowFaults:
 
 
 @dataclass(frozen=True)
-class MadeRows:
+class RowBatch:
     """Good rows of one batch, in the order of the table, with their keys; `names` follows what was made before."""
 
     rows: NDArray[Any]
@@ -71,14 +71,14 @@ class MadeRows:
     names: bytes
 
 
-def names_in(made: MadeRows) -> list[str]:
+def names_in(made: RowBatch) -> list[str]:
     """The main name of each row; empty where it has none."""
     first = int(made.rows["name_at"][0]) if len(made.rows) else 0
     spans = ((int(row["name_at"]) - first, int(row["name_size"])) for row in made.rows)
     return [made.names[at : at + size].decode("utf-8", "replace").split(ALIAS_SEPARATOR)[0] for at, size in spans]
 
 
-class RowMaker:
+class RowBuilder:
     """Makes the rows of one import.
 
     Attributes:
@@ -109,7 +109,7 @@ class RowMaker:
         """The types met so far, by their codes."""
         return tuple(self._codes)
 
-    def make(self, batch: pa.RecordBatch) -> MadeRows:
+    def build(self, batch: pa.RecordBatch) -> RowBatch:
         """The good rows of a batch; bad ones are counted and listed."""
         choice = self._choice.columns
         ra, ra_faults = _numbers(batch.column(choice["ra"].name), choice["ra"], right_ascension=True)
@@ -128,7 +128,7 @@ class RowMaker:
             self._outline(rows)
         names = self._names(batch, good, rows)
         self._seen += batch.num_rows
-        return MadeRows(rows, keys_of(rows["ra_deg"], rows["dec_deg"]), names)
+        return RowBatch(rows, keys_of(rows["ra_deg"], rows["dec_deg"]), names)
 
     def _good(
         self, batch: pa.RecordBatch, ra: Floats, dec: Floats, not_numbers: NDArray[np.bool_]

@@ -15,7 +15,7 @@ from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import AlertRecord, Answer, ImageRecord, Label, Reason
 from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import lifecycle, public_alerts
-from astrolens.notifier.answers_since import AnswersSince
+from astrolens.notifier.answer_cutoff import AnswerCutoff
 from astrolens.notifier.metrics import AlertMetrics
 from astrolens.notifier.sightings import Sighting, Sightings
 from astrolens.notifier.unreadable import UnreadableDocuments
@@ -105,7 +105,7 @@ class AlertService:
         self._sightings = Sightings(records=records, unreadable=unreadable, publish_unreleased=publish_unreleased)
         self._on_delivery_queued = on_delivery_queued
         self._clock = clock
-        self._answers = AnswersSince(records=records, clock=clock)
+        self._answer_cutoff = AnswerCutoff(records=records, clock=clock)
 
     def register_surveys(self, surveys: Iterable[str]) -> None:
         """Images of these surveys are analysed: alerts about them may follow."""
@@ -133,7 +133,7 @@ class AlertService:
         """Do what lost events would have done: see `lifecycle.is_outdated` for the rule.
 
         Images whose alert is at least as new as their analysis and their cross-match are left alone, whatever model
-        they name, and so are those that were answered before answers changed alerts (`AnswersSince`).
+        they name, and so are those that were answered before answers changed alerts (`AnswerCutoff`).
 
         Args:
             analyzed_at: When images were last analysed, by image id.
@@ -163,21 +163,21 @@ class AlertService:
         return await self._reconcile(outdated, current.alerts)
 
     async def follows_answer(self, given_at: datetime) -> bool:
-        """Whether an answer of this time changes alerts: see `AnswersSince`.
+        """Whether an answer of this time changes alerts: see `AnswerCutoff`.
 
         Raises:
             TransientError: The record store is unreachable.
         """
-        return given_at >= await self._answers.time()
+        return given_at >= await self._answer_cutoff.time()
 
     async def _newer_answers(
         self, alerts: Mapping[str, AlertRecord]
     ) -> dict[str, tuple[Answer | None, tuple[str, ...]]]:
         """What people said of images with alerts, with tags; those of which nobody said anything are left out.
 
-        Where an answer is older than `AnswersSince`, what the alert says of it stands.
+        Where an answer is older than `AnswerCutoff`, what the alert says of it stands.
         """
-        since = await self._answers.time()
+        since = await self._answer_cutoff.time()
         documents = await self._records.get(Collection.IMAGES, list(alerts), fields=("label", "labels"))
         found: dict[str, tuple[Answer | None, tuple[str, ...]]] = {}
         for image, document in documents.items():

@@ -25,7 +25,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.leases import Lease
 
 SERVICE: Final = "notifier"
-INPUT: Final = topics.CANDIDATES_MATCHED
+INPUT_TOPIC: Final = topics.CANDIDATES_MATCHED
 """The topic that alerts are made from: candidates whose places the catalogues were asked about."""
 
 _IDLE_INTERVAL_S: Final = 3600.0
@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> ServiceApp:
         surveys=(settings.folder_survey, *settings.alert_surveys),
         publish_unreleased=settings.publish_unreleased,
     )
-    app.bus.consume(INPUT, CandidateMatched, handlers.candidate_matched(alerts))
+    app.bus.consume(INPUT_TOPIC, CandidateMatched, handlers.candidate_matched(alerts))
     app.bus.consume(
         topics.LABELS_RECORDED, LabelRecorded, handlers.label_recorded(alerts), group="astrolens-notifier-labels"
     )

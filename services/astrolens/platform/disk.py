@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from astrolens.platform.settings import Settings
 
-_REUSE_S: Final = 0.25
+_CACHE_TTL_S: Final = 0.25
 """How long a result is used again, seconds: uploads and sources ask for every request."""
 
 
@@ -54,7 +54,7 @@ class DiskSpace:
     def shortage(self) -> str | None:
         """One sentence that names the disk that is nearly full and says what to do; None where there is space."""
         now = self._monotonic()
-        if now - self._checked_at >= _REUSE_S:
+        if now - self._checked_at >= _CACHE_TTL_S:
             self._shortage, self._checked_at = self._measure(), now
         return self._shortage
 

@@ -82,7 +82,7 @@ def make_home_private(home: Path) -> None:
         return
     if home.resolve() != Path.home().resolve():
         make_private(home)
-    for name in _KEPT:
+    for name in _HOME_ENTRIES:
         for path in home.glob(name):
             make_private(path)
     for path in home.glob("logs/*"):
@@ -94,7 +94,7 @@ def open_to_others(home: Path) -> bool:
     return bool(home.stat().st_mode & _OTHERS)
 
 
-_KEPT: Final = (
+_HOME_ENTRIES: Final = (
     "records.sqlite*",
     "supervisor.lock",
     "images",

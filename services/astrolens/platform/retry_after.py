@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-LONGEST_S: Final = 3600.0
+MAX_RETRY_AFTER_S: Final = 3600.0
 """No server is believed that asks for more, seconds."""
 
 
@@ -23,4 +23,4 @@ def retry_after_s(text: str | None, *, now: datetime | None = None) -> float | N
         if at.tzinfo is None:
             at = at.replace(tzinfo=UTC)
         seconds = (at - (now or datetime.now(UTC))).total_seconds()
-    return min(max(seconds, 0.0), LONGEST_S)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)

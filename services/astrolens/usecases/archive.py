@@ -54,7 +54,7 @@ MAX_GROUPED_PAGES = 8
 MAX_PASSED = 50
 """Images of objects that the list has already, which the way through it passes over in one step."""
 
-LINK_S = 3600.0
+LINK_TTL_S = 3600.0
 """How long a link to a picture is valid: a leaked one opens one picture for an hour, and a browser's cache still serves
 the pages of an hour."""
 
@@ -128,10 +128,10 @@ class Archive:
         found = await neighbours(self._records, await self._image(image), wanted, sort=sort)
         if wanted.per != "object":
             return found
-        before = await self._standing(found.previous, wanted, sort, back=True)
-        return Neighbours(before, await self._standing(found.next, wanted, sort, back=False))
+        before = await self._representative(found.previous, wanted, sort, back=True)
+        return Neighbours(before, await self._representative(found.next, wanted, sort, back=False))
 
-    async def _standing(self, image: str | None, wanted: ImageFilter, sort: Sort, *, back: bool) -> str | None:
+    async def _representative(self, image: str | None, wanted: ImageFilter, sort: Sort, *, back: bool) -> str | None:
         """An image, or the next one that way that stands for its object in the list."""
         for _ in range(MAX_PASSED):
             if image is None:
@@ -152,8 +152,8 @@ class Archive:
         return await self._images.get(cutout_key(image))
 
     async def cutout_link(self, image: str) -> str | None:
-        """Where a browser gets the canonical picture for `LINK_S`; None where it comes from here."""
-        return await self._images.link(cutout_key(image), media_type="image/jpeg", expires_s=LINK_S)
+        """Where a browser gets the canonical picture for `LINK_TTL_S`; None where it comes from here."""
+        return await self._images.link(cutout_key(image), media_type="image/jpeg", expires_s=LINK_TTL_S)
 
     async def original(self, image: str) -> OriginalFile:
         """Where the bytes as they came lie.
@@ -180,13 +180,13 @@ class Archive:
         return await self._images.get(original.key)
 
     async def original_link(self, original: OriginalFile) -> str | None:
-        """Where a browser downloads the bytes as they came for `LINK_S`; None where they come from here.
+        """Where a browser downloads the bytes as they came for `LINK_TTL_S`; None where they come from here.
 
         Raises:
             ObjectMissing: The record is there, the bytes are not: they expired, and the store would answer in XML.
         """
         link = await self._images.link(
-            original.key, media_type=original.media_type, filename=original.filename, expires_s=LINK_S
+            original.key, media_type=original.media_type, filename=original.filename, expires_s=LINK_TTL_S
         )
         if link is not None and not await self._images.exists(original.key):
             raise ObjectMissing(original.key)

@@ -21,12 +21,12 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
 from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound, Overloaded
-from astrolens.usecases.status import AHEAD_AFTER_S, SILENT_AFTER_S
+from astrolens.usecases.status import MAX_CLOCK_AHEAD_S, SILENT_AFTER_S
 from astrolens.usecases.views import View
 
-ANSWER_S: Final = 20.0
+ANSWER_TIMEOUT_S: Final = 20.0
 """Longest wait for an answer about a place: the crossref service takes at most ten seconds and half a second's look."""
-_LOOK_S: Final = 0.2
+_POLL_INTERVAL_S: Final = 0.2
 MAX_WAITING: Final = 100
 """Questions about places that may wait at once."""
 MAX_COUNTED: Final = 1000
@@ -84,15 +84,19 @@ class Crossmatches:
     Args:
         records: The record store.
         clock: The present time.
-        answer_s: Longest wait for an answer about a place.
+        answer_timeout_s: Longest wait for an answer about a place.
     """
 
     def __init__(
-        self, *, records: RecordStore, clock: Callable[[], datetime] = utc_now, answer_s: float = ANSWER_S
+        self,
+        *,
+        records: RecordStore,
+        clock: Callable[[], datetime] = utc_now,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
         self._records = records
         self._clock = clock
-        self._answer_s = answer_s
+        self._answer_timeout_s = answer_timeout_s
 
     async def of_image(self, image_id: str) -> CrossmatchView:
         """What the catalogues said of an image.
@@ -180,7 +184,7 @@ class Crossmatches:
         async for page in pages(self._records, Collection.SERVICES, Query(limit=200)):
             for service in page:
                 silent_s = (now - datetime.fromisoformat(service["seen_at"])).total_seconds()
-                if service["service"] != _SERVICE or not -AHEAD_AFTER_S <= silent_s <= SILENT_AFTER_S:
+                if service["service"] != _SERVICE or not -MAX_CLOCK_AHEAD_S <= silent_s <= SILENT_AFTER_S:
                     continue
                 for name, state in (service.get("info") or {}).get("catalogues", {}).items():
                     shared = {key: state.get(key) for key in ("required", "host", "release", "local", "credit")}
@@ -191,9 +195,9 @@ class Crossmatches:
         return found
 
     async def _answer(self, query_id: str) -> Crossmatch:
-        deadline = monotonic() + self._answer_s
+        deadline = monotonic() + self._answer_timeout_s
         while monotonic() < deadline:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_INTERVAL_S)
             document = (await self._records.get(Collection.POSITION_QUERIES, [query_id])).get(query_id)
             if document is not None and document["state"] == "answered":
                 found = PositionQuery.model_validate(document).crossmatch

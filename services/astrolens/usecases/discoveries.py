@@ -34,9 +34,9 @@ MAX_TESTED: Final = 200_000
 """Images of a night that are tested. The list is good for those, which are the first of the night."""
 MAX_LISTED: Final = 500
 """Images of the list that are given; their number is told."""
-FRESH_S: Final = 60.0
+CACHE_TTL_S: Final = 60.0
 """So long the p-values of a night serve again: reading them costs seconds in a large night."""
-MAX_NIGHTS: Final = 4
+MAX_CACHED_NIGHTS: Final = 4
 """Nights whose p-values are remembered."""
 TAIL_FACTOR: Final = 5.0
 """By which p-values of the exponential tail are enlarged: the largest error of it that was measured, at 10⁻⁴."""
@@ -191,7 +191,7 @@ class Discoveries:
 
     async def _read(self, night: date, since: datetime, until: datetime) -> _Night:
         known = self._nights.get(night)
-        if known is not None and self._timer() - known.read_at < FRESH_S:
+        if known is not None and self._timer() - known.read_at < CACHE_TTL_S:
             return known
         where = (Clause("ingested_at", "gte", utc_text(since)), Clause("ingested_at", "lt", utc_text(until)))
         query = Query(where=where, order=Order("ingested_at"), limit=_PAGE, fields=_FIELDS)
@@ -209,7 +209,7 @@ class Discoveries:
         ordered = tuple(sorted(tested, key=lambda each: each.p_value))
         read = _Night(ordered, dict(left_out), len(tested) < MAX_TESTED, self._timer())
         self._nights[night] = read
-        while len(self._nights) > MAX_NIGHTS:
+        while len(self._nights) > MAX_CACHED_NIGHTS:
             del self._nights[min(self._nights, key=lambda name: self._nights[name].read_at)]
         return read
 

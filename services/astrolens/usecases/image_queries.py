@@ -66,7 +66,7 @@ morphology."""
 class ImageFilter:
     """Which images; every given condition must hold.
 
-    `unlabeled` stands for `label=none`. `text` is what a person typed: `typed_text.with_parsed_text` makes conditions
+    `unlabeled` stands for `label=none`. `text` is what a person typed: `search_text.with_parsed_text` makes conditions
     of it, which needs the record store.
     """
 
@@ -104,7 +104,7 @@ class ImageFilter:
             ValueError: The text has not become conditions.
         """
         if self.text is not None:
-            raise ValueError("a typed text is no condition: call typed_text.with_parsed_text first")
+            raise ValueError("a typed text is no condition: call search_text.with_parsed_text first")
         found: list[Clause] = []
         for field, values in (
             ("observation.survey", self.surveys),

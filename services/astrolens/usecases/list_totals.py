@@ -1,8 +1,8 @@
 """How many documents a list has: exact where that is cheap, else about, and never dearer because the archive grew.
 
-A tally knows lists that are filtered by its own fields. Others are counted up to `EXACT_BELOW` within `COUNT_S`;
-beyond that a sample of the documents tells about how many there are. Keys are digests, so that a range of them is a
-fair sample.
+A tally knows lists that are filtered by its own fields. Others are counted up to `EXACT_BELOW` within
+`COUNT_TIMEOUT_S`; beyond that a sample of the documents tells about how many there are. Keys are digests, so that a
+range of them is a fair sample.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,24 +18,24 @@ from astrolens.usecases.image_queries import ORDERS, ImageFilter, Sort
 from astrolens.usecases.sky_objects import answered_objects
 
 EXACT_BELOW: Final = 10_000
-COUNT_S: Final = 0.5
+COUNT_TIMEOUT_S: Final = 0.5
 """Longest count, and longest look at the sample; pages are read beside it, and do not wait."""
-NAMES_S: Final = 2.0
+NAME_COUNT_TIMEOUT_S: Final = 2.0
 """Longest count of names with a part, which reads all names: a million of them in a fifth of a second."""
-SAMPLE: Final = 5_000
+SAMPLE_SIZE: Final = 5_000
 """Documents of the sample: a list of a hundredth of the archive is known within 14 %."""
-FEWEST_SAMPLED: Final = 10
+MIN_SAMPLED: Final = 10
 """Fewer of a list in the sample say nothing."""
-READ: Final = 2_000
+BATCH_SIZE: Final = 2_000
 """Images that are read at a time, where what is counted is no field: distances in the box around a cone, objects."""
-KEPT_S: Final = 10.0
+CACHE_TTL_S: Final = 10.0
 """How long a total is kept: the pages of one list ask for the same."""
-KEPT: Final = 200
+CACHE_SIZE: Final = 200
 
 _LEFT_OUT: Final = frozenset({"batch_state", "batch_outcome"})
 """Tallies with a counter for every batch there ever was."""
 
-_TALLIED_AS: Final = {"rank_score": "verdict", "labeled_at": "label"}
+_EQUIVALENT_FIELDS: Final = {"rank_score": "verdict", "labeled_at": "label"}
 """Fields of images that are there where another is, which tallies count by."""
 
 
@@ -64,9 +64,9 @@ class ListTotals:
         if (kept := self._kept.get(key)) is not None and kept[0] > monotonic():
             return kept[1]
         total = await self._images(wanted, order)
-        while len(self._kept) >= KEPT:
+        while len(self._kept) >= CACHE_SIZE:
             self._kept.pop(next(iter(self._kept)))
-        self._kept[key] = (monotonic() + KEPT_S, total)
+        self._kept[key] = (monotonic() + CACHE_TTL_S, total)
         return total
 
     async def of(self, collection: Collection, where: Sequence[Clause]) -> Total:
@@ -74,11 +74,11 @@ class ListTotals:
         exact = await self._tallied(collection, where)
         if exact is not None:
             return Total(exact)
-        within_s = NAMES_S if any(clause.op == "contains" for clause in where) else COUNT_S
+        within_s = NAME_COUNT_TIMEOUT_S if any(clause.op == "contains" for clause in where) else COUNT_TIMEOUT_S
         counted = await self._records.count(collection, where, limit=EXACT_BELOW, within_s=within_s)
         if counted is not None and counted < EXACT_BELOW:
             return Total(counted)
-        return await self._about(collection, where)
+        return await self._estimate(collection, where)
 
     async def _images(self, wanted: ImageFilter, order: Order) -> Total:
         if wanted.image_id is not None:
@@ -89,7 +89,7 @@ class ListTotals:
         if wanted.cone is None:
             return await self.of(Collection.IMAGES, where)
         fields = tuple(f"observation.position.{axis}" for axis in "xyz")
-        query = Query(where=where, order=order, limit=READ, fields=fields)
+        query = Query(where=where, order=order, limit=BATCH_SIZE, fields=fields)
         page = await self._records.find(Collection.IMAGES, query)
         places = [document["observation"]["position"] for document in page.documents]
         radius = wanted.cone.radius_arcsec
@@ -106,7 +106,7 @@ class ListTotals:
             return Total(None, exact=False)  # the box around it holds others
         seen: set[str] = set()
         read = alone = 0
-        query = Query(where=tuple(where), order=order, limit=READ, fields=("object_id",))
+        query = Query(where=tuple(where), order=order, limit=BATCH_SIZE, fields=("object_id",))
         async for page in pages(self._records, Collection.IMAGES, query):
             objects = [document.get("object_id") for document in page]
             alone += objects.count(None)
@@ -131,27 +131,29 @@ class ListTotals:
             fields = tallies[name]
             if name not in _LEFT_OUT and named <= set(fields):
                 counts = await self._records.tally(collection, name)
-                return sum(n for key, n in counts.items() if _fits(dict(zip(fields, key, strict=True)), clauses))
+                return sum(n for key, n in counts.items() if _matches_all(dict(zip(fields, key, strict=True)), clauses))
         return None
 
-    async def _about(self, collection: Collection, where: Sequence[Clause]) -> Total:
+    async def _estimate(self, collection: Collection, where: Sequence[Clause]) -> Total:
         everything = await self._tallied(collection, ())
         if not everything:
             return Total(None, exact=False)
-        share = min(1.0, SAMPLE / everything)
+        share = min(1.0, SAMPLE_SIZE / everything)
         key = DECLARATIONS[collection].key
         within = (Clause(key, "lt", f"{int(share * 16**8) - 1:08x}g"), *where)
-        sampled = await self._records.count(collection, within, limit=SAMPLE * 2, within_s=COUNT_S)
-        if sampled is None or sampled < FEWEST_SAMPLED:
+        sampled = await self._records.count(collection, within, limit=SAMPLE_SIZE * 2, within_s=COUNT_TIMEOUT_S)
+        if sampled is None or sampled < MIN_SAMPLED:
             return Total(None, exact=False)
         return Total(_rounded(sampled / share), exact=False)
 
 
 def _as_tallied(clause: Clause) -> Clause:
-    return replace(clause, field=_TALLIED_AS.get(clause.field, clause.field)) if clause.op == "exists" else clause
+    return (
+        replace(clause, field=_EQUIVALENT_FIELDS.get(clause.field, clause.field)) if clause.op == "exists" else clause
+    )
 
 
-def _fits(values: Mapping[str, str], clauses: Sequence[Clause]) -> bool:
+def _matches_all(values: Mapping[str, str], clauses: Sequence[Clause]) -> bool:
     """Whether a counter's values fulfil all conditions; an absent value is the empty text there."""
 
     def matches(clause: Clause) -> bool:

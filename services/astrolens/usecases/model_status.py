@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.rpc.messages import Description
 
-FRESH_S = 5.0
+CACHE_TTL_S = 5.0
 """How long a description serves again: it changes only with a new bundle, but every status asks for it."""
 
 
@@ -40,14 +40,14 @@ class ModelStatus:
         self._asking = asyncio.Lock()
 
     async def describe(self) -> Description:
-        """What is loaded, at most `FRESH_S` old.
+        """What is loaded, at most `CACHE_TTL_S` old.
 
         Raises:
             ModelUnavailable: The model server does not answer, or is still loading.
         """
         async with self._asking:
             # Failures are remembered as long as answers: an unreachable server must not slow every status down.
-            if self._clock() - self._asked_at >= FRESH_S:
+            if self._clock() - self._asked_at >= CACHE_TTL_S:
                 await self._ask()
         if self._description is None:
             raise ModelUnavailable(self._failure)

@@ -15,8 +15,8 @@ _SHOWN_KINDS: Final = 5
 """Kinds of strangeness that are shown; the analysis has all."""
 
 
-class Budget(Contract):
-    """What a p-value means."""
+class PValueView(Contract):
+    """A p-value and its meaning."""
 
     p_value: float
     at_most: bool = Field(description="Whether the p-value is an upper bound.")
@@ -43,12 +43,12 @@ class KindShare(Contract):
     probability: float
 
 
-def combined_budget(document: Document) -> Budget | None:
-    """The meaning of an image's p-value, None until it is analysed."""
+def combined_p_value(document: Document) -> PValueView | None:
+    """The p-value of an image with its meaning; None until it is analysed."""
     p_value, analysis = document.get("p_value"), document.get("analysis") or {}
     if p_value is None:
         return None
-    return Budget.of(
+    return PValueView.of(
         p_value,
         at_most=bool(analysis.get("p_value_at_most")),
         fit=calibration_fit_of(analysis),
@@ -56,11 +56,11 @@ def combined_budget(document: Document) -> Budget | None:
     )
 
 
-def detector_budgets(analysis: Mapping[str, Any]) -> dict[str, Budget]:
-    """The meaning of each detector's p-value."""
+def detector_p_values(analysis: Mapping[str, Any]) -> dict[str, PValueView]:
+    """The p-value of each detector with its meaning."""
     older = analysis.get("calibration_images") is None
     return {
-        name: Budget.of(result["p_value"], at_most=bool(result.get("at_most")), older=older)
+        name: PValueView.of(result["p_value"], at_most=bool(result.get("at_most")), older=older)
         for name, result in (analysis.get("detectors") or {}).items()
     }
 

@@ -12,7 +12,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Document, Query, RecordStore
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.image_queries import ImageFilter, Neighbours, Sort
-from astrolens.usecases.list_totals import COUNT_S, EXACT_BELOW, Total
+from astrolens.usecases.list_totals import COUNT_TIMEOUT_S, EXACT_BELOW, Total
 from astrolens.usecases.sky_objects import answered_objects, first_by_place, images_per_object
 from astrolens.usecases.views import ImageCard, ImagePage, View
 
@@ -144,7 +144,7 @@ class Rankings:
         for start in range(0, len(rows), _COUNTED):
             ids = [record.image_ids[row] for row in rows[start : start + _COUNTED]]
             where = (Clause("image_id", "in", ids), *wanted.clauses())
-            counted = await self._records.count(Collection.IMAGES, where, limit=_COUNTED, within_s=COUNT_S)
+            counted = await self._records.count(Collection.IMAGES, where, limit=_COUNTED, within_s=COUNT_TIMEOUT_S)
             if counted is None:
                 return Total(None, exact=False)
             found += counted

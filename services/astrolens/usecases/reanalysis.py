@@ -16,7 +16,7 @@ from astrolens.usecases.originals import OriginalsProtection
 from astrolens.usecases.views import View
 
 
-class AnalyzeAgain(View):
+class ReanalysisView(View):
     """An image on its way to the model again."""
 
     image_id: str
@@ -50,7 +50,7 @@ class Reanalysis:
         self._tracing = tracing
         self._service = service
 
-    async def analyze_again(self, image: str, *, traceparent: str | None = None) -> AnalyzeAgain:
+    async def analyze_again(self, image: str, *, traceparent: str | None = None) -> ReanalysisView:
         """Ask for another analysis; the image counts as in flight until its verdict is there.
 
         Args:
@@ -66,7 +66,7 @@ class Reanalysis:
         with self._tracing.arriving(ANALYZE_AGAIN, traceparent=traceparent) as traces:
             unless_waiting = Clause("state", "ne", ImageState.INGESTED.value)
             await self._request([document], unless_waiting, traceparent=traces.begin(image, image_id=image))
-        return AnalyzeAgain(image_id=image, state=ImageState.INGESTED, progress_url=f"/api/images/{image}")
+        return ReanalysisView(image_id=image, state=ImageState.INGESTED, progress_url=f"/api/images/{image}")
 
     async def analyze_all_again(self, documents: Sequence[Document]) -> set[str]:
         """Ask for another analysis of images that are analysed; return the ids of those that are on their way now.

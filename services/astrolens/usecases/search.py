@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from astrolens.platform.stores.records import RecordStore
 from astrolens.usecases.image_queries import Sort, find_images
-from astrolens.usecases.typed_text import parse_search_text
+from astrolens.usecases.search_text import parse_search_text
 from astrolens.usecases.views import ImageCard
 
-SHOWN = 6
+MAX_RESULTS = 6
 """Images found that are shown: as many as a person looks through."""
 
 
@@ -18,7 +18,7 @@ class SearchResult:
     Attributes:
         description: What was understood, for people.
         query: As an address of the gallery filters by it; empty where the text names one image.
-        cards: The newest images that fit, at most `SHOWN`.
+        cards: The newest images that fit, at most `MAX_RESULTS`.
     """
 
     description: str
@@ -38,7 +38,7 @@ async def search(records: RecordStore, text: str) -> SearchResult:
         return SearchResult("", {}, [])
     parsed = await parse_search_text(records, text)
     wanted = parsed.wanted
-    found = await find_images(records, wanted, sort=Sort.NEWEST, limit=SHOWN)
+    found = await find_images(records, wanted, sort=Sort.NEWEST, limit=MAX_RESULTS)
     cards = [
         ImageCard.of(document, distance_arcsec=distance)
         for document, distance in zip(found.documents, found.distances, strict=True)

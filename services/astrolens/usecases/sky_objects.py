@@ -111,7 +111,7 @@ async def first_of_objects(
         known = first.get(other["object_id"])
         if known is None or _precedes(rank, known, order):
             first[other["object_id"]] = rank
-    standing = _standing(images, {object_id: image for object_id, (_, image) in first.items()})
+    standing = _representatives(images, {object_id: image for object_id, (_, image) in first.items()})
     return standing - await _answered(records, wanted, where, images)
 
 
@@ -127,7 +127,7 @@ async def first_by_place(
         image, object_id = other["image_id"], other["object_id"]
         if image in places and (object_id not in first or places[image] < places[first[object_id]]):
             first[object_id] = image
-    return _standing(images, first) - await _answered(records, wanted, where, images)
+    return _representatives(images, first) - await _answered(records, wanted, where, images)
 
 
 async def answered_objects(records: RecordStore, objects: Sequence[str]) -> set[str]:
@@ -144,7 +144,7 @@ async def _answered(records: RecordStore, wanted: ImageFilter, where: Clause, im
     return {each["image_id"] for each in images if each.get("object_id") in answered}
 
 
-def _standing(images: Sequence[Document], first: Mapping[str, str]) -> set[str]:
+def _representatives(images: Sequence[Document], first: Mapping[str, str]) -> set[str]:
     """The images that stand for their object, or are no known object's."""
     return {
         each["image_id"]

@@ -23,10 +23,10 @@ _PAGE = 200
 _BOOKS: Final = ((Collection.RECEIPTS, "outcome"), (Collection.IMAGES, "state"))
 """The tallies that the books are made of."""
 
-_RECOUNTS: Final = 2
+_MAX_RECOUNTS: Final = 2
 """How often a difference is looked at again."""
 
-_NEWEST = 20
+_RECENT_ARRIVALS = 20
 """Arrivals among which the last success of a source is looked for."""
 
 _TAKEN = frozenset({Outcome.RECEIVED, Outcome.ACCEPTED, Outcome.DUPLICATE})
@@ -36,7 +36,7 @@ Tally = Mapping[tuple[str, ...], int]
 SILENT_AFTER_S = 10.0
 """Seconds without a heartbeat (one every 2 s) after which a service counts as silent."""
 
-AHEAD_AFTER_S = 5.0
+MAX_CLOCK_AHEAD_S = 5.0
 """Seconds that a heartbeat may lie in the future: clocks of instances differ a little. Beyond it says nothing, as after
 the clock was set back: the service may hang since."""
 
@@ -155,7 +155,7 @@ class StatusReader:
     async def _miscounted(self) -> list[str]:
         # Documents and counters are read one after the other, while others write: a difference that stays is one.
         differences = await self._differences()
-        for _ in range(_RECOUNTS):
+        for _ in range(_MAX_RECOUNTS):
             if not differences:
                 break
             again = await self._differences()
@@ -279,7 +279,7 @@ class StatusReader:
     async def _last_accepted(self, source: str) -> datetime | None:
         """When the newest arrival of a source came that was not refused; one walk of an index."""
         newest = Order("received_at", descending=True)
-        query = Query((Clause("source", "eq", source),), newest, _NEWEST)
+        query = Query((Clause("source", "eq", source),), newest, _RECENT_ARRIVALS)
         page = await self._records.find(Collection.RECEIPTS, query)
         taken = (each for each in page.documents if each["outcome"] in _TAKEN)
         return next((datetime.fromisoformat(each["received_at"]) for each in taken), None)
@@ -289,7 +289,7 @@ def _service_view(reported: ServiceStatus, silent_s: float) -> ServiceView:
     fault = None
     if silent_s > SILENT_AFTER_S:
         fault = f"no heartbeat for {silent_s:.0f} s"
-    elif silent_s < -AHEAD_AFTER_S:
+    elif silent_s < -MAX_CLOCK_AHEAD_S:
         fault = (
             f"its last heartbeat lies {-silent_s:.0f} s in the future: a clock was set back and it has not reported "
             "since, or its clock is wrong"

@@ -13,11 +13,11 @@ from astrolens.contracts.patch_maps import PatchMap
 from astrolens.contracts.records import Answer, Delivery, ImageState, Outcome, Reason
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, Verdict, calibration_fit_of
 from astrolens.usecases.p_value_views import (
-    Budget,
     KindShare,
+    PValueView,
     calibration_detail,
-    combined_budget,
-    detector_budgets,
+    combined_p_value,
+    detector_p_values,
     top_kinds,
 )
 from astrolens.usecases.sky_positions import ArchiveLink, archive_links, position_texts
@@ -93,7 +93,7 @@ class ImageCard(View):
         cutout = document["cutout"]
         identity = document["image_id"]
         pixel = observation.get("pixel_scale_arcsec")
-        budget = combined_budget(document)
+        budget = combined_p_value(document)
         return cls(
             image_id=identity,
             name=observation.get("name"),
@@ -147,7 +147,7 @@ class ImagePage(ListPage):
     items: list[ImageCard]
 
 
-class Step(View):
+class ProvenanceStep(View):
     """One link of the chain from the bytes that came to what was said of them."""
 
     step: str = Field(examples=["original", "cutout", "model", "calibration", "verdict", "label", "alert"])
@@ -163,7 +163,7 @@ class ImageDetail(View):
 
     image_id: str
     card: ImageCard = Field(description="As grids show it.")
-    budget: Budget | None = Field(description="The p-value as a false-alarm rate.")
+    budget: PValueView | None = Field(description="The p-value as a false-alarm rate.")
     morphology: Morphology | None = Field(
         default=None,
         description="Of the object in the cutout; only candidates are measured, some time after the analysis.",
@@ -171,11 +171,11 @@ class ImageDetail(View):
     patch_map: PatchMap | None = Field(
         default=None, description="Where it is strange; only candidates get a map, some time after the analysis."
     )
-    detector_budgets: dict[str, Budget] = Field(description="The p-value of each detector, by its name.")
+    detector_budgets: dict[str, PValueView] = Field(description="The p-value of each detector, by its name.")
     kinds: list[KindShare] = Field(
         description="The most probable kinds of strangeness; empty where the model does not tell them."
     )
-    provenance: list[Step] = Field(description="From the bytes that came to the alert, every id and hash.")
+    provenance: list[ProvenanceStep] = Field(description="From the bytes that came to the alert, every id and hash.")
     alert_id: str | None = Field(description="The alert about it, where one was raised.")
     alert_type: Literal["initial", "update", "retraction"] | None = Field(
         description="What was last said of it in an alert."
@@ -197,8 +197,8 @@ class ImageDetail(View):
         return cls(
             **record,
             card=ImageCard.of(document),
-            budget=combined_budget(document),
-            detector_budgets=detector_budgets(analysis),
+            budget=combined_p_value(document),
+            detector_budgets=detector_p_values(analysis),
             kinds=top_kinds(analysis.get("kinds") or {}),
             provenance=provenance(document, alert),
             alert_id=alert["alert_id"] if alert else None,
@@ -217,17 +217,19 @@ def _alert_hold(document: Document) -> str | None:
     return alert_hold(Analysis.model_validate(analysis))
 
 
-def provenance(document: Document, alert: Document | None) -> list[Step]:
+def provenance(document: Document, alert: Document | None) -> list[ProvenanceStep]:
     """Every id and hash between an image's bytes and what was said of it, in order."""
     original, cutout = document["original"], document["cutout"]
     steps = [
-        Step(step="arrival", id=document["receipt_id"], detail=f"from {document['source']}, batch {document['batch']}"),
-        Step(
+        ProvenanceStep(
+            step="arrival", id=document["receipt_id"], detail=f"from {document['source']}, batch {document['batch']}"
+        ),
+        ProvenanceStep(
             step="original",
             id=original["sha256"],
             detail=f"{original['media_type']}, {original['width']}×{original['height']} px, {original['size_bytes']} B",
         ),
-        Step(
+        ProvenanceStep(
             step="cutout",
             id=cutout["sha256"],
             detail=f"{cutout['width']}×{cutout['height']} px, stretch {cutout['stretch']}"
@@ -238,14 +240,14 @@ def provenance(document: Document, alert: Document | None) -> list[Step]:
     if analysis := document.get("analysis"):
         words = p_value_words(analysis["p_value"], at_most=bool(analysis.get("p_value_at_most")))
         steps += [
-            Step(step="preprocessing", id=analysis["preprocessing_digest"], detail="pixels to model input"),
-            Step(
+            ProvenanceStep(step="preprocessing", id=analysis["preprocessing_digest"], detail="pixels to model input"),
+            ProvenanceStep(
                 step="model",
                 id=analysis["model_digest"],
                 detail=f"{analysis['model_name']} on {analysis['execution_provider']}",
             ),
-            Step(step="calibration", id=analysis["calibration_id"], detail=calibration_detail(analysis)),
-            Step(
+            ProvenanceStep(step="calibration", id=analysis["calibration_id"], detail=calibration_detail(analysis)),
+            ProvenanceStep(
                 step="verdict",
                 id=analysis["verdict"],
                 detail=f"{words.figure}, class {analysis['predicted_class']}",
@@ -253,18 +255,22 @@ def provenance(document: Document, alert: Document | None) -> list[Step]:
             ),
         ]
     steps += [
-        Step(step="label", id=label["label_id"], detail=f"{label['answer'] or 'taken back'} by {label['user']}", at=at)
+        ProvenanceStep(
+            step="label", id=label["label_id"], detail=f"{label['answer'] or 'taken back'} by {label['user']}", at=at
+        )
         for label in document.get("labels") or ()
         if (at := label["recorded_at"])
     ]
     steps += [
-        Step(step="later arrival", id=later["receipt_id"], detail=_later_words(later), at=later["at"])
+        ProvenanceStep(step="later arrival", id=later["receipt_id"], detail=_later_words(later), at=later["at"])
         for later in document.get("later") or ()
     ]
     if alert:
         topic = alert.get("topic") or "not public"
         steps.append(
-            Step(step="alert", id=alert["alert_id"], detail=f"{alert['alert_type']}, {topic}", at=alert["raised_at"])
+            ProvenanceStep(
+                step="alert", id=alert["alert_id"], detail=f"{alert['alert_type']}, {topic}", at=alert["raised_at"]
+            )
         )
     return steps
 

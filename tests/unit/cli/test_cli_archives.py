@@ -9,8 +9,8 @@ from random import Random
 import fastavro
 import pytest
 from astrolens.cli import archives, wire_format
-from astrolens.cli.archives import expanded
-from astrolens.cli.inputs import Item, Remarks, items_of
+from astrolens.cli.archives import expand_archives
+from astrolens.cli.inputs import Item, Remarks, find_items
 from astrolens.platform.errors import ConfigurationError
 from astrolens.science.alert_packets import read_packet
 
@@ -27,7 +27,7 @@ def tar(path: Path, members: dict[str, bytes], mode: str = "w:gz") -> Path:
 
 
 def sent(path: Path) -> list[Item]:
-    return list(expanded(items_of(path)))
+    return list(expand_archives(find_items(path)))
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
@@ -87,7 +87,7 @@ def test_a_member_larger_than_is_taken_is_told_unread(tmp_path: Path, monkeypatc
 def test_hidden_members_are_named(tmp_path: Path) -> None:
     path = tar(tmp_path / "t.tar.gz", {"./._a.fits": b"1", "a.fits": b"2", ".git/x": b"3"})
     remarks = Remarks()
-    assert [item.ref for item in expanded(items_of(path), remarks)] == ["t.tar.gz/a.fits"]
+    assert [item.ref for item in expand_archives(find_items(path), remarks)] == ["t.tar.gz/a.fits"]
     assert remarks.notes == ["2 hidden or unfinished files or folders of t.tar.gz were left out (._a.fits, .git/x)"]
 
 
@@ -130,14 +130,14 @@ def test_messages_of_a_schema_registry_become_packets_by_their_schema(tmp_path: 
     tar(folder / "night.tar", {"two.avro": message(record, 1100), "ztf.avro": message(ztf_record(), 7)})
     for source in ("lsst.avsc", "other.avro"):
         schema = wire_format.load_schema(tmp_path / source)
-        items = {item.ref: item for item in expanded(items_of(folder), schema=schema)}
+        items = {item.ref: item for item in expand_archives(find_items(folder), schema=schema)}
         assert list(items) == ["night.tar/two.avro", "night.tar/ztf.avro", "one.bin", "picture.png"]
         for name in ("one.bin", "night.tar/two.avro"):
             facts = read_packet(items[name].data or b"").facts
             assert facts.extra["diaSourceId"] == str(record["diaSourceId"])
         assert (items["picture.png"].data, items["picture.png"].fault) == (None, None)
         assert "no message of this schema, but of schema 7" in (items["night.tar/ztf.avro"].fault or "")
-    assert [item.data for item in expanded(items_of(folder / "one.bin"))] == [None]
+    assert [item.data for item in expand_archives(find_items(folder / "one.bin"))] == [None]
 
 
 @pytest.mark.parametrize("text", ["", "{", '"string"', '{"type": "record", "name": "a", "fields": [{"name": "x"}]}'])

@@ -113,7 +113,7 @@ def test_without_waiting_it_says_where_to_look(
 
 def test_a_batch_that_does_not_move_is_said(console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jpg").write_bytes(b"a")
-    monkeypatch.setattr(ingest_module, "STALLED_S", 0.02)
+    monkeypatch.setattr(ingest_module, "STALL_TIMEOUT_S", 0.02)
     console.never = True
     with pytest.raises(PipelineStalled, match="1 files of the batch night-7 are in flight"):
         run(tmp_path)

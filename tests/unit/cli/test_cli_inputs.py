@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from astrolens.cli.inputs import Item, Remarks
-from astrolens.cli.inputs import items_of as found_items
+from astrolens.cli.inputs import find_items as found_items
 from astrolens.cli.upload import REQUEST_BYTES, grouped
 from astrolens.contracts.records import MAX_BANDS
 from astrolens.platform.errors import ConfigurationError
 from astrolens.usecases.submissions import ImageDescription
 
 
-def items_of(path: Path, *, allow_outside: bool = False, remarks: Remarks | None = None) -> list[Item]:
+def find_items(path: Path, *, allow_outside: bool = False, remarks: Remarks | None = None) -> list[Item]:
     return list(found_items(path, allow_outside=allow_outside, remarks=remarks))
 
 
@@ -27,12 +27,12 @@ def test_a_folder_gives_every_file_below_it_in_order_whatever_it_is(tmp_path: Pa
     for name in ("b.jpg", "a/deep/c.fits", "a/notes.txt", ".hidden", ".git/config"):
         write(tmp_path / name)
     remarks = Remarks()
-    assert [item.ref for item in items_of(tmp_path, remarks=remarks)] == ["a/deep/c.fits", "a/notes.txt", "b.jpg"]
+    assert [item.ref for item in find_items(tmp_path, remarks=remarks)] == ["a/deep/c.fits", "a/notes.txt", "b.jpg"]
     assert remarks.notes == [f"2 hidden or unfinished files or folders of {tmp_path} were left out (.git, .hidden)"]
 
 
 def test_one_file_goes_under_its_name(tmp_path: Path) -> None:
-    (item,) = items_of(write(tmp_path / "m51.fits"))
+    (item,) = find_items(write(tmp_path / "m51.fits"))
     assert (item.ref, item.metadata) == ("m51.fits", {})
 
 
@@ -49,7 +49,7 @@ def test_a_table_tells_what_is_known_of_its_files(tmp_path: Path) -> None:
         "gone.jpg,,,,,,,\n",
         encoding="utf-8-sig",
     )
-    items = items_of(table)
+    items = find_items(table)
     assert [item.ref for item in items] == ["galaxies/a.jpg", "b.jpg", "galaxies/a.jpg (2)", "gone.jpg"]
     assert items[0].metadata == {
         "survey": "SDSS",
@@ -72,11 +72,11 @@ def test_a_table_names_no_file_outside_its_folder_unless_that_is_allowed(tmp_pat
     names = ["../../outside.txt", str(outside), "/dev/zero", "link.jpg", "../absent.jpg", "loop.jpg", "x" * 5000]
     names += ["inside.jpg", str(table.parent / "inside.jpg"), "absent.jpg", "../data/inside.jpg"]
     table.write_text("\n".join(["file", *names]))
-    refused = [item.refused or item.fault for item in items_of(table)]
+    refused = [item.refused or item.fault for item in find_items(table)]
     assert [reason is not None and "--allow-outside" in reason for reason in refused[:5]] == [True] * 5
     assert all(refused[5:7])
     assert refused[7:] == [None] * 4
-    allowed = items_of(table, allow_outside=True)
+    allowed = find_items(table, allow_outside=True)
     assert [item.path.resolve() for item in allowed[:3]] == [outside, outside, Path("/dev/zero")]
     assert [item.refused for item in allowed[:5]] == [None] * 5
 
@@ -86,14 +86,14 @@ def test_a_table_finds_nothing_in_the_home_folder_above_it(tmp_path: Path, monke
     write(tmp_path / ".ssh" / "id_ed25519")
     table = tmp_path / "Downloads" / "t.csv"
     write(table, b"file\n.ssh/id_ed25519\n")
-    (item,) = items_of(table)
+    (item,) = find_items(table)
     assert not item.path.exists()
 
 
 def test_an_address_that_is_no_link_is_kept_as_text(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("file,url\nx.jpg,https://example.org/x\ny.jpg,not yet\nz.jpg,javascript:alert(1)\n")
-    assert [item.metadata for item in items_of(table)] == [
+    assert [item.metadata for item in find_items(table)] == [
         {"url": "https://example.org/x"},
         {"extra": {"url": "not yet"}},
         {"extra": {"url": "javascript:alert(1)"}},
@@ -104,7 +104,7 @@ def test_a_table_wider_than_is_accepted_is_cut(tmp_path: Path) -> None:
     columns = ",".join(f"column{number}" for number in range(400))
     row = ",".join(["a.jpg", "g " * 100, *["v" * 3000] * 400])
     table = write(tmp_path / "wide.csv", f"file,bands,{columns}\n{row}\n".encode())
-    (item,) = items_of(table)
+    (item,) = find_items(table)
     description = ImageDescription.model_validate(item.metadata)
     assert len(description.bands) == MAX_BANDS
     assert description.extra["column0"] == "v" * 999 + "…"
@@ -113,7 +113,7 @@ def test_a_table_wider_than_is_accepted_is_cut(tmp_path: Path) -> None:
 def test_semicolons_and_short_names_are_understood(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("path;RA;Dec\nx.jpg;1.5;2.5\n")
-    assert items_of(table)[0].metadata == {"ra_deg": 1.5, "dec_deg": 2.5}
+    assert find_items(table)[0].metadata == {"ra_deg": 1.5, "dec_deg": 2.5}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_tables_that_cannot_be_understood(tmp_path: Path, table: str, word: str)
     path = tmp_path / "t.csv"
     path.write_text(table)
     with pytest.raises(ConfigurationError, match=word):
-        items_of(path)
+        find_items(path)
 
 
 def test_one_bad_row_is_told_with_its_line_and_the_others_are_taken(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_one_bad_row_is_told_with_its_line_and_the_others_are_taken(tmp_path: Pa
         b"g4.fits,10,20,Pan STARRS\n,1,2,\ng5.fits,30,,\n" + b"x" * 2000 + b",,,\n",
     )
     remarks = Remarks()
-    items = items_of(table, remarks=remarks)
+    items = find_items(table, remarks=remarks)
     assert [item.fault is None for item in items] == [True, True, False, False, True, False]
     assert [item.metadata for item in items if item.fault is None] == [{"ra_deg": 10.0, "dec_deg": 20.0}, {}, {}]
     assert items[2].fault == "line 4: dec_deg is '100', but a declination lies in -90 to 90 degrees"
@@ -154,9 +154,9 @@ def test_one_bad_row_is_told_with_its_line_and_the_others_are_taken(tmp_path: Pa
 def test_names_that_are_not_utf_8_are_sent_escaped(tmp_path: Path) -> None:
     name = os.fsdecode(b"M31_\xe9toile.fits")
     write(tmp_path / name)
-    assert [item.ref for item in items_of(tmp_path)] == [r"M31_\xe9toile.fits"]
+    assert [item.ref for item in find_items(tmp_path)] == [r"M31_\xe9toile.fits"]
     table = write(tmp_path / "t.csv", b"file,name\nM31_\xe9toile.fits,\xe9toile\n")
-    (item,) = items_of(table)
+    (item,) = find_items(table)
     assert item.path.exists()
     assert json.dumps([item.ref, item.metadata]).encode("ascii")
     assert (item.ref, item.metadata) == (r"M31_\xe9toile.fits", {"name": r"\xe9toile"})
@@ -167,7 +167,7 @@ def test_a_linked_folder_is_followed_and_a_broken_link_is_told(tmp_path: Path) -
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "night1").symlink_to(tmp_path / "store")
     (tmp_path / "data" / "broken.fits").symlink_to(tmp_path / "gone")
-    items = items_of(tmp_path / "data")
+    items = find_items(tmp_path / "data")
     assert [(item.ref, item.refused) for item in items] == [
         ("broken.fits", "a link to nothing"),
         ("night1/n21.fits", None),
@@ -176,9 +176,9 @@ def test_a_linked_folder_is_followed_and_a_broken_link_is_told(tmp_path: Path) -
 
 def test_nothing_to_feed(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="does not exist"):
-        items_of(tmp_path / "absent")
+        find_items(tmp_path / "absent")
     with pytest.raises(ConfigurationError, match="holds no file"):
-        items_of(tmp_path)
+        find_items(tmp_path)
 
 
 def test_requests_are_bounded_in_files_and_bytes(tmp_path: Path) -> None:
@@ -186,5 +186,5 @@ def test_requests_are_bounded_in_files_and_bytes(tmp_path: Path) -> None:
         write(tmp_path / f"{n}.jpg")
     with (tmp_path / "2.jpg").open("wb") as large:
         large.truncate(REQUEST_BYTES + 1)
-    groups = list(grouped(items_of(tmp_path), batch_size=2))
+    groups = list(grouped(find_items(tmp_path), batch_size=2))
     assert [[item.ref for item in group] for group in groups] == [["0.jpg", "1.jpg"], ["2.jpg"], ["3.jpg", "4.jpg"]]

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from astrolens.cli import upload
 from astrolens.cli.console_client import ConsoleUnreachable, Refused
-from astrolens.cli.inputs import Item, items_of
+from astrolens.cli.inputs import Item, find_items
 from astrolens.cli.upload import Uploader
 from astrolens.console.multipart import UploadedFile, read_multipart
 
@@ -124,7 +124,7 @@ async def test_only_regular_files_of_a_size_that_the_console_takes_are_read(
 def files(tmp_path: Path) -> list[Item]:
     for n in range(20):
         (tmp_path / f'image {n:02} ü".jpg').write_bytes(f"--pixels\r\n{n}".encode())
-    return list(items_of(tmp_path))
+    return list(find_items(tmp_path))
 
 
 async def test_everything_is_sent_a_few_requests_at_a_time(console: Console, files: list[Item]) -> None:
@@ -133,7 +133,7 @@ async def test_everything_is_sent_a_few_requests_at_a_time(console: Console, fil
     assert (sent.files, sent.new, sum(counts)) == (20, 20, 20)
     assert console.taken == {item.ref: item.path.read_bytes() for item in files}
     assert sorted(console.requests) == [2, 3, 3, 3, 3, 3, 3]
-    assert 1 < console.most_running <= upload.CONCURRENT
+    assert 1 < console.most_running <= upload.MAX_CONCURRENT
     assert console.batches == {"night"}
 
 
@@ -300,7 +300,7 @@ async def test_a_nearly_full_disk_ends_the_sending_with_its_own_sentence(console
     console.answers = [lambda: httpx.Response(507, json={"title": "Insufficient storage", "detail": sentence})] * 20
     with pytest.raises(Refused, match=sentence):
         await uploader(console).send(files, batch_size=3)
-    assert len(console.requests) <= upload.CONCURRENT
+    assert len(console.requests) <= upload.MAX_CONCURRENT
 
 
 async def test_a_disk_that_is_nearly_full_at_the_start_costs_no_upload(console: Console, files: list[Item]) -> None:

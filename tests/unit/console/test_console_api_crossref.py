@@ -61,7 +61,7 @@ async def test_without_the_crossref_service_a_question_ends_in_a_sentence(world:
     from astrolens.usecases.errors import Overloaded
 
     with pytest.raises(Overloaded, match="does not answer"):
-        await Crossmatches(records=world.records, answer_s=0.3).at(10.0, 41.0)
+        await Crossmatches(records=world.records, answer_timeout_s=0.3).at(10.0, 41.0)
 
 
 async def test_the_summary_counts_and_shows_each_catalogue(world: Any, client: httpx.AsyncClient) -> None:

@@ -105,7 +105,7 @@ async def test_a_file_is_compressed_once_and_then_as_small_as_it_goes(monkeypatc
 
 
 async def test_no_more_is_kept_than_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compression, "MOST_KEPT", 10)
+    monkeypatch.setattr(compression, "MAX_CACHED_BYTES", 10)
     site = Site()
     await site.get("/script")
     await site.get("/script")

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 from astrolens.console import components, pages
 from astrolens.console.pages import PAGES, mount
-from astrolens.console.pages.frame import LARGEST, STATIC, STYLES, serve_styles
+from astrolens.console.pages.frame import LARGEST_FILE, STATIC, STYLES, serve_styles
 
 COMPONENTS = Path(components.__file__).parent
 PAGE_FILES = sorted(Path(pages.__file__).parent.glob("*.py"))
@@ -35,7 +35,7 @@ async def test_what_is_loaded_before_its_turn_is_where_nicegui_serves_it() -> No
     from nicegui import app
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
-        assert (await client.get(LARGEST)).status_code == 200
+        assert (await client.get(LARGEST_FILE)).status_code == 200
 
 
 def test_every_import_leads_to_a_script() -> None:

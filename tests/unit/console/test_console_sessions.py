@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from astrolens.console import ended_sessions
-from astrolens.console.credentials import FORMER_SESSION_KEY, SESSION_S, Credentials
+from astrolens.console.credentials import FORMER_SESSION_KEY, SESSION_TTL_S, Credentials
 from astrolens.console.ended_sessions import ENDED_SESSIONS, EndedSessions
 from astrolens.console.session_key import session_key
 from astrolens.platform.errors import ConfigurationError, TransientError
@@ -45,7 +45,7 @@ async def test_a_session_ends_with_time_password_or_account(world: Any, quick: N
     )
     for forged in (*forgeries, other_key):
         assert await credentials.user_of(forged) is None, forged
-    now += SESSION_S
+    now += SESSION_TTL_S
     assert await credentials.user_of(session) == "vera"
     now += 1
     assert await credentials.user_of(session) is None

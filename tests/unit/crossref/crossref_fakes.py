@@ -116,13 +116,13 @@ class World:
             CatalogueClient(
                 chosen.catalogue,
                 required=chosen.required,
-                second_way=chosen.second_way,
+                fallback=chosen.fallback,
                 requests=requests,
                 http=self.http,
                 limiter=SharedLimiter(
                     records,
                     # The fakes share a host; in a measurement each has a limit of its own, as the real ones have.
-                    chosen.catalogue.name if hosts_by_name else chosen.limited_as or chosen.catalogue.host,
+                    chosen.catalogue.name if hosts_by_name else chosen.limit_host or chosen.catalogue.host,
                     per_second=chosen.catalogue.per_second,
                     clock=clock,
                     sleep=clock.sleep,
@@ -156,7 +156,7 @@ class World:
             clock=clock,
         )
         for client in self.clients:
-            client.on_recovery = self.worker.recovered
+            client.on_recovery = self.worker.note_recovery
 
     async def analysed(self, *images: ImageRecord) -> None:
         """Images are stored and their events handled."""

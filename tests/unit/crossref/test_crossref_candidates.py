@@ -69,7 +69,7 @@ async def test_an_empty_answer_is_not_believed_without_its_canary(
     world: World, simbad: FakeSimbad, trouble: str
 ) -> None:
     await world.catalogues.crossmatch([])
-    await world.clients[0].prove(within_s=5)
+    await world.clients[0].check_canaries(within_s=5)
     simbad.trouble = "empty"
     await world.analysed(image(1))
     await world.worker.run_pass()
@@ -119,7 +119,7 @@ async def test_after_an_outage_what_waits_is_asked_at_once(world: World, simbad:
         world.clock.move(500)
     simbad.trouble = None
     world.clock.move(700)
-    await world.clients[0].prove(within_s=5)
+    await world.clients[0].check_canaries(within_s=5)
     await world.worker.run_pass()
     assert {(await world.record(picture)).status for picture in pictures} == {CrossmatchStatus.UNMATCHED}
 

@@ -69,7 +69,7 @@ async def test_only_the_addresses_of_the_settings_are_asked(tmp_path: Path) -> N
         catalogues_informative="none",
     )
     (vsx,) = chosen_catalogues(settings)
-    assert vsx.catalogue.question([HERE]).url == "https://mirror.example/tap"
+    assert vsx.catalogue.request_for([HERE]).url == "https://mirror.example/tap"
     default = load_settings(home=tmp_path)
     hosts = {urlsplit(address).hostname for address in addresses(default)}
     assert {host.partition(".")[2] for host in hosts if host} <= {
@@ -85,7 +85,7 @@ async def test_ned_is_asked_a_second_way_where_the_first_fails(tmp_path: Path) -
     ned = FakeNed()
     ned.trouble, ned.cone_trouble = "error-param", None
     ned.sky.things.append(Thing("NGC 1", 150.0003, 2.0, redshift=0.02))
-    chosen = ChosenCatalogue(Ned(f"{LOCAL}/ned/tap"), required=True, second_way=NedCone(f"{LOCAL}/ned/cone"))
+    chosen = ChosenCatalogue(Ned(f"{LOCAL}/ned/tap"), required=True, fallback=NedCone(f"{LOCAL}/ned/cone"))
     async with opened(tmp_path, FakeSimbad(), services={"/ned": ned}, catalogues=[chosen]) as world:
         (found,) = await ask(world, HERE)
         assert found.answers[0].status is MatchStatus.MATCHED

@@ -50,25 +50,25 @@ async def test_a_turn_beyond_the_budget_is_not_taken_and_retry_after_holds_for_a
 def test_a_breaker_opens_tests_and_closes() -> None:
     clock = Clock()
     breaker = Breaker(clock=clock.monotonic)
-    assert (breaker.state, breaker.needs_proof) == (BreakerState.UNPROVEN, True)
-    breaker.record_proof()
-    assert (breaker.state, breaker.needs_proof) == (BreakerState.CLOSED, False)
+    assert (breaker.state, breaker.needs_canaries) == (BreakerState.UNPROVEN, True)
+    breaker.record_canaries_right()
+    assert (breaker.state, breaker.needs_canaries) == (BreakerState.CLOSED, False)
     breaker.record_failure("one")
     assert breaker.state is BreakerState.CLOSED
     breaker.record_failure("two")
-    assert (breaker.state, breaker.needs_proof) == (BreakerState.OPEN, False)
+    assert (breaker.state, breaker.needs_canaries) == (BreakerState.OPEN, False)
     pauses = []
     for _ in range(8):
         pauses.append(breaker.retry_in_s)
         clock.move(breaker.retry_in_s + 0.01)
-        assert (breaker.state, breaker.needs_proof) == (BreakerState.HALF_OPEN, True)
+        assert (breaker.state, breaker.needs_canaries) == (BreakerState.HALF_OPEN, True)
         breaker.record_failure("again")
     assert 11 <= pauses[0] <= 15
     assert 450 <= pauses[-1] <= 600
     clock.move(700)
-    assert breaker.record_proof()
+    assert breaker.record_canaries_right()
     clock.move(3601)
-    assert breaker.needs_proof, "canaries are asked hourly"
+    assert breaker.needs_canaries, "canaries are asked hourly"
 
 
 async def test_retry_after_is_obeyed(world: World, simbad: FakeSimbad) -> None:

@@ -70,7 +70,7 @@ async def test_a_late_answer_that_tells_two_objects_apart_splits_them(world: Wor
     simbad.sky.things += [Thing("south", 150.0, DEC), Thing("north", 150.0, DEC + 4.0 / 3600.0)]
     world.clock.move(7200.0)
     for client in world.clients:
-        await client.prove(within_s=5.0)
+        await client.check_canaries(within_s=5.0)
     await world.worker.run_pass()
     assert await object_ids(world, [south, north]) == [object_id(south.image_id), object_id(north.image_id)]
 

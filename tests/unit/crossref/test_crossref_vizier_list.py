@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from astrolens.contracts.catalogues import CatalogueAnswer, MatchStatus
-from astrolens.crossref.catalogues.base import Question
+from astrolens.crossref.catalogues.base import CatalogueRequest
 from astrolens.crossref.catalogues.vizier import VizierTable
 from astrolens.crossref.catalogues.vizier_list import VizierList
 from astrolens.crossref.failures import CatalogueFailed
@@ -30,7 +30,7 @@ def chosen() -> list[ChosenCatalogue]:
     tables = [VizierTable(f"vizier:{name}", tap_url=f"{LOCAL}/vizier", xmatch_url=f"{LOCAL}/xmatch") for name in NAMES]
     members = VizierList(tables, url=f"{LOCAL}/asu").members()
     return [
-        ChosenCatalogue(member, required=False, second_way=table, limited_as=table.host)
+        ChosenCatalogue(member, required=False, fallback=table, limit_host=table.host)
         for member, table in zip(members, tables, strict=True)
     ]
 
@@ -134,12 +134,12 @@ def test_tables_of_a_users_own_and_a_single_one_are_asked_by_tap(tmp_path: Path)
         vizier_asu_url="https://mirror.example/asu",
     )
     one, own, other = chosen_catalogues(settings)
-    assert one.catalogue.question([HERE]) == other.catalogue.question([HERE])
-    assert one.catalogue.question([HERE]).form["-source"] == "B/vsx/vsx,VII/291/gladep"
-    assert one.limited_as == own.catalogue.host
-    assert "QUERY" in own.catalogue.question([HERE]).form
+    assert one.catalogue.request_for([HERE]) == other.catalogue.request_for([HERE])
+    assert one.catalogue.request_for([HERE]).form["-source"] == "B/vsx/vsx,VII/291/gladep"
+    assert one.limit_host == own.catalogue.host
+    assert "QUERY" in own.catalogue.request_for([HERE]).form
     alone = load_settings(home=tmp_path, catalogues_required="none", catalogues_informative="vizier:B/vsx/vsx")
-    assert "QUERY" in chosen_catalogues(alone)[0].catalogue.question([HERE]).form
+    assert "QUERY" in chosen_catalogues(alone)[0].catalogue.request_for([HERE]).form
 
 
 async def test_a_request_is_shared_by_all_who_ask_and_sent_again_for_who_asks_again() -> None:
@@ -150,9 +150,9 @@ async def test_a_request_is_shared_by_all_who_ask_and_sent_again_for_who_asks_ag
         await going.wait()
         return b"reply"
 
-    question = Question("https://x/", form={"a": "1"})
+    question = CatalogueRequest("https://x/", form={"a": "1"})
     waiters = [asyncio.create_task(requests.reply(question, send, asker=name)) for name in "abc"]
-    other = asyncio.create_task(requests.reply(Question("https://x/", form={"a": "2"}), send, asker="a"))
+    other = asyncio.create_task(requests.reply(CatalogueRequest("https://x/", form={"a": "2"}), send, asker="a"))
     await asyncio.sleep(0)
     waiters[0].cancel()
     await asyncio.sleep(0)
@@ -174,7 +174,7 @@ async def test_a_failure_is_told_to_all_who_wait_and_the_end_leaves_nothing() ->
         await asyncio.sleep(0)
         raise CatalogueFailed("timeout", "no answer")
 
-    question = Question("https://x/")
+    question = CatalogueRequest("https://x/")
     asked = (requests.reply(question, fail, asker=name) for name in "ab")
     told = await asyncio.gather(*asked, return_exceptions=True)
     assert [str(each) for each in told] == [str(told[0])] * 2

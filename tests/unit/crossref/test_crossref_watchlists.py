@@ -101,7 +101,7 @@ async def test_a_list_without_channels_waits_for_nobody(watching: Watching) -> N
 async def test_what_was_seen_before_the_list_is_found_part_by_part_and_not_again(
     watching: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PLACES_A_PASS", 2)
+    monkeypatch.setattr(module, "PLACES_PER_PASS", 2)
     pictures = [at(number, PLACES[number], 1.0) for number in range(3)]
     waiting = at(4, PLACES[0]).model_copy(update={"analyzed_at": None, "analysis": None})
     await watching.world.records.upsert(Collection.IMAGES, [*pictures, waiting])

@@ -6,7 +6,7 @@ import pytest
 from astrolens.contracts import topics
 from astrolens.inference import analyzer_main
 from astrolens.ingestor import arrivals
-from astrolens.notifier.main import INPUT
+from astrolens.notifier.main import INPUT_TOPIC
 from astrolens.platform.bus import create_bus
 from astrolens.platform.stores.open import record_store
 
@@ -19,7 +19,7 @@ READS = {
     "analyzer": topics.IMAGES_INGESTED,
     "crossref": topics.IMAGES_ANALYZED,
     "trainer": topics.LABELS_RECORDED,
-    "notifier": INPUT,
+    "notifier": INPUT_TOPIC,
 }
 ALSO_READS = {"crossref": [topics.IMAGES_ENRICHED], "notifier": [topics.LABELS_RECORDED]}
 SCALED = {arrivals.SERVICE, analyzer_main.SERVICE}

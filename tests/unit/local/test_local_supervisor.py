@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from astrolens.local import supervisor
-from astrolens.local.liveness import MISSES, LivenessMonitor
+from astrolens.local.liveness import MAX_MISSES, LivenessMonitor
 from astrolens.local.supervisor import Supervisor
 from astrolens.platform.settings import load_settings
 
@@ -175,7 +175,7 @@ def test_a_service_that_hangs_is_stopped_then_killed_and_started_again(
 ) -> None:
     hanging = Hanging(tmp_path)
     hanging.monitor.ask_all()
-    hanging.miss(MISSES - 1)
+    hanging.miss(MAX_MISSES - 1)
     assert not hanging.process.terminated
     hanging.miss(1)
     assert hanging.process.terminated
@@ -190,7 +190,7 @@ def test_a_service_that_hangs_is_stopped_then_killed_and_started_again(
     assert hanging.process.starts == 2
     printed = capsys.readouterr().out.replace("\n", " ")
     assert "model-server hangs: it has not answered for 60 s" in printed
-    hanging.miss(MISSES * 2)
+    hanging.miss(MAX_MISSES * 2)
     assert printed.count("hangs") == 1, "the new process has not answered yet: it is starting"
     assert "hangs" not in capsys.readouterr().out
 
@@ -200,11 +200,11 @@ def test_a_service_that_is_slow_now_and_then_is_left_alone(tmp_path: Path) -> No
     for _ in range(5):
         hanging.alive = True
         hanging.monitor.ask_all()
-        hanging.miss(MISSES - 1)
+        hanging.miss(MAX_MISSES - 1)
     assert not hanging.process.terminated
 
 
 def test_a_service_that_has_never_answered_is_starting(tmp_path: Path) -> None:
     hanging = Hanging(tmp_path)
-    hanging.miss(MISSES * 3)
+    hanging.miss(MAX_MISSES * 3)
     assert not hanging.process.terminated

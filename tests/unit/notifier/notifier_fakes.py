@@ -18,7 +18,7 @@ from astrolens.contracts.ids import alert_id, content_digest, image_id
 from astrolens.contracts.records import AlertRecord, ImageRecord, PendingEvent
 from astrolens.contracts.verdicts import Verdict, rank_score_of
 from astrolens.notifier.alert_service import AlertService
-from astrolens.notifier.answers_since import AnswersSinceRecord
+from astrolens.notifier.answer_cutoff import AnswerCutoffRecord
 from astrolens.notifier.channels import DeliveryFailed
 from astrolens.notifier.metrics import AlertMetrics
 from astrolens.notifier.packets import decode_packet
@@ -235,7 +235,7 @@ async def opened(folder: Path) -> AsyncIterator[World]:
     images = FolderImageStore(folder / "images")
     await records.open()
     await images.open()
-    await records.insert(Collection.META, [AnswersSinceRecord(since=EPOCH)])
+    await records.insert(Collection.META, [AnswerCutoffRecord(since=EPOCH)])
     try:
         yield World(records, images, FakeOutbox(records), AlertMetrics(Metrics("notifier")), Clock())
     finally:

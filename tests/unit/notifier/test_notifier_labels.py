@@ -10,7 +10,7 @@ from astrolens.contracts.records import Answer, ImageRecord, Label
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier import handlers, message_text
 from astrolens.notifier.alert_service import AlertService
-from astrolens.notifier.answers_since import NAME, AnswersSinceRecord
+from astrolens.notifier.answer_cutoff import NAME, AnswerCutoffRecord
 from astrolens.notifier.message_text import AlertWithImage
 from astrolens.notifier.sweep import Sweep
 from astrolens.platform.stores.collections import Collection
@@ -167,7 +167,7 @@ async def test_an_archive_whose_answers_are_older_than_the_first_start_is_left_a
     pictures = [labelled(image(number).model_copy(update={"label": None, "labels": ()}), answer) for number in range(3)]
     await world.put(*pictures)
     await alerts_of_an_earlier_version(world, pictures)
-    await world.records.upsert(Collection.META, [AnswersSinceRecord(since=EPOCH + timedelta(days=1))])
+    await world.records.upsert(Collection.META, [AnswerCutoffRecord(since=EPOCH + timedelta(days=1))])
     world.clock.now = EPOCH + timedelta(days=1)
     service = world.service("mailto #1")
     sweep = sweep_of(world, service)
@@ -184,7 +184,7 @@ async def test_an_answer_after_the_first_start_is_followed_although_its_event_wa
     await world.put(*old)
     await alerts_of_an_earlier_version(world, old)
     since = EPOCH + timedelta(days=1)
-    await world.records.upsert(Collection.META, [AnswersSinceRecord(since=since)])
+    await world.records.upsert(Collection.META, [AnswerCutoffRecord(since=since)])
     world.clock.now = since + timedelta(hours=1)
     new = labelled(old[0], Answer.ARTEFACT, at=since + timedelta(minutes=1))
     await world.put(new)

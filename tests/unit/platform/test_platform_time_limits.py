@@ -49,7 +49,7 @@ def test_a_batch_ends_before_kafka_takes_its_partitions() -> None:
 
 
 def test_a_process_that_hangs_is_restarted_before_kafka_takes_its_partitions() -> None:
-    local_s = liveness.MISSES * (liveness.PROBE_INTERVAL_S + liveness.PROBE_TIMEOUT_S)
+    local_s = liveness.MAX_MISSES * (liveness.PROBE_INTERVAL_S + liveness.PROBE_TIMEOUT_S)
     grace_s = limits.SHUTDOWN_GRACE_S + limits.KILL_AFTER_S
     assert limits.STUCK_AFTER_S + local_s + grace_s < limits.POLL_INTERVAL_S
     probed = probe("k8s/base/http-probes.yaml", "livenessProbe")

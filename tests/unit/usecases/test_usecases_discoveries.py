@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, RecordStore
-from astrolens.usecases.discoveries import FRESH_S, Discoveries, NightImage, listed_count
+from astrolens.usecases.discoveries import CACHE_TTL_S, Discoveries, NightImage, listed_count
 from astrolens.usecases.errors import InvalidRequest
 
 from tests.made_records import NIGHT, make_image
@@ -110,7 +110,7 @@ async def test_p_values_are_read_again_after_a_minute(records: RecordStore) -> N
     assert (await discoveries.of_night(EVENING)).tested == 0
     await add(records, ["one"], p_value=0.001)
     assert (await discoveries.of_night(EVENING)).tested == 0
-    clock.seconds = FRESH_S
+    clock.seconds = CACHE_TTL_S
     assert (await discoveries.of_night(EVENING)).tested == 1
 
 

@@ -63,12 +63,12 @@ async def test_other_lists_are_counted_while_they_are_short_and_sampled_beyond(
     exact = sum(each["observation"]["name"].startswith("galaxy-1") for each in archive if each["verdict"] == "ordinary")
     assert await ListTotals(records=records).of_images(wanted, sort=Sort.NEWEST) == Total(exact)
     monkeypatch.setattr(list_totals, "EXACT_BELOW", exact)
-    monkeypatch.setattr(list_totals, "SAMPLE", IMAGES // 2)
+    monkeypatch.setattr(list_totals, "SAMPLE_SIZE", IMAGES // 2)
     about = await ListTotals(records=records).of_images(wanted, sort=Sort.NEWEST)
     assert not about.exact
     assert about.count == pytest.approx(exact, rel=0.35)
     # Too few in the sample, or no time at all: not known, and nothing is made up.
-    monkeypatch.setattr(list_totals, "FEWEST_SAMPLED", IMAGES)
+    monkeypatch.setattr(list_totals, "MIN_SAMPLED", IMAGES)
     assert await ListTotals(records=records).of_images(wanted, sort=Sort.NEWEST) == Total(None, exact=False)
 
 
@@ -87,7 +87,7 @@ async def test_a_cone_is_counted_by_distance(
 ) -> None:
     cone = Cone(ra_deg=10.0 + 100 / 3600, dec_deg=0.0, radius_arcsec=50.5)
     assert await ListTotals(records=records).of_images(ImageFilter(cone=cone), sort=Sort.NEWEST) == Total(101)
-    monkeypatch.setattr(list_totals, "READ", 50)
+    monkeypatch.setattr(list_totals, "BATCH_SIZE", 50)
     about = await ListTotals(records=records).of_images(ImageFilter(cone=cone), sort=Sort.NEWEST)
     assert not about.exact
     assert about.count == pytest.approx(101, rel=0.1)
@@ -102,7 +102,7 @@ async def test_objects_are_counted_where_a_list_has_one_image_an_object(
     await records.apply(Collection.IMAGES, changes)
     expected = 20 + len(chosen) - 60
     assert await ListTotals(records=records).of_images(anomalies, sort=Sort.NEWEST) == Total(expected)
-    monkeypatch.setattr(list_totals, "READ", 50)
+    monkeypatch.setattr(list_totals, "BATCH_SIZE", 50)
     assert await ListTotals(records=records).of_images(anomalies, sort=Sort.NEWEST) == Total(expected)
     monkeypatch.setattr(list_totals, "EXACT_BELOW", 60)
     about = await ListTotals(records=records).of_images(anomalies, sort=Sort.NEWEST)

@@ -3,7 +3,7 @@
 import pytest
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.rpc.messages import Description
-from astrolens.usecases.model_status import FRESH_S, ModelStatus
+from astrolens.usecases.model_status import CACHE_TTL_S, ModelStatus
 
 
 class Client:
@@ -34,10 +34,10 @@ async def test_a_description_is_asked_for_once_in_a_while() -> None:
     model = ModelStatus(client, clock=clock)
     assert (await model.describe()).whole["model_card"] == "# First light"
     assert await model.summary() == {"state": "ready", "name": "first-light", "version": "1"}
-    clock.now_s += FRESH_S * 0.99
+    clock.now_s += CACHE_TTL_S * 0.99
     assert (await model.summary())["version"] == "1"
     assert client.calls == 1
-    clock.now_s += FRESH_S * 0.01
+    clock.now_s += CACHE_TTL_S * 0.01
     assert (await model.summary())["version"] == "2"
 
 
@@ -52,7 +52,7 @@ async def test_an_unreachable_server_slows_nothing_down_and_is_found_again() -> 
         await model.describe()
     assert client.calls == 1
     client.unreachable = False
-    clock.now_s += FRESH_S
+    clock.now_s += CACHE_TTL_S
     assert (await model.summary())["name"] == "first-light"
 
 
@@ -61,6 +61,6 @@ async def test_an_old_description_is_not_given_for_a_server_that_went_away() -> 
     model = ModelStatus(client, clock=clock)
     await model.describe()
     client.unreachable = True
-    clock.now_s += FRESH_S
+    clock.now_s += CACHE_TTL_S
     with pytest.raises(ModelUnavailable):
         await model.describe()

@@ -9,7 +9,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, RecordStore
 from astrolens.usecases.image_queries import ImageFilter
 from astrolens.usecases.search import search
-from astrolens.usecases.typed_text import with_parsed_text
+from astrolens.usecases.search_text import with_parsed_text
 
 from tests.made_records import make_image
 

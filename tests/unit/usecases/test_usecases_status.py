@@ -16,7 +16,7 @@ from astrolens.platform.stores.records import Query, RecordStore
 from astrolens.rpc.messages import Description
 from astrolens.usecases.errors import NotFound
 from astrolens.usecases.model_status import ModelStatus
-from astrolens.usecases.status import AHEAD_AFTER_S, FORGOTTEN_AFTER_S, SILENT_AFTER_S, StatusReader
+from astrolens.usecases.status import FORGOTTEN_AFTER_S, MAX_CLOCK_AHEAD_S, SILENT_AFTER_S, StatusReader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -181,7 +181,7 @@ async def test_a_heartbeat_from_the_future_is_no_sign_of_life(records: RecordSto
     status = StatusReader(records=records, model=ModelStatus(NoModel()), clock=lambda: now[0])
     hung = service("analyzer").model_copy(update={"seen_at": now[0]})
     await records.upsert(Collection.SERVICES, [hung])
-    now[0] -= timedelta(seconds=AHEAD_AFTER_S - 1)
+    now[0] -= timedelta(seconds=MAX_CLOCK_AHEAD_S - 1)
     assert (await status.services())["analyzer"].state == "running", "clocks of instances differ a little"
     now[0] -= timedelta(hours=2)
     view = (await status.services())["analyzer"]

@@ -12,9 +12,9 @@ from astrolens.console.context import user_of
 from astrolens.console.multipart import read_multipart
 from astrolens.console.problems import Problem, responses
 from astrolens.platform.telemetry.tracing import TRACEPARENT
-from astrolens.usecases.archive import LINK_S
+from astrolens.usecases.archive import LINK_TTL_S
 from astrolens.usecases.image_queries import RANKED_SORTS, Sort
-from astrolens.usecases.reanalysis import AnalyzeAgain
+from astrolens.usecases.reanalysis import ReanalysisView
 from astrolens.usecases.submissions import AcceptedSubmission, IntakeCapacity, UrlSubmission
 from astrolens.usecases.views import ImageDetail, ImagePage, SimilarImages
 
@@ -233,19 +233,19 @@ async def get_capacity(context: Context) -> IntakeCapacity:
 
 @router.post(
     "/analyze/{image_id}",
-    response_model=AnalyzeAgain,
+    response_model=ReanalysisView,
     status_code=status.HTTP_202_ACCEPTED,
     responses=_MISSING,
     tags=["images"],
 )
-async def analyze_again(context: Context, request: Request, image_id: ImageId) -> AnalyzeAgain:
+async def analyze_again(context: Context, request: Request, image_id: ImageId) -> ReanalysisView:
     """Analyse an image again with the model in use; a dead-lettered one too."""
     return await context.reanalysis.analyze_again(image_id, traceparent=request.headers.get(TRACEPARENT))
 
 
 def _redirect(link: str) -> Response:
     # The redirect is remembered for less long than the link is good, so that nobody follows a dead one.
-    headers = {"Cache-Control": f"private, max-age={LINK_S * 0.8:.0f}"}
+    headers = {"Cache-Control": f"private, max-age={LINK_TTL_S * 0.8:.0f}"}
     return RedirectResponse(link, status_code=status.HTTP_307_TEMPORARY_REDIRECT, headers=headers)
 
 

@@ -13,7 +13,7 @@ from astrolens.contracts.records import Answer, ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.usecases.coordinates import Cone
 from astrolens.usecases.image_queries import MAX_LIMIT, SEARCH_RADIUS_ARCSEC, ImageFilter
-from astrolens.usecases.typed_text import with_parsed_text
+from astrolens.usecases.search_text import with_parsed_text
 
 Context = Annotated[AppContext, Depends(context_of)]
 
@@ -106,12 +106,12 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
     return wanted
 
 
-async def understood_filter(context: Context, wanted: Annotated[ImageFilter, Depends(image_filter)]) -> ImageFilter:
+async def parsed_filter(context: Context, wanted: Annotated[ImageFilter, Depends(image_filter)]) -> ImageFilter:
     """Which images, with the typed text as conditions."""
     return await with_parsed_text(context.records, wanted)
 
 
-Filter = Annotated[ImageFilter, Depends(understood_filter)]
+Filter = Annotated[ImageFilter, Depends(parsed_filter)]
 
 
 def aware(time: datetime | None) -> datetime | None:

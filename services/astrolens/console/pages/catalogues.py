@@ -7,7 +7,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from astrolens.console.components.records import Cell, Part, Records, link, reason, state, text, time_ago
-from astrolens.console.format import NOTHING, count, duration
+from astrolens.console.format import NO_VALUE, count, duration
 from astrolens.console.pages.page import Visit, address
 from astrolens.console.pages.parts import empty_state, panel, paragraph
 from astrolens.usecases.crossmatches import MAX_COUNTED, CrossmatchSummary
@@ -104,11 +104,11 @@ def catalogue_row(name: str, catalogue: Mapping[str, Any]) -> tuple[Cell, ...]:
     local = bool(catalogue.get("local"))
     need = "required" if catalogue.get("required") else "informative"
     title: list[Part] = [text(name), text(need, "fact"), reason(str(catalogue.get("host") or ""))]
-    release: list[Part] = [text(str(catalogue.get("release") or NOTHING))]
+    release: list[Part] = [text(str(catalogue.get("release") or NO_VALUE))]
     if local:
         rows = max((each.get("rows") or 0 for each in instances), default=0)
         release.append(reason(f"{count(rows)} rows" + (f". {credit}" if (credit := catalogue.get("credit")) else "")))
-        nothing = text(NOTHING, "muted", title="A file on this machine: it always answers")
+        nothing = text(NO_VALUE, "muted", title="A file on this machine: it always answers")
         return (title, [state("on this machine", "good")], [nothing], [nothing], [nothing], [nothing], release)
     worst = _worst(instances)
     latency_s = max((each["latency_s"] for each in instances if each.get("latency_s") is not None), default=None)
@@ -119,7 +119,7 @@ def catalogue_row(name: str, catalogue: Mapping[str, Any]) -> tuple[Cell, ...]:
         [time_ago(_latest(instances, "last_answer_at"), never="not yet")],
         [text(duration(latency_s), "num", title="Of the last question; the slowest instance's")],
         [time_ago(_latest(instances, "canary_at"), never="not yet")],
-        [time_ago(retry_at, past="due") if retry_at else text(NOTHING, "muted")],
+        [time_ago(retry_at, past="due") if retry_at else text(NO_VALUE, "muted")],
         release,
     )
 

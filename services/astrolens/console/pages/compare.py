@@ -14,18 +14,18 @@ from astrolens.console.pages.parts import button, empty_state, heading
 from astrolens.usecases.errors import NotFound
 from astrolens.usecases.views import ImageDetail
 
-MOST: Final = 4
-FEWEST: Final = 2
+MAX_IMAGES: Final = 4
+MIN_IMAGES: Final = 2
 
 
 async def build(visit: Visit) -> None:
     """The images of the address, with what was said of each."""
-    ids = list(dict.fromkeys(each for each in visit.query.get("ids", "").split(",") if each))[:MOST]
+    ids = list(dict.fromkeys(each for each in visit.query.get("ids", "").split(",") if each))[:MAX_IMAGES]
     with ui.element("div").classes("section-head"):
         heading(1, "Compare")
-        if len(ids) >= FEWEST:
+        if len(ids) >= MIN_IMAGES:
             ViewBar(visit.address())
-    if len(ids) < FEWEST:
+    if len(ids) < MIN_IMAGES:
         text = "Select them in the gallery with `x` and press `c`; or press `m` on an image’s page."
         empty_state("Choose two to four images", text)
         return
@@ -47,7 +47,7 @@ def _figure(visit: Visit, detail: ImageDetail, ids: list[str]) -> None:
         with ui.element("div").classes("title-line"):
             ui.link(name_of(card), f"/image/{card.image_id}").classes("name")
             ui.html(tags(card), sanitize=False, tag="span")
-            if len(ids) > FEWEST:
+            if len(ids) > MIN_IMAGES:
                 rest = ",".join(each for each in ids if each != card.image_id)
                 away = button("take away", lambda: visit.go(ids=rest), tiny=True)
                 away.props["aria-label"] = f"take away {name_of(card)}"

@@ -31,10 +31,10 @@ STATIC: Final = Path(__file__).resolve().parents[1] / "static"
 
 STYLES: Final = ("console.css", "pages.css")
 
-BUILD_S: Final = 2.5
+BUILD_TIMEOUT_S: Final = 2.5
 """Longest wait for the first page's content; what comes later comes through the socket. NiceGUI gives up at 3 s."""
 
-RETRY_S: Final = 3.0
+RETRY_INTERVAL_S: Final = 3.0
 """When a page that could not be read is read again."""
 
 _YEAR_S: Final = 365 * 24 * 3600
@@ -46,7 +46,7 @@ PRELOAD: Final = """<script>{
 }</script>"""
 """Fetches the components' shared scripts at once: each imports others, which would be found one round trip later."""
 
-LARGEST: Final = f"/_nicegui/{__version__}/static/quasar.umd.prod.js"
+LARGEST_FILE: Final = f"/_nicegui/{__version__}/static/quasar.umd.prod.js"
 """NiceGUI's largest file by far. The document names it last, and browsers begin with it when the line has been idle for
 half a second of a slow first visit; a test fails where a newer NiceGUI serves it elsewhere."""
 
@@ -76,11 +76,11 @@ def add_head(base: str) -> None:
         base: Prefix that a proxy puts before every path.
     """
     links = [f'<link rel="stylesheet" href="{base}{serve_styles()}/{name}">' for name in STYLES]
-    links.insert(0, f'<link rel="preload" as="script" href="{base}{LARGEST}">')
+    links.insert(0, f'<link rel="preload" as="script" href="{base}{LARGEST_FILE}">')
     ui.add_head_html("\n".join([*links, PRELOAD, '<meta name="theme-color" content="#0b1016">']))
 
 
-def say_when_ready() -> None:
+def mark_when_ready() -> None:
     """Mark the document once its handlers are heard."""
     ui.context.client.on_connect(lambda: ui.run_javascript("document.documentElement.classList.add('al-ready')"))
 
@@ -101,9 +101,9 @@ class Frame:
         self._built = asyncio.Event()
 
     async def show(self) -> None:
-        """Build the frame with the page of the address; returns when that is complete, or after `BUILD_S`."""
+        """Build the frame with the page of the address; returns when that is complete, or after `BUILD_TIMEOUT_S`."""
         add_head(self.window.base)
-        say_when_ready()
+        mark_when_ready()
         with ui.header(wrap=False).classes("al top"):
             self._header()
         with ui.element("div").classes("al page") as main:
@@ -114,10 +114,10 @@ class Frame:
             ui.sub_pages(routes, show_404=False)
         ui.skip_link("Skip to the content", target=main)
         try:
-            async with asyncio.timeout(BUILD_S):
+            async with asyncio.timeout(BUILD_TIMEOUT_S):
                 await self._built.wait()
         except TimeoutError:
-            log.warning("a page is slow", path=self.window.path, after_s=BUILD_S)
+            log.warning("a page is slow", path=self.window.path, after_s=BUILD_TIMEOUT_S)
         self.window.is_sent = True
 
     def _header(self) -> None:
@@ -130,7 +130,9 @@ class Frame:
                 self._links[page.path] = link
         SearchBox(self.window)
         with ui.element("div").classes("top-state"):
-            ui.element("span").classes("pulse").props('role="img" aria-label="Live updates" title="Live updates"')
+            ui.element("span").classes("pulse").props(
+                'role="img" aria-label="StatusFeed updates" title="StatusFeed updates"'
+            )
             self._follow_answers()
             if self.window.context.login_needed:
                 button("Log out", self.window.log_out, tiny=True)
@@ -158,7 +160,7 @@ class Frame:
         window = self.window
         query = dict(arguments.query_parameters)
         window.path = address(arguments.path, **query)
-        window.live.forget_page()
+        window.status_feed.forget_page()
         window.rebuild = arguments.frame.refresh
         self._mark(page)
         try:
@@ -169,19 +171,19 @@ class Frame:
             window.open_login()
         except NoSuchPage:
             text = f"The address {window.path[:200]} names none. `Tonight` is the first page."
-            self._trouble(arguments, 404, "There is no page here", text)
+            self._show_problem(arguments, 404, "There is no page here", text)
         except NotFound as error:
-            self._trouble(arguments, 404, error.title, f"{error.detail}.")
+            self._show_problem(arguments, 404, error.title, f"{error.detail}.")
         except UseCaseError as error:
-            self._trouble(arguments, 422, error.title, f"{error.detail.rstrip('.')}.")
+            self._show_problem(arguments, 422, error.title, f"{error.detail.rstrip('.')}.")
         except TransientError as error:
             log.warning("a page cannot be read now", path=window.path, error=str(error))
-            self._trouble(arguments, 503, "This page cannot be read now", f"{error}. It is tried again by itself.")
-            ui.timer(RETRY_S, arguments.frame.refresh, once=True)
+            self._show_problem(arguments, 503, "This page cannot be read now", f"{error}. It is tried again by itself.")
+            ui.timer(RETRY_INTERVAL_S, arguments.frame.refresh, once=True)
         except Exception:
             log.exception("a page cannot be built", path=window.path)
             text = "The fault is in the console itself: its log says more; please report it."
-            self._trouble(arguments, 500, "This page cannot be shown", text)
+            self._show_problem(arguments, 500, "This page cannot be shown", text)
         finally:
             self._built.set()
 
@@ -191,7 +193,7 @@ class Frame:
         for path, link in self._links.items():
             link.props(add='aria-current="page"') if path == page.path else link.props(remove="aria-current")
 
-    def _trouble(self, arguments: PageArguments, status: int, title: str, text: str) -> None:
+    def _show_problem(self, arguments: PageArguments, status: int, title: str, text: str) -> None:
         if not self._built.is_set():
             ui.status_code(status)
         arguments.frame.clear()

@@ -28,17 +28,17 @@ from astrolens.rpc.messages import Description
 from astrolens.usecases.errors import UseCaseError
 from astrolens.usecases.image_queries import RANKED_SORTS
 from astrolens.usecases.labelling import LabelOutcome
+from astrolens.usecases.search_text import with_parsed_text
 from astrolens.usecases.status import Status
-from astrolens.usecases.typed_text import with_parsed_text
 from astrolens.usecases.views import ImageDetail
 
 NORTH_UP_SOURCES: Final = frozenset({"sdss"})
 """Surveys whose own cutout service turns every picture north up, east left."""
 
-MORPHOLOGY_S: Final = 5.0
+MORPHOLOGY_POLL_S: Final = 5.0
 """Between two looks for a candidate's morphology and map, which may take minutes to come."""
 
-MODEL_S: Final = 1.0
+MODEL_TIMEOUT_S: Final = 1.0
 """Longest wait for the model server's distributions; the page comes without them then."""
 
 SIMILAR: Final = 12
@@ -73,7 +73,7 @@ class _ImagePage:
         self._model: Description | None = None
         self._model_problem = ""
         try:
-            async with asyncio.timeout(MODEL_S):
+            async with asyncio.timeout(MODEL_TIMEOUT_S):
                 self._model = await context.model.describe()
         except TimeoutError:
             self._model_problem = "the model server does not answer."
@@ -105,7 +105,7 @@ class _ImagePage:
                 self._section("The same object", "object")
                 with self._section("Provenance", "provenance"):
                     button("original file", self._fetch_original, key="f")
-                    button("analyse again", visit.handler(self._again), key="e")
+                    button("analyse again", visit.handler(self._reanalyze), key="e")
         self._render()
         self._bind()
         ui.timer(0.0, visit.handler(self._read_object), once=True)
@@ -165,7 +165,7 @@ class _ImagePage:
             lines.append(f'<p class="reason trouble-text">{escape(reason["detail"])}</p>')
         self._set("verdict", "".join(lines))
         self._bar.show(card)
-        self._set("why", panels.why(detail, self._model, self._model_problem))
+        self._set("why", panels.scores(detail, self._model, self._model_problem))
         waits = "Candidates are measured one after the other; this one waits for its turn."
         nothing = "Only candidates are measured."
         measured = panels.morphology(detail.morphology, card.scale_arcsec) if detail.morphology else ""
@@ -174,7 +174,7 @@ class _ImagePage:
         self._viewer.map(patch_overlay(found.cells) if found and found.cells else "")
         self._view_bar.offer_map(offered=found is not None and found.cells is not None)
         self._set("map", strange_place(found, waits=self._waits_for_map))
-        self._set("where", panels.where(detail, self._base))
+        self._set("where", panels.position(detail, self._base))
         self._set("catalogues", catalogues(self._crossmatch, utc_now()))
         self._set("history", panels.history(detail))
         self._set("file", stated_by_file(detail, north_up=card.source in NORTH_UP_SOURCES))
@@ -201,7 +201,7 @@ class _ImagePage:
     async def _on_status(self, _: Status) -> None:
         """An image on its way gets its verdict under the reader's eyes, and a candidate its morphology and map."""
         waits = self._waits_for_morphology or self._waits_for_map or self._crossmatch.state == "waiting"
-        later = waits and monotonic() - self._asked_at >= MORPHOLOGY_S
+        later = waits and monotonic() - self._asked_at >= MORPHOLOGY_POLL_S
         if self._detail.card.state is ImageState.INGESTED or later:
             await self._read_again()
 
@@ -254,7 +254,7 @@ class _ImagePage:
         self._visit.notify("The catalogues are asked again.")
         self._render()
 
-    async def _again(self, _: str) -> None:
+    async def _reanalyze(self, _: str) -> None:
         await self._visit.context.reanalysis.analyze_again(self._id)
         self._visit.notify("On its way to the model again.")
         await self._read_again()
@@ -270,7 +270,7 @@ class _ImagePage:
             *shortcuts(
                 ("m", "Compare with the most similar", self._compare),
                 ("f", "Fetch the original file", self._fetch_original),
-                ("e", "Analyse again", visit.handler(self._again)),
+                ("e", "Analyse again", visit.handler(self._reanalyze)),
                 ("l", "Ask the catalogues again", visit.handler(self._ask_catalogues)),
                 (
                     "g",

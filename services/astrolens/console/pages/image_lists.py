@@ -22,9 +22,9 @@ from astrolens.platform.errors import TransientError
 from astrolens.usecases.errors import InvalidRequest, UseCaseError
 from astrolens.usecases.image_queries import RANKED_SORTS, SEARCH_RADIUS_ARCSEC, ImageFilter, Sort
 from astrolens.usecases.list_totals import Total
+from astrolens.usecases.search_text import with_parsed_text
 from astrolens.usecases.sky_positions import degrees_text
 from astrolens.usecases.status import Status
-from astrolens.usecases.typed_text import with_parsed_text
 
 SEVERAL: Final = frozenset({"survey", "verdict", "class", "label", "state", "source", "crossmatch"})
 """Filters that take several values, with commas between them in the address."""

@@ -75,7 +75,7 @@ def shares(title: str, rows: Mapping[str, float]) -> str:
     return f'<div class="classes"><h3>{title}</h3>{lines}</div>' if rows else ""
 
 
-def why(detail: ImageDetail, model: Description | None, model_problem: str) -> str:
+def scores(detail: ImageDetail, model: Description | None, model_problem: str) -> str:
     """Each detector's score on its calibration, then kinds and classes."""
     record = detail.model_extra or {}
     analysis: Mapping[str, Any] | None = record.get("analysis")
@@ -163,7 +163,7 @@ def position_rows(detail: ImageDetail) -> list[tuple[str, str]]:
     ] or [("Position", '<span class="muted">not known: the image came without one</span>')]
 
 
-def where(detail: ImageDetail, base: str) -> str:
+def position(detail: ImageDetail, base: str) -> str:
     """Position in three ways of writing, scale, survey, epoch, credit, and the archives."""
     card, observation = detail.card, (detail.model_extra or {})["observation"]
     rows = position_rows(detail)

@@ -1,4 +1,4 @@
-"""The door: a token, or an account's name and password.
+"""The login page: a token, or an account's name and password.
 
 A plain form: password managers know it, and the cookie is set by the answer, which no script can read.
 """
@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from astrolens.console.context import AppContext
 from astrolens.console.login import TooManyAttempts, WrongCredentials, keep_session, log_in
-from astrolens.console.pages.frame import add_head, say_when_ready
+from astrolens.console.pages.frame import add_head, mark_when_ready
 from astrolens.console.pages.page import address
 from astrolens.console.pages.parts import heading, paragraph, tagged
 from astrolens.console.pages.window import prefix_of
@@ -54,7 +54,7 @@ def build(request: Request) -> None:
     base, query = prefix_of(request), request.query_params
     account, target = query.get("with") == "account", safe_next(query.get("next", "/"))
     add_head(base)
-    say_when_ready()
+    mark_when_ready()
     page = ui.element("div").classes("al page page-login").props('id="main"')
     with page, ui.element("form").classes("login panel").props('method="post"') as form:
         form.props["action"] = f"{base}{PATH}"

@@ -14,7 +14,7 @@ from astrolens.console.pages.parts import empty_state, heading, panel, paragraph
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.image_queries import RANKED_SORTS
 from astrolens.usecases.maps import ImageMap, mollweide
-from astrolens.usecases.typed_text import with_parsed_text
+from astrolens.usecases.search_text import with_parsed_text
 
 HEIGHT_PX: Final = 460
 

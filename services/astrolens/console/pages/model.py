@@ -7,7 +7,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from astrolens.console.components.records import Records, link, text
-from astrolens.console.format import NOTHING, count, figure, words
+from astrolens.console.format import NO_VALUE, count, figure, words
 from astrolens.console.pages.bundles import Bundles
 from astrolens.console.pages.calibrations import Calibrations
 from astrolens.console.pages.charts import ACCENT, ANOMALY, NEAR_MISS, TEXT, axis, chart
@@ -135,7 +135,7 @@ async def _flagged(visit: Visit, *, alpha: float) -> None:
         rows = {}
         for name in order:
             interval = wilson_interval(hits[name], totals[name])
-            ends = " – ".join(per_thousand(each) for each in interval) if interval else NOTHING
+            ends = " – ".join(per_thousand(each) for each in interval) if interval else NO_VALUE
             cells = (count(totals[name]), count(hits[name]), per_thousand(hits[name] / totals[name]), ends)
             rows[name] = ([link(name, address("/gallery", survey=name))], *([text(each, "num")] for each in cells))
         table.show(rows)

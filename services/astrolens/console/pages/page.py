@@ -117,7 +117,7 @@ class Visit:
 
     def on_status(self, show: Callable[[Status], Awaitable[None] | None]) -> None:
         """Call `show` after every change of the status, at most twice a second, while this page is open."""
-        self.window.live.subscribe(show)
+        self.window.status_feed.subscribe(show)
 
     def refresh(
         self, read: Callable[[], Awaitable[None]], *, every_s: float, of: Callable[[Status], object] | None = None

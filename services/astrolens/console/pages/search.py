@@ -11,7 +11,7 @@ from astrolens.console.pages.window import LoggedOut, Window
 from astrolens.platform.errors import TransientError
 from astrolens.usecases.search import SearchResult, search
 
-LONGEST = 200
+MAX_TEXT_LENGTH = 200
 """Longest text that is looked for."""
 
 _LEAVE = "(event) => event.currentTarget.contains(event.relatedTarget) || emit()"
@@ -49,7 +49,7 @@ class SearchBox:
             return None
         try:
             await self._window.user()
-            return await search(self._window.context.records, given[:LONGEST])
+            return await search(self._window.context.records, given[:MAX_TEXT_LENGTH])
         except LoggedOut:
             self._window.open_login()
         except TransientError as error:

@@ -6,7 +6,7 @@ from typing import Final
 from nicegui import ui
 
 from astrolens.console.components.records import Cell, Records, link, reason, state, text, time_ago
-from astrolens.console.format import NOTHING, count, words
+from astrolens.console.format import NO_VALUE, count, words
 from astrolens.console.pages.page import Visit, address
 from astrolens.console.pages.parts import empty_state, panel, paragraph, prose
 from astrolens.usecases.status import ServiceView, SourceView, Status
@@ -122,5 +122,5 @@ def _source_row(source: SourceView) -> tuple[Cell, ...]:
         [text(f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}", "num")],
         [text(count(source.delivered), "num")],
         [time_ago(source.last_success_at, never="not yet")],
-        [time_ago(source.next_try_at, past="due") if source.next_try_at else text(NOTHING, "muted")],
+        [time_ago(source.next_try_at, past="due") if source.next_try_at else text(NO_VALUE, "muted")],
     )

@@ -45,7 +45,7 @@ class Window:
 
     Attributes:
         base: Prefix that a proxy puts before every path, without a slash at its end.
-        live: The stream of changes.
+        status_feed: The stream of changes.
         focused: Name of the field that asked for the next address; it gets the focus again.
         simulated: Whether simulated images are shown among the real ones.
         hints_read: Pages whose hint was dismissed.
@@ -63,7 +63,7 @@ class Window:
         self.hints_read = set(client.request.cookies.get(HINTS_COOKIE, "")[:_LONGEST_COOKIE].split(".")) - {""}
         self.rebuild: Callable[[], None] = lambda: None
         self.is_sent = False
-        self.live = Live(self)
+        self.status_feed = StatusFeed(self)
 
     def remember(self, cookie: str, value: str) -> None:
         """Keep a preference in the browser for a year; the value is one of ours, and no text from outside."""
@@ -99,21 +99,21 @@ class Window:
 
     def open_login(self) -> None:
         """Leave for the login page, which leads back."""
-        self.live.stop()
+        self.status_feed.stop()
         self.client.open(f"/login?next={quote(self.path, safe='')}")
 
     async def log_out(self) -> None:
         """End the session, for whoever may hold a copy of its cookie, too."""
         if session := self._session():
             await self.context.credentials.end(session)
-        self.live.stop()
+        self.status_feed.stop()
         self.client.open("/login")
 
     def _session(self) -> str | None:
         return self.client.request.cookies.get(cookie_name(self.context.settings.port))
 
 
-class Live:
+class StatusFeed:
     """The one stream of changes of a window: each new status, at most two a second, to whatever the page shows."""
 
     def __init__(self, window: Window) -> None:

@@ -15,7 +15,7 @@ MAX_ROWS: Final = 20_000
 
 
 @dataclass(frozen=True)
-class Question:
+class CatalogueRequest:
     """One HTTP request.
 
     Attributes:
@@ -73,16 +73,16 @@ class RemoteCatalogue(Protocol):
 
     @property
     def canaries(self) -> Sequence[Canary]:
-        """What tests it."""
+        """Places with known answers that test it."""
 
     @property
-    def asked_along(self) -> Sequence[Canary]:
-        """Canaries that every question carries, so that every reply proves itself."""
+    def embedded_canaries(self) -> Sequence[Canary]:
+        """Canaries that every request holds, so that every reply is tested."""
 
-    def covers(self, place: Place) -> str | None:
+    def not_covered_reason(self, place: Place) -> str | None:
         """Why a place cannot be asked about (an unknown time, a part of the sky); None where it can."""
 
-    def question(self, places: Sequence[Place]) -> Question:
+    def request_for(self, places: Sequence[Place]) -> CatalogueRequest:
         """The request about some places."""
 
     def read(self, body: bytes, places: Sequence[Place]) -> ObjectsByPlace:

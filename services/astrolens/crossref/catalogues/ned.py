@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from astrolens.crossref.catalogues import tap
-from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, Canary, ObjectsByPlace, Question
+from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, Canary, CatalogueRequest, ObjectsByPlace
 from astrolens.crossref.catalogues.votable import Column, Row, read_rows
 from astrolens.crossref.places import Place
 
@@ -43,7 +43,7 @@ class _Ned:
         self._url = url
         self.host = urlsplit(url).netloc
 
-    def covers(self, place: Place) -> str | None:
+    def not_covered_reason(self, place: Place) -> str | None:
         """It covers the whole sky."""
         del place
         return None
@@ -67,12 +67,12 @@ class Ned(_Ned):
     release = "NED objdir"
     max_places = 25
     canaries: tuple[Canary, ...] = (QUASAR, CORE)
-    asked_along: tuple[Canary, ...] = (QUASAR,)
+    embedded_canaries: tuple[Canary, ...] = (QUASAR,)
 
     def __init__(self, url: str = TAP_URL) -> None:
         super().__init__(url)
 
-    def question(self, places: Sequence[Place]) -> Question:
+    def request_for(self, places: Sequence[Place]) -> CatalogueRequest:
         """One query with a circle for each place."""
         circles = " OR ".join(tap.cone("ra", "dec", repr(place.ra_deg), repr(place.dec_deg)) for place in places)
         # All columns, because NED renames its own; the schema says which are read.
@@ -85,12 +85,12 @@ class NedCone(_Ned):
     release = "NED cone search"
     max_places = 1
     canaries: tuple[Canary, ...] = (QUASAR, CORE)
-    asked_along: tuple[Canary, ...] = ()
+    embedded_canaries: tuple[Canary, ...] = ()
 
     def __init__(self, url: str = CONE_URL) -> None:
         super().__init__(url)
 
-    def question(self, places: Sequence[Place]) -> Question:
+    def request_for(self, places: Sequence[Place]) -> CatalogueRequest:
         """One place."""
         (place,) = places
         params = {
@@ -101,7 +101,7 @@ class NedCone(_Ned):
             "RADIUS": repr(SEARCH_RADIUS_ARCSEC / 60.0),
             "MAXREC": str(MAX_ROWS),
         }
-        return Question(url=self._url, params=params)
+        return CatalogueRequest(url=self._url, params=params)
 
 
 def _named(row: Row) -> Row:

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from astrolens.crossref.catalogues import tap
-from astrolens.crossref.catalogues.base import Canary, ObjectsByPlace, Question
+from astrolens.crossref.catalogues.base import Canary, CatalogueRequest, ObjectsByPlace
 from astrolens.crossref.catalogues.votable import Column, read_rows
 from astrolens.crossref.places import Place
 
@@ -49,18 +49,18 @@ class Simbad:
     max_places = 100
     mean_density_per_deg2 = 485.0
     canaries: tuple[Canary, ...] = (QUASAR, CORE)
-    asked_along: tuple[Canary, ...] = (QUASAR,)
+    embedded_canaries: tuple[Canary, ...] = (QUASAR,)
 
     def __init__(self, url: str = DEFAULT_URL) -> None:
         self._url = url
         self.host = urlsplit(url).netloc
 
-    def covers(self, place: Place) -> str | None:
+    def not_covered_reason(self, place: Place) -> str | None:
         """It covers the whole sky."""
         del place
         return None
 
-    def question(self, places: Sequence[Place]) -> Question:
+    def request_for(self, places: Sequence[Place]) -> CatalogueRequest:
         """One query with all places."""
         selected = ", ".join(f"basic.{name.strip()}" for name in _SELECTED.split(","))
         query = (

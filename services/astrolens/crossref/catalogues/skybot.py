@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from astrolens.crossref.catalogues import tap
-from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC, Canary, ObjectsByPlace, Question
+from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC, Canary, CatalogueRequest, ObjectsByPlace
 from astrolens.crossref.catalogues.votable import Column, read_rows
 from astrolens.crossref.places import Place
 
@@ -55,13 +55,13 @@ class Skybot:
     max_places = 1
     mean_density_per_deg2 = 10.0
     canaries: tuple[Canary, ...] = (JUPITER,)
-    asked_along: tuple[Canary, ...] = ()
+    embedded_canaries: tuple[Canary, ...] = ()
 
     def __init__(self, url: str = DEFAULT_URL) -> None:
         self._url = url
         self.host = urlsplit(url).netloc
 
-    def covers(self, place: Place) -> str | None:
+    def not_covered_reason(self, place: Place) -> str | None:
         """It needs the time of an image."""
         if place.observed_at is None:
             return "the time of the observation is not known: what moves cannot be looked for"
@@ -69,7 +69,7 @@ class Skybot:
             return f"SkyBoT has no ephemerides for {place.observed_at.year}"
         return None
 
-    def question(self, places: Sequence[Place]) -> Question:
+    def request_for(self, places: Sequence[Place]) -> CatalogueRequest:
         """One place at its time."""
         (place,) = places
         if place.observed_at is None:
@@ -87,7 +87,7 @@ class Skybot:
             "-output": "all",
             "-mime": "votable",
         }
-        return Question(url=self._url, params=params)
+        return CatalogueRequest(url=self._url, params=params)
 
     def read(self, body: bytes, places: Sequence[Place]) -> ObjectsByPlace:
         """What moved past the place."""

@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from pydantic import ValidationError
 
-from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, ObjectsByPlace, Question
+from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, CatalogueRequest, ObjectsByPlace
 from astrolens.crossref.catalogues.votable import Row
 from astrolens.crossref.failures import CatalogueFailed
 from astrolens.crossref.known_objects import KnownObject
@@ -19,7 +19,7 @@ _MARGIN_ARCSEC: Final = 2.0
 """How far outside of the searched radius an object may lie: services compute distances in other ways."""
 
 
-def uploading(url: str, query: str, places: Sequence[Place]) -> Question:
+def uploading(url: str, query: str, places: Sequence[Place]) -> CatalogueRequest:
     """A synchronous TAP query (TAP 1.1, 2.7.6) with the places as `TAP_UPLOAD.places`: `k`, `ra`, `dec`."""
     rows = "".join(
         f"<TR><TD>{escape(place.key)}</TD><TD>{place.ra_deg!r}</TD><TD>{place.dec_deg!r}</TD></TR>" for place in places
@@ -31,16 +31,16 @@ def uploading(url: str, query: str, places: Sequence[Place]) -> Question:
         '<FIELD name="ra" datatype="double" unit="deg"/><FIELD name="dec" datatype="double" unit="deg"/>'
         f"<DATA><TABLEDATA>{rows}</TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"
     )
-    return Question(
+    return CatalogueRequest(
         url=url,
         form={**_parameters(query), "UPLOAD": f"{UPLOAD},param:{UPLOAD}"},
         files={UPLOAD: ("places.xml", table)},
     )
 
 
-def asking(url: str, query: str) -> Question:
+def asking(url: str, query: str) -> CatalogueRequest:
     """A synchronous TAP query without an upload."""
-    return Question(url=url, form=_parameters(query))
+    return CatalogueRequest(url=url, form=_parameters(query))
 
 
 def cone(ra: str, dec: str, at_ra: str, at_dec: str) -> str:

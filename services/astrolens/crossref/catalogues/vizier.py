@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from astrolens.crossref.catalogues import tap
-from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC, Canary, ObjectsByPlace, Question
+from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC, Canary, CatalogueRequest, ObjectsByPlace
 from astrolens.crossref.catalogues.votable import Column, Row, read_rows
 from astrolens.crossref.places import Place
 
@@ -66,20 +66,20 @@ class VizierTable:
         self.title, canary, self.mean_density_per_deg2 = _KNOWN.get(self.table, (self.table, None, _OTHER_DENSITY))
         self.release = f"{self.title} ({self.table})"
         self.canaries: tuple[Canary, ...] = () if canary is None else (canary,)
-        self.asked_along: tuple[Canary, ...] = self.canaries
+        self.embedded_canaries: tuple[Canary, ...] = self.canaries
 
-    def covers(self, place: Place) -> str | None:
+    def not_covered_reason(self, place: Place) -> str | None:
         """What a table covers is not known here; NVSS and others end at a declination, and say nothing of it."""
         if self.table == "VIII/65/nvss" and place.dec_deg < -40.0:
             return "NVSS ends at a declination of -40 degrees"
         return None
 
-    def question(self, places: Sequence[Place]) -> Question:
+    def request_for(self, places: Sequence[Place]) -> CatalogueRequest:
         """A TAP query with an upload, or an X-Match of many places."""
         if len(places) >= BULK:
             # A key of ours, because X-Match takes a column of hexadecimal ids for numbers where it can.
             rows = "".join(f"p{number},{at.ra_deg!r},{at.dec_deg!r}\n" for number, at in enumerate(places))
-            return Question(
+            return CatalogueRequest(
                 url=self._xmatch_url,
                 form={
                     "request": "xmatch",

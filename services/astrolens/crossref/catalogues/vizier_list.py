@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from astrolens.crossref.catalogues import tap
-from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, Canary, ObjectsByPlace, Question
+from astrolens.crossref.catalogues.base import MAX_ROWS, SEARCH_RADIUS_ARCSEC, Canary, CatalogueRequest, ObjectsByPlace
 from astrolens.crossref.catalogues.vizier import BULK, VizierTable
 from astrolens.crossref.catalogues.votable import Column, Row, read_rows
 from astrolens.crossref.failures import CatalogueFailed, TooManyRows
@@ -44,9 +44,9 @@ class VizierList:
         """The tables as remote catalogues, in their order."""
         return [VizierListTable(table, self) for table in self.tables]
 
-    def question(self, places: Sequence[Place]) -> Question:
+    def request_for(self, places: Sequence[Place]) -> CatalogueRequest:
         """The same request for the same places, whichever of the tables asks."""
-        return Question(
+        return CatalogueRequest(
             url=self.url,
             form={
                 "-source": ",".join(table.table for table in self.tables),
@@ -89,15 +89,15 @@ class VizierListTable:
         self.per_second, self.max_places = table.per_second, table.max_places
         self.mean_density_per_deg2 = table.mean_density_per_deg2
         self.canaries: Sequence[Canary] = table.canaries
-        self.asked_along: Sequence[Canary] = table.asked_along
+        self.embedded_canaries: Sequence[Canary] = table.embedded_canaries
 
-    def covers(self, place: Place) -> str | None:
+    def not_covered_reason(self, place: Place) -> str | None:
         """What the table says."""
-        return self._table.covers(place)
+        return self._table.not_covered_reason(place)
 
-    def question(self, places: Sequence[Place]) -> Question:
+    def request_for(self, places: Sequence[Place]) -> CatalogueRequest:
         """The request of the whole list."""
-        return self._table.question(places) if len(places) >= BULK else self._list.question(places)
+        return self._table.request_for(places) if len(places) >= BULK else self._list.request_for(places)
 
     def read(self, body: bytes, places: Sequence[Place]) -> ObjectsByPlace:
         """The objects of this table around each place."""

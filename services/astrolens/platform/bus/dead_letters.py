@@ -23,7 +23,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 from astrolens.platform.telemetry.metrics import Metrics
 
-_LONGEST_ERROR = 2000
+_MAX_ERROR_LENGTH = 2000
 """Characters of an error that are stored: enough to repair it; a pydantic error can be as long as the record."""
 
 
@@ -138,7 +138,7 @@ def dead_letter(record: KafkaRecord, *, service: str, error_type: str, error: st
         headers=tuple((name, _encode_base64(value or b"")) for name, value in record.headers),
         service=service,
         error_type=error_type,
-        error=error[:_LONGEST_ERROR].encode(errors="replace").decode(),
+        error=error[:_MAX_ERROR_LENGTH].encode(errors="replace").decode(),
         dead_lettered_at=at,
     )
 

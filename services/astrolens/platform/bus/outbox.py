@@ -26,19 +26,19 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, RecordStore
 from astrolens.platform.telemetry.metrics import Metrics
 
-RELAY_S: Final = 3.0
+RELAY_INTERVAL_S: Final = 3.0
 """Seconds between two passes of the relay."""
 RELAY_BATCH: Final = 256
 """Documents published and cleared at once; bounds memory and the length of one write."""
-PAGES_A_PASS: Final = 8
+PAGES_PER_PASS: Final = 8
 """Batches that one pass reads. When more documents wait, the next pass goes on behind them, and in the end begins again
 with the oldest."""
-PASS_S: Final = 30.0
+PASS_TIMEOUT_S: Final = 30.0
 """After so many seconds a pass begins no further publication; the bus bounds one that is running."""
-TOPICS_AT_ONCE: Final = 8
+MAX_CONCURRENT_TOPICS: Final = 8
 """Topics published to at the same time: each of those that do not answer costs the whole wait of a publication."""
-FIRST_WAIT_S: Final = 5.0
-LONGEST_WAIT_S: Final = 60.0
+INITIAL_WAIT_S: Final = 5.0
+MAX_WAIT_S: Final = 60.0
 """Wait before a topic is tried again that failed while others worked; doubled after each failure in a row."""
 RELAY_TASK: Final = "outbox relay"
 """Name of the periodic task, and key of the issue: what `release` could not publish, a pass of the relay publishes."""
@@ -140,7 +140,7 @@ class Outbox:
             return
         releasing = {(collection, key) for key, _ in with_events}
         self._releasing |= releasing
-        outcome = _Outcome(self._clock() + PASS_S)
+        outcome = _Outcome(self._clock() + PASS_TIMEOUT_S)
         try:
             await self._publish_and_clear(collection, with_events, outcome)
         except TransientError as error:
@@ -164,7 +164,7 @@ class Outbox:
             TransientError: The broker or the store does not answer; or some topics do not take events, and everything
                 else was published.
         """
-        outcome = _Outcome(self._clock() + PASS_S)
+        outcome = _Outcome(self._clock() + PASS_TIMEOUT_S)
         try:
             cleared = sum([await self._relay_collection(collection, outcome) for collection in self._collections])
         except TransientError:
@@ -178,7 +178,7 @@ class Outbox:
             raise outcome.error
         self._relay_all = False
         # One that was not tried again for so long has no events any more.
-        expired = self._clock() - LONGEST_WAIT_S
+        expired = self._clock() - MAX_WAIT_S
         self._failing = {topic: failing for topic, failing in self._failing.items() if failing.retry_at > expired}
         if self._failing:
             named = ", ".join(list(self._failing)[:_NAMED_TOPICS])
@@ -192,7 +192,7 @@ class Outbox:
         walk = self._walks.setdefault(collection, _Walk())
         cleared, complete = 0, False
         try:
-            for _ in range(PAGES_A_PASS):
+            for _ in range(PAGES_PER_PASS):
                 found = await self._records.pending(collection, limit=RELAY_BATCH, after=walk.after)
                 new = [(key, events) for key, events in found if key not in walk.documents]
                 walk.add(new, before, self._clock())
@@ -234,7 +234,7 @@ class Outbox:
             for event in events:
                 by_topic.setdefault(event.topic, []).append((key, event))
         settled: set[tuple[str, str, str]] = set()
-        limit = asyncio.Semaphore(TOPICS_AT_ONCE)
+        limit = asyncio.Semaphore(MAX_CONCURRENT_TOPICS)
 
         async def publish(topic: str) -> None:
             async with limit:
@@ -312,7 +312,7 @@ class Outbox:
             return
         for topic, error in outcome.failed.items():
             before = self._failing.get(topic)
-            wait_s = FIRST_WAIT_S if before is None else min(before.wait_s * 2.0, LONGEST_WAIT_S)
+            wait_s = INITIAL_WAIT_S if before is None else min(before.wait_s * 2.0, MAX_WAIT_S)
             self._failing[topic] = _FailingTopic(self._clock() + wait_s, wait_s, error)
 
     def _observe(self, collection: Collection, documents: int) -> None:

@@ -29,7 +29,7 @@ def print_error(sentence: str) -> None:
 
 
 @contextlib.contextmanager
-def unanswered_is_wrong_setting(*, unless: asyncio.Event) -> Iterator[None]:
+def transient_as_configuration_error(*, unless: asyncio.Event) -> Iterator[None]:
     """Raise a `ConfigurationError` (exit code 2) for what did not answer during the whole start.
 
     A wrong address is the likeliest cause then. Once a service runs, the same failure is an issue, and it waits.

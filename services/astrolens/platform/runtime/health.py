@@ -18,7 +18,7 @@ from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.runtime.health_access import HealthAccess
 from astrolens.platform.time_limits import STUCK_AFTER_S
 
-FRESH_S: Final = 1.0
+CACHE_TTL_S: Final = 1.0
 """How old an answer of `/readyz` to a stranger may be."""
 
 _REFUSED: Final = (
@@ -110,7 +110,7 @@ class Liveness:
 
 
 class Readiness:
-    """Runs the checks of a service. Strangers get an answer at most `FRESH_S` old, so that they cause no work.
+    """Runs the checks of a service. Strangers get an answer at most `CACHE_TTL_S` old, so that they cause no work.
 
     Args:
         condition: State and open issues.
@@ -136,7 +136,7 @@ class Readiness:
     async def is_ready(self) -> bool:
         """Whether everything answered when it was last asked."""
         async with self._running:
-            if self._found is None or self._clock() - self._found[0] > FRESH_S:
+            if self._found is None or self._clock() - self._found[0] > CACHE_TTL_S:
                 await self.problems()
         return self.ready(self._found[1] if self._found else {})
 

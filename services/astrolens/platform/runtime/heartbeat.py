@@ -12,7 +12,7 @@ from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 
-HEARTBEAT_S = 2.0
+HEARTBEAT_INTERVAL_S = 2.0
 """Seconds between two heartbeats; the console takes a service for dead after several missed ones."""
 
 Measure = Callable[[], Awaitable[tuple[int, int | None]]]

@@ -18,14 +18,14 @@ from starlette.types import ASGIApp
 
 from astrolens.platform.bus import Bus, create_bus
 from astrolens.platform.bus.consumer import Progress
-from astrolens.platform.bus.outbox import RELAY_ISSUE, RELAY_S, RELAY_TASK, Outbox
+from astrolens.platform.bus.outbox import RELAY_INTERVAL_S, RELAY_ISSUE, RELAY_TASK, Outbox
 from astrolens.platform.errors import AstroLensError, TransientError
 from astrolens.platform.private_apis import check_private_apis
 from astrolens.platform.runtime.condition import Condition
-from astrolens.platform.runtime.exit_codes import EXIT_OK, exit_code, print_error, unanswered_is_wrong_setting
+from astrolens.platform.runtime.exit_codes import EXIT_OK, exit_code, print_error, transient_as_configuration_error
 from astrolens.platform.runtime.health import Check, Liveness, health_app
 from astrolens.platform.runtime.health_access import HealthAccess
-from astrolens.platform.runtime.heartbeat import HEARTBEAT_S, Heartbeat, instance_name
+from astrolens.platform.runtime.heartbeat import HEARTBEAT_INTERVAL_S, Heartbeat, instance_name
 from astrolens.platform.runtime.http_server import HttpServer, add_health_endpoints, listen
 from astrolens.platform.runtime.parent_watch import watch_parent
 from astrolens.platform.runtime.periodic import PeriodicTask, Work
@@ -303,7 +303,7 @@ class ServiceApp:
         self._start_heartbeat()
         if self._bus is not None:
             shutdown.register("bus", self._bus.stop)
-            with unanswered_is_wrong_setting(unless=self.stopping):
+            with transient_as_configuration_error(unless=self.stopping):
                 await self._bus.connect()
         for name, hook in self._on_stop:
             shutdown.register(name, hook)
@@ -311,7 +311,7 @@ class ServiceApp:
             await hook()
         shutdown.register("tasks", lambda: self._tasks.stop(self.settings.shutdown_grace_s * 0.3))
         if self._outbox is not None:
-            self.every(RELAY_TASK, self._outbox.relay_once, interval_s=RELAY_S, issue=RELAY_ISSUE)
+            self.every(RELAY_TASK, self._outbox.relay_once, interval_s=RELAY_INTERVAL_S, issue=RELAY_ISSUE)
         self._tasks.start()
         if self._bus is not None:
             shutdown.register("consumers", self._bus.stop_consuming)
@@ -342,7 +342,7 @@ class ServiceApp:
         task = PeriodicTask(
             "heartbeat",
             self._heartbeat.beat,
-            interval_s=HEARTBEAT_S,
+            interval_s=HEARTBEAT_INTERVAL_S,
             condition=self.condition,
             issue="the heartbeat cannot be written",
         )

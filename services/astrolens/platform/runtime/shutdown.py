@@ -11,7 +11,7 @@ import structlog
 
 from astrolens.platform.time_limits import FORCED_EXIT_S
 
-_LEAST_STEP_S: Final = 0.5
+_MIN_STEP_S: Final = 0.5
 """Each step gets so much, even where nothing is left of the grace period: the last ones close files."""
 
 _log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class Shutdown:
         try:
             while self._steps:
                 name, step = self._steps.pop()
-                await _run_within(name, step, max(deadline - monotonic(), _LEAST_STEP_S))
+                await _run_within(name, step, max(deadline - monotonic(), _MIN_STEP_S))
         finally:
             forced_exit.cancel()
 

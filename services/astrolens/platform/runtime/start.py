@@ -8,7 +8,7 @@ import structlog
 from astrolens.platform.errors import TransientError
 from astrolens.platform.retry import RetryPolicy, retry
 from astrolens.platform.runtime.condition import Condition
-from astrolens.platform.runtime.exit_codes import unanswered_is_wrong_setting
+from astrolens.platform.runtime.exit_codes import transient_as_configuration_error
 
 _START_RETRY = RetryPolicy(timeout_s=30.0, max_wait_s=2.0)
 _START_ISSUE = "start"
@@ -29,6 +29,6 @@ async def open_with_retries(
         if condition.set_issue(_START_ISSUE, str(error)):
             _log.warning("service waits to start", error=str(error))
 
-    with unanswered_is_wrong_setting(unless=stopping):
+    with transient_as_configuration_error(unless=stopping):
         await retry(attempt, retry_policy=_START_RETRY, stopping=stopping, on_failure=report)
     condition.clear_issue(_START_ISSUE)

@@ -54,8 +54,8 @@ from astrolens.platform.telemetry.tracing_propagation import (
 
 _QUEUE: Final = 4096
 """Most spans that wait for the collector, about 10 MB; beyond it the oldest are dropped."""
-_EXPORT_EVERY_MS: Final = 1000
-_EXPORT_S: Final = 5.0
+_EXPORT_INTERVAL_MS: Final = 1000
+_EXPORT_TIMEOUT_S: Final = 5.0
 """Longest export, seconds, its retries included."""
 _MAX_LINKS: Final = 512
 """Links of a span: no batch has more records."""
@@ -105,14 +105,14 @@ class OtelTracing(Tracing):
         """
         try:
             inner = self._exporter or OTLPSpanExporter(
-                endpoint=self._endpoint, insecure=self._endpoint.startswith("http:"), timeout=_EXPORT_S
+                endpoint=self._endpoint, insecure=self._endpoint.startswith("http:"), timeout=_EXPORT_TIMEOUT_S
             )
         except Exception as error:
             raise ConfigurationError(f"traces cannot be exported, is a variable OTEL_... wrong? {error}") from error
         self._processor = BatchSpanProcessor(
             OutageReportingExporter(inner, self._endpoint),
             max_queue_size=_QUEUE,
-            schedule_delay_millis=_EXPORT_EVERY_MS,
+            schedule_delay_millis=_EXPORT_INTERVAL_MS,
         )
         self._provider.add_span_processor(self._processor)
 

@@ -9,7 +9,7 @@ import pytest
 from astrolens.contracts.records import PendingEvent
 from astrolens.platform.bus import Bus
 from astrolens.platform.bus import outbox as outbox_module
-from astrolens.platform.bus.outbox import RELAY_ISSUE, RELAY_S, RELAY_TASK, Outbox
+from astrolens.platform.bus.outbox import RELAY_INTERVAL_S, RELAY_ISSUE, RELAY_TASK, Outbox
 from astrolens.platform.errors import BusUnavailable, PermanentError, StoreUnavailable
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.runtime.periodic import PeriodicTask
@@ -84,7 +84,9 @@ async def test_events_that_an_unreachable_broker_did_not_take_are_relayed(
     assert await still_pending(records) == ["image1"]
     assert "broker unreachable" in (condition.detail or "")
     bus.unreachable = False
-    relay = PeriodicTask(RELAY_TASK, outbox.relay_once, interval_s=RELAY_S, condition=condition, issue=RELAY_ISSUE)
+    relay = PeriodicTask(
+        RELAY_TASK, outbox.relay_once, interval_s=RELAY_INTERVAL_S, condition=condition, issue=RELAY_ISSUE
+    )
     assert await relay.run_pass()
     assert bus.published == ["event1"]
     assert await still_pending(records) == []
@@ -94,7 +96,9 @@ async def test_events_that_an_unreachable_broker_did_not_take_are_relayed(
 async def test_a_relay_that_fails_is_an_issue_and_then_takes_everything(
     outbox: Outbox, bus: FakeBus, records: FlakyRecords, condition: Condition, logged: list[Any]
 ) -> None:
-    relay = PeriodicTask(RELAY_TASK, outbox.relay_once, interval_s=RELAY_S, condition=condition, issue=RELAY_ISSUE)
+    relay = PeriodicTask(
+        RELAY_TASK, outbox.relay_once, interval_s=RELAY_INTERVAL_S, condition=condition, issue=RELAY_ISSUE
+    )
     assert await relay.run_pass()
     await write(records, 1)
     assert await relay.run_pass()
@@ -255,7 +259,7 @@ async def test_a_topic_that_fails_holds_back_no_other(records: FlakyRecords, con
     await outbox.release(IMAGES, await write(records, 5))
     assert bus.published == ["event3", "event5"]
     bus.unusable = ()
-    now_s += outbox_module.LONGEST_WAIT_S
+    now_s += outbox_module.MAX_WAIT_S
     assert await outbox.relay_once() == 2
     assert await outbox.relay_once() == 1, "the one that was written meanwhile"
     assert await still_pending(records) == []
@@ -265,7 +269,7 @@ async def test_the_relay_pages_past_what_does_not_go(
     records: FlakyRecords, condition: Condition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_module, "RELAY_BATCH", 2)
-    monkeypatch.setattr(outbox_module, "PAGES_A_PASS", 3)
+    monkeypatch.setattr(outbox_module, "PAGES_PER_PASS", 3)
     bus = PartialBus(unusable=("missing",))
     outbox = make(bus, records, condition)
     await write_to("missing", records, *range(20))

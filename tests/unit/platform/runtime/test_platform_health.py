@@ -11,7 +11,7 @@ from astrolens.contracts.status import ServiceStatus
 from astrolens.platform.bus.consumer import Progress
 from astrolens.platform.errors import ConfigurationError, StoreUnavailable
 from astrolens.platform.runtime.condition import Condition
-from astrolens.platform.runtime.health import FRESH_S, Liveness, Readiness, health_app
+from astrolens.platform.runtime.health import CACHE_TTL_S, Liveness, Readiness, health_app
 from astrolens.platform.runtime.health_access import HealthAccess
 from astrolens.platform.runtime.heartbeat import Heartbeat
 from astrolens.platform.runtime.http_server import add_health_endpoints
@@ -232,7 +232,7 @@ async def test_strangers_cause_no_more_than_one_round_of_checks_a_second() -> No
     readiness = Readiness(condition, {"records": ping}, clock=clock)
     assert await asyncio.gather(*(readiness.is_ready() for _ in range(50))) == [True] * 50
     assert rounds == 1
-    clock.now += FRESH_S + 0.1
+    clock.now += CACHE_TTL_S + 0.1
     assert await readiness.is_ready()
     assert rounds == 2
 

@@ -338,7 +338,7 @@ async def test_a_wrong_setting_in_periodic_work_ends_the_service(tmp_path: Path,
 async def test_a_heartbeat_that_cannot_be_written_is_an_issue_and_the_next_one_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("astrolens.platform.runtime.service.HEARTBEAT_S", SOON_S)
+    monkeypatch.setattr("astrolens.platform.runtime.service.HEARTBEAT_INTERVAL_S", SOON_S)
     store = FlakyHeartbeats(tmp_path / "records.sqlite")
     app = ServiceApp(settings(tmp_path), service="analyzer", with_bus=False, records=store)
     async with app.running():

@@ -48,7 +48,7 @@ def documents(count: int = 5) -> list[dict[str, Any]]:
 
 
 async def opened(path: Path) -> SqliteRecordStore:
-    store = SqliteRecordStore(path, busy_timeout_s=0.2, upgrade_wait_s=0.0)
+    store = SqliteRecordStore(path, busy_timeout_s=0.2, upgrade_timeout_s=0.0)
     await store.open()
     return store
 
@@ -125,7 +125,7 @@ async def test_a_writer_in_the_way_of_a_change_is_an_unavailable_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(path, SMALL, monkeypatch)
-    store = SqliteRecordStore(path, busy_timeout_s=0.1, upgrade_wait_s=0.0)
+    store = SqliteRecordStore(path, busy_timeout_s=0.1, upgrade_timeout_s=0.0)
     with writing(path), pytest.raises(StoreUnavailable, match=r"records\.sqlite does not serve: database is locked"):
         await store.open()
     await store.open()  # the service tries again
@@ -141,7 +141,7 @@ async def test_a_writer_in_the_way_of_a_new_file_is_an_unavailable_store(path: P
 
 async def test_a_long_change_by_another_service_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(path, SMALL, monkeypatch)
-    store = SqliteRecordStore(path, busy_timeout_s=0.05, upgrade_wait_s=600.0)
+    store = SqliteRecordStore(path, busy_timeout_s=0.05, upgrade_timeout_s=600.0)
     with writing(path):
         opening = asyncio.create_task(store.open())
         await asyncio.sleep(0.3)  # several waits of the lock

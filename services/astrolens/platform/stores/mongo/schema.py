@@ -29,17 +29,17 @@ Database = AsyncDatabase[dict[str, Any]]
 COUNTED = "counted"
 """The MongoDB collection that says which tallies are kept."""
 
-_ANSWER_S = 5.0
+_SERVER_TIMEOUT_S = 5.0
 """Longest wait for a server at the start; the caller of `open` tries again."""
 
-_BUILD_S = 3_600.0
+_INDEX_BUILD_TIMEOUT_S = 3_600.0
 """Longest building of the new indexes of a collection. A large archive takes minutes at an upgrade; the server goes on
 with it where the client leaves, and whoever asks again waits for the same building."""
 
 _BULK = 500
 """Documents of one write of a backfill."""
 
-_OWN = "astrolens_"
+_INDEX_PREFIX = "astrolens_"
 """Prefix of our indexes; what others made is theirs."""
 
 _INDEX_NOT_FOUND = 27
@@ -55,7 +55,7 @@ async def prepare(database: Database) -> None:
     Raises:
         ConfigurationError: The server is no replica set, or an index cannot be built.
     """
-    with pymongo.timeout(_ANSWER_S):
+    with pymongo.timeout(_SERVER_TIMEOUT_S):
         hello = await database.client.admin.command("hello")
     if not hello.get("setName") and hello.get("msg") != "isdbgrid":
         raise ConfigurationError(
@@ -131,7 +131,7 @@ def indexes(declared: Declaration) -> list[IndexModel]:
         keys = [(path_of(field, key=declared.key), ASCENDING) for field in fields]
         rare = declared.rare.intersection(fields[:1])
         options = {"partialFilterExpression": {keys[0][0]: PRESENT[declared.fields[fields[0]]]}} if rare else {}
-        models.append(IndexModel([*keys, ("_id", ASCENDING)], name=_OWN + "__".join(fields), **options))
+        models.append(IndexModel([*keys, ("_id", ASCENDING)], name=_INDEX_PREFIX + "__".join(fields), **options))
     if declared.hash_field is not None:
         models.append(HASH_INDEX)
     return models
@@ -147,7 +147,7 @@ async def _index(database: Database, name: str, models: list[IndexModel]) -> Non
     async for found in await collection.list_indexes():
         if _definition(found) == wanted.get(found["name"]):
             present.add(found["name"])
-        elif found["name"].startswith(_OWN):
+        elif found["name"].startswith(_INDEX_PREFIX):
             try:
                 await collection.drop_index(found["name"])
             except OperationFailure as error:
@@ -157,7 +157,7 @@ async def _index(database: Database, name: str, models: list[IndexModel]) -> Non
     if not missing:
         return
     try:
-        with pymongo.timeout(_BUILD_S):
+        with pymongo.timeout(_INDEX_BUILD_TIMEOUT_S):
             await collection.create_indexes(missing)
     except OperationFailure as error:
         if error.code not in _CANNOT_BE_BUILT:

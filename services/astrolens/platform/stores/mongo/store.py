@@ -55,9 +55,9 @@ T = TypeVar("T")
 DATABASE = "astrolens"
 """The database where the URL names none."""
 
-_SELECTION_S = 5.0
+_SERVER_SELECTION_TIMEOUT_S = 5.0
 """Longest search for a primary: an election takes a second or two."""
-_RECOUNT_S = 60.0
+_RECOUNT_TIMEOUT_S = 60.0
 """MongoDB ends a transaction after a minute by itself."""
 _BULK = 500
 """Documents a transaction: keeps it far below every limit of size and time."""
@@ -86,8 +86,8 @@ class MongoRecordStore:
             self._client = AsyncMongoClient(
                 self._url,
                 appname="astrolens",
-                serverSelectionTimeoutMS=int(_SELECTION_S * 1000),
-                connectTimeoutMS=int(_SELECTION_S * 1000),
+                serverSelectionTimeoutMS=int(_SERVER_SELECTION_TIMEOUT_S * 1000),
+                connectTimeoutMS=int(_SERVER_SELECTION_TIMEOUT_S * 1000),
                 timeoutMS=int(STORE_OPERATION_S * 1000),
                 retryWrites=True,
                 retryReads=True,
@@ -107,7 +107,7 @@ class MongoRecordStore:
                 self._opened = database
                 self._outboxes = outboxes(database)
                 for collection in await collections_to_count(database):
-                    await self._transaction(partial(recount, database, collection), timeout_s=_RECOUNT_S)
+                    await self._transaction(partial(recount, database, collection), timeout_s=_RECOUNT_TIMEOUT_S)
         except BaseException:
             self._opened = None
             await self._client.close()
@@ -121,7 +121,7 @@ class MongoRecordStore:
 
     async def ping(self) -> None:
         """Raise unless a primary answers."""
-        with translate_mongo_errors(self._address), pymongo.timeout(_SELECTION_S):
+        with translate_mongo_errors(self._address), pymongo.timeout(_SERVER_SELECTION_TIMEOUT_S):
             await self._database.command("ping", read_preference=ReadPreference.PRIMARY)
 
     async def insert(self, collection: Collection, documents: Sequence[Contract | Document]) -> set[str]:

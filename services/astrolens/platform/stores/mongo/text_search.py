@@ -13,13 +13,13 @@ from astrolens.platform.stores.collections import DECLARATIONS, Collection
 from astrolens.platform.stores.mongo.filters import PRESENT, Filter, declared_path, query_filter
 from astrolens.platform.stores.records import MAX_CONTAINING, Query
 
-SEARCH_S: Final = 5.0
+SEARCH_TIMEOUT_S: Final = 5.0
 """One page of a query that looks for a part of a text, which reads all names of the archive."""
 
 
 @contextmanager
 def bounded_search(query: Query) -> Iterator[None]:
-    """Bound a query that looks for a part of a text by `SEARCH_S`; the server gives up then, too.
+    """Bound a query that looks for a part of a text by `SEARCH_TIMEOUT_S`; the server gives up then, too.
 
     Raises:
         PermanentError: `search-too-slow`.
@@ -29,15 +29,15 @@ def bounded_search(query: Query) -> Iterator[None]:
         yield
         return
     try:
-        with pymongo.timeout(SEARCH_S):
+        with pymongo.timeout(SEARCH_TIMEOUT_S):
             yield
     except PyMongoError as error:
         if not error.timeout:
             raise
         raise PermanentError(
             "search-too-slow",
-            f"the record store did not find {texts[0]!r} in the names within {SEARCH_S:g} s; search by id or position, "
-            "or narrow by survey, state or date",
+            f"the record store did not find {texts[0]!r} in the names within {SEARCH_TIMEOUT_S:g} s; search by id or "
+            "position, or narrow by survey, state or date",
         ) from error
 
 

@@ -23,7 +23,7 @@ TransactionBody = Callable[[AsyncClientSession | None, int], Awaitable[T]]
 
 DURABLE = WriteConcern(w="majority", j=True)
 
-_ABORT_S = 2.0
+_ABORT_TIMEOUT_S = 2.0
 _CONFLICT_RETRY = RetryPolicy(initial_wait_s=0.005, max_wait_s=0.5)
 """Between attempts of a transaction that was in conflict with another one."""
 
@@ -54,7 +54,7 @@ class Transactions:
                         return result
                 except PyMongoError as error:
                     if session.in_transaction:
-                        with pymongo.timeout(_ABORT_S):
+                        with pymongo.timeout(_ABORT_TIMEOUT_S):
                             await session.abort_transaction()
                     pause_s = _CONFLICT_RETRY.wait_s(shard.attempts)
                     if not is_conflict(error) or monotonic() + pause_s > deadline:

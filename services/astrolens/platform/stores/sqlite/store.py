@@ -28,7 +28,7 @@ from astrolens.platform.time_limits import STORE_OPERATION_S
 
 T = TypeVar("T")
 
-UPGRADE_WAIT_S: Final = 600.0
+UPGRADE_TIMEOUT_S: Final = 600.0
 """Longest wait for another service that changes the file for new declarations: a million images take minutes."""
 
 _PROGRESS_STEPS: Final = 100_000
@@ -48,11 +48,11 @@ class SqliteRecordStore:
     """
 
     def __init__(
-        self, path: Path, *, busy_timeout_s: float = STORE_OPERATION_S, upgrade_wait_s: float = UPGRADE_WAIT_S
+        self, path: Path, *, busy_timeout_s: float = STORE_OPERATION_S, upgrade_timeout_s: float = UPGRADE_TIMEOUT_S
     ) -> None:
         self._path = path
         self._busy_timeout_s = busy_timeout_s
-        self._upgrade_wait_s = upgrade_wait_s
+        self._upgrade_timeout_s = upgrade_timeout_s
         self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="records-write")
         self._reader_thread = ThreadPoolExecutor(1, thread_name_prefix="records-read")
         self._writer: sqlite3.Connection | None = None
@@ -176,7 +176,7 @@ class SqliteRecordStore:
         return connection
 
     async def _prepare(self, db: sqlite3.Connection) -> None:
-        deadline = monotonic() + self._upgrade_wait_s
+        deadline = monotonic() + self._upgrade_timeout_s
         # A change of a large file takes minutes: closing ends it, and it is rolled back.
         db.set_progress_handler(self._closing.is_set, _PROGRESS_STEPS)
         while True:

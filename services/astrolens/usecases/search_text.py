@@ -10,7 +10,7 @@ from astrolens.usecases.coordinates import Cone, parse_position
 from astrolens.usecases.image_queries import SEARCH_RADIUS_ARCSEC, ImageFilter
 from astrolens.usecases.sky_positions import degrees_text
 
-LOOK_S: Final = 2.0
+LOOKUP_TIMEOUT_S: Final = 2.0
 """Longest look whether there is any image with a name or id; what takes longer counts as there."""
 
 _IMAGE_ID = re.compile(r"^[0-9a-fA-F]{32,64}$")
@@ -18,7 +18,7 @@ _IMAGE_ID = re.compile(r"^[0-9a-fA-F]{32,64}$")
 _ID_PREFIX = re.compile(r"^[0-9a-fA-F]{6,31}$")
 _OBJECT_ID = re.compile(r"^(?=.*[0-9])[\w.+:-]{3,100}$", re.ASCII)
 _EXTENSION = re.compile(r"\.(jpe?g|png|tiff?|fits?|fits\.gz)$", re.IGNORECASE)
-_SEAM = re.compile(r"(?<=[A-Za-z])\s*(?=[0-9])")
+_LETTER_DIGIT_GAP = re.compile(r"(?<=[A-Za-z])\s*(?=[0-9])")
 """Between the letters and the digits of a name, such as NGC 4567."""
 
 
@@ -97,7 +97,7 @@ SURVEY_OBJECT: Final = "observation.extra.object_id"
 
 
 async def _any(records: RecordStore, clause: Clause) -> bool:
-    return await records.count(Collection.IMAGES, (clause,), limit=1, within_s=LOOK_S) != 0
+    return await records.count(Collection.IMAGES, (clause,), limit=1, within_s=LOOKUP_TIMEOUT_S) != 0
 
 
 def _as_broker(text: str) -> str:
@@ -114,5 +114,5 @@ def _cases(text: str) -> tuple[str, ...]:
 def _spellings(text: str) -> list[str]:
     """A name as typed, without the ending of a file, and with and without the blank before its number."""
     bare = _EXTENSION.sub("", text)
-    spellings = [text, bare, _SEAM.sub("", bare), _SEAM.sub(" ", bare), bare.replace(" ", "")]
+    spellings = [text, bare, _LETTER_DIGIT_GAP.sub("", bare), _LETTER_DIGIT_GAP.sub(" ", bare), bare.replace(" ", "")]
     return list(dict.fromkeys(each for each in spellings if each))

@@ -1,4 +1,4 @@
-"""Since when people's answers change the alerts of an archive.
+"""The time from which on people's answers change the alerts of an archive.
 
 Earlier versions sent alerts and let no answer retract one. An archive of theirs must not have all of its refuted alerts
 retracted at the first start of this version: nobody waits for messages about what was settled long ago. So answers
@@ -17,18 +17,19 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 
 NAME: Final = "notifier.answers-since"
+"""Archives hold the document under this name."""
 _log = structlog.get_logger(__name__)
 
 
-class AnswersSinceRecord(Contract):
-    """When a notifier that follows answers first ran on this archive; a document of `META`, written once."""
+class AnswerCutoffRecord(Contract):
+    """When a notifier that follows answers first ran on an archive; a document of `META`, written once."""
 
     name: str = NAME
     since: UtcTime
 
 
-class AnswersSince:
-    """Reads that time, and writes it where it is missing."""
+class AnswerCutoff:
+    """Reads the cutoff of an archive, and writes it where it is missing."""
 
     def __init__(self, *, records: RecordStore, clock: Callable[[], datetime] = utc_now) -> None:
         self._records = records
@@ -36,19 +37,19 @@ class AnswersSince:
         self._since: datetime | None = None
 
     async def time(self) -> datetime:
-        """Answers that were given earlier change no alert by themselves.
+        """The cutoff: answers that were given earlier change no alert by themselves.
 
         Raises:
             TransientError: The record store is unreachable.
         """
         if self._since is None:
             # Of several notifiers that start together the first one's time stays.
-            await self._records.insert(Collection.META, [AnswersSinceRecord(since=self._clock())])
+            await self._records.insert(Collection.META, [AnswerCutoffRecord(since=self._clock())])
             stored = (await self._records.get(Collection.META, [NAME]))[NAME]
             try:
-                self._since = AnswersSinceRecord.model_validate(stored).since
+                self._since = AnswerCutoffRecord.model_validate(stored).since
             except ValidationError as error:
                 _log.warning("the time since which answers count cannot be read; it is now", error=str(error)[:300])
-                await self._records.upsert(Collection.META, [AnswersSinceRecord(since=self._clock())])
+                await self._records.upsert(Collection.META, [AnswerCutoffRecord(since=self._clock())])
                 self._since = self._clock()
         return self._since

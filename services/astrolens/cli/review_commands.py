@@ -1,4 +1,4 @@
-"""The commands about what is strange: answers, calibrations, the discovery list of a night."""
+"""The commands by which a person reviews: answers, calibrations, the discovery list of a night."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ import typer
 from astrolens.cli.options import AsJson, Token, Url
 
 
-class GivenAnswer(StrEnum):
+class AnswerChoice(StrEnum):
     """What a person may say of an image."""
 
     INTERESTING = "interesting"
@@ -20,7 +20,7 @@ class GivenAnswer(StrEnum):
 
 
 def label(
-    answer: Annotated[GivenAnswer, typer.Argument(help="What the images are; none takes your answer back.")],
+    answer: Annotated[AnswerChoice, typer.Argument(help="What the images are; none takes your answer back.")],
     images: Annotated[list[str], typer.Argument(help="Ids of images.")],
     tag: Annotated[
         list[str] | None, typer.Option(help="A free tag, such as 'tidal tail'; may be repeated. Tags are public.")
@@ -33,7 +33,7 @@ def label(
     """Answer images; the alert of each, where there is one, is updated or retracted."""
     from astrolens.cli.answers import label as run
 
-    said = None if answer is GivenAnswer.NONE else answer.value
+    said = None if answer is AnswerChoice.NONE else answer.value
     run(images, said, tags=tag or [], note=note, as_json=as_json, url=url, token=token)
 
 
