@@ -1,4 +1,4 @@
-"""A local server that keeps SkyServer's contract, troubles included."""
+"""A local server that keeps SkyServer's contract, faults included."""
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -31,7 +31,7 @@ def row(number: int) -> dict[str, Any]:
 
 
 class Sky:
-    """SkyServer as the source knows it. Queries and pictures may be replaced by troubles, used up one by one.
+    """SkyServer as the source knows it. Queries and pictures may be replaced by faults, used up one by one.
 
     Args:
         galaxies: How many there are.
@@ -40,8 +40,8 @@ class Sky:
 
     def __init__(self, galaxies: int = 5, *, picture: Callable[[str], bytes] | None = None) -> None:
         self.rows = [row(number) for number in range(galaxies)]
-        self.query_troubles: list[Handler] = []
-        self.picture_troubles: list[Handler] = []
+        self.query_faults: list[Handler] = []
+        self.picture_faults: list[Handler] = []
         self.queries: list[str] = []
         self._jpeg = picture or (lambda ra: JPEG + ra.encode())
         self.pictures: list[dict[str, str]] = []
@@ -55,8 +55,8 @@ class Sky:
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
         self.queries.append(request.query["cmd"])
-        if self.query_troubles:
-            return await self.query_troubles.pop(0)(request)
+        if self.query_faults:
+            return await self.query_faults.pop(0)(request)
         assert request.query["format"] == "json"
         words = request.query["cmd"].split()
         limit, after = int(words[2]), int(words[words.index(">") + 1])
@@ -66,8 +66,8 @@ class Sky:
 
     async def _picture(self, request: web.Request) -> web.StreamResponse:
         self.pictures.append(dict(request.query))
-        if self.picture_troubles:
-            return await self.picture_troubles.pop(0)(request)
+        if self.picture_faults:
+            return await self.picture_faults.pop(0)(request)
         return web.Response(body=self._jpeg(request.query["ra"]), content_type="image/jpeg")
 
     async def _elsewhere(self, request: web.Request) -> web.StreamResponse:

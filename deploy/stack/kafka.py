@@ -41,7 +41,7 @@ def server(layout: Layout) -> Server:
         command=[java(), HEAP, *_logging(), "-cp", f"{jars}/*", "kafka.Kafka", str(properties)],
         state=layout.state,
         healthy=lambda: _answers(layout),
-        patience_s=90.0,
+        start_timeout_s=90.0,
     )
 
 

@@ -27,7 +27,7 @@ def server(layout: Layout) -> Server:
             "MINIO_BROWSER": "off",
             "MINIO_UPDATE": "off",
         },
-        patience_s=30.0,
+        start_timeout_s=30.0,
     )
 
 

@@ -50,7 +50,7 @@ def _server(layout: Layout, program: Path, folder: Path, *, login: bool) -> Serv
         command=[*command, "--auth"] if login else command,
         state=layout.state,
         healthy=lambda: _answers(address),
-        patience_s=30.0,
+        start_timeout_s=30.0,
     )
 
 

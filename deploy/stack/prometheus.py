@@ -48,7 +48,7 @@ def server(layout: Layout, *, console_port: int = 8080) -> Server | None:
         ],
         state=layout.state,
         healthy=lambda: _answers(f"http://{address}/-/ready"),
-        patience_s=30.0,
+        start_timeout_s=30.0,
     )
 
 

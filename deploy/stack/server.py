@@ -29,7 +29,7 @@ class Server:
         state: The folder for pid file and log; also the working directory.
         healthy: Whether it serves.
         environment: Variables beside this process's own.
-        patience_s: Longest start.
+        start_timeout_s: Longest start.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Server:
     state: Path
     healthy: Callable[[], bool]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    patience_s: float = 60.0
+    start_timeout_s: float = 60.0
 
     @property
     def log(self) -> Path:
@@ -52,13 +52,13 @@ class Server:
         """
         running = find(self.state, self.name)
         process = None if running else self._spawn()
-        deadline = time.monotonic() + self.patience_s
+        deadline = time.monotonic() + self.start_timeout_s
         while not self.healthy():
             if process is not None and process.poll() is not None:
                 (self.state / f"{self.name}.pid").unlink(missing_ok=True)
-                raise StackError(f"{self.name} ended with {process.returncode}:\n{self._last_words()}")
+                raise StackError(f"{self.name} ended with {process.returncode}:\n{self._log_tail()}")
             if time.monotonic() > deadline:
-                raise StackError(f"{self.name} did not serve within {self.patience_s:g} s:\n{self._last_words()}")
+                raise StackError(f"{self.name} did not serve within {self.start_timeout_s:g} s:\n{self._log_tail()}")
             time.sleep(_POLL_S)
         return process is not None
 
@@ -77,7 +77,7 @@ class Server:
         (self.state / f"{self.name}.pid").write_text(json.dumps({"pid": process.pid, "started": started}))
         return process
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(lines[-_LAST_LINES:]) or "it said nothing"
 

@@ -1,7 +1,7 @@
 """Candidates through an outage of each catalogue in turn: `python -m tests.bench.catalogue_outages [CANDIDATES]`.
 
 Three replicas of the crossref service share one record store and one clock, which moves ten minutes an outage in no
-time; the catalogues are the fakes of the tests, with their troubles. It prints how many possible discoveries were
+time; the catalogues are the fakes of the tests, with their faults. It prints how many possible discoveries were
 announced wrongly (none may be), how many candidates are settled, and how often each server was asked.
 """
 
@@ -34,7 +34,7 @@ from tests.unit.crossref.crossref_fakes import EPOCH, Clock, World, image
 REPLICAS = 3
 OUTAGE_S = 600
 STEP_S = 30
-TROUBLES = ("http-503", "error-in-200", "empty", "reset", "error-param", "html", "cut", "error-info")
+FAULTS = ("http-503", "error-in-200", "empty", "reset", "error-param", "html", "cut", "error-info")
 LOCAL = "http://127.0.0.1:1"
 LIMIT_PER_S = {"/simbad": 4, "/ned": 4, "/vizier": 4, "/skybot": 4}
 """What the servers tolerate; SIMBAD bans above it."""
@@ -76,13 +76,13 @@ async def measure(candidates: int) -> dict[str, Any]:
             waiting = pictures[number * share : (number + 1) * share] if number < 3 else pictures[3 * share :]
             steps = OUTAGE_S // STEP_S
             for step in range(steps):
-                fake.trouble = TROUBLES[step % len(TROUBLES)]
+                fake.fault = FAULTS[step % len(FAULTS)]
                 for place in range(step, len(waiting), steps):
                     await replicas[place % REPLICAS].analysed(waiting[place])
                 if step == 2:
                     await replicas[0].worker._claim()  # killed in the middle of a batch
                 await _round(replicas, clock)
-            fake.trouble = None
+            fake.fault = None
         rounds = 0
         while await _unsettled(store) and rounds < 200:
             await _round(replicas, clock)

@@ -19,7 +19,7 @@ from tests.e2e.system import System, running
 from tests.engines.conftest import ENGINE_SETTINGS
 
 SERVERS = ("kafka", "mongodb", "minio")
-_LONGEST_S = 900
+_TIMEOUT_S = 900
 _LOOK_EVERY_S = 1.0
 _LOCAL = "supervisor and broker"
 
@@ -59,7 +59,7 @@ def measured(
         meter.start()
         client_cpu = feed(system, pictures)
         # Asking for the books costs the record store a little each time: ask as seldom as a person would.
-        system.wait_settled(count, timeout_s=_LONGEST_S, every_s=_LOOK_EVERY_S)
+        system.wait_settled(count, timeout_s=_TIMEOUT_S, every_s=_LOOK_EVERY_S)
         cost = meter.stop(count)
     # The supervisor's children are measured by name; what is left is itself with the embedded broker.
     apart = {*further, *servers, _LOCAL}
@@ -92,11 +92,11 @@ def feed(system: System, pictures: Path) -> float:
         stdout=subprocess.DEVNULL,
     ) as client:
         spent = 0.0
-        deadline = time.monotonic() + _LONGEST_S
+        deadline = time.monotonic() + _TIMEOUT_S
         while client.poll() is None:
             if time.monotonic() > deadline:
                 client.kill()
-                raise TimeoutError(f"the ingest client did not end within {_LONGEST_S} s")
+                raise TimeoutError(f"the ingest client did not end within {_TIMEOUT_S} s")
             try:
                 times = psutil.Process(client.pid).cpu_times()
             except psutil.NoSuchProcess:

@@ -1,1 +1,1 @@
-"""Local servers that keep the contracts of the catalogues, troubles included, and the sky that they know."""
+"""Local servers that keep the contracts of the catalogues, faults included, and the sky that they know."""

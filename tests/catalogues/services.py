@@ -1,4 +1,4 @@
-"""The services as functions from a request to a reply, with the troubles that real ones have as switches."""
+"""The services as functions from a request to a reply, with the faults that real ones have as switches."""
 
 import asyncio
 import re
@@ -73,7 +73,7 @@ def radius_of(query: str) -> float:
 
 
 class FakeSimbad:
-    """SIMBAD's TAP service. `trouble` names what is wrong with it, None for nothing.
+    """SIMBAD's TAP service. `fault` names what is wrong with it, None for nothing.
 
     Attributes:
         asked: Number of places of each request.
@@ -81,13 +81,13 @@ class FakeSimbad:
 
     def __init__(self, sky: Sky | None = None) -> None:
         self.sky = sky or Sky()
-        self.trouble: str | None = None
+        self.fault: str | None = None
         self.asked: list[int] = []
         self.keys: list[str] = []
         self.max_rows = 20_000
 
     def __call__(self, request: Request) -> Reply:
-        if (general := general_trouble(self.trouble)) is not None:
+        if (general := general_fault(self.fault)) is not None:
             return general
         fields = request.fields
         assert fields["REQUEST"] == "doQuery"
@@ -100,7 +100,7 @@ class FakeSimbad:
 
     def _written(self, rows: list[list[Any]]) -> Reply:
         fields: list[Field] = list(SIMBAD_FIELDS)
-        match self.trouble:
+        match self.fault:
             case "lost-rows":
                 rows = [row for row in rows if str(row[0]).startswith("canary")][:3]
             case "empty":
@@ -117,69 +117,69 @@ class FakeSimbad:
                 rows = [[*row[:3], None, None, *row[5:]] for row in rows]
         if len(rows) > self.max_rows:
             return Reply(votable(fields, rows[: self.max_rows], after='<INFO name="QUERY_STATUS" value="OVERFLOW"/>'))
-        return table_trouble(self.trouble, votable(fields, rows))
+        return table_fault(self.fault, votable(fields, rows))
 
 
 class FakeNed:
-    """NED: TAP at /ned/tap, the cone search at /ned/cone. Each has troubles of its own."""
+    """NED: TAP at /ned/tap, the cone search at /ned/cone. Each has faults of its own."""
 
     def __init__(self, sky: Sky | None = None) -> None:
         self.sky = sky or Sky()
-        self.trouble: str | None = None
-        self.cone_trouble: str | None = "http-503"
+        self.fault: str | None = None
+        self.cone_fault: str | None = "http-503"
         self.asked: list[str] = []
 
     def __call__(self, request: Request) -> Reply:
         self.asked.append(request.path)
         fields = request.fields
         if request.path.startswith("/ned/cone"):
-            if (general := general_trouble(self.cone_trouble)) is not None:
+            if (general := general_fault(self.cone_fault)) is not None:
                 return general
             places = [(float(fields["LON"].rstrip("d")), float(fields["LAT"].rstrip("d")))]
             radius = float(fields["RADIUS"]) * 60.0
         else:
-            if (general := general_trouble(self.trouble)) is not None:
+            if (general := general_fault(self.fault)) is not None:
                 return general
             circles = re.findall(r"CIRCLE\('ICRS', ([0-9.eE+-]+), ([0-9.eE+-]+), ([0-9.eE+-]+)\)", fields["QUERY"])
             places = [(float(ra), float(dec)) for ra, dec, _ in circles]
             radius = float(circles[0][2]) * 3600.0
         things = {thing.name: thing for ra, dec in places for thing in self.sky.around(ra, dec, radius)}
-        if self.trouble in {"empty", "lost-rows"}:
-            things = dict(list(things.items())[: 1 if self.trouble == "lost-rows" else 0])
+        if self.fault in {"empty", "lost-rows"}:
+            things = dict(list(things.items())[: 1 if self.fault == "lost-rows" else 0])
         table_fields = [
-            Field("prefname" if self.trouble != "renamed" else "name2", "char"),
+            Field("prefname" if self.fault != "renamed" else "name2", "char"),
             Field("pretype", "char"),
-            Field("ra", "double", "rad" if self.trouble == "unit" else "deg"),
+            Field("ra", "double", "rad" if self.fault == "unit" else "deg"),
             Field("dec", "double", "deg"),
             Field("z", "double"),
         ]
-        shift = 1.0 if self.trouble == "elsewhere" else 0.0
+        shift = 1.0 if self.fault == "elsewhere" else 0.0
         rows = [
             ["MESSIER 031" if each.name.startswith("M ") else each.name, each.kind, each.ra_deg + shift, each.dec_deg,
              each.redshift]
             for each in things.values()
         ]  # fmt: skip
-        return table_trouble(self.trouble, votable(table_fields, rows))
+        return table_fault(self.fault, votable(table_fields, rows))
 
 
 class FakeVizier:
     """VizieR: TAP at /vizier, X-Match at /xmatch, ASU at /asu. Every table holds the same things.
 
     Attributes:
-        trouble: Of every reply.
-        table_troubles: Of single tables of ASU's: `missing`, `empty`, `error`, `overflow`.
+        fault: Of every reply.
+        table_faults: Of single tables of ASU's: `missing`, `empty`, `error`, `overflow`.
         count_from: The first number of `_q`.
     """
 
     def __init__(self, sky: Sky | None = None) -> None:
         self.sky = sky or Sky()
-        self.trouble: str | None = None
-        self.table_troubles: dict[str, str] = {}
+        self.fault: str | None = None
+        self.table_faults: dict[str, str] = {}
         self.count_from = 1
         self.asked: list[tuple[str, int]] = []
 
     def __call__(self, request: Request) -> Reply:
-        if (general := general_trouble(self.trouble)) is not None:
+        if (general := general_fault(self.fault)) is not None:
             return general
         fields = request.fields
         if request.path.startswith("/asu"):
@@ -196,19 +196,19 @@ class FakeVizier:
         self.asked.append((request.path, len(places)))
         table = [
             Field("k", "char"),
-            Field("renamed" if self.trouble == "renamed" else "NameX", "char", ucd="meta.id;meta.main"),
-            Field("RAJ2000", "double", "rad" if self.trouble == "unit" else "deg", "pos.eq.ra;meta.main"),
+            Field("renamed" if self.fault == "renamed" else "NameX", "char", ucd="meta.id;meta.main"),
+            Field("RAJ2000", "double", "rad" if self.fault == "unit" else "deg", "pos.eq.ra;meta.main"),
             Field("DEJ2000", "double", "deg", "pos.eq.dec;meta.main"),
         ]
-        shift = 1.0 if self.trouble == "elsewhere" else 0.0
+        shift = 1.0 if self.fault == "elsewhere" else 0.0
         rows: list[list[object]] = [
             [place.key, thing.name, thing.ra_deg + shift, thing.dec_deg]
             for place in places
             for thing in self.sky.around(place.ra_deg, place.dec_deg, radius)
         ]
-        if self.trouble == "empty":
+        if self.fault == "empty":
             rows = []
-        return table_trouble(self.trouble, votable(table, rows, status=None if bulk else "OK"))
+        return table_fault(self.fault, votable(table, rows, status=None if bulk else "OK"))
 
     def _several_tables(self, fields: Mapping[str, str]) -> Reply:
         """ASU: a RESOURCE for each catalogue, TABLEs by their names, no DATA where there is nothing, as recorded."""
@@ -221,23 +221,23 @@ class FakeVizier:
         assert len(places) == len(listed)
         self.asked.append(("/asu", len(places)))
         heads = [
-            Field("_q" if self.trouble != "renamed" else "_Q2", "int", ucd="meta.record"),
-            Field("_RAJ2000", "double", "rad" if self.trouble == "unit" else "deg", "pos.eq.ra"),
+            Field("_q" if self.fault != "renamed" else "_Q2", "int", ucd="meta.record"),
+            Field("_RAJ2000", "double", "rad" if self.fault == "unit" else "deg", "pos.eq.ra"),
             Field("_DEJ2000", "double", "deg", "pos.eq.dec"),
             Field("NameX", "char", ucd="meta.id;meta.main"),
         ]
         resources = []
-        shift = 1.0 if self.trouble == "elsewhere" else 0.0
+        shift = 1.0 if self.fault == "elsewhere" else 0.0
         for table in fields["-source"].split(","):
-            trouble = self.table_troubles.get(table, self.trouble)
+            fault = self.table_faults.get(table, self.fault)
             rows: list[list[object]] = [
                 [number, thing.ra_deg + shift, thing.dec_deg, thing.name]
                 for number, (ra, dec) in enumerate(places, start=self.count_from)
                 for thing in self.sky.around(ra, dec, float(fields["-c.r"]))
             ]
-            if trouble == "empty":
+            if fault == "empty":
                 rows = []
-            if trouble == "missing":
+            if fault == "missing":
                 continue
             written = votable(heads, rows, status=None)
             body = written[written.index("<TABLE>") : written.index("</RESOURCE>")]
@@ -247,23 +247,23 @@ class FakeVizier:
             after = {
                 "error": '<INFO name="Error" value="The table is being loaded"/>',
                 "overflow": '<INFO name="QUERY_STATUS" value="OVERFLOW"/>',
-            }.get(trouble or "", "")
+            }.get(fault or "", "")
             resources.append(f'<RESOURCE name="{table.rpartition("/")[0]}">{body}{after}</RESOURCE>')
         whole = votable((), (), status=None)
         start, end = whole.index("<RESOURCE"), whole.index("</RESOURCE>") + len("</RESOURCE>")
         said = '<INFO name="QUERY_STATUS" value="OK"/>'
-        return table_trouble(self.trouble, whole[:start] + said + "".join(resources) + whole[end:])
+        return table_fault(self.fault, whole[:start] + said + "".join(resources) + whole[end:])
 
 
 class FakeSkybot:
     """SkyBoT: what moves is a thing at a time; `asteroids` are by name, position and Julian date."""
 
     def __init__(self) -> None:
-        self.trouble: str | None = None
+        self.fault: str | None = None
         self.asteroids: list[tuple[str, float, float, float]] = [("Jupiter", 276.9620, -23.1940, 2458849.5)]
 
     def __call__(self, request: Request) -> Reply:
-        if (general := general_trouble(self.trouble)) is not None:
+        if (general := general_fault(self.fault)) is not None:
             return general
         fields = request.fields
         here = Place("here", float(fields["-ra"]), float(fields["-dec"]))
@@ -273,7 +273,7 @@ class FakeSkybot:
             for name, ra, dec, jd in self.asteroids
             if abs(jd - float(fields["-ep"])) < 1e-3
             and separation_arcsec(here.ra_deg, here.dec_deg, ra, dec) <= radius
-            and self.trouble != "empty"
+            and self.fault != "empty"
         ]
         table = [
             Field("Name", "char", ucd="meta.id;meta.main"),
@@ -282,10 +282,10 @@ class FakeSkybot:
             Field("_DECJ2000", "double", "deg"),
             Field("ErrPos", "float", "arcsec"),
         ]
-        return table_trouble(self.trouble, votable(table, rows))
+        return table_fault(self.fault, votable(table, rows))
 
 
-TROUBLES = (
+FAULTS = (
     "http-503",
     "http-429",
     "html",
@@ -311,7 +311,7 @@ TROUBLES = (
 """What can be wrong with a reply that comes."""
 
 
-def general_trouble(trouble: str | None) -> Reply | None:
+def general_fault(fault: str | None) -> Reply | None:
     """Replies that have nothing to do with what was asked."""
     error = votable((), (), status=None).replace("<TABLE>", "").replace("</TABLE>", "")
     error = re.sub(r"<DATA>.*</DATA>", "", error, flags=re.DOTALL)
@@ -338,10 +338,10 @@ def general_trouble(trouble: str | None) -> Reply | None:
         "reset": Reply("<?xml version='1.0'?><VOTABLE>" + " " * 1000, reset=True),
         "ban": Reply("Your IP address has been banned", 403),
     }
-    return replies.get(trouble or "")
+    return replies.get(fault or "")
 
 
-def table_trouble(trouble: str | None, table: str) -> Reply:
+def table_fault(fault: str | None, table: str) -> Reply:
     """Replies that are nearly right."""
     changes: dict[str, Callable[[str], str]] = {
         "cut": lambda text: text[: len(text) * 2 // 3],
@@ -353,5 +353,5 @@ def table_trouble(trouble: str | None, table: str) -> Reply:
         "entity": lambda text: text.replace("<VOTABLE", '<!DOCTYPE x [<!ENTITY a "aaaa">]><VOTABLE', 1),
         "empty-lines": lambda text: text.replace("<TR>", "<TR>\n\n<TD></TD>\n", 1),
     }
-    change = changes.get(trouble or "")
+    change = changes.get(fault or "")
     return Reply(table if change is None else change(table), headers={"Content-Type": "application/x-votable+xml"})

@@ -51,7 +51,7 @@ class KillBehaviour:
 
 def feed(system: System, folder: Path, disturb: Callable[[System], None] | None = None) -> dict[str, Any]:
     """Feed the folder, disturb in the middle, wait until all is settled; everything that came out."""
-    patience_s = 300 + count_of(folder) / SLOWEST_PER_S
+    timeout_s = 300 + count_of(folder) / SLOWEST_PER_S
     began = time.monotonic()
     command = ["ingest", str(folder), "--survey", FEED_SURVEY, "--wait"]
     with subprocess.Popen(
@@ -64,12 +64,12 @@ def feed(system: System, folder: Path, disturb: Callable[[System], None] | None 
         try:
             if disturb is not None:
                 disturb(system)
-            output, _ = ingest.communicate(timeout=patience_s)
+            output, _ = ingest.communicate(timeout=timeout_s)
         except BaseException:
             ingest.kill()  # or it would be waited for, as long as its own patience lasts
             raise
     assert ingest.returncode == 0, f"{output}\n{system.logs()}"
-    system.wait_settled(count_of(folder), timeout_s=patience_s)
+    system.wait_settled(count_of(folder), timeout_s=timeout_s)
     print(f"{count_of(folder)} images settled {time.monotonic() - began:.0f} s after the first was fed")
     return final_state(system)
 

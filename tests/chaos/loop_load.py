@@ -85,7 +85,7 @@ class Requests:
     def ask(self, method: str, path: str, **arguments: Any) -> Any:
         """The JSON of an answer; None where the request failed, which is noted."""
         kind = f"{method} {path.partition('?')[0]}"
-        trouble = None
+        fault = None
         try:
             answer = self.http.request(method, path, **arguments)
             if answer.is_success:
@@ -93,14 +93,14 @@ class Requests:
             if answer.status_code == 429 and "retry-after" in answer.headers:
                 self.told_to_wait += 1
                 return None
-            trouble = f"{kind}: {answer.status_code} {answer.text[:200]}"
+            fault = f"{kind}: {answer.status_code} {answer.text[:200]}"
         except httpx.HTTPError as error:
-            trouble = f"{kind}: {type(error).__name__} {error}"
+            fault = f"{kind}: {type(error).__name__} {error}"
         finally:
             with self._lock:
                 self.made[kind] += 1
-                if trouble:
-                    self.failures.append(trouble)
+                if fault:
+                    self.failures.append(fault)
         return None
 
 

@@ -256,7 +256,7 @@ class Loop:
             refused[fault] = self.wait(said, f"{words!r}")
             assert self.serving() == before
             self.decide("rollback")
-            self.wait(self.system.all_ready, "no trouble any more")
+            self.wait(self.system.all_ready, "no fault any more")
         self.report["refused bundles"] = refused
 
 

@@ -47,16 +47,16 @@ def wait_until(
 ) -> Any:
     """Wait for a truthy answer, bounded; the last error is told, and `what` says what did not come."""
     deadline = time.monotonic() + timeout_s
-    trouble: Exception | None = None
+    fault: Exception | None = None
     while time.monotonic() < deadline:
         try:
             if answer := condition():
                 return answer
         except (httpx.HTTPError, OSError, KeyError) as error:
-            trouble = error
+            fault = error
         time.sleep(every_s)
     sentence = what if isinstance(what, str) else what()
-    raise AssertionError(f"waited {timeout_s:.0f} s in vain: {sentence} (last trouble: {trouble})")
+    raise AssertionError(f"waited {timeout_s:.0f} s in vain: {sentence} (last fault: {fault})")
 
 
 class System:

@@ -207,5 +207,5 @@ def test_what_must_not_serve_is_refused_and_the_old_model_goes_on(system: System
     )
     assert serving(system) == before
     decide(system, "rollback")
-    wait_until(system.all_ready, timeout_s=60, what=lambda: f"no trouble any more: {model_server_detail(system)}")
+    wait_until(system.all_ready, timeout_s=60, what=lambda: f"no fault any more: {model_server_detail(system)}")
     assert serving(system) == before

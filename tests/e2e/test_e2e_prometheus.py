@@ -229,7 +229,7 @@ def end(processes: list["subprocess.Popen[bytes]"]) -> None:
 
 @contextmanager
 def serving(sky: Sky) -> Iterator[str]:
-    """The world outside on a loopback port: SkyServer, in trouble now and then, and a channel that takes alerts."""
+    """The world outside on a loopback port: SkyServer, failing now and then, and a channel that takes alerts."""
 
     async def busy(_: web.Request) -> web.StreamResponse:
         return web.Response(status=503)
@@ -238,7 +238,7 @@ def serving(sky: Sky) -> Iterator[str]:
         json.loads(await request.text())
         return web.Response(text="ok")
 
-    sky.picture_troubles += [busy, busy]
+    sky.picture_faults += [busy, busy]
     loop = asyncio.new_event_loop()
     app = sky.app()
     app.router.add_post("/told", told)

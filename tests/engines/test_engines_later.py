@@ -1,4 +1,4 @@
-"""The troubles of a wrong setting, come later: the services degrade, say why, wait, and go on by themselves."""
+"""The faults of a wrong setting, come later: the services degrade, say why, wait, and go on by themselves."""
 
 import time
 import uuid

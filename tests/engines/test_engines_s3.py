@@ -205,7 +205,7 @@ async def test_wrong_keys_are_one_sentence_without_them(stack: dict[str, str], b
     await store.close()
 
 
-async def test_a_bucket_that_is_gone_later_is_a_trouble(stack: dict[str, str], bucket_url: str) -> None:
+async def test_a_bucket_that_is_gone_later_is_a_fault(stack: dict[str, str], bucket_url: str) -> None:
     store = image_store(bucket_url, options(stack))
     assert isinstance(store, S3ImageStore)
     await store.open()

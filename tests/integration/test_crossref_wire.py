@@ -28,21 +28,21 @@ async def test_an_upload_is_understood_and_its_answer_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "code"), [("reset", "cut-off"), ("http-503", "http-503"), ("http-429", "http-429"), ("ban", "http-403")]
+    ("fault", "code"), [("reset", "cut-off"), ("http-503", "http-503"), ("http-429", "http-429"), ("ban", "http-403")]
 )
-async def test_a_broken_reply_is_a_failure(trouble: str, code: str) -> None:
+async def test_a_broken_reply_is_a_failure(fault: str, code: str) -> None:
     simbad = FakeSimbad()
-    simbad.trouble = trouble
+    simbad.fault = fault
     async with serving(simbad) as url:
         with pytest.raises(CatalogueFailed) as caught:
             await ask(url)
     assert caught.value.code == code
-    assert caught.value.retry_after_s == (2.0 if trouble == "http-429" else None)
+    assert caught.value.retry_after_s == (2.0 if fault == "http-429" else None)
 
 
 async def test_a_server_that_drips_is_left_within_the_limit() -> None:
     simbad = FakeSimbad()
-    simbad.trouble = "drip"
+    simbad.fault = "drip"
     async with serving(simbad) as url:
         begun = monotonic()
         with pytest.raises(CatalogueFailed, match=r"within 0\.5 s"):

@@ -37,7 +37,7 @@ async def hold(self, request, context):
 
 async def main():
     InferenceHandlers.AnalyzeMany = hold
-    server = RpcServer("127.0.0.1:0", limits=CallLimits(wait_s=1.0))
+    server = RpcServer("127.0.0.1:0", limits=CallLimits(budget_timeout_s=1.0))
     await server.start()
     print(server.port, flush=True)
     await asyncio.Event().wait()
@@ -72,7 +72,9 @@ def refusals() -> list[str]:
 async def held(refusals: list[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Held]:
     """A server with room for one request of unknown size beside the small ones that it holds."""
     budget = ByteBudget(MAX_MESSAGE_BYTES + 1000)
-    limits = CallLimits(on_refused=lambda: refusals.append(""), budget=budget, wait_s=0.2, receive_s=0.2)
+    limits = CallLimits(
+        on_refused=lambda: refusals.append(""), budget=budget, budget_timeout_s=0.2, receive_timeout_s=0.2
+    )
     held = Held(limits, monkeypatch)
     await held.server.start()
     yield held

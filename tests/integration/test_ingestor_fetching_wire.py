@@ -13,7 +13,7 @@ from tests.skyserver import JPEG, Sky, answers, fetching
 
 async def test_every_request_to_a_permitted_host_is_told() -> None:
     sky = Sky()
-    sky.picture_troubles = [answers(503), answers(404)]
+    sky.picture_faults = [answers(503), answers(404)]
     told: list[tuple[str, str]] = []
 
     def tell(host: str, outcome: str, seconds: float) -> None:
@@ -40,7 +40,7 @@ async def test_every_request_to_a_permitted_host_is_told() -> None:
 )
 async def test_redirects_start_the_checks_over(location: str) -> None:
     sky = Sky()
-    sky.picture_troubles = [answers(301, Location=location)]
+    sky.picture_faults = [answers(301, Location=location)]
     async with TestServer(sky.app()) as server, fetching(server) as fetcher:
         with pytest.raises(FetchRefused):
             await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg?ra=1&dec=1")
@@ -51,13 +51,13 @@ async def test_redirects_within_the_host_are_followed_up_to_three_times() -> Non
     url = "/dr17/SkyServerWS/ImgCutout/getjpeg?ra=1&dec=1"
     async with TestServer(sky.app()) as server, fetching(server) as fetcher:
         start = f"http://{server.host}:{server.port}{url}"
-        sky.picture_troubles = [answers(302, Location=url)] * 2 + [answers(302, Location="/landed")]
+        sky.picture_faults = [answers(302, Location=url)] * 2 + [answers(302, Location="/landed")]
         landed = await fetcher.get(start)
         assert (landed.data, urlsplit(landed.url).path) == (b"elsewhere", "/landed")
-        sky.picture_troubles = [answers(302, Location=url)] * 4
+        sky.picture_faults = [answers(302, Location=url)] * 4
         with pytest.raises(FetchRefused, match="more than 3 times"):
             await fetcher.get(start)
-        sky.picture_troubles = [answers(302)]
+        sky.picture_faults = [answers(302)]
         with pytest.raises(FetchRefused, match="to nowhere"):
             await fetcher.get(start)
 
@@ -77,7 +77,7 @@ async def test_bodies_are_counted_while_they_arrive() -> None:
     sky = Sky()
     async with TestServer(sky.app()) as server, fetching(server) as fetcher:
         url = f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg"
-        sky.picture_troubles = [endless, answers(body=b"x" * 100_001), answers(body=b"x" * 100_000)]
+        sky.picture_faults = [endless, answers(body=b"x" * 100_001), answers(body=b"x" * 100_000)]
         for _ in range(2):
             with pytest.raises(FetchRefused) as refused:
                 await fetcher.get(url)
@@ -102,8 +102,8 @@ async def test_a_slow_server_is_given_up() -> None:
     sky = Sky()
     async with TestServer(sky.app()) as server, fetching(server, total_s=0.4, read_s=0.2) as fetcher:
         url = f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg"
-        for trouble in (slow, silent):
-            sky.picture_troubles = [trouble]
+        for fault in (slow, silent):
+            sky.picture_faults = [fault]
             with pytest.raises(FetchFailed) as failed:
                 await fetcher.get(url)
             assert failed.value.code == "timeout"
@@ -119,7 +119,7 @@ async def test_a_connection_that_breaks_is_a_failure_and_no_short_picture() -> N
         return response
 
     sky = Sky()
-    sky.picture_troubles = [cut]
+    sky.picture_faults = [cut]
     async with TestServer(sky.app()) as server, fetching(server) as fetcher:
         with pytest.raises(FetchFailed) as failed:
             await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg")
@@ -139,7 +139,7 @@ async def test_a_server_that_is_not_there_is_a_failure(unused_tcp_port: int) -> 
 
 async def test_compressed_bodies_are_not_inflated() -> None:
     sky = Sky()
-    sky.picture_troubles = [answers(body=b"\x1f\x8b bomb", Content_Encoding="gzip")]
+    sky.picture_faults = [answers(body=b"\x1f\x8b bomb", Content_Encoding="gzip")]
     async with TestServer(sky.app()) as server, fetching(server) as fetcher:
         with pytest.raises(FetchRefused, match="compressed"):
             await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg")
@@ -148,7 +148,7 @@ async def test_compressed_bodies_are_not_inflated() -> None:
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 async def test_a_refusal_of_the_server_is_one_of_ours(status: int) -> None:
     sky = Sky()
-    sky.picture_troubles = [answers(status)]
+    sky.picture_faults = [answers(status)]
     async with TestServer(sky.app()) as server, fetching(server) as fetcher:
         with pytest.raises(FetchRefused) as refused:
             await fetcher.get(f"http://{server.host}:{server.port}/dr17/SkyServerWS/ImgCutout/getjpeg")

@@ -1,4 +1,4 @@
-"""The SDSS source and the safe fetcher against a local server that keeps SkyServer's contract, troubles included."""
+"""The SDSS source and the safe fetcher against a local server that keeps SkyServer's contract, faults included."""
 
 import asyncio
 import io
@@ -116,7 +116,7 @@ async def test_a_restart_goes_on_behind_the_last_galaxy() -> None:
 )
 async def test_an_answer_that_is_no_result_is_an_outage_and_never_an_empty_sky(body: bytes, sentence: str) -> None:
     sky = Sky(1)
-    sky.query_troubles = [answers(body=body)]
+    sky.query_faults = [answers(body=body)]
     async with _source(sky) as (source, waits):
         seen = _watch(source)
         images = await _all(source, {"after_objid": str(FIRST_OBJID - 1)})
@@ -142,8 +142,8 @@ def _watch(source: SdssSource) -> list[tuple[str, str | None]]:
 
 async def test_a_short_outage_is_bridged_by_a_few_attempts() -> None:
     sky = Sky(1)
-    sky.query_troubles = [answers(500), answers(503, Retry_After="4")]
-    sky.picture_troubles = [answers(429, Retry_After="7")]
+    sky.query_faults = [answers(500), answers(503, Retry_After="4")]
+    sky.picture_faults = [answers(429, Retry_After="7")]
     async with _source(sky) as (source, waits):
         images = await _all(source)
     assert images[0].data is not None
@@ -154,7 +154,7 @@ async def test_a_short_outage_is_bridged_by_a_few_attempts() -> None:
 
 async def test_a_long_wait_that_the_server_asks_for_opens_the_backoff() -> None:
     sky = Sky(1)
-    sky.query_troubles = [answers(503, Retry_After="600")]
+    sky.query_faults = [answers(503, Retry_After="600")]
     async with _source(sky) as (source, waits):
         await _all(source)
     assert waits.seconds == [600.0]
@@ -163,7 +163,7 @@ async def test_a_long_wait_that_the_server_asks_for_opens_the_backoff() -> None:
 
 async def test_a_long_outage_is_shown_and_nothing_is_skipped() -> None:
     sky = Sky(2)
-    sky.picture_troubles = [answers(500)] * 5
+    sky.picture_faults = [answers(500)] * 5
     async with _source(sky) as (source, waits):
         seen = _watch(source)
         images = await _all(source)
@@ -176,7 +176,7 @@ async def test_a_long_outage_is_shown_and_nothing_is_skipped() -> None:
 
 async def test_one_broken_object_does_not_block_the_survey() -> None:
     sky = Sky(2)
-    sky.picture_troubles = [answers(500)] * 9
+    sky.picture_faults = [answers(500)] * 9
     async with _source(sky) as (source, _):
         images = await _all(source)
     assert images[0].refusal is not None
@@ -194,7 +194,7 @@ async def test_one_broken_object_does_not_block_the_survey() -> None:
 )
 async def test_unusable_pictures_are_refused_with_their_reason(body: bytes, code: str) -> None:
     sky = Sky(2)
-    sky.picture_troubles = [answers(body=body)]
+    sky.picture_faults = [answers(body=body)]
     async with _source(sky) as (source, waits):
         images = await _all(source)
     assert [image.refusal.code if image.refusal else None for image in images] == [code, None]
@@ -203,7 +203,7 @@ async def test_unusable_pictures_are_refused_with_their_reason(body: bytes, code
 
 async def test_nothing_but_blank_pictures_is_an_outage() -> None:
     sky = Sky(15)
-    sky.picture_troubles = [answers(body=b"\xff\xd8 blank")] * 11
+    sky.picture_faults = [answers(body=b"\xff\xd8 blank")] * 11
     async with _source(sky) as (source, waits):
         seen = _watch(source)
         images = await _all(source)
@@ -214,7 +214,7 @@ async def test_nothing_but_blank_pictures_is_an_outage() -> None:
 
 async def test_a_redirect_is_followed_only_to_where_it_may_go() -> None:
     sky = Sky(1)
-    sky.picture_troubles = [answers(302, Location="http://127.0.0.1:1/inside")] * 3
+    sky.picture_faults = [answers(302, Location="http://127.0.0.1:1/inside")] * 3
     async with _source(sky) as (source, _):
         [image] = await _all(source)
     assert image.refusal is not None
@@ -224,7 +224,7 @@ async def test_a_redirect_is_followed_only_to_where_it_may_go() -> None:
 
 async def test_from_skyserver_to_image_records(tmp_path: Path) -> None:
     sky = Sky(4)
-    sky.picture_troubles = [answers(body=b"\xff\xd8" + b"\0" * 100)]
+    sky.picture_faults = [answers(body=b"\xff\xd8" + b"\0" * 100)]
     async with _source(sky) as (source, _), ingest_at(tmp_path) as ingest:
         feeder = SourceFeeder(
             source=source,
@@ -253,7 +253,7 @@ async def test_an_error_text_as_a_picture_is_refused_by_the_sandbox(tmp_path: Pa
     page.save(buffer, "JPEG", quality=95)
     assert len(buffer.getvalue()) > 3000
     sky = Sky(1)
-    sky.picture_troubles = [answers(body=buffer.getvalue())]
+    sky.picture_faults = [answers(body=buffer.getvalue())]
     async with (
         DecodingSandbox(1) as sandbox,
         _source(sky, max_bytes=10**6) as (source, _),

@@ -84,7 +84,7 @@ def ingest(
         str | None, typer.Option(help="Name of this batch: the same file offered twice under it arrives once.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=256, help="Files a request.")] = 64,
-    patience_s: Annotated[
+    unreachable_timeout_s: Annotated[
         float, typer.Option("--patience", min=1, help="Seconds to try again while the console does not answer.")
     ] = 180.0,
     allow_outside: Annotated[
@@ -107,7 +107,7 @@ def ingest(
         wait=wait,
         batch=batch,
         batch_size=batch_size,
-        unreachable_timeout_s=patience_s,
+        unreachable_timeout_s=unreachable_timeout_s,
         as_json=as_json,
         allow_outside=allow_outside,
         schema=schema,

@@ -17,7 +17,7 @@ from astrolens.inference.survey_models.features import FeatureReader
 from astrolens.inference.survey_models.fitting import SurveyModelFitter
 from astrolens.inference.survey_models.keeper import SurveyModelKeeper
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
-from astrolens.inference.survey_models.rejudging import Rejudger
+from astrolens.inference.survey_models.reanalysis import SurveyReanalyzer
 from astrolens.inference.survey_models.tracking import DriftTracker
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
@@ -77,7 +77,7 @@ def _keep_survey_models(app: ServiceApp, model: ModelClient) -> None:
         tracker=DriftTracker(records=app.records),
         metrics=metrics,
     )
-    rejudger = Rejudger(
+    reanalyzer = SurveyReanalyzer(
         records=app.records,
         store=store,
         model=model,
@@ -101,7 +101,7 @@ def _keep_survey_models(app: ServiceApp, model: ModelClient) -> None:
     )
     app.every(
         "earlier images",
-        rejudger.run_pass,
+        reanalyzer.run_pass,
         interval_s=_EARLIER_IMAGES_EVERY_S,
         issue="earlier images cannot be analysed again",
         lease=app.lease("analyzer:earlier-images"),

@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-_LEAST_SHARE: Final = 8
+_MIN_SPLIT_ROWS: Final = 8
 """Rows below which a batch is not split among idle workers: smaller batches cost more per row."""
 
 
@@ -150,7 +150,7 @@ class MicroBatcher(Generic[In, Out]):
 
     def _take(self) -> list[tuple[_Request[In, Out], int]]:
         share = math.ceil(len(self._queue) / (self._workers - self._busy))
-        size = min(self._max_batch, max(_LEAST_SHARE, share))
+        size = min(self._max_batch, max(_MIN_SPLIT_ROWS, share))
         batch: list[tuple[_Request[In, Out], int]] = []
         while self._queue and len(batch) < size:
             request, position = self._queue.popleft()

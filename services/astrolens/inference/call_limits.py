@@ -20,9 +20,9 @@ BUDGET_BYTES: Final = 2 * MAX_MESSAGE_BYTES
 largest one allowed. In memory a request is up to four times as large: its buffers, the message, and its cutouts."""
 MAX_WAITING: Final = 256
 """Calls that may wait for their share; further ones are refused at once."""
-WAIT_S: Final = 5.0
+BUDGET_TIMEOUT_S: Final = 5.0
 """Longest wait for a share: the queue behind it is a matter of seconds, too."""
-RECEIVE_S: Final = 15.0
+RECEIVE_TIMEOUT_S: Final = 15.0
 """Longest time in which a request arrives: the largest one at 4.5 MB/s."""
 
 Context = Any
@@ -91,8 +91,8 @@ class CallLimits(grpc.aio.ServerInterceptor):
     Args:
         on_refused: Called for each call that is refused for want of memory.
         budget: Shared by all calls.
-        wait_s: Longest wait for a share.
-        receive_s: Longest time in which a request arrives.
+        budget_timeout_s: Longest wait for a share.
+        receive_timeout_s: Longest time in which a request arrives.
     """
 
     def __init__(
@@ -100,13 +100,13 @@ class CallLimits(grpc.aio.ServerInterceptor):
         *,
         on_refused: Callable[[], None] = lambda: None,
         budget: ByteBudget | None = None,
-        wait_s: float = WAIT_S,
-        receive_s: float = RECEIVE_S,
+        budget_timeout_s: float = BUDGET_TIMEOUT_S,
+        receive_timeout_s: float = RECEIVE_TIMEOUT_S,
     ) -> None:
         self.budget = budget or ByteBudget(BUDGET_BYTES)
         self._on_refused = on_refused
-        self._wait_s = wait_s
-        self._receive_s = receive_s
+        self._budget_timeout_s = budget_timeout_s
+        self._receive_timeout_s = receive_timeout_s
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
@@ -124,7 +124,7 @@ class CallLimits(grpc.aio.ServerInterceptor):
         async def limited(requests: AsyncIterator[Any], context: Context) -> Any:
             share = MAX_MESSAGE_BYTES
             try:
-                await self.budget.take(share, timeout_s=self._wait_s)
+                await self.budget.take(share, timeout_s=self._budget_timeout_s)
             except BudgetExhausted:
                 self._on_refused()
                 await context.abort(
@@ -136,17 +136,19 @@ class CallLimits(grpc.aio.ServerInterceptor):
                 size = min(request.ByteSize(), share)
                 self.budget.give_back(share - size)
                 share = size
-                return await _before_the_end(call(request, context), MODEL_CALL_S, context, "the answer took more than")
+                return await _within_limit(call(request, context), MODEL_CALL_S, context, "the answer took more than")
             finally:
                 self.budget.give_back(share)
 
         return limited
 
     async def _received(self, requests: AsyncIterator[Any], context: Context) -> Any:
-        return await _before_the_end(anext(requests), self._receive_s, context, "the request did not arrive within")
+        return await _within_limit(
+            anext(requests), self._receive_timeout_s, context, "the request did not arrive within"
+        )
 
 
-async def _before_the_end(work: Awaitable[Any], limit_s: float, context: Context, what: str) -> Any:
+async def _within_limit(work: Awaitable[Any], limit_s: float, context: Context, what: str) -> Any:
     try:
         async with asyncio.timeout(limit_s) as limit:
             return await work

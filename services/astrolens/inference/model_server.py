@@ -21,7 +21,7 @@ _CATCH_UP_EVERY_S: Final = 30.0
 """How late an image that another model server analysed is found here."""
 _SNAPSHOT_EVERY_S: Final = 60.0
 _SURVEY_MODELS_EVERY_S: Final = 10.0
-"""How late a new survey model serves; see `rejudging.SETTLED`."""
+"""How late a new survey model serves; see `survey_models.reanalysis.PROPAGATION_TIME`."""
 _SHADOW_EVERY_S: Final = 2.0
 _PROMOTED_EVERY_S: Final = 2.0
 """How late a promoted bundle is noticed: one small document is read."""

@@ -24,7 +24,7 @@ from astrolens.science.patch_codebook import (
     fit_patch_codebook,
 )
 
-_KEPT: Final = 8
+_CACHE_SIZE: Final = 8
 """Codebooks in memory, each of some 700 kB."""
 _PAGE: Final = 200
 _MAX_READ: Final = 2 * MOST_IMAGES
@@ -100,7 +100,7 @@ class PatchCodebooks:
         key = patch_codebook_key(model_digest, survey, len(ordinary))
         made = self._kept.get(key) or await self._stored(key) or await self._fit(key, survey, ordinary, model_digest)
         self._kept[key] = made
-        while len(self._kept) > _KEPT:
+        while len(self._kept) > _CACHE_SIZE:
             self._kept.popitem(last=False)
         return made
 

@@ -41,10 +41,10 @@ MAX_QUEUED: Final = 64
 BUSY_ABOVE: Final = 32
 """Images that wait for the bundle in use: a full batch more than is being worked on. Then nothing is compared."""
 CHUNK: Final = 8
-LIVE_A_PASS: Final = 16
+LIVE_PER_PASS: Final = 16
 """Live images that a pass compares at most: every 2 s, some 5 % of a core. A thread of lower priority instead would
 hold the interpreter's lock while it waits for a core, and the stream with it."""
-REPLAYED_A_PASS: Final = 32
+REPLAYED_PER_PASS: Final = 32
 """Images of the archive that a pass compares at most."""
 _PAGE: Final = 100
 _BY: Final = "model-server"
@@ -118,7 +118,7 @@ class ShadowRunner:
         if record is None or self._engine is None:
             return
         before = record
-        for _ in range(LIVE_A_PASS // CHUNK):
+        for _ in range(LIVE_PER_PASS // CHUNK):
             if not self._live or record.images >= record.wanted:
                 break
             chunk = [self._live.popleft() for _ in range(min(CHUNK, len(self._live)))]
@@ -244,7 +244,7 @@ class ShadowRunner:
             return record
         query = Query(
             order=Order("ingested_at", descending=True),
-            limit=min(REPLAYED_A_PASS, record.wanted - record.images),
+            limit=min(REPLAYED_PER_PASS, record.wanted - record.images),
             after=self._replay_after,
             where=(Clause("state", "eq", ImageState.ANALYZED.value),),
             fields=(

@@ -7,7 +7,7 @@ from astrolens.contracts.models import MAX_DIFFERENT, ShadowRecord
 from astrolens.contracts.verdicts import Verdict
 from astrolens.inference.engine import ItemResult
 
-FEWEST_FOR_CORRELATION: Final = 10
+MIN_FOR_CORRELATION: Final = 10
 _COMPARED_FITS: Final = frozenset({"own", "pooled"})
 
 
@@ -62,7 +62,7 @@ def compared(record: ShadowRecord, pairs: dict[str, tuple[Judgement, Judgement]]
 
 def rank_correlation(first: tuple[float, ...], second: tuple[float, ...]) -> float | None:
     """Spearman's correlation; None with fewer than ten values, or where one side is the same for all."""
-    if len(first) < FEWEST_FOR_CORRELATION or len(set(first)) == 1 or len(set(second)) == 1:
+    if len(first) < MIN_FOR_CORRELATION or len(set(first)) == 1 or len(set(second)) == 1:
         return None
     from scipy.stats import spearmanr  # noqa: PLC0415 - 1.4 s of a start, and few processes compare
 

@@ -42,7 +42,7 @@ class PromotionRule:
         self._registry = registry
         self._promotions = promotions
         self._budget = false_alarms_per_1000 / 1000.0
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     async def run_pass(self) -> None:
         """Promote the newest bundle that fulfils the rule, if there is one.
@@ -59,8 +59,8 @@ class PromotionRule:
                 continue
             objection = self.objection(shadow)
             if objection is not None:
-                if (record.digest, objection) not in self._told:
-                    self._told.add((record.digest, objection))
+                if (record.digest, objection) not in self._reported:
+                    self._reported.add((record.digest, objection))
                     _log.warning("a candidate waits for a person", digest=record.digest, reason=objection)
                 continue
             why = (

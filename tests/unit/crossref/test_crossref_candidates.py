@@ -12,7 +12,7 @@ from astrolens.crossref.handlers import image_enriched
 from astrolens.crossref.registry import ChosenCatalogue
 from astrolens.platform.stores.collections import Collection
 
-from tests.catalogues.services import TROUBLES, FakeSimbad
+from tests.catalogues.services import FAULTS, FakeSimbad
 from tests.catalogues.sky import Thing
 from tests.unit.crossref.crossref_fakes import EPOCH, World, image, opened
 
@@ -50,9 +50,9 @@ async def test_only_looked_for_and_not_found_is_a_possible_discovery(world: Worl
     assert (nearest.name, nearest.matches) == ("far", False), "the nearest known object is always reported"
 
 
-@pytest.mark.parametrize("trouble", [each for each in TROUBLES if each not in {"empty", "lost-rows"}])
-async def test_no_trouble_reads_as_none(world: World, simbad: FakeSimbad, trouble: str) -> None:
-    simbad.trouble = trouble
+@pytest.mark.parametrize("fault", [each for each in FAULTS if each not in {"empty", "lost-rows"}])
+async def test_no_fault_reads_as_none(world: World, simbad: FakeSimbad, fault: str) -> None:
+    simbad.fault = fault
     picture = image(1)
     await world.analysed(picture)
     await world.worker.run_pass()
@@ -64,16 +64,14 @@ async def test_no_trouble_reads_as_none(world: World, simbad: FakeSimbad, troubl
     assert (await world.record(picture)).next_try_at is not None
 
 
-@pytest.mark.parametrize("trouble", ["empty", "lost-rows"])
-async def test_an_empty_answer_is_not_believed_without_its_canary(
-    world: World, simbad: FakeSimbad, trouble: str
-) -> None:
+@pytest.mark.parametrize("fault", ["empty", "lost-rows"])
+async def test_an_empty_answer_is_not_believed_without_its_canary(world: World, simbad: FakeSimbad, fault: str) -> None:
     await world.catalogues.crossmatch([])
     await world.clients[0].check_canaries(within_s=5)
-    simbad.trouble = "empty"
+    simbad.fault = "empty"
     await world.analysed(image(1))
     await world.worker.run_pass()
-    simbad.trouble = trouble
+    simbad.fault = fault
     world.clock.move(3700)  # an hour later the canaries are due, with a known count
     await world.analysed(image(2))
     await world.worker.run_pass()
@@ -81,11 +79,11 @@ async def test_an_empty_answer_is_not_believed_without_its_canary(
 
 
 async def test_a_late_answer_becomes_a_revision(world: World, simbad: FakeSimbad) -> None:
-    simbad.trouble = "http-503"
+    simbad.fault = "http-503"
     picture = image(1)
     await world.analysed(picture)
     await world.worker.run_pass()
-    simbad.trouble = None
+    simbad.fault = None
     await world.worker.run_pass()
     assert len(world.events()) == 1, "it is not due yet"
     world.clock.move(60)
@@ -97,7 +95,7 @@ async def test_a_late_answer_becomes_a_revision(world: World, simbad: FakeSimbad
 
 
 async def test_the_same_failure_again_is_no_news_and_pauses_grow(world: World, simbad: FakeSimbad) -> None:
-    simbad.trouble = "html"
+    simbad.fault = "html"
     picture = image(1)
     await world.analysed(picture)
     pauses = []
@@ -111,13 +109,13 @@ async def test_the_same_failure_again_is_no_news_and_pauses_grow(world: World, s
 
 
 async def test_after_an_outage_what_waits_is_asked_at_once(world: World, simbad: FakeSimbad) -> None:
-    simbad.trouble = "http-503"
+    simbad.fault = "http-503"
     pictures = [image(number, position=(150.0 + number, 2.0)) for number in range(5)]
     await world.analysed(*pictures)
     for _ in range(5):
         await world.worker.run_pass()
         world.clock.move(500)
-    simbad.trouble = None
+    simbad.fault = None
     world.clock.move(700)
     await world.clients[0].check_canaries(within_s=5)
     await world.worker.run_pass()
@@ -176,7 +174,7 @@ async def test_answers_are_cached_by_place(world: World, simbad: FakeSimbad) -> 
 async def test_none_is_believed_for_a_day_and_stale_afterwards(world: World, simbad: FakeSimbad) -> None:
     await world.analysed(image(1))
     await world.worker.run_pass()
-    simbad.trouble = "http-503"
+    simbad.fault = "http-503"
     world.clock.move(86_400 + 60)
     await world.analysed(image(2))
     await world.worker.run_pass()
@@ -193,7 +191,7 @@ async def test_an_object_that_was_known_stays_known_while_the_catalogue_is_away(
     simbad.sky.things.append(Thing("NGC 1", 150.0003, 2.0))
     await world.analysed(image(1))
     await world.worker.run_pass()
-    simbad.trouble = "http-503"
+    simbad.fault = "http-503"
     world.clock.move(40 * 86_400)
     await world.analysed(image(2))
     await world.worker.run_pass()
@@ -294,9 +292,9 @@ async def test_a_candidate_whose_position_comes_later_is_matched_again(world: Wo
     world.clock.move(15 * 86_400)
     for _ in range(2):
         assert await handle([enriched(placed, "position")]) == []
-    simbad.trouble = "http-503"
+    simbad.fault = "http-503"
     assert await world.worker.run_pass() == 1
-    simbad.trouble = None
+    simbad.fault = None
     world.clock.move(60)
     assert await world.worker.run_pass() == 1, "asked as long as any other, however old the candidate is"
     events = world.events()

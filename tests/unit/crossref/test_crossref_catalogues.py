@@ -1,4 +1,4 @@
-"""NED, VizieR, X-Match and SkyBoT: each of their troubles reads as a failure, and none as an empty sky."""
+"""NED, VizieR, X-Match and SkyBoT: each of their faults reads as a failure, and none as an empty sky."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from astrolens.crossref.registry import ChosenCatalogue, addresses, chosen_catal
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import load_settings
 
-from tests.catalogues.services import TROUBLES, FakeNed, FakeSimbad, FakeSkybot, FakeVizier, Reply
+from tests.catalogues.services import FAULTS, FakeNed, FakeSimbad, FakeSkybot, FakeVizier, Reply
 from tests.catalogues.sky import Thing
 from tests.unit.crossref.crossref_fakes import World, opened
 
@@ -25,7 +25,7 @@ LOCAL = "http://127.0.0.1:1"
 NED = ChosenCatalogue(Ned(f"{LOCAL}/ned/tap"), required=True)
 VSX = VizierTable("vizier:B/vsx/vsx", tap_url=f"{LOCAL}/vizier", xmatch_url=f"{LOCAL}/xmatch")
 SIMBAD_ONLY = {"wrong-key", "no-position", "lost-rows"}
-"""Troubles that the others' fakes do not have."""
+"""Faults that the others' fakes do not have."""
 
 
 async def ask(world: World, *places: Place) -> list[Crossmatch]:
@@ -33,12 +33,12 @@ async def ask(world: World, *places: Place) -> list[Crossmatch]:
     return [found[place.key] for place in places]
 
 
-@pytest.mark.parametrize("trouble", [each for each in TROUBLES if each not in SIMBAD_ONLY - {"lost-rows"}])
-async def test_ned_never_reads_as_none(tmp_path: Path, trouble: str) -> None:
+@pytest.mark.parametrize("fault", [each for each in FAULTS if each not in SIMBAD_ONLY - {"lost-rows"}])
+async def test_ned_never_reads_as_none(tmp_path: Path, fault: str) -> None:
     ned = FakeNed()
     async with opened(tmp_path, FakeSimbad(), services={"/ned": ned}, catalogues=[NED]) as world:
         assert (await ask(world, HERE))[0].answers[0].status is MatchStatus.NONE
-        ned.trouble = trouble
+        ned.fault = fault
         world.clock.move(3700)
         (found,) = await ask(world, Place("other", 151.0, 2.0))
     assert found.answers[0].status is MatchStatus.FAILED
@@ -83,27 +83,27 @@ async def test_only_the_addresses_of_the_settings_are_asked(tmp_path: Path) -> N
 
 async def test_ned_is_asked_a_second_way_where_the_first_fails(tmp_path: Path) -> None:
     ned = FakeNed()
-    ned.trouble, ned.cone_trouble = "error-param", None
+    ned.fault, ned.cone_fault = "error-param", None
     ned.sky.things.append(Thing("NGC 1", 150.0003, 2.0, redshift=0.02))
     chosen = ChosenCatalogue(Ned(f"{LOCAL}/ned/tap"), required=True, fallback=NedCone(f"{LOCAL}/ned/cone"))
     async with opened(tmp_path, FakeSimbad(), services={"/ned": ned}, catalogues=[chosen]) as world:
         (found,) = await ask(world, HERE)
         assert found.answers[0].status is MatchStatus.MATCHED
         assert found.answers[0].release == "NED cone search"
-        ned.cone_trouble = "html"
+        ned.cone_fault = "html"
         world.clock.move(3700)
         (found,) = await ask(world, Place("other", 151.0, 2.0))
         assert found.answers[0].status is MatchStatus.FAILED
-        ned.trouble = None
+        ned.fault = None
         world.clock.move(3700)
         (found,) = await ask(world, Place("third", 152.0, 2.0))
         assert (found.answers[0].status, found.answers[0].release) == (MatchStatus.NONE, "NED objdir")
 
 
 @pytest.mark.parametrize("places", [1, 40], ids=["tap", "xmatch"])
-@pytest.mark.parametrize("trouble", [each for each in TROUBLES if each not in SIMBAD_ONLY])
-async def test_vizier_and_xmatch_never_read_as_none(tmp_path: Path, trouble: str, places: int) -> None:
-    if trouble == "renamed" or (places > 1 and trouble == "no-status"):
+@pytest.mark.parametrize("fault", [each for each in FAULTS if each not in SIMBAD_ONLY])
+async def test_vizier_and_xmatch_never_read_as_none(tmp_path: Path, fault: str, places: int) -> None:
+    if fault == "renamed" or (places > 1 and fault == "no-status"):
         pytest.skip("columns are found by their UCD; X-Match sends a status only with an error")
     vizier = FakeVizier()
     asked = [Place(str(number), 150.0 + number, 2.0) for number in range(places)]
@@ -112,7 +112,7 @@ async def test_vizier_and_xmatch_never_read_as_none(tmp_path: Path, trouble: str
     async with opened(tmp_path, FakeSimbad(), services=services, catalogues=[chosen]) as world:
         assert {each.answers[0].status for each in await ask(world, *asked)} == {MatchStatus.NONE}
         assert vizier.asked[-1][0] == ("/xmatch" if places > 1 else "/vizier")
-        vizier.trouble = trouble
+        vizier.fault = fault
         world.clock.move(2 * 86_400)
         found = await ask(world, *(Place(f"n{place.key}", place.ra_deg, 5.0) for place in asked))
     assert {each.answers[0].status for each in found} == {MatchStatus.FAILED}
@@ -120,7 +120,7 @@ async def test_vizier_and_xmatch_never_read_as_none(tmp_path: Path, trouble: str
 
 async def test_a_renamed_column_is_found_by_its_ucd(tmp_path: Path) -> None:
     vizier = FakeVizier()
-    vizier.trouble = "renamed"
+    vizier.fault = "renamed"
     vizier.sky.things.append(Thing("ASAS 1", 150.0003, 2.0))
     async with opened(
         tmp_path, FakeSimbad(), services={"/vizier": vizier}, catalogues=[ChosenCatalogue(VSX, required=False)]
@@ -142,7 +142,7 @@ async def test_skybot_finds_what_moves_at_its_time_and_needs_one(tmp_path: Path)
         assert a_day_later.answers[0].status is MatchStatus.NONE
         assert timeless.answers[0].status is MatchStatus.NOT_COVERED
         assert "not known" in str(timeless.answers[0].detail)
-        skybot.trouble = "empty"
+        skybot.fault = "empty"
         world.clock.move(3700)
         (found,) = await ask(world, Place("next", 151.0, 2.0, HERE.observed_at))
         assert found.answers[0].status is MatchStatus.FAILED, "Jupiter is not where it was"

@@ -72,19 +72,19 @@ def test_a_breaker_opens_tests_and_closes() -> None:
 
 
 async def test_retry_after_is_obeyed(world: World, simbad: FakeSimbad) -> None:
-    simbad.trouble = "http-429"
+    simbad.fault = "http-429"
     await world.analysed(image(1))
     await world.worker.run_pass()
     assert world.clients[0].breaker.state is BreakerState.OPEN
     asked = len(simbad.asked)
-    simbad.trouble = None
+    simbad.fault = None
     await world.analysed(image(2, position=(151.0, 2.0)))
     await world.worker.run_pass()
     assert len(simbad.asked) == asked, "left alone"
 
 
 async def test_an_open_breaker_costs_no_time(world: World, simbad: FakeSimbad) -> None:
-    simbad.trouble = "http-503"
+    simbad.fault = "http-503"
     for number in range(30):
         await world.analysed(image(number, position=(150.0 + number, 2.0)))
         await world.worker.run_pass()

@@ -18,7 +18,7 @@ NOWHERE = Place("nowhere", 150.0, 2.0)
 async def test_without_a_network_the_bright_sky_is_known_and_the_rest_undetermined(
     world: World, simbad: FakeSimbad, tmp_path: Path
 ) -> None:
-    simbad.trouble = "reset"
+    simbad.fault = "reset"
     local = LocalAnswers(LocalCatalogues(tmp_path / "none"))
     catalogues = CatalogueSet(clients=world.clients, local=local, cache=world.cache, metrics=world.metrics)
     found = await catalogues.crossmatch([M31, NOWHERE])

@@ -62,11 +62,11 @@ async def test_an_image_between_two_objects_merges_them_under_the_earlier_id(wor
 
 
 async def test_a_late_answer_that_tells_two_objects_apart_splits_them(world: World, simbad: FakeSimbad) -> None:
-    simbad.trouble = "http-503"
+    simbad.fault = "http-503"
     south, north = sighting(1, 0.0), sighting(2, 4.0)
     await answered(world, south, north)
     assert await object_ids(world, [south, north]) == [object_id(south.image_id)] * 2
-    simbad.trouble = None
+    simbad.fault = None
     simbad.sky.things += [Thing("south", 150.0, DEC), Thing("north", 150.0, DEC + 4.0 / 3600.0)]
     world.clock.move(7200.0)
     for client in world.clients:

@@ -1,4 +1,4 @@
-"""Several tables of VizieR in one request: one turn of the limit, and none of its troubles reads as "nothing there"."""
+"""Several tables of VizieR in one request: one turn of the limit, and none of its faults reads as "nothing there"."""
 
 import asyncio
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def world(tmp_path: Path, asu: FakeVizier, tap: FakeVizier | None = None) -> Abs
 
 def broken() -> FakeVizier:
     tap = FakeVizier()
-    tap.trouble = "http-503"
+    tap.fault = "http-503"
     return tap
 
 
@@ -77,12 +77,12 @@ async def test_two_places_at_one_position_have_the_same_objects(tmp_path: Path) 
     assert {each.status for both in found for each in both} == {MatchStatus.MATCHED}
 
 
-@pytest.mark.parametrize("trouble", ["missing", "empty", "error", "overflow"])
-async def test_one_bad_table_never_takes_the_others_along(tmp_path: Path, trouble: str) -> None:
+@pytest.mark.parametrize("fault", ["missing", "empty", "error", "overflow"])
+async def test_one_bad_table_never_takes_the_others_along(tmp_path: Path, fault: str) -> None:
     asu = FakeVizier()
     async with world(tmp_path, asu) as opened_world:
         assert {each.status for each in (await answers(opened_world, HERE))[0]} == {MatchStatus.NONE}
-        asu.table_troubles["B/vsx/vsx"] = trouble
+        asu.table_faults["B/vsx/vsx"] = fault
         opened_world.clock.move(600)
         by_name = {each.catalogue: each.status for each in (await answers(opened_world, THERE))[0]}
     assert by_name.pop("vizier:B/vsx/vsx") is MatchStatus.FAILED
@@ -90,27 +90,27 @@ async def test_one_bad_table_never_takes_the_others_along(tmp_path: Path, troubl
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "fault",
     ["http-503", "html", "error-in-200", "error-info", "cut", "overflow", "empty", "renamed", "unit", "elsewhere",
      "stream", "entity", "empty-body", "no-table"],
 )  # fmt: skip
-async def test_no_trouble_of_all_tables_reads_as_none(tmp_path: Path, trouble: str) -> None:
+async def test_no_fault_of_all_tables_reads_as_none(tmp_path: Path, fault: str) -> None:
     asu = FakeVizier()
     async with world(tmp_path, asu) as opened_world:
         assert {each.status for each in (await answers(opened_world, HERE))[0]} == {MatchStatus.NONE}
-        asu.trouble = trouble
+        asu.fault = fault
         opened_world.clock.move(2 * 86_400)
         assert {each.status for each in (await answers(opened_world, THERE))[0]} == {MatchStatus.FAILED}
 
 
-@pytest.mark.parametrize("trouble", ["html", "numbers"])
-async def test_where_the_list_fails_its_canaries_each_table_is_asked_by_tap(tmp_path: Path, trouble: str) -> None:
+@pytest.mark.parametrize("fault", ["html", "numbers"])
+async def test_where_the_list_fails_its_canaries_each_table_is_asked_by_tap(tmp_path: Path, fault: str) -> None:
     """Nobody has asked the live service: were `_q` counted from 0, no row would lie at its place."""
     asu, tap = FakeVizier(), FakeVizier()
-    if trouble == "numbers":
+    if fault == "numbers":
         asu.count_from = 0
     else:
-        asu.trouble = trouble
+        asu.fault = fault
     tap.sky.things.append(Thing("ASAS 1", 150.0003, 2.0))
     async with world(tmp_path, asu, tap) as opened_world:
         (found,) = await answers(opened_world, HERE)

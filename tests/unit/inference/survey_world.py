@@ -25,7 +25,7 @@ from astrolens.inference.survey_models.fitting import SurveyModelFitter
 from astrolens.inference.survey_models.keeper import SurveyModelKeeper
 from astrolens.inference.survey_models.loading import SurveyModelLoader
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
-from astrolens.inference.survey_models.rejudging import Rejudger
+from astrolens.inference.survey_models.reanalysis import SurveyReanalyzer
 from astrolens.inference.survey_models.tracking import DriftTracker
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.runtime.condition import Condition
@@ -164,7 +164,7 @@ class SurveyWorld:
             metrics=self.metrics,
             clock=self.clock,
         )
-        self.rejudger = Rejudger(
+        self.reanalyzer = SurveyReanalyzer(
             records=self.records,
             store=self.store,
             model=self.model,
@@ -233,10 +233,10 @@ class SurveyWorld:
         return len(requested)
 
     async def settle(self) -> None:
-        """Let loader, rejudger and analyzer work until nothing is left to judge again."""
+        """Let loader, reanalyzer and analyzer work until nothing is left to judge again."""
         for _ in range(20):
             await self.loader.run_pass()
-            await self.rejudger.run_pass()
+            await self.reanalyzer.run_pass()
             await self.analyze_requested()
             self.now += timedelta(seconds=31)
             if all(record.rejudging is None or record.rejudging.finished_at for record in (await self.all()).values()):

@@ -11,7 +11,7 @@ from astrolens.contracts.survey_models import SurveyState
 from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
 from astrolens.inference.survey_models import bursts
 from astrolens.inference.survey_models.bursts import BurstDetector, is_burst
-from astrolens.inference.survey_models.keeper import BURST_OVER
+from astrolens.inference.survey_models.keeper import BURST_QUIET_PERIOD
 from astrolens.rpc.model_client import CutoutRequest
 from astrolens.science.bundle import Bundle
 
@@ -116,17 +116,17 @@ async def test_strange_images_of_a_known_sky_raise_their_alerts_after_the_compar
     assert before < len(strange)
     for _ in range(3):
         await world.keeper.run_pass()
-        await world.rejudger.run_pass()
+        await world.reanalyzer.run_pass()
         assert await world.analyze_requested() == 0, "the folder may go on: nothing is compared yet"
-    world.now += BURST_OVER
+    world.now += BURST_QUIET_PERIOD
     await world.keeper.run_pass()
     state = await world.state("sdss")
     assert state.check is not None
     assert (state.state, state.check.fits) == (SurveyState.OWN, True)
-    await world.rejudger.run_pass()
+    await world.reanalyzer.run_pass()
     assert await world.analyze_requested() == len(strange) - before
     assert await alerts(world, seeds) == len(strange)
-    await world.rejudger.run_pass()
+    await world.reanalyzer.run_pass()
     assert await world.analyze_requested() == 0
 
 

@@ -14,7 +14,7 @@ from astrolens.contracts.survey_models import DriftMeasure, SurveyModelRecord, S
 from astrolens.contracts.topics import CALIBRATIONS_REVISED
 from astrolens.contracts.verdicts import Verdict
 from astrolens.inference.backbone import Backbone
-from astrolens.inference.survey_models.tracking import EVERY, WINDOW, DriftTracker
+from astrolens.inference.survey_models.tracking import MEASURE_INTERVAL_IMAGES, WINDOW, DriftTracker
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 from astrolens.science.bundle import Bundle
@@ -72,7 +72,7 @@ async def test_a_drift_becomes_a_revision_and_goes_away_with_it(records: SqliteR
     assert (moved.adjustment.images, moved.adjustment.seen, moved.since) == (WINDOW, 400, NOW)
     assert "allow for a drift" in moved.reason
 
-    again = await tracker.track(moved.model_copy(update={"images": 400 + EVERY - 1}))
+    again = await tracker.track(moved.model_copy(update={"images": 400 + MEASURE_INTERVAL_IMAGES - 1}))
     assert again.drift == moved.drift, "not before there are enough new images"
 
     await add(records, drifted(200, 0.0, seed=2), since=400)

@@ -10,7 +10,7 @@ from astrolens.contracts import examples, topics
 from astrolens.contracts.survey_models import SurveyState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.inference.analyzer import late_by
-from astrolens.inference.survey_models.rejudging import IDLE_WAITING
+from astrolens.inference.survey_models.reanalysis import MAX_WAITING_WHEN_IDLE
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change
 from astrolens.science.bundle import CALIBRATION, MANIFEST, Bundle, arrays_to_bytes, write_bundle
@@ -94,16 +94,16 @@ async def test_the_sky_of_tonight_comes_first(world: SurveyWorld, tmp_path: Path
     await world.ingest(range(IMAGES), "sdss")
     await world.keeper.run_pass()
     await promote(world, stricter(tmp_path))
-    waiting = [image_id(seed) for seed in range(IDLE_WAITING + 1)]
+    waiting = [image_id(seed) for seed in range(MAX_WAITING_WHEN_IDLE + 1)]
     ingested = [Change(id=image, set={"state": "ingested"}) for image in waiting]
     await world.records.apply(Collection.IMAGES, ingested)
-    assert await world.rejudger.run_pass() == 0
+    assert await world.reanalyzer.run_pass() == 0
     settled = [Change(id=image, set={"state": "analyzed"}) for image in waiting]
     await world.records.apply(Collection.IMAGES, settled)
-    assert await world.rejudger.run_pass() == IMAGES
+    assert await world.reanalyzer.run_pass() == IMAGES
     # Its own requests count as well, so that the next page waits until they are answered.
     world.now += timedelta(seconds=31)
-    assert await world.rejudger.run_pass() == 0
+    assert await world.reanalyzer.run_pass() == 0
 
 
 async def test_a_crash_in_the_middle_repeats_no_image(world: SurveyWorld, tmp_path: Path) -> None:
@@ -112,10 +112,10 @@ async def test_a_crash_in_the_middle_repeats_no_image(world: SurveyWorld, tmp_pa
     await promote(world, stricter(tmp_path))
     world.outbox.dies = True
     with pytest.raises(RuntimeError, match="killed"):
-        await world.rejudger.run_pass()
+        await world.reanalyzer.run_pass()
     world.outbox.dies = False
     world.restart()
-    await world.rejudger.run_pass()
+    await world.reanalyzer.run_pass()
     pending = await world.records.pending(Collection.IMAGES, limit=200)
     requested = [event for _, events in pending for event in events if event.topic == topics.IMAGES_INGESTED]
     assert len(requested) == len({event.key for event in requested}) == IMAGES
@@ -130,7 +130,7 @@ async def test_a_learned_survey_waits_for_its_new_survey_model(world: SurveyWorl
     fresh = stricter(tmp_path)
     await promote(world, fresh)
     assert (await world.state("decals")).state is SurveyState.LEARNING
-    assert await world.rejudger.run_pass() == 0
+    assert await world.reanalyzer.run_pass() == 0
     await world.keeper.run_pass()
     state = await world.state("decals")
     assert (state.state, state.revision is not None) == (SurveyState.READY, True)

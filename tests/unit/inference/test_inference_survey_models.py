@@ -120,9 +120,9 @@ async def test_a_verdict_is_a_function_of_cutout_bundle_and_revision(world: Surv
 async def test_earlier_images_are_judged_again_and_the_books_balance(world: SurveyWorld) -> None:
     await learned(world)
     old = {document["analysis"]["calibration_id"] for document in await world.documents(FIRST)}
-    assert await world.rejudger.run_pass() == 0, "the model server has not loaded the revision yet"
+    assert await world.reanalyzer.run_pass() == 0, "the model server has not loaded the revision yet"
     await world.loader.run_pass()
-    assert await world.rejudger.run_pass() == NEEDED
+    assert await world.reanalyzer.run_pass() == NEEDED
     states = await world.records.tally(Collection.IMAGES, "state")
     books = Books.of({("accepted",): NEEDED}, states)
     assert (books.in_flight, books.analyzed) == (NEEDED, 0)
@@ -136,7 +136,7 @@ async def test_earlier_images_are_judged_again_and_the_books_balance(world: Surv
     again = (await world.state("decals")).rejudging
     assert again is not None
     assert (again.requested, again.finished_at is not None) == (NEEDED, True)
-    assert await world.rejudger.run_pass() == 0
+    assert await world.reanalyzer.run_pass() == 0
     assert await world.records.pending(Collection.IMAGES, limit=1) == []
 
 
@@ -145,11 +145,11 @@ async def test_a_crash_while_images_are_requested_loses_none_and_repeats_none(wo
     await world.loader.run_pass()
     world.outbox.dies = True
     with pytest.raises(RuntimeError, match="killed"):
-        await world.rejudger.run_pass()
+        await world.reanalyzer.run_pass()
     world.outbox.dies = False
     world.restart()
     await world.loader.run_pass()
-    assert await world.rejudger.run_pass() == 0, "all of them are on their way"
+    assert await world.reanalyzer.run_pass() == 0, "all of them are on their way"
     for key, events in await world.records.pending(Collection.IMAGES, limit=1000):
         await world.outbox.release(Collection.IMAGES, [(key, events)])
     await world.settle()
@@ -183,7 +183,7 @@ async def test_a_known_survey_with_other_images_is_marked_and_learned(world: Sur
     assert state.state is SurveyState.DOES_NOT_FIT
     assert "small p-values" in state.reason
     await world.loader.run_pass()
-    await world.rejudger.run_pass()
+    await world.reanalyzer.run_pass()
     await world.analyze_requested()
     analysis = (await world.document(1))["analysis"]
     assert (analysis["calibration_fit"], analysis["calibration_survey"]) == ("does-not-fit", "pooled")

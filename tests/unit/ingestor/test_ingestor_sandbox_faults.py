@@ -15,7 +15,7 @@ from astrolens.science.cutouts import ImageRejected, make_cutout
 from tests.made_images import encoded, rgb
 
 JPEG = encoded(rgb(300), "JPEG")
-LONGEST_S = 60.0
+TIMEOUT_S = 60.0
 """No test waits longer, however busy the machine is."""
 
 ChildProgram = Callable[[str], None]
@@ -60,7 +60,7 @@ async def test_malformed_replies_never_end_decoding(child_program: ChildProgram,
     """Two such replies ended both workers: a good image then waited for ever."""
     child_program(f"return LENGTHS.pack({len(header)}, 0) + {header!r}")
     causes: list[str] = []
-    async with asyncio.timeout(LONGEST_S), DecodingSandbox(2, on_death=causes.append) as pool:
+    async with asyncio.timeout(TIMEOUT_S), DecodingSandbox(2, on_death=causes.append) as pool:
         outcomes = await asyncio.gather(*(pool.decode(b"rogue %d" % n) for n in range(3)), return_exceptions=True)
         assert [getattr(outcome, "code", outcome) for outcome in outcomes] == ["decoder-died"] * 3
         assert causes == ["malformed"] * 6
@@ -82,7 +82,7 @@ async def test_a_worker_that_fails_begins_again_and_gives_its_images_back(monkey
     monkeypatch.setattr(sandbox_process, "parse_reply", parse)
     monkeypatch.setattr(sandbox_module, "_WORKER_RESTART_S", 0.0)
     pool = DecodingSandbox(1, on_death=causes.append, on_failure=sentences.append)
-    async with asyncio.timeout(LONGEST_S), pool:
+    async with asyncio.timeout(TIMEOUT_S), pool:
         assert await asyncio.gather(*(pool.decode(JPEG) for _ in range(5))) == [make_cutout(JPEG)] * 5
     assert causes == ["failed"]
     [sentence] = sentences
@@ -94,7 +94,7 @@ async def test_a_fault_of_ours_at_one_image_reaches_its_caller_in_the_end(monkey
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr(sandbox_module, "_WORKER_RESTART_S", 0.0)
-    async with asyncio.timeout(LONGEST_S), DecodingSandbox(1) as pool:
+    async with asyncio.timeout(TIMEOUT_S), DecodingSandbox(1) as pool:
         with monkeypatch.context() as patch:
             patch.setattr(sandbox_process, "parse_reply", parse)
             with pytest.raises(RuntimeError, match="a fault of ours"):
@@ -108,7 +108,7 @@ async def test_a_callback_that_fails_costs_no_image_and_no_worker(monkeypatch: p
 
     monkeypatch.setattr(sandbox_module, "_WORKER_RESTART_S", 0.0)
     pool = DecodingSandbox(1, on_decoded=broken, on_death=broken, on_failure=broken)
-    async with asyncio.timeout(LONGEST_S), pool:
+    async with asyncio.timeout(TIMEOUT_S), pool:
         for _ in range(3):
             assert await pool.decode(JPEG) == make_cutout(JPEG)
 
@@ -119,7 +119,7 @@ async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(DecodingSandbox, "_run_worker", stand_still)
     pool = DecodingSandbox(1, SandboxLimits(idle_s=0.2), waiting=1)
-    async with asyncio.timeout(LONGEST_S), pool:
+    async with asyncio.timeout(TIMEOUT_S), pool:
         # The second does not even get a slot.
         outcomes = await asyncio.gather(pool.decode(JPEG), pool.decode(JPEG), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [SandboxUnavailable] * 2
@@ -131,7 +131,7 @@ async def test_an_image_at_which_every_child_stands_still_is_not_rejected(child_
     child_program("time.sleep(3600)")
     causes: list[str] = []
     async with (
-        asyncio.timeout(LONGEST_S),
+        asyncio.timeout(TIMEOUT_S),
         DecodingSandbox(1, SandboxLimits(wall_s=0.5), on_death=causes.append) as pool,
     ):
         with pytest.raises(DecoderStalled, match="3 decoders stood still"):
@@ -141,7 +141,7 @@ async def test_an_image_at_which_every_child_stands_still_is_not_rejected(child_
 
 async def test_an_image_that_spends_its_processor_time_is_rejected(child_program: ChildProgram) -> None:
     child_program("while True: pass")
-    async with asyncio.timeout(LONGEST_S), DecodingSandbox(1, SandboxLimits(wall_s=50.0, cpu_s=1)) as pool:
+    async with asyncio.timeout(TIMEOUT_S), DecodingSandbox(1, SandboxLimits(wall_s=50.0, cpu_s=1)) as pool:
         with pytest.raises(ImageRejected) as caught:
             await pool.decode(b"rogue")
     assert caught.value.code == "timeout"
@@ -153,7 +153,7 @@ async def test_an_image_that_works_through_its_time_is_rejected(
     spent = itertools.count(step=7.0)
     monkeypatch.setattr(sandbox_process.ChildProcess, "_cpu_s", lambda _: next(spent))
     child_program("time.sleep(3600)")
-    async with asyncio.timeout(LONGEST_S), DecodingSandbox(1, SandboxLimits(wall_s=0.5)) as pool:
+    async with asyncio.timeout(TIMEOUT_S), DecodingSandbox(1, SandboxLimits(wall_s=0.5)) as pool:
         with pytest.raises(ImageRejected) as caught:
             await pool.decode(b"rogue")
     assert caught.value.code == "timeout"
@@ -165,7 +165,7 @@ async def test_without_a_view_of_processor_time_a_late_reply_is_a_timeout(
     """As on macOS."""
     monkeypatch.setattr(sandbox_process.ChildProcess, "_cpu_s", lambda _: None)
     child_program("time.sleep(3600)")
-    async with asyncio.timeout(LONGEST_S), DecodingSandbox(1, SandboxLimits(wall_s=0.5)) as pool:
+    async with asyncio.timeout(TIMEOUT_S), DecodingSandbox(1, SandboxLimits(wall_s=0.5)) as pool:
         with pytest.raises(ImageRejected) as caught:
             await pool.decode(b"rogue")
     assert caught.value.code == "timeout"

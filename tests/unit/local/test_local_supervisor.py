@@ -45,7 +45,7 @@ class FakeProcess:
         return True
 
 
-LONGEST_S = 200.0
+TIMEOUT_S = 200.0
 """Of a run, by its own clock."""
 
 
@@ -84,7 +84,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         )
 
         def stop_when_done() -> None:
-            while not until(processes) and clock.now < LONGEST_S:
+            while not until(processes) and clock.now < TIMEOUT_S:
                 time.sleep(0.001)
             watcher._on_signal(15, None)
 

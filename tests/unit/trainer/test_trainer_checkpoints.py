@@ -60,7 +60,7 @@ def few_samples(seed: int, count: int) -> Iterator[Sample]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small() -> Iterator[None]:
+def small(cheap_bundles: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(early_views, "SHARD", 20)
         patch.setattr(early_views, "HELD_OUT_SHARDS", 1)

@@ -19,12 +19,12 @@ from astrolens.platform.stores.records import to_document
 from astrolens.platform.stores.sqlite.store import SqliteRecordStore
 from astrolens.science.cutouts import encode_jpeg
 from astrolens.trainer.dataset import Split
-from astrolens.trainer.retraining.archive_images import ArchiveImage, ArchiveReader, GivenAnswer, answer_that_counts
+from astrolens.trainer.retraining.archive_images import ArchiveImage, ArchiveReader, GivenAnswer, majority_answer
 from astrolens.trainer.retraining.data_set import (
     ANSWERED,
     ARCHIVE,
-    FEWEST_CALIBRATING,
     GOLD_ITEMS,
+    MIN_CALIBRATING,
     SetSamples,
     assemble,
 )
@@ -42,7 +42,7 @@ def label(answer: str | None, user: str, number: int = 0) -> dict[str, Any]:
 
 def test_of_each_person_the_last_answer_counts_then_the_majority_then_the_newest() -> None:
     def counted(*labels: dict[str, Any]) -> tuple[str, str, int] | None:
-        given = answer_that_counts(labels)
+        given = majority_answer(labels)
         return None if given is None else (given.answer.value, given.user, given.people)
 
     assert counted() is None
@@ -150,7 +150,7 @@ def test_no_more_unanswered_anomalies_stay_than_the_budget_expects(tmp_path: Pat
 def test_a_survey_with_few_images_calibrates_nothing_and_is_named(tmp_path: Path) -> None:
     unanswered = [image(f"u{n}", folder=tmp_path) for n in range(200)]
     data = assemble(labelled=(), unanswered=unanswered, sets=(), simulated=40, seed=1, alpha=0.01)
-    assert 0 < data.surveys_without["sdss"] < FEWEST_CALIBRATING
+    assert 0 < data.surveys_without["sdss"] < MIN_CALIBRATING
     alone = assemble(
         labelled=[image("a", "artefact", folder=tmp_path)], unanswered=(), sets=(), simulated=40, seed=1, alpha=0.01
     )

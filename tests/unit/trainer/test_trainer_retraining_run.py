@@ -54,7 +54,7 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_shards() -> Iterator[None]:
+def small_shards(cheap_bundles: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(early_views, "SHARD", 20)
         patch.setattr(data_set, "simulated_samples", few_samples)

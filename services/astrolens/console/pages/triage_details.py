@@ -30,7 +30,7 @@ class TriageDetails:
         self._deck = deck
         self._shown = ("", "")
         with deck.add_slot("told"):
-            self._told = ui.html(sanitize=False)
+            self._html = ui.html(sanitize=False)
         with deck.add_slot("asked"):
             self._asked = ui.html(sanitize=False).props('role="status"')
         deck.on("look", visit.handler(self._look))
@@ -39,7 +39,7 @@ class TriageDetails:
     async def _look(self, _: str, event: GenericEventArguments) -> None:
         image = str(event.args)
         detail = await self._visit.context.archive.image(image)
-        self._told.set_content(_details(detail))
+        self._html.set_content(_details(detail))
         self._deck.show_details(image)
 
     async def _ask(self, _: str, event: GenericEventArguments) -> None:

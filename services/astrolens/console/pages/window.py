@@ -24,7 +24,7 @@ SIMULATED_COOKIE: Final = "astrolens_simulated"
 HINTS_COOKIE: Final = "astrolens_hints"
 """Pages whose hint this browser has seen enough of, with dots between them."""
 
-_LONGEST_COOKIE: Final = 100
+_MAX_COOKIE_LENGTH: Final = 100
 _YEAR_S: Final = 31_536_000
 
 Show = Callable[[Status], Awaitable[None] | None]
@@ -60,7 +60,7 @@ class Window:
         self.path = "/"
         self.focused = ""
         self.simulated = client.request.cookies.get(SIMULATED_COOKIE) == "1"
-        self.hints_read = set(client.request.cookies.get(HINTS_COOKIE, "")[:_LONGEST_COOKIE].split(".")) - {""}
+        self.hints_read = set(client.request.cookies.get(HINTS_COOKIE, "")[:_MAX_COOKIE_LENGTH].split(".")) - {""}
         self.rebuild: Callable[[], None] = lambda: None
         self.is_sent = False
         self.status_feed = StatusFeed(self)

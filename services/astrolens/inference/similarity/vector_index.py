@@ -11,7 +11,7 @@ from astrolens.inference.similarity.image_ids import ImageIds
 
 _COMPRESS_AT: Final = 20_000
 """Images. Fewer are kept uncompressed and all searched: 20 MB, some milliseconds, and exact."""
-_KEPT_VARIANCE: Final = 0.9999
+_MIN_KEPT_VARIANCE: Final = 0.9999
 """Share of the embeddings' variance that float16 components must keep. Where few directions hold it, neighbours differ
 by thousandths of a cosine, and fewer components or 8-bit codes lose them."""
 _COMPONENTS_STEP: Final = 32
@@ -161,7 +161,7 @@ def _components_of(vectors: NDArray[np.float32]) -> int:
     """How many principal components keep enough of the variance, in steps."""
     variances = np.linalg.eigvalsh(np.cov(vectors, rowvar=False))[::-1]
     kept = np.cumsum(variances) / max(float(variances.sum()), 1e-12)  # images may all be the same
-    enough = int(np.searchsorted(kept, _KEPT_VARIANCE)) + 1
+    enough = int(np.searchsorted(kept, _MIN_KEPT_VARIANCE)) + 1
     stepped = -(-enough // _COMPONENTS_STEP) * _COMPONENTS_STEP
     return min(stepped, int(vectors.shape[1]))
 

@@ -21,7 +21,7 @@ WINDOW: Final = 50
 """Recent images of a survey that are counted. A longer window is slower to see a burst after many ordinary images."""
 STRANGE_SHARE: Final = 0.05
 """Share of anomalies that is no burst: the budget of false alarms, and a sky in which a few per cent are strange."""
-CHANCE: Final = 1e-3
+MAX_PROBABILITY: Final = 1e-3
 """How probable so many anomalies are at that share, at most. A hold for nothing delays alerts by a comparison."""
 
 
@@ -62,12 +62,12 @@ class BurstDetector:
 
 @cache
 def is_burst(anomalies: int, images: int) -> bool:
-    """Whether so many anomalies are too many: the binomial probability of as many or more is below `CHANCE`."""
+    """Whether so many anomalies are too many: the binomial probability of as many is below `MAX_PROBABILITY`."""
     if not anomalies:
         return False
     from scipy.special import bdtrc  # noqa: PLC0415 - 0.4 s, which no start should wait for
 
-    return bool(bdtrc(anomalies - 1, images, STRANGE_SHARE) < CHANCE)
+    return bool(bdtrc(anomalies - 1, images, STRANGE_SHARE) < MAX_PROBABILITY)
 
 
 @dataclass(frozen=True)

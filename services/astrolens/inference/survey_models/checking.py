@@ -19,7 +19,7 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.survey_models import FitCheck
 from astrolens.inference.survey_models.images import SurveyImage
 
-TOLERATED: Final = 0.40
+MAX_EXCESS: Final = 0.40
 """Excess of small or of large p-values that is no sign of another sky: somebody may upload a folder of which half is
 strange, and images that the bundle was trained on look more ordinary than others. Other skies showed 74 % and more."""
 KOLMOGOROV_0_0001: Final = 2.225
@@ -57,7 +57,7 @@ class SurveyChecker:
 
     async def check(self, images: Sequence[SurveyImage]) -> FitCheck:
         """Compare images, which were judged by the bundle's calibration of their survey, with ordinary ones."""
-        allowed = TOLERATED + KOLMOGOROV_0_0001 / sqrt(len(images))
+        allowed = MAX_EXCESS + KOLMOGOROV_0_0001 / sqrt(len(images))
         verdicts, *detectors = _p_values(images).items()
         # A single detector may find images more ordinary than those it was calibrated on; a blind verdict is a fault.
         found = [_Excess(*verdicts, kind="large"), *(_Excess(*each, kind="small") for each in (verdicts, *detectors))]

@@ -19,7 +19,7 @@ from astrolens.platform.stores.images import ImageStore, survey_model_key
 from astrolens.science.density import DensityEntry
 from astrolens.science.survey_model import RECIPE, SurveyModel, fit_survey_model
 
-_LEAST_SHARE: Final = 0.9
+_MIN_SHARE: Final = 0.9
 """Of the images needed: a few cutouts may be missing or damaged."""
 
 
@@ -114,7 +114,7 @@ class SurveyModelFitter:
             image_ids=ids,
             odd_ids=odd,
             recipe=self._recipe,
-            minimum_images=int(_LEAST_SHARE * self.images_needed),
+            minimum_images=int(_MIN_SHARE * self.images_needed),
         )
         return model, model.to_bytes()
 

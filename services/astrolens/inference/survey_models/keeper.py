@@ -25,20 +25,20 @@ from astrolens.platform.stores.records import RecordStore
 from astrolens.rpc.messages import Description
 from astrolens.usecases.survey_models import MAX_SURVEYS, SurveyModelStore, without_revision
 
-QUIET: Final = timedelta(minutes=2)
+REFIT_DELAY: Final = timedelta(minutes=2)
 """So long after the last answer of a person a survey model is fitted again: answers come in rows."""
-FIRST_RETRY: Final = timedelta(minutes=1)
-LONGEST_RETRY: Final = timedelta(hours=1)
+INITIAL_RETRY: Final = timedelta(minutes=1)
+MAX_RETRY: Final = timedelta(hours=1)
 """Wait before a fit that failed is tried again; doubled after each failure in a row. More images may help."""
-FITS_A_PASS: Final = 1
+FITS_PER_PASS: Final = 1
 """A fit reads hundreds of cutouts: the other surveys wait for the next pass."""
-READ_EVERY: Final = timedelta(minutes=10)
+INTEGRITY_CHECK_INTERVAL: Final = timedelta(minutes=10)
 """From one reading of a stored survey model to the next: a damaged one is fitted again."""
-LEAST_CHECKED: Final = 20
+MIN_CHECKED: Final = 20
 """Fewest images that are compared with those of the bundle."""
-CHECK_EVERY: Final = 300
+CHECK_INTERVAL_IMAGES: Final = 300
 """Images between two comparisons, once there are as many."""
-BURST_OVER: Final = timedelta(minutes=1)
+BURST_QUIET_PERIOD: Final = timedelta(minutes=1)
 """So long after the last anomaly of a burst its images are compared, however few they are."""
 
 _log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ class _Pass:
     model_digest: str
     bundle_surveys: frozenset[str]
     can_learn: bool
-    fits_left: int = FITS_A_PASS
+    fits_left: int = FITS_PER_PASS
 
 
 class SurveyModelKeeper:
@@ -228,7 +228,7 @@ class SurveyModelKeeper:
             return record
         documents = await self._records.get(Collection.IMAGES, record.strangest, fields=("label", "labeled_at"))
         answered = [document["labeled_at"] for document in documents.values() if document.get("labeled_at")]
-        if not answered or current.now - datetime.fromisoformat(max(answered)) < QUIET:
+        if not answered or current.now - datetime.fromisoformat(max(answered)) < REFIT_DELAY:
             return record
         wanted = await self._reviewed_images(record)
         excluded = tuple(sorted(image.image_id for image in wanted if image.is_strange))
@@ -248,7 +248,7 @@ class SurveyModelKeeper:
         assert record.revision is not None  # noqa: S101 - the state says so
         now = self._clock()
         read_at = self._intact.get(record.revision.key)
-        if read_at is not None and now - read_at < READ_EVERY:
+        if read_at is not None and now - read_at < INTEGRITY_CHECK_INTERVAL:
             return True
         if not await self._fitter.is_intact(record.revision):
             return False
@@ -306,7 +306,7 @@ class SurveyModelKeeper:
             for image in recent
             if not image.simulated and image.calibration_fit == "own" and image.model_digest == current.model_digest
         ]
-        if len(judged) >= (LEAST_CHECKED if held else max(needed // 2, LEAST_CHECKED)):
+        if len(judged) >= (MIN_CHECKED if held else max(needed // 2, MIN_CHECKED)):
             check = await self._checker.check(judged)
         else:
             check = FitCheck(images=len(judged), fits=True, detail="too few images to compare", checked_at=current.now)
@@ -336,14 +336,14 @@ class SurveyModelKeeper:
         """Whether there are enough new images to compare, or held anomalies that no more images will explain."""
         seen = record.check.seen if record.check else 0
         # Not before half of them are there: the first images of a survey may be those that somebody found strange.
-        enough = max(self._fitter.images_needed // 2, LEAST_CHECKED)
+        enough = max(self._fitter.images_needed // 2, MIN_CHECKED)
         if held is not None:
-            return record.images - seen >= enough or self._clock() - held.last_analyzed_at >= BURST_OVER
-        return record.images >= max(enough, min(2 * seen, seen + CHECK_EVERY))
+            return record.images - seen >= enough or self._clock() - held.last_analyzed_at >= BURST_QUIET_PERIOD
+        return record.images >= max(enough, min(2 * seen, seen + CHECK_INTERVAL_IMAGES))
 
     async def _failed(self, record: SurveyModelRecord, why: str, current: _Pass) -> SurveyModelRecord:
         failures = record.failures + 1
-        wait = min(FIRST_RETRY * 2 ** min(failures - 1, 10), LONGEST_RETRY)
+        wait = min(INITIAL_RETRY * 2 ** min(failures - 1, 10), MAX_RETRY)
         _log.warning("a survey model cannot be fitted", survey=record.survey, reason=why)
         update = {"failures": failures, "failure": why[:500], "retry_at": current.now + wait}
         return await self._save(record, record.model_copy(update=update))

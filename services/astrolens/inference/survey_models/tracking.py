@@ -20,9 +20,9 @@ from astrolens.science.drift_adjustment import FEWEST, measure_adjustment
 
 WINDOW: Final = 200
 """Newest images that are measured. After a change of seeing, two measurements later all of them are of the new one."""
-EVERY: Final = 100
+MEASURE_INTERVAL_IMAGES: Final = 100
 """Images from one measurement to the next: so seldom a calibration changes, at most."""
-LEAST_CHANGE: Final = 0.15
+MIN_CHANGE: Final = 0.15
 """Standard deviations by which the threshold of a budget of 1 % must move; the error of a measurement is .1."""
 _DEVIATE_OF_1_PERCENT: Final = 2.326
 
@@ -46,7 +46,7 @@ class DriftTracker:
         if record.survey.startswith(SIMULATED_PREFIX):
             return record  # Whoever simulates may choose every image.
         seen = record.drift.seen if record.drift else 0
-        if record.images - seen < EVERY:
+        if record.images - seen < MEASURE_INTERVAL_IMAGES:
             return record
         images = await recent_images(self._records, record.survey, count=WINDOW, since=record.check_after)
         judged = [
@@ -67,7 +67,7 @@ class DriftTracker:
             measured_at=self._clock(),
         )
         record = record.model_copy(update={"drift": drift})
-        if abs(_threshold(drift) - _threshold(record.adjustment)) < LEAST_CHANGE:
+        if abs(_threshold(drift) - _threshold(record.adjustment)) < MIN_CHANGE:
             return record
         return _adjusted(record, drift)
 

@@ -32,7 +32,7 @@ PREVALENCES: Final = (0.01, 0.05)
 CURVE: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """False-alarm rates at which the recall is given, for a plot."""
 _QUANTILES: Final = 21
-_FEWEST: Final = 5
+_MIN_OF_KIND: Final = 5
 """A kind with fewer objects gets its number only."""
 
 
@@ -170,7 +170,7 @@ def oddity_figures(scored: ScoredImages, *, seed: int) -> dict[str, Any]:
     for name, mask in kind_masks(scored.oddities).items():
         rows = mask | scored.ordinary
         by_kind[name] = {"n": int(mask.sum())}
-        if mask.sum() >= _FEWEST:
+        if mask.sum() >= _MIN_OF_KIND:
             by_kind[name] |= detection_figures(mask[rows], combined[rows], p_values[rows], seed=seed)
             by_kind[name]["auroc_by_detector"] = {
                 detector: _rounded(auroc(mask[rows], values[rows])) for detector, values in values_by_name.items()

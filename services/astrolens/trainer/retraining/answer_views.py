@@ -17,7 +17,7 @@ LABELLED_ARTEFACT: Final = "labelled-artefact"
 LABELLED_ODDITY: Final = "labelled-oddity"
 LABELLED_KINDS: Final = {Answer.ARTEFACT: LABELLED_ARTEFACT, Answer.INTERESTING: LABELLED_ODDITY}
 """The kinds that answers teach, beside the drawn ones: artefacts are a class of their own."""
-FEWEST_OF_A_KIND: Final = 8
+MIN_PER_KIND: Final = 8
 """A kind with fewer answered images is not taught: the network would learn these pictures by heart."""
 VIEWS_OF_AN_IMAGE: Final = 8
 _PLAIN: Final = ViewRanges(odd=0.0, control=0.0)
@@ -33,7 +33,7 @@ def kind_names(labelled: Sequence[Labelled], known: Sequence[str]) -> tuple[str,
     """
     names = list(known or KIND_NAMES)
     for answer, name in LABELLED_KINDS.items():
-        if name not in names and sum(each.answer is answer for each in labelled) >= FEWEST_OF_A_KIND:
+        if name not in names and sum(each.answer is answer for each in labelled) >= MIN_PER_KIND:
             names.append(name)
     return tuple(names)
 

@@ -75,7 +75,7 @@ class ArchiveImage:
     answer: GivenAnswer | None = None
 
 
-def answer_that_counts(labels: Sequence[dict[str, Any]]) -> GivenAnswer | None:
+def majority_answer(labels: Sequence[dict[str, Any]]) -> GivenAnswer | None:
     """The answer of most people, each by his last one; the newest of equally many; None where all took theirs back."""
     standing: dict[str, dict[str, Any]] = {}
     for label in labels:
@@ -185,7 +185,7 @@ def _image(document: Document, path: Path) -> ArchiveImage:
         morphology=document["predicted_class"] or "",
         verdict=document["verdict"],
         simulated=bool(document["observation"].get("simulated")),
-        answer=answer_that_counts(document["labels"] or ()),
+        answer=majority_answer(document["labels"] or ()),
     )
 
 

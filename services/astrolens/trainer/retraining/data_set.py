@@ -24,9 +24,9 @@ HELD_OUT: Final = 0.25
 """Share of the answered images that only measure."""
 GOLD: Final = 0.5
 """Share of the gold items that only measure."""
-FEWEST_CALIBRATING: Final = 150
+MIN_CALIBRATING: Final = 150
 """A survey with fewer images calibrates nothing: at 10 false alarms per 1,000, 99 are needed to flag one."""
-FEWEST_UNITS: Final = 20
+MIN_UNIT_IMAGES: Final = 20
 """Of the images that give a detector its units."""
 _REPLAY: Final = ((0.45, Split.BACKBONE), (0.55, Split.FIT), (0.90, Split.CALIBRATION), (1.0, Split.TEST))
 
@@ -175,8 +175,8 @@ def _enough(samples: Iterable[Sample], streamed: Collection[str]) -> tuple[list[
     few = {
         survey: counts.get((survey, Split.CALIBRATION), 0)
         for survey in sorted(surveys)
-        if counts.get((survey, Split.CALIBRATION), 0) < FEWEST_CALIBRATING
-        or counts.get((survey, Split.FIT), 0) < FEWEST_UNITS
+        if counts.get((survey, Split.CALIBRATION), 0) < MIN_CALIBRATING
+        or counts.get((survey, Split.FIT), 0) < MIN_UNIT_IMAGES
     }
     kept = [each for each in all_samples if not (each.survey in few and each.split in {Split.CALIBRATION, Split.FIT})]
     return kept, few

@@ -42,7 +42,7 @@ CHOSEN: Final = frozenset({ANSWERED, GOLD_ITEMS})
 """People answer what the queue shows first, the strangest: no sound bundle finds p-values of these uniform."""
 ALL_SURVEYS: Final = "all"
 _MIB: Final = 1 << 20
-FEWEST: Final = 20
+MIN_COMPARED: Final = 20
 """A figure of fewer images on either side is not compared."""
 
 Mask = NDArray[np.bool_]
@@ -162,7 +162,7 @@ def figures_of(scored: Sequence[Scored], *, challenger: bool) -> RunFigures:
                 right.append(hits)
                 by_survey[name] = round(float(hits.mean()), 4)
             odd = ~part.images.ordinary
-            if odd.sum() >= FEWEST and (~odd).sum() >= FEWEST:
+            if odd.sum() >= MIN_COMPARED and (~odd).sum() >= MIN_COMPARED:
                 areas[name] = round(auroc(odd, rank_values(scores)), 4)
     return RunFigures(
         accuracy=round(float(np.concatenate(right).mean()), 4) if right else None, auroc=areas, by_survey=by_survey
@@ -177,7 +177,7 @@ def _scores(bundle: Bundle, images: ImageArrays, budget: float) -> list[ImageSco
 def _of_survey(own: Scored, where: str, *, alpha: float, seed: int) -> list[Gate]:
     gates: list[Gate] = []
     ordinary, known = own.images.ordinary, own.images.ordinary & (own.images.classes >= 0)
-    if known.sum() >= FEWEST:
+    if known.sum() >= MIN_COMPARED:
         part = own.where(known)
         hits = [_right(scores, part.images).astype(np.float64) for scores in (part.champion, part.challenger)]
         gates.append(
@@ -192,7 +192,7 @@ def _of_survey(own: Scored, where: str, *, alpha: float, seed: int) -> list[Gate
     wanted = ordinary | (own.images.oddities != Answer.ARTEFACT.value)
     part = own.where(wanted)
     odd = ~part.images.ordinary
-    if odd.sum() >= FEWEST and (~odd).sum() >= FEWEST:
+    if odd.sum() >= MIN_COMPARED and (~odd).sum() >= MIN_COMPARED:
         ranks = [rank_values(scores) for scores in (part.champion, part.challenger)]
         gates.append(
             _not_worse(
@@ -202,7 +202,7 @@ def _of_survey(own: Scored, where: str, *, alpha: float, seed: int) -> list[Gate
                 seed=seed,
             )
         )
-    if ordinary.sum() >= FEWEST:
+    if ordinary.sum() >= MIN_COMPARED:
         part = own.where(ordinary)
         gates.append(_false_alarms(part, where, alpha=alpha))
         if own.name not in CHOSEN:

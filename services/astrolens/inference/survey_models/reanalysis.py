@@ -32,21 +32,21 @@ MAX_WAITING: Final = 128
 """Images that wait for their analysis while earlier ones are requested: the sky of tonight comes first."""
 MIN_RELEASED: Final = 16
 """Held anomalies of a survey that are requested in a pass, however many images wait: people wait for their alerts."""
-IDLE_WAITING: Final = 8
+MAX_WAITING_WHEN_IDLE: Final = 8
 """Images that may wait for their analysis while the pipeline counts as idle."""
 PAGE: Final = 256
-WALK_EVERY: Final = timedelta(seconds=30)
+WALK_INTERVAL: Final = timedelta(seconds=30)
 """From one walk to the next: the analyses of the last one need some time."""
 MAX_WALKS: Final = 40
 """Walks before it is given up. So many mean that a model server judges by another calibration for good."""
-SETTLED: Final = timedelta(minutes=1)
+PROPAGATION_TIME: Final = timedelta(minutes=1)
 """So long after a change every model server serves the new calibration. Images that are ingested later need no walk."""
 ISSUE: Final = "earlier images"
 
 _log = structlog.get_logger(__name__)
 
 
-class Rejudger:
+class SurveyReanalyzer:
     """Requests analyses of earlier images, a bounded number a pass; of several analyzers one runs it.
 
     Args:
@@ -101,7 +101,7 @@ class Rejudger:
                 continue  # The model server has not loaded the revision, or there is none yet.
             if (room := await self._room()) <= 0:
                 break
-            if in_second_pass(record) and room < MAX_WAITING - IDLE_WAITING:
+            if in_second_pass(record) and room < MAX_WAITING - MAX_WAITING_WHEN_IDLE:
                 continue
             requested += await self._go_on(record, calibration, room=room)
         return requested
@@ -127,7 +127,7 @@ class Rejudger:
         again = record.rejudging
         assert again is not None  # noqa: S101 - the caller has looked
         now = self._clock()
-        if again.after is None and now < again.begun_at + again.walks * WALK_EVERY:
+        if again.after is None and now < again.begun_at + again.walks * WALK_INTERVAL:
             return 0
         page = await self._page(record.survey, again)
         if page is None:
@@ -154,7 +154,7 @@ class Rejudger:
         self, record: SurveyModelRecord, again: Rejudging, *, open_images: int, now: datetime
     ) -> dict[str, object]:
         walks = again.walks + 1
-        if open_images == 0 and now >= again.begun_at + SETTLED:
+        if open_images == 0 and now >= again.begun_at + PROPAGATION_TIME:
             self._condition.clear_issue(f"{ISSUE} of {record.survey}")
             _log.info("earlier images judged again", survey=record.survey, requested=again.requested)
             return {"walks": walks, "finished_at": now}
@@ -173,7 +173,7 @@ class Rejudger:
         query = Query(
             where=(
                 Clause("observation.survey", "eq", survey),
-                Clause("ingested_at", "lt", utc_text(again.begun_at + SETTLED)),
+                Clause("ingested_at", "lt", utc_text(again.begun_at + PROPAGATION_TIME)),
             ),
             order=Order("ingested_at"),
             limit=PAGE,
