@@ -1,7 +1,7 @@
 """Analysis of a batch of cutouts: decode, run the backbone, score."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -127,23 +127,29 @@ class Engine:
     def analyze(self, items: Sequence[Item]) -> list[Outcome]:
         """One outcome an item, in their order."""
         outcomes: list[Outcome | None] = [None] * len(items)
-        rows: list[int] = []
-        pixels = np.empty((len(items), self._spec.channels, self._spec.size, self._spec.size), dtype=np.uint8)
+        # Read once: another thread may replace them.
+        calibrations = self._calibrations
+        rows: dict[bool, list[int]] = {False: [], True: []}
+        pixels: dict[bool, list[NDArray[np.uint8]]] = {False: [], True: []}
         with self._step_timer("decode"):
             for position, item in enumerate(items):
-                read = self._read(item)
+                # A survey model reads every tap, the bundle's own detectors some.
+                by_model = item.survey in calibrations.models
+                read = self._read(item, None if by_model else self._backbone.views)
                 if isinstance(read, ItemError):
                     outcomes[position] = read
                 else:
-                    pixels[len(rows)] = read
-                    rows.append(position)
-        if rows:
-            scored = self._score(pixels[: len(rows)], [items[row].survey for row in rows])
-            for row, outcome in zip(rows, scored, strict=True):
-                outcomes[row] = outcome
+                    rows[by_model].append(position)
+                    pixels[by_model].append(read)
+        for by_model, own in rows.items():
+            if own:
+                surveys = [items[row].survey for row in own]
+                scored = self._score(np.stack(pixels[by_model]), surveys, calibrations, all_taps=by_model)
+                for row, outcome in zip(own, scored, strict=True):
+                    outcomes[row] = outcome
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _read(self, item: Item) -> NDArray[np.uint8] | ItemError:
+    def _read(self, item: Item, places: Collection[int] | None = None) -> NDArray[np.uint8] | ItemError:
         if not item.jpeg:
             return ItemError(ItemErrorCode.INVALID, "the cutout has no bytes")
         if len(item.jpeg) > MAX_CUTOUT_BYTES:
@@ -158,15 +164,17 @@ class Engine:
                     )
                 # A conversion to the same mode would copy.
                 rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
-                return preprocess_picture(rgb, self._spec)
+                return preprocess_picture(rgb, self._spec, places=places)
         except UnidentifiedImageError:
             return ItemError(ItemErrorCode.UNDECODABLE, "the cutout is no JPEG")
         except Exception as error:  # noqa: BLE001 - one bad cutout must not fail the whole batch
             return ItemError(ItemErrorCode.UNDECODABLE, f"{type(error).__name__}: {error}"[:200])
 
-    def _score(self, pixels: NDArray[np.uint8], surveys: list[str]) -> list[Outcome]:
+    def _score(
+        self, pixels: NDArray[np.uint8], surveys: list[str], calibrations: SurveyCalibrations, *, all_taps: bool
+    ) -> list[Outcome]:
         with self._step_timer("backbone"):
-            features = self._backbone.run(pixels)
+            features = self._backbone.run(pixels, all_taps=all_taps)
         with np.errstate(over="ignore"):
             halves = features.embedding.astype("<f2")
         finite = np.isfinite(halves).all(axis=1)
@@ -177,7 +185,7 @@ class Engine:
             # Sums over a single row may go in another order than over many, as in the backbone.
             features, surveys = features.rows(np.array([0, 0])), surveys * 2
         with self._step_timer("score"):
-            scored = self._scorer.score(features, surveys, self._calibrations)
+            scored = self._scorer.score(features, surveys, calibrations)
         return [
             ItemResult(scored[row].scores, halves[row].tobytes(), scored[row].calibration_id)
             if finite[row]

@@ -1,20 +1,19 @@
 """The patches of a cutout's frame, from the graph that a bundle has: an inner map of its early trunk becomes an output.
 
-The graph is not changed for it: bundles of the same architecture have the map, and their digests stay. Another session
-runs it, made when somebody first asks, since only candidates need patches.
+The bundle is not changed for it: bundles of the same architecture have the map, and their digests stay. Another session
+runs what leads to it, made when somebody first asks, since only candidates need patches.
 """
 
 import threading
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnxruntime as ort
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from numpy.typing import NDArray
 
 from astrolens.contracts.patch_maps import PATCH_MAP_SIDE
 from astrolens.inference.backbone import pad_rows
+from astrolens.inference.graph_outputs import has_value, with_outputs
 from astrolens.science.bundle import MODEL, Bundle, BundleDamaged
 
 _INNER_MAP: Final = "/early/blocks.4/Add_output_0"
@@ -23,7 +22,6 @@ _WHOLE_FRAME: Final = ("frame", 1.0)
 _LEAST_ROWS: Final = 2
 """As in the backbone: for a single row another kernel would run, whose last bits differ."""
 _ROWS_A_RUN: Final = 8
-_LABEL: Final = descriptor_pb2.FieldDescriptorProto
 
 
 class PatchGraph:
@@ -71,53 +69,18 @@ class PatchGraph:
                 options.log_severity_level = 3
                 try:
                     self._session = ort.InferenceSession(
-                        with_output(self._bundle.model, _INNER_MAP), options, providers=["CPUExecutionProvider"]
+                        with_outputs(self._bundle.model, [_INNER_MAP]), options, providers=["CPUExecutionProvider"]
                     )
                 except Exception as error:  # the runtime's exceptions share no base
                     raise BundleDamaged(self._bundle.path / MODEL, f"its patches cannot be run: {error}") from error
             return self._session
 
 
-def with_output(model: bytes, name: str) -> bytes:
-    """The same graph with this inner value as its only output; ONNX Runtime drops what does not lead to it."""
-    graph = _model_class().FromString(model)
-    del graph.graph.output[:]
-    graph.graph.output.add().name = name
-    return bytes(graph.SerializeToString())
-
-
 def gives_patches(bundle: Bundle) -> bool:
     """Whether the bundle's graph has the inner map, and its input the whole frame."""
-    graph = _model_class().FromString(bundle.model).graph
-    return _frame_view(bundle) >= 0 and any(_INNER_MAP in node.output for node in graph.node)
+    return _frame_view(bundle) >= 0 and has_value(bundle.model, _INNER_MAP)
 
 
 def _frame_view(bundle: Bundle) -> int:
     """Place of the whole frame among the views; -1 where it is none of them."""
     return next((place for place, view in enumerate(bundle.preprocessing.views) if view in _WHOLE_FRAME), -1)
-
-
-@cache
-def _model_class() -> Any:
-    """ONNX's `ModelProto`, of which only names of values are declared: what is unknown is kept as it is.
-
-    The package `onnx`, which has all of it, would be the model server's only reason to install 25 MB.
-    """
-    file = descriptor_pb2.FileDescriptorProto(name="astrolens/onnx_outputs.proto", package="astrolens.onnx_outputs")
-    for message, fields in {
-        "Value": (("name", 1, _LABEL.TYPE_STRING, _LABEL.LABEL_OPTIONAL, ""),),
-        "Node": (("output", 2, _LABEL.TYPE_STRING, _LABEL.LABEL_REPEATED, ""),),
-        "Graph": (
-            ("node", 1, _LABEL.TYPE_MESSAGE, _LABEL.LABEL_REPEATED, "Node"),
-            ("output", 12, _LABEL.TYPE_MESSAGE, _LABEL.LABEL_REPEATED, "Value"),
-        ),
-        "Model": (("graph", 7, _LABEL.TYPE_MESSAGE, _LABEL.LABEL_OPTIONAL, "Graph"),),
-    }.items():
-        made = file.message_type.add(name=message)
-        for name, number, kind, label, of in fields:
-            own = made.field.add(name=name, number=number, type=kind, label=label)
-            if of:
-                own.type_name = f".{file.package}.{of}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.Model"))

@@ -6,7 +6,7 @@ Pixels stay 8-bit integers: the backbone's graph normalises them, so that traini
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -70,11 +70,21 @@ def preprocess(cutout: Pixels, spec: PreprocessingSpec) -> Pixels:
     return preprocess_picture(Image.fromarray(cutout), spec)
 
 
-def preprocess_picture(cutout: Image.Image, spec: PreprocessingSpec) -> Pixels:
-    """Preprocess one cutout that is a decoded RGB picture; see `preprocess`."""
+def preprocess_picture(
+    cutout: Image.Image, spec: PreprocessingSpec, *, places: Collection[int] | None = None
+) -> Pixels:
+    """Preprocess one cutout that is a decoded RGB picture; see `preprocess`.
+
+    Args:
+        cutout: The picture.
+        spec: Views, their size, and the resampling filter.
+        places: Of the views that are made, all by default; the others are black.
+    """
     frame = cutout if cutout.width == cutout.height else Image.fromarray(pad_to_square(np.asarray(cutout)))
-    stacked = np.empty((spec.channels, spec.size, spec.size), dtype=np.uint8)
+    stacked = np.zeros((spec.channels, spec.size, spec.size), dtype=np.uint8)
     for place, view in enumerate(spec.views):
+        if places is not None and place not in places:
+            continue
         stacked[3 * place : 3 * place + 3] = np.asarray(_view(frame, view, spec)).transpose(2, 0, 1)
     return stacked
 

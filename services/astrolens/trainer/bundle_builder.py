@@ -106,7 +106,9 @@ def build_bundle(
     features = {split: _features(ready, arrays[split]) for split in Split if split not in {Split.DEVELOP, Split.TEST}}
     fitted = fit_detectors(_joined(features[Split.BACKBONE], _of_new_surveys(features[Split.FIT], arrays)))
     entries = tuple(own.entry for own in fitted)
-    detectors = {name: array for own in fitted for name, array in own.arrays.items()} | dict(kept or {})
+    detectors = {name: array for own in fitted for name, array in own.arrays.items()}
+    # A bundle that is trained on may have detectors that this version does not fit.
+    detectors |= {name: array for name, array in (kept or {}).items() if name in detectors}
     calibration = calibrate(
         [load_detector(entry, detectors) for entry in entries],
         _COMBINATION,

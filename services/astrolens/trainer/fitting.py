@@ -37,17 +37,13 @@ DETECTORS: Final = (
         feature="core_asymmetry",
         by_class=True,
     ),
-    DetectorEntry(
-        name="frame-asymmetry",
-        kind="mahalanobis",
-        title="Mahalanobis distance of the asymmetry of its frame",
-        feature="frame_asymmetry",
-        by_class=True,
-    ),
 )
 
 VOTING: Final = ("oddity", "asymmetry")
-"""The detectors that are combined, chosen on the choose halves; the others are reported."""
+"""The detectors that are combined, chosen on the choose halves; the others are reported.
+
+No detector reads the view of the frame: its tap is for survey models, and who is judged by the bundle does without it.
+"""
 
 _BY_FAMILY: Final = frozenset({"mahalanobis"})
 """Formulas that are fitted on each survey family apart: their covariance differs between instruments."""

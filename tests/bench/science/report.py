@@ -166,10 +166,12 @@ def _looks(bundles: dict[str, Any]) -> str:
             f" (pool {own['first_looks']['pool']})",
             own["cost"]["graph_cpu_ms_per_image"],
             own["cost"]["engine_cpu_ms_per_image"],
+            own["cost"]["survey_model_cpu_ms_per_image"],
         )
         for bundle, own in bundles.items()
     ]
-    return table(("bundle", "odd among the first 100", "graph CPU-ms", "engine CPU-ms"), rows)
+    head = ("bundle", "odd among the first 100", "graph CPU-ms", "engine CPU-ms", "engine with a survey model CPU-ms")
+    return table(head, rows)
 
 
 def _new_skies(bundles: dict[str, Any], baselines: dict[str, Any]) -> str:

@@ -7,8 +7,11 @@ from astrolens.inference.backbone import Backbone
 from astrolens.inference.engine import Engine, Item, ItemError, ItemErrorCode, ItemResult
 from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.science.bundle import Bundle, BundleDamaged
-from astrolens.science.preprocessing import PreprocessingSpec
+from astrolens.science.density import DensityEntry
+from astrolens.science.preprocessing import PreprocessingSpec, preprocess_picture
 from astrolens.science.scoring import Scorer
+from astrolens.science.survey_model import fit_survey_model
+from astrolens.science.survey_scoring import NO_SURVEY_CALIBRATIONS, SurveyCalibrations
 from PIL import Image
 
 from tests.unit.inference.tiny_bundle import CLASSES, DIMENSIONS, KINDS, SPEC, picture
@@ -33,6 +36,23 @@ def test_what_is_said_of_an_image_does_not_depend_on_its_batch_mates(engine: Eng
     for size in (2, 3, 5, 8, 13, 32, 33):
         for start in range(0, len(every), size):
             assert engine.analyze(every[start : start + size]) == alone[start : start + size]
+
+
+def test_images_of_a_survey_model_and_others_share_a_batch(tiny_engine: Engine) -> None:
+    every = items(33)
+    ids, taps = tiny_engine.extract_taps([Item(f"{seed:032x}", "", picture(seed)) for seed in range(24)], ["scaled"])
+    recipe = (DensityEntry(name="scaled-density", taps=("scaled",), components=4, neighbours=3),)
+    model = fit_survey_model(
+        taps, survey="unknown", model_digest="0", image_ids=ids, recipe=recipe, minimum_images=len(ids)
+    )
+    tiny_engine.serve(SurveyCalibrations(models={"unknown": model}))
+    try:
+        alone = [tiny_engine.analyze([item])[0] for item in every]
+        assert tiny_engine.analyze(every) == alone
+        fits = {each.scores.calibration_fit for each in alone[2::3] if isinstance(each, ItemResult)}
+        assert fits == {"survey-model"}
+    finally:
+        tiny_engine.serve(NO_SURVEY_CALIBRATIONS)
 
 
 def test_order_of_a_batch_does_not_matter(engine: Engine) -> None:
@@ -85,8 +105,8 @@ def test_a_result_is_whole(tiny_engine: Engine) -> None:
 
 def test_an_answer_that_is_not_finite_is_refused(tiny_bundle: Bundle) -> None:
     class Broken(Backbone):
-        def run(self, pixels):
-            features = super().run(pixels)
+        def run(self, pixels, *, all_taps=True):
+            features = super().run(pixels, all_taps=all_taps)
             features.logits[1] = np.nan
             return features
 
@@ -98,8 +118,8 @@ def test_an_answer_that_is_not_finite_is_refused(tiny_bundle: Bundle) -> None:
 
 def test_an_embedding_beyond_float16_is_refused(tiny_bundle: Bundle) -> None:
     class Huge(Backbone):
-        def run(self, pixels):
-            features = super().run(pixels)
+        def run(self, pixels, *, all_taps=True):
+            features = super().run(pixels, all_taps=all_taps)
             return replace(features, embedding=features.embedding * 1e6)
 
     engine = Engine(bundle=tiny_bundle, scorer=Scorer(tiny_bundle), backbone=Huge(tiny_bundle))
@@ -115,12 +135,12 @@ def test_whatever_a_picture_provokes_costs_no_batch_mate(tiny_engine: Engine, mo
     expected = tiny_engine.analyze(every)
     prepare, calls = module.preprocess_picture, 0
 
-    def provoked(picture: Image.Image, spec: PreprocessingSpec) -> np.ndarray:
+    def provoked(picture: Image.Image, spec: PreprocessingSpec, *, places: frozenset[int] | None = None) -> np.ndarray:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise RuntimeError("a bug in a decoder")
-        return prepare(picture, spec)
+        return prepare(picture, spec, places=places)
 
     monkeypatch.setattr(module, "preprocess_picture", provoked)
     outcomes = tiny_engine.analyze(every)
@@ -137,6 +157,33 @@ def test_a_graph_that_does_not_load_is_a_damaged_bundle(tiny_bundle: Bundle) -> 
     manifest = tiny_bundle.manifest.model_copy(update={"model": entry})
     with pytest.raises(BundleDamaged, match="not those that the manifest names"):
         Backbone(replace(tiny_bundle, manifest=manifest))
+
+
+def test_for_its_detectors_a_backbone_gives_what_they_read(tiny_bundle: Bundle) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, (9, SPEC.channels, SPEC.size, SPEC.size), dtype=np.uint8)
+    backbone = Backbone(tiny_bundle)
+    some, every = backbone.run(pixels, all_taps=False), backbone.run(pixels)
+    assert not some.taps
+    assert np.array_equal(some.embedding, every.embedding)
+    assert backbone.views == {0, 1}
+
+
+def test_the_committed_bundle_judges_without_the_view_of_the_frame() -> None:
+    bundle = Bundle.load(PACKAGED_BUNDLE)
+    backbone, spec = Backbone(bundle), bundle.preprocessing
+    assert [spec.views[place] for place in backbone.views] == ["object"]
+    cutouts = [Image.open(io.BytesIO(picture(seed, side=64))) for seed in range(9)]
+    whole = np.stack([preprocess_picture(cutout, spec) for cutout in cutouts])
+    part = np.stack([preprocess_picture(cutout, spec, places=backbone.views) for cutout in cutouts])
+    assert np.array_equal(part[:, :3], whole[:, :3])
+    assert not part[:, 3:].any()
+    every, some = backbone.run(whole), backbone.run(part, all_taps=False)
+    assert every.taps.keys() == bundle.manifest.model.taps.keys()
+    assert some.taps.keys() == {"core_asymmetry"}
+    for one, two in ((every.logits, some.logits), (every.embedding, some.embedding)):
+        assert np.array_equal(one, two)
+    assert np.array_equal(every.kind_logits, some.kind_logits)
+    assert np.array_equal(every.taps["core_asymmetry"], some.taps["core_asymmetry"])
 
 
 def test_the_backbone_gives_what_the_manifest_names(tiny_bundle: Bundle) -> None:

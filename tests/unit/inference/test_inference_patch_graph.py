@@ -8,11 +8,13 @@ import onnxruntime as ort
 import pytest
 from astrolens.contracts.patch_maps import PATCH_MAP_SIDE, PATCHES_TAP
 from astrolens.inference.engine import Engine, Item
+from astrolens.inference.graph_outputs import with_outputs
 from astrolens.inference.model_service import describe
-from astrolens.inference.patch_graph import PatchGraph, gives_patches, with_output
+from astrolens.inference.patch_graph import PatchGraph, gives_patches
 from astrolens.platform.settings import PACKAGED_BUNDLE
 from astrolens.science.bundle import Bundle
 from astrolens.science.scoring import Scorer
+from onnx import helper
 
 from tests.unit.inference.tiny_bundle import SPEC, picture, tiny_graph
 
@@ -23,14 +25,26 @@ def packaged() -> Bundle:
 
 
 def test_an_inner_value_becomes_the_only_output() -> None:
-    graph = with_output(tiny_graph(), "means")
+    graph = with_outputs(tiny_graph(), ["means"])
     loaded = onnx.load(io.BytesIO(graph))
     assert [output.name for output in loaded.graph.output] == ["means"]
-    assert len(loaded.graph.initializer) == len(onnx.load(io.BytesIO(tiny_graph())).graph.initializer)
+    assert [node.op_type for node in loaded.graph.node] == ["Cast", "ReduceMean"]
+    whole = onnx.load(io.BytesIO(tiny_graph()))
+    assert len(loaded.graph.initializer) == len(whole.graph.initializer)
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
     pixels = np.random.default_rng(0).integers(0, 255, (2, SPEC.channels, SPEC.size, SPEC.size), dtype=np.uint8)
     [means] = session.run(None, {"pixels": pixels})
     assert np.allclose(means, pixels.mean(axis=(2, 3)), atol=1e-3)
+
+
+def test_nodes_stay_where_one_holds_a_graph_of_its_own() -> None:
+    whole = onnx.load(io.BytesIO(tiny_graph()))
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["kinds"], ["read"])], "branch", [], [onnx.ValueInfoProto(name="read")]
+    )
+    whole.graph.node.append(helper.make_node("If", ["chosen"], ["branched"], then_branch=branch, else_branch=branch))
+    kept = onnx.load(io.BytesIO(with_outputs(whole.SerializeToString(), ["branched"])))
+    assert [node.op_type for node in kept.graph.node] == [node.op_type for node in whole.graph.node]
 
 
 def test_a_bundle_of_another_architecture_gives_no_patches(tiny_bundle: Bundle) -> None:
