@@ -37,7 +37,7 @@ def outputs(bundle: Bundle) -> tuple[Features, list[str]]:
     def around(detector: str) -> np.ndarray:
         means = bundle.detectors[f"{detector}.means"].astype(np.float64)
         factor = np.linalg.inv(bundle.detectors[f"{detector}.whitener"].astype(np.float64))
-        spread = np.geomspace(0.2, 2.0, 24)[:, None]
+        spread = np.geomspace(0.2, 3.0, 24)[:, None]
         return means[rng.integers(len(means), size=24)] + spread * rng.normal(size=(24, means.shape[1])) @ factor.T
 
     taps = {entry.feature: around(entry.name) for entry in bundle.manifest.detectors if entry.feature != EMBEDDING}
