@@ -10,12 +10,12 @@ from astrolens import __version__
 from astrolens.console import problems
 from astrolens.console.api import (
     alerts,
+    bulk_labels,
     crossref,
     dead_letters,
     discoveries,
     images,
     labels,
-    matching_labels,
     models,
     operations,
     rankings,
@@ -79,7 +79,7 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
         receipts,
         alerts,
         labels,
-        matching_labels,
+        bulk_labels,
         rankings,
         training_runs,
         surveys,

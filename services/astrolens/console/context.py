@@ -15,13 +15,13 @@ from astrolens.platform.settings import Settings
 from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import RecordStore
 from astrolens.usecases.archive import Archive
+from astrolens.usecases.bulk_labelling import BulkLabelling
 from astrolens.usecases.crossmatches import Crossmatches
 from astrolens.usecases.dead_letters import DeadLetterActions
 from astrolens.usecases.discoveries import Discoveries
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.maps import Maps
-from astrolens.usecases.matching_answers import MatchingAnswers
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.models import Models
 from astrolens.usecases.rankings import Rankings
@@ -46,7 +46,7 @@ class AppContext:
     status: StatusReader
     intake: Intake
     labelling: Labelling
-    matching_answers: MatchingAnswers
+    bulk_labelling: BulkLabelling
     rankings: Rankings
     discoveries: Discoveries
     training_runs: TrainingRuns

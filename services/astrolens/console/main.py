@@ -28,13 +28,13 @@ from astrolens.platform.telemetry.metrics import Metrics, Stage
 from astrolens.platform.telemetry.tracing import NO_TRACING, Tracing
 from astrolens.rpc.model_client import ModelClient
 from astrolens.usecases.archive import Archive
+from astrolens.usecases.bulk_labelling import BulkLabelling
 from astrolens.usecases.crossmatches import Crossmatches
 from astrolens.usecases.dead_letters import DeadLetterActions
 from astrolens.usecases.discoveries import Discoveries
 from astrolens.usecases.intake import Intake
 from astrolens.usecases.labelling import Labelling
 from astrolens.usecases.maps import Maps
-from astrolens.usecases.matching_answers import MatchingAnswers
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.models import Models
 from astrolens.usecases.originals import OriginalsProtection
@@ -97,7 +97,7 @@ def build_context(
             on_received=on_received,
         ),
         labelling=labelling,
-        matching_answers=MatchingAnswers(records=records, labelling=labelling),
+        bulk_labelling=BulkLabelling(records=records, labelling=labelling),
         rankings=Rankings(records=records, personal=settings.personal_rankings),
         discoveries=Discoveries(records),
         training_runs=TrainingRuns(records=records),

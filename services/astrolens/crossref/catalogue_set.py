@@ -13,7 +13,7 @@ from astrolens.contracts.crossmatch import Crossmatch, sum_up
 from astrolens.crossref.cache import AnswerCache, CacheEntry, local_name
 from astrolens.crossref.catalogues.base import SEARCH_RADIUS_ARCSEC
 from astrolens.crossref.client import CatalogueClient, Reply
-from astrolens.crossref.judging import ambiguity, judge
+from astrolens.crossref.counterparts import ambiguity, find_counterparts
 from astrolens.crossref.known_objects import KnownObject
 from astrolens.crossref.local import LocalAnswers
 from astrolens.crossref.metrics import CatalogueMetrics
@@ -124,7 +124,7 @@ class CatalogueSet:
         if reply is not None and reply.not_covered is not None:
             return CatalogueAnswer(**base, status=MatchStatus.NOT_COVERED, detail=reply.not_covered)
         if reply is not None and reply.failure is None:
-            status, counterparts = _judged(client, place, reply.objects)
+            status, counterparts = _counterparts(client, place, reply.objects)
             return CatalogueAnswer(
                 **base,
                 status=status,
@@ -135,7 +135,7 @@ class CatalogueSet:
         failure = None if reply is None else reply.failure
         if kept is None:
             return CatalogueAnswer(**base, status=MatchStatus.FAILED, detail=failure or "it was not asked")
-        status, counterparts = _judged(client, place, kept.answer.objects)
+        status, counterparts = _counterparts(client, place, kept.answer.objects)
         age_s = max((self._clock() - kept.answer.answered_at).total_seconds(), 0.0)
         fresh = failure is None or kept.fresh
         return CatalogueAnswer(
@@ -150,7 +150,7 @@ class CatalogueSet:
         )
 
 
-def _judged(
+def _counterparts(
     client: CatalogueClient, place: Place, objects: Sequence[KnownObject]
 ) -> tuple[MatchStatus, tuple[Counterpart, ...]]:
-    return judge(place, objects, mean_density_per_deg2=client.catalogue.mean_density_per_deg2)
+    return find_counterparts(place, objects, mean_density_per_deg2=client.catalogue.mean_density_per_deg2)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.catalogues import CatalogueAnswer, Counterpart, MatchStatus
-from astrolens.crossref.judging import ambiguity
+from astrolens.crossref.counterparts import ambiguity
 from astrolens.crossref.places import Place
 from astrolens.local_catalogues.catalogue_folder import LocalCatalogues, PlaceAnswer
 from astrolens.local_catalogues.catalogue_format import Manifest

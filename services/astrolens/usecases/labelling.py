@@ -22,10 +22,10 @@ from astrolens.contracts.topics import LABELS_RECORDED
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
+from astrolens.usecases.current_labels import answers_by_person, current_labels
 from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound, Overloaded
 from astrolens.usecases.operation_views import LabelPage, LabelView
 from astrolens.usecases.originals import OriginalsProtection
-from astrolens.usecases.standing_answers import answers_by_person, standing_answers
 from astrolens.usecases.views import ImageCard, View
 
 MAX_ANSWERS = 500
@@ -153,13 +153,13 @@ class Labelling:
             repeated = _repeated(document, label)
             before = answers_by_person(document.get("labels") or ())
             rows = _with(document, label) if repeated is None else document["labels"]
-            standing = standing_answers(rows)
+            current = current_labels(rows)
             outcomes[image] = LabelOutcome(
                 image_id=image,
                 label_id=label.label_id,
                 answer=request.answer,
                 previous=repeated.previous if repeated else before.get(user),
-                label=standing[-1]["answer"] if standing else None,
+                label=current[-1]["answer"] if current else None,
                 answers=answers_by_person(rows),
             )
             if repeated is None:
@@ -206,8 +206,8 @@ class _Addition:
             tags=label.tags,
         ).pending(topic=LABELS_RECORDED, key=image)
         rows = _with(document, label)
-        standing = standing_answers(rows)
-        last = standing[-1] if standing else {"answer": None, "recorded_at": None}
+        current = current_labels(rows)
+        last = current[-1] if current else {"answer": None, "recorded_at": None}
         change = Change(
             id=image,
             set={"label": last["answer"], "labeled_at": last["recorded_at"]},
@@ -265,7 +265,7 @@ def _recorded(document: Document) -> Iterator[Label]:
 
 
 def _label_view(document: Document) -> LabelView:
-    last = standing_answers(document["labels"])[-1]
+    last = current_labels(document["labels"])[-1]
     return LabelView(
         image=ImageCard.of(document),
         answer=document["label"],

@@ -12,6 +12,7 @@ from astrolens.contracts.p_values import PValueWords, p_value_words
 from astrolens.contracts.patch_maps import PatchMap
 from astrolens.contracts.records import Answer, Delivery, ImageState, Outcome, Reason
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, Verdict, calibration_fit_of
+from astrolens.usecases.current_labels import answers_by_person, current_tags
 from astrolens.usecases.p_value_views import (
     KindShare,
     PValueView,
@@ -21,7 +22,6 @@ from astrolens.usecases.p_value_views import (
     top_kinds,
 )
 from astrolens.usecases.sky_positions import ArchiveLink, archive_links, position_texts
-from astrolens.usecases.standing_answers import answers_by_person, standing_tags
 
 Document = dict[str, Any]
 
@@ -110,7 +110,7 @@ class ImageCard(View):
             crossmatch_status=document.get("crossmatch_status"),
             label=document.get("label"),
             answers=answers_by_person(document.get("labels") or ()),
-            tags=standing_tags(document.get("labels") or ()),
+            tags=current_tags(document.get("labels") or ()),
             ra_deg=position.get("ra_deg"),
             dec_deg=position.get("dec_deg"),
             cutout_url=f"/api/images/{identity}/cutout",

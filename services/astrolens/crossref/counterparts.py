@@ -1,4 +1,4 @@
-"""Which of a catalogue's objects can be what an image shows, by `science.matching`."""
+"""The counterparts of an image among the objects of a catalogue, by `science.matching`."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -15,7 +15,7 @@ _SHOWN: Final = 3
 """Counterparts that an answer names."""
 
 
-def judge(
+def find_counterparts(
     place: Place, objects: Sequence[KnownObject], *, mean_density_per_deg2: float
 ) -> tuple[MatchStatus, tuple[Counterpart, ...]]:
     """Weigh the objects that a catalogue has around a place.

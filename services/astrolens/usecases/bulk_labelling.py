@@ -1,4 +1,4 @@
-"""Answers to everything that a filter matches, in batches, and taking them back.
+"""One answer for every image of a list, in batches, and its withdrawal.
 
 Whoever asks calls again with the cursor of the call before until there is none: no call takes long, whatever the
 number, and one that is sent again answers nothing twice.
@@ -14,15 +14,15 @@ from astrolens.contracts.ids import derived_id
 from astrolens.contracts.records import Answer
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Document, Order, Query, RecordStore
+from astrolens.usecases.current_labels import answers_by_person
 from astrolens.usecases.labelling import Labelling, LabelRequest
-from astrolens.usecases.standing_answers import answers_by_person
 from astrolens.usecases.views import View
 
 BATCH: Final = 200
 """Images of one call: some tenths of a second."""
 
 
-class MatchingRequest(BaseModel, extra="forbid"):
+class BulkLabelRequest(BaseModel, extra="forbid"):
     """An answer to all images of a list."""
 
     answer: Answer = Field(description="`interesting`, `artefact`, `ordinary`.")
@@ -33,22 +33,22 @@ class MatchingRequest(BaseModel, extra="forbid"):
     after: str | None = Field(default=None, max_length=1000, description="`next` of the batch before.")
 
 
-class TakeBackRequest(BaseModel, extra="forbid"):
-    """Taking an answer to all images of a list back."""
+class BulkWithdrawRequest(BaseModel, extra="forbid"):
+    """Withdrawal of an answer to all images of a list."""
 
     request_id: str = Field(min_length=8, max_length=90, description="That of the answer.")
     after: str | None = Field(default=None, max_length=1000, description="`next` of the batch before.")
 
 
-class MatchingOutcome(View):
+class BulkLabelOutcome(View):
     """What became of one batch."""
 
     answered: int = Field(description="Images of this batch whose answer was recorded, or taken back.")
     next: str | None = Field(description="Send the request again with this as `after`; null: that was the last batch.")
 
 
-class MatchingAnswers:
-    """Records and takes back answers to all images of a list.
+class BulkLabelling:
+    """Records and withdraws answers to all images of a list.
 
     Args:
         records: The record store.
@@ -59,7 +59,7 @@ class MatchingAnswers:
         self._records = records
         self._labelling = labelling
 
-    async def answer(self, images: Sequence[str], request: MatchingRequest, *, user: str) -> int:
+    async def answer(self, images: Sequence[str], request: BulkLabelRequest, *, user: str) -> int:
         """Answer one batch of the list; how many images that were.
 
         Raises:
@@ -76,7 +76,7 @@ class MatchingAnswers:
             await self._labelling.answer(given, user=user, tell=False)
         return len(images)
 
-    async def take_back(self, request: TakeBackRequest, *, user: str) -> MatchingOutcome:
+    async def take_back(self, request: BulkWithdrawRequest, *, user: str) -> BulkLabelOutcome:
         """Give the images of one batch the answer again that the person had given before; others' answers stay.
 
         The answered images are walked through, the last answered first. What the person answered anew since stays.
@@ -102,7 +102,7 @@ class MatchingAnswers:
                 request_id=f"{request.request_id}/back",
             )
             await self._labelling.answer(undone, user=user, tell=False)
-        return MatchingOutcome(answered=sum(map(len, by_answer.values())), next=page.next)
+        return BulkLabelOutcome(answered=sum(map(len, by_answer.values())), next=page.next)
 
 
 def _before(document: Document, label_id: str, user: str) -> str | None:

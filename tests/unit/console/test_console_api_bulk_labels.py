@@ -6,7 +6,7 @@ import httpx
 import pytest
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change
-from astrolens.usecases import matching_answers
+from astrolens.usecases import bulk_labelling
 
 
 async def whole(client: httpx.AsyncClient, path: str, body: dict[str, Any], **query: str) -> tuple[int, int]:
@@ -25,8 +25,8 @@ async def whole(client: httpx.AsyncClient, path: str, body: dict[str, Any], **qu
 async def test_everything_that_matches_is_answered_in_batches_and_taken_back(
     world: Any, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, condition: dict[str, str]
 ) -> None:
-    monkeypatch.setattr("astrolens.console.api.matching_labels.BATCH", 3)
-    monkeypatch.setattr(matching_answers, "BATCH", 3)
+    monkeypatch.setattr("astrolens.console.api.bulk_labels.BATCH", 3)
+    monkeypatch.setattr(bulk_labelling, "BATCH", 3)
     ids = {n: await world.add_image(f"in {n}", minutes=n) for n in range(7)}
     out = await world.add_image("out", survey="efigi")
     await client.post("/api/labels", json={"image_id": ids[2], "answer": "ordinary"})
