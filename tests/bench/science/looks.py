@@ -1,7 +1,7 @@
 """`python -m tests.bench.science.looks`: what answers find, with intervals over pools, by good and by weak rankings.
 
 Interesting oddities of the report half that a person finds after 50, 100 and 200 looks (artefacts do not count) by the
-bundle's rank alone, Astronomaly's NeighbourScore and the interest ranking, in pools of three seeds, five of each; and
+bundle's rank alone, Astronomaly's NeighbourScore and the interest ranking, in pools of `--seeds`, five of each; and
 the same where one weak detector ranks alone. All rankings see the same pools; a difference is that of one pool, with
 the 95 % interval of its mean over pools (Student's t). Pools share their ordinary images and draw from one half of the
 oddities: the interval is that of the draw, not of other skies.
@@ -24,7 +24,6 @@ from tests.bench.science.pictures import cutouts_of, inputs_of
 from tests.bench.science.tables import FIT, galaxy_tables
 from tests.bench.science.text import table
 
-_SEEDS: Final = (0, 1, 2)
 _POOLS: Final = 5
 _WEAK: Final = "msp"
 
@@ -58,6 +57,7 @@ def main() -> None:
     parser = options_of(__doc__)
     parser.add_argument("--bundle", type=Path, action="append", help="a bundle's folder; several stand side by side")
     parser.add_argument("--out", type=Path, help="file of what was found in each pool, JSON")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of pools, from 0")
     options = parser.parse_args()
     if not has_data(options.data, benchmark="looks"):
         return
@@ -72,7 +72,7 @@ def main() -> None:
             images[name] = AnsweredImages(own, bundle.scores(features, name), features.embedding)
         for weak in ("", _WEAK):
             found: dict[str, list[list[int]]] = {}
-            for seed in _SEEDS:
+            for seed in range(options.seeds):
                 for name, own_rows in found_in_pools(
                     images, half=Half.REPORT, seed=seed, weak=weak, pools=_POOLS
                 ).items():
@@ -83,7 +83,7 @@ def main() -> None:
             # A run takes minutes: what is known already is told.
             print(*(" | ".join(map(str, row)) for row in rows[-len(LOOKS) :]), sep="\n", flush=True)
     head = ("bundle", "looks", RANK, NEIGHBOUR_SCORE, INTEREST, "less rank alone", "less NeighbourScore", "times rank")
-    print(f"\n{len(_SEEDS) * _POOLS} pools\n\n{table(head, rows)}")
+    print(f"\n{options.seeds * _POOLS} pools\n\n{table(head, rows)}")
     if options.out:
         options.out.write_text(json.dumps(whole, indent=2) + "\n")
 
