@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-alerts_app = typer.Typer(help="Alerts as they are raised.", no_args_is_help=True)
+alerts_app = typer.Typer(help="Alerts as they are raised, updated and retracted.", no_args_is_help=True)
 account_app = typer.Typer(help="Accounts of people, for a console that others can reach.", no_args_is_help=True)
 topics_app = typer.Typer(help="Topics of a real Kafka.", no_args_is_help=True)
 catalogs_app = typer.Typer(help="Astronomical catalogues on this machine.", no_args_is_help=True)
@@ -181,7 +181,7 @@ def tail(
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Alerts as they are raised, one a line, until Ctrl-C."""
+    """Alerts as they are raised, updated and retracted, one a line with who or what did it, until Ctrl-C."""
     from astrolens.cli.show import tail as run
 
     run(as_json=as_json, since=since, follow=follow, url=url, token=token)

@@ -1,13 +1,16 @@
 """`astrolens status`, `candidates` and `alerts tail`: answers of the console, as tables or JSON."""
 
+import heapq
 import json
 import re
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,6 +20,10 @@ from astrolens.platform.errors import ConfigurationError
 
 POLL_S = 2.0
 """Between two requests of `alerts tail`."""
+
+OVERLAP = timedelta(seconds=30)
+"""How far behind the newest message each request begins: a message bears the time at which it was made, and can be
+stored after one that was made later."""
 
 _AGO = re.compile(r"^(\d+)\s*([smhd])$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -109,22 +116,22 @@ def candidates(*, as_json: bool, limit: int, every_image: bool, url: str | None,
 
 
 def tail(*, as_json: bool, since: str | None, follow: bool, url: str | None, token: str | None) -> None:
-    """Print alerts as they come, oldest first."""
+    """Print alerts, their updates and retractions as they come, oldest first."""
     now = datetime.now(UTC)
-    # From the last one on, that one included: several may carry the same time.
-    start = (now if since is None else parse_since(since, now=now)).isoformat()
-    shown: set[str] = set()
+    start = newest = now if since is None else parse_since(since, now=now)
+    shown: set[tuple[str, datetime]] = set()
     answered = False
     with connect(url, token) as client:
         while True:
             try:
-                for alert in iter_items(client, "/api/alerts", since=start, order="oldest"):
-                    if alert["alert_id"] in shown:
+                for alert in _messages(client, since=max(start, newest - OVERLAP)):
+                    message = (alert["alert_id"], _message_time(alert))
+                    if message in shown:
                         continue
-                    if alert["raised_at"] != start:
-                        start, shown = alert["raised_at"], set()
-                    shown.add(alert["alert_id"])
+                    shown.add(message)
+                    newest = max(newest, message[1])
                     _print_alert(alert, as_json=as_json, base=str(client.base_url).rstrip("/"))
+                shown = {message for message in shown if message[1] >= newest - OVERLAP}
                 answered = True
             except (ConsoleUnreachable, Refused):
                 # Once it has answered, a console that restarts is waited for.
@@ -133,6 +140,22 @@ def tail(*, as_json: bool, since: str | None, follow: bool, url: str | None, tok
             if not follow:
                 return
             time.sleep(POLL_S)
+
+
+def _messages(client: httpx.Client, *, since: datetime) -> Iterator[dict[str, Any]]:
+    """The last message of each alert at or after a time, oldest first; the console keeps no earlier one."""
+    at = since.isoformat()
+    raised = (
+        alert
+        for alert in iter_items(client, "/api/alerts", since=at, order="oldest")
+        if alert["updated_at"] is None  # the others are in the second list, in the place of their last message
+    )
+    changed = iter_items(client, "/api/alerts", updated_since=at, order="oldest")
+    return heapq.merge(raised, changed, key=_message_time)
+
+
+def _message_time(alert: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(alert["updated_at"] or alert["raised_at"])
 
 
 def parse_since(text: str, *, now: datetime) -> datetime:
@@ -154,17 +177,23 @@ def parse_since(text: str, *, now: datetime) -> datetime:
 
 def printable(text: str | None) -> str:
     """Text of others for a terminal: no markup, and no control characters, which could rewrite the screen."""
-    return escape("".join(each if each.isprintable() else "�" for each in text or ""))
+    return escape(_one_line(text))
+
+
+def _one_line(text: str | None) -> str:
+    return "".join(each if each.isprintable() else "�" for each in text or "")
 
 
 def _print_alert(alert: dict[str, Any], *, as_json: bool, base: str) -> None:
     if as_json:
         sys.stdout.write(json.dumps(alert) + "\n")
     else:
+        why = alert["update_reason"]
         kind = "" if alert["alert_type"] == "initial" else f" {alert['alert_type']}"
+        kind += f": {_one_line(why)}" if why else ""
+        at = (alert["updated_at"] or alert["raised_at"])[:19]
         sys.stdout.write(
-            f"{alert['raised_at'][:19]}Z  {_figure(alert)}  {alert['survey']}/{alert['class']}{kind}  "
-            f"{base}{alert['image_url']}\n"
+            f"{at}Z  {_figure(alert)}  {alert['survey']}/{alert['class']}{kind}  {base}{alert['image_url']}\n"
         )
     sys.stdout.flush()
 

@@ -13,6 +13,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore, cutout_key
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 from astrolens.rpc.model_client import ModelClient, UnknownToModel
+from astrolens.usecases.alert_views import AlertPage, AlertView
 from astrolens.usecases.errors import NotFound, NotIndexed
 from astrolens.usecases.image_queries import (
     ImageFilter,
@@ -26,8 +27,6 @@ from astrolens.usecases.list_totals import ListTotals, Total
 from astrolens.usecases.operation_views import DeadLetterPage, DeadLetterView
 from astrolens.usecases.sky_objects import first_of_objects, images_per_object
 from astrolens.usecases.views import (
-    AlertPage,
-    AlertView,
     ImageCard,
     ImageDetail,
     ImagePage,
@@ -239,18 +238,25 @@ class Archive:
         self,
         *,
         since: datetime | None = None,
+        updated_since: datetime | None = None,
         survey: str | None = None,
         predicted_class: str | None = None,
         order: Literal["newest", "oldest"] = "newest",
         limit: int,
         after: str | None = None,
     ) -> AlertPage:
-        """A page of alerts."""
+        """A page of alerts by the time at which they were raised.
+
+        With `updated_since` those that were updated or retracted at or after it, by the time of that.
+        """
         where = [] if since is None else [Clause("raised_at", "gte", utc_text(since))]
+        if updated_since is not None:
+            where.append(Clause("updated_at", "gte", utc_text(updated_since)))
         for field, value in (("survey", survey), ("predicted_class", predicted_class)):
             if value is not None:
                 where.append(Clause(field, "eq", value))
-        query = Query(tuple(where), Order("raised_at", descending=order == "newest"), limit, after)
+        by = "raised_at" if updated_since is None else "updated_at"
+        query = Query(tuple(where), Order(by, descending=order == "newest"), limit, after)
         page = await self._records.find(Collection.ALERTS, query)
         total = await self._totals.of(Collection.ALERTS, where)
         items = [AlertView.of(each) for each in page.documents]

@@ -6,11 +6,12 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from astrolens.contracts.alert_holds import alert_hold
+from astrolens.contracts.alert_updates import update_reason
 from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.morphology import Morphology
 from astrolens.contracts.p_values import PValueWords, p_value_words
 from astrolens.contracts.patch_maps import PatchMap
-from astrolens.contracts.records import Answer, Delivery, ImageState, Outcome, Reason
+from astrolens.contracts.records import Answer, ImageState, Outcome, Reason
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, Verdict, calibration_fit_of
 from astrolens.usecases.current_labels import answers_by_person, current_tags
 from astrolens.usecases.p_value_views import (
@@ -180,6 +181,8 @@ class ImageDetail(View):
     alert_type: Literal["initial", "update", "retraction"] | None = Field(
         description="What was last said of it in an alert."
     )
+    alert_updated_at: datetime | None = Field(description="When, where that was an update or a retraction.")
+    alert_update_reason: str | None = Field(description="Who or what caused it, where it was.")
     alert_tense: Tense | None = Field(
         description="`current` and `test` (the simulated sky) are public, `injection` and `withheld` (data that the "
         "survey has not released) never."
@@ -203,6 +206,8 @@ class ImageDetail(View):
             provenance=provenance(document, alert),
             alert_id=alert["alert_id"] if alert else None,
             alert_type=alert["alert_type"] if alert else None,
+            alert_updated_at=alert.get("updated_at") if alert else None,
+            alert_update_reason=update_reason(alert) if alert else None,
             alert_tense=alert.get("alert_tense", "current") if alert else None,
             alert_hold=_alert_hold(document),
             position_texts=position_texts(position["ra_deg"], position["dec_deg"]) if position else [],
@@ -331,48 +336,3 @@ class ReceiptPage(ListPage):
     """A page of arrivals, newest first."""
 
     items: list[ReceiptView]
-
-
-class AlertView(View):
-    """One alert with how far it got."""
-
-    alert_id: str
-    image_id: str
-    alert_type: Literal["initial", "update", "retraction"]
-    alert_tense: Tense
-    survey: str
-    predicted_class: str = Field(serialization_alias="class")
-    verdict: Verdict
-    p_value: float
-    p_value_words: PValueWords
-    topic: str | None = Field(description="The public Kafka topic; null where it must not be public.")
-    object_id: str | None = Field(description="The object of the sky: alerts about its other images have the same one.")
-    seen_before: int | None = Field(description="Images of that object that came before this one.")
-    late: bool | None = Field(description="Whether a second pass through the archive found it.")
-    raised_at: datetime
-    deliveries: list[Delivery]
-    cutout_url: str
-    image_url: str = Field(description="The console's page of the image.")
-
-    @classmethod
-    def of(cls, document: Document) -> Self:
-        """The view of an `AlertRecord` document."""
-        image = document["image_id"]
-        own = {"cutout_url", "image_url", "p_value_words"}
-        return cls(
-            p_value_words=p_value_words(
-                document["p_value"],
-                at_most=bool(document.get("p_value_at_most")),
-                fit=document.get("calibration_fit") or "own",
-                older=document.get("calibration_images") is None,
-            ),
-            cutout_url=f"/api/images/{image}/cutout",
-            image_url=f"/image/{image}",
-            **{key: document.get(key) for key in cls.model_fields if key not in own},
-        )
-
-
-class AlertPage(ListPage):
-    """A page of alerts."""
-
-    items: list[AlertView]

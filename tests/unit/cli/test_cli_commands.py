@@ -88,6 +88,8 @@ def alert(n: int) -> dict[str, Any]:
         "survey": "sdss",
         "class": "spiral",
         "alert_type": "initial",
+        "updated_at": None,
+        "update_reason": None,
         "image_url": f"/image/{n}",
     }
 
@@ -101,6 +103,9 @@ def console(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
         asked.append(request)
         first = "after" not in request.url.params
         alerts = [alert(1), alert(2)] if first else [alert(3)]
+        more = "more" if first else None
+        if "updated_since" in request.url.params:
+            alerts, more = [], None
         recounted = request.url.params.get("recount") == "true"
         answers = {
             "/api/status": STATUS,
@@ -111,7 +116,7 @@ def console(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
             "/api/surveys/sdss/calibrate": SURVEY,
             "/api/surveys/sdss/budget": SURVEY,
             "/api/crossref": PLACE,
-            "/api/alerts": {"items": alerts, "next": "more" if first else None},
+            "/api/alerts": {"items": alerts, "next": more},
         }
         if (body := answers.get(request.url.path)) is None:
             return httpx.Response(404, json={"detail": "no such address"})
@@ -242,6 +247,8 @@ def test_following_alerts_goes_on_where_it_was_after_a_restart_of_the_console(
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
+        if "updated_since" in request.url.params:
+            return httpx.Response(200, json={"items": [], "next": None})
         asked.append(request.url.params["since"])
         if not answers:
             raise KeyboardInterrupt
@@ -249,14 +256,49 @@ def test_following_alerts_goes_on_where_it_was_after_a_restart_of_the_console(
             raise body
         return httpx.Response(200, json=body)
 
+    follow(monkeypatch, answer)
+    printed = [json.loads(line)["alert_id"] for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["1", "2", "3"]
+    behind = "2026-03-01T19:59:32+00:00"
+    assert asked == ["2026-03-01T00:00:00+00:00", behind, behind, behind]
+
+
+def follow(monkeypatch: pytest.MonkeyPatch, answer: Any, *, as_json: bool = True) -> None:
+    """`alerts tail` until the console of these answers raises `KeyboardInterrupt`."""
     client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://console")
     monkeypatch.setattr(show, "connect", lambda *_: client)
     monkeypatch.setattr(show.time, "sleep", lambda _: None)
     with pytest.raises(KeyboardInterrupt):
-        show.tail(as_json=True, since="2026-03-01", follow=True, url=None, token=None)
-    printed = [json.loads(line)["alert_id"] for line in capsys.readouterr().out.splitlines()]
-    assert printed == ["1", "2", "3"]
-    assert asked == ["2026-03-01T00:00:00+00:00", same_time, same_time, same_time]
+        show.tail(as_json=as_json, since="2026-03-01", follow=True, url=None, token=None)
+
+
+def test_following_alerts_tells_updates_and_retractions_at_their_own_times(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retracted = alert(1) | {
+        "alert_type": "retraction",
+        "updated_at": "2026-03-02T08:30:00.000000Z",
+        "update_reason": "ann called it an artefact (satellite\x1b[2J)",
+    }
+    looks = iter([([alert(1), alert(2)], []), ([retracted, alert(2)], [retracted]), ([], [retracted])])
+    changed: list[dict[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal changed
+        if "updated_since" in request.url.params:
+            return httpx.Response(200, json={"items": changed, "next": None})
+        if (look := next(looks, None)) is None:
+            raise KeyboardInterrupt
+        raised, changed = look
+        return httpx.Response(200, json={"items": raised, "next": None})
+
+    follow(monkeypatch, answer, as_json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "2026-03-01T20:00:01Z  p = 0.001  sdss/spiral  http://console/image/1",
+        "2026-03-01T20:00:02Z  p = 0.001  sdss/spiral  http://console/image/2",
+        "2026-03-02T08:30:00Z  p = 0.001  sdss/spiral retraction: ann called it an artefact (satellite�[2J)  "
+        "http://console/image/1",
+    ]
 
 
 def test_names_of_strangers_are_only_text() -> None:

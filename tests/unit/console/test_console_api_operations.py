@@ -11,7 +11,16 @@ import pytest
 from astrolens.console import stream as stream_module
 from astrolens.console.stream import StatusStream
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import AlertRecord, DeadLetter, ImageState, Observation, Outcome, Reason, Receipt
+from astrolens.contracts.records import (
+    AlertRecord,
+    Answer,
+    DeadLetter,
+    ImageState,
+    Observation,
+    Outcome,
+    Reason,
+    Receipt,
+)
 from astrolens.contracts.status import ServiceStatus, SourceStatus
 from astrolens.contracts.topics import IMAGES_INGESTED, IMAGES_SUBMITTED
 from astrolens.contracts.verdicts import Verdict
@@ -180,6 +189,49 @@ async def test_alerts_are_listed_and_followed(world: Any, client: httpx.AsyncCli
     assert [each["alert_id"] for each in followed["items"]] == [alerts[1].alert_id, alerts[3].alert_id]
     assert (await client.get(f"/api/alerts/{alerts[0].alert_id}")).json()["class"] == "spiral"
     assert (await client.get("/api/alerts/none")).status_code == 404
+
+
+async def test_updates_and_retractions_are_listed_by_their_own_time_with_who_and_why(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    raised = utc_now()
+    common = {
+        "image_id": "e" * 32,
+        "survey": "sdss",
+        "predicted_class": "spiral",
+        "p_value": 0.001,
+        "topic": None,
+        "raised_at": raised,
+    }
+    person = {"label": Answer.ARTEFACT, "labeled_by": "ann", "tags": ("satellite",)}
+    changes: list[tuple[str, dict[str, Any], str | None]] = [
+        ("initial", {}, None),
+        ("retraction", {"verdict": Verdict.NEAR_MISS}, "analysed again, it is near miss"),
+        ("retraction", person, "ann called it an artefact (satellite)"),
+        ("retraction", {}, "its calibration promises no rate of false alarms any more"),
+        ("update", {**person, "label": Answer.INTERESTING}, "ann called it interesting (satellite)"),
+        ("update", {"occasion": "possible-discovery"}, "the catalogues know nothing at its place"),
+        ("update", {}, "its figures are new"),
+    ]
+    alerts = [
+        AlertRecord(
+            alert_id=f"{n:032x}",
+            alert_type=kind,  # type: ignore[arg-type]
+            updated_at=None if kind == "initial" else raised + timedelta(seconds=n),
+            **{"verdict": Verdict.ANOMALY, **common, **told},
+        )
+        for n, (kind, told, _) in enumerate(changes)
+    ]
+    await world.records.insert(Collection.ALERTS, alerts)
+    wanted = {"updated_since": (raised + timedelta(seconds=2)).isoformat(), "order": "oldest"}
+    followed = (await client.get("/api/alerts", params=wanted)).json()
+    assert [each["alert_id"] for each in followed["items"]] == [alert.alert_id for alert in alerts[2:]]
+    for alert, (_, _, reason) in zip(alerts, changes, strict=True):
+        shown = (await client.get(f"/api/alerts/{alert.alert_id}")).json()
+        assert shown["update_reason"] == reason
+    shown = (await client.get(f"/api/alerts/{alerts[2].alert_id}")).json()
+    assert (shown["label"], shown["labeled_by"], shown["tags"]) == ("artefact", "ann", ["satellite"])
+    assert shown["updated_at"] > shown["raised_at"]
 
 
 async def test_a_dead_letter_is_sent_again_and_its_image_is_in_flight_again(

@@ -13,6 +13,7 @@ from astrolens.console.pages.login import answer, safe_next
 from astrolens.console.pages.model import wilson_interval
 from astrolens.console.pages.model_figures import facts, recall_options, tables
 from astrolens.console.pages.tonight import sparkline
+from astrolens.contracts.records import Answer, Label
 from astrolens.platform.stores.records import to_document
 from astrolens.usecases.views import ImageDetail
 from fastapi import FastAPI, Request, Response
@@ -125,14 +126,33 @@ async def test_the_login_form_starts_a_session_or_says_what_was_wrong(make_world
     ("alert", "says", "not_"),
     [
         ({"alert_tense": "withheld"}, "has not released these data", "retracted"),
-        ({"alert_tense": "injection", "alert_type": "retraction"}, "(retracted)", "released"),
+        ({"alert_tense": "injection", "alert_type": "retraction", "verdict": "ordinary"}, "retracted", "released"),
+        (
+            {
+                "alert_type": "retraction",
+                "updated_at": NOW.isoformat(),
+                "label": "artefact",
+                "labeled_by": "<ann>",
+                "tags": ["satellite"],
+            },
+            ": &lt;ann&gt; called it an artefact (satellite)",
+            "<ann>",
+        ),
         # Of an alert of an older version nothing more is known.
         ({}, "Alert <span", "alert-tense"),
     ],
 )
-def test_an_image_says_why_its_alert_is_not_public(alert: dict[str, str], says: str, not_: str) -> None:
+def test_an_image_says_what_became_of_its_alert_and_why_it_is_not_public(
+    alert: dict[str, Any], says: str, not_: str
+) -> None:
     known = {"alert_id": "a" * 32, "alert_type": "initial", "topic": None, "raised_at": NOW.isoformat(), **alert}
     shown = history(ImageDetail.of(to_document(make_image("a.jpg")[0]), known))
     assert says in shown
     assert not_ not in shown
     assert "no alert was raised" in history(ImageDetail.of(to_document(make_image("a.jpg")[0]), None))
+
+
+def test_the_history_of_answers_has_their_tags() -> None:
+    given = Label(label_id="l", answer=Answer.ARTEFACT, user="ann", recorded_at=NOW, tags=("<satellite>",))
+    record = make_image("a.jpg")[0].model_copy(update={"labels": (given,)})
+    assert "&lt;satellite&gt;</span>" in history(ImageDetail.of(to_document(record), None))

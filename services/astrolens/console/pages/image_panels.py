@@ -248,6 +248,7 @@ def history(detail: ImageDetail) -> str:
         f"<li>{time_of(datetime.fromisoformat(each['recorded_at']))} "
         f"{answer_mark(each['answer']) if each['answer'] else 'taken back'} "
         f'<span class="muted">by {escape(each["user"])}</span>'
+        + "".join(f' <span class="tag static">{escape(tag)}</span>' for tag in each.get("tags") or ())
         + (f'<span class="reason">{escape(each["note"])}</span>' if each.get("note") else "")
         + "</li>"
         for each in labels
@@ -256,11 +257,14 @@ def history(detail: ImageDetail) -> str:
 
 
 def _alert(detail: ImageDetail) -> str:
-    """The alert, whether it was taken back, and why it is not public where it is not."""
+    """The alert, who or what changed it last, and why it is not public where it is not."""
     if not detail.alert_id or not detail.alert_tense:
         return ""
-    retracted = " (retracted)" if detail.alert_type == "retraction" else ""
-    line = f'<p>Alert <span class="mono">{detail.alert_id[:12]}</span>{retracted} {copy_button(detail.alert_id)}</p>'
+    state = {"initial": "raised", "update": "updated", "retraction": "retracted"}[detail.alert_type or "initial"]
+    if detail.alert_updated_at and detail.alert_update_reason:
+        state += f" {time_of(detail.alert_updated_at)}: {escape(detail.alert_update_reason)}"
+    name = f'<span class="mono">{detail.alert_id[:12]}</span> {copy_button(detail.alert_id)}'
+    line = f'<p class="alert-state">Alert {name} {state}</p>'
     why = _NOT_CURRENT.get(detail.alert_tense)
     return line + (f'<p class="banner quiet alert-tense">{escape(why)}</p>' if why else "")
 

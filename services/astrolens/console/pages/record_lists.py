@@ -9,8 +9,9 @@ from astrolens.console.format import byte_size, count, words
 from astrolens.console.pages.page import Bound, Visit, shortcuts
 from astrolens.console.pages.parts import button, empty_state, panel, select
 from astrolens.contracts.records import Delivery, Outcome
+from astrolens.usecases.alert_views import AlertView
 from astrolens.usecases.errors import InvalidRequest
-from astrolens.usecases.views import AlertView, ReceiptView
+from astrolens.usecases.views import ReceiptView
 
 PAGE_ROWS: Final = 50
 """Records a page: more than a screen, few enough that a window costs little memory."""
@@ -116,6 +117,8 @@ def _alert_row(alert: AlertView) -> tuple[Cell, ...]:
     kind = [text(alert.alert_type)]
     if alert.alert_tense != "current":
         kind.append(text(alert.alert_tense, "tag static"))
+    if alert.updated_at and alert.update_reason:
+        kind += [time_ago(alert.updated_at), reason(alert.update_reason)]
     where = [text(alert.topic or "not public", "mono"), *(_delivery(each) for each in alert.deliveries)]
     return (
         [

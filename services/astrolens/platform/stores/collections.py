@@ -196,16 +196,19 @@ DECLARATIONS: dict[Collection, Declaration] = {
         key="alert_id",
         fields={
             "raised_at": "text",
+            "updated_at": "text",
             "survey": "text",
             "predicted_class": "text",
             "undelivered": "bool",
         },
         indexes=(
             ("raised_at",),
+            ("updated_at",),
             ("undelivered", "raised_at"),
             ("survey", "raised_at"),
             ("predicted_class", "raised_at"),
         ),
+        rare=frozenset({"updated_at"}),  # of alerts that were updated or retracted
         tallies={"survey": ("survey",), "kind": ("alert_type", "alert_tense")},
         has_pending=True,
     ),

@@ -47,6 +47,7 @@ WALKED: list[tuple[Collection, Where, str]] = [
     (ALERTS, (), "raised_at"),
     (ALERTS, (("survey", "eq", "sdss"), ("raised_at", "gte", "2026")), "raised_at"),
     (ALERTS, (("predicted_class", "eq", "x"),), "raised_at"),
+    (ALERTS, (("updated_at", "gte", "2026"),), "updated_at"),
     (Collection.DEAD_LETTERS, (), "dead_lettered_at"),
     (Collection.DEAD_LETTERS, (("state", "eq", "open"),), "dead_lettered_at"),
 ]
