@@ -47,6 +47,7 @@ from astrolens.trainer.training_views import KIND_NAMES
 _CENTROIDS: Final = 64
 _GOLDEN_INPUTS: Final = 4
 _GOLDEN_SEED: Final = 25
+_COST_RUNS: Final = 20
 _COMBINATION: Final = Combination(detectors=VOTING)
 
 
@@ -284,11 +285,11 @@ def _counts(images: ImageArrays) -> dict[str, int]:
 
 
 def cpu_ms_per_image(graph: bytes, inputs: NDArray[np.uint8]) -> float:
-    """CPU time of one image in a batch of 32 on one thread, milliseconds: the median of twenty runs."""
+    """CPU time of one image in a batch of 32 on one thread, milliseconds: the median of `_COST_RUNS` runs."""
     single = export.session(graph, threads=1)
     batch = np.resize(inputs, (32, *inputs.shape[1:]))
     spent = []
-    for _ in range(20):
+    for _ in range(_COST_RUNS):
         before = time.process_time()
         export.run(single, batch)
         spent.append((time.process_time() - before) / len(batch) * 1000.0)

@@ -15,7 +15,7 @@ simulated = cache(simulate)
 
 @pytest.fixture(scope="module")
 def cheap_bundles() -> Iterator[None]:
-    """Bundles of images that are simulated once, with intervals from few draws."""
+    """Bundles of images that are simulated once, with intervals from few draws and costs from few runs."""
     # Imported here: torch, which most of these tests do not need.
     from astrolens.trainer import bundle_builder, dataset
     from astrolens.trainer.evaluation import intervals
@@ -24,4 +24,5 @@ def cheap_bundles() -> Iterator[None]:
         for module in (bundle_builder, dataset):
             patch.setattr(module, "simulate", simulated)
         patch.setattr(intervals, "_DRAWS", 100)
+        patch.setattr(bundle_builder, "_COST_RUNS", 3)
         yield
