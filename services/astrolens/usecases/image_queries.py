@@ -13,6 +13,7 @@ from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Operator, Order, Query, RecordStore
 from astrolens.usecases.coordinates import Cone
+from astrolens.usecases.errors import InvalidRequest
 
 Document = dict[str, Any]
 
@@ -96,13 +97,21 @@ class ImageFilter:
     survey_object_prefix: str | None = None
     text: str | None = None
     text_radius_arcsec: float = SEARCH_RADIUS_ARCSEC
+    max_artefact: float | None = None
+    """Leaves out larger artefact scores, which only the interest ranking knows: `usecases/rankings.py`."""
 
     def clauses(self) -> tuple[Clause, ...]:
         """The conditions that the record store checks; a cone becomes the box around it.
 
         Raises:
             ValueError: The text has not become conditions.
+            InvalidRequest: The list is not sorted by the interest ranking, but filtered by its artefact scores.
         """
+        if self.max_artefact is not None:
+            raise InvalidRequest(
+                "No such filter",
+                "Artefact scores are the interest ranking's: give max_artefact with sort=interest or sort=useful.",
+            )
         if self.text is not None:
             raise ValueError("a typed text is no condition: call search_text.with_parsed_text first")
         found: list[Clause] = []

@@ -81,7 +81,6 @@ class Rankings:
         limit: int,
         after: str | None = None,
         start: str | None = None,
-        max_artefact: float | None = None,
     ) -> ImagePage:
         """A page of ranked images that fulfil a filter. Images that the ranking does not name are left out.
 
@@ -93,7 +92,6 @@ class Rankings:
             after: Cursor of the page before: the last image. It holds although the ranking was learned again meanwhile;
                 `useful` begins again where that image was answered.
             start: The first page begins with this image, where it is in the list.
-            max_artefact: Leaves out images whose artefact score is larger.
 
         Raises:
             InvalidRequest: The filter names a position, or the cursor an image that is not ranked any more.
@@ -102,9 +100,7 @@ class Rankings:
         _refuse_place(wanted)
         if record is None:
             return ImagePage(items=[], next=None)
-        rows = _rows(record, sort)
-        if max_artefact is not None:
-            rows = [row for row in rows if record.artefact[row] <= max_artefact]
+        rows = _rows(record, sort, wanted)
         places = _places(record, rows, wanted)
         if after is not None:
             rows = rows[_place_after(record, rows, after, sort) :]
@@ -126,7 +122,7 @@ class Rankings:
         counts = await images_per_object(self._records, [{"object_id": card.object_id} for card in cards])
         return [card.model_copy(update={"object_images": counts.get(card.object_id or "", 1)}) for card in cards]
 
-    async def total(self, wanted: ImageFilter, *, user: str, sort: Sort, max_artefact: float | None = None) -> Total:
+    async def total(self, wanted: ImageFilter, *, user: str, sort: Sort) -> Total:
         """How many images a ranked list has.
 
         Raises:
@@ -136,8 +132,8 @@ class Rankings:
         _refuse_place(wanted)
         if record is None:
             return Total(0)
-        rows = [row for row in _rows(record, sort) if max_artefact is None or record.artefact[row] <= max_artefact]
-        wanted = _open(wanted, sort)
+        rows = _rows(record, sort, wanted)
+        wanted = _to_check(wanted, sort)
         if wanted.per == "object":
             return await self._objects(record, rows, wanted)
         found = 0
@@ -176,7 +172,7 @@ class Rankings:
         _refuse_place(wanted)
         if record is None:
             return Neighbours(None, None)
-        rows = _rows(record, sort)
+        rows = _rows(record, sort, wanted)
         places = _places(record, rows, wanted)
         at = next((place for place, row in enumerate(rows) if record.image_ids[row] == image), None)
         if at is None:
@@ -195,7 +191,7 @@ class Rankings:
         self, record: RankingRecord, rows: list[int], wanted: ImageFilter, sort: Sort, places: Mapping[str, int]
     ) -> AsyncIterator[tuple[int, Document]]:
         """Rows whose image fulfils the filter, in their order, with their documents."""
-        wanted = _open(wanted, sort)
+        wanted = _to_check(wanted, sort)
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             documents = await self._matching([record.image_ids[row] for row in chunk], wanted)
@@ -242,9 +238,12 @@ def _refuse_place(wanted: ImageFilter) -> None:
         raise InvalidRequest("No such order", detail)
 
 
-def _open(wanted: ImageFilter, sort: Sort) -> ImageFilter:
-    """An answer that came after the ranking was learned takes its image from the queue of the useful, too."""
-    return replace(wanted, unlabeled=True) if sort is Sort.USEFUL else wanted
+def _to_check(wanted: ImageFilter, sort: Sort) -> ImageFilter:
+    """What is left to check in the record store, which knows no artefact scores.
+
+    An answer that came after the ranking was learned takes its image from the queue of the useful, too.
+    """
+    return replace(wanted, max_artefact=None, unlabeled=wanted.unlabeled or sort is Sort.USEFUL)
 
 
 def _places(record: RankingRecord, rows: list[int], wanted: ImageFilter) -> dict[str, int]:
@@ -254,8 +253,10 @@ def _places(record: RankingRecord, rows: list[int], wanted: ImageFilter) -> dict
     return {record.image_ids[row]: place for place, row in enumerate(rows)}
 
 
-def _rows(record: RankingRecord, sort: Sort) -> list[int]:
-    return list(record.queue) if sort is Sort.USEFUL else list(range(len(record.image_ids)))
+def _rows(record: RankingRecord, sort: Sort, wanted: ImageFilter) -> list[int]:
+    rows = record.queue if sort is Sort.USEFUL else range(len(record.image_ids))
+    most = wanted.max_artefact
+    return [row for row in rows if most is None or record.artefact[row] <= most]
 
 
 def _place_after(record: RankingRecord, rows: list[int], after: str, sort: Sort) -> int:

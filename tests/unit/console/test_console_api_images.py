@@ -328,3 +328,14 @@ async def test_times_at_the_ends_of_the_calendar_are_refused(client: httpx.Async
     answer = await client.get("/api/images", params={bound: time})
     assert answer.status_code == 422
     assert "years 1 to 9999" in answer.json()["detail"]
+
+
+async def test_artefact_scores_filter_only_lists_that_the_ranking_sorts(client: httpx.AsyncClient) -> None:
+    for path in ("/api/images?sort=strangeness&max_artefact=0.1", "/api/images?max_artefact=0.1"):
+        refused = await client.get(path)
+        assert refused.status_code == 422, path
+        assert "sort=interest or sort=useful" in refused.json()["detail"]
+    assert (await client.get("/api/candidates?max_artefact=0.1")).status_code == 422
+    body = {"request_id": "r" * 20, "answer": "artefact"}
+    assert (await client.post("/api/labels/matching?sort=newest&max_artefact=0.1", json=body)).status_code == 422
+    assert (await client.get("/api/images?sort=interest&max_artefact=0.1")).status_code == 200

@@ -1,11 +1,15 @@
 """Lists of images as addresses name them."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
-from astrolens.console.pages.image_lists import api_query, context_query, list_query, wanted_of
+from astrolens.console.pages.image_lists import SORTS, api_query, context_query, list_query, sort_changes, wanted_of
+from astrolens.console.pages.ranking_words import ranking_words
 from astrolens.contracts.records import Answer
 from astrolens.contracts.verdicts import Verdict
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.image_queries import Sort
+from astrolens.usecases.rankings import RankingView
 
 
 def test_an_address_names_filters_and_sort_and_nothing_else() -> None:
@@ -40,11 +44,37 @@ def test_images_without_a_score_are_sorted_by_time() -> None:
         ({"ra_deg": "10"}, "both ra_deg and dec_deg"),
         ({"label": "odd"}, "'odd' is no label"),
         ({"since": "yesterday"}, "since 'yesterday'"),
+        ({"max_artefact": "2", "sort": "interest"}, "max_artefact '2'"),
+        ({"max_artefact": "0.1"}, "most interesting or most useful"),
     ],
 )
 def test_an_unusable_filter_is_named(query: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
         wanted_of(list_query(query, simulated=True))
+
+
+def test_every_order_can_be_chosen_and_artefact_scores_only_with_the_ranked_ones() -> None:
+    assert SORTS.keys() == set(Sort)
+    query = {"max_artefact": "0.1", "sort": "useful", "survey": "sdss"}
+    assert wanted_of(list_query(query, simulated=True))[0].max_artefact == 0.1
+    assert "max_artefact=0.1" in api_query(list_query(query, simulated=True))
+    assert sort_changes({}, max_artefact="0.1") == {"max_artefact": "0.1", "sort": "interest"}
+    assert sort_changes({"sort": "useful"}, max_artefact="0.1") == {"max_artefact": "0.1"}
+    assert sort_changes(query, sort="newest") == {"sort": "newest", "max_artefact": ""}
+    assert sort_changes(query, sort="") == {"sort": "", "max_artefact": ""}
+    assert sort_changes(query, sort="interest") == {"sort": "interest"}
+    assert sort_changes(query, survey="") == {"survey": ""}
+
+
+def test_what_the_ranking_learned_is_told_in_words() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    none = RankingView.of("shared", None)
+    assert ranking_words(none, now) == "The interest ranking has learned from no answer yet."
+    known = {"learned_at": now - timedelta(minutes=4), "answers": {"artefact": 7, "interesting": 5}}
+    taught = none.model_copy(update={**known, "prefers": ["tidal-tail"], "avoids": ["trail"]})
+    assert ranking_words(taught, now) == (
+        "The interest ranking learned 4 min ago from 12 answers and prefers tidal tail and avoids trail."
+    )
 
 
 def test_a_cone_is_read() -> None:

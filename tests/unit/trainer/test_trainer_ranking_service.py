@@ -276,9 +276,13 @@ async def test_artefacts_can_be_left_out(world: World) -> None:
     trails = await world.add(range(21, 41), "anomaly", like=2)
     await world.answer(trails[:5], Answer.ARTEFACT)
     await world.ranker.run_pass()
-    shown = await world.page(max_artefact=0.5)
+    wanted = ImageFilter(max_artefact=0.5)
+    shown = await world.page(wanted=wanted)
     assert 0 < len(shown.items) < 40
     assert all(card.artefact_score <= 0.5 for card in shown.items)
+    assert (await world.rankings.total(wanted, user="vera", sort=Sort.INTEREST)).count == len(shown.items)
+    last = await world.rankings.neighbours(shown.items[-1].image_id, wanted, user="vera", sort=Sort.INTEREST)
+    assert (last.previous, last.next) == (shown.items[-2].image_id, None)
 
 
 async def test_a_wrong_cursor_or_a_position_is_refused(world: World) -> None:

@@ -11,6 +11,7 @@ from astrolens.console.api.parameters import After, Context, Filter, ImageId, Li
 from astrolens.console.context import user_of
 from astrolens.console.multipart import read_multipart
 from astrolens.console.problems import Problem, responses
+from astrolens.contracts.rankings import MAX_QUEUED
 from astrolens.platform.telemetry.tracing import TRACEPARENT
 from astrolens.usecases.archive import LINK_TTL_S
 from astrolens.usecases.image_queries import RANKED_SORTS, Sort
@@ -70,16 +71,14 @@ async def list_images(
         Sort,
         Query(
             description="`strangeness`: largest `rank_score` first. `interest`: as people's answers rank them. "
-            "`useful`: the unanswered, most useful first. Images without what is sorted by are left out."
+            f"`useful`: of the unanswered the {MAX_QUEUED} at most that are most useful to answer, chosen anew after "
+            "answers. Images without what is sorted by are left out."
         ),
     ] = Sort.NEWEST,
     limit: Limit = 60,
     after: After = None,
     start: Annotated[
         str | None, Query(pattern=r"^[0-9a-f]{32}$", description="Begin the first page where this image stands.")
-    ] = None,
-    max_artefact: Annotated[
-        float | None, Query(ge=0, le=1, description="Sorted by interest: leave out larger `artefact_score`s.")
     ] = None,
     total: Annotated[
         bool, Query(description="Count the whole list too: exactly below 10,000, where that is fast; else about.")
@@ -88,12 +87,10 @@ async def list_images(
     """Images by survey, verdict, class, label, source, batch, state, time, cone or name, a page at a time."""
     if sort in RANKED_SORTS:
         user = user_of(request)
-        page = await context.rankings.page(
-            wanted, user=user, sort=sort, limit=limit, after=after, start=start, max_artefact=max_artefact
-        )
+        page = await context.rankings.page(wanted, user=user, sort=sort, limit=limit, after=after, start=start)
         if not total:
             return page
-        counted = await context.rankings.total(wanted, user=user, sort=sort, max_artefact=max_artefact)
+        counted = await context.rankings.total(wanted, user=user, sort=sort)
     else:
         page = await context.archive.images(wanted, sort=sort, limit=limit, after=after, start=start)
         if not total:

@@ -60,6 +60,10 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
             description="Digest of a model: what its second pass called an anomaly, and the model before had not.",
         ),
     ] = None,
+    max_artefact: Annotated[
+        float | None,
+        Query(ge=0, le=1, description="With `sort=interest` or `useful` only: leave out larger `artefact_score`s."),
+    ] = None,
     per: Annotated[
         Literal["image", "object"] | None,
         Query(
@@ -99,6 +103,7 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         name=name,
         object_id=object_id,
         late_by=late_by,
+        max_artefact=max_artefact,
         per=per,
     )
     if q and q.strip():

@@ -10,7 +10,10 @@ from astrolens.console.components.images import ImageGrid
 from astrolens.console.format import count
 from astrolens.console.pages.image_lists import FILTERS, FilterBar, api_query, context_query, list_query, wanted_of
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
-from astrolens.console.pages.parts import add_key_hint, button, empty_state, heading
+from astrolens.console.pages.parts import add_key_hint, button, empty_state, heading, paragraph
+from astrolens.console.pages.ranking_words import ranking_words
+from astrolens.contracts.base import utc_now
+from astrolens.usecases.image_queries import RANKED_SORTS
 from astrolens.usecases.status import Status
 
 SIZES: Final = {"s": "small", "m": "medium", "l": "large"}
@@ -26,6 +29,9 @@ async def build(visit: Visit) -> None:
     with bar.form:
         add_key_hint(ui.link("Maps", f"/map?{context_query(visit.query)}").classes("btn"), "This list on maps", "m")
         visit.hint("gallery", "Arrows move, `x` selects, `1` `2` `3` answer, `Enter` opens, `t` triages this list.")
+    ranked = wanted_of(wanted)[1] in RANKED_SORTS
+    user = await visit.window.user() if ranked else ""
+    learned = paragraph("", "muted")
     fresh = _Fresh(status)
     grid = ImageGrid(
         address=visit.address(),
@@ -33,14 +39,22 @@ async def build(visit: Visit) -> None:
         size=visit.query.get("size", "m"),
         context=context_query(visit.query),
     )
+    learned.set_visibility(ranked)
     visit.window.preload(grid.first_request)
     with grid:
         _nothing(visit, wanted)
     sizes = _Sizes(grid, visit.query.get("size", "m"), bar.line)
     fresh.button.on("click", lambda: fresh.read_again(grid), [])
 
+    async def show_ranking() -> None:
+        ranking = await visit.context.rankings.summary(user)
+        if not learned.is_deleted:
+            learned.set_text(ranking_words(ranking, utc_now()))
+
     def show(now: Status) -> None:
         fresh.show(now)
+        if ranked:
+            background_tasks.create(show_ranking(), name="what the ranking has learned", context=learned)
         background_tasks.create(bar.show_total(wanted), name="how many images the list has")
 
     show(status)

@@ -32,6 +32,7 @@ SEVERAL: Final = frozenset({"survey", "verdict", "class", "label", "state", "sou
 FILTERS: Final = (
     *("survey", "verdict", "class", "label", "crossmatch", "state", "source", "batch", "since", "until"),
     *("ra_deg", "dec_deg", "radius_arcsec", "q", "simulated", "object_id", "late_by", "per"),
+    "max_artefact",
 )
 """What an address may filter images by; anything else in it is the page's own."""
 
@@ -40,6 +41,7 @@ CANDIDATES: Final = "anomaly,near_miss"
 SORTS: Final = {
     "strangeness": "strangest",
     "interest": "most interesting",
+    "useful": "most useful",
     "newest": "newest",
     "labeled": "last answered",
     "asymmetry": "most asymmetric",
@@ -54,6 +56,9 @@ CATALOGUES: Final = {
     "known": "known",
     "undetermined": "undetermined",
 }
+
+ARTEFACT_SCORES: Final = {"": "any", "0.5": "at most 0.5", "0.1": "at most 0.1"}
+"""How much images may look like what people called artefacts, in lists that the interest ranking sorts."""
 
 HOURS: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}
 
@@ -78,6 +83,7 @@ class _Conditions(BaseModel):
     crossmatch: list[CrossmatchStatus] = []
     object_id: str | None = Field(default=None, pattern=r"^[0-9a-f]{32}$")
     late_by: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    max_artefact: float | None = Field(default=None, ge=0, le=1)
     per: Literal["image", "object"] | None = None
     sort: Sort = Sort.STRANGENESS
 
@@ -153,7 +159,24 @@ def wanted_of(wanted: Mapping[str, str]) -> tuple[ImageFilter, Sort]:
         given, why = str(first["input"])[:80], first["msg"].lower()
         detail = f"The address filters by {first['loc'][0]} {given!r}, which cannot be: {why}. Choose another filter."
         raise InvalidRequest("Unusable filter", detail) from None
+    if found.max_artefact is not None and typed.sort not in RANKED_SORTS:
+        detail = "Artefact scores are the interest ranking's: sort by most interesting or most useful with them."
+        raise InvalidRequest("Unusable filter", detail)
     return found, typed.sort
+
+
+def sort_changes(query: Mapping[str, str], **changes: str) -> dict[str, str]:
+    """A new order or limit of artefact scores with what it changes of the other: only ranked lists have such scores.
+
+    Args:
+        query: The address's query.
+        **changes: `sort` or `max_artefact`; an empty text is the default.
+    """
+    if changes.get("max_artefact") and query.get("sort") not in RANKED_SORTS:
+        return {**changes, "sort": Sort.INTEREST.value}
+    if "sort" in changes and changes["sort"] not in RANKED_SORTS:
+        return {**changes, "max_artefact": ""}
+    return changes
 
 
 class FilterBar:
@@ -221,11 +244,12 @@ class FilterBar:
         select(
             self._visit.window, "Arrived", arrived | self._since(), self._visit.query.get("since", ""), self._arrived
         )
-        self._choose("Sort", "sort", SORTS | ({"useful": "most useful"} if self._triage else {}), "strangeness")
+        self._choose("Sort", "sort", SORTS, "strangeness")
+        self._choose("Artefact score", "max_artefact", ARTEFACT_SCORES)
 
     def _choose(self, label: str, name: str, options: Mapping[str, str], default: str = "") -> None:
         def changed(value: str) -> None:
-            self._open({name: "" if value == default else value})
+            self._open(sort_changes(self._visit.query, **{name: "" if value == default else value}))
 
         select(self._visit.window, label, options, self._visit.query.get(name, default), changed)
 

@@ -1,13 +1,10 @@
 """Triage: the candidates that nobody has answered, one by one."""
 
-from collections.abc import Sequence
-from datetime import datetime
 from urllib.parse import quote
 
 from nicegui import background_tasks, ui
 
 from astrolens.console.components.images import TriageDeck
-from astrolens.console.format import relative
 from astrolens.console.pages.image_lists import (
     FILTERS,
     FilterBar,
@@ -19,9 +16,9 @@ from astrolens.console.pages.image_lists import (
 )
 from astrolens.console.pages.page import Page, Visit, address
 from astrolens.console.pages.parts import button, empty_state, heading, paragraph
+from astrolens.console.pages.ranking_words import ranking_words
 from astrolens.console.pages.triage_details import TriageDetails
 from astrolens.contracts.base import utc_now
-from astrolens.usecases.rankings import RankingView
 from astrolens.usecases.status import Status
 
 
@@ -66,7 +63,7 @@ async def build(visit: Visit) -> None:
         ranking = await visit.context.rankings.summary(user)
         total = "" if review else await total_words(visit, wanted)
         if not learned.is_deleted:
-            learned.set_text(f"{total}. {_ranking_words(ranking, utc_now())}".lstrip(". "))
+            learned.set_text(f"{total}. {ranking_words(ranking, utc_now())}".lstrip(". "))
 
     def show(now: Status) -> None:
         nonlocal analyzed
@@ -78,21 +75,6 @@ async def build(visit: Visit) -> None:
 
     show(status)
     visit.on_status(show)
-
-
-def _ranking_words(ranking: RankingView, now: datetime) -> str:
-    """When the interest ranking last learned, and what it prefers now."""
-    answers = sum(ranking.answers.values())
-    if ranking.learned_at is None or not answers:
-        return "The interest ranking has learned from no answer yet."
-    kinds = [f"prefers {_listed(ranking.prefers)}"] if ranking.prefers else []
-    kinds += [f"avoids {_listed(ranking.avoids)}"] if ranking.avoids else []
-    found = f"The interest ranking learned {relative(ranking.learned_at, now)} from {answers:,} answers"
-    return f"{found} and {' and '.join(kinds)}." if kinds else f"{found}."
-
-
-def _listed(kinds: Sequence[str]) -> str:
-    return ", ".join(kind.replace("-", " ") for kind in kinds)
 
 
 def _nothing(visit: Visit) -> None:
