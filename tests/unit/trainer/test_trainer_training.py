@@ -82,8 +82,14 @@ def test_pooled_maps_are_standardised_by_the_example() -> None:
     assert made.std(dim=0).tolist() == pytest.approx([1.0] * 20, abs=0.05)
 
 
-def test_the_early_trunk_never_learns_and_the_middle_does() -> None:
-    before, after = backbone(), trained()
+@pytest.fixture(scope="module")
+def unbroken() -> Backbone:
+    """Trained in one go; nobody changes it."""
+    return trained()
+
+
+def test_the_early_trunk_never_learns_and_the_middle_does(unbroken: Backbone) -> None:
+    before, after = backbone(), unbroken
     for part in ("early", "generic"):
         kept = after.get_submodule(part).state_dict()
         assert all(torch.equal(kept[name], value) for name, value in before.get_submodule(part).state_dict().items())
@@ -91,12 +97,12 @@ def test_the_early_trunk_never_learns_and_the_middle_does() -> None:
     assert not all(torch.equal(weights[name], value) for name, value in before.middle.named_parameters())
 
 
-def test_the_batch_statistics_are_those_of_ordinary_views_and_stay() -> None:
+def test_the_batch_statistics_are_those_of_ordinary_views_and_stay(unbroken: Backbone) -> None:
     seen = views()
     expected = backbone()
     ordinary = torch.from_numpy(seen.maps[seen.kinds == 0].astype(np.float32))
     expected.middle.measure_batch_statistics(ordinary)
-    found = dict(trained().middle.named_buffers())
+    found = dict(unbroken.middle.named_buffers())
     for name, value in expected.middle.named_buffers():
         if name.endswith(("running_mean", "running_var")):
             assert found[name].numpy() == pytest.approx(value.numpy(), rel=1e-3, abs=1e-4)
@@ -104,8 +110,8 @@ def test_the_batch_statistics_are_those_of_ordinary_views_and_stay() -> None:
     assert not any(layer.training for layer in first.modules())
 
 
-def test_training_is_repeatable() -> None:
-    assert same_weights(trained(), trained())
+def test_training_is_repeatable(unbroken: Backbone) -> None:
+    assert same_weights(trained(), unbroken)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
@@ -143,7 +149,7 @@ def test_training_learns(learned: Backbone) -> None:
 
 @pytest.mark.parametrize("every_s", [0.0, 60.0], ids=["within an epoch", "after an epoch"])
 def test_an_interrupted_training_goes_on_to_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_s: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_s: float, unbroken: Backbone
 ) -> None:
     monkeypatch.setattr(training, "_CHECKPOINT_EVERY_S", every_s)
 
@@ -166,7 +172,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
         with pytest.raises(Interrupted):
             trained(checkpoint=checkpoint)
     assert checkpoint.is_file()
-    assert same_weights(trained(checkpoint=checkpoint), trained())
+    assert same_weights(trained(checkpoint=checkpoint), unbroken)
 
 
 def test_the_kinds_are_calibrated_on_other_views(learned: Backbone) -> None:
