@@ -49,6 +49,7 @@ class Analyzer:
         images: The image store.
         model: The model server.
         outbox: Publishes the events of the writes.
+        false_alarms_per_1000: The budget of surveys that have none of their own.
         on_written: Called with the images whose analysis was written, as they were before, and when.
         clock: Gives the present time, UTC.
     """
@@ -60,6 +61,7 @@ class Analyzer:
         images: ImageStore,
         model: Model,
         outbox: EventReleaser,
+        false_alarms_per_1000: float,
         on_written: OnWritten | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -67,6 +69,7 @@ class Analyzer:
         self._images = images
         self._model = model
         self._outbox = outbox
+        self._budget = false_alarms_per_1000
         self._on_written = on_written
         self._bursts = BurstDetector()
         self._clock = clock
@@ -131,7 +134,10 @@ class Analyzer:
         events = {image: _analyzed_event(waiting[image], analysis, now) for image, analysis in analyses.items()}
         written = await self._records.apply(
             Collection.IMAGES,
-            [_change(waiting[image], analysis, events[image], now) for image, analysis in analyses.items()],
+            [
+                _change(waiting[image], analysis, events[image], now, late=self._late_by(waiting[image], analysis))
+                for image, analysis in analyses.items()
+            ],
         )
         if self._on_written is not None:
             self._on_written([(waiting[image], analyses[image]) for image in analyses if image in written], now)
@@ -139,6 +145,10 @@ class Analyzer:
         await self._outbox.release(
             Collection.IMAGES, [(image, [events[image]]) for image in events if image in written]
         )
+
+    def _late_by(self, before: Document, analysis: Analysis) -> str | None:
+        own = analysis.false_alarms_per_1000
+        return late_by(before, analysis, alpha=(self._budget if own is None else own) / 1000.0)
 
 
 def _unpublished(documents: Mapping[str, Document]) -> list[tuple[str, list[PendingEvent]]]:
@@ -171,18 +181,27 @@ def _analyzed_event(document: Document, analysis: Analysis, now: datetime) -> Pe
     ).pending(topic=topics.IMAGES_ANALYZED, key=image, traceparent=traceparent_of(image))
 
 
-def late_by(before: Document, analysis: Analysis) -> str | None:
-    """Digest of the bundle that newly calls an image an anomaly, which the one before did not; None where none does."""
+def late_by(before: Document, analysis: Analysis, *, alpha: float) -> str | None:
+    """Digest of the bundle that newly calls an image an anomaly; None where none does, or where the budget does.
+
+    Args:
+        before: The image before this analysis.
+        analysis: This analysis.
+        alpha: Its budget. What the earlier bundle would call an anomaly under it as well is no merit of the newer one:
+            since then the survey got a larger budget.
+    """
     if analysis.verdict is not Verdict.ANOMALY:
         return None
     earlier = before.get("analysis")
     if earlier is None or earlier["model_digest"] == analysis.model_digest:
         known: str | None = before.get("late_by")
         return known
-    return analysis.model_digest if before.get("verdict") != Verdict.ANOMALY.value else before.get("late_by")
+    if before.get("verdict") == Verdict.ANOMALY.value or earlier["p_value"] <= alpha:
+        return before.get("late_by")
+    return analysis.model_digest
 
 
-def _change(before: Document, analysis: Analysis, event: PendingEvent, now: datetime) -> Change:
+def _change(before: Document, analysis: Analysis, event: PendingEvent, now: datetime, *, late: str | None) -> Change:
     image = before["image_id"]
     values: dict[str, Any] = {
         "state": ImageState.ANALYZED.value,
@@ -193,7 +212,7 @@ def _change(before: Document, analysis: Analysis, event: PendingEvent, now: date
         "predicted_class": analysis.predicted_class,
         "analyzed_at": utc_text(now),
         "reason": None,
-        "late_by": late_by(before, analysis),
+        "late_by": late,
         # The map of the analysis before says nothing of this one.
         "patch_map": None,
     }

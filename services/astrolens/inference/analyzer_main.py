@@ -45,7 +45,12 @@ def create_app(settings: Settings) -> ServiceApp:
     model = ModelClient(settings.inference_address, stopping=app.stopping, tracing=app.tracing)
     monitor = AnalysisMonitor(AnalysisMetrics(app.metrics))
     analyzer = Analyzer(
-        records=app.records, images=app.images, model=model, outbox=app.outbox, on_written=monitor.record
+        records=app.records,
+        images=app.images,
+        model=model,
+        outbox=app.outbox,
+        false_alarms_per_1000=settings.false_alarms_per_1000,
+        on_written=monitor.record,
     )
     app.bus.consume(
         topics.IMAGES_INGESTED,

@@ -20,11 +20,10 @@ from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.ids import content_digest
 from astrolens.contracts.models import ModelRecord, ModelState, ShadowRecord
 from astrolens.contracts.records import ImageState
-from astrolens.contracts.verdicts import Verdict
 from astrolens.inference.engine import Engine, Item, ItemResult, Outcome
 from astrolens.inference.loaded_model import load_engine
 from astrolens.inference.model_metrics import ModelMetrics
-from astrolens.inference.shadow_comparison import Judgement, compared, judgement
+from astrolens.inference.shadow_comparison import Judgement, compared, is_comparable, judgement
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import Settings
 from astrolens.platform.signing import load_verifier
@@ -35,6 +34,7 @@ from astrolens.platform.stores.records import Change, Clause, Document, Order, Q
 from astrolens.science.bundle import BundleDamaged
 from astrolens.usecases.model_promotion import read_current, state_of
 from astrolens.usecases.model_registry import BundleRefused, ModelRegistry
+from astrolens.usecases.survey_models import read_survey_models
 
 MAX_QUEUED: Final = 64
 """Live images that wait for the candidate; further ones pass by."""
@@ -51,6 +51,9 @@ _BY: Final = "model-server"
 
 T = TypeVar("T")
 Arguments = ParamSpec("Arguments")
+
+Champion = tuple[float, float]
+"""Rank score and p-value of an image by the bundle in use."""
 
 _log = structlog.get_logger(__name__)
 
@@ -85,7 +88,7 @@ class ShadowRunner:
         self._clock = clock
         self._registry = ModelRegistry(records=records, images=images, clock=clock)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shadow")
-        self._live: deque[tuple[Item, Judgement]] = deque()
+        self._live: deque[tuple[Item, Champion]] = deque()
         self._dropped = 0
         self._engine: Engine | None = None
         self._record: ShadowRecord | None = None
@@ -100,13 +103,13 @@ class ShadowRunner:
         for item, outcome in zip(items, outcomes, strict=True):
             if not item.image_id or not isinstance(outcome, ItemResult):
                 continue
-            champion = judgement(outcome)
-            if champion is None:
+            scores = outcome.scores
+            if not is_comparable(scores.calibration_fit):
                 continue
             if busy or len(self._live) >= MAX_QUEUED:
                 self._dropped += 1
             else:
-                self._live.append((item, champion))
+                self._live.append((item, (scores.rank_score, scores.p_value)))
 
     async def run_pass(self) -> None:
         """Compare what waits; then, in idle time, some of the archive; store what came out.
@@ -224,22 +227,36 @@ class ShadowRunner:
         )
 
     async def _judge(
-        self, record: ShadowRecord, items: Sequence[Item], champion: Mapping[str, Judgement], *, replayed: bool
+        self, record: ShadowRecord, items: Sequence[Item], champion: Mapping[str, Champion], *, replayed: bool
     ) -> ShadowRecord:
         assert self._engine is not None  # noqa: S101 - the caller has looked
+        budgets = await self._budgets()
         outcomes = await self._in_thread(self._engine.analyze, items)
         pairs: dict[str, tuple[Judgement, Judgement]] = {}
         failed = 0
         for item, outcome in zip(items, outcomes, strict=True):
             if not isinstance(outcome, ItemResult):
                 failed += 1
-            elif (candidate := judgement(outcome)) is not None:
-                pairs[item.image_id] = (champion[item.image_id], candidate)
+            elif is_comparable(outcome.scores.calibration_fit):
+                alpha = budgets.get(item.survey, self._settings.false_alarms_per_1000) / 1000.0
+                pairs[item.image_id] = (
+                    judgement(*champion[item.image_id], alpha=alpha),
+                    judgement(outcome.scores.rank_score, outcome.scores.p_value, alpha=alpha),
+                )
         added = compared(record, pairs, replayed=replayed)
         return added.model_copy(update={"failed": added.failed + failed})
 
+    async def _budgets(self) -> dict[str, float]:
+        """False alarms per 1,000 of the surveys that have a budget of their own."""
+        surveys = await read_survey_models(self._records)
+        return {
+            survey: record.false_alarms_per_1000
+            for survey, record in surveys.items()
+            if record.false_alarms_per_1000 is not None
+        }
+
     async def _replay(self, record: ShadowRecord) -> ShadowRecord:
-        """Compare some images of the archive, the newest first; their judgement is the stored one."""
+        """Compare some images of the archive, the newest first; of the bundle in use the stored figures."""
         if self._replay_ended:
             return record
         query = Query(
@@ -248,7 +265,7 @@ class ShadowRunner:
             after=self._replay_after,
             where=(Clause("state", "eq", ImageState.ANALYZED.value),),
             fields=(
-                *("observation.survey", "verdict", "rank_score", "cutout.key", "cutout.sha256"),
+                *("observation.survey", "p_value", "rank_score", "cutout.key", "cutout.sha256"),
                 *("analysis.model_digest", "analysis.calibration_fit"),
             ),
         )
@@ -261,10 +278,7 @@ class ShadowRunner:
             for image, each in documents.items()
             if (jpeg := cutouts.get(each["cutout"]["key"])) and content_digest(jpeg) == each["cutout"]["sha256"]
         ]
-        champion = {
-            image: Judgement(each["rank_score"], each["verdict"] == Verdict.ANOMALY.value)
-            for image, each in documents.items()
-        }
+        champion = {image: (each["rank_score"], each["p_value"]) for image, each in documents.items()}
         return await self._judge(record, items, champion, replayed=True) if items else record
 
     async def _store(self, record: ShadowRecord) -> None:
@@ -292,4 +306,5 @@ class ShadowRunner:
 def _is_comparable(document: Document, record: ShadowRecord) -> bool:
     analysis = document["analysis"]
     judged = analysis["model_digest"] == record.champion_digest and document["rank_score"] is not None
-    return judged and analysis["calibration_fit"] in {"own", "pooled"} and document["image_id"] not in record.image_ids
+    comparable = is_comparable(analysis["calibration_fit"])
+    return judged and comparable and document["image_id"] not in record.image_ids

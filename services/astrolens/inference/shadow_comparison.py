@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from astrolens.contracts.models import MAX_DIFFERENT, ShadowRecord
-from astrolens.contracts.verdicts import Verdict
-from astrolens.inference.engine import ItemResult
 
 MIN_FOR_CORRELATION: Final = 10
 _COMPARED_FITS: Final = frozenset({"own", "pooled"})
@@ -19,12 +17,17 @@ class Judgement:
     anomalous: bool
 
 
-def judgement(result: ItemResult) -> Judgement | None:
-    """Of a result; None where a survey model judged, which the other bundle has none like."""
-    scores = result.scores
-    if scores.calibration_fit not in _COMPARED_FITS:
-        return None
-    return Judgement(scores.rank_score, scores.verdict is Verdict.ANOMALY)
+def is_comparable(calibration_fit: str) -> bool:
+    """Whether the other bundle has a calibration of the same kind: a survey model it has none like."""
+    return calibration_fit in _COMPARED_FITS
+
+
+def judgement(rank_score: float, p_value: float, *, alpha: float) -> Judgement:
+    """What a bundle says of an image under a budget.
+
+    Not its verdict: that was given under the budget of its day, and allows for the drift of one bundle's calibration.
+    """
+    return Judgement(rank_score, p_value <= alpha)
 
 
 def compared(record: ShadowRecord, pairs: dict[str, tuple[Judgement, Judgement]], *, replayed: bool) -> ShadowRecord:

@@ -90,6 +90,7 @@ class World:
             images=self.images,
             model=self.model,
             outbox=self.outbox,
+            false_alarms_per_1000=10.0,
             clock=lambda: self.now,
         )
 

@@ -135,7 +135,12 @@ class SurveyWorld:
         self.metrics = SurveyModelMetrics(Metrics("analyzer"))
         self.originals = OriginalsProtection(self.images, expiring=False)
         self.analyzer = Analyzer(
-            records=self.records, images=self.images, model=self.model, outbox=self.outbox, clock=self.clock
+            records=self.records,
+            images=self.images,
+            model=self.model,
+            outbox=self.outbox,
+            false_alarms_per_1000=10.0,
+            clock=self.clock,
         )
         self.labelling = Labelling(records=self.records, releaser=self.outbox, originals=self.originals)
         self.surveys = SurveyModels(records=self.records, releaser=self.outbox, clock=self.clock)

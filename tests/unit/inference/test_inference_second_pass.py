@@ -35,6 +35,11 @@ def lenient(folder: Path) -> Bundle:
     return shifted(folder / "lenient", 1000.0, "0")
 
 
+def by(model_digest: str, p_value: float) -> dict[str, Any]:
+    """An earlier analysis, as far as it matters here."""
+    return {"model_digest": model_digest, "p_value": p_value}
+
+
 def stricter(folder: Path) -> Bundle:
     return shifted(folder / "stricter", -1000.0, "1")
 
@@ -54,6 +59,14 @@ async def promote(world: SurveyWorld, bundle: Bundle) -> None:
     world.restart()
     await world.loader.run_pass()
     await world.keeper.run_pass()
+
+
+async def under_budget(world: SurveyWorld, per_1000: float, *, first: int) -> None:
+    """Give SDSS a budget, once it is known by its image `first`."""
+    await world.ingest([first], "sdss")
+    await world.keeper.run_pass()
+    await world.surveys.set_budget("sdss", per_1000, user="vera")
+    await world.loader.run_pass()
 
 
 async def stamps(world: SurveyWorld) -> set[tuple[str, str]]:
@@ -88,6 +101,26 @@ async def test_the_archive_is_analysed_again_and_what_is_new_is_a_list(world: Su
     found = await find_images(world.records, ImageFilter(late_by=fresh.digest), sort=Sort.STRANGENESS, limit=200)
     assert found.documents == []
     assert await world.records.tally(Collection.IMAGES, "state") == {("analyzed",): IMAGES}
+
+
+async def test_a_larger_budget_is_no_merit_of_the_next_bundle(tmp_path: Path) -> None:
+    world = SurveyWorld(tmp_path, shifted(tmp_path / "first", 0.0, "1"))
+    await world.open()
+    await under_budget(world, 1.0, first=IMAGES)
+    await world.ingest(range(IMAGES), "sdss")
+    before = {each["image_id"]: each for each in await world.documents(range(IMAGES))}
+    assert {each["verdict"] for each in before.values()} == {"ordinary"}
+    await world.surveys.set_budget("sdss", None, user="vera")
+    fresh = shifted(tmp_path / "second", 0.0, "2")
+    await promote(world, fresh)
+    await world.settle()
+    after = {each["image_id"]: each for each in await world.documents(range(IMAGES))}
+    assert {(each["analysis"]["model_digest"], each["verdict"]) for each in after.values()} == {
+        (fresh.digest, "anomaly")
+    }
+    assert all(each["p_value"] == before[image]["p_value"] for image, each in after.items())
+    assert {each["late_by"] for each in after.values()} == {None}
+    await world.close()
 
 
 async def test_the_sky_of_tonight_comes_first(world: SurveyWorld, tmp_path: Path) -> None:
@@ -146,17 +179,22 @@ async def test_a_learned_survey_waits_for_its_new_survey_model(world: SurveyWorl
     ("before", "verdict", "expected"),
     [
         ({"analysis": None, "verdict": None}, Verdict.ANOMALY, None),
-        ({"analysis": {"model_digest": "a"}, "verdict": "ordinary"}, Verdict.ANOMALY, "b"),
-        ({"analysis": {"model_digest": "a"}, "verdict": "near_miss"}, Verdict.ANOMALY, "b"),
-        ({"analysis": {"model_digest": "a"}, "verdict": "anomaly"}, Verdict.ANOMALY, None),
-        ({"analysis": {"model_digest": "a"}, "verdict": "anomaly", "late_by": "a"}, Verdict.ANOMALY, "a"),
-        ({"analysis": {"model_digest": "a"}, "verdict": "anomaly", "late_by": "a"}, Verdict.ORDINARY, None),
-        ({"analysis": {"model_digest": "b"}, "verdict": "ordinary"}, Verdict.ANOMALY, None),
-        ({"analysis": {"model_digest": "b"}, "verdict": "anomaly", "late_by": "b"}, Verdict.ANOMALY, "b"),
+        ({"analysis": by("a", 0.2), "verdict": "ordinary"}, Verdict.ANOMALY, "b"),
+        ({"analysis": by("a", 0.02), "verdict": "near_miss"}, Verdict.ANOMALY, "b"),
+        # Ordinary under the budget of then; today the bundle of then would call it an anomaly as well.
+        ({"analysis": by("a", 0.009), "verdict": "ordinary"}, Verdict.ANOMALY, None),
+        ({"analysis": by("a", 0.009), "verdict": "ordinary", "late_by": "c"}, Verdict.ANOMALY, "c"),
+        ({"analysis": by("a", 0.009), "verdict": "anomaly"}, Verdict.ANOMALY, None),
+        # An anomaly under a larger budget than today's: it is no news.
+        ({"analysis": by("a", 0.02), "verdict": "anomaly"}, Verdict.ANOMALY, None),
+        ({"analysis": by("a", 0.009), "verdict": "anomaly", "late_by": "a"}, Verdict.ANOMALY, "a"),
+        ({"analysis": by("a", 0.009), "verdict": "anomaly", "late_by": "a"}, Verdict.ORDINARY, None),
+        ({"analysis": by("b", 0.2), "verdict": "ordinary"}, Verdict.ANOMALY, None),
+        ({"analysis": by("b", 0.009), "verdict": "anomaly", "late_by": "b"}, Verdict.ANOMALY, "b"),
     ],
 )
 def test_late_is_what_another_bundle_newly_flags(
     before: dict[str, Any], verdict: Verdict, expected: str | None
 ) -> None:
     analysis = examples.analysis().model_copy(update={"model_digest": "b", "verdict": verdict})
-    assert late_by(before, analysis) == expected
+    assert late_by(before, analysis, alpha=0.01) == expected

@@ -16,7 +16,7 @@ from astrolens.platform.settings import load_settings
 from astrolens.platform.signing import load_signer
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.telemetry.metrics import Metrics
-from astrolens.science.bundle import MODEL
+from astrolens.science.bundle import MODEL, Bundle
 from astrolens.usecases.model_promotion import ModelPromotions, record_settings_bundle
 from astrolens.usecases.model_registry import ModelRegistry
 
@@ -24,7 +24,7 @@ from tests.behaviour.model_registry import PASSED
 from tests.made_records import RecordingBus
 from tests.unit.inference.survey_world import START, SurveyWorld
 from tests.unit.inference.test_inference_model_swap import items
-from tests.unit.inference.test_inference_second_pass import lenient, stricter
+from tests.unit.inference.test_inference_second_pass import lenient, shifted, stricter, under_budget
 
 WANTED = 40
 
@@ -32,9 +32,9 @@ WANTED = 40
 class World:
     """A server with a lenient bundle, and a candidate that calls everything an anomaly."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, champion: Bundle | None = None) -> None:
         self.folder = folder
-        self.stores = SurveyWorld(folder, lenient(folder))
+        self.stores = SurveyWorld(folder, champion or lenient(folder))
         self.settings = load_settings(home=folder / "home", shadow_images=WANTED, sources=("none",))
         self.waiting = 0
         self.metrics = ModelMetrics(Metrics("model-server"))
@@ -61,11 +61,11 @@ class World:
         await self.registry.record_installed(digest=bundle.digest, name="tiny", version="0", created_at=START)
         await record_settings_bundle(self.stores.records, bundle.digest, at=START)
 
-    async def publish(self, gates: dict[str, Any] | None = None) -> str:
-        stricter(self.folder)
+    async def publish(self, gates: dict[str, Any] | None = None, candidate: Bundle | None = None) -> str:
+        bundle = candidate or stricter(self.folder)
         signer = load_signer(self.settings.model_signing_key, create=True)
         record = await self.registry.publish(
-            self.folder / "stricter", signer=signer, created_by="run", gates=PASSED if gates is None else gates
+            bundle.path, signer=signer, created_by="run", gates=PASSED if gates is None else gates
         )
         return record.digest
 
@@ -122,6 +122,36 @@ async def test_a_quiet_night_replays_the_archive(world: World) -> None:
     assert found is not None
     assert (found.images, found.replayed, found.newly_anomalous) == (WANTED, WANTED, WANTED)
     assert await world.stores.documents(range(WANTED + 10)) == before, "no verdict comes of it"
+
+
+@pytest.mark.parametrize(
+    ("live", "today", "anomalies"), [(True, 1.0, 0), (False, 1.0, 0), (False, None, WANTED)], ids=str
+)
+async def test_another_budget_is_no_change_of_the_model(
+    tmp_path: Path, live: bool, today: float | None, anomalies: int
+) -> None:
+    """Two bundles of the same numbers differ in nothing, whatever budget the archive was judged under."""
+    world = World(tmp_path, shifted(tmp_path / "first", 0.0, "1"))
+    await world.open()
+    stores = world.stores
+    await under_budget(stores, 1.0, first=WANTED - 1)
+    if not live:
+        await stores.ingest(range(WANTED - 1), "sdss")
+    await stores.surveys.set_budget("sdss", today, user="vera")
+    digest = await world.publish(candidate=shifted(tmp_path / "second", 0.0, "2"))
+    await world.runner.run_pass()
+    for first in range(0, WANTED, 8):
+        if live:
+            world.analyze(*range(first, first + 8))
+        await world.runner.run_pass()
+    found = await world.record(digest)
+    assert found is not None
+    assert found.finished_at is not None
+    assert (found.replayed == WANTED) is not live
+    assert (found.newly_anomalous, found.no_longer_anomalous) == (0, 0)
+    assert (found.candidate_anomalies, found.champion_anomalies) == (anomalies, anomalies)
+    world.runner.close()
+    await stores.close()
 
 
 async def test_what_comes_while_it_is_behind_or_busy_passes_by(world: World) -> None:
