@@ -70,7 +70,7 @@ def _content(card: ImageCard, base: str) -> str:
     figure, meaning = (said.figure, said.meaning) if said else ("not scored yet", "")
     return (
         f'<img src="{base}{card.cutout_url}" alt="{name}" width="256" height="256">{simulated}'
-        f'<span class="hero-text"><span class="hero-line"><b class="name">{name}</b>'
+        f'<span class="column no-wrap q-pa-sm"><span class="hero-line"><b class="name">{name}</b>'
         f'<span class="mark v-{verdict}">{words(card.verdict) or "not analysed"}</span></span>'
         f'<span class="num">{escape(figure)} <span class="muted">{escape(meaning)}</span></span>'
         f'<span class="muted">{escape(card.survey)} · {escape(words(card.predicted_class) or "–")}</span></span>'

@@ -80,8 +80,9 @@ export default defineComponent({
     const style = computed(() => {
       const { columns, cell, row, height } = layout.value;
       const above = Math.floor((cells.value[0]?.index ?? 0) / columns) * row;
-      const [px, rest] = [(/** @type {number} */ size) => `${size}px`, row - GAP];
-      return { "--cell": px(cell), "--columns": columns, "--row": px(rest), height: px(height), paddingTop: px(above) };
+      const px = (/** @type {number} */ size) => `${size}px`;
+      const ofCells = { "--columns": columns, "--cell": px(cell), "--row": px(row - GAP) };
+      return { ...ofCells, height: px(height), paddingTop: px(above) };
     });
     const indexOf = (/** @type {string} */ id) => items.value.findIndex((item) => item.image_id === id);
     const atCursor = () => items.value.find((item) => item.image_id === cursor.value);

@@ -9,6 +9,7 @@ Each is a Vue component beside this file, written in plain JavaScript; what seve
 from collections.abc import Sequence
 from typing import Any
 
+from nicegui import ui
 from nicegui.element import Element
 
 from astrolens.usecases.labelling import LabelOutcome
@@ -119,7 +120,8 @@ class Viewer(Element, component="viewer.js"):
         self.props["src"] = card.cutout_url
         self.props["label"] = f"Cutout of {card.name or card.image_id[:12]}"
         if north_deg is not None:
-            self.props["north"] = north_deg
+            with self:
+                ui.html(_compass(north_deg), sanitize=False)
         if card.scale_arcsec is not None:
             self.props["arcsec"] = card.scale_arcsec
 
@@ -131,6 +133,20 @@ class Viewer(Element, component="viewer.js"):
         """
         if self.props.get("map", "") != overlay:
             self.props["map"] = overlay
+
+
+def _compass(north_deg: float) -> str:
+    """North and east as SVG; see `Viewer`."""
+    side = "left" if north_deg > 0 else "right"
+    turned = f"North is {abs(north_deg):.1f}° {side} of up, east is to its left"
+    says = turned if north_deg else "North is up, east is left"
+    return (
+        f'<svg class="compass absolute-bottom-right q-ma-sm" viewBox="0 0 44 44" role="img" '
+        f'aria-label="{says}" style="transform: rotate({-north_deg:g}deg)">'
+        '<path d="M32 36V12M32 12l-3 5M32 12l3 5M32 36H10M10 36l5-3M10 36l5 3" fill="none" stroke="currentColor" '
+        'stroke-width="1.5"/><text x="32" y="9" text-anchor="middle">N</text>'
+        '<text x="4" y="39.5" text-anchor="middle">E</text></svg>'
+    )
 
 
 class ViewBar(Element, component="view_bar.js"):

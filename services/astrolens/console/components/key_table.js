@@ -6,12 +6,9 @@ import { computed, defineComponent, onBeforeUnmount, onMounted, ref } from "vue"
 /** Keys that stay what they are: they hold others, or lead through the page. */
 const KEPT = new Set(["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Dead", "Tab", "Shift+Tab", "Enter"]);
 
-/** How keys whose names are long are written. @param {string} key */
-const glyph = (key) =>
-  Object.entries({ ArrowRight: "→", ArrowLeft: "←", ArrowUp: "↑", ArrowDown: "↓", Page: "Pg", Escape: "Esc" }).reduce(
-    (text, [name, sign]) => text.replace(name, sign),
-    key,
-  );
+/** How parts of names of keys are written that are long. @type {Record<string, string>} */
+const SIGNS = { ArrowRight: "→", ArrowLeft: "←", ArrowUp: "↑", ArrowDown: "↓", Page: "Pg", Escape: "Esc" };
+const glyph = (/** @type {string} */ key) => key.replace(/Arrow\w+|Page|Escape/, (part) => SIGNS[part]);
 
 export default defineComponent({
   setup() {

@@ -156,7 +156,7 @@ export default defineComponent({
         <div class="told"><div v-show="told === current.image_id"><slot name="told"></slot></div></div>
         <div class="minor"><key-button v-for="(name, key) in ASKS" :key="key" :k="key" :label="name" :pressed="asked === current.image_id + ' ' + name" @press="ask(name)"/><key-button k="c" label="copy position" @press="copy"/></div>
         <div v-show="asked.startsWith(current.image_id)"><slot name="asked"></slot></div>
-        <div v-show="!asked.startsWith(current.image_id)" class="waiting"><span class="muted">{{ waiting.length ? 'Next' : (state.done && shown ? 'The last one' : 'Loading the next') }}</span><img v-for="item in waiting" :key="item.image_id" :src="source(item.cutout_url)" :alt="nameOf(item)" width="96" height="96"></div>
+        <div v-show="!asked.startsWith(current.image_id)" class="waiting"><span class="muted full-width">{{ waiting.length ? 'Next' : (state.done && shown ? 'The last one' : 'Loading the next') }}</span><img v-for="item in waiting" :key="item.image_id" :src="source(item.cutout_url)" :alt="nameOf(item)" width="96" height="96"></div>
         <p class="muted num tally">{{ many(answers.count) }} answered here · {{ many(answered) }} in all · {{ many(left) }}{{ state.done ? '' : '+' }} waiting</p>
       </section>
     </div>

@@ -80,7 +80,7 @@ class Books:
                 for number in _VERDICTS:
                     self._add(number, f"mark v-{number.field}")
             self._add(_ALERTS, "flow-step")
-            self._sum = ui.label().classes("flow-sum")
+            self._sum = ui.label().classes("reason full-width")
 
     def show(self, status: Status) -> None:
         """Show the numbers of a status."""

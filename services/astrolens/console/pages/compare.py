@@ -31,7 +31,7 @@ async def build(visit: Visit) -> None:
         return
     with ui.element("div").classes("compare").style(f"--images: {len(ids)}"):
         for image in ids:
-            with ui.element("figure").classes("compare-one"):
+            with ui.element("figure"):
                 try:
                     detail = await visit.context.archive.image(image)
                 except NotFound as error:
@@ -43,7 +43,7 @@ async def build(visit: Visit) -> None:
 def _figure(visit: Visit, detail: ImageDetail, ids: list[str]) -> None:
     card = detail.card
     Viewer(card)
-    with ui.element("figcaption"):
+    with ui.element("figcaption").classes("q-pt-sm"):
         with ui.element("div").classes("title-line"):
             ui.link(name_of(card), f"/image/{card.image_id}").classes("name")
             ui.html(tags(card), sanitize=False, tag="span")

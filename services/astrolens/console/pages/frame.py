@@ -205,7 +205,7 @@ class Frame:
         """The overlay of all keys."""
         with ui.dialog(value=True).props('aria-label="Keys"') as dialog, ui.card().classes("al dialog wide"):
             dialog.on("hide", dialog.delete)
-            with ui.element("div").classes("dialog-head"):
+            with ui.element("div").classes("row items-center justify-between"):
                 heading(2, "Keys")
                 button("Esc", dialog.close, tiny=True).props('aria-label="Esc: close"')
             KeyTable()

@@ -18,6 +18,9 @@ from astrolens.usecases.status import Status
 
 SIZES: Final = {"s": "small", "m": "medium", "l": "large"}
 
+_SQUARE_PX: Final = {"s": 6, "m": 10, "l": 14}
+"""The sign of a size."""
+
 
 async def build(visit: Visit) -> None:
     """Filters, the grid, and a line that offers what came meanwhile."""
@@ -130,7 +133,7 @@ class _Sizes:
                 one = button("", partial(self._choose, name))
                 one.props["aria-label"] = one.props["title"] = f"{word} pictures"
                 with one:
-                    ui.element("i").classes(f"size-{name}").props('aria-hidden="true"')
+                    ui.element("i").style(f"width: {_SQUARE_PX[name]}px").props('aria-hidden="true"')
                 self._buttons[name] = one
         self._mark()
 

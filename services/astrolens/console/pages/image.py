@@ -115,7 +115,7 @@ class _ImagePage:
 
     def _head(self) -> None:
         card = self._detail.card
-        with ui.element("header").classes("image-head"):
+        with ui.element("header").classes("image-head q-mb-md"):
             with ui.element("div").classes("title-line"):
                 heading(1, name_of(card)).classes("name")
                 ui.html(tags(card), sanitize=False, tag="span")
@@ -145,7 +145,7 @@ class _ImagePage:
         back = (
             address("/triage", **query, image=self._id) if self._triage else address("/gallery", **query, at=self._id)
         )
-        with ui.element("nav").classes("way").props('aria-label="The list"'):
+        with ui.element("nav").classes("way q-mb-sm").props('aria-label="The list"'):
             add_key_hint(ui.link("Back to the list", back).classes("back"), "Back to the list", "Escape")
             for image, text, way, key in (
                 (beside.previous, "Previous", "prev", "k"),
@@ -162,7 +162,7 @@ class _ImagePage:
         if card.state is ImageState.INGESTED:
             lines.append(panels.muted("It waits for its analysis; the verdict appears here by itself."))
         if reason := (detail.model_extra or {}).get("reason"):
-            lines.append(f'<p class="reason trouble-text">{escape(reason["detail"])}</p>')
+            lines.append(f'<p class="reason text-negative">{escape(reason["detail"])}</p>')
         self._set("verdict", "".join(lines))
         self._bar.show(card)
         self._set("why", panels.scores(detail, self._model, self._model_problem))

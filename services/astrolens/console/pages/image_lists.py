@@ -284,7 +284,7 @@ class FilterBar:
 
     def _chip(self, content: str, *names: str) -> None:
         chip = button(f"{content} ×", lambda: self._open(dict.fromkeys(names)))
-        chip.classes(replace="chip num").props["aria-label"] = f"{content} ×: remove this filter"
+        chip.classes(replace="btn tiny").props["aria-label"] = f"{content} ×: remove this filter"
 
     def _cone(self, query: Mapping[str, str]) -> None:
         wanted, _ = wanted_of(list_query(query, simulated=True))

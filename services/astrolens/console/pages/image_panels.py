@@ -72,7 +72,7 @@ def shares(title: str, rows: Mapping[str, float]) -> str:
         f'<span class="num text-right">{100 * share:.1f} %</span></div>'
         for name, share in rows.items()
     )
-    return f'<div class="classes"><h3>{title}</h3>{lines}</div>' if rows else ""
+    return f'<div class="q-mt-md"><h3>{title}</h3>{lines}</div>' if rows else ""
 
 
 def scores(detail: ImageDetail, model: Description | None, model_problem: str) -> str:
@@ -88,7 +88,7 @@ def scores(detail: ImageDetail, model: Description | None, model_problem: str) -
     elif fit == "does-not-fit":
         survey = escape(detail.card.survey)
         parts.append(
-            f'<p class="trouble-text">The images of {survey} do not look like those that the model was calibrated on: '
+            f'<p class="text-negative">The images of {survey} do not look like those that the model was calibrated on: '
             "this verdict is a ranking, not a false-alarm rate.</p>"
         )
     if model_problem:

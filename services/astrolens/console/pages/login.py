@@ -55,7 +55,7 @@ def build(request: Request) -> None:
     account, target = query.get("with") == "account", safe_next(query.get("next", "/"))
     add_head(base)
     mark_when_ready()
-    page = ui.element("div").classes("al page page-login").props('id="main"')
+    page = ui.element("div").classes("al page column flex-center window-height").props('id="main"')
     with page, ui.element("form").classes("login panel").props('method="post"') as form:
         form.props["action"] = f"{base}{PATH}"
         heading(1, "AstroLens")
@@ -72,7 +72,7 @@ def build(request: Request) -> None:
         else:
             _field("Token", 'type="password" name="token" autocomplete="current-password" autofocus maxlength="1000"')
         if problem := _problem(query):
-            paragraph(problem, "trouble-text").props('role="alert"')
+            paragraph(problem, "text-negative").props('role="alert"')
         tagged("button", "Log in", "btn primary").props('type="submit"')
         paragraph(
             "Accounts are made on the console’s own machine."

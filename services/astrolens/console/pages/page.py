@@ -80,7 +80,9 @@ class Visit:
 
     def go(self, to: str = "", **changes: object) -> None:
         """Open another address, or this page's with changed query values: a new step in the browser's history."""
-        ui.navigate.to(to or self.address(**changes))
+        # The dialog that a handler was called from may be gone by now.
+        with self.window.client:
+            ui.navigate.to(to or self.address(**changes))
 
     def rebuild(self) -> None:
         """Build this page anew for the same address."""
@@ -147,7 +149,7 @@ class Visit:
 
     def notify(self, text: str, *, trouble: bool = False) -> None:
         """A sentence below the header for a few seconds."""
-        notify(text, trouble=trouble)
+        notify(self.window, text, trouble=trouble)
 
     def handler(self, work: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         """A handler for events of elements that reads or changes something: `work(user, …)` with who is logged in.
@@ -170,10 +172,10 @@ def guarded(window: Window, work: Callable[..., Awaitable[None]]) -> Callable[..
         except LoggedOut:
             window.open_login()
         except UseCaseError as refusal:
-            notify(f"{refusal.detail.rstrip('.')}.", trouble=True)
+            notify(window, f"{refusal.detail.rstrip('.')}.", trouble=True)
         except TransientError as error:
             log.warning("a handler failed for now", path=window.path, error=str(error))
-            notify(f"That did not work: {error}. Try again shortly.", trouble=True)
+            notify(window, f"That did not work: {error}. Try again shortly.", trouble=True)
 
     async def with_event(event: Any) -> None:
         await guard(event)
@@ -185,10 +187,17 @@ def guarded(window: Window, work: Callable[..., Awaitable[None]]) -> Callable[..
     return with_event if len(inspect.signature(work).parameters) > 1 else without_event
 
 
-def notify(text: str, *, trouble: bool = False) -> None:
-    """A sentence below the header for a few seconds: buttons are at the foot."""
+def notify(window: Window, text: str, *, trouble: bool = False) -> None:
+    """A sentence below the header for a few seconds: buttons are at the foot.
+
+    Args:
+        window: Where it is shown, though the element whose event led to it may be gone by now.
+        text: The sentence.
+        trouble: Whether something went wrong.
+    """
     classes = "notice trouble" if trouble else "notice"
-    ui.notify(text, position="top", classes=classes, timeout=6000 if trouble else 3000)
+    with window.client:
+        ui.notify(text, position="top", classes=classes, timeout=6000 if trouble else 3000)
 
 
 def shortcuts(*bound: Bound) -> tuple[Shortcut, ...]:

@@ -53,7 +53,7 @@ class SearchBox:
         except LoggedOut:
             self._window.open_login()
         except TransientError as error:
-            notify(f"The search does not work now: {error}. Try again shortly.", trouble=True)
+            notify(self._window, f"The search does not work now: {error}. Try again shortly.", trouble=True)
         return None
 
     async def _on_input(self, event: GenericEventArguments) -> None:

@@ -16,6 +16,8 @@ _BASE: Final = 34
 _BINS: Final = 44
 """As many steps as a strip is wide in letters; more shows the sample, not the distribution."""
 
+_DASHED: Final = 'stroke="currentColor" stroke-dasharray="3 3"'
+
 _NEAR_MISS: Final = 3
 """Near misses begin at three times the false-alarm budget."""
 
@@ -112,22 +114,22 @@ def _draw(distribution: Distribution, score: float | None, alpha: float | None, 
     top = max((height for *_, height in bars), default=0.0) or 1.0
     heights = [_BASE - min(1.0, height / top) * (_BASE - 6) for *_, height in bars]
     steps = "".join(f"L{x(a):.1f} {y:.1f}L{x(b):.1f} {y:.1f}" for (a, b, _), y in zip(bars, heights, strict=True))
-    parts = (
-        [f'<path class="strip-fill" d="M{x(bars[0][0]):.1f} {_BASE}{steps}L{x(bars[-1][1]):.1f} {_BASE}Z"/>']
-        if bars
-        else []
-    )
-    parts.append(f'<line x1="0" x2="{WIDTH}" y1="{_BASE}" y2="{_BASE}" class="strip-base"/>')
-    for share, kind, title in ((_NEAR_MISS, " miss", "Near misses begin here"), (1, "", "Anomalies begin here")):
+    parts = []
+    if bars:
+        outline = f"M{x(bars[0][0]):.1f} {_BASE}{steps}L{x(bars[-1][1]):.1f} {_BASE}Z"
+        parts.append(f'<path class="v-ordinary" fill="currentColor" opacity=".35" d="{outline}"/>')
+    parts.append(f'<line x1="0" x2="{WIDTH}" y1="{_BASE}" y2="{_BASE}" class="v-ordinary" stroke="currentColor"/>')
+    for share, kind, title in ((_NEAR_MISS, "near_miss", "Near misses"), (1, "anomaly", "Anomalies")):
         if alpha is not None:
             limit = f"{x(distribution.quantile(1 - share * alpha)):.1f}"
-            line = f'<line x1="{limit}" x2="{limit}" y1="4" y2="{_BASE}" class="strip-limit{kind}">'
-            parts.append(f"{line}<title>{title}</title></line>")
+            line = f'<line x1="{limit}" x2="{limit}" y1="4" y2="{_BASE}" class="v-{kind}" {_DASHED}>'
+            parts.append(f"{line}<title>{title} begin here</title></line>")
     if score is not None:
         at = f"{x(score):.1f}"
-        mark = f'<line x1="{at}" x2="{at}" y1="2" y2="{_BASE + 3}" class="strip-mark"/>'
+        mark = f'<line x1="{at}" x2="{at}" y1="2" y2="{_BASE + 3}" stroke="currentColor" stroke-width="2"/>'
         parts.append(f'<g class="{hue}">{mark}<path d="M{at} {_BASE + 1}l5 7h-10Z" fill="currentColor"/></g>')
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" preserveAspectRatio="none" aria-label="{escape(says)}">'
     ends = f"<span>{figure(low)}</span><span>ordinary images’ scores{'; this one lies beyond' if beyond else ''}</span>"
-    foot = f'<div class="strip-ends num muted" aria-hidden="true">{ends}<span>{figure(high)}</span></div>'
+    ends = f"{ends}<span>{figure(high)}</span>"
+    foot = f'<div class="row justify-between text-caption muted" aria-hidden="true">{ends}</div>'
     return f"{svg}{''.join(parts)}</svg>{foot}"

@@ -161,7 +161,7 @@ class _Pace:
         ]
         running = f"all {len(status.services)} running" if status.services else "none report"
         self._services.text = ", ".join(down) or running
-        self._services.classes(add="trouble-text" if down else "", remove="" if down else "trouble-text")
+        self._services.classes(add="text-negative" if down else "", remove="" if down else "text-negative")
 
     async def measure(self) -> None:
         """Read the latency of the newest images."""
@@ -188,21 +188,22 @@ def _line(name: str, label: str) -> tuple[ui.html, ui.label, ui.label]:
     """A name with a line of recent values, the present one, and a remark."""
     tagged("dt", name)
     with ui.element("dd"):
-        plot = ui.html(sparkline([]), sanitize=False, tag="span").classes("spark")
+        plot = ui.html(sparkline([]), sanitize=False, tag="span").classes("vertical-middle q-mr-sm inline-block")
         plot.props["role"], plot.props["aria-label"] = "img", label
         return plot, tagged("b", "", "num"), tagged("span", "", "muted num")
 
 
 def sparkline(values: Sequence[float], *, width: int = 132, height: int = 30) -> str:
     """A line of recent values as SVG: it is made of numbers only."""
-    base = f'<line x1="2" x2="{width - 2}" y1="{height - 3}" y2="{height - 3}" class="spark-base"/>'
-    line = ""
+    foot, line = height - 3, ""
+    base = f'<line x1="2" x2="{width - 2}" y1="{foot}" y2="{foot}" class="v-ordinary" stroke="currentColor"/>'
     if len(values) >= 2:
         top, step = max(*values, 1e-9), (width - 4) / (len(values) - 1)
         points = " ".join(
-            f"{2 + at * step:.1f},{height - 3 - value / top * (height - 6):.1f}" for at, value in enumerate(values)
+            f"{2 + at * step:.1f},{foot - value / top * (height - 6):.1f}" for at, value in enumerate(values)
         )
-        line = f'<polyline points="{points}" class="spark-line"/>'
+        drawn = 'class="text-primary" fill="none" stroke="currentColor" stroke-width="1.6"'
+        line = f'<polyline points="{points}" {drawn}/>'
     return (
         f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true">{base}{line}</svg>'
     )

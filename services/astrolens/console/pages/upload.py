@@ -45,7 +45,7 @@ _REFUSED: Final = f"""async (refused) => {{
 }}"""
 
 _HEADER: Final = """
-<div class="uploader-head">
+<div class="uploader-head q-pa-sm">
   <span>Drop images here</span>
   <q-btn outline no-caps label="Choose files" @click="props.pickFiles" />
   <span hidden><q-uploader-add-trigger /></span>
@@ -102,7 +102,7 @@ class _Uploader:
         found.add_slot("header", _HEADER)
         self._element = found
         self._said = paragraph("").props('role="status"')
-        self._faults = ui.element("ul").classes("faults")
+        self._faults = ui.element("ul").classes("faults text-negative")
 
     async def _on_refused(self, _: str, event: GenericEventArguments) -> None:
         match event.args:

@@ -46,16 +46,17 @@ export const shown = (key) => {
   return binding ? (keysOf(binding)[0] ?? "") : key;
 };
 
-/** A key on what Python made, `<key-cap k="m">`: the one chosen for it. What has `data-title` says it on hover. */
+/** A key on what it is for, `<key-cap k="m">`: the one chosen for it. What has `data-title` says it on hover. */
 class KeyCap extends HTMLElement {
   connectedCallback() {
     this.stop = watchEffect(() => {
       const key = shown(this.getAttribute("k") ?? "");
       const { parentElement: of } = this;
-      this.textContent = key;
+      this.textContent = key.replace("Escape", "Esc");
+      this.hidden = !key;
       if (!of?.dataset.title) return;
       of.title = key ? `${of.dataset.title} (${key})` : of.dataset.title;
-      of.setAttribute("aria-keyshortcuts", key);
+      of.setAttribute("aria-keyshortcuts", key.replace("space", "Space"));
     });
   }
 

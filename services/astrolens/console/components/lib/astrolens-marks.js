@@ -1,7 +1,7 @@
 // What every component shows alike: verdicts and answers by shape and colour (console.css), and buttons that name their key.
 
-import { shown } from "astrolens-keys";
-import { computed, defineComponent } from "vue";
+import { defineComponent } from "vue";
+import "astrolens-keys";
 
 /** A verdict or an answer; with a question mark where people disagree. */
 export const StateMark = defineComponent({
@@ -27,8 +27,6 @@ export const KeyButton = defineComponent({
     pressed: { type: Boolean, default: null },
   },
   emits: ["press"],
-  setup: (props) => ({ key: computed(() => shown(props.k)) }),
   template: `
-    <button type="button" class="btn" :title="label + ' (' + key + ')'" :aria-pressed="pressed === null ? null : String(pressed)"
-            :aria-keyshortcuts="key === 'space' ? 'Space' : key" @click="$emit('press')"><slot>{{ label }}</slot><kbd v-if="key" aria-hidden="true">{{ key.replace('Escape', 'Esc') }}</kbd></button>`,
+    <button type="button" class="btn" :data-title="label" :aria-pressed="pressed === null ? null : String(pressed)" @click="$emit('press')"><slot>{{ label }}</slot><key-cap :k="k" aria-hidden="true"/></button>`,
 });

@@ -15,15 +15,14 @@ const RETRY_MS = 3000;
 const BAR = 0.24;
 
 /**
- * Props: `src` (a card's `cutout_url`), `arcsec` a pixel of it, `north` (degrees from up to north, counterclockwise; east is to its left), `label`,
- * `map`: SVG over the smallest centred square around the picture, from Python.
- * Events: `shown` with `src` once its pixels are on the screen; `swipe` with the way of a finger: left or right.
+ * Props: `src` (a card's `cutout_url`), `arcsec` a pixel of it, `label`, `map`: SVG over the smallest centred square around
+ * the picture, from Python. Its children are shown with the picture. Events: `shown` with `src` once its pixels are on the
+ * screen; `swipe` with the way of a finger: left or right.
  */
 export const ImageViewer = defineComponent({
   props: {
     src: { type: String, required: true },
     arcsec: { type: Number, default: null },
-    north: { type: Number, default: null },
     label: { type: String, default: "Image" },
     map: { type: String, default: "" },
   },
@@ -144,28 +143,20 @@ export const ImageViewer = defineComponent({
     const onDouble = (event) => zoomBy(view.zoom > 1 ? 1e-3 : 4, middle(event));
 
     const mapped = computed(() => (view.map && state.value === "ready" ? props.map : ""));
-    const compass = computed(() => {
-      if (!props.north) return "North is up, east is left";
-      const side = props.north > 0 ? "left" : "right";
-      return `North is ${Math.abs(props.north).toFixed(1)}° ${side} of up, east is to its left`;
-    });
-    return { bar, compass, filter, frame, onDouble, onDown, onMove, onUp, onWheel, mapped, state, style, table, view };
+    return { bar, filter, frame, onDouble, onDown, onMove, onUp, onWheel, mapped, state, style, table, view };
   },
   template: `
     <div class="viewer" :class="{ zoomed: view.zoom > 1 }" :data-state="state"
          @wheel="onWheel" @pointerdown="onDown" @pointermove="onMove" @pointerup="onUp" @pointercancel="onUp" @dblclick="onDouble">
       <div ref="frame" class="frame" role="img" :aria-label="label" :style="style"></div>
       <img v-if="mapped" class="frame" :src="mapped" :style="{ transform: style.transform }" alt="">
-      <div v-if="mapped" class="map-legend" aria-hidden="true"><span>ordinary</span><i></i><span>strange</span><span class="map-outline">outlined: beyond 99 %</span></div>
+      <div v-if="mapped" class="map-legend absolute-top-right q-ma-sm" aria-hidden="true"><span>ordinary</span><i></i><span>strange</span><span class="map-outline">outlined: beyond 99 %</span></div>
       <svg v-if="table" class="visually-hidden" aria-hidden="true"><filter :id="filter" color-interpolation-filters="sRGB"><feComponentTransfer>
         <feFuncR type="table" :tableValues="table"/><feFuncG type="table" :tableValues="table"/><feFuncB type="table" :tableValues="table"/></feComponentTransfer></filter></svg>
-      <div v-if="state === 'failed'" class="viewer-note">The picture could not be loaded. It is tried again.</div>
-      <div v-if="bar" class="scalebar" aria-hidden="true" :style="{ width: bar.width }"><span class="num">{{ bar.text }}</span></div>
-      <svg v-if="north !== null && state === 'ready'" class="compass" viewBox="0 0 44 44" role="img" :aria-label="compass" :style="{ transform: 'rotate(' + -north + 'deg)' }">
-        <path d="M32 36V12M32 12l-3 5M32 12l3 5M32 36H10M10 36l5-3M10 36l5 3" fill="none" stroke="currentColor" stroke-width="1.5"/>
-        <text x="32" y="9" text-anchor="middle">N</text><text x="4" y="39.5" text-anchor="middle">E</text>
-      </svg>
-      <span v-if="view.zoom > 1" class="zoom-note num" aria-hidden="true">{{ view.zoom.toFixed(1) }}×</span>
+      <div v-if="state === 'failed'" class="absolute-full flex flex-center q-pa-md muted">The picture could not be loaded. It is tried again.</div>
+      <div v-if="bar" class="scalebar absolute-bottom-left q-ma-sm text-no-wrap" aria-hidden="true" :style="{ width: bar.width }"><span class="num">{{ bar.text }}</span></div>
+      <slot v-if="state === 'ready'"></slot>
+      <span v-if="view.zoom > 1" class="zoom-note absolute-top-left q-ma-sm" aria-hidden="true">{{ view.zoom.toFixed(1) }}×</span>
     </div>`,
 });
 
