@@ -5,10 +5,9 @@ import sys
 from datetime import date
 
 from rich.console import Console
-from rich.table import Table
 
 from astrolens.cli.console_client import connect, get
-from astrolens.cli.show import printable
+from astrolens.cli.show import figure_only, image_table, place, printable
 
 
 def discoveries(
@@ -25,13 +24,19 @@ def discoveries(
     out = Console(highlight=False)
     out.print(f"Night of {found['night']}: {found['listed']:,} of {found['tested']:,} tested images listed")
     if found["items"]:
-        table = Table("p-value", "class", "survey", "name", "RA (deg)", "Dec (deg)", "label", "id")
-        for item in found["items"]:
-            place = ("", "") if item["ra_deg"] is None else (f"{item['ra_deg']:.5f}", f"{item['dec_deg']:+.5f}")
-            figure = item["p_value_words"]["figure"].removeprefix("p = ").removeprefix("p ")
-            identity = (printable(item["class"]), item["survey"], printable(item["name"]), *place)
-            table.add_row(figure, *identity, item["label"] or "", item["image_id"])
-        out.print(table)
+        rows = [
+            {
+                "p-value": figure_only(item["p_value_words"]),
+                "class": printable(item["class"]),
+                "survey": item["survey"],
+                "name": printable(item["name"]),
+                **place(item),
+                "label": item["label"] or "",
+                "id": item["image_id"],
+            }
+            for item in found["items"]
+        ]
+        out.print(image_table(rows, out.width))
     for sentence in (found["promise"], found["limited"]):
         if sentence:
             out.print(sentence)

@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -20,6 +20,12 @@ from astrolens.platform.errors import ConfigurationError
 
 POLL_S = 2.0
 """Between two requests of `alerts tail`."""
+
+WIDE = 150
+"""Columns of a terminal that shows all of a table of images beside ids of 32 digits."""
+
+NARROW = ("p-value", "verdict", "survey", "id")
+"""What a narrower one shows of it: 80 columns are enough."""
 
 OVERLAP = timedelta(seconds=30)
 """How far behind the newest message each request begins: a message bears the time at which it was made, and can be
@@ -92,27 +98,56 @@ def candidates(*, as_json: bool, limit: int, every_image: bool, url: str | None,
     if as_json:
         _print_json(found)
         return
-    headings = (
-        "p-value",
-        "calibration",
-        "verdict",
-        "class",
-        "survey",
-        "name",
-        "RA (deg)",
-        "Dec (deg)",
-        "seen",
-        "label",
-    )
-    table = Table(*headings, "id")
+    rows = []
     for item in found:
-        place = ("", "") if item["ra_deg"] is None else (f"{item['ra_deg']:.5f}", f"{item['dec_deg']:+.5f}")
         words = item["p_value_words"]
-        measured = (words["figure"].removeprefix("p = ").removeprefix("p "), words["calibration"].partition(": ")[2])
-        judgement = (*measured, item["verdict"], printable(item["class"]))
-        identity = (item["survey"], printable(item["name"]), *place)
-        table.add_row(*judgement, *identity, _times(item), item["label"] or "", item["image_id"])
-    Console(highlight=False).print(table if found else "no candidates yet: nothing analysed so far is strange")
+        rows.append(
+            {
+                "p-value": figure_only(words),
+                "calibration": words["calibration"].partition(": ")[2],
+                "verdict": item["verdict"],
+                "class": printable(item["class"]),
+                "survey": item["survey"],
+                "name": printable(item["name"]),
+                **place(item),
+                "seen": _times(item),
+                "label": item["label"] or "",
+                "id": item["image_id"],
+            }
+        )
+    out = Console(highlight=False)
+    out.print(image_table(rows, out.width) if rows else "no candidates yet: nothing analysed so far is strange")
+
+
+def image_table(rows: Sequence[Mapping[str, str]], width: int) -> Table:
+    """Images, a row each, with whole ids, which other commands take.
+
+    Args:
+        rows: The cells of each image by their headings, `id` among them.
+        width: Of the terminal; where it is less than `WIDE`, only `NARROW` columns are shown, which the caption says.
+    """
+    narrow = width < WIDE
+    table = Table(caption="Widen the terminal for the other columns, or take --json." if narrow else None)
+    shown = [name for name in rows[0] if not narrow or name in NARROW]
+    for name in shown:
+        table.add_column(name, no_wrap=name == "id", min_width=32 if name == "id" else None)
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
+    return table
+
+
+def figure_only(words: Mapping[str, str]) -> str:
+    """A p-value without its letter, for a column of its own."""
+    return words["figure"].removeprefix("p = ").removeprefix("p ")
+
+
+def place(item: Mapping[str, Any]) -> dict[str, str]:
+    """The columns of an image's position."""
+    known = item["ra_deg"] is not None
+    return {
+        "RA (deg)": f"{item['ra_deg']:.5f}" if known else "",
+        "Dec (deg)": f"{item['dec_deg']:+.5f}" if known else "",
+    }
 
 
 def tail(*, as_json: bool, since: str | None, follow: bool, url: str | None, token: str | None) -> None:

@@ -1,8 +1,8 @@
 """The security middleware: where a request comes from, who sends it, and what browsers may do with answers.
 
-On loopback nobody logs in, but a page of another site must not reach the console through the visitor's browser: the
-Host header defeats DNS rebinding, the Origin header cross-site requests (WebSockets too). Elsewhere a token or a
-session is needed for all but the login page and its assets.
+On loopback nobody needs to log in, and whoever does is that person. But a page of another site must not reach the
+console through the visitor's browser: the Host header defeats DNS rebinding, the Origin header cross-site requests
+(WebSockets too). Elsewhere a token or a session is needed for all but the login page and its assets.
 """
 
 import ipaddress
@@ -140,17 +140,17 @@ class SecurityMiddleware:
             )
 
     async def _identify(self, scope: Scope, headers: Headers) -> Identity | None:
-        if not self._login_needed:
-            return LOCAL
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
+        if self._login_needed and scheme.lower() == "bearer":
             self._limit_guesses(address := address_of(scope))
             if self._credentials.is_token(token.strip()):
                 return Identity("token", "token")
             self._limiter.record_wrong_token(address, token)
         session = _cookie(headers, self._cookie)
         user = await self._credentials.user_of(session) if session else None
-        return Identity(user, "session") if user else None
+        if user:
+            return Identity(user, "session")
+        return None if self._login_needed else LOCAL
 
     def _limit_guesses(self, address: str) -> None:
         # The right token is refused too: else an answer would tell whether a guess was right.

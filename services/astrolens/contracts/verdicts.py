@@ -99,7 +99,9 @@ class Analysis(Contract):
         description="The survey, where the anomaly came in a burst of them and images have not been compared since.",
     )
     rank_score: float | None = Field(
-        default=None, description="Larger is stranger: -log10 p, and beyond the calibration images no probability."
+        default=None,
+        description="Larger is stranger: between -log10 of the p-value and of the next larger one of its calibration; "
+        "beyond the calibration images no probability.",
     )
     verdict: Verdict
     kinds: dict[str, float] = Field(

@@ -106,8 +106,9 @@ class ScoreCalibration:
     def rank_scores(self, scores: Floats) -> Floats:
         """Rank scores [n] of scores [n]: finite, and larger for what is stranger. They are no probabilities.
 
-        Up to the largest calibration score they are `−log10 p`, interpolated between calibration scores, so that images
-        of one survey do not tie and images of several surveys can stand in one list. Beyond it they go on from
+        Up to the largest calibration score they are at most `−log10 p`: equal to it at calibration scores, interpolated
+        between them, where `p` is that of the next larger one. So images of one survey do not tie, and images of
+        several surveys can stand in one list. Beyond it they go on from
         `−log10 1/(n + 1)` with the slope of the exponential tail, which orders images and says nothing of how rare they
         are. They grow strictly above the smallest calibration score, and are 0 below it.
         """

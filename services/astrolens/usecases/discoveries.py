@@ -107,7 +107,7 @@ class DiscoveryList(View):
     promise: str = Field(description="What the list promises, in words.")
     tail_assumed: bool = Field(default=False, description="Whether the list stands on the assumption of a tail.")
     listed_with_tail: int = Field(default=0, description="Images that are listed on that assumption.")
-    items: list[ImageCard] = Field(description=f"The strangest first, at most {MAX_LISTED}.")
+    items: list[ImageCard] = Field(description=f"The smallest p-value first, at most {MAX_LISTED}.")
 
 
 def listed_count(p_values: Sequence[float], *, tested: int, q: float) -> int:
@@ -169,7 +169,10 @@ class Discoveries:
         counts = [listed_count(own, tested=tested, q=q) if tested else 0 for own in (calibrated, assumed)]
         count = counts[assume_tail]
         first = (by_tail if assume_tail else found.tested)[:count]
-        listed = sorted(first, key=lambda each: -each.rank_score)
+        # Rank scores lie between the p-values of their own calibration: those of two surveys may order otherwise.
+        listed = sorted(
+            first, key=lambda each: (each.assumed_p_value if assume_tail else each.p_value, -each.rank_score)
+        )
         documents = await self._records.get(Collection.IMAGES, [each.image_id for each in listed[:MAX_LISTED]])
         cards = [ImageCard.of(documents[each.image_id]) for each in listed if each.image_id in documents]
         return DiscoveryList(

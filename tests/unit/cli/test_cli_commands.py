@@ -132,8 +132,8 @@ def console(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
     return asked
 
 
-def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(cli.app, list(arguments), env={"COLUMNS": "200"})
+def run(*arguments: str, columns: int = 200) -> tuple[int, str]:
+    result = CliRunner().invoke(cli.app, list(arguments), env={"COLUMNS": str(columns)})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
@@ -171,6 +171,14 @@ def test_candidates_follow_the_pages_up_to_the_limit(console: Any) -> None:
     assert "+41.27000" in table
     assert "≤ 1/251" in table
     assert "pooled" in table
+
+
+@pytest.mark.parametrize("columns", [80, 149, 150])
+def test_ids_of_candidates_are_whole_in_every_terminal(console: Any, columns: int) -> None:
+    lines = run("candidates", columns=columns)[1].splitlines()
+    assert sum("e" * 32 in line for line in lines) == 2
+    assert max(map(len, lines)) <= columns
+    assert ("+41.27000" in "".join(lines)) == (columns == 150)
 
 
 def test_surveys_tell_what_calibrates_them_and_one_is_returned_to_the_bundle(console: Any) -> None:

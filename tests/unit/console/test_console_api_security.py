@@ -121,6 +121,23 @@ async def test_pages_lead_to_the_login_and_come_back(make_world: Callable[..., A
         assert (await client.get("/login")).status_code == 404, "let through; pages are not mounted here"
 
 
+async def test_whoever_logs_in_on_loopback_answers_under_that_name(world: Any, quick: None) -> None:
+    await world.context.credentials.accounts.add("ann", PASSWORD)
+    image = await world.add_image("m51")
+    async with world.client() as client:
+        assert (await client.get("/api/session")).json() == {"user": "local", "login_needed": False}
+        assert (await client.post("/api/login", json={"name": "ann", "password": PASSWORD})).json()["user"] == "ann"
+        assert (await client.get("/api/session")).json() == {"user": "ann", "login_needed": False}
+        await client.post("/api/labels", json={"image_id": image, "answer": "ordinary"})
+        copy = dict(client.cookies)
+        assert (await client.post("/api/logout")).status_code == 204
+        client.cookies.update(copy)
+        assert (await client.get("/api/session")).json()["user"] == "local"
+        await client.post("/api/labels", json={"image_id": image, "answer": "artefact"})
+        answers = (await client.get(f"/api/images/{image}")).json()["card"]["answers"]
+        assert answers == {"ann": "ordinary", "local": "artefact"}
+
+
 async def test_people_log_in_with_an_account(make_world: Callable[..., Any], quick: None) -> None:
     world = await make_world(host="0.0.0.0", token=TOKEN)
     await world.context.credentials.accounts.add("vera", PASSWORD)

@@ -46,6 +46,14 @@ async def test_what_stands_out_is_listed_the_strangest_first(records: RecordStor
     assert "At most 10 % of the listed are expected to be ordinary, that is 0.5 of 5" in found.promise
 
 
+async def test_the_smallest_p_value_is_first_whatever_the_rank_scores_of_two_surveys_are(records: RecordStore) -> None:
+    await add(records, [f"ordinary {n}" for n in range(95)], p_value=0.5)
+    (second,) = await add(records, ["of 300 images"], p_value=0.0033, rank_score=2.420)
+    (first,) = await add(records, ["of 383 images"], p_value=0.0026, rank_score=2.417)
+    found = await made(records, Clock()).of_night(EVENING, q=0.2)
+    assert [card.image_id for card in found.items] == [first, second]
+
+
 async def test_a_list_that_is_limited_by_its_calibration_says_so(records: RecordStore) -> None:
     await add(records, [f"ordinary {n}" for n in range(99)], p_value=0.5)
     await add(records, ["odd"], p_value=0.01, rank_score=9.0)

@@ -1,6 +1,7 @@
 """The discovery list of a night, and the line of the Tonight page that leads to it."""
 
-from datetime import date, timedelta
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from nicegui import ui
@@ -10,6 +11,7 @@ from astrolens.console.format import count, words
 from astrolens.console.pages.marks import name_of
 from astrolens.console.pages.page import Page, Visit, address
 from astrolens.console.pages.parts import empty_state, heading, paragraph, tagged
+from astrolens.contracts.base import utc_now
 from astrolens.usecases.discoveries import DEFAULT_Q, DiscoveryList
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.views import ImageCard
@@ -33,6 +35,8 @@ async def add_line(visit: Visit) -> None:
 
 def summary(found: DiscoveryList) -> str:
     """What a list comes to, one sentence."""
+    if not found.tested and not any(found.left_out.values()):
+        return f"No image arrived in the night of {found.night}."
     if not found.tested:
         return "No image of the night has a p-value that promises something yet."
     many = "1 image stands" if found.listed == 1 else f"{count(found.listed)} images stand"
@@ -41,11 +45,12 @@ def summary(found: DiscoveryList) -> str:
 
 async def build(visit: Visit) -> None:
     """The list of a night, what it promises, and what is not on it."""
-    night, q, assume_tail = _asked(visit)
+    night, q, assume_tail = asked(visit.query)
     found = await visit.context.discoveries.of_night(night, q=q, assume_tail=assume_tail)
     heading(1, f"Discovery list of the night of {found.night}")
     with ui.element("p").classes("choices"):
-        ui.link("night before", address("/discoveries", night=found.night - timedelta(days=1), q=q))
+        for title, other in other_nights(found, utc_now()):
+            ui.link(title, address("/discoveries", night=other, q=q))
         for level in LEVELS:
             chosen = ui.link(f"q = {level:g}", address("/discoveries", night=found.night, q=level))
             if level == found.q:
@@ -94,15 +99,30 @@ def _not_tested(found: DiscoveryList) -> str:
     return f"Not tested: {'; '.join(parts)}." if parts else ""
 
 
-def _asked(visit: Visit) -> tuple[date | None, float, bool]:
+def other_nights(found: DiscoveryList, now: datetime) -> list[tuple[str, date]]:
+    """The nights beside one, with their names; none that is still to come."""
+    before = ("night before", found.night - timedelta(days=1))
+    return [before, ("night after", found.night + timedelta(days=1))] if found.until <= now else [before]
+
+
+def asked(query: Mapping[str, str]) -> tuple[date | None, float, bool]:
+    """The night, the level and whether a tail is assumed, of an address.
+
+    Raises:
+        InvalidRequest: It names no night or no level.
+    """
+    given, level = query.get("night", "")[:40], query.get("q", "")[:40]
     try:
-        night = date.fromisoformat(given) if (given := visit.query.get("night")) else None
-        q = float(visit.query.get("q", DEFAULT_Q))
-    except ValueError as error:
-        raise InvalidRequest("No such list", f"The address names no night or level: {error}.") from error
+        night = date.fromisoformat(given) if given else None
+    except ValueError:
+        raise InvalidRequest("No such night", f"{given!r} is no night: write its evening as 2026-01-31.") from None
+    try:
+        q = float(level) if level else DEFAULT_Q
+    except ValueError:
+        q = 0.0
     if not 0.0 < q <= 0.5:
-        raise InvalidRequest("No such level", f"q = {q:g} is no level: give a share between 0 and 0.5.")
-    return night, q, visit.query.get("tail") == "assumed"
+        raise InvalidRequest("No such level", f"q = {level!r} is no level: give a number above 0 and up to 0.5.")
+    return night, q, query.get("tail") == "assumed"
 
 
 PAGE = Page(path="/discoveries", title="Discovery list", build=build)

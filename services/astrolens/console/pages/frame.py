@@ -134,7 +134,8 @@ class Frame:
                 'role="img" aria-label="StatusFeed updates" title="StatusFeed updates"'
             )
             self._follow_answers()
-            if self.window.context.login_needed:
+            identity = identity_of(self.window.client.request.scope.get("state", {}))
+            if identity is not None and identity.how == "session":
                 button("Log out", self.window.log_out, tiny=True)
             add_key_hint(button("?", self._show_keys, tiny=True).props('aria-label="Keys"'), "Keys", "?")
         Keys(
@@ -200,6 +201,10 @@ class Frame:
         with arguments.frame:
             ui.element("h1").classes("visually-hidden").props(f'aria-label="{status}"')
             empty_state(title, text, trouble=True)
+            with ui.element("p").classes("choices"):
+                if arguments.query_parameters:
+                    ui.link("This page without its conditions", arguments.path).classes("btn")
+                ui.link("Tonight", "/").classes("btn")
 
     def _show_keys(self) -> None:
         """The overlay of all keys."""

@@ -107,7 +107,7 @@ class Window:
         if session := self._session():
             await self.context.credentials.end(session)
         self.status_feed.stop()
-        self.client.open("/login")
+        self.client.open("/login" if self.context.login_needed else "/")
 
     def _session(self) -> str | None:
         return self.client.request.cookies.get(cookie_name(self.context.settings.port))
