@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from astrolens.contracts.training_runs import BACKBONE_NAME
 from astrolens.platform.errors import TransientError
 from astrolens.usecases.errors import (
     Conflict,
@@ -98,6 +99,18 @@ def problem_of(error: UseCaseError) -> Problem:
     return Problem(status, error.title, error.detail, headers=headers)
 
 
+_PATTERNS = {
+    r"^[a-z0-9][a-z0-9-]{0,62}$": "a name has at most 63 small letters, digits and hyphens, and begins with no hyphen",
+    r"^[0-9a-f]{6,64}$": "a digest has 64 digits, 0-9 and a-f, of which the first six or more are enough",
+    r"^[0-9a-f]{16}$": "the id of a run has 16 digits, 0-9 and a-f",
+    r"^[0-9a-f]{32}$": "an id has 32 digits, 0-9 and a-f",
+    BACKBONE_NAME: "it is the name of a folder in `backbones`, or `owner/name` of the hub",
+}
+"""What the patterns of names and ids ask for, in words."""
+
+_BOUNDS = {"less_than_equal", "greater_than_equal", "less_than", "greater_than"}
+"""Kinds of faults whose sentence says what to give instead."""
+
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "model": ProblemDocument, "content": {MEDIA_TYPE: {}}}
     for status, text in {
@@ -146,8 +159,10 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - the registration says so
-    faults = [_sentence(fault) for fault in error.errors()[:3]]
-    return _response(422, "Invalid request", f"{'; '.join(faults)}; see GET /api/openapi.json.", {})
+    found = error.errors()[:3]
+    says_all = all(_pattern(fault) in _PATTERNS or fault["type"] in _BOUNDS for fault in found)
+    more = "" if says_all else "; see GET /api/openapi.json"
+    return _response(422, "Invalid request", f"{'; '.join(map(_sentence, found))}{more}.", {})
 
 
 async def _on_transient(request: Request, error: Exception) -> JSONResponse:
@@ -170,7 +185,11 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in fault["loc"] if part not in {"query", "body", "path"}) or "body"
     given = fault.get("input")
     shown = f" (given {str(given)[:80]!r})" if isinstance(given, str | int | float) else ""
-    return f"{where}{shown}: {fault['msg']}"
+    return f"{where}{shown}: {_PATTERNS.get(_pattern(fault), fault['msg'])}"
+
+
+def _pattern(fault: Mapping[str, Any]) -> str:
+    return str((fault.get("ctx") or {}).get("pattern", ""))
 
 
 def _response(status: int, title: str, detail: str, headers: Mapping[str, str]) -> JSONResponse:

@@ -49,6 +49,7 @@ def model() -> ModelRecord:
             ],
         },
         state=ModelState.PROMOTED,
+        first_served_at=_at(31),
         history=(
             ModelChange(state=ModelState.CANDIDATE, at=_at(0), by="retraining 7", why="its gates passed"),
             ModelChange(state=ModelState.SHADOW, at=_at(1), by="model-server", why="its gates passed"),

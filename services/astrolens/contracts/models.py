@@ -40,9 +40,9 @@ class ModelState(StrEnum):
     SHADOW = "shadow"
     """It is, or was, compared with the bundle in use."""
     PROMOTED = "promoted"
-    """It serves."""
+    """It is to serve; a model server that cannot load it says why in its history, and serves the one before."""
     RETIRED = "retired"
-    """It has served."""
+    """Another was promoted since. Whether it has served is in `ModelRecord.first_served_at`."""
 
 
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*\.[a-z0-9]+$", max_length=64)]
@@ -87,6 +87,9 @@ class ModelRecord(Contract):
         "`detail`, a sentence. Empty: nobody measured.",
     )
     state: ModelState
+    first_served_at: UtcTime | None = Field(
+        default=None, description="When a model server had first loaded it to answer with it; null: none has."
+    )
     history: tuple[ModelChange, ...] = ()
     revision: int = Field(default=0, description="Number of changes; each is written on condition of the last.")
 
@@ -143,7 +146,8 @@ class ShadowRecord(Contract):
     """How a candidate judged images beside the bundle in use. Columns have one value an image, in order of arrival.
 
     Only images that both bundles measure with a calibration of their own are compared: what a survey model judges, the
-    candidate cannot judge before it serves.
+    candidate cannot judge before it serves. Anomalies are counted under the same budget for both, the survey's present
+    one, and without the drift of either.
     """
 
     digest: str = Field(description="The candidate.")

@@ -7,14 +7,13 @@ import structlog
 from astrolens.inference.call_limits import CallLimits
 from astrolens.inference.loaded_model import LoadedModel
 from astrolens.inference.model_metrics import ModelMetrics
-from astrolens.inference.model_swap import ModelSwap
+from astrolens.inference.model_swap import SERVICE, ModelSwap
 from astrolens.inference.rpc_server import RpcServer
 from astrolens.inference.shadow import ShadowRunner
 from astrolens.platform.errors import StoreUnavailable
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 
-SERVICE: Final = "model-server"
 _GRACE_SHARE: Final = 0.3
 """Of the grace period, for calls under way: the longest takes some seconds."""
 _CATCH_UP_EVERY_S: Final = 30.0

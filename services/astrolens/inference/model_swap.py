@@ -21,6 +21,7 @@ from astrolens.usecases.errors import NotFound
 from astrolens.usecases.model_promotion import read_current, record_settings_bundle
 from astrolens.usecases.model_registry import BundleRefused, ModelRegistry, remove_unused
 
+SERVICE: Final = "model-server"
 ISSUE: Final = "refused model"
 """Not the name of the periodic task, whose next pass would clear it."""
 RETRY_AFTER: Final = timedelta(minutes=1)
@@ -55,11 +56,14 @@ class ModelSwap:
         self._metrics = metrics
         self._serve = serve
         self._clock = clock
-        self._registry = ModelRegistry(records=app.records, images=app.images)
+        self._registry = ModelRegistry(records=app.records, images=app.images, clock=clock)
         self._settings_digest = ""
         self._model: LoadedModel | None = None
         self._failed: tuple[int, datetime] | None = None
         """Number of the promotion whose bundle was refused, and when."""
+        self._unnoted_refusal: tuple[str, str] | None = None
+        """A refused bundle whose history does not say so yet, and why it is not served."""
+        self._noted_served: str | None = None
 
     @property
     def model(self) -> LoadedModel:
@@ -111,6 +115,7 @@ class ModelSwap:
             StoreUnavailable: The record store is unreachable; the model goes on serving.
         """
         current = await read_current(self._app.records)
+        await self._note()
         if current is None or (current.number == 0 and current.digest != self.model.digest):
             return  # Of servers with different settings each serves its own bundle until one is promoted.
         if current.digest == self.model.digest:
@@ -162,9 +167,20 @@ class ModelSwap:
         except StoreUnavailable as error:
             logger.warning("similarity index of the old model not saved", error=str(error))
 
+    async def _note(self) -> None:
+        """Write into the registry what became of bundles; what somebody else's change prevents is for the next pass."""
+        digest = self.model.digest
+        if self._noted_served != digest and await self._registry.note_served(digest):
+            self._noted_served = digest
+        if self._unnoted_refusal is not None:
+            refused, why = self._unnoted_refusal
+            if await self._registry.note_refusal(refused, by=SERVICE, why=why):
+                self._unnoted_refusal = None
+
     def _refuse(self, current: PromotionRecord, reason: str, *, serving: str) -> None:
         if self._failed is None or self._failed[0] != current.number:
             self._metrics.swaps.labels("refused").inc()
+            self._unnoted_refusal = (current.digest, f"not served: {reason}"[:500])
         self._failed = (current.number, self._clock())
         self._metrics.refused.set(1)
         sentence = (
@@ -175,7 +191,7 @@ class ModelSwap:
             logger.error("promoted model refused", digest=current.digest, reason=reason)
 
     def _settled(self) -> None:
-        self._failed = None
+        self._failed = self._unnoted_refusal = None
         self._metrics.refused.set(0)
         if self._app.condition.clear_issue(ISSUE):
             logger.info("the promoted model serves")

@@ -202,6 +202,22 @@ class ModelRegistry:
         history = (*record.history, change)[-MAX_HISTORY:]
         return await self.save(record, record.model_copy(update={"state": state, "history": history}))
 
+    async def note_served(self, digest: str) -> bool:
+        """Write that a model server serves a bundle, the first time; return whether it is written."""
+        record = await self.get(digest)
+        if record.first_served_at is not None:
+            return True
+        return await self.save(record, record.model_copy(update={"first_served_at": self._clock()}))
+
+    async def note_refusal(self, digest: str, *, by: str, why: str) -> bool:
+        """Write into the history of a promoted bundle why it is not served, once; return whether it is written."""
+        record = await self.get(digest)
+        if record.state is not ModelState.PROMOTED:
+            return False  # Its promotion comes first.
+        if record.history and record.history[-1].why == why:
+            return True
+        return await self.change_state(record, ModelState.PROMOTED, by=by, why=why)
+
     async def fetch(self, digest: str, cache: Path, *, verifier: StatementVerifier) -> Path:
         """The folder of a bundle on this machine, proven to be what was signed.
 
@@ -261,19 +277,21 @@ def _read_bundle(folder: Path) -> dict[str, bytes]:
         manifest_bytes = (folder / MANIFEST).read_bytes()
         listed = json.loads(manifest_bytes)["files"]
         names = sorted(entry.name for entry in folder.iterdir())
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleRefused(f"{folder} has no manifest that can be read: {error}") from error
+    except OSError as error:
+        raise BundleRefused(f"its {MANIFEST} cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleRefused(f"its {MANIFEST} does not name its files: {error}") from error
     if set(names) != {MANIFEST, *listed}:
         odd = sorted(set(names) ^ {MANIFEST, *listed})
-        raise BundleRefused(f"{folder} and its manifest do not name the same files: {', '.join(odd[:3])}")
+        raise BundleRefused(f"folder and {MANIFEST} do not name the same files: {', '.join(odd[:3])}")
     contents = {MANIFEST: manifest_bytes}
     for name in sorted(listed):
         data = (folder / name).read_bytes()
         if (content_digest(data), len(data)) != (listed[name].get("sha256"), listed[name].get("size")):
-            raise BundleRefused(f"{folder / name} is not what the manifest says")
+            raise BundleRefused(f"its {name} is not what the manifest says")
         contents[name] = data
     if sum(map(len, contents.values())) > MAX_MODEL_BYTES:
-        raise BundleRefused(f"{folder} has more than {MAX_MODEL_BYTES} bytes")
+        raise BundleRefused(f"it has more than {MAX_MODEL_BYTES} bytes")
     return contents
 
 

@@ -1,6 +1,6 @@
 """Model bundles as console, REST and command line show them, and what a person decides about them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -11,12 +11,16 @@ from astrolens.contracts.models import ModelRecord, ModelState, PromotionRecord,
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.images import ImageStore
-from astrolens.platform.stores.records import RecordStore
+from astrolens.platform.stores.paging import pages
+from astrolens.platform.stores.records import Clause, Query, RecordStore
 from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound
 from astrolens.usecases.model_promotion import ModelPromotions, read_current, state_of
 from astrolens.usecases.model_registry import ModelRegistry
+from astrolens.usecases.status import SILENT_AFTER_S
 from astrolens.usecases.views import ImageCard, View
 
+_MODEL_SERVER: Final = "model-server"
+_PAGE: Final = 200
 _SHORTEST_PREFIX: Final = 6
 MAX_WHY: Final = 500
 
@@ -60,7 +64,9 @@ class ModelView(View):
     name: str
     version: str
     state: ModelState
-    serves: bool
+    serves: bool = Field(description="Whether a model server that runs says that it has loaded it.")
+    first_served_at: datetime | None = Field(description="When a model server first had; null: none has.")
+    has_late_images: bool = Field(description="Whether it serves and its second pass has found images.")
     installed: bool = Field(description="Whether its files are those of the installation, not of the registry.")
     parent_digest: str | None
     created_at: datetime
@@ -74,15 +80,23 @@ class ModelView(View):
     shadow: ShadowView | None
 
     @classmethod
-    def of(cls, record: ModelRecord, current: PromotionRecord | None, shadow: ShadowRecord | None) -> Self:
-        """The view of a record."""
+    def of(
+        cls,
+        record: ModelRecord,
+        current: PromotionRecord | None,
+        shadow: ShadowRecord | None,
+        loaded: Mapping[str, bool],
+    ) -> Self:
+        """The view of a record; `loaded` are the bundles that serve, and whether their second pass found images."""
         state = state_of(record, current)
         return cls(
             digest=record.digest,
             name=record.name,
             version=record.version,
             state=state,
-            serves=state is ModelState.PROMOTED,
+            serves=record.digest in loaded,
+            has_late_images=loaded.get(record.digest, False),
+            first_served_at=record.first_served_at,
             installed=record.is_installed,
             parent_digest=record.parent_digest,
             created_at=record.created_at,
@@ -98,7 +112,7 @@ class ModelView(View):
 
 
 class PromotionView(View):
-    """Which bundle serves, and since when."""
+    """The last promotion: which bundle is to serve, and since when."""
 
     number: int
     digest: str
@@ -118,7 +132,10 @@ class ModelList(View):
     """Every bundle, the newest first."""
 
     items: list[ModelView]
-    serving: PromotionView | None = Field(description="Null before the first model server has started.")
+    serving: PromotionView | None = Field(
+        description="Which is to serve; `serves` of a bundle says which does. Null before the first model server "
+        "has started."
+    )
 
 
 class ModelDiff(View):
@@ -149,6 +166,7 @@ class Models:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._records = records
+        self._clock = clock
         self._registry = ModelRegistry(records=records, images=images, clock=clock)
         self._promotions = ModelPromotions(
             records=records, registry=self._registry, releaser=releaser, service="console", clock=clock
@@ -159,8 +177,9 @@ class Models:
         current = await read_current(self._records)
         found = await self._registry.read_all()
         shadows = await self._shadows([record.digest for record in found])
+        loaded = await self._loaded()
         return ModelList(
-            items=[ModelView.of(record, current, shadows.get(record.digest)) for record in found],
+            items=[ModelView.of(record, current, shadows.get(record.digest), loaded) for record in found],
             serving=None if current is None else PromotionView.of(current),
         )
 
@@ -176,7 +195,7 @@ class Models:
         """
         record = await self._find(digest)
         shadow = (await self._shadows([record.digest])).get(record.digest)
-        return ModelView.of(record, await read_current(self._records), shadow)
+        return ModelView.of(record, await read_current(self._records), shadow, await self._loaded())
 
     async def diff(self, digest: str) -> ModelDiff:
         """What a candidate would change, with the images.
@@ -188,7 +207,10 @@ class Models:
         record = await self._find(digest)
         shadow = (await self._shadows([record.digest])).get(record.digest)
         if shadow is None:
-            detail = f"The model {record.digest[:12]} was not compared with the one in use yet: start a shadow run."
+            if record.digest in await self._loaded():
+                detail = f"The model {record.digest[:12]} is the one in use, and was compared with none before it."
+            else:
+                detail = f"The model {record.digest[:12]} was not compared with the one in use yet: start a shadow run."
             raise Conflict("Not compared yet", detail)
         return ModelDiff(
             digest=record.digest,
@@ -220,13 +242,15 @@ class Models:
 
         Raises:
             NotFound: There is none.
-            Conflict: It serves, was refused, or its files are not in the image store.
+            Conflict: It serves or is promoted, was refused, or its files are not in the image store.
         """
         record = await self._find(digest)
         current = await read_current(self._records)
         state = state_of(record, current)
-        if current is None or state in {ModelState.PROMOTED, ModelState.REFUSED} or record.is_installed:
+        serves = record.digest in await self._loaded()
+        if current is None or serves or state in {ModelState.PROMOTED, ModelState.REFUSED} or record.is_installed:
             why = "its files are not in the image store" if record.is_installed else f"it is {state.value}"
+            why = "it is the one in use" if serves else why
             raise Conflict("Cannot be compared", f"The model {record.digest[:12]} cannot be compared: {why}.")
         shadow = ShadowRecord(
             digest=record.digest, champion_digest=current.digest, wanted=images, began_at=self._registry.now()
@@ -236,6 +260,22 @@ class Models:
             why = f"compared on {images} images"
             await self._registry.change_state(record, ModelState.SHADOW, by=user, why=why)
         return await self.show(record.digest)
+
+    async def _loaded(self) -> dict[str, bool]:
+        """Bundles that model servers have loaded, as their heartbeats say, and whether a second pass found images."""
+        now = self._clock()
+        found: set[str] = set()
+        async for page in pages(self._records, Collection.SERVICES, Query(limit=_PAGE)):
+            for service in page:
+                silent_s = (now - datetime.fromisoformat(service["seen_at"])).total_seconds()
+                digest = (service.get("info") or {}).get("model_digest")
+                if service["service"] == _MODEL_SERVER and digest and silent_s <= SILENT_AFTER_S:
+                    found.add(digest)
+        late: dict[str, bool] = {}
+        for digest in sorted(found):
+            query = Query(where=(Clause("late_by", "eq", digest),), limit=1, fields=("late_by",))
+            late[digest] = bool((await self._records.find(Collection.IMAGES, query)).documents)
+        return late
 
     async def _find(self, digest: str) -> ModelRecord:
         if len(digest) < _SHORTEST_PREFIX:

@@ -1,13 +1,15 @@
 """Model bundles over REST: the list, promotion and rollback by a person, comparison, and what is refused."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from astrolens.contracts import topics
+from astrolens.contracts.base import utc_now
 from astrolens.contracts.models import ShadowRecord
+from astrolens.contracts.status import ServiceStatus
 from astrolens.platform.signing import load_signer
 from astrolens.platform.stores.collections import Collection
 from astrolens.usecases.model_promotion import record_settings_bundle
@@ -35,7 +37,27 @@ async def digests(world: Any, tmp_path: Path) -> dict[str, str]:
     return found
 
 
-async def test_every_bundle_is_listed_with_its_state(client: httpx.AsyncClient, digests: dict[str, str]) -> None:
+async def report_loaded(world: Any, digest: str, *, silent: timedelta = timedelta(0)) -> None:
+    """A model server says which bundle it has loaded."""
+    seen = utc_now() - silent
+    said = ServiceStatus(
+        service="model-server",
+        instance="made",
+        pid=1,
+        version="0",
+        started_at=seen,
+        seen_at=seen,
+        ready=True,
+        state="running",
+        info={"model_digest": digest},
+    )
+    await world.context.records.upsert(Collection.SERVICES, [said])
+
+
+async def test_every_bundle_is_listed_with_its_state(
+    world: Any, client: httpx.AsyncClient, digests: dict[str, str]
+) -> None:
+    await report_loaded(world, INSTALLED)
     body = (await client.get("/api/models")).raise_for_status().json()
     states = {item["version"]: (item["state"], item["serves"], item["can_promote"]) for item in body["items"]}
     assert states == {
@@ -51,6 +73,7 @@ async def test_every_bundle_is_listed_with_its_state(client: httpx.AsyncClient, 
 async def test_a_person_promotes_and_rolls_back(world: Any, client: httpx.AsyncClient, digests: dict[str, str]) -> None:
     path = f"/api/models/{digests['passed'][:12]}/promote"
     assert (await client.post(path, json={})).status_code == 422
+    assert (await client.post(path, json={"why": "   "})).status_code == 422
     promoted = (await client.post(path, json={"why": "finds more"})).raise_for_status().json()
     assert (promoted["digest"], promoted["previous_digest"], promoted["why"]) == (
         digests["passed"],
@@ -71,12 +94,41 @@ async def test_a_person_promotes_and_rolls_back(world: Any, client: httpx.AsyncC
     )
 
 
+async def test_who_serves_is_what_a_model_server_has_loaded(
+    world: Any, client: httpx.AsyncClient, digests: dict[str, str]
+) -> None:
+    async def serving() -> dict[str, bool]:
+        items = (await client.get("/api/models")).raise_for_status().json()["items"]
+        return {item["version"]: item["serves"] for item in items if item["serves"]}
+
+    assert await serving() == {}, "no model server runs"
+    await report_loaded(world, INSTALLED)
+    promoted = digests["passed"]
+    (await client.post(f"/api/models/{promoted}/promote", json={"why": "finds more"})).raise_for_status()
+    assert await serving() == {"0": True}, "the promoted one is not loaded, or never will be"
+    for answer in (
+        await client.get(f"/api/models/{INSTALLED}/diff"),
+        await client.post(f"/api/models/{promoted}/shadow", json={}),
+    ):
+        assert answer.status_code == 409
+    await report_loaded(world, promoted)
+    assert await serving() == {"passed": True}
+    in_use = await client.get(f"/api/models/{promoted}/diff")
+    assert (in_use.status_code, "is the one in use" in in_use.json()["detail"]) == (409, True)
+    await report_loaded(world, promoted, silent=timedelta(minutes=1))
+    assert await serving() == {}, "what it said a minute ago is no longer so"
+
+
 async def test_what_a_gate_refused_is_not_promoted(client: httpx.AsyncClient, digests: dict[str, str]) -> None:
     refused = await client.post(f"/api/models/{digests['refused']}/promote", json={"why": "please"})
     assert refused.status_code == 409
     assert "it failed macro F1" in refused.json()["detail"]
     assert (await client.post(f"/api/models/{'f' * 64}/promote", json={"why": "x"})).status_code == 404
-    assert (await client.post("/api/models/no-digest/promote", json={"why": "x"})).status_code == 422
+    unnamed = await client.post("/api/models/no-digest/promote", json={"why": "x"})
+    assert (unnamed.status_code, unnamed.json()["detail"]) == (
+        422,
+        "digest (given 'no-digest'): a digest has 64 digits, 0-9 and a-f, of which the first six or more are enough.",
+    )
 
 
 async def test_a_candidate_is_compared_and_what_it_would_change_has_pictures(

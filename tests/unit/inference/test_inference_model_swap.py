@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from astrolens.contracts.ids import content_digest
+from astrolens.contracts.models import ModelState
 from astrolens.inference import model_swap
 from astrolens.inference.backbone import Backbone
 from astrolens.inference.batcher import BatcherClosed
@@ -107,6 +108,9 @@ async def test_a_promoted_bundle_serves_and_a_rollback_brings_the_old_one(world:
     digest = await world.promote(tmp_path / "new")
     await world.swap.run_pass()
     assert (world.served, world.swap.model.digest, world.trouble) == (["0", "1"], digest, "")
+    assert (await world.registry.get(digest)).first_served_at is None
+    await world.swap.run_pass()
+    assert (await world.registry.get(digest)).first_served_at == world.now
     await world.promotions.rollback(by="vera", why="test")
     await world.swap.run_pass()
     assert (world.served, world.swap.model.digest) == (["0", "1", "0"], world.bundle.digest)
@@ -175,6 +179,14 @@ async def test_a_bundle_that_must_not_serve_is_refused_and_the_old_one_goes_on(
     await restarted.load_first()
     assert restarted.model.digest == world.bundle.digest
     await restarted.model.service.close()
+    await world.swap.run_pass()
+    told = await world.registry.get(record.digest)
+    assert (told.state, told.first_served_at) == (ModelState.PROMOTED, None)
+    assert [(change.by, change.why.startswith("not served: ")) for change in told.history[-2:]] == [
+        ("vera", False),
+        ("model-server", True),
+    ], "its history says once why it does not serve"
+    assert reason in told.history[-1].why
     await world.promotions.rollback(by="vera", why="it does not load")
     await world.swap.run_pass()
     assert (world.trouble, world.measured("refused")) == ("", 0)

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from astrolens.console.api.parameters import Context
 from astrolens.console.context import user_of
@@ -18,7 +18,11 @@ Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$", description="Its diges
 class Decision(BaseModel):
     """What a person says about a promotion or rollback."""
 
-    why: str = Field(min_length=1, max_length=MAX_WHY, description="Why; it stays in the history.")
+    why: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_WHY),
+        Field(description="Why; it stays in the history."),
+    ]
 
 
 class ShadowRequest(BaseModel):

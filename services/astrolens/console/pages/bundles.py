@@ -25,8 +25,8 @@ _STATES: Final = {
     ModelState.CANDIDATE: ("candidate", "wait"),
     ModelState.REFUSED: ("refused by its gates", "bad"),
     ModelState.SHADOW: ("compared in shadow", "wait"),
-    ModelState.PROMOTED: ("serves", "good"),
-    ModelState.RETIRED: ("has served", "away"),
+    ModelState.PROMOTED: ("promoted", "wait"),
+    ModelState.RETIRED: ("another was promoted", "away"),
 }
 
 
@@ -43,7 +43,7 @@ class Bundles:
         with panel("Bundles") as head:
             with head:
                 self._back = button("Roll back", self._ask_rollback)
-            columns = ("Bundle", "State", "Gates", "Beside the one in use", "Made", "Decision")
+            columns = ("Bundle", "State", "Gates", "Compared in shadow", "Made", "Decision")
             self._table = Records(visit.window.base, "Bundles of the registry", columns)
             self._table.on_open(self._open)
             prose(
@@ -160,15 +160,26 @@ class Bundles:
                 button("Cancel", dialog.close)
 
 
+def _state(model: ModelView) -> tuple[str, str]:
+    """What a bundle does now, and how it is shown; model servers say which serves."""
+    if model.serves:
+        return ("serves", "good") if model.state is ModelState.PROMOTED else ("still serves", "good")
+    if model.state is ModelState.PROMOTED:
+        return "promoted, not served", "bad"
+    if model.state is ModelState.RETIRED:
+        return ("has served" if model.first_served_at else "never served"), "away"
+    return _STATES[model.state]
+
+
 def _row(model: ModelView) -> tuple[Cell, ...]:
-    named, tone = _STATES[model.state]
+    named, tone = _state(model)
     why = model.history[-1].why if model.history else ""
     decisions = []
     if model.can_promote:
         decisions.append(opener("promote", f"promote:{model.digest}", "btn"))
         if not model.installed:
             decisions.append(opener("compare", f"compare:{model.digest}", "btn"))
-    if model.serves and len(model.history) > 1:  # no second pass without a promotion
+    if model.has_late_images:
         decisions.append(link("found by its second pass", address("/gallery", late_by=model.digest), classes="btn"))
     beside = [text("not compared", "muted")] if model.shadow is None else [text(shadow_words(model.shadow))]
     return (
@@ -202,12 +213,12 @@ def _gate(gate: dict[str, Any]) -> str:
 
 
 def shadow_words(found: ShadowView) -> str:
-    """A comparison in one sentence."""
+    """A comparison in one sentence, with the bundle that was in use then."""
     ranks = "" if found.rank_correlation is None else f", rank correlation {figure(found.rank_correlation)}"
     done = "" if found.finished_at is not None else f" of {count(found.wanted)}"
     return (
-        f"{count(found.images)}{done} images: {found.newly_anomalous} newly anomalous, "
-        f"{found.no_longer_anomalous} no longer{ranks}."
+        f"{count(found.images)}{done} images beside {found.champion_digest[:12]}: "
+        f"{found.newly_anomalous} newly anomalous, {found.no_longer_anomalous} no longer{ranks}."
     )
 
 
