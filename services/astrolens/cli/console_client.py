@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -15,6 +16,13 @@ TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 
 PAGE_SIZE = 200
 """Entries of a page: the most that the console gives."""
+
+_COMMANDS = {
+    "GET /api/surveys": "`astrolens surveys`",
+    "GET /api/models": "`astrolens models list`",
+    "GET /api/training/runs": "`astrolens train status`",
+}
+"""What a person at a terminal looks up instead, where a problem names an address."""
 
 _MAX_PAGES = 50_000
 """Ten million entries: more than an archive has, less than for ever."""
@@ -56,6 +64,18 @@ def headers(token: str | None) -> dict[str, str]:
 def connect(url: str | None, token: str | None) -> httpx.Client:
     """A client of the console; close it."""
     return httpx.Client(base_url=address(url), headers=headers(token), timeout=TIMEOUT)
+
+
+def api_path(*segments: str) -> str:
+    """The path `/api/…` of names and ids, quoted, so that none leads to another address.
+
+    Raises:
+        ConfigurationError: One is empty or holds a slash, which no name and no id does.
+    """
+    for segment in segments:
+        if not segment or "/" in segment or segment in {".", ".."}:
+            raise ConfigurationError(f"{segment!r} is no name and no id: it must not be empty or hold a slash")
+    return "/api/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
 def get(client: httpx.Client, path: str, **parameters: Any) -> Any:
@@ -121,4 +141,6 @@ def parse_response(response: httpx.Response) -> Any:
     if response.is_success:
         return body
     detail = body.get("detail") if isinstance(body, dict) else None
+    for path, command in _COMMANDS.items():
+        detail = detail.replace(f"look it up with {path}.", f"look it up with {command}.") if detail else None
     raise Refused(response.status_code, detail or f"{response.url} answers {response.status_code}")

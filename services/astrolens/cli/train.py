@@ -8,7 +8,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from astrolens.cli.console_client import connect, console_unreachable, get, parse_response
+from astrolens.cli.console_client import Refused, api_path, connect, console_unreachable, get, parse_response
 from astrolens.cli.show import printable
 
 _COLOURS = {"done": "green", "running": "yellow", "queued": "yellow", "failed": "red", "cancelled": "white"}
@@ -22,19 +22,22 @@ def start(options: dict[str, Any], *, as_json: bool, url: str | None, token: str
 
 
 def cancel(run_id: str | None, *, as_json: bool, url: str | None, token: str | None) -> None:
-    """Cancel a run; without an id the newest."""
+    """Cancel a run; without an id the newest.
+
+    Raises:
+        Refused: There is none, or it has ended.
+    """
     with connect(url, token) as client:
         known = run_id or next((each["run"]["run_id"] for each in get(client, "/api/training/runs")["items"]), None)
     if known is None:
-        Console(highlight=False).print("there is no training run to cancel")
-        return
-    _show_one(_post(f"/api/training/runs/{known}/cancel", None, url, token), as_json=as_json)
+        raise Refused(404, "there is no training run to cancel")
+    _show_one(_post(api_path("training", "runs", known, "cancel"), None, url, token), as_json=as_json)
 
 
 def status(run_id: str | None, *, as_json: bool, url: str | None, token: str | None) -> None:
     """Print the last runs, or one run with its gates."""
     with connect(url, token) as client:
-        found = get(client, f"/api/training/runs/{run_id}" if run_id else "/api/training/runs")
+        found = get(client, api_path("training", "runs", *([] if run_id is None else [run_id])))
     if as_json:
         json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
@@ -74,7 +77,7 @@ def _print_list(found: dict[str, Any]) -> None:
             _state(run),
             run["requested_at"][:16],
             printable(run["requested_by"]),
-            str(sum((run["data"] or {}).get("labels", {}).values())),
+            str(run["answers"]),
             _accuracy(each),
             _gates(each),
         )
@@ -98,7 +101,8 @@ def _print_run(found: dict[str, Any]) -> None:
 
 
 def _state(run: dict[str, Any]) -> str:
-    what = f"{run['state']} ({run['step']}, {run['progress']:.0%})" if run["state"] == "running" else run["state"]
+    step = f"{run['step'] or 'starting'}, {run['progress']:.0%}"
+    what = f"{run['state']} ({step})" if run["state"] == "running" else run["state"]
     return f"[{_COLOURS.get(run['state'], 'white')}]{what}[/]"
 
 

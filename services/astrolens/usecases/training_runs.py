@@ -32,10 +32,14 @@ CAN_TRAIN: Final = "training"
 """What the trainer says in its heartbeat: `{"available": bool, "detail": sentence}`."""
 
 
+class RequestedOptions(TrainingOptions, extra="forbid"):
+    """Options as a person gives them: one that does not exist is refused, where a stored document may have it."""
+
+
 class TrainingRequest(BaseModel, extra="forbid"):
     """A run that a person asks for."""
 
-    options: TrainingOptions = Field(default_factory=TrainingOptions)
+    options: RequestedOptions = Field(default_factory=RequestedOptions)
 
 
 class TrainingRunView(View):

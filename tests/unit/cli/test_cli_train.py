@@ -18,6 +18,7 @@ RUN: dict[str, Any] = {
     "requested_at": "2026-05-01T12:00:00Z",
     "cancel_requested_by": None,
     "data": {"labels": {"artefact": 12, "ordinary": 30}},
+    "answers": 54,
     "changes": ["heads trained"],
     "failure": None,
     "after": {"accuracy": 0.849},
@@ -69,6 +70,16 @@ def test_the_list_tells_accuracy_beside_the_one_before_and_what_is_missing(asked
     assert json.loads(run("status", "--json")) == PAGE
 
 
+def test_a_run_that_has_just_begun_tells_its_answers_and_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = RUN | {"state": "running", "step": None, "progress": 0.0, "data": None, "after": None, "gates": None}
+    page = PAGE | {"items": [{"run": begun, "refusal": None, "accuracy_change": None}]}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=page))
+    monkeypatch.setattr(train, "connect", lambda *_: httpx.Client(transport=transport, base_url="http://console"))
+    said = run("status")
+    assert "running (starting, 0%)" in said
+    assert "54" in said
+
+
 def test_one_run_tells_its_gates(asked: list[httpx.Request]) -> None:
     said = run("status", "0123456789abcdef")
     assert "refused" in said
@@ -81,3 +92,18 @@ def test_cancelling_without_an_id_takes_the_newest(asked: list[httpx.Request]) -
         ("GET", "/api/training/runs"),
         ("POST", "/api/training/runs/0123456789abcdef/cancel"),
     ]
+
+
+def test_there_may_be_nothing_to_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=PAGE | {"items": []}))
+    monkeypatch.setattr(train, "connect", lambda *_: httpx.Client(transport=transport, base_url="http://console"))
+    result = CliRunner().invoke(cli.app, ["train", "cancel"])
+    assert (result.exit_code, str(result.exception)) == (1, "there is no training run to cancel")
+
+
+def test_a_refusal_names_the_command_instead_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = {"detail": "No training run has the id 'x': look it up with GET /api/training/runs."}
+    transport = httpx.MockTransport(lambda _: httpx.Response(404, json=problem))
+    monkeypatch.setattr(train, "connect", lambda *_: httpx.Client(transport=transport, base_url="http://console"))
+    result = CliRunner().invoke(cli.app, ["train", "status", "x"])
+    assert str(result.exception) == "No training run has the id 'x': look it up with `astrolens train status`."

@@ -57,6 +57,8 @@ def done(*, passed: bool) -> TrainingRunRecord:
 
 async def test_a_run_is_asked_for_listed_and_cancelled(world: Any, client: httpx.AsyncClient) -> None:
     records = world.context.records
+    unknown = await client.post("/api/training/runs", json={"options": {"bogus": 1}})
+    assert (unknown.status_code, "bogus" in unknown.json()["detail"]) == (422, True)
     refused = await client.post("/api/training/runs", json={})
     assert refused.status_code == 409
     assert "No trainer runs" in refused.json()["detail"]

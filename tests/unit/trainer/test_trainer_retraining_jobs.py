@@ -184,6 +184,17 @@ async def test_another_trainer_takes_over_what_a_dead_one_left(world: World) -> 
     assert record.attempts == 2
 
 
+async def test_restarts_of_the_trainer_do_not_fail_a_run(world: World) -> None:
+    run_id = await world.start(views=300)
+    for _ in range(MAX_ATTEMPTS + 1):
+        jobs = world.trainer("import time; time.sleep(60)")
+        await jobs.run_pass()
+        await jobs.close()
+    record = await world.run(run_id)
+    assert (record.attempts, record.fruitless_attempts) == (MAX_ATTEMPTS + 1, 0)
+    await world.passes_until(world.trainer(DONE), run_id, RunState.DONE)
+
+
 async def test_progress_is_written_and_a_cancelled_run_ends_at_once(world: World) -> None:
     run_id = await world.start()
     jobs = world.trainer(FOR_EVER)

@@ -10,8 +10,14 @@ from astrolens.console.format import count
 from astrolens.console.pages.charts import ACCENT, ANOMALY, TEXT, axis, chart
 from astrolens.console.pages.page import Visit
 from astrolens.console.pages.parts import button, heading, panel, paragraph, prose
-from astrolens.contracts.training_runs import BACKBONE_NAME, OPEN_STATES, RunState, TrainingOptions
-from astrolens.usecases.training_runs import LearningCurve, TrainingRequest, TrainingRunPage, TrainingRunView
+from astrolens.contracts.training_runs import BACKBONE_NAME, OPEN_STATES, RunState
+from astrolens.usecases.training_runs import (
+    LearningCurve,
+    RequestedOptions,
+    TrainingRequest,
+    TrainingRunPage,
+    TrainingRunView,
+)
 
 REFRESH_S: Final = 2.0
 """Between looks at the runs while this page is open."""
@@ -104,7 +110,7 @@ class TrainingRunsPanel:
         name = (self._backbone.value or "").strip()
         if _backbone_error(name) is not None:
             return
-        request = TrainingRequest(options=TrainingOptions(backbone=name or None))
+        request = TrainingRequest(options=RequestedOptions(backbone=name or None))
         await self._visit.context.training_runs.start(request, user=user)
         self._visit.notify("A retraining run is queued.")
         await self._load()
@@ -159,7 +165,7 @@ def _backbone_error(name: str | None) -> str | None:
 
 def _row(found: TrainingRunView) -> tuple[Cell, ...]:
     run = found.run
-    what = f"{run.step}, {run.progress:.0%}" if run.state is RunState.RUNNING and run.step else run.state.value
+    what = f"{run.step or 'starting'}, {run.progress:.0%}" if run.state is RunState.RUNNING else run.state.value
     if run.state is RunState.RUNNING and run.cancel_requested_by:
         what = "ending"
     return (
@@ -177,7 +183,7 @@ def _row(found: TrainingRunView) -> tuple[Cell, ...]:
 def _learned(found: TrainingRunView) -> list[Part]:
     data = found.run.data
     if data is None:
-        return [text("–", "muted")]
+        return [text(f"of {count(found.run.answers)} answers")] if found.run.answers else [text("–", "muted")]
     answers = ", ".join(f"{count(number)} {answer}" for answer, number in data.labels.items()) or "no answers"
     held_out = sum(data.held_out.values())
     return [

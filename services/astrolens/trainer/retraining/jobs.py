@@ -103,8 +103,17 @@ class TrainingJobs:
             await self._start(run)
 
     async def close(self) -> None:
-        """End the process; the run goes on where it stopped when a trainer runs again."""
-        await self._process.stop()
+        """End the process; the run goes on where it stopped when a trainer runs again.
+
+        The attempt was not fruitless: the trainer ended it, no fault of the run.
+        """
+        run_id, was_running = self._current, self._process.is_running
+        await self._end_process()
+        if run_id is None or not was_running:
+            return
+        run = next((own for own in await open_runs(self._records) if own.run_id == run_id), None)
+        if run is not None and run.fruitless_attempts > 0:
+            await self._save(run, run.model_copy(update={"fruitless_attempts": run.fruitless_attempts - 1}))
 
     async def _start(self, run: TrainingRunRecord) -> None:
         available, detail = training_available()
