@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
+import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +13,21 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from astrolens.cli.console_client import connect, console_unreachable, get, parse_response
+from astrolens.cli.console_client import api_path, connect, console_unreachable, get, parse_response
 from astrolens.cli.show import printable
-from astrolens.contracts.models import ModelRecord
+from astrolens.contracts.models import ModelRecord, ModelState
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import Settings, load_settings
 from astrolens.platform.stores.open import image_store, record_store
+from astrolens.usecases.model_promotion import read_current, state_of
 from astrolens.usecases.model_registry import BundleRefused, ModelRegistry
 
+_CHECK_S = 300.0
+"""For loading a bundle and comparing its golden inputs: seconds, on a busy machine a minute."""
 _COLOURS = {"promoted": "green", "refused": "red", "candidate": "yellow", "shadow": "yellow"}
 _SHOWN = 12
 """Digits of a digest that people see."""
+_LOOK = "model servers load it within seconds; `astrolens models show {}` says whether it serves, or why not"
 
 
 def list_models(*, as_json: bool, url: str | None, token: str | None) -> None:
@@ -47,7 +54,7 @@ def list_models(*, as_json: bool, url: str | None, token: str | None) -> None:
 def show(digest: str, *, as_json: bool, url: str | None, token: str | None) -> None:
     """Print one bundle."""
     with connect(url, token) as client:
-        item = get(client, f"/api/models/{digest}")
+        item = get(client, api_path("models", digest))
     if as_json:
         _print_json(item)
         return
@@ -66,7 +73,7 @@ def show(digest: str, *, as_json: bool, url: str | None, token: str | None) -> N
 def diff(digest: str, *, as_json: bool, url: str | None, token: str | None) -> None:
     """Print what a bundle would change."""
     with connect(url, token) as client:
-        found = get(client, f"/api/models/{digest}/diff")
+        found = get(client, api_path("models", digest, "diff"))
     if as_json:
         _print_json(found)
         return
@@ -80,37 +87,68 @@ def diff(digest: str, *, as_json: bool, url: str | None, token: str | None) -> N
 
 def shadow(digest: str, *, images: int | None, url: str | None, token: str | None) -> None:
     """Start a comparison."""
-    item = _post(f"/api/models/{digest}/shadow", {"images": images} if images else {}, url=url, token=token)
+    item = _post(api_path("models", digest, "shadow"), {"images": images} if images else {}, url=url, token=token)
     wanted = item["shadow"]["wanted"]
     _print(f"{item['digest'][:_SHOWN]} is compared with the model in use on {wanted} images: `astrolens models diff`")
 
 
 def promote(digest: str, *, why: str, url: str | None, token: str | None) -> None:
     """Promote a bundle."""
-    found = _post(f"/api/models/{digest}/promote", {"why": why}, url=url, token=token)
-    _print(f"{found['digest'][:_SHOWN]} was promoted: model servers serve it within seconds, or say why they do not")
+    found = _post(api_path("models", digest, "promote"), {"why": why}, url=url, token=token)
+    _print(f"{found['digest'][:_SHOWN]} was promoted: {_LOOK.format(found['digest'][:_SHOWN])}")
 
 
 def rollback(*, why: str, url: str | None, token: str | None) -> None:
     """Return to the bundle before."""
     found = _post("/api/models/rollback", {"why": why}, url=url, token=token)
-    _print(f"back to {found['digest'][:_SHOWN]}: model servers serve it within seconds, or say why they do not")
+    _print(f"back to {found['digest'][:_SHOWN]}: {_LOOK.format(found['digest'][:_SHOWN])}")
 
 
 def publish(folder: Path, *, by: str) -> None:
     """Sign a bundle and put it into the registry.
 
     Raises:
-        ConfigurationError: The folder is no bundle, or the key cannot be used.
+        ConfigurationError: The folder is no bundle that a model server could load, or the key cannot be used.
     """
+    settings = load_settings()
     try:
-        record = asyncio.run(_publish(load_settings(), folder, by))
+        _check(folder, settings)
+        record, state = asyncio.run(_publish(settings, folder, by))
     except BundleRefused as error:
-        raise ConfigurationError(f"{folder} cannot be published: {error}") from error
-    _print(f"{record.digest[:_SHOWN]} ({record.name} {record.version}) is {record.state.value}")
+        raise ConfigurationError(f"{printable(str(folder))} cannot be published: {error}") from error
+    _print(f"{record.digest[:_SHOWN]} ({printable(f'{record.name} {record.version}')}) is {state.value}")
 
 
-async def _publish(settings: Settings, folder: Path, by: str) -> ModelRecord:
+def _check(folder: Path, settings: Settings) -> None:
+    """Load a bundle as a model server does, in a process of its own: the graph may be anything.
+
+    Raises:
+        BundleRefused: It cannot be loaded.
+        ConfigurationError: The model server is not installed here.
+    """
+    if find_spec("onnxruntime") is None:
+        raise ConfigurationError(
+            "a bundle is checked before it is published, by the model server's loader, which is "
+            "not installed here: publish it where a model server runs"
+        )
+    command = [sys.executable, "-P", "-m", "astrolens.inference.check_bundle", str(folder)]
+    try:
+        ended = subprocess.run(  # noqa: S603 - our own module
+            command,
+            env=os.environ | settings.as_environment(),
+            capture_output=True,
+            text=True,
+            timeout=_CHECK_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BundleRefused(f"it was not loaded within {_CHECK_S:.0f} s") from error
+    if ended.returncode:
+        said = ended.stdout.strip().splitlines()
+        raise BundleRefused(printable(said[-1] if said else f"its loader ended with exit status {ended.returncode}"))
+
+
+async def _publish(settings: Settings, folder: Path, by: str) -> tuple[ModelRecord, ModelState]:
     try:
         from astrolens.platform.signing import load_signer  # noqa: PLC0415 - only who signs needs `cryptography`
     except ImportError as error:
@@ -122,7 +160,8 @@ async def _publish(settings: Settings, folder: Path, by: str) -> ModelRecord:
         await images.open()
         try:
             registry = ModelRegistry(records=records, images=images)
-            return await registry.publish(folder, signer=signer, created_by=by)
+            record = await registry.publish(folder, signer=signer, created_by=by)
+            return record, state_of(record, await read_current(records))
         finally:
             await images.close()
     finally:
@@ -138,7 +177,14 @@ def _post(path: str, body: dict[str, Any], *, url: str | None, token: str | None
 
 
 def _state(item: dict[str, Any]) -> str:
-    return f"[{_COLOURS.get(item['state'], 'white')}]{item['state']}[/]" + (" (serves)" if item["serves"] else "")
+    colour = _COLOURS.get(item["state"], "white")
+    if item["serves"]:
+        return f"[{colour}]{item['state']}[/] (serves)"
+    if item["state"] == "promoted":
+        return f"[red]{item['state']}[/] (no model server serves it)"
+    if item["state"] == "retired" and item["first_served_at"] is None:
+        return f"{item['state']} (never served)"
+    return f"[{colour}]{item['state']}[/]"
 
 
 def _gates(item: dict[str, Any]) -> str:
@@ -152,7 +198,8 @@ def _shadow(found: dict[str, Any] | None) -> str:
         return "not compared"
     correlation = "" if found["rank_correlation"] is None else f", rank correlation {found['rank_correlation']:.2f}"
     return (
-        f"{found['images']} of {found['wanted']} images: {found['newly_anomalous']} newly anomalous, "
+        f"{found['images']} of {found['wanted']} images beside {found['champion_digest'][:_SHOWN]}: "
+        f"{found['newly_anomalous']} newly anomalous, "
         f"{found['no_longer_anomalous']} no longer{correlation}"
     )
 

@@ -3,13 +3,14 @@
 import json
 import sys
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import httpx
 from rich.console import Console
 from rich.table import Table
 
-from astrolens.cli.console_client import connect, console_unreachable, get, parse_response
+from astrolens.cli.console_client import api_path, connect, console_unreachable, get, parse_response
 from astrolens.cli.show import printable
 from astrolens.platform.errors import ConfigurationError
 from astrolens.usecases.survey_models import AGGRESSIVE_PER_1000
@@ -32,16 +33,18 @@ def surveys(decisions: Decisions, *, as_json: bool, url: str | None, token: str 
     """Decide, then print the state of every survey.
 
     Raises:
-        ConfigurationError: A budget is no number.
+        ConfigurationError: A budget is no number, or a survey is given two.
     """
     budgets = _budgets(decisions)
     with connect(url, token) as client:
         try:
             for survey, number in budgets.items():
-                parse_response(client.put(f"/api/surveys/{survey}/budget", json={"false_alarms_per_1000": number}))
+                parse_response(
+                    client.put(api_path("surveys", survey, "budget"), json={"false_alarms_per_1000": number})
+                )
             for verb, name in (("clear", decisions.clear), ("calibrate", decisions.calibrate)):
                 if name is not None:
-                    parse_response(client.post(f"/api/surveys/{name}/{verb}"))
+                    parse_response(client.post(api_path("surveys", name, verb)))
         except httpx.TransportError as error:
             raise console_unreachable(str(client.base_url), error) from error
         found = get(client, "/api/surveys")["items"]
@@ -61,15 +64,27 @@ def _budgets(decisions: Decisions) -> dict[str, float | None]:
     chosen: dict[str, float | None] = {}
     if decisions.budget is not None:
         survey, _, text = decisions.budget.partition("=")
-        try:
-            chosen[survey] = None if text == "default" else float(text)
-        except ValueError:
+        chosen[survey] = None if text == "default" else _number(text)
+        if text != "default" and chosen[survey] is None:
             raise ConfigurationError(
                 f"--budget: {decisions.budget!r} is no budget: write SURVEY=NUMBER, such as sdss=20, or SURVEY=default"
-            ) from None
+            )
     if decisions.aggressive is not None:
+        if decisions.aggressive in chosen:
+            raise ConfigurationError(
+                f"--aggressive and --budget both give {decisions.aggressive!r} a budget: choose one of them"
+            )
         chosen[decisions.aggressive] = AGGRESSIVE_PER_1000
     return chosen
+
+
+def _number(text: str) -> float | None:
+    """A finite number; None where it is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
 
 
 def _budget(item: dict[str, Any]) -> str:

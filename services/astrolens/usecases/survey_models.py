@@ -276,12 +276,13 @@ class SurveyModels:
             Conflict: It has too few images, or changed meanwhile.
         """
         record = await self._record(survey)
-        begin = await self._newest(survey, record.images_needed)
+        begin, found = await self._newest(survey, record.images_needed)
         if begin is None:
+            then = "ask again" if record.state is SurveyState.OWN else "it is fitted by itself"
             raise Conflict(
                 "Too few images",
-                f"A survey model of {survey!r} needs {record.images_needed} analysed images: "
-                "feed more of them, and it is fitted by itself.",
+                f"A survey model of {survey!r} needs {record.images_needed} analysed images, and there are {found}: "
+                f"feed {record.images_needed - found} more, then {then}.",
             )
         now = self._clock()
         update: dict[str, Any] = {"learn_from": begin, "retry_at": None, "failure": None, "fit_requested": True}
@@ -297,8 +298,8 @@ class SurveyModels:
         await self._decide(record, after, announce=record.state is not after.state)
         return SurveyModelView.of(after, {})
 
-    async def _newest(self, survey: str, count: int) -> datetime | None:
-        """When the first of the newest `count` analysed images came; None where there are fewer."""
+    async def _newest(self, survey: str, count: int) -> tuple[datetime | None, int]:
+        """When the first of the newest `count` analysed images came, None where there are fewer, and how many."""
         query = Query(
             where=(Clause("observation.survey", "eq", survey),),
             order=Order("ingested_at", descending=True),
@@ -310,8 +311,8 @@ class SurveyModels:
             for document in page:
                 found += document["p_value"] is not None and not document["observation"]["injected"]
                 if found == count:
-                    return datetime.fromisoformat(document["ingested_at"])
-        return None
+                    return datetime.fromisoformat(document["ingested_at"]), found
+        return None, found
 
     async def _decide(self, before: SurveyModelRecord, after: SurveyModelRecord, *, announce: bool = True) -> None:
         if not await self._store.save(before, after, announce=announce):

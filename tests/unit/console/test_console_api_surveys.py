@@ -67,13 +67,19 @@ async def test_a_survey_gets_a_budget_of_its_own_with_its_event(world: Any, clie
     assert len(world.bus.released) == 1, "nothing changed"
     for body in ({"false_alarms_per_1000": 0}, {"false_alarms_per_1000": 900}, {}):
         assert (await client.put("/api/surveys/sdss/budget", json=body)).status_code == 422
+    shouted = await client.put("/api/surveys/SDSS/budget", json={"false_alarms_per_1000": 5})
+    assert "a name has at most 63 small letters" in shouted.json()["detail"]
+    assert "openapi" not in shouted.json()["detail"]
     assert (await client.put("/api/surveys/else/budget", json={"false_alarms_per_1000": 5})).status_code == 404
 
 
 async def test_a_calibration_on_the_newest_images_is_asked_for(world: Any, client: httpx.AsyncClient) -> None:
     await add(world, survey="sdss", known=True, state=SurveyState.OWN, revision=None, images_needed=2, rejudging=None)
     refused = await client.post("/api/surveys/sdss/calibrate")
-    assert (refused.status_code, "needs 2 analysed images" in refused.json()["detail"]) == (409, True)
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409,
+        "A survey model of 'sdss' needs 2 analysed images, and there are 0: feed 2 more, then ask again.",
+    )
     for n in range(3):
         await world.add_image(f"image {n}", survey="sdss", minutes=n)
     answer = (await client.post("/api/surveys/sdss/calibrate")).raise_for_status().json()

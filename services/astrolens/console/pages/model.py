@@ -112,7 +112,7 @@ async def _flagged(visit: Visit, *, alpha: float) -> None:
         table = Records(
             visit.window.base,
             "Flagged by survey",
-            ("Survey", ">Analysed", ">Anomalies", ">per 1,000", ">95 % interval"),
+            ("Survey", ">Analysed", ">Anomalies", ">per 1,000", ">95 % interval", ">Budget"),
         )
         prose(
             "The budget counts false alarms among ordinary images. A survey far above it holds more strange images, or "
@@ -120,6 +120,8 @@ async def _flagged(visit: Visit, *, alpha: float) -> None:
         )
 
     shown: dict[str, dict[str, int]] = {}
+    surveys = (await visit.context.survey_models.states()).items
+    budgets = {each.survey: each.false_alarms_per_1000 for each in surveys if each.false_alarms_per_1000 is not None}
 
     def show(status: Status) -> None:
         nonlocal shown
@@ -136,7 +138,8 @@ async def _flagged(visit: Visit, *, alpha: float) -> None:
         for name in order:
             interval = wilson_interval(hits[name], totals[name])
             ends = " – ".join(per_thousand(each) for each in interval) if interval else NO_VALUE
-            cells = (count(totals[name]), count(hits[name]), per_thousand(hits[name] / totals[name]), ends)
+            budget = per_thousand(budgets.get(name, 1000.0 * alpha) / 1000.0)
+            cells = (count(totals[name]), count(hits[name]), per_thousand(hits[name] / totals[name]), ends, budget)
             rows[name] = ([link(name, address("/gallery", survey=name))], *([text(each, "num")] for each in cells))
         table.show(rows)
         plot.style(f"height: {70 + 30 * len(order)}px")
@@ -153,7 +156,11 @@ async def _flagged(visit: Visit, *, alpha: float) -> None:
                             "symbol": "none",
                             "data": [{"xAxis": 1000 * alpha}],
                             "lineStyle": {"color": TEXT, "type": "dashed"},
-                            "label": {"formatter": "budget", "color": TEXT, "position": "start"},
+                            "label": {
+                                "formatter": "budget of the settings" if budgets else "budget",
+                                "color": TEXT,
+                                "position": "start",
+                            },
                         }
                     },
                     _bars("near misses", NEAR_MISS, [1000 * misses[name] / totals[name] for name in order]),
