@@ -53,6 +53,54 @@ def test_an_answer_is_stored_by_one_key_and_undone_by_another(visitor: Visitor, 
     assert len(twenty.eventually(f"/images/{second}", lambda answer: answer["label"] is None)["labels"]) == 2
 
 
+def test_a_refused_answer_brings_its_image_back_with_its_name_and_tags(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/triage?survey=efigi&verdict=any&per=image")
+    page.wait_for_url("**image=*")
+    image, tag = current(page), "x" * 50
+    name = twenty.get(f"/images/{image}")["card"]["name"]
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    page.locator(".tags-field").fill(tag)
+    page.keyboard.press("Enter")
+    page.keyboard.press("1")
+    expect(page.locator(".notice.trouble")).to_contain_text(f"Answer for {name} not stored.")
+    page.wait_for_function("(id) => new URL(location).searchParams.get('image') === id", arg=image)
+    expect(page.locator(".tags-field")).to_have_value(tag)
+    expect(page.locator(".tally")).to_contain_text("0 answered here")
+    assert twenty.get(f"/images/{image}")["labels"] == []
+    assert all("422" in each for each in visitor.complaints)
+    visitor.complaints.clear()
+
+
+def test_a_list_that_the_ranking_sorts_says_what_it_learned_and_is_filtered_by_artefact_score(
+    visitor: Visitor, twenty: Console
+) -> None:
+    page = visitor.open(f"{twenty.url}/gallery?simulated=any")
+    choose(page, "Artefact score", "at most 0.1")
+    page.wait_for_url("**max_artefact=0.1*")
+    assert "sort=interest" in page.url
+    expect(page.get_by_text("The interest ranking has learned from no answer yet.")).to_be_visible()
+    choose(page, "Sort", "most useful")
+    page.wait_for_url("**sort=useful*")
+    choose(page, "Sort", "newest")
+    page.wait_for_url("**sort=newest*")
+    assert "max_artefact" not in page.url
+
+
+def test_a_text_field_has_one_border_and_its_label_lies_beneath_nothing(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/gallery?ra_deg=10.68&dec_deg=41.27&radius_arcsec=30")
+    field = page.get_by_label("within, ″")
+    expect(field).to_have_css("border-top-width", "0px")
+    expect(field).to_have_css("background-color", "rgba(0, 0, 0, 0)")
+
+
+def test_a_page_that_refuses_its_address_leads_to_itself_without_it(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/discoveries?q=abc")
+    expect(page.get_by_role("alert")).to_contain_text("q = 'abc' is no level")
+    page.get_by_role("link", name="This page without its conditions").click()
+    expect(page.get_by_role("heading", name="Discovery list of the night")).to_be_visible()
+    visitor.complaints.clear()  # the refusal's own status
+
+
 def test_triage_shows_an_object_once_and_its_other_images_by_a_key(visitor: Visitor, twenty: Console) -> None:
     candidates = twenty.get("/images?survey=efigi&verdict=anomaly&verdict=near_miss&sort=strangeness")["items"]
     seen = [each for each in candidates if each["object_id"]]

@@ -63,7 +63,7 @@ def test_the_line_of_a_night_says_how_many_stand_out() -> None:
         "items": [],
     }
     assert discoveries.summary(DiscoveryList(**given)) == "1 image stands out of the 2,010 of the night at q = 0.1."
-    none = DiscoveryList(**{**given, "tested": 0, "listed": 0})
+    none = DiscoveryList(**{**given, "tested": 0, "listed": 0, "left_out": {"no-promise": 3}})
     assert discoveries.summary(none) == "No image of the night has a p-value that promises something yet."
 
 

@@ -86,6 +86,11 @@ export default defineComponent({
       keep({ image: item.image_id });
       readingTimer = window.setTimeout(() => emit("look", item.image_id), READING_MS);
     });
+    // Its tags are still the item's, so that they can be put right.
+    watch(
+      () => answers.refused,
+      (image) => image && show(image.image_id),
+    );
     const to = (/** @type {number} */ index) => {
       at.value = index;
       reset();

@@ -57,11 +57,8 @@ class Calibrations:
         with ui.dialog(value=True) as dialog, ui.card().classes("al dialog"):
             dialog.on("hide", dialog.delete)
             heading(2, f"Budget and calibration of {survey}")
-            number = ui.number(
-                "False alarms per 1,000 ordinary images; empty: as in the settings",
-                value=known.false_alarms_per_1000,
-                min=0.1,
-                max=500,
+            number = ui.number("False alarms per 1,000", value=known.false_alarms_per_1000, min=0.1, max=500).props(
+                'outlined hint="Of ordinary images; empty: as in the settings"'
             )
 
             def suggest() -> None:

@@ -30,10 +30,20 @@ const RETRY_MS = [500, 1000, 2000];
 
 /**
  * `given`: mine, of this page, by image; `said`: what the console told since the list was read.
+ * `refused`: the image whose answer the console refused last.
  * @type {{given: Record<string, Answer | null>, said: Record<string, Said>, user: string, unsent: number,
- *   count: number, undoable: number, problem: string}}
+ *   count: number, undoable: number, problem: string, refused: Before | null}}
  */
-export const answers = reactive({ given: {}, said: {}, user: "", unsent: 0, count: 0, undoable: 0, problem: "" });
+export const answers = reactive({
+  given: {},
+  said: {},
+  user: "",
+  unsent: 0,
+  count: 0,
+  undoable: 0,
+  problem: "",
+  refused: null,
+});
 
 /** @type {Entry[]} */
 let queue = [];
@@ -172,6 +182,18 @@ export function undoLast() {
   return images;
 }
 
+/** Take an image whose answer was refused out of the last step that has it. @param {string} id */
+function withdraw(id) {
+  const step = undo.findLast(({ images, request_id }) => !request_id && images.some((one) => one.image_id === id));
+  const image = step?.images.find((one) => one.image_id === id) ?? null;
+  if (!step || !image) return null;
+  step.images = step.images.filter((one) => one !== image);
+  step.count -= 1;
+  undo = undo.filter((one) => one !== step || step.count);
+  saveUndo(-1);
+  return image;
+}
+
 async function send() {
   if (sending) return;
   sending = true;
@@ -209,8 +231,10 @@ async function deliver(entry) {
     if (body.image_ids?.length > 1) for (const id of body.image_ids) enqueueImages([id], body.answer, body.tags);
     else {
       // Refused for good (the image is gone, no right to answer): say so, and show what is stored.
-      delete answers.given[body.image_ids?.[0]];
-      toast(`Answer not stored. ${error.message}`, true);
+      const id = body.image_ids?.[0];
+      delete answers.given[id];
+      answers.refused = body.answer && withdraw(id);
+      toast(`Answer${answers.refused ? ` for ${nameOf(answers.refused)}` : ""} not stored. ${error.message}`, true);
     }
   }
 }
