@@ -75,7 +75,7 @@ def test_a_list_that_the_ranking_sorts_says_what_it_learned_and_is_filtered_by_a
     visitor: Visitor, twenty: Console
 ) -> None:
     page = visitor.open(f"{twenty.url}/gallery?simulated=any")
-    choose(page, "Artefact score", "at most 0.1")
+    choose(page, "Artefacts", "score up to 0.1")
     page.wait_for_url("**max_artefact=0.1*")
     assert "sort=interest" in page.url
     expect(page.get_by_text("The interest ranking has learned from no answer yet.")).to_be_visible()
@@ -90,7 +90,7 @@ def test_a_text_field_has_one_border_and_its_label_lies_beneath_nothing(visitor:
     page = visitor.open(f"{twenty.url}/gallery?ra_deg=10.68&dec_deg=41.27&radius_arcsec=30")
     field = page.get_by_label("within, ″")
     expect(field).to_have_css("border-top-width", "0px")
-    expect(field).to_have_css("background-color", "rgba(0, 0, 0, 0)")
+    expect(field).to_have_css("padding-top", "14px")  # Quasar's, which makes room for the label
 
 
 def test_a_page_that_refuses_its_address_leads_to_itself_without_it(visitor: Visitor, twenty: Console) -> None:

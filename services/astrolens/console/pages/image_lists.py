@@ -57,7 +57,7 @@ CATALOGUES: Final = {
     "undetermined": "undetermined",
 }
 
-ARTEFACT_SCORES: Final = {"": "any", "0.5": "at most 0.5", "0.1": "at most 0.1"}
+ARTEFACT_SCORES: Final = {"": "any", "0.5": "score up to 0.5", "0.1": "score up to 0.1"}
 """How much images may look like what people called artefacts, in lists that the interest ranking sorts."""
 
 HOURS: Final = {"1h": 1, "24h": 24, "7d": 168, "30d": 720}
@@ -245,7 +245,7 @@ class FilterBar:
             self._visit.window, "Arrived", arrived | self._since(), self._visit.query.get("since", ""), self._arrived
         )
         self._choose("Sort", "sort", SORTS, "strangeness")
-        self._choose("Artefact score", "max_artefact", ARTEFACT_SCORES)
+        self._choose("Artefacts", "max_artefact", ARTEFACT_SCORES)
 
     def _choose(self, label: str, name: str, options: Mapping[str, str], default: str = "") -> None:
         def changed(value: str) -> None:
