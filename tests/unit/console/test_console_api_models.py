@@ -6,14 +6,17 @@ from typing import Any
 
 import httpx
 import pytest
+from astrolens.console.pages.bundles import _state
 from astrolens.contracts import topics
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.models import ShadowRecord
+from astrolens.contracts.models import ModelState, ShadowRecord
 from astrolens.contracts.status import ServiceStatus
 from astrolens.platform.signing import load_signer
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.records import Change
 from astrolens.usecases.model_promotion import record_settings_bundle
 from astrolens.usecases.model_registry import ModelRegistry
+from astrolens.usecases.models import ModelView
 
 from tests.behaviour.model_registry import FAILED, PASSED, write_folder
 
@@ -113,10 +116,36 @@ async def test_who_serves_is_what_a_model_server_has_loaded(
         assert answer.status_code == 409
     await report_loaded(world, promoted)
     assert await serving() == {"passed": True}
+    shown = (await client.get(f"/api/models/{promoted}")).json()
+    assert (shown["has_late_images"], shown["first_served_at"]) == (False, None)
+    image = await world.add_image("late")
+    await world.context.records.apply(Collection.IMAGES, [Change(id=image, set={"late_by": promoted})])
+    shown = (await client.get(f"/api/models/{promoted}")).json()
+    assert shown["has_late_images"], "the button leads to what the second pass found, where it found something"
     in_use = await client.get(f"/api/models/{promoted}/diff")
     assert (in_use.status_code, "is the one in use" in in_use.json()["detail"]) == (409, True)
     await report_loaded(world, promoted, silent=timedelta(minutes=1))
     assert await serving() == {}, "what it said a minute ago is no longer so"
+
+
+@pytest.mark.parametrize(
+    ("state", "serves", "has_served", "words"),
+    [
+        (ModelState.PROMOTED, True, True, "serves"),
+        (ModelState.PROMOTED, False, False, "promoted, not served"),
+        (ModelState.RETIRED, True, True, "still serves"),
+        (ModelState.RETIRED, False, True, "has served"),
+        (ModelState.RETIRED, False, False, "never served"),
+        (ModelState.CANDIDATE, False, False, "candidate"),
+    ],
+)
+async def test_the_page_says_served_only_of_what_served(
+    client: httpx.AsyncClient, digests: dict[str, str], state: ModelState, serves: bool, has_served: bool, words: str
+) -> None:
+    found = (await client.get(f"/api/models/{digests['passed']}")).raise_for_status().json()
+    served_at = MADE if has_served else None
+    model = ModelView.model_validate(found | {"state": state, "serves": serves, "first_served_at": served_at})
+    assert _state(model)[0] == words
 
 
 async def test_what_a_gate_refused_is_not_promoted(client: httpx.AsyncClient, digests: dict[str, str]) -> None:
