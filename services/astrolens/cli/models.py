@@ -183,7 +183,7 @@ def _state(item: dict[str, Any]) -> str:
     if item["state"] == "promoted":
         return f"[red]{item['state']}[/] (no model server serves it)"
     if item["state"] == "retired" and item["first_served_at"] is None:
-        return f"{item['state']} (never served)"
+        return f"{item['state']} (not seen serving)"
     return f"[{colour}]{item['state']}[/]"
 
 

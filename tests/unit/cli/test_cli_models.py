@@ -98,7 +98,7 @@ def test_bundles_are_a_table_for_people_and_json_for_programs(console: Any) -> N
         ("promoted", True, "2026-11-26T03:00:00Z", "promoted (serves)"),
         ("promoted", False, None, "promoted (no model server serves it)"),
         ("retired", True, "2026-11-26T03:00:00Z", "retired (serves)"),
-        ("retired", False, None, "retired (never served)"),
+        ("retired", False, None, "retired (not seen serving)"),
         ("retired", False, "2026-11-26T03:00:00Z", "retired"),
     ],
 )

@@ -135,7 +135,7 @@ async def test_who_serves_is_what_a_model_server_has_loaded(
         (ModelState.PROMOTED, False, False, "promoted, not served"),
         (ModelState.RETIRED, True, True, "still serves"),
         (ModelState.RETIRED, False, True, "has served"),
-        (ModelState.RETIRED, False, False, "never served"),
+        (ModelState.RETIRED, False, False, "not seen serving"),
         (ModelState.CANDIDATE, False, False, "candidate"),
     ],
 )

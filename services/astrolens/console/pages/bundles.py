@@ -167,7 +167,7 @@ def _state(model: ModelView) -> tuple[str, str]:
     if model.state is ModelState.PROMOTED:
         return "promoted, not served", "bad"
     if model.state is ModelState.RETIRED:
-        return ("has served" if model.first_served_at else "never served"), "away"
+        return ("has served" if model.first_served_at else "not seen serving"), "away"
     return _STATES[model.state]
 
 
