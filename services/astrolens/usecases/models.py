@@ -65,7 +65,7 @@ class ModelView(View):
     version: str
     state: ModelState
     serves: bool = Field(description="Whether a model server that runs says that it has loaded it.")
-    first_served_at: datetime | None = Field(description="When a model server first had; null: none has since this is recorded.")
+    first_served_at: datetime | None = Field(description="When a model server first had; null: not seen.")
     has_late_images: bool = Field(description="Whether it serves and its second pass has found images.")
     installed: bool = Field(description="Whether its files are those of the installation, not of the registry.")
     parent_digest: str | None
