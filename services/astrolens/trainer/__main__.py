@@ -99,7 +99,7 @@ def _options() -> argparse.Namespace:
         "--recalibrate", type=Path, help="a bundle whose network and detectors are kept; nothing is trained"
     )
     parser.add_argument("--name", default="second-light")
-    parser.add_argument("--version", default="0.3.2")
+    parser.add_argument("--version", default="0.3.3")
     parser.add_argument("--note", default="", help="a sentence about the recipe for the model card")
     parser.add_argument("--views", type=int, default=Recipe.views, help="training views; 1,000 take some ten seconds")
     parser.add_argument("--epochs", type=float, default=Recipe.epochs, help="how often each view is read")

@@ -12,8 +12,8 @@ from torch import from_numpy, nn, no_grad
 from astrolens.trainer.early_views import sampling_weights
 from astrolens.trainer.image_arrays import ImageArrays
 
-_REGULARISATION: Final = 0.03
-"""scikit-learn's C, for standardised features; chosen on the validation split, with `_BALANCE`."""
+_REGULARISATION: Final = 0.01
+"""scikit-learn's C, for standardised features; chosen, with `_BALANCE`, on what calibrates and on `detector-fit`."""
 _BALANCE: Final = 0.3
 """Exponent of class balancing within a survey."""
 _BATCH: Final = 64

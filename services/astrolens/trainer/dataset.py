@@ -17,7 +17,7 @@ from astrolens.contracts.ids import content_digest
 from astrolens.science.cutouts import ImageRejected, decode_cutout, make_cutout
 from astrolens.science.simulation import simulate
 from astrolens.trainer.evaluation.halves import Half, half_of, source_group
-from astrolens.trainer.reviewed_labels import not_ordinary
+from astrolens.trainer.reviewed_labels import kept_from_calibrating
 
 CLASSES: Final = ("smooth", "spiral", "edge-on", "irregular")
 
@@ -124,7 +124,7 @@ def labelled_samples(folder: Path) -> Iterator[Sample]:
             if not oddity and row["morphology"] not in CLASSES:
                 continue
             split, survey = split_of(row["split"], row["object_id"], odd=bool(oddity)), row["survey"].lower()
-            if split in _CALIBRATING and row["object_id"] in not_ordinary(survey):
+            if split in _CALIBRATING and row["object_id"] in kept_from_calibrating(survey):
                 continue
             yield Sample(
                 split=split,
