@@ -153,6 +153,16 @@ def test_an_image_shows_its_morphology_and_how_far_to_trust_it(visitor: Visitor,
     expect(page.locator(".filters .q-field").filter(has_text="Sort")).to_contain_text("most ring-like")
 
 
+def test_the_picture_of_an_image_lies_over_nothing_that_follows_it(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/image/{twenty.get('/candidates')['items'][0]['image_id']}")
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    page.locator(".image-more").evaluate("(element) => element.scrollIntoView()")
+    stage, more = page.locator(".stage").bounding_box(), page.locator(".image-more").bounding_box()
+    assert stage is not None
+    assert more is not None
+    assert stage["y"] + stage["height"] <= more["y"] + 1
+
+
 def test_an_image_says_what_its_file_states_and_where_north_is(visitor: Visitor, twenty: Console) -> None:
     image = twenty.get("/images?q=J000001")["items"][0]["image_id"]
     again = twenty.get("/images?q=galaxy-0000")["items"]

@@ -85,18 +85,19 @@ class _ImagePage:
         visit, card = self._visit, self._detail.card
         ui.page_title(f"{name_of(card)} · AstroLens")
         await self._way()
-        with ui.element("article").classes("image-page"):
-            with ui.element("section").classes("stage").props('aria-label="The picture"'):
-                self._viewer = Viewer(card, north_deg=self._north_deg)
-                self._view_bar = ViewBar(visit.address())
-                self._panels["map"] = ui.html(sanitize=False)
-            with ui.element("div").classes("image-side"):
-                self._head()
-                self._section("Why", "why")
-                self._section("Morphology", "morphology")
-                self._section("Where", "where")
-                with self._section("Catalogues", "catalogues"):
-                    button("ask again", visit.handler(self._ask_catalogues), key="l")
+        with ui.element("article"):
+            with ui.element("div").classes("image-page"):
+                with ui.element("section").classes("stage").props('aria-label="The picture"'):
+                    self._viewer = Viewer(card, north_deg=self._north_deg)
+                    self._view_bar = ViewBar(visit.address())
+                    self._panels["map"] = ui.html(sanitize=False)
+                with ui.element("div").classes("image-side"):
+                    self._head()
+                    self._section("Why", "why")
+                    self._section("Morphology", "morphology")
+                    self._section("Where", "where")
+                    with self._section("Catalogues", "catalogues"):
+                        button("ask again", visit.handler(self._ask_catalogues), key="l")
             with ui.element("div").classes("image-more"):
                 with self._section("Most similar", "similar"):
                     button("compare", self._compare, key="m")
