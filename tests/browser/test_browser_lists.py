@@ -88,6 +88,48 @@ def test_arrows_go_through_the_list_on_the_page_of_an_image(visitor: Visitor, tw
     expect(page.locator(".cell.cursor")).to_have_attribute("data-image", ids[-2])
 
 
+def test_a_selection_survives_the_page_of_an_image_by_every_way_back(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/gallery?survey=sdss&size=s")
+    batch = page.locator(".batch")
+    expect(page.locator(".cell").first).to_be_visible()
+    for key in ("ArrowRight", "x", "ArrowRight", "x"):
+        page.keyboard.press(key)
+    expect(batch).to_contain_text("2 selected")
+    chosen = page.locator(".cell.picked").evaluate_all("cells => cells.map((cell) => cell.dataset.image).join('.')")
+
+    def opened() -> None:
+        page.wait_for_url("**/image/*")
+        expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+        assert f"sel={chosen}" in page.url
+
+    def is_back() -> None:
+        page.wait_for_url(f"**/gallery?survey=sdss*sel={chosen}*")
+        expect(batch).to_contain_text("2 selected")
+        expect(page.locator(".cell.cursor")).to_be_visible()
+        assert "size=s" in page.url
+
+    page.keyboard.press("Enter")
+    opened()
+    page.keyboard.press("Escape")
+    is_back()
+    page.keyboard.press("Enter")
+    opened()
+    before = page.url
+    page.keyboard.press("k")
+    page.wait_for_url(lambda url: url != before)
+    opened()
+    page.locator(".way .back").click()
+    is_back()
+    # All that match are a filter, not ids.
+    page.keyboard.press("a")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/image/*sel=all*")
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.wait_for_url("**/gallery?*sel=all*")
+    expect(batch).to_contain_text("selected, all that match")
+
+
 def test_no_answer_is_taken_before_the_picture_is_shown_or_while_one_types(visitor: Visitor, twenty: Console) -> None:
     held: list[Route] | None = []
 

@@ -3,7 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from astrolens.console.pages.image_lists import SORTS, api_query, context_query, list_query, sort_changes, wanted_of
+from astrolens.console.pages.image_lists import (
+    SORTS,
+    api_query,
+    context_query,
+    list_query,
+    sort_changes,
+    wanted_of,
+    way_through,
+)
 from astrolens.console.pages.ranking_words import ranking_words
 from astrolens.contracts.records import Answer
 from astrolens.contracts.verdicts import Verdict
@@ -17,6 +25,16 @@ def test_an_address_names_filters_and_sort_and_nothing_else() -> None:
     assert list_query(query, simulated=True) == {"survey": "sdss,efigi", "sort": "newest"}
     assert api_query(list_query(query, simulated=True)) == "survey=sdss&survey=efigi&sort=newest"
     assert context_query(query) == "survey=sdss%2Cefigi&sort=newest"
+
+
+def test_the_way_back_from_an_image_keeps_what_was_selected_and_the_size() -> None:
+    query = {"survey": "sdss", "sort": "newest", "sel": "ab.cd", "size": "s", "zoom": "4"}
+    back, kept = way_through("ef", query, triage=False)
+    assert back == "/gallery?survey=sdss&sort=newest&sel=ab.cd&size=s&at=ef"
+    assert kept == {"survey": "sdss", "sort": "newest", "sel": "ab.cd", "size": "s"}
+    back, kept = way_through("ef", query, triage=True)
+    assert back == "/triage?survey=sdss&sort=newest&image=ef"
+    assert kept == {"survey": "sdss", "sort": "newest", "list": "triage"}
 
 
 def test_triage_shows_unanswered_candidates_unless_asked_otherwise() -> None:

@@ -52,6 +52,17 @@ export default defineComponent({
     const selected = ref(new Set(/^(all|kept)?$/.test(given.sel) ? kept : given.sel.split(".")));
     /** How many match, where all that match are selected, however many; `exact` where they were counted one by one. */
     const all = ref(/** @type {{count: number | null, exact: boolean} | null} */ (null));
+    /** The selection as addresses name it. */
+    const sel = computed(() => {
+      const chosen = [...selected.value];
+      return all.value ? "all" : chosen.length > MOST_IN_ADDRESS ? "kept" : chosen.join(".");
+    });
+    /** The list as the page of an image is given it, and gives it back. */
+    const here = computed(() => {
+      const view = Object.entries({ sel: sel.value, size: props.size === "m" ? "" : props.size });
+      const named = view.filter(([, value]) => value).map((each) => each.join("="));
+      return [props.context, ...named].filter(Boolean).join("&");
+    });
     let anchor = -1;
 
     const items = computed(() => list.value.state.items);
@@ -71,7 +82,7 @@ export default defineComponent({
       const last = Math.max(0, Math.ceil((box.value.from + window.innerHeight) / row) + OVERSCAN);
       return items.value.slice(first * columns, last * columns).map((item, at) => ({
         ...{ item, index: first * columns + at, name: nameOf(item), answer: answerOf(item) },
-        href: imageAddress(item.image_id, props.context),
+        href: imageAddress(item.image_id, here.value),
         title: nameOf(item) + (item.simulated ? ", simulated" : ""),
         figure: item.p_value_words?.figure ?? "not scored",
         picked: all.value !== null || selected.value.has(item.image_id),
@@ -139,16 +150,16 @@ export default defineComponent({
     const select = (chosen) => {
       all.value = null;
       selected.value = chosen;
-      const short = chosen.size <= MOST_IN_ADDRESS;
-      if (!short) sessionStorage.setItem(SELECTED + props.query, JSON.stringify([...chosen]));
-      keep({ sel: short ? [...chosen].join(".") : "kept" });
+      if (sel.value === "kept") sessionStorage.setItem(SELECTED + props.query, JSON.stringify([...chosen]));
+      keep({ sel: sel.value });
     };
     const selectAll = async () => {
+      selected.value = new Set();
+      all.value = { count: null, exact: false };
+      keep({ sel: sel.value });
       try {
         const { total, total_is_exact } = await call(`${path}&limit=1`);
-        select(new Set());
-        all.value = { count: total, exact: total_is_exact };
-        keep({ sel: "all" });
+        if (all.value) all.value = { count: total, exact: total_is_exact };
       } catch (error) {
         toast(/** @type {Error} */ (error).message, true);
       }
@@ -227,7 +238,7 @@ export default defineComponent({
       keep({ at: "" });
       window.scrollTo(0, 0);
     };
-    const open = () => go(imageAddress(cursor.value, props.context));
+    const open = () => go(imageAddress(cursor.value, here.value));
     bindKeys("Gallery", [
       ["ArrowRight l", "Next image", () => move(1)],
       ["ArrowLeft h", "Previous image", () => move(-1)],

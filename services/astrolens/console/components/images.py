@@ -25,8 +25,9 @@ class ImageGrid(Element, component="image_grid.js"):
     """A list of images of any length, of which only the visible cells are on the page.
 
     The cursor (`at`), the selection (`sel`) and the size are written into the address in place; the first two are read
-    from there when the element appears. Its children are shown where no image matches. Keys 1 to 3, u, x, a, c
-    and n are bound; `?` shows them all. All that match are selected as a filter, however many, and answered in batches.
+    from there when the element appears. An image's page is given selection and size too, and gives them back. Its
+    children are shown where no image matches. Keys 1 to 3, u, x, a, c and n are bound; `?` shows them all. All that
+    match are selected as a filter, however many, and answered in batches.
     """
 
     def __init__(self, *, address: str, query: str, size: str, context: str) -> None:

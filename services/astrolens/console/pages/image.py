@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from html import escape
 from time import monotonic
 from typing import Final
-from urllib.parse import parse_qsl
 
 from nicegui import background_tasks, ui
 
@@ -14,7 +13,7 @@ from astrolens.console.components.keys import Shortcut
 from astrolens.console.pages import image_panels as panels
 from astrolens.console.pages.catalogue_panel import catalogues
 from astrolens.console.pages.file_panel import same_object, stated_by_file
-from astrolens.console.pages.image_lists import context_query, list_query, wanted_of
+from astrolens.console.pages.image_lists import list_query, wanted_of, way_through
 from astrolens.console.pages.marks import name_of, p_value, tags, verdict_mark
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
 from astrolens.console.pages.parts import add_key_hint, button, heading, panel
@@ -141,11 +140,7 @@ class _ImagePage:
             )
         else:
             beside = await context.archive.neighbours(self._id, wanted, sort=sort)
-        query = dict(parse_qsl(context_query(self._visit.query)))
-        kept = query | ({"list": "triage"} if self._triage else {})
-        back = (
-            address("/triage", **query, image=self._id) if self._triage else address("/gallery", **query, at=self._id)
-        )
+        back, kept = way_through(self._id, self._visit.query, triage=self._triage)
         with ui.element("nav").classes("way q-mb-sm").props('aria-label="The list"'):
             add_key_hint(ui.link("Back to the list", back).classes("back"), "Back to the list", "Escape")
             for image, text, way, key in (

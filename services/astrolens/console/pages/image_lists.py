@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from astrolens.console.api.parameters import image_filter
 from astrolens.console.format import count, words
-from astrolens.console.pages.page import Visit
+from astrolens.console.pages.page import Visit, address
 from astrolens.console.pages.parts import button, select, tagged
 from astrolens.console.pages.window import LoggedOut
 from astrolens.console.problems import Problem
@@ -35,6 +35,9 @@ FILTERS: Final = (
     "max_artefact",
 )
 """What an address may filter images by; anything else in it is the page's own."""
+
+LIST_VIEW: Final = ("sel", "size")
+"""How a person has a list before them: what is selected, and how large its pictures are. The way back keeps it."""
 
 CANDIDATES: Final = "anomaly,near_miss"
 
@@ -127,6 +130,21 @@ def api_query(wanted: Mapping[str, str]) -> str:
 def context_query(query: Mapping[str, str]) -> str:
     """The part of an address that names the list."""
     return urlencode({name: query[name] for name in (*FILTERS, "sort") if query.get(name)})
+
+
+def way_through(image_id: str, query: Mapping[str, str], *, triage: bool) -> tuple[str, dict[str, str]]:
+    """The address that leads back from an image to its list, and the query that its neighbours' pages are given.
+
+    Args:
+        image_id: The image.
+        query: The query of the image's page.
+        triage: Whether triage shows the list, not the gallery.
+    """
+    listed = {name: query[name] for name in (*FILTERS, "sort") if query.get(name)}
+    if triage:
+        return address("/triage", **listed, image=image_id), listed | {"list": "triage"}
+    listed |= {name: query[name] for name in LIST_VIEW if query.get(name)}
+    return address("/gallery", **listed, at=image_id), listed
 
 
 def wanted_of(wanted: Mapping[str, str]) -> tuple[ImageFilter, Sort]:
