@@ -292,14 +292,14 @@ def test_a_login_opens_the_page_that_was_asked_for(browser_page: Page, locked: C
 
 def test_images_are_uploaded_with_a_table_and_each_refusal_has_its_reason(visitor: Visitor, empty: Console) -> None:
     page = visitor.open(f"{empty.url}/upload")
-    table = "file,ra_deg,dec_deg,object_id\none.jpg,12:30:49.4,+12:23:28,my-17\nother.jpg,400,0,\n"
+    table = "file,ra_deg,dec_deg,object_id\none.jpg,12:30:49.4,+12:23:28,my-17\nother.jpg,400,0,\nmissing.jpg,1,2,\n"
     pictures = [
         {"name": name, "mimeType": "image/jpeg", "buffer": name.encode() * 9} for name in ("one.jpg", "two.jpg")
     ]
     positions = {"name": "positions.csv", "mimeType": "text/csv", "buffer": table.encode()}
     chooser = page.locator(".uploader input[type=file]")
     chooser.set_input_files([*pictures, positions])
-    expect(page.get_by_text("positions.csv describes 1 files")).to_be_visible()
+    expect(page.get_by_text("positions.csv describes 2 files")).to_be_visible()
     expect(page.locator(".faults")).to_contain_text("line 3")
     page.get_by_role("button", name="Send 2").click()
     page.wait_for_url("**/upload?batch=upload-*")
@@ -307,8 +307,16 @@ def test_images_are_uploaded_with_a_table_and_each_refusal_has_its_reason(visito
     expect(page.get_by_text("2 arrived: 2 on the way.")).to_be_visible()
     stored = {each["ref"]: each for each in empty.get("/receipts")["items"]}
     assert set(stored) == {"one.jpg", "two.jpg"}
+    # What became no arrival stays beside the batch, in another window too.
+    for _ in range(2):
+        told = page.locator(".faults li")
+        expect(told).to_have_count(2)
+        expect(told.first).to_contain_text("positions.csv, line 3: ra_deg")
+        expect(told.last).to_contain_text("positions.csv, line 4 describes missing.jpg, which was not among the files")
+        page.reload()
+        page.wait_for_selector("html.al-ready")
     chooser.set_input_files([{"name": "huge.fits", "mimeType": "image/fits", "buffer": bytes(2**20 + 1)}])
-    expect(page.locator(".faults")).to_contain_text("huge.fits is larger than an image may be")
+    expect(page.locator(".faults").first).to_contain_text("huge.fits is larger than an image may be")
 
 
 def test_a_key_is_changed_in_the_overlay_and_this_browser_remembers_it(visitor: Visitor, twenty: Console) -> None:

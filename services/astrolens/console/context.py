@@ -30,6 +30,7 @@ from astrolens.usecases.sky_objects import SkyObjects
 from astrolens.usecases.status import StatusReader
 from astrolens.usecases.survey_models import SurveyModels
 from astrolens.usecases.training_runs import TrainingRuns
+from astrolens.usecases.upload_notes import UploadNotes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class AppContext:
     archive: Archive
     status: StatusReader
     intake: Intake
+    upload_notes: UploadNotes
     labelling: Labelling
     bulk_labelling: BulkLabelling
     rankings: Rankings

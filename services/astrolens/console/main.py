@@ -44,6 +44,7 @@ from astrolens.usecases.sky_objects import SkyObjects
 from astrolens.usecases.status import StatusReader
 from astrolens.usecases.survey_models import SurveyModels
 from astrolens.usecases.training_runs import TrainingRuns
+from astrolens.usecases.upload_notes import UploadNotes
 
 
 class BackgroundReleaser:
@@ -96,6 +97,7 @@ def build_context(
             tracing=tracing,
             on_received=on_received,
         ),
+        upload_notes=UploadNotes(records),
         labelling=labelling,
         bulk_labelling=BulkLabelling(records=records, labelling=labelling),
         rankings=Rankings(records=records, personal=settings.personal_rankings),

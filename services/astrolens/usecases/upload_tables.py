@@ -1,6 +1,7 @@
 """A table that comes with an upload in the browser: what it says of each file, by the file's name."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from astrolens.platform.stores.records import Document
@@ -9,8 +10,11 @@ from astrolens.usecases.tables.delimited import read_delimited
 from astrolens.usecases.tables.rows import BadRow, describe
 from astrolens.usecases.tables.table import TableUnreadable
 
-MAX_FAULTS = 5
+MAX_FAULTS = 20
 """Faults of lines that are told; a table of another kind has one in each."""
+
+MAX_NAME_LENGTH = 200
+"""Of a file in sentences."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +22,26 @@ class DescribedFiles:
     """What a table says.
 
     Attributes:
+        name: What it is called in sentences.
         files: Observations as `POST /api/images` takes them, by the lower-case name of the file without folders.
         faults: What is wrong with lines, the first `MAX_FAULTS`.
+        lines: The number of the line that describes a file, and the file as it is named there, by the same names.
     """
 
+    name: str
     files: dict[str, Document]
     faults: list[str]
+    lines: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def without_file(self, sent: Iterable[str]) -> list[str]:
+        """A sentence on each line whose file is not among the names that were sent, the first `MAX_FAULTS`."""
+        missing = [self.lines[key] for key in self.lines.keys() - {name.lower() for name in sent}]
+        return _bounded(
+            [
+                f"{self.name}, line {number} describes {file}, which was not among the files that were sent"
+                for number, file in sorted(missing)
+            ]
+        )
 
 
 def describe_files(text: str, *, name: str) -> DescribedFiles:
@@ -42,6 +60,7 @@ def describe_files(text: str, *, name: str) -> DescribedFiles:
         names = ", ".join(file_column_names())
         raise TableUnreadable(f"{name} has no column that names files: call one of {names}")
     files: dict[str, dict[str, Any]] = {}
+    lines: dict[str, tuple[int, str]] = {}
     faults: list[str] = []
     for row in table.rows:
         try:
@@ -52,6 +71,15 @@ def describe_files(text: str, *, name: str) -> DescribedFiles:
         if row.fault:
             faults.append(f"line {row.number} {row.fault}")
         elif described is not None:
-            files[described.file.replace("\\", "/").rsplit("/", 1)[-1].lower()] = described.metadata
-    more = len(faults) - MAX_FAULTS
-    return DescribedFiles(files, faults[:MAX_FAULTS] + ([f"and {more} more lines"] if more > 0 else []))
+            key = described.file.replace("\\", "/").rsplit("/", 1)[-1].lower()
+            files[key], lines[key] = described.metadata, (row.number, described.file[:MAX_NAME_LENGTH])
+            faults += [f"line {row.number}: {note}" for note in described.notes]
+        elif any(cell.strip() for cell in row.cells):
+            faults.append(f"line {row.number} names no file")
+    return DescribedFiles(name, files, _bounded(faults), lines)
+
+
+def _bounded(sentences: list[str]) -> list[str]:
+    more = len(sentences) - MAX_FAULTS
+    lines = "1 more line" if more == 1 else f"{more} more lines"
+    return sentences[:MAX_FAULTS] + ([f"and {lines}"] if more > 0 else [])

@@ -26,3 +26,15 @@ def test_faults_are_told_by_line_and_bounded() -> None:
 def test_what_is_no_table_of_files_is_refused(text: str) -> None:
     with pytest.raises(TableUnreadable, match=r"positions\.csv"):
         describe_files(text, name="positions.csv")
+
+
+def test_lines_without_their_file_and_what_was_not_taken_of_a_line_are_told() -> None:
+    text = "file,ra_deg,dec_deg\nnight/One.jpg,1,2\ntwo.jpg,3,4\n,5,6\nthree.jpg,7,\n"
+    found = describe_files(text, name="positions.csv")
+    assert found.faults[0] == "line 4 names no file"
+    assert found.faults[1].startswith("line 5: ra_deg is given without a declination")
+    assert found.without_file(["ONE.jpg", "three.jpg", "more.jpg"]) == [
+        "positions.csv, line 3 describes two.jpg, which was not among the files that were sent"
+    ]
+    assert found.without_file(["one.jpg", "two.jpg", "three.jpg"]) == []
+    assert found.without_file([])[0].startswith("positions.csv, line 2 describes night/One.jpg")

@@ -5,6 +5,7 @@ Quasar's uploader sends the files to `POST /api/images`, which checks the sessio
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from nicegui import ui
@@ -12,7 +13,7 @@ from nicegui.events import GenericEventArguments
 from pydantic import BaseModel, ValidationError
 
 from astrolens.console.components.records import Records
-from astrolens.console.format import byte_size, count
+from astrolens.console.format import byte_size, count, plural
 from astrolens.console.multipart import MAX_FILES
 from astrolens.console.pages.page import Page, Visit
 from astrolens.console.pages.parts import empty_state, heading, panel, paragraph, prose
@@ -21,7 +22,7 @@ from astrolens.usecases.errors import NotFound
 from astrolens.usecases.status import BatchProgress, Status
 from astrolens.usecases.submissions import BATCH_PATTERN
 from astrolens.usecases.tables.table import TableUnreadable
-from astrolens.usecases.upload_tables import describe_files
+from astrolens.usecases.upload_tables import DescribedFiles, describe_files
 
 MAX_TABLE_CHARACTERS: Final = 500_000
 """Longest table that is read here: it comes through the window's socket. `astrolens ingest` reads longer ones."""
@@ -80,7 +81,9 @@ async def build(visit: Visit) -> None:
         _Uploader(visit)
     batch = visit.query.get("batch", "")
     if batch:
-        await _Arrivals(visit, batch).read(None)
+        arrivals = _Arrivals(visit, batch)
+        await arrivals.read(None)
+        await arrivals.show_notes()
 
 
 class _Uploader:
@@ -96,13 +99,16 @@ class _Uploader:
         found.props[":filter"] = f"(files) => files.filter((file) => !{_TABLES}.test(file.name))"
         found.props[":form-fields"] = _DESCRIPTIONS
         found.on("rejected", visit.handler(self._on_refused), js_handler=_REFUSED)
-        told = "({ xhr }) => emit(xhr.responseText)"
+        told = "({ xhr, files }) => emit(xhr.responseText, files.map(({ name }) => name))"
         found.on("uploaded", visit.handler(self._on_sent), js_handler=told)
         found.on("failed", visit.handler(self._on_failed), js_handler=told)
         found.add_slot("header", _HEADER)
         self._element = found
         self._said = paragraph("").props('role="status"')
-        self._faults = ui.element("ul").classes("faults text-negative")
+        self._table: DescribedFiles | None = None
+        self._of_table: list[str] = []
+        self._of_files: list[str] = []
+        self._faults = fault_list()
 
     async def _on_refused(self, _: str, event: GenericEventArguments) -> None:
         match event.args:
@@ -110,35 +116,36 @@ class _Uploader:
                 self._read_table(name[:200], text)
             case ["file", str(name), str(why)]:
                 reason = _WHY.get(why, "cannot be sent").format(largest=byte_size(self._largest))
-                self._tell_fault(f"{name[:200]} {reason}.")
+                self._of_files = [*self._of_files, f"{name[:200]} {reason}."][-MAX_FILES:]
+        self._show_faults()
 
     def _read_table(self, name: str, text: str) -> None:
-        self._faults.clear()
+        self._table, self._of_table = None, []
         if len(text) > MAX_TABLE_CHARACTERS:
-            self._tell_fault(f"{name} is too long to be read here: `astrolens ingest` reads it.")
+            self._of_table = [f"{name} is too long to be read here: `astrolens ingest` reads it."]
             return
         try:
-            described = describe_files(text, name=name)
+            table = describe_files(text, name=name)
         except TableUnreadable as error:
-            self._tell_fault(f"{error}.")
+            self._of_table = [f"{error}."]
             return
-        self._element.props["data-files"] = json.dumps(described.files)
-        self._said.text = f"{name} describes {count(len(described.files))} files; it is used for those of its names."
-        for fault in described.faults:
-            self._tell_fault(f"{name}, {fault}.")
+        self._table, self._of_table = table, [f"{name}, {fault}." for fault in table.faults]
+        self._element.props["data-files"] = json.dumps(table.files)
+        self._said.text = f"{name} describes {plural(len(table.files), 'file')}; it is used for those of its names."
 
-    def _tell_fault(self, text: str) -> None:
-        with self._faults:
-            ui.label(text).tag = "li"
+    def _show_faults(self, *more: str) -> None:
+        show_faults(self._faults, [*self._of_table, *self._of_files, *more])
 
     async def _on_sent(self, _: str, event: GenericEventArguments) -> None:
-        batch = _answer(event.args).batch
-        if batch:
-            self._visit.go(batch=batch)
+        answer, sent = _answer(event.args)
+        if answer.batch:
+            missing = [f"{each}." for each in self._table.without_file(sent)] if self._table else []
+            notes = [*self._of_table, *missing, *self._of_files]
+            await self._visit.context.upload_notes.keep(answer.batch, notes)
+            self._visit.go(batch=answer.batch)
 
     async def _on_failed(self, _: str, event: GenericEventArguments) -> None:
-        self._faults.clear()
-        self._tell_fault(_answer(event.args).detail)
+        self._show_faults(_answer(event.args)[0].detail)
 
 
 class _Arrivals:
@@ -151,6 +158,7 @@ class _Arrivals:
             self._sum = paragraph("", "num").props('role="status"')
             self._table = Records(visit.window.base, "Arrivals", ("What", "Outcome", "Source", ">Size", "Arrived"))
             self._nothing = ui.element("div")
+            self._faults = fault_list()
             ui.link("All of them", visit.address().replace("/upload", "/system", 1) + "&list=receipts")
         visit.on_status(self.read)
 
@@ -169,6 +177,10 @@ class _Arrivals:
         if not self._sum.is_deleted:
             self._sum.text = _sum(books)
 
+    async def show_notes(self) -> None:
+        """Show what of the upload became no arrival."""
+        show_faults(self._faults, await self._visit.context.upload_notes.of(self._batch))
+
 
 def _sum(books: BatchProgress) -> str:
     parts = [
@@ -185,13 +197,31 @@ def _sum(books: BatchProgress) -> str:
     return f"{count(books.received)} arrived: {', '.join(parts)}."
 
 
-def _answer(given: Any) -> _Answer:
-    """What a client says that the console answered; it says what it likes."""
+def fault_list() -> ui.element:
+    """A list of sentences on what could not be taken; see `show_faults`."""
+    return ui.element("ul").classes("faults text-negative")
+
+
+def show_faults(place: ui.element, faults: Sequence[str]) -> None:
+    """Show sentences in a `fault_list`, instead of those before."""
+    place.clear()
+    with place:
+        for fault in faults:
+            ui.label(fault).tag = "li"
+
+
+def _answer(given: Any) -> tuple[_Answer, list[str]]:
+    """What a client says that the console answered, and the names of the files it sent; it says what it likes."""
+    match given:
+        case [str(text), list(names)]:
+            sent = [name for name in names[:MAX_FILES] if isinstance(name, str)]
+        case _:
+            return _Answer(), []
     try:
-        found = _Answer.model_validate_json(given if isinstance(given, str) else "")
+        found = _Answer.model_validate_json(text)
     except ValidationError:
-        return _Answer()
-    return found if _BATCH.match(found.batch) else found.model_copy(update={"batch": ""})
+        return _Answer(), sent
+    return (found if _BATCH.match(found.batch) else found.model_copy(update={"batch": ""})), sent
 
 
 PAGE = Page(path="/upload", title="Upload", build=build)
