@@ -48,7 +48,8 @@ def surveys(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="Give a survey its own budget of false alarms per 1,000 ordinary images, or `default`, first.",
+            help="Give a survey its own budget of false alarms per 1,000 ordinary images, or `default`, first; its "
+            "earlier images are judged again under it.",
             metavar="SURVEY=NUMBER",
         ),
     ] = None,

@@ -39,9 +39,9 @@ def surveys(decisions: Decisions, *, as_json: bool, url: str | None, token: str 
     with connect(url, token) as client:
         try:
             for survey, number in budgets.items():
-                parse_response(
-                    client.put(api_path("surveys", survey, "budget"), json={"false_alarms_per_1000": number})
-                )
+                path = api_path("surveys", survey, "budget")
+                answer = parse_response(client.put(path, json={"false_alarms_per_1000": number}))
+                Console(stderr=True, highlight=False).print(_new_budget(answer))
             for verb, name in (("clear", decisions.clear), ("calibrate", decisions.calibrate)):
                 if name is not None:
                     parse_response(client.post(api_path("surveys", name, verb)))
@@ -85,6 +85,14 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return number if isfinite(number) else None
+
+
+def _new_budget(item: dict[str, Any]) -> str:
+    """What a budget changes."""
+    own = item.get("false_alarms_per_1000")
+    budget = "the budget of the settings" if own is None else f"a budget of {own:g} false alarms per 1,000"
+    again = "; its earlier images are judged again under it, and their alerts follow" if item["rejudging"] else ""
+    return f"{item['survey']} has {budget}{again}"
 
 
 def _budget(item: dict[str, Any]) -> str:

@@ -77,17 +77,30 @@ class DriftMeasure(Contract):
 
 
 class Rejudging(Contract):
-    """How far the earlier images of a survey have been analysed again after its calibration or the bundle changed."""
+    """How far the earlier images of a survey have been analysed again after its calibration or budget changed."""
 
-    begun_at: UtcTime = Field(description="When the calibration changed.")
+    begun_at: UtcTime = Field(description="When the calibration, the budget or the bundle changed.")
     after: str | None = Field(default=None, description="Cursor of the walk through the survey's images.")
     walks: int = Field(default=0, description="Complete walks.")
     open: int = Field(default=0, description="Images of this walk that had another calibration.")
-    requested: int = Field(default=0, description="Analyses requested in all walks.")
+    requested: int = Field(default=0, description="Analyses requested in all walks; of some images more than one.")
+    images: int | None = Field(
+        default=None, description="Images whose analysis was requested, each counted once; None: an older version."
+    )
     finished_at: UtcTime | None = Field(default=None, description="When a walk found none.")
     second_pass: bool = Field(
         default=False, description="Another bundle serves: its second pass through the archive uses idle time only."
     )
+
+    @property
+    def is_second_pass(self) -> bool:
+        """Whether the second pass of another bundle is under way."""
+        return self.second_pass and self.finished_at is None
+
+    @property
+    def rejudged_images(self) -> int:
+        """Images whose analysis was requested again; older versions counted each request."""
+        return self.requested if self.images is None else self.images
 
 
 class SurveyModelRecord(Contract):

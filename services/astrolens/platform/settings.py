@@ -152,7 +152,10 @@ class Settings(SourceSettings, TrainingSettings, CatalogueSettings):
 
     inference_threads: int = Field(default=0, ge=0, le=256, description="ONNX Runtime threads; 0: one a core.")
     false_alarms_per_1000: float = Field(
-        default=10.0, gt=0, le=300, description="Budget: ordinary images flagged as anomalies, per 1,000."
+        default=10.0,
+        gt=0,
+        le=300,
+        description="Budget: ordinary images flagged as anomalies, per 1,000. Earlier images keep their verdicts.",
     )
 
     notify_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(

@@ -101,7 +101,7 @@ class SurveyScorer:
         ids |= {survey: self.calibration_id(model) for survey, model in calibrations.models.items()}
         for survey, terms in calibrations.terms.items():
             is_own = survey not in ids and self._scorer.calibration_survey(survey) == survey
-            ids[survey] = _id_on_terms(ids.get(survey, self._scorer.calibration_id), terms, adjusted=is_own)
+            ids[survey] = id_on_terms(ids.get(survey, self._scorer.calibration_id), terms, adjusted=is_own)
         return ids
 
     @property
@@ -156,7 +156,7 @@ class SurveyScorer:
         verdict = self._verdict(p_value, alpha) if is_model else self._scorer.verdict(p_value, alpha)
         return CalibratedScores(
             replace(scores, verdict=verdict, adjusted_p_value=adjusted, false_alarms_per_1000=budget),
-            _id_on_terms(judged.calibration_id, terms, adjusted=is_adjusted),
+            id_on_terms(judged.calibration_id, terms, adjusted=is_adjusted),
         )
 
 
@@ -175,7 +175,7 @@ def adjusted_p_value(scores: ImageScores, adjustment: Adjustment) -> float:
     return max(float(adjustment.p_values(np.array([p_value]))[0]), scores.p_value)
 
 
-def _id_on_terms(calibration_id: str, terms: SurveyTerms, *, adjusted: bool) -> str:
+def id_on_terms(calibration_id: str, terms: SurveyTerms, *, adjusted: bool) -> str:
     """Id of a calibration under a survey's own terms; its own where they change nothing."""
     change = terms.adjustment if adjusted else None
     if terms.false_alarms_per_1000 is None and change is None:

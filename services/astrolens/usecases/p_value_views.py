@@ -72,7 +72,13 @@ def top_kinds(kinds: Mapping[str, float]) -> list[KindShare]:
 
 
 def calibration_detail(analysis: Document) -> str:
-    """Whose ordinary images a p-value is measured against, and how many."""
+    """Whose ordinary images a p-value is measured against, how many, and under which budget the verdict was given."""
+    own = analysis.get("false_alarms_per_1000")
+    budget = "" if own is None else f"; judged under the survey's own budget of {own:g} false alarms per 1,000"
+    return f"{_calibration(analysis)}{budget}"
+
+
+def _calibration(analysis: Document) -> str:
     images, survey = analysis.get("calibration_images"), analysis["calibration_survey"]
     counted = "ordinary images" if images is None else f"{images:,} ordinary images"
     match calibration_fit_of(analysis):

@@ -3,8 +3,10 @@
 The analyzer changes the documents as images come; a person may return a survey to the bundle's calibration.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from math import ceil
 from typing import Any, Final, Self
 
 import structlog
@@ -12,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import CalibrationRevised
+from astrolens.contracts.records import ImageState
 from astrolens.contracts.survey_models import (
     MAX_EARLIER_REVISIONS,
     DriftMeasure,
@@ -137,7 +140,10 @@ class SurveyModelView(View):
     revision: SurveyRevision | None
     review: ReviewView | None = Field(description="Null where there is nothing to look at.")
     check: str | None = Field(description="What the last comparison with the bundle's images said.")
-    rejudged: int = Field(description="Earlier images that were analysed again since the calibration changed.")
+    rejudged: int = Field(
+        description="Earlier images whose analysis was requested again since the calibration, the budget or the bundle "
+        "changed; each counts once."
+    )
     rejudging: bool = Field(description="Whether earlier images are still being analysed again.")
     failure: str | None = Field(description="Why the last fit failed.")
     false_alarms_per_1000: float | None = Field(description="The survey's own budget; null: that of the settings.")
@@ -163,7 +169,7 @@ class SurveyModelView(View):
             revision=record.revision,
             review=ReviewView(images=len(record.strangest), answered=answered) if record.strangest else None,
             check=record.check.detail if record.check else None,
-            rejudged=again.requested if again else 0,
+            rejudged=again.rejudged_images if again else 0,
             rejudging=again is not None and again.finished_at is None,
             failure=record.failure,
             false_alarms_per_1000=record.false_alarms_per_1000,
@@ -179,6 +185,15 @@ class SurveyModelList(View):
     """Every survey with analysed images."""
 
     items: list[SurveyModelView]
+
+
+def _too_small(survey: str, false_alarms_per_1000: float, images: int) -> str:
+    smallest = ceil(1e5 / (images + 1)) / 100.0
+    return (
+        f"Under {false_alarms_per_1000:g} false alarms per 1,000 no image of {survey!r} could be an anomaly: its "
+        f"p-values are counted on {images:,} images and end at 1/{images + 1:,}. Give it {smallest:g} per 1,000 or "
+        "more, or calibrate it on more images."
+    )
 
 
 def can_clear(record: SurveyModelRecord) -> bool:
@@ -253,17 +268,22 @@ class SurveyModels:
     async def set_budget(self, survey: str, false_alarms_per_1000: float | None, *, user: str) -> SurveyModelView:
         """Give a survey a budget of its own, or return it to that of the settings.
 
-        It holds for images that are analysed from now on; earlier ones keep their verdicts until they are analysed
-        again.
+        Its earlier images are analysed again, so that one budget holds for all of them; a pass that is under way for
+        another reason begins anew.
 
         Raises:
             NotFound: There is no such survey.
-            Conflict: The survey changed meanwhile.
+            Conflict: No image could be an anomaly under it, or the survey changed meanwhile.
         """
         record = await self._record(survey)
         if record.false_alarms_per_1000 == false_alarms_per_1000:
             return SurveyModelView.of(record, {})
-        after = record.model_copy(update={"false_alarms_per_1000": false_alarms_per_1000})
+        images = await self._calibration_images(record)
+        if false_alarms_per_1000 is not None and false_alarms_per_1000 * (images + 1) < 1000.0:
+            raise Conflict("Budget too small", _too_small(survey, false_alarms_per_1000, images))
+        second_pass = record.rejudging is not None and record.rejudging.is_second_pass
+        again = Rejudging(begun_at=self._clock(), second_pass=second_pass) if record.images else None
+        after = record.model_copy(update={"false_alarms_per_1000": false_alarms_per_1000, "rejudging": again})
         await self._decide(record, after)
         _log.info("a survey has another budget", survey=survey, per_1000=false_alarms_per_1000, user=user)
         return SurveyModelView.of(after, {})
@@ -297,6 +317,20 @@ class SurveyModels:
         after = record.model_copy(update=update)
         await self._decide(record, after, announce=record.state is not after.state)
         return SurveyModelView.of(after, {})
+
+    async def _calibration_images(self, record: SurveyModelRecord) -> int:
+        """Images that the p-values of a survey are counted on; very many where none was counted yet."""
+        if record.revision is not None:
+            return record.revision.images
+        query = Query(
+            where=(Clause("observation.survey", "eq", record.survey), Clause("state", "eq", ImageState.ANALYZED.value)),
+            order=Order("ingested_at", descending=True),
+            limit=1,
+            fields=("analysis.calibration_images",),
+        )
+        documents = (await self._records.find(Collection.IMAGES, query)).documents
+        counted = [document["analysis"].get("calibration_images") for document in documents]
+        return next((count for count in counted if count), sys.maxsize)
 
     async def _newest(self, survey: str, count: int) -> tuple[datetime | None, int]:
         """When the first of the newest `count` analysed images came, None where there are fewer, and how many."""

@@ -101,7 +101,7 @@ def console(monkeypatch: pytest.MonkeyPatch) -> list[httpx.Request]:
             "/api/surveys": {"items": [SURVEY]},
             "/api/surveys/sdss/clear": SURVEY,
             "/api/surveys/sdss/calibrate": SURVEY,
-            "/api/surveys/sdss/budget": SURVEY,
+            "/api/surveys/sdss/budget": {**SURVEY, "false_alarms_per_1000": 20.0, "rejudging": True},
             "/api/crossref": PLACE,
             "/api/alerts": {"items": alerts, "next": more},
         }
@@ -181,7 +181,9 @@ def test_surveys_tell_what_calibrates_them_and_one_is_returned_to_the_bundle(con
 
 def test_a_survey_gets_a_budget_of_its_own_or_a_new_calibration(console: Any) -> None:
     for arguments in (("--budget", "sdss=20"), ("--budget", "sdss=default"), ("--aggressive", "sdss")):
-        assert run("surveys", *arguments)[0] == 0
+        code, output = run("surveys", *arguments)
+        said = "decals has a budget of 20 false alarms per 1,000; its earlier images are judged again under it"
+        assert (code, said in output) == (0, True)
     assert run("surveys", "--calibrate", "sdss")[0] == 0
     decided = [request for request in console if request.method != "GET"]
     assert [(request.method, request.url.path) for request in decided] == [

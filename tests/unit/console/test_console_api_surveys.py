@@ -61,6 +61,7 @@ async def test_a_survey_gets_a_budget_of_its_own_with_its_event(world: Any, clie
     await add(world, survey="sdss", known=True, state=SurveyState.OWN, revision=None, rejudging=None)
     answer = await client.put("/api/surveys/sdss/budget", json={"false_alarms_per_1000": 20})
     assert answer.raise_for_status().json()["false_alarms_per_1000"] == 20.0
+    assert (answer.json()["rejudging"], answer.json()["rejudged"]) == (True, 0)
     [(_, _, (event,))] = world.bus.released
     assert CalibrationRevised.model_validate_json(event.payload).false_alarms_per_1000 == 20.0
     await client.put("/api/surveys/sdss/budget", json={"false_alarms_per_1000": 20})

@@ -70,4 +70,6 @@ def test_the_line_of_a_night_says_how_many_stand_out() -> None:
 def test_a_verdict_that_allows_for_a_drift_says_so() -> None:
     analysis = {"calibration_images": 1213, "calibration_survey": "sdss", "calibration_fit": "own"}
     assert calibration_detail(analysis) == "1,213 ordinary images of sdss"
+    own_budget = calibration_detail({**analysis, "false_alarms_per_1000": 20.0})
+    assert own_budget.endswith("; judged under the survey's own budget of 20 false alarms per 1,000")
     assert calibration_detail({**analysis, "adjusted_p_value": 0.0312}).endswith("the verdict goes by p = 0.031")

@@ -137,7 +137,9 @@ async def test_a_budget_of_its_own_changes_the_verdicts_of_a_survey_alone(tmp_pa
         await world.ingest(range(3), known)
         await world.ingest(range(3, 6), "elsewhere")
         await world.keeper.run_pass()
-        await world.surveys.set_budget(known, 2.0, user="vera")
+        # So small a budget is refused by now; an older version let it through.
+        state = await world.state(known)
+        await world.store.save(state, state.model_copy(update={"false_alarms_per_1000": 2.0}), announce=True)
         await world.loader.run_pass()
         await world.ingest(range(6, 26), known)
         await world.ingest(range(26, 29), "elsewhere")

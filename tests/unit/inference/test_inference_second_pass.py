@@ -14,6 +14,7 @@ from astrolens.inference.survey_models.reanalysis import MAX_WAITING_WHEN_IDLE
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change
 from astrolens.science.bundle import CALIBRATION, MANIFEST, Bundle, arrays_to_bytes, write_bundle
+from astrolens.usecases.errors import Conflict
 from astrolens.usecases.image_queries import ImageFilter, Sort, find_images
 
 from tests.unit.inference.survey_world import NEEDED, LocalModel, SurveyWorld
@@ -62,10 +63,11 @@ async def promote(world: SurveyWorld, bundle: Bundle) -> None:
 
 
 async def under_budget(world: SurveyWorld, per_1000: float, *, first: int) -> None:
-    """Give SDSS a budget, once it is known by its image `first`."""
+    """Give SDSS a budget, however small, once it is known by its image `first`."""
     await world.ingest([first], "sdss")
     await world.keeper.run_pass()
-    await world.surveys.set_budget("sdss", per_1000, user="vera")
+    before = await world.state("sdss")
+    await world.store.save(before, before.model_copy(update={"false_alarms_per_1000": per_1000}), announce=True)
     await world.loader.run_pass()
 
 
@@ -121,6 +123,52 @@ async def test_a_larger_budget_is_no_merit_of_the_next_bundle(tmp_path: Path) ->
     assert all(each["p_value"] == before[image]["p_value"] for image, each in after.items())
     assert {each["late_by"] for each in after.values()} == {None}
     await world.close()
+
+
+async def test_another_budget_judges_the_archive_again_and_counts_each_image_once(tmp_path: Path) -> None:
+    world = SurveyWorld(tmp_path, shifted(tmp_path / "first", 0.0, "1"))
+    await world.open()
+    await world.ingest(range(IMAGES), "sdss")
+    await world.keeper.run_pass()
+    for budget in (20.0, 400.0, None):
+        world.now += timedelta(minutes=5)
+        assert (await world.surveys.set_budget("sdss", budget, user="vera")).rejudging
+        assert await world.reanalyzer.run_pass() == 0, "the model server has not read the budget yet"
+        await world.settle()
+        documents = await world.documents(range(IMAGES))
+        assert {each["analysis"]["false_alarms_per_1000"] for each in documents} == {budget}
+        assert len(await stamps(world)) == 1
+        view = (await world.surveys.states()).items[0]
+        assert (view.rejudged, view.rejudging) == (IMAGES, False)
+    await world.close()
+
+
+async def test_a_budget_that_is_set_during_a_pass_holds_for_all_images(world: SurveyWorld, tmp_path: Path) -> None:
+    await world.ingest(range(IMAGES), "sdss")
+    await world.keeper.run_pass()
+    world.now += timedelta(minutes=5)
+    fresh = stricter(tmp_path)
+    await promote(world, fresh)
+    assert await world.reanalyzer.run_pass() == IMAGES
+    await world.analyze(range(IMAGES // 2), "sdss")
+    assert (await world.surveys.set_budget("sdss", 20.0, user="vera")).rejudging
+    await world.settle()
+    documents = await world.documents(range(IMAGES))
+    judged_by = {(each["analysis"]["model_digest"], each["analysis"]["false_alarms_per_1000"]) for each in documents}
+    assert judged_by == {(fresh.digest, 20.0)}
+    again = (await world.state("sdss")).rejudging
+    assert again is not None
+    assert again.second_pass, "it still uses idle time only"
+
+
+async def test_a_budget_under_which_nothing_could_be_an_anomaly_is_refused(world: SurveyWorld) -> None:
+    await world.ingest(range(3), "sdss")
+    await world.keeper.run_pass()
+    smallest = "p-values are counted on 200 images and end at 1/201. Give it 4.98 per 1,000 or more"
+    with pytest.raises(Conflict, match=smallest):
+        await world.surveys.set_budget("sdss", 4.9, user="vera")
+    assert (await world.state("sdss")).false_alarms_per_1000 is None
+    assert (await world.surveys.set_budget("sdss", 4.98, user="vera")).false_alarms_per_1000 == 4.98
 
 
 async def test_the_sky_of_tonight_comes_first(world: SurveyWorld, tmp_path: Path) -> None:

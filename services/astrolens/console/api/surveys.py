@@ -52,9 +52,17 @@ class SurveyBudget(BaseModel, extra="forbid"):
     )
 
 
-@router.put("/surveys/{survey}/budget", response_model=SurveyModelView, responses=_CHANGED)
+@router.put(
+    "/surveys/{survey}/budget",
+    response_model=SurveyModelView,
+    responses=responses(s404="No such survey.", s409="No image could be an anomaly under it, or it changed meanwhile."),
+)
 async def set_budget(context: Context, request: Request, survey: Survey, body: SurveyBudget) -> SurveyModelView:
-    """Give a survey a budget of its own; it holds for images that are analysed from now on."""
+    """Give a survey a budget of its own: for its next images, and for its earlier ones, which are analysed again.
+
+    Their verdicts and alerts follow; where a pass through them is under way it begins anew. A budget below 1/(n+1) of
+    the survey's n calibration images is refused, because no p-value is as small.
+    """
     return await context.survey_models.set_budget(survey, body.false_alarms_per_1000, user=user_of(request))
 
 

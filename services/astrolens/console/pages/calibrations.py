@@ -40,7 +40,7 @@ class Calibrations:
             prose(
                 "Drift is how far the recent images of a survey lie from those of its calibration, in standard "
                 "deviations, measured after every 100 images. Verdicts allow for what is named so; a burst of strange "
-                "images moves nothing. A budget holds for images that are analysed from then on."
+                "images moves nothing. With another budget all earlier images of the survey are judged again."
             )
 
     async def load(self) -> None:
@@ -68,7 +68,7 @@ class Calibrations:
                 wanted = None if number.value in {None, ""} else min(max(float(number.value), 0.1), 500.0)
                 dialog.close()
                 await models.set_budget(survey, wanted, user=user)
-                self._visit.notify(f"{survey} has another budget from the next image on.")
+                self._visit.notify(f"{survey} has another budget; its earlier images are judged again under it.")
                 await self.load()
 
             async def calibrate(user: str) -> None:

@@ -366,8 +366,7 @@ class SurveyModelKeeper:
 
 def in_second_pass(record: SurveyModelRecord) -> bool:
     """Whether the second pass of another bundle through the images of a survey is under way."""
-    again = record.rejudging
-    return again is not None and again.second_pass and again.finished_at is None
+    return record.rejudging is not None and record.rejudging.is_second_pass
 
 
 def _why(*, known: bool) -> str:

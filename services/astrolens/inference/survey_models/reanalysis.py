@@ -1,4 +1,4 @@
-"""Earlier images of a survey are analysed again after its calibration changed, or another bundle serves.
+"""Earlier images of a survey are analysed again after its calibration or budget changed, or another bundle serves.
 
 A walk through the images of the survey requests an analysis for each that another calibration has judged; walks follow
 each other until one finds none. Where the walk is, is in the document of the survey, so that a crash repeats a page at
@@ -7,7 +7,7 @@ most: an image that is on its way already is not requested again.
 What another bundle causes, its *second pass*, is of the whole archive, and nobody waits for it: it uses idle time only.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,6 +16,7 @@ import structlog
 from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.records import ImageState
 from astrolens.contracts.survey_models import Rejudging, SurveyModelRecord, SurveyState
+from astrolens.contracts.verdicts import calibration_fit_of
 from astrolens.inference.survey_models.bursts import held_until
 from astrolens.inference.survey_models.keeper import Describer, in_second_pass
 from astrolens.inference.survey_models.loading import terms_of
@@ -25,6 +26,7 @@ from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, Document, Order, Page, Query, RecordStore
 from astrolens.rpc.messages import Description
+from astrolens.science.survey_scoring import id_on_terms
 from astrolens.usecases.reanalysis import Reanalysis
 from astrolens.usecases.survey_models import SurveyModelStore
 
@@ -42,6 +44,14 @@ MAX_WALKS: Final = 40
 PROPAGATION_TIME: Final = timedelta(minutes=1)
 """So long after a change every model server serves the new calibration. Images that are ingested later need no walk."""
 ISSUE: Final = "earlier images"
+_JUDGED_BY: Final = (
+    "model_digest",
+    "calibration_id",
+    "calibration_fit",
+    "calibration_survey",
+    "false_alarms_per_1000",
+)
+"""Fields of an analysis that say which bundle, calibration and budget judged."""
 
 _log = structlog.get_logger(__name__)
 
@@ -133,22 +143,22 @@ class SurveyReanalyzer:
         if page is None:
             await self._save(record, again.model_copy(update={"after": None, "open": 0}))
             return 0
-        # Drift revises a survey's own calibration without judging earlier images again: they are not behind for that.
-        revised = record.state is SurveyState.OWN and again.second_pass
-        wanted = None if revised else calibration
-        behind = [document for document in page.documents if _is_behind(document, record.model_digest, wanted)]
+        behind = [document for document in page.documents if _is_behind(document, record, calibration)]
         chosen = [document for document in behind if document["state"] == ImageState.ANALYZED.value][:room]
-        requested = len(await self._reanalysis.analyze_all_again(await self._whole(chosen))) if chosen else 0
-        self._metrics.rejudged.inc(requested)
+        requested = await self._reanalysis.analyze_all_again(await self._whole(chosen)) if chosen else set()
+        self._metrics.rejudged.inc(len(requested))
         analyzed = sum(document["state"] == ImageState.ANALYZED.value for document in behind)
         complete = analyzed <= room
-        update: dict[str, object] = {"requested": again.requested + requested}
+        update: dict[str, object] = {
+            "requested": again.requested + len(requested),
+            "images": (again.images or 0) + _first_requests(chosen, requested, again),
+        }
         if complete:
             update |= {"after": page.next, "open": again.open + len(behind)}
         if complete and page.next is None:
             update |= self._end_of_walk(record, again, open_images=again.open + len(behind), now=now)
         await self._save(record, again.model_copy(update=update))
-        return requested
+        return len(requested)
 
     def _end_of_walk(
         self, record: SurveyModelRecord, again: Rejudging, *, open_images: int, now: datetime
@@ -178,7 +188,7 @@ class SurveyReanalyzer:
             order=Order("ingested_at"),
             limit=PAGE,
             after=again.after,
-            fields=("state", "analysis.model_digest", "analysis.calibration_id"),
+            fields=("state", "analyzed_at", *(f"analysis.{name}" for name in _JUDGED_BY)),
         )
         try:
             return await self._records.find(Collection.IMAGES, query)
@@ -206,10 +216,13 @@ def served_calibration(record: SurveyModelRecord, described: Description) -> str
             return served.calibration_id if served and served.revision == revision else None
         case SurveyState.DOES_NOT_FIT:
             return served.calibration_id if served and served.revision is None else None
-        case _ if terms_of(record) is None:
-            return described.calibration_id if served is None else None
-        case _:
-            return served.calibration_id if served and served.revision is None else None
+        case state:
+            terms, bundle = terms_of(record), described.calibration_id
+            if terms is None:
+                return bundle if served is None else None
+            # Until it has read a new budget the model server gives verdicts under the one before.
+            wanted = id_on_terms(bundle, terms, adjusted=state is SurveyState.OWN)
+            return wanted if served and (served.calibration_id, served.revision) == (wanted, None) else None
 
 
 def _waits_for_survey_model(record: SurveyModelRecord) -> bool:
@@ -218,12 +231,24 @@ def _waits_for_survey_model(record: SurveyModelRecord) -> bool:
     return in_second_pass(record) and learning and record.failure is None
 
 
-def _is_behind(document: Document, model_digest: str, calibration: str | None) -> bool:
-    """Whether the last analysis of an image used another bundle or calibration (None: any), or is being done."""
+def _is_behind(document: Document, record: SurveyModelRecord, calibration: str) -> bool:
+    """Whether the last analysis of an image used another bundle, calibration or budget, or is being done.
+
+    Drift revises a survey's own calibration without judging earlier images again: they are not behind for that.
+    """
     if document["state"] == ImageState.INGESTED.value:
         return True
     if document["state"] != ImageState.ANALYZED.value:
         return False
     analysis = document["analysis"]
-    same_bundle = analysis["model_digest"] == model_digest
-    return not (same_bundle and calibration in {None, analysis["calibration_id"]})
+    if analysis["model_digest"] != record.model_digest:
+        return True
+    if record.state is SurveyState.OWN and calibration_fit_of(analysis) == "own":
+        return bool(analysis.get("false_alarms_per_1000") != record.false_alarms_per_1000)
+    return bool(analysis["calibration_id"] != calibration)
+
+
+def _first_requests(chosen: Iterable[Document], requested: Container[str], again: Rejudging) -> int:
+    """How many of the requested images were last analysed before this began: those of a later walk count once."""
+    begun = utc_text(again.begun_at)
+    return sum(document["image_id"] in requested and document["analyzed_at"] < begun for document in chosen)
