@@ -47,6 +47,7 @@ def make_image(
     media_type: str = "image/jpeg",
     rank_score: float | None = None,
     kinds: dict[str, float] | None = None,
+    simulated: bool = False,
 ) -> tuple[ImageRecord, bytes]:
     data = f"pixels of {name}".encode()
     digest = content_digest(data)
@@ -80,7 +81,7 @@ def make_image(
         receipt_id=receipt_id("upload", batch, name),
         source="upload",
         batch=batch,
-        observation=Observation(survey=survey, name=name, position=place, pixel_scale_arcsec=0.4),
+        observation=Observation(survey=survey, name=name, position=place, simulated=simulated, pixel_scale_arcsec=0.4),
         original=Original(
             key=original_key(digest), sha256=digest, size_bytes=len(data), media_type=media_type, width=200, height=200
         ),

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
+from starlette.routing import Route
 from starlette.types import Lifespan
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -25,7 +26,7 @@ from astrolens.console.api import (
     surveys,
     training_runs,
 )
-from astrolens.console.api.request_checks import check_request, no_such_address
+from astrolens.console.api.request_checks import NoSuchAddress, PageMethods, check_request
 from astrolens.console.compression import Compression
 from astrolens.console.context import AppContext
 from astrolens.console.head_requests import HeadRequests
@@ -91,11 +92,10 @@ def create_application(context: AppContext, *, lifespan: Lifespan[FastAPI] | Non
         session,
     ):
         api.include_router(module.router)
-    # Without this, pages mounted at the root would answer unknown API addresses with HTML.
-    api.add_api_route(
-        "/{path:path}", no_such_address, methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
-    )
     app.include_router(api)
+    # Without this, pages mounted at the root would answer unknown API addresses with HTML.
+    app.router.routes.append(Route("/api/{path:path}", NoSuchAddress(), include_in_schema=False))
+    app.add_middleware(PageMethods)
     app.add_middleware(Compression)
     app.add_middleware(
         SecurityMiddleware,

@@ -7,6 +7,8 @@ import pytest
 from astrolens.console.head_requests import HeadRequests
 from starlette.types import Message, Receive, Scope, Send
 
+from tests.unit.console.conftest import World
+
 
 @pytest.mark.parametrize(
     ("path", "sentence"),
@@ -30,11 +32,67 @@ async def test_known_parameters_pass(client: httpx.AsyncClient) -> None:
         assert (await client.get(path)).status_code == 200
 
 
-async def test_another_method_says_which_are_taken(client: httpx.AsyncClient) -> None:
-    answer = await client.delete("/api/images")
-    assert answer.status_code == 405
-    assert answer.headers["allow"] == "GET, POST"
-    assert "not DELETE" in answer.json()["detail"]
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/api/images?limit=1&limit=2", "/api/images takes one value of 'limit', and 2 are given"),
+        ("/api/labels?limit=1&answer=ordinary&limit=1", "takes one value of 'limit'"),
+        ("/api/images?radius_arcsec=5", "radius_arcsec is a distance from a place, and none is given"),
+        ("/api/images?radius_arcsec=5&q=ngc+4567", "radius_arcsec is a distance from a place"),
+    ],
+)
+async def test_what_would_go_unnoticed_is_refused_with_its_name(
+    client: httpx.AsyncClient, path: str, sentence: str
+) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == 422
+    assert sentence in answer.json()["detail"]
+
+
+async def test_what_takes_several_values_and_a_radius_with_a_place_pass(client: httpx.AsyncClient) -> None:
+    for path in (
+        "/api/images?survey=sdss&survey=efigi&verdict=anomaly&verdict=near_miss",
+        "/api/images?ra_deg=10&dec_deg=41&radius_arcsec=5",
+        "/api/images?q=10.68+%2B41.27&radius_arcsec=5",
+    ):
+        assert (await client.get(path)).status_code == 200
+
+
+async def test_simulated_takes_what_pages_take(world: World, client: httpx.AsyncClient) -> None:
+    real = await world.add_image("real.jpg")
+    invented = await world.add_image("invented.jpg", simulated=True)
+    for value, expected in (("any", {real, invented}), ("true", {invented}), ("false", {real})):
+        answer = await client.get(f"/api/images?simulated={value}")
+        assert {each["image_id"] for each in answer.json()["items"]} == expected
+    assert (await client.get("/api/images?simulated=some")).status_code == 422
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "DELETE", "PUT", "PATCH", "TRACE", "PROPFIND"])
+async def test_another_method_says_which_are_taken_in_one_shape_everywhere(
+    client: httpx.AsyncClient, method: str
+) -> None:
+    for path, allowed in (
+        ("/api/images", "GET, HEAD, POST"),
+        ("/api/status", "GET, HEAD"),
+        ("/api/login", "POST"),
+        ("/gallery", "GET, HEAD"),
+        ("/", "GET, HEAD"),
+        ("/login", "GET, HEAD, POST"),
+    ):
+        answer = await client.request(method, path)
+        assert answer.status_code == 405, path
+        assert answer.headers["allow"] == allowed
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert set(problem) == {"type", "title", "status", "detail"}
+        assert f"not {method}" in problem["detail"]
+    answer = await client.request(method, "/api/nowhere")
+    assert answer.status_code == 404
+    assert answer.json()["title"] == "No such address"
+
+
+async def test_a_page_is_not_posted_to(client: httpx.AsyncClient) -> None:
+    assert (await client.post("/gallery")).status_code == 405
     assert (await client.post("/api/status")).status_code == 405
     assert (await client.get("/api/nowhere")).status_code == 404
 

@@ -11,7 +11,7 @@ from astrolens.console.problems import Problem
 from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.records import Answer, ImageState
 from astrolens.contracts.verdicts import Verdict
-from astrolens.usecases.coordinates import Cone
+from astrolens.usecases.coordinates import Cone, parse_position
 from astrolens.usecases.image_queries import MAX_LIMIT, SEARCH_RADIUS_ARCSEC, ImageFilter
 from astrolens.usecases.search_text import with_parsed_text
 
@@ -23,6 +23,9 @@ ImageId = Annotated[
         pattern=r"^[0-9a-f]{32}$", description="32 hexadecimal digits.", examples=["9f86d081884c7d659a2feaa0c55ad015"]
     ),
 ]
+Simulated = bool | Literal["any"]
+"""Which images by whether they are simulated, in addresses of the API and of pages."""
+
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most entries of this page.")]
 After = Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")]
 
@@ -43,7 +46,9 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
     state: Annotated[list[ImageState], Query(description="Where it is in the flow.")] = [],  # noqa: B006
     since: Annotated[datetime | None, Query(description="Ingested at or after, ISO 8601 (UTC if no zone).")] = None,
     until: Annotated[datetime | None, Query(description="Ingested before, ISO 8601 (UTC if no zone).")] = None,
-    simulated: Annotated[bool | None, Query(description="Only simulated images, or only real ones.")] = None,
+    simulated: Annotated[
+        Simulated, Query(description="`true`: only simulated images; `false`: only real ones; `any`, as without: both.")
+    ] = "any",
     ra_deg: Annotated[float | None, Query(ge=0, lt=360, description="Centre of a cone, ICRS, degrees.")] = None,
     dec_deg: Annotated[float | None, Query(ge=-90, le=90, description="Centre of a cone, ICRS, degrees.")] = None,
     radius_arcsec: Annotated[
@@ -98,7 +103,7 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         states=tuple(state),
         since=aware(since),
         until=aware(until),
-        simulated=simulated,
+        simulated=None if simulated == "any" else simulated,
         cone=cone,
         name=name,
         object_id=object_id,
@@ -106,6 +111,12 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         max_artefact=max_artefact,
         per=per,
     )
+    if radius_arcsec is not None and cone is None and parse_position(q or "") is None:
+        detail = (
+            "radius_arcsec is a distance from a place, and none is given: give ra_deg and dec_deg with it, or a "
+            "position as q."
+        )
+        raise Problem(422, "Radius without a place", detail)
     if q and q.strip():
         return replace(wanted, text=q.strip(), text_radius_arcsec=radius_arcsec or SEARCH_RADIUS_ARCSEC)
     return wanted

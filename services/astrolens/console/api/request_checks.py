@@ -4,14 +4,18 @@ A script that pages with a misspelt cursor would read the first page for ever.
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from astrolens.console.problems import Problem
+
+LOGIN_PATH: Final = "/login"
 
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 
@@ -22,10 +26,12 @@ class Operation:
 
     Attributes:
         parameters: Names in the query.
+        repeated: Those of them that take several values, each by its name again.
         media_types: Of bodies; empty where it takes none.
     """
 
     parameters: frozenset[str]
+    repeated: frozenset[str]
     media_types: frozenset[str]
 
 
@@ -51,8 +57,16 @@ class Operations:
 
 
 def _operation(described: Mapping[str, Any]) -> Operation:
-    names = (each["name"] for each in described.get("parameters") or () if each["in"] == "query")
-    return Operation(frozenset(names), frozenset((described.get("requestBody") or {}).get("content") or ()))
+    queried = [each for each in described.get("parameters") or () if each["in"] == "query"]
+    return Operation(
+        parameters=frozenset(each["name"] for each in queried),
+        repeated=frozenset(each["name"] for each in queried if _is_list(each["schema"])),
+        media_types=frozenset((described.get("requestBody") or {}).get("content") or ()),
+    )
+
+
+def _is_list(schema: Mapping[str, Any]) -> bool:
+    return schema.get("type") == "array" or any(_is_list(each) for each in schema.get("anyOf") or ())
 
 
 def operations_of(app: FastAPI) -> Operations:
@@ -67,39 +81,65 @@ def check_request(request: Request) -> None:
     """A dependency of every route of the API.
 
     Raises:
-        Problem: The address does not take such a parameter (422) or body (415).
+        Problem: The address does not take such a parameter, or not twice (422), or not such a body (415).
     """
     app: FastAPI = request.app
     operation = operations_of(app).of(request.url.path).get(request.method)
     if operation is None:
-        return  # no part of the document: `no_such_address` answers
+        return  # no part of the document: `NoSuchAddress` answers
     unknown = next((name for name in request.query_params if name not in operation.parameters), None)
     if unknown is not None:
         raise Problem(422, "Unknown parameter", _unknown(request.url.path, unknown, operation.parameters))
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    twice = next((name for name in counts if counts[name] > 1 and name not in operation.repeated), None)
+    if twice is not None:
+        detail = f"{request.url.path} takes one value of {twice!r}, and {counts[twice]} are given: leave one of them."
+        raise Problem(422, "Parameter given twice", detail)
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given and operation.media_types and given not in operation.media_types:
         taken = " or ".join(sorted(operation.media_types))
         raise Problem(415, "Unsupported body", f"A body of {given[:80]!r} cannot be used here: send {taken}.")
 
 
-def no_such_address(request: Request) -> None:
-    """Answers what no route of the API matches.
+class NoSuchAddress:
+    """ASGI application that answers what no route of the API matches, whatever the method."""
 
-    Raises:
-        Problem: The address takes other methods only (405), or is none (404).
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 405 where the address takes other methods only, else 404."""
+        request = Request(scope)
+        path, methods = request.url.path, operations_of(scope["app"]).of(request.url.path)
+        if methods:
+            problem = method_not_allowed(path, request.method, methods)
+        else:
+            detail = f"{request.method[:20]} {path[:200]} is no part of the API: see GET /api/openapi.json."
+            problem = Problem(404, "No such address", detail)
+        await problem.response()(scope, receive, send)
+
+
+class PageMethods:
+    """ASGI middleware: pages are read, and only the log-in's form is sent; the API and NiceGUI answer for their own.
+
+    Without it NiceGUI would answer other methods in another shape than the API.
     """
-    app: FastAPI = request.app
-    if methods := operations_of(app).of(request.url.path):
-        allowed = ", ".join(sorted(methods))
-        raise Problem(
-            405,
-            "Method not allowed",
-            f"{request.url.path} takes {allowed}, not {request.method}.",
-            headers={"Allow": allowed},
-        )
-    raise Problem(
-        404, "No such address", f"{request.method} {request.url.path} is no part of the API: see GET /api/openapi.json."
-    )
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 405, or let the request through."""
+        path, method = scope["path"], scope.get("method", "GET")
+        taken = {"GET", "POST"} if path == LOGIN_PATH else {"GET"}
+        if scope["type"] != "http" or path.startswith(("/api/", "/_nicegui/")) or method in {*taken, "HEAD"}:
+            await self._app(scope, receive, send)
+            return
+        await method_not_allowed(path, method, taken).response()(scope, receive, send)
+
+
+def method_not_allowed(path: str, method: str, taken: Iterable[str]) -> Problem:
+    """A 405 with the methods that an address takes; HEAD is answered wherever GET is."""
+    allowed = ", ".join(sorted({*taken, *(["HEAD"] if "GET" in taken else [])}))
+    detail = f"{path[:200]} takes {allowed}, not {method[:20]}."
+    return Problem(405, "Method not allowed", detail, headers={"Allow": allowed})
 
 
 def _unknown(path: str, name: str, known: frozenset[str]) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from nicegui import ui
 from pydantic import BaseModel, Field, ValidationError
 
-from astrolens.console.api.parameters import image_filter
+from astrolens.console.api.parameters import Simulated, image_filter
 from astrolens.console.format import count, words
 from astrolens.console.pages.page import Visit, address
 from astrolens.console.pages.parts import button, select, tagged
@@ -77,7 +77,7 @@ class _Conditions(BaseModel):
 
     since: datetime | None = None
     until: datetime | None = None
-    simulated: bool | None = None
+    simulated: Simulated = "any"
     ra_deg: float | None = Field(default=None, ge=0, lt=360)
     dec_deg: float | None = Field(default=None, ge=-90, le=90)
     radius_arcsec: float | None = Field(default=None, gt=0, le=648_000)

@@ -11,6 +11,7 @@ from fastapi import Request
 from nicegui import app, ui
 from starlette.responses import RedirectResponse, Response
 
+from astrolens.console.api.request_checks import LOGIN_PATH
 from astrolens.console.context import AppContext
 from astrolens.console.login import TooManyAttempts, WrongCredentials, keep_session, log_in
 from astrolens.console.pages.frame import add_head, mark_when_ready
@@ -19,8 +20,6 @@ from astrolens.console.pages.parts import heading, paragraph, tagged
 from astrolens.console.pages.window import prefix_of
 from astrolens.console.problems import Problem
 from astrolens.console.security import address_of
-
-PATH: Final = "/login"
 
 MAX_BODY_BYTES: Final = 8 * 1024
 _FIELDS: Final = frozenset({"token", "name", "password", "next"})
@@ -45,8 +44,8 @@ def mount_login(context: AppContext, favicon: str) -> None:
         except Problem as problem:
             return problem.response()
 
-    ui.page(PATH, title="Log in · AstroLens", favicon=favicon)(page)
-    app.add_route(PATH, submit, methods=["POST"], include_in_schema=False)
+    ui.page(LOGIN_PATH, title="Log in · AstroLens", favicon=favicon)(page)
+    app.add_route(LOGIN_PATH, submit, methods=["POST"], include_in_schema=False)
 
 
 def build(request: Request) -> None:
@@ -57,11 +56,11 @@ def build(request: Request) -> None:
     mark_when_ready()
     page = ui.element("div").classes("al page column flex-center window-height").props('id="main"')
     with page, ui.element("form").classes("login panel").props('method="post"') as form:
-        form.props["action"] = f"{base}{PATH}"
+        form.props["action"] = f"{base}{LOGIN_PATH}"
         heading(1, "AstroLens")
         with ui.element("div").classes("sizes").props('role="group" aria-label="Log in with"'):
             for kind, chosen in (("Token", not account), ("Account", account)):
-                to = address(PATH, next=target, **{"with": kind.lower()})
+                to = address(LOGIN_PATH, next=target, **{"with": kind.lower()})
                 link = ui.link(kind, to).classes("btn")
                 if chosen:
                     link.props('aria-current="true"')
@@ -96,9 +95,9 @@ async def answer(context: AppContext, request: Request) -> Response:
             password=given.get("password", ""),
         )
     except WrongCredentials:
-        return RedirectResponse(address(PATH, **back, problem="wrong"), status_code=303)
+        return RedirectResponse(address(LOGIN_PATH, **back, problem="wrong"), status_code=303)
     except TooManyAttempts as refusal:
-        return RedirectResponse(address(PATH, **back, problem="wait", wait_s=refusal.wait_s), status_code=303)
+        return RedirectResponse(address(LOGIN_PATH, **back, problem="wait", wait_s=refusal.wait_s), status_code=303)
     response = RedirectResponse(target, status_code=303)
     keep_session(response, session, context=context, secure=request.url.scheme == "https")
     return response
