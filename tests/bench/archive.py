@@ -167,7 +167,7 @@ class _Draw:
             [np.degrees(ra), np.degrees(np.arcsin(z)), across * np.cos(ra), across * np.sin(ra), z], axis=1
         )
         ages = np.arange(first, first + BLOCK) * np.timedelta64(SPACING)
-        ingested = np.datetime64(END.replace(tzinfo=None), "us") - _LONGEST + ages
+        ingested = np.datetime64(END.replace(tzinfo=None), "us") - _MAX_AGE + ages
         analyzed = ingested + rng.integers(200_000, 3_000_000, BLOCK).astype("timedelta64[us]")
         return cls(
             first=first,
@@ -185,7 +185,7 @@ class _Draw:
         )
 
 
-_LONGEST = np.timedelta64(timedelta(days=300), "us")
+_MAX_AGE = np.timedelta64(timedelta(days=300), "us")
 """Age of the oldest image: room for 1.3 million."""
 
 

@@ -44,7 +44,7 @@ from tests.integration.embedded_broker import running_broker
 from tests.unit.crossref.crossref_fakes import image
 
 CATALOGUES: Final = ("simbad", "ned")
-MOST_PER_S: Final = 4
+MAX_PER_S: Final = 4
 """Requests a second that SIMBAD tolerates."""
 HOLD_S: Final = 4.0
 """A reply is held back so long at most: less than the service waits for one."""
@@ -297,7 +297,7 @@ async def _figures(rig: Rig, known: set[str], killed: list[str]) -> dict[str, An
     busiest = {name: counting.most_in_a_second for name, counting in rig.catalogues.items()}
     problems = [f"{len(wrong)} candidates have another answer than they must"] if wrong else []
     problems += [f"{name} was asked again about {len(places)} places" for name, places in repeated.items() if places]
-    problems += [f"{name} had {most} requests in a second" for name, most in busiest.items() if most > MOST_PER_S]
+    problems += [f"{name} had {most} requests in a second" for name, most in busiest.items() if most > MAX_PER_S]
     if set(initial) != set(ids):
         problems.append(f"{len(set(ids) - set(initial))} alerts were never published")
     if any(len(events) > 1 for events in initial.values()):

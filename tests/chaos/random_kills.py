@@ -30,7 +30,7 @@ EVERYTHING: Final = "everything"
 RESTARTED_BY_HAND: Final = (SUPERVISOR, EVERYTHING)
 SHARE_OF_RESTARTS: Final = 0.15
 """Kills after which AstroLens is started again by hand; each takes some ten seconds."""
-MOST_PER_MINUTE: Final = 4
+MAX_PER_MINUTE: Final = 4
 """Kills of one service: after the sixth end within a minute the supervisor gives it up, as it is meant to."""
 STALLED_S: Final = 60.0
 """Longest wait for progress before the next kill."""
@@ -51,7 +51,7 @@ class Killings:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
-        self._recent: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MOST_PER_MINUTE))
+        self._recent: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MAX_PER_MINUTE))
 
     def next_victim(self, now: float) -> str | None:
         """Whom to kill, None where the one drawn was killed too often of late."""
@@ -59,7 +59,7 @@ class Killings:
             return self._random.choice(RESTARTED_BY_HAND)
         service = self._random.choice(SERVICE_NAMES)
         recent = self._recent[service]
-        if len(recent) == MOST_PER_MINUTE and now - recent[0] < 60:
+        if len(recent) == MAX_PER_MINUTE and now - recent[0] < 60:
             return None
         recent.append(now)
         return service

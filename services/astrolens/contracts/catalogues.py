@@ -7,8 +7,8 @@ from pydantic import Field
 
 from astrolens.contracts.base import Contract, DecDeg, RaDeg, UtcTime
 
-SMALLEST_CENTRE_ARCSEC: Final = 5.0
-LARGEST_CENTRE_ARCSEC: Final = 60.0
+MIN_CENTRE_ARCSEC: Final = 5.0
+MAX_CENTRE_ARCSEC: Final = 60.0
 """Of the largest galaxies every image shows a part."""
 _CENTRE_OF_AXIS: Final = 0.25
 """Of the major axis: nearer to the centre an image shows the object itself, further out a part of it."""
@@ -66,7 +66,7 @@ class Counterpart(Contract):
     def centre_arcsec(self) -> float:
         """How far from its centre an image shows the object itself, and not a part of it."""
         centre = _CENTRE_OF_AXIS * (self.major_axis_arcsec or 0.0)
-        return min(max(SMALLEST_CENTRE_ARCSEC, centre), LARGEST_CENTRE_ARCSEC)
+        return min(max(MIN_CENTRE_ARCSEC, centre), MAX_CENTRE_ARCSEC)
 
 
 class CatalogueAnswer(Contract):

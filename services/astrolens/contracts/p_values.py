@@ -13,7 +13,7 @@ _CALIBRATIONS: Final[dict[CalibrationFit, str]] = {
     "pooled": "calibration: pooled",
     "does-not-fit": "calibration: pooled, does not fit",
 }
-_SMALLEST_CERTAIN: Final = 0.01
+_MIN_CERTAIN_P: Final = 0.01
 """Older versions extrapolated below the end of their p-values without saying so; they had at least 100 images."""
 
 
@@ -53,7 +53,7 @@ def p_value_words(
             calibration=calibration,
         )
     meaning = f"{_share(p_value)} at least as strange"
-    if older and p_value < _SMALLEST_CERTAIN:
+    if older and p_value < _MIN_CERTAIN_P:
         meaning = f"{meaning}, extrapolated by an older version"
     return PValueWords(figure=f"p = {p_value:.2g}", meaning=meaning, calibration=calibration)
 

@@ -18,7 +18,7 @@ own survey model; all surveys of the bundle pooled; or pooled although a test sa
 p-value is a ranking only."""
 
 
-_SMALLEST_P: Final = 1e-30
+_MIN_P: Final = 1e-30
 """Versions without rank scores extrapolated p-values down to here."""
 
 
@@ -30,7 +30,7 @@ def calibration_fit_of(analysis: Mapping[str, Any]) -> CalibrationFit:
 
 def rank_score_of(p_value: float) -> float:
     """The rank score of a p-value where nothing more is known of the image: `-log10 p`."""
-    return abs(log10(min(max(p_value, _SMALLEST_P), 1.0)))
+    return abs(log10(min(max(p_value, _MIN_P), 1.0)))
 
 
 def with_rank_score(values: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from astrolens.science.match_radius import Target
 from astrolens.science.matching import Match
 
 _SHOWN = 3
-_DAYS_A_YEAR = 365.25
+_DAYS_PER_YEAR = 365.25
 
 
 class LocalAnswers:
@@ -118,4 +118,4 @@ def julian_year(moment: datetime | None) -> float | None:
     if moment is None:
         return None
     begin = datetime(2000, 1, 1, 12, tzinfo=moment.tzinfo)
-    return 2000.0 + (moment - begin).total_seconds() / 86_400.0 / _DAYS_A_YEAR
+    return 2000.0 + (moment - begin).total_seconds() / 86_400.0 / _DAYS_PER_YEAR

@@ -15,10 +15,10 @@ from astrolens.science.detectors import Features
 _CUDA: Final = "CUDAExecutionProvider"
 _CPU: Final = "CPUExecutionProvider"
 
-_LEAST_ROWS: Final = 2
+_MIN_ROWS: Final = 2
 """For a single row, ONNX Runtime uses another matrix kernel, whose last bits differ: so one row never runs alone."""
 
-_ROWS_A_RUN: Final = 8
+_ROWS_PER_RUN: Final = 8
 """On a CPU: the maps of more images do not fit its caches, and take a tenth more time an image."""
 
 
@@ -69,7 +69,7 @@ class Backbone:
             BundleDamaged: The graph cannot be loaded.
         """
         session, names = (self._ready_whole(), self._all) if all_taps else (self._detecting, self._of_detectors)
-        step = self._fixed_rows or _ROWS_A_RUN
+        step = self._fixed_rows or _ROWS_PER_RUN
         parts = [self._run(session, names, pixels[first : first + step]) for first in range(0, len(pixels), step)]
         return parts[0] if len(parts) == 1 else Features.concatenated(parts)
 
@@ -104,7 +104,7 @@ class Backbone:
     def _views_of_detectors(self) -> frozenset[int]:
         """Measured: a view is read if another picture in its place changes an output."""
         spec = self._bundle.preprocessing
-        shape = (_LEAST_ROWS, spec.channels, spec.size, spec.size)
+        shape = (_MIN_ROWS, spec.channels, spec.size, spec.size)
         pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         feed = self._bundle.manifest.model.input
         before = self._detecting.run(self._of_detectors, {feed: self._with_enough_rows(pixels)})
@@ -129,7 +129,7 @@ class Backbone:
         )
 
     def _with_enough_rows(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        rows = max(_LEAST_ROWS, self._fixed_rows or 0)
+        rows = max(_MIN_ROWS, self._fixed_rows or 0)
         return pad_rows(pixels, rows)
 
 

@@ -17,8 +17,8 @@ from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 from astrolens.science.calibration import POOLED
 from astrolens.science.patch_codebook import (
-    LEAST_IMAGES,
-    MOST_IMAGES,
+    MAX_IMAGES,
+    MIN_IMAGES,
     PatchCodebook,
     PatchCodebookDamaged,
     fit_patch_codebook,
@@ -27,7 +27,7 @@ from astrolens.science.patch_codebook import (
 _CACHE_SIZE: Final = 8
 """Codebooks in memory, each of some 700 kB."""
 _PAGE: Final = 200
-_MAX_READ: Final = 2 * MOST_IMAGES
+_MAX_READ: Final = 2 * MAX_IMAGES
 """Documents read for a codebook: people may have called some of them strange."""
 _STRANGE: Final = frozenset({Answer.INTERESTING.value, Answer.ARTEFACT.value})
 _FIELDS: Final = ("label", "cutout.key", "cutout.sha256")
@@ -59,8 +59,8 @@ class PatchCodebooks:
         records: The record store.
         images: The image store.
         features: Describes patches.
-        least: Ordinary images that the smaller codebook needs.
-        most: Those of the larger.
+        min_images: Ordinary images that the smaller codebook needs.
+        max_images: Those of the larger.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class PatchCodebooks:
         records: RecordStore,
         images: ImageStore,
         features: FeatureReader,
-        least: int = LEAST_IMAGES,
-        most: int = MOST_IMAGES,
+        min_images: int = MIN_IMAGES,
+        max_images: int = MAX_IMAGES,
     ) -> None:
         self._records = records
         self._images = images
         self._features = features
-        self._sizes = (most, least)
+        self._sizes = (max_images, min_images)
         self._kept: OrderedDict[str, PatchCodebook] = OrderedDict()
 
     async def of(self, survey: str, *, model_digest: str) -> PatchCodebook | None:

@@ -19,9 +19,9 @@ from astrolens.science.bundle import MODEL, Bundle, BundleDamaged
 _INNER_MAP: Final = "/early/blocks.4/Add_output_0"
 """Map after block 4 of the early trunk, [n, 40, 14, 14] for a view of 112 pixels, as the exporter names it."""
 _WHOLE_FRAME: Final = ("frame", 1.0)
-_LEAST_ROWS: Final = 2
+_MIN_ROWS: Final = 2
 """As in the backbone: for a single row another kernel would run, whose last bits differ."""
-_ROWS_A_RUN: Final = 8
+_ROWS_PER_RUN: Final = 8
 
 
 class PatchGraph:
@@ -48,12 +48,12 @@ class PatchGraph:
         first = 3 * _frame_view(self._bundle)
         frames = np.concatenate((pixels[:, first : first + 3], pixels[:, 3:]), axis=1)
         parts = [
-            self._run(session, frames[start : start + _ROWS_A_RUN]) for start in range(0, len(frames), _ROWS_A_RUN)
+            self._run(session, frames[start : start + _ROWS_PER_RUN]) for start in range(0, len(frames), _ROWS_PER_RUN)
         ]
         return np.concatenate(parts)
 
     def _run(self, session: ort.InferenceSession, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        [maps] = session.run([_INNER_MAP], {self._bundle.manifest.model.input: pad_rows(frames, _LEAST_ROWS)})
+        [maps] = session.run([_INNER_MAP], {self._bundle.manifest.model.input: pad_rows(frames, _MIN_ROWS)})
         if maps.shape[2:] != (PATCH_MAP_SIDE, PATCH_MAP_SIDE):
             raise BundleDamaged(self._bundle.path / MODEL, f"its patches are {maps.shape[2:]}, not 14 x 14")
         return np.ascontiguousarray(maps[: len(frames)].transpose(0, 2, 3, 1)).reshape(len(frames), -1)

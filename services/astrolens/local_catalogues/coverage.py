@@ -15,7 +15,7 @@ from astrolens.platform.errors import ConfigurationError
 Ranges = NDArray[np.uint64]
 
 ALL_SKY: Final[Ranges] = np.array([0, 12 * 4**KEY_ORDER], dtype=np.uint64)
-_ROWS_A_CELL: Final = 10
+_ROWS_PER_CELL: Final = 10
 """Mean number of rows in a cell that is called covered for what lies in it: an empty one is then no accident."""
 _ORDERS: Final = range(10, 1, -1)
 
@@ -55,7 +55,7 @@ def coverage_of_positions(pieces: Iterable[Keys]) -> tuple[Ranges, str]:
     occupied = {
         order: np.unique(np.concatenate(each)) if each else np.zeros(0, np.uint64) for order, each in cells.items()
     }
-    order = next((each for each in _ORDERS if rows >= _ROWS_A_CELL * max(occupied[each].size, 1)), min(_ORDERS))
+    order = next((each for each in _ORDERS if rows >= _ROWS_PER_CELL * max(occupied[each].size, 1)), min(_ORDERS))
     found = occupied[order]
     around = neighbourhoods(found, order)
     inner = found[(np.isin(around, found.astype(np.int64)) | (around < 0)).all(axis=1)]

@@ -23,7 +23,7 @@ MAX_ORDER: Final = 9
 """Cells of 7 arcmin: four million with all coarser ones, 50 MiB."""
 _MAX_ORDER_OF_FEW: Final = 8
 """Of catalogues with fewer rows than a million."""
-_CELLS_A_ROW: Final = 16
+_CELLS_PER_ROW: Final = 16
 """Cells of the finest order: objects cluster, so that most of them are empty."""
 
 DENSITY_TYPE: Final = np.dtype([("objects", "<u4"), ("axes_sum", "<f4"), ("axes_product", "<f4")])
@@ -37,7 +37,7 @@ _SPARSE_BELOW: Final = 0.5
 def finest_order(rows: int) -> int:
     """The finest order at which cells are counted."""
     finest = MAX_ORDER if rows >= 1_000_000 else _MAX_ORDER_OF_FEW
-    return int(np.clip(math.floor(math.log(max(rows * _CELLS_A_ROW / 12.0, 1.0), 4)), 0, finest))
+    return int(np.clip(math.floor(math.log(max(rows * _CELLS_PER_ROW / 12.0, 1.0), 4)), 0, finest))
 
 
 def first_cell(order: int) -> int:

@@ -41,11 +41,11 @@ Floats = NDArray[np.float64]
 COMBINED: Final = "combined"
 MEDIAN: Final = "median"
 WIDTH: Final = "width"
-_FEWEST_OF_CLASS: Final = 20
+_MIN_CLASS_IMAGES: Final = 20
 """Ordinary images of a survey and class that make a quantile of 95 %."""
-_SMALLEST_P: Final = 1e-30
+_MIN_P: Final = 1e-30
 """Keeps `ln p` finite, and limits what the extrapolated tail of one detector adds to Fisher's statistic."""
-_LARGEST_RANK: Final = 1e12
+_MAX_RANK: Final = 1e12
 """Keeps rank scores finite where all calibration scores are equal."""
 
 
@@ -100,7 +100,7 @@ class ScoreCalibration:
         """
         start, p_start, width = self._tail
         beyond = np.maximum(scores - start, 0.0)
-        tail = np.maximum(p_start * np.exp(-beyond / width), _SMALLEST_P)
+        tail = np.maximum(p_start * np.exp(-beyond / width), _MIN_P)
         return np.asarray(np.where(scores > start, tail, self.p_values(scores)), dtype=np.float64)
 
     def rank_scores(self, scores: Floats) -> Floats:
@@ -116,7 +116,7 @@ class ScoreCalibration:
         inside = np.interp(scores, points, -np.log10(self.p_values(points)))
         largest, width = self.scores[-1], self._tail[2]
         outside = -np.log10(self.smallest_p) + np.maximum(scores - largest, 0.0) / (width * np.log(10.0))
-        return np.asarray(np.where(scores > largest, np.minimum(outside, _LARGEST_RANK), inside), dtype=np.float64)
+        return np.asarray(np.where(scores > largest, np.minimum(outside, _MAX_RANK), inside), dtype=np.float64)
 
     def quantiles(self, count: int = 101) -> Floats:
         """`count` evenly spaced quantiles of the calibration scores, from the minimum to the maximum."""
@@ -145,12 +145,12 @@ class ClassUnits:
     def of(cls, scores: Floats, predicted: NDArray[np.int64], classes: int) -> "ClassUnits":
         """Fit the units to the scores [n] of ordinary images and their predicted classes [n].
 
-        A class with fewer than `_FEWEST_OF_CLASS` images gets the units of all together.
+        A class with fewer than `_MIN_CLASS_IMAGES` images gets the units of all together.
         """
         median, width = np.empty(classes), np.empty(classes)
         for index in range(classes):
             own = scores[predicted == index]
-            own = own if len(own) >= _FEWEST_OF_CLASS else scores
+            own = own if len(own) >= _MIN_CLASS_IMAGES else scores
             median[index] = np.median(own)
             width[index] = max(float(np.quantile(own, 0.95)) - median[index], 1e-9)
         return cls(median, width)

@@ -34,7 +34,7 @@ _JPEG_BLOCK = 8
 _MEASURED_NOISE = 0.1
 """Standard deviations of the sky: the floor of the noise after averaging, for data without any."""
 
-_SMALLEST_WINDOW = 4
+_MIN_WINDOW_PX = 4
 """Pixels of the smallest window in which an object is searched."""
 
 _FAINTEST_SKY = 1e-4
@@ -58,11 +58,11 @@ _STEP_SHARE = 0.001
 """Pairs of horizontal neighbours that differ by `_STEP_LEVELS` or more, per pixel: 0.037; 0.010 (bands misaligned)."""
 _STEPS_PER_BRIGHT_PIXEL = 0.5
 """The same, per bright pixel: 1.28. The seeing softens stars, which reach this only in a noisy picture."""
-_STEPS_IN_A_ROW = 10
+_MIN_STEPS_PER_ROW = 10
 """A row through a line of text crosses many strokes. Single sharp stars (hot pixels, synthetic pictures without
 seeing) make few steps a row."""
 _TEXT_ROW_SHARE = 0.6
-"""Share of the steps that lie in rows of `_STEPS_IN_A_ROW` or more: 0.9."""
+"""Share of the steps that lie in rows of `_MIN_STEPS_PER_ROW` or more: 0.9."""
 _STEP_LEVELS = 64
 """Grey levels."""
 _BRIGHT_LEVELS = 96
@@ -86,7 +86,7 @@ def check_picture(picture: Image.Image) -> float:
         raise ImageRejected("error-page", "It is an error message of the survey's server, rendered as a picture.")
     factor = _reduction(*grey.size)
     values = np.asarray(grey.reduce(factor) if factor > 1 else grey, dtype=np.float32)
-    significance = object_significance(values, noise_at_least=_GREY_NOISE)
+    significance = object_significance(values, min_noise=_GREY_NOISE)
     if significance < OBJECT_SIGNIFICANCE and np.ptp(np.asarray(grey)) <= _ONE_SURFACE:
         raise ImageRejected("no-coverage", "It shows nothing: all of it is equally bright.")
     if significance >= OBJECT_SIGNIFICANCE:
@@ -94,7 +94,7 @@ def check_picture(picture: Image.Image) -> float:
         covered = covered_pixels(values, tolerance=_PADDING_TOLERANCE, blur_pixels=-(-_JPEG_BLOCK // factor))
         if covered is not None:
             _check_covered(covered)
-            significance = object_significance(values, covered, noise_at_least=_GREY_NOISE)
+            significance = object_significance(values, covered, min_noise=_GREY_NOISE)
     if significance < OBJECT_SIGNIFICANCE:
         raise ImageRejected(
             "no-object",
@@ -149,13 +149,13 @@ def check_measurements(measured: MeasuredPlanes, *, must_show_object: bool = Tru
     return significance
 
 
-def _significance(values: NDArray[np.float32], photon: float, enough: float, levels: Sequence[float | None]) -> float:
+def _significance(values: NDArray[np.float32], photon: float, stop_at: float, levels: Sequence[float | None]) -> float:
     """Of a plane, or of the mean of some, in standard deviations of the sky.
 
     Args:
         values: [H, W].
         photon: One photon in the unit of the values.
-        enough: The search ends there.
+        stop_at: The search ends there.
         levels: The sky of each plane in photons a pixel; None where it is not one of few counts.
 
     Returns:
@@ -171,8 +171,8 @@ def _significance(values: NDArray[np.float32], photon: float, enough: float, lev
     noise = _MEASURED_NOISE
     if photons is None:
         # Only some of its planes are counts, to which Poisson's law does not apply as a whole.
-        noise = max(noise, photon / (_SMALLEST_WINDOW * factor * factor))
-    found = object_significance(filled, covered, noise_at_least=noise, enough=enough, photons=photons)
+        noise = max(noise, photon / (_MIN_WINDOW_PX * factor * factor))
+    found = object_significance(filled, covered, min_noise=noise, stop_at=stop_at, photons=photons)
     return min(found, _UNKNOWN_SIGNIFICANCE)
 
 
@@ -213,7 +213,7 @@ def looks_like_text(grey: Image.Image) -> bool:
     by_row = np.count_nonzero(np.maximum(left, right) - np.minimum(left, right) >= _STEP_LEVELS, axis=1)
     steps = int(by_row.sum())
     bright = np.count_nonzero(distance >= _BRIGHT_LEVELS)
-    in_text_rows = int(by_row[by_row >= _STEPS_IN_A_ROW].sum())
+    in_text_rows = int(by_row[by_row >= _MIN_STEPS_PER_ROW].sum())
     return (
         steps >= max(_STEP_SHARE * pixels, _STEPS_PER_BRIGHT_PIXEL * bright) and in_text_rows >= _TEXT_ROW_SHARE * steps
     )

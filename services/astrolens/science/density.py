@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 Taps = Mapping[str, NDArray[Any]]
 """Pooled feature maps of the backbone by name, each [n, d of the tap]."""
 
-_LARGEST_DEVIATION: Final = 8.0
+_MAX_DEVIATION: Final = 8.0
 """Standard deviations at which a feature is clipped: one channel that is silent in the references cannot decide."""
-_SMALLEST_DISTANCE: Final = 1e-6
+_MIN_DISTANCE: Final = 1e-6
 """Keeps the logarithm finite where an image is equal to its k-th neighbour."""
 
 
@@ -75,7 +75,7 @@ class NeighbourDensity:
                 f"detector {self.entry.name} was fitted on {len(self.mean)} numbers an image, not {features.shape[1]}: "
                 "use the taps of the model that it was fitted with"
             )
-        standard = np.clip((features - self.mean) / self.scale, -_LARGEST_DEVIATION, _LARGEST_DEVIATION)
+        standard = np.clip((features - self.mean) / self.scale, -_MAX_DEVIATION, _MAX_DEVIATION)
         return _project(standard - self.centre, self.axes)
 
     def score(self, taps: Taps) -> Floats:
@@ -89,7 +89,7 @@ class NeighbourDensity:
         # One image at a time: no [n, m, components] array, and no dependence on the batch.
         for row, point in enumerate(projected):
             squared = np.square(self.references - point).sum(axis=1)
-            scores[row] = 0.5 * np.log(max(np.partition(squared, k - 1)[k - 1], _SMALLEST_DISTANCE**2))
+            scores[row] = 0.5 * np.log(max(np.partition(squared, k - 1)[k - 1], _MIN_DISTANCE**2))
         return scores
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
@@ -181,7 +181,7 @@ def fit_density(features: Floats, entry: DensityEntry) -> NeighbourDensity:
     # A channel that is constant in the references gets the typical spread, not a division by zero.
     floor = 1e-3 * max(float(np.median(spread)), 1e-9)
     scale = _single(np.maximum(spread, floor))
-    standard = np.clip((features - mean) / scale, -_LARGEST_DEVIATION, _LARGEST_DEVIATION)
+    standard = np.clip((features - mean) / scale, -_MAX_DEVIATION, _MAX_DEVIATION)
     centre = _single(standard.mean(axis=0))
     components = min(entry.components, len(features) // 3, features.shape[1])
     axes = _principal_axes(standard - centre, max(1, components))

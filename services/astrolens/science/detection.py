@@ -32,7 +32,7 @@ WORKING_SIDE = 96
 _WINDOWS = (2, 4, 8, 16)
 """Sides of the windows, working pixels. One pixel alone is left out: noise that is clipped or quantised has tails."""
 
-_WINDOWS_ALONG_A_SIDE = 8
+_MIN_WINDOWS_PER_SIDE = 8
 """A larger window has too few independent positions for a standard deviation."""
 
 _CELLS = 16
@@ -41,13 +41,13 @@ _CELLS = 16
 _LAGS = (3, 4, 5, 6)
 """Cells between the distant cells of the coherence."""
 
-_CELLS_AT_LEAST = 64
+_MIN_CELLS = 64
 """Of 256: with fewer covered cells there is no coherence, and no gradient is fitted."""
 
-_FEWEST_PHOTONS = 1e-4
+_MIN_PHOTONS_PER_PIXEL = 1e-4
 """Expected in a pixel: of a sky without any photon nothing is known."""
 
-_WINDOW_POSITIONS_AT_LEAST = 128
+_MIN_WINDOW_POSITIONS = 128
 """Covered positions of the smallest window: with fewer nothing can be said."""
 
 
@@ -68,8 +68,8 @@ def object_significance(
     values: NDArray[np.float32],
     covered: NDArray[np.bool_] | None = None,
     *,
-    noise_at_least: float,
-    enough: float = OBJECT_SIGNIFICANCE,
+    min_noise: float,
+    stop_at: float = OBJECT_SIGNIFICANCE,
     photons: Photons | None = None,
 ) -> float:
     """How far a picture is from noise alone; an object has `OBJECT_SIGNIFICANCE` or more.
@@ -77,9 +77,9 @@ def object_significance(
     Args:
         values: [H, W], finite, any unit; averaged to about `WORKING_SIDE`.
         covered: [H, W], where pixels were measured; all of them by default.
-        noise_at_least: Standard deviation, in the unit of `values`, that the noise is at least assumed to have:
+        min_noise: Standard deviation, in the unit of `values`, that the noise is at least assumed to have:
             quantisation makes it look smaller.
-        enough: The search ends when it has found this much.
+        stop_at: The search ends when it has found this much.
         photons: Of a map of photon counts: its noise has a long tail, so that deviations are judged by Poisson's law.
 
     Returns:
@@ -88,11 +88,11 @@ def object_significance(
     if covered is not None and covered.all():
         covered = None
     flat, cells = _without_background(values, covered)
-    coherence = _coherence(cells, noise_at_least)
+    coherence = _coherence(cells, min_noise)
     excess = _COHERENCE_WEIGHT * max(coherence - 1.0, 0.0)
-    if excess >= enough:
+    if excess >= stop_at:
         return excess
-    peak = _peak(flat, covered, noise_at_least, enough=enough - excess, photons=photons)
+    peak = _peak(flat, covered, min_noise, stop_at=stop_at - excess, photons=photons)
     return peak + excess
 
 
@@ -169,7 +169,7 @@ _SURFACE_OF_CELLS: NDArray[np.float32] = np.linalg.pinv(_SURFACES.astype(np.floa
 
 def _surface_of_some_cells(cells: NDArray[np.float32]) -> NDArray[np.float32]:
     known = np.isfinite(cells).ravel()
-    if np.count_nonzero(known) < _CELLS_AT_LEAST:
+    if np.count_nonzero(known) < _MIN_CELLS:
         return np.zeros(6, np.float32)
     solution: NDArray[np.float32] = np.linalg.lstsq(_SURFACES[known], cells.ravel()[known], rcond=None)[0]
     return solution
@@ -181,15 +181,15 @@ def _cell_sums(values: NDArray[np.float32], geometry: _Geometry) -> NDArray[np.f
     return sums
 
 
-def _coherence(cells: NDArray[np.float32], noise_at_least: float) -> float:
+def _coherence(cells: NDArray[np.float32], min_noise: float) -> float:
     """The structure function of the cells at its largest over `_LAGS`, in units of that at lag 1; at least 1."""
     known = np.count_nonzero(np.isfinite(cells))
-    if known < _CELLS_AT_LEAST:
+    if known < _MIN_CELLS:
         return 1.0
     if known < cells.size:
-        near = max(_structure_with_gaps(cells, 1), noise_at_least**2 / 4)
+        near = max(_structure_with_gaps(cells, 1), min_noise**2 / 4)
         return max(1.0, *(_structure_with_gaps(cells, lag) / near for lag in _LAGS))
-    near = max(_structure(cells, 1), noise_at_least**2 / 4)
+    near = max(_structure(cells, 1), min_noise**2 / 4)
     return max(1.0, *(_structure(cells, lag) / near for lag in _LAGS))
 
 
@@ -212,42 +212,42 @@ def _structure_with_gaps(cells: NDArray[np.float32], lag: int) -> float:
 def _peak(
     values: NDArray[np.float32],
     covered: NDArray[np.bool_] | None,
-    noise_at_least: float,
+    min_noise: float,
     *,
-    enough: float,
+    stop_at: float,
     photons: Photons | None,
 ) -> float:
-    """The largest significance of a window's mean; the search ends at the first size that reaches `enough`."""
+    """The largest significance of a window's mean; the search ends at the first size that reaches `stop_at`."""
     sums = values
     counts = None if covered is None else covered.astype(np.float32)
     side = min(values.shape)
     best = 0.0
     for window in _WINDOWS:
-        if window > _WINDOWS[0] and window * _WINDOWS_ALONG_A_SIDE > side:
+        if window > _WINDOWS[0] and window * _MIN_WINDOWS_PER_SIDE > side:
             break
         sums = _sums_of_pairs(sums, window // 2)
         means = sums.ravel() / np.float32(window * window)
         if counts is not None:
             counts = _sums_of_pairs(counts, window // 2)
             means = means[counts.ravel() == window * window]
-            if means.size < _WINDOW_POSITIONS_AT_LEAST:
+            if means.size < _MIN_WINDOW_POSITIONS:
                 return np.inf if window == _WINDOWS[0] else best
         low, middle, high = _one_sigma_quantiles(means)
-        noise = max(high - middle, middle - low, noise_at_least)
+        noise = max(high - middle, middle - low, min_noise)
         up, down = float(means.max()) - middle, middle - float(means.min())
         if photons is None:
             found = max(up, down) / noise
         else:
             found = max(min(abs(by) / noise, _poisson_sigmas(by, window, photons)) for by in (up, -down))
         best = max(best, found)
-        if best >= enough:
+        if best >= stop_at:
             break
     return best
 
 
 def _poisson_sigmas(deviation: float, window: int, photons: Photons) -> float:
     """The deviation of a window's mean in standard deviations of a normal law that are as rare (Cash 1979)."""
-    expected = max(photons.per_pixel, _FEWEST_PHOTONS) * window * window
+    expected = max(photons.per_pixel, _MIN_PHOTONS_PER_PIXEL) * window * window
     seen = max(expected + deviation * photons.per_unit * window * window, 0.0)
     deviance = (seen * np.log(seen / expected) if seen else 0.0) - (seen - expected)
     return float(np.sqrt(2.0 * max(deviance, 0.0)))

@@ -20,13 +20,13 @@ Floats = NDArray[np.float64]
 
 TRIMMED: Final = 0.05
 """Share of the strangest images that takes no part: so many oddities among recent images move nothing."""
-LARGEST_SHIFT: Final = 1.5
+MAX_SHIFT: Final = 1.5
 """Standard deviations. A shift of 1 turns a budget of 1 % into 9 %."""
-LEAST_SHIFT: Final = 0.2
+MIN_SHIFT: Final = 0.2
 """Twice the error of the median of 200 images; a smaller one is none. It doubles a budget of 1 % at most."""
 SCALES: Final = (0.7, 1.1)
 """A larger scale than 1 comes from oddities more often than from the sky."""
-FEWEST: Final = 100
+MIN_IMAGES: Final = 100
 """Images: the standard error of their median is an eighth of a standard deviation."""
 _TAIL: Final = 0.05
 """Where the tail is compared: of 300 images 15 are expected there, of the budget's 1 % only three."""
@@ -55,13 +55,13 @@ def measure_adjustment(p_values: Floats) -> Adjustment:
     """The change that the p-values [n] of recent images show; of which some may be strange.
 
     Args:
-        p_values: As the calibration gave them, without an adjustment; at least `FEWEST`.
+        p_values: As the calibration gave them, without an adjustment; at least `MIN_IMAGES`.
 
     Raises:
         ValueError: There are too few.
     """
-    if len(p_values) < FEWEST:
-        raise ValueError(f"{len(p_values)} p-values are too few to measure a drift: {FEWEST} are needed")
+    if len(p_values) < MIN_IMAGES:
+        raise ValueError(f"{len(p_values)} p-values are too few to measure a drift: {MIN_IMAGES} are needed")
     from scipy.special import ndtri  # noqa: PLC0415 - 0.4 s, which no start should wait for
 
     deviates = np.sort(-ndtri(np.clip(p_values, 1e-30, 1.0 - 1e-9)))
@@ -69,8 +69,8 @@ def measure_adjustment(p_values: Floats) -> Adjustment:
     lower, median = np.quantile(kept, (_LOWER, 0.5))
     expected_lower, expected_median = -ndtri(1.0 - _LOWER), 0.0
     scale = float(np.clip((median - lower) / (expected_median - expected_lower), *SCALES))
-    shift = min(float(median), LARGEST_SHIFT)
-    if shift < LEAST_SHIFT:
+    shift = min(float(median), MAX_SHIFT)
+    if shift < MIN_SHIFT:
         return Adjustment()
     for part in np.linspace(0.0, 1.0, _STEPS):
         found = Adjustment(float(part) * shift, 1.0 + float(part) * (scale - 1.0))

@@ -15,10 +15,10 @@ from astrolens.science.stretch import Sky, finite_sample, sky_and_noise
 _STRIP_PIXELS = 1 << 18
 """Pixels that are converted at once: 2 MiB."""
 
-_SHORTEST_SIDE = 16
+_MIN_SIDE = 16
 """Pixels that averaging leaves of a narrow strip."""
 
-_FARTHEST = 1e9
+_MAX_VALUE = 1e9
 """Standard deviations: what is farther from the sky has no meaning, and its square would be no float32."""
 
 _QUANTILES = (0.1587, 0.5, 0.8413)
@@ -93,7 +93,7 @@ def measure(planes: StoredPlanes, longest_side: int) -> MeasuredPlanes:
 
 def _measured(planes: StoredPlanes, longest_side: int) -> MeasuredPlanes:
     height, width = planes.values.shape[1:]
-    factor = max(1, min(max(height, width) // longest_side, min(height, width) // _SHORTEST_SIDE))
+    factor = max(1, min(max(height, width) // longest_side, min(height, width) // _MIN_SIDE))
     bands, shares, skies = [], [], []
     for stored in planes.values:
         reduced, share = _reduced(planes, stored, factor)
@@ -106,7 +106,7 @@ def _measured(planes: StoredPlanes, longest_side: int) -> MeasuredPlanes:
         else:
             reduced -= sky.level
             reduced /= sky.noise
-        bands.append(np.clip(reduced, -_FARTHEST, _FARTHEST).astype(np.float32))
+        bands.append(np.clip(reduced, -_MAX_VALUE, _MAX_VALUE).astype(np.float32))
         shares.append(np.where(np.isfinite(reduced), share, np.float32(0)))
         skies.append(sky)
     if all(sky is None for sky in skies):

@@ -24,7 +24,7 @@ _RADIUS_QUANTILE: Final = 0.97
 """Quantile of the distances of the object's pixels from the centre: one spur must not decide."""
 _MARGIN: Final = 1.9
 """Half the side of the view in radii of the object."""
-_SMALLEST: Final = 0.25
+_MIN_FRACTION: Final = 0.25
 """Share of the frame. Narrower views would enlarge the seeing, not the object."""
 _WITHOUT_OBJECT: Final = 0.6
 """Share of the frame where nothing stands out at its centre."""
@@ -42,7 +42,7 @@ def object_view_fraction(frame: Image.Image) -> float:
     radius = _object_radius(grey)
     if radius is None:
         return _WITHOUT_OBJECT
-    return min(max(2.0 * _MARGIN * radius / _SIDE, _SMALLEST), 1.0)
+    return min(max(2.0 * _MARGIN * radius / _SIDE, _MIN_FRACTION), 1.0)
 
 
 def _object_radius(grey: Floats) -> float | None:

@@ -22,9 +22,9 @@ from astrolens.science.bundle import ArraysDamaged, arrays_from_bytes, arrays_to
 
 PATCH_MAP_VERSION: Final = 1
 
-LEAST_IMAGES: Final = 100
+MIN_IMAGES: Final = 100
 """Ordinary images that a codebook needs: with 100 instead of 300 its maps point as well (docs/science.md)."""
-MOST_IMAGES: Final = 300
+MAX_IMAGES: Final = 300
 SAMPLE: Final = 4096
 """Patches that are kept."""
 NEIGHBOURS: Final = 5

@@ -19,9 +19,9 @@ _BORDER: Final = 0.06
 """Width of the frame along the edges that the sky is measured in, as a share of the shorter side."""
 _DETECTION_SIGMA: Final = 1.5
 _SMOOTHING_PX: Final = 1.5
-_LEAST_NOISE: Final = 0.5
+_MIN_NOISE: Final = 0.5
 """In grey levels: JPEG of a dark sky may be constant, and rounding alone gives 0.3."""
-_LEAST_PIXELS: Final = 30
+_MIN_PIXELS: Final = 30
 """Of an object: fewer tell nothing about its shape."""
 _NEAR_CENTRE: Final = 0.15
 """Standard deviation of the weight that picks an object where none is at the centre, as a share of the shorter side."""
@@ -82,7 +82,7 @@ def detect_object(rgb: NDArray[np.uint8]) -> DetectedObject:
         raise NoObject("no object stands out from the sky")
     label = int(segments[height // 2, width // 2]) or _brightest_near_centre(smooth, segments, count)
     pixels = int((segments == label).sum())
-    if pixels < _LEAST_PIXELS:
+    if pixels < _MIN_PIXELS:
         raise NoObject(f"the object at the centre has {pixels} pixels, too few for a shape")
     return DetectedObject(light=light, segments=segments.astype(np.int32), label=label, noise=noise, scale=scale)
 
@@ -94,7 +94,7 @@ def _sky_and_noise(luminance: Plane) -> tuple[float, float]:
     outside[border:-border, border:-border] = False
     values = luminance[outside]
     sky = float(np.median(values))
-    return sky, max(1.4826 * float(np.median(np.abs(values - sky))), _LEAST_NOISE)
+    return sky, max(1.4826 * float(np.median(np.abs(values - sky))), _MIN_NOISE)
 
 
 def _brightest_near_centre(smooth: Plane, segments: NDArray[np.int32], count: int) -> int:

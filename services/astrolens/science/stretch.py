@@ -18,10 +18,10 @@ _BLACK = -1.0
 """Standard deviations from the sky level: a little of the noise stays visible, as in survey pictures."""
 
 _WHITE_QUANTILE = 0.998
-_WHITE_AT_LEAST = 25.0
+_MIN_WHITE = 25.0
 """Standard deviations of the sky: the noise of an empty field must not be stretched to white."""
 
-_COPIED_AT_MOST = 1 << 20
+_MAX_COPIED = 1 << 20
 _SAMPLE_SIZE = 16_384
 """Values that the statistics use: enough for the sky level to 1 % of its noise, at a bounded cost."""
 
@@ -39,7 +39,7 @@ def asinh_rgb(bands: NDArray[np.float32]) -> tuple[NDArray[np.uint8], str]:
     uncovered = [name for name, band in zip(_BANDS, bands, strict=False) if not np.isfinite(band).any()]
     scaled = np.clip(_without_gaps(bands), -1e6, 1e6)
     intensity = scaled.mean(axis=0)
-    white = max(float(np.quantile(finite_sample(intensity), _WHITE_QUANTILE)), _WHITE_AT_LEAST)
+    white = max(float(np.quantile(finite_sample(intensity), _WHITE_QUANTILE)), _MIN_WHITE)
     lifted = np.maximum(intensity - _BLACK, 1e-6)
     curve = np.arcsinh(lifted / _SOFTENING) / np.arcsinh((white - _BLACK) / _SOFTENING)
     picture = np.maximum(scaled - _BLACK, 0.0) * (curve / lifted)
@@ -170,7 +170,7 @@ def finite_sample(values: NDArray[np.generic]) -> NDArray[np.float64]:
     # An odd step visits all columns of a frame whose width is a power of two.
     step = max(1, values.size // _SAMPLE_SIZE) | 1
     # Iterating is slow, and copying a large view of a file takes as much memory as the file.
-    picked = values.ravel()[::step] if values.size <= _COPIED_AT_MOST else values.flat[::step]
+    picked = values.ravel()[::step] if values.size <= _MAX_COPIED else values.flat[::step]
     sample: NDArray[np.float64] = picked.astype(np.float64)
     return sample[np.isfinite(sample)]
 

@@ -28,7 +28,7 @@ _PLATE = re.compile(
 )
 """The keywords of a plate solution of the Digitized Sky Survey, with what may stand beside it."""
 _SIP = re.compile(rb"[AB]_(?:ORDER|\d_\d)$")
-_FARTHEST_TAN_DEG = 180.0
+_MAX_TAN_DEG = 180.0
 """On the plane, which ends at 90 degrees on the sky in infinity: capture programs write a degree a pixel by default."""
 _SINGULAR = 1e-6
 _STANDARD_TAN_PVS = 4
@@ -139,9 +139,9 @@ class _Reader:
         reach = self._reference(units, latitude, lengths)
         scale_deg = self._linear([_DEGREES[unit] for unit in units])
         projections = {projection for _, projection, _ in types}
-        if "TAN" in projections and scale_deg * reach > _FARTHEST_TAN_DEG:
+        if "TAN" in projections and scale_deg * reach > _MAX_TAN_DEG:
             raise NoPlacement(
-                f"Its pixels of {scale_deg:.3g} degrees reach more than {_FARTHEST_TAN_DEG:g} degrees from CRPIX, "
+                f"Its pixels of {scale_deg:.3g} degrees reach more than {_MAX_TAN_DEG:g} degrees from CRPIX, "
                 "which no tangent plane does."
             )
         powers = self._powers()

@@ -29,7 +29,7 @@ _PRETRAINED_DECAY = 0.01
 _CHECKPOINT_EVERY_S = 60.0
 """So much a kill costs at most; a checkpoint takes a tenth of a second."""
 _ON_TOP = [kind.name for kind in KINDS if kind.group in {"artefact", "bright-star"} and kind.name != "text-page"]
-_OF_A_CLASS = torch.tensor([0, *map(KIND_NAMES.index, _ON_TOP)])
+_CLASSIFIED_KINDS = torch.tensor([0, *map(KIND_NAMES.index, _ON_TOP)])
 """Ordinary views, and kinds that lie on top of an object: its class can be seen, and teaches."""
 
 
@@ -160,7 +160,7 @@ def _loss(model: ReadingBackbone, views: EarlyViews, rows: NDArray[np.int64], re
     reading = model.read_early(maps)
     classes, kinds = (torch.from_numpy(own[rows]).to(device) for own in (views.classes, views.kinds))
     loss = _kind_loss(reading.kinds, kinds) + _kind_loss(reading.pooled_kinds, kinds)
-    known = torch.isin(kinds, _OF_A_CLASS.to(device)) & (classes >= 0)
+    known = torch.isin(kinds, _CLASSIFIED_KINDS.to(device)) & (classes >= 0)
     if bool(known.any()):
         logits = model.class_head(reading.class_features[known])
         loss = loss + recipe.class_weight * logit_norm_loss(logits, classes[known], tau=recipe.tau)

@@ -21,7 +21,7 @@ from astrolens.usecases.views import ImageCard, View
 
 _MODEL_SERVER: Final = "model-server"
 _PAGE: Final = 200
-_SHORTEST_PREFIX: Final = 6
+_MIN_PREFIX_LENGTH: Final = 6
 MAX_WHY: Final = 500
 
 
@@ -278,7 +278,7 @@ class Models:
         return late
 
     async def _find(self, digest: str) -> ModelRecord:
-        if len(digest) < _SHORTEST_PREFIX:
+        if len(digest) < _MIN_PREFIX_LENGTH:
             raise InvalidRequest("Ambiguous digest", f"{digest!r} is too short: give at least six digits of a digest.")
         found = [record for record in await self._registry.read_all() if record.digest.startswith(digest)]
         if not found:

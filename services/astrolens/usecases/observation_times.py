@@ -29,7 +29,7 @@ _YEARS: Final = range(FIRST_OBSERVATION.year, LAST_OBSERVATION.year)
 _SCALE_BEHIND: Final = re.compile(r"^(?P<time>.*\d)\s*\(?(?P<scale>UTC|UT1?|TAI|TT|TDB|TCB|TCG)\)?$", re.IGNORECASE)
 _LEAP_SECOND: Final = re.compile(r"^(.*[T ]23:59:)60(.*)$")
 _COMPACT_DATE: Final = re.compile(r"^\d{8}$")
-_MICROSECONDS_A_DAY: Final = 86_400_000_000
+_MICROSECONDS_PER_DAY: Final = 86_400_000_000
 
 
 def parse_observation_time(value: Any, scale: TimeScale = "utc", origin_jd: float | None = None) -> datetime:
@@ -91,7 +91,7 @@ def _of_text(text: str, scale: TimeScale, origin_jd: float | None) -> datetime:
             "write ISO 8601"
         )
     # Decimal to the end: a double of a Julian date is good to 40 microseconds only.
-    return _to_utc(_MJD_EPOCH + timedelta(microseconds=round(mjd * _MICROSECONDS_A_DAY)), scale)
+    return _to_utc(_MJD_EPOCH + timedelta(microseconds=round(mjd * _MICROSECONDS_PER_DAY)), scale)
 
 
 def _in_utc(moment: datetime) -> datetime:

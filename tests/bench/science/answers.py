@@ -26,7 +26,7 @@ NEIGHBOUR_SCORE: Final = "NeighbourScore"
 INTEREST: Final = "interest ranking"
 LOOKS: Final = (50, 100, 200)
 _AT_ONCE: Final = 10
-_ANSWERS_A_FIT: Final = 5
+_ANSWERS_PER_FIT: Final = 5
 _ARTEFACTS: Final = frozenset({"contaminated", "dont-know"})
 _COMPONENTS: Final = 32
 _ODD_IN_POOL: Final = 100
@@ -164,7 +164,7 @@ def _interest_order(pool: _Pool) -> NDArray[np.int64]:
     seen: list[int] = []
     given: dict[str, Answer] = {}
     while len(seen) < LOOKS[-1]:
-        for row in learn_ranking(known, given).queue[:_ANSWERS_A_FIT].tolist():
+        for row in learn_ranking(known, given).queue[:_ANSWERS_PER_FIT].tolist():
             seen.append(row)
             given[ids[row]] = pool.answers[row]
     return np.array(seen)

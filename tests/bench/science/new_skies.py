@@ -37,7 +37,7 @@ LOOKED_AT: Final = 40
 """Images that a person looks at in the reviewed variant: the strangest of the survey model's own."""
 _UNKNOWN: Final = "unknown-sky"
 """A survey name that no bundle knows."""
-_FEWEST: Final = 2 * OWN_IMAGES
+_MIN_IMAGES: Final = 2 * OWN_IMAGES
 """A pack with fewer images has not enough for a survey model and a rest."""
 
 Values = NDArray[np.float64]
@@ -198,7 +198,7 @@ def _taking_part(task: Task, table: ImageTable) -> NDArray[np.bool_]:
 
 def _pack_splits(table: ImageTable, splits: int) -> tuple[Split, ...]:
     """Splits of a task's images; a small pack has one, without images of its own."""
-    if len(table) < _FEWEST:
+    if len(table) < _MIN_IMAGES:
         return (Split(np.empty(0, dtype=np.int64), np.arange(len(table))),)
     groups = table.groups.tolist()
     return tuple(Split(*split_groups(groups, count=OWN_IMAGES, seed=seed)) for seed in range(splits))

@@ -25,7 +25,7 @@ from tests.bench.science.tables import galaxy_tables, pack_tables
 from tests.bench.science.text import table
 
 _SPLITS: Final = 2
-_MOST: Final = 200
+_MAX_IMAGES: Final = 200
 """Odd and ordinary images of a split that are evaluated."""
 _FOLDS: Final = 5
 _NEIGHBOURS: Final = 10
@@ -94,7 +94,7 @@ def _evaluated(sky: Sky, own: NDArray, rest: NDArray) -> NDArray:
     if sky.group == "left-out":
         rest = np.setdiff1d(np.flatnonzero(sky.cutouts.table.roles == Half.CHOOSE), own)
     rng = np.random.default_rng(4)
-    return np.concatenate([rng.permutation(rest[sky.odd[rest] == odd])[:_MOST] for odd in (True, False)])
+    return np.concatenate([rng.permutation(rest[sky.odd[rest] == odd])[:_MAX_IMAGES] for odd in (True, False)])
 
 
 def main() -> None:

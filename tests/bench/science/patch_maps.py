@@ -13,7 +13,7 @@ from astrolens.contracts.patch_maps import PATCH_MAP_SIDE
 from astrolens.inference.patch_graph import PatchGraph, gives_patches
 from astrolens.science.cutouts import decode_cutout
 from astrolens.science.oddities import KINDS_BY_NAME, draw_oddity
-from astrolens.science.patch_codebook import MOST_IMAGES, fit_patch_codebook
+from astrolens.science.patch_codebook import MAX_IMAGES, fit_patch_codebook
 from astrolens.science.preprocessing import PreprocessingSpec, pad_to_square, preprocess
 from astrolens.trainer.evaluation import Half
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ _VISIBLE: Final = 10.0
 _SHARE_OF_PLAINEST: Final = 0.2
 _CELL_SHARE: Final = 0.25
 """A cell belongs to what was drawn where so much of its area changed."""
-_LARGEST: Final = 0.5
+_MAX_CHANGED_SHARE: Final = 0.5
 """Share of the frame; a larger change has no place."""
 _TRIVIAL_SIDE: Final = 112
 
@@ -71,7 +71,7 @@ def localisation_figures(bundle: Any, cutouts: Cutouts, half: Half) -> dict[str,
         return {}
     table = cutouts.table
     rng = np.random.default_rng(SEED)
-    fit = rng.permutation(np.flatnonzero(table.ordinary & (table.roles == FIT)))[:MOST_IMAGES]
+    fit = rng.permutation(np.flatnonzero(table.ordinary & (table.roles == FIT)))[:MAX_IMAGES]
     rows = np.flatnonzero(table.ordinary & (table.roles == half) & ~table.reviewed_out)[:PICTURES]
     drawn = _draw([decode_cutout(cutouts.jpegs[row]) for row in rows], rng)
     cells = np.stack([one.cells for one in drawn])
@@ -124,7 +124,7 @@ def _changed(before: Picture, after: Picture) -> Mask | None:
         return None
     share = _to_cells((change > max(_VISIBLE / 2.0, _SHARE_OF_PLAINEST * change.max())).astype(np.float32))
     cells = share >= min(_CELL_SHARE, float(share.max()))
-    return None if cells.mean() > _LARGEST else cells
+    return None if cells.mean() > _MAX_CHANGED_SHARE else cells
 
 
 def _to_cells(values: NDArray[np.float32]) -> Values:

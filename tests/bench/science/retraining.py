@@ -36,7 +36,7 @@ from astrolens.trainer.retraining.run import Run
 
 LOOKS: Final = 150
 _POOL_ODD: Final = 110
-_ANSWERS_A_FIT: Final = 5
+_ANSWERS_PER_FIT: Final = 5
 _ARTEFACTS: Final = frozenset({"contaminated", "dont-know"})
 _BUDGET: Final = 10.0
 
@@ -120,7 +120,7 @@ def _answer(champion: Bundle, pool: list[Sample], folder: Path) -> list[ArchiveI
     given: dict[str, Answer] = {}
     answered: list[ArchiveImage] = []
     while len(answered) < LOOKS:
-        for row in learn_ranking(known, given).queue[:_ANSWERS_A_FIT].tolist():
+        for row in learn_ranking(known, given).queue[:_ANSWERS_PER_FIT].tolist():
             sample, path = pool[row], paths[row]
             given[path.stem] = _said(sample.oddity)
             answer = GivenAnswer(given[path.stem], "script", "2026-01-01T00:00:00Z", path.stem)

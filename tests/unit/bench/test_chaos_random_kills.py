@@ -4,7 +4,7 @@ from collections import Counter
 
 from astrolens.platform.runtime.services import SERVICE_NAMES
 
-from tests.chaos.random_kills import MOST_PER_MINUTE, RESTARTED_BY_HAND, Killings, differences
+from tests.chaos.random_kills import MAX_PER_MINUTE, RESTARTED_BY_HAND, Killings, differences
 
 
 def test_every_difference_is_found() -> None:
@@ -20,4 +20,4 @@ def test_everybody_is_killed_and_no_service_too_often() -> None:
     assert set(SERVICE_NAMES) | set(RESTARTED_BY_HAND) <= {victim for _, victim in drawn}
     for start in range(540):
         minute = Counter(victim for now, victim in drawn if start <= now < start + 60 and victim in SERVICE_NAMES)
-        assert all(count <= MOST_PER_MINUTE for count in minute.values())
+        assert all(count <= MAX_PER_MINUTE for count in minute.values())

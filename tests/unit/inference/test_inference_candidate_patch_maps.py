@@ -23,7 +23,7 @@ from tests.unit.inference.analyzer_world import NOW, World, event
 from tests.unit.inference.tiny_bundle import image_id
 
 CHANNELS = 3
-LEAST, MOST = 4, 8
+MIN_IMAGES, MAX_IMAGES = 4, 8
 ODD_PLACE = (2, 11)
 
 
@@ -78,7 +78,11 @@ class Night(World):
             model=self.server,
             features=features,
             codebooks=PatchCodebooks(
-                records=self.records, images=self.images, features=features, least=LEAST, most=MOST
+                records=self.records,
+                images=self.images,
+                features=features,
+                min_images=MIN_IMAGES,
+                max_images=MAX_IMAGES,
             ),
             clock=lambda: self.now,
         )
@@ -150,10 +154,10 @@ async def test_too_few_ordinary_images_make_candidates_wait_and_other_surveys_se
 
 
 async def test_a_codebook_of_more_images_follows_and_is_read_again_after_a_restart(night: Night) -> None:
-    await night.analyze(*range(10, 10 + MOST))
+    await night.analyze(*range(10, 10 + MAX_IMAGES))
     await night.analyze(1, verdict="anomaly")
     assert await night.maps.run_pass() == 1
-    assert await night.images.exists(patch_codebook_key("m1", "sdss", MOST))
+    assert await night.images.exists(patch_codebook_key("m1", "sdss", MAX_IMAGES))
     asked = night.server.asked
     await night.analyze(2, verdict="anomaly")
     assert await night.another().run_pass() == 1
@@ -161,11 +165,13 @@ async def test_a_codebook_of_more_images_follows_and_is_read_again_after_a_resta
     one, two = await night.map_of(1), await night.map_of(2)
     assert one is not None
     assert two is not None
-    assert (one.codebook, one.codebook_images) == (two.codebook, MOST)
+    assert (one.codebook, one.codebook_images) == (two.codebook, MAX_IMAGES)
 
 
 async def test_a_damaged_codebook_is_fitted_again(night: Night) -> None:
-    await night.images.put(patch_codebook_key("m1", "sdss", LEAST), b"damaged", media_type="application/octet-stream")
+    await night.images.put(
+        patch_codebook_key("m1", "sdss", MIN_IMAGES), b"damaged", media_type="application/octet-stream"
+    )
     await night.analyze(*range(10, 14))
     await night.analyze(1, verdict="anomaly")
     assert await night.maps.run_pass() == 1

@@ -170,14 +170,14 @@ def test_noise_in_the_packs_is_refused_and_the_faintest_objects_pass() -> None:
 
 def test_significance_does_not_depend_on_the_unit() -> None:
     values = (noise(96, bands=1)[0] + ramp(96)).astype(np.float32)
-    first = object_significance(values, noise_at_least=0.01)
-    assert object_significance(values * 1000 + 5000, noise_at_least=10) == pytest.approx(first, rel=1e-3)
+    first = object_significance(values, min_noise=0.01)
+    assert object_significance(values * 1000 + 5000, min_noise=10) == pytest.approx(first, rel=1e-3)
 
 
 def test_a_frame_with_hardly_any_covered_pixel_cannot_be_judged() -> None:
     covered = np.zeros((96, 96), bool)
     covered[:8, :8] = True
-    assert object_significance(np.zeros((96, 96), np.float32), covered, noise_at_least=1) == np.inf
+    assert object_significance(np.zeros((96, 96), np.float32), covered, min_noise=1) == np.inf
 
 
 def test_long_pictures_are_judged() -> None:

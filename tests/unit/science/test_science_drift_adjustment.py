@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from astrolens.science.drift_adjustment import FEWEST, LARGEST_SHIFT, SCALES, Adjustment, measure_adjustment
+from astrolens.science.drift_adjustment import MAX_SHIFT, MIN_IMAGES, SCALES, Adjustment, measure_adjustment
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
@@ -47,7 +47,7 @@ def test_an_adjustment_never_makes_verdicts_looser_and_is_bounded() -> None:
     rng = np.random.default_rng(1)
     for given in (np.full(300, 0.9), np.full(300, 1.0), np.full(300, 1 / 601), rng.random(300) ** 4, rng.random(300)):
         found = measure_adjustment(given)
-        assert 0.0 <= found.shift <= LARGEST_SHIFT
+        assert 0.0 <= found.shift <= MAX_SHIFT
         assert SCALES[0] <= found.scale <= SCALES[1]
         assert (found.p_values(given) >= given).all()
     grid = np.geomspace(1e-6, 1.0, 200)
@@ -60,5 +60,5 @@ def test_no_drift_changes_nothing_at_the_budget() -> None:
 
 
 def test_too_few_images_are_refused() -> None:
-    with pytest.raises(ValueError, match=f"{FEWEST} are needed"):
-        measure_adjustment(np.full(FEWEST - 1, 0.5))
+    with pytest.raises(ValueError, match=f"{MIN_IMAGES} are needed"):
+        measure_adjustment(np.full(MIN_IMAGES - 1, 0.5))

@@ -25,7 +25,7 @@ const AHEAD = 2;
 /** What lies over the top of the page: the header, with some room. */
 const COVERED_PX = 120;
 /** More ids make an address too long for some servers; they are kept for this tab only. */
-const MOST_IN_ADDRESS = 60;
+const MAX_IN_ADDRESS = 60;
 const SELECTED = "astrolens.selected.";
 /** Longest time until NiceGUI has gone to the top of a page that it opened; whoever moves meanwhile ends the wait. */
 const HELD_MS = 3000;
@@ -55,7 +55,7 @@ export default defineComponent({
     /** The selection as addresses name it. */
     const sel = computed(() => {
       const chosen = [...selected.value];
-      return all.value ? "all" : chosen.length > MOST_IN_ADDRESS ? "kept" : chosen.join(".");
+      return all.value ? "all" : chosen.length > MAX_IN_ADDRESS ? "kept" : chosen.join(".");
     });
     /** The list as the page of an image is given it, and gives it back. */
     const here = computed(() => {

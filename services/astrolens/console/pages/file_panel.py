@@ -31,7 +31,7 @@ _SAME_SHARE: Final = 0.001
 _SAME_S: Final = 1.0
 """Smaller differences between a header's and a given position, scale and time are those of rounding."""
 
-_SMALLEST_PERCENT: Final = 0.1
+_MIN_SHOWN_PERCENT: Final = 0.1
 
 _PLANES: Final = {
     "bands": "bands",
@@ -161,10 +161,10 @@ def _quality(quality: PixelQuality) -> Iterator[tuple[str, str]]:
 def _percent(share: float) -> str:
     """Only none is 0 %, and only all is 100 %."""
     percent = 100 * share
-    if 0 < percent < _SMALLEST_PERCENT:
-        return f"&lt; {_SMALLEST_PERCENT:g} %"
-    if 100 - _SMALLEST_PERCENT < percent < 100:
-        return f"&gt; {100 - _SMALLEST_PERCENT:g} %"
+    if 0 < percent < _MIN_SHOWN_PERCENT:
+        return f"&lt; {_MIN_SHOWN_PERCENT:g} %"
+    if 100 - _MIN_SHOWN_PERCENT < percent < 100:
+        return f"&gt; {100 - _MIN_SHOWN_PERCENT:g} %"
     return f"{percent:.3g} %"
 
 

@@ -16,7 +16,7 @@ from astrolens.contracts.survey_models import MAX_EARLIER_ADJUSTMENTS, DriftMeas
 from astrolens.contracts.surveys import SIMULATED_PREFIX
 from astrolens.inference.survey_models.images import recent_images
 from astrolens.platform.stores.records import RecordStore
-from astrolens.science.drift_adjustment import FEWEST, measure_adjustment
+from astrolens.science.drift_adjustment import MIN_IMAGES, measure_adjustment
 
 WINDOW: Final = 200
 """Newest images that are measured. After a change of seeing, two measurements later all of them are of the new one."""
@@ -56,7 +56,7 @@ class DriftTracker:
             and image.model_digest == record.model_digest
             and not (image.simulated or image.is_strange)
         ]
-        if len(judged) < FEWEST:
+        if len(judged) < MIN_IMAGES:
             return record
         measured = measure_adjustment(np.array(judged))
         drift = DriftMeasure(

@@ -37,7 +37,7 @@ _MAX_RETRY_AFTER_S: Final = 10.0
 _MAX_BACKOFFS: Final = 3
 """Outages at the same galaxy before its receipt is settled as rejected: one object must not block a survey."""
 
-_MAX_UNUSABLE_IN_A_ROW: Final = 10
+_MAX_CONSECUTIVE_UNUSABLE: Final = 10
 """Unusable pictures in a row that are an outage: without its image disks SkyServer would send blanks for everything."""
 
 
@@ -81,7 +81,7 @@ class SdssSource:
         self._clock = clock
         self._sleep = sleep
         self._initial_wait_s = initial_wait_s
-        self._unusable_in_a_row = 0
+        self._consecutive_unusable = 0
         self._requested_ns = time_ns()
 
     @property
@@ -131,14 +131,14 @@ class SdssSource:
                 continue
             problem = _unusable(picture)
             if problem is None:
-                self._unusable_in_a_row = 0
+                self._consecutive_unusable = 0
                 self._report_running()
                 return self._source_image(galaxy, data=picture.data)
-            self._unusable_in_a_row += 1
-            if self._unusable_in_a_row >= _MAX_UNUSABLE_IN_A_ROW and backoffs < _MAX_BACKOFFS:
+            self._consecutive_unusable += 1
+            if self._consecutive_unusable >= _MAX_CONSECUTIVE_UNUSABLE and backoffs < _MAX_BACKOFFS:
                 backoffs += 1
                 await self._back_off(
-                    BadAnswer(f"the last {self._unusable_in_a_row} pictures were unusable: {problem.detail}")
+                    BadAnswer(f"the last {self._consecutive_unusable} pictures were unusable: {problem.detail}")
                 )
                 continue
             return self._source_image(galaxy, refusal=problem)

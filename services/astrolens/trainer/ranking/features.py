@@ -16,7 +16,7 @@ COMPONENTS: Final = 32
 """Principal components of the embedding."""
 _MAX_Z: Final = 4.0
 """Detector scores as normal deviates are clipped here: a p-value of 3e-5."""
-_LEAST_PROBABILITY: Final = 1e-4
+_MIN_PROBABILITY: Final = 1e-4
 
 FIELDS: Final = (
     "verdict",
@@ -93,7 +93,7 @@ def feature_rows(embeddings: Rows, p_values: Rows, kinds: Rows, *, seed: int = 0
     count = min(COMPONENTS, *embeddings.shape)
     components = PCA(count, random_state=seed).fit_transform(_standard(embeddings))
     deviates = np.clip(-ndtri(np.clip(p_values, 1e-12, 1.0 - 1e-12)), -_MAX_Z, _MAX_Z)
-    logs = np.log(np.maximum(kinds, _LEAST_PROBABILITY))
+    logs = np.log(np.maximum(kinds, _MIN_PROBABILITY))
     # The components keep their relative sizes: the first tell more than the last, which are noise.
     components /= max(float(components.std()), 1e-9)
     return np.hstack([components, _standard(deviates), _standard(logs)])

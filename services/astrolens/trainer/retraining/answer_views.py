@@ -19,7 +19,7 @@ LABELLED_KINDS: Final = {Answer.ARTEFACT: LABELLED_ARTEFACT, Answer.INTERESTING:
 """The kinds that answers teach, beside the drawn ones: artefacts are a class of their own."""
 MIN_PER_KIND: Final = 8
 """A kind with fewer answered images is not taught: the network would learn these pictures by heart."""
-VIEWS_OF_AN_IMAGE: Final = 8
+VIEWS_PER_IMAGE: Final = 8
 _PLAIN: Final = ViewRanges(odd=0.0, control=0.0)
 """Nothing is drawn on an answered image: it is what the person saw."""
 
@@ -41,7 +41,7 @@ def kind_names(labelled: Sequence[Labelled], known: Sequence[str]) -> tuple[str,
 def draw_answer_views(
     labelled: Sequence[Labelled], kinds: Sequence[str], early: InferenceSession, *, size: int, seed: int
 ) -> EarlyViews | None:
-    """Early maps of `VIEWS_OF_AN_IMAGE` views of each answered image whose kind is taught; None where there is none.
+    """Early maps of `VIEWS_PER_IMAGE` views of each answered image whose kind is taught; None where there is none.
 
     Args:
         labelled: Answered images.
@@ -60,8 +60,6 @@ def draw_answer_views(
     for number, each in enumerate(chosen):
         crop = context_crop(pad_to_square(decode_cutout(each.image.path.read_bytes())))
         rng = np.random.default_rng([seed, 2, number])
-        views += [
-            draw_training_view(crop, crop, rng, size=size, ranges=_PLAIN).pixels for _ in range(VIEWS_OF_AN_IMAGE)
-        ]
-    targets = np.repeat([place[each.answer] for each in chosen], VIEWS_OF_AN_IMAGE)
+        views += [draw_training_view(crop, crop, rng, size=size, ranges=_PLAIN).pixels for _ in range(VIEWS_PER_IMAGE)]
+    targets = np.repeat([place[each.answer] for each in chosen], VIEWS_PER_IMAGE)
     return EarlyViews(early_maps(early, np.stack(views)), np.full(len(targets), -1), targets.astype(np.int64))

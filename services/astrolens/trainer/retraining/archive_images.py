@@ -122,7 +122,7 @@ class ArchiveReader:
                 break
         return found[:MAX_LABELLED]
 
-    async def unanswered(self, most_of_a_survey: int) -> list[ArchiveImage]:
+    async def unanswered(self, max_per_survey: int) -> list[ArchiveImage]:
         """A random sample of the images that nobody answered, of each survey apart.
 
         Ids are digests, so that the order of a hash of them is a random one, and the same at every call.
@@ -131,10 +131,10 @@ class ArchiveReader:
         found: list[ArchiveImage] = []
         for survey in sorted({key[0] for key in surveys if key[0]}):
             total = sum(count for key, count in surveys.items() if key[0] == survey)
-            found += await self._of_survey(survey, total, most_of_a_survey)
+            found += await self._of_survey(survey, total, max_per_survey)
         return found
 
-    async def _of_survey(self, survey: str, total: int, most: int) -> list[ArchiveImage]:
+    async def _of_survey(self, survey: str, total: int, limit: int) -> list[ArchiveImage]:
         query = Query(
             where=(Clause("observation.survey", "eq", survey),),
             order=Order("ingested_at", descending=True),
@@ -142,16 +142,16 @@ class ArchiveReader:
             fields=_FIELDS,
         )
         # Newest first, thinned by a hash: a large archive is read as far as its newest tens of thousands.
-        share = min(1.0, 2.0 * most / max(total, 1))
+        share = min(1.0, 2.0 * limit / max(total, 1))
         share = max(share, 0.05)
         chosen: list[Document] = []
         async for page in pages(self._records, Collection.IMAGES, query):
             chosen += [each for each in page if _is_replay(each) and _draw(each["image_id"]) < share]
-            if len(chosen) >= most:
+            if len(chosen) >= limit:
                 break
         found: list[ArchiveImage] = []
-        for start in range(0, min(len(chosen), most), _PAGE):
-            found += await self._fetch(chosen[start : start + _PAGE][: most - start])
+        for start in range(0, min(len(chosen), limit), _PAGE):
+            found += await self._fetch(chosen[start : start + _PAGE][: limit - start])
         return found
 
     async def _fetch(self, documents: Sequence[Document]) -> list[ArchiveImage]:

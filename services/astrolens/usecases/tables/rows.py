@@ -23,7 +23,7 @@ _EMPTY: Final = frozenset({"", "nan", "+nan", "-nan", "null", "none", "n/a", "<n
 _NUMBER: Final = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
 _WHOLE: Final = re.compile(r"^[+-]?\d+(?:\.0*)?$")
 _JULIAN_DATES: Final = frozenset({"jd", "jdobs", "obsjd", "jdutc"})
-_SMALLEST_JD: Final = 2_000_000
+_MIN_JD: Final = 2_000_000
 """A smaller number is a JD without 2400000 or an MJD, which differ by half a day."""
 _EXACT_AS_DOUBLE: Final = 2**53
 _MAX_NAME: Final = 200
@@ -231,7 +231,7 @@ def _take(
 def _time(assigned: AssignedColumn, value: str) -> datetime:
     column = assigned.column
     is_jd = column.origin_jd is None and plain_name(column.name) in _JULIAN_DATES
-    if is_jd and _NUMBER.match(value) and float(value) < _SMALLEST_JD:
+    if is_jd and _NUMBER.match(value) and float(value) < _MIN_JD:
         raise BadRow(
             f"{column.name} is {value[:40]!r}: a Julian date is above 2400000; if 2400000.5 was taken off, "
             "call the column mjd"

@@ -201,9 +201,9 @@ class FolderImageStore:
         return StoreUnavailable(f"the image store {self._root} cannot be {verb}: {error.strerror}")
 
 
-def _shares(items: Sequence[T], most: int) -> list[Sequence[T]]:
-    """Items in at most so many shares of about the same size, none of them empty."""
-    return [share for start in range(most) if (share := items[start::most])]
+def _shares(items: Sequence[T], count: int) -> list[Sequence[T]]:
+    """Items in at most `count` shares of about the same size, none of them empty."""
+    return [share for start in range(count) if (share := items[start::count])]
 
 
 def _holds(path: Path, data: bytes) -> bool:
