@@ -178,15 +178,30 @@ def tail(*, as_json: bool, since: str | None, follow: bool, url: str | None, tok
 
 
 def _messages(client: httpx.Client, *, since: datetime) -> Iterator[dict[str, Any]]:
-    """The last message of each alert at or after a time, oldest first; the console keeps no earlier one."""
+    """The messages of all alerts at or after a time, oldest first; older consoles keep the last one of each only."""
     at = since.isoformat()
     raised = (
-        alert
+        message
         for alert in iter_items(client, "/api/alerts", since=at, order="oldest")
-        if alert["updated_at"] is None  # the others are in the second list, in the place of their last message
+        for message in _of_alert(alert)[:1]
+        if message["updated_at"] is None  # the others are in the second list, in the place of their last message
     )
-    changed = iter_items(client, "/api/alerts", updated_since=at, order="oldest")
-    return heapq.merge(raised, changed, key=_message_time)
+    changed = [
+        message
+        for alert in iter_items(client, "/api/alerts", updated_since=at, order="oldest")
+        for message in _of_alert(alert)
+        if message["updated_at"] is not None and _message_time(message) >= since
+    ]
+    return heapq.merge(raised, sorted(changed, key=_message_time), key=_message_time)
+
+
+def _of_alert(alert: dict[str, Any]) -> list[dict[str, Any]]:
+    """An alert as it was in each of its messages that are known, oldest first."""
+    whole = {name: value for name, value in alert.items() if name != "messages"}
+    return [
+        whole | message | {"updated_at": message["at"] if message["revision"] else None}
+        for message in alert.get("messages") or ()
+    ] or [whole]
 
 
 def _message_time(alert: dict[str, Any]) -> datetime:

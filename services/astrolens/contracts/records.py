@@ -291,6 +291,30 @@ class Delivery(Contract):
     )
 
 
+class AlertMessage(Contract):
+    """What one message of an alert said."""
+
+    revision: int = Field(ge=0, description="0: the initial alert; each update and retraction adds one.")
+    at: UtcTime
+    alert_type: Literal["initial", "update", "retraction"]
+    predicted_class: str
+    verdict: Verdict
+    p_value: PValue
+    p_value_at_most: bool = False
+    calibration_images: int | None = Field(default=None, ge=1)
+    calibration_fit: CalibrationFit = "own"
+    model_digest: str | None = None
+    crossmatch_status: CrossmatchStatus | None = None
+    occasion: AlertOccasion | None = None
+    label: Answer | None = None
+    labeled_by: str | None = None
+    tags: Tags = ()
+
+
+MAX_EARLIER_MESSAGES: Final = 50
+"""Of an alert: with more, the oldest but the initial one go. An alert rarely has five."""
+
+
 class AlertRecord(Contract):
     """An alert, its revisions and deliveries."""
 
@@ -331,6 +355,10 @@ class AlertRecord(Contract):
     labeled_by: str | None = Field(default=None, description="Who gave that label.")
     tags: Tags = Field(default=(), description="The tags that came with that label.")
     updated_at: UtcTime | None = None
+    earlier: tuple[AlertMessage, ...] = Field(
+        default=(),
+        description="Messages before the last, oldest first, at most 50; those of older versions were not kept.",
+    )
     deliveries: tuple[Delivery, ...] = ()
     undelivered: bool = Field(default=False, description="Whether a delivery is still waiting.")
     pending: tuple[PendingEvent, ...] = ()
@@ -339,6 +367,12 @@ class AlertRecord(Contract):
     def delivery_id(self) -> str:
         """Its id, as deliveries name what they are about."""
         return self.alert_id
+
+    @property
+    def last_message(self) -> AlertMessage:
+        """The message that its own fields repeat."""
+        same = AlertMessage.model_fields.keys() - {"at"}
+        return AlertMessage(at=self.updated_at or self.raised_at, **{name: getattr(self, name) for name in same})
 
     @model_validator(mode="before")
     @classmethod

@@ -19,7 +19,16 @@ from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.crossmatch import Crossmatch
 from astrolens.contracts.data_rights import is_unreleased
 from astrolens.contracts.ids import alert_id, event_id
-from astrolens.contracts.records import AlertOccasion, AlertRecord, Answer, Delivery, ImageRecord, Label
+from astrolens.contracts.records import (
+    MAX_EARLIER_MESSAGES,
+    AlertMessage,
+    AlertOccasion,
+    AlertRecord,
+    Answer,
+    Delivery,
+    ImageRecord,
+    Label,
+)
 from astrolens.contracts.surveys import OTHER_SURVEYS, SOURCE_SURVEYS
 from astrolens.contracts.verdicts import Analysis, Verdict
 
@@ -205,10 +214,17 @@ def next_record(
             "model_digest": analysis.model_digest,
             "calibration_id": analysis.calibration_id,
             "updated_at": updated_at,
+            "earlier": _earlier_messages(current),
             "deliveries": tuple(Delivery(channel=channel) for channel in channels) if deliver else current.deliveries,
             "undelivered": bool(channels) if deliver else current.undelivered,
         }
     )
+
+
+def _earlier_messages(current: AlertRecord) -> tuple[AlertMessage, ...]:
+    """The messages before the next one; where there are too many, the oldest but the initial one go."""
+    messages = (*current.earlier, current.last_message)
+    return messages if len(messages) <= MAX_EARLIER_MESSAGES else (messages[0], *messages[2:])
 
 
 def _figures(analysis: Analysis) -> dict[str, Any]:

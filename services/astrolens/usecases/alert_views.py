@@ -9,7 +9,7 @@ from astrolens.contracts.alert_updates import update_reason
 from astrolens.contracts.p_values import PValueWords, p_value_words
 from astrolens.contracts.records import Answer, Delivery
 from astrolens.contracts.verdicts import Verdict
-from astrolens.usecases.views import Document, ListPage, Tense, View
+from astrolens.usecases.views import AlertMessageView, Document, ListPage, Tense, View, alert_messages
 
 
 class AlertView(View):
@@ -34,6 +34,8 @@ class AlertView(View):
     label: Answer | None = Field(description="What a person said of the image, in the last message.")
     labeled_by: str | None = Field(description="Who gave that answer.")
     tags: list[str] = Field(description="The free tags that came with it.")
+    messages: list[AlertMessageView] = Field(description="All that it said, oldest first; the last repeats the above.")
+    missing_messages: int = Field(description="Messages that are not kept: of older versions, and beyond fifty.")
     deliveries: list[Delivery]
     cutout_url: str
     image_url: str = Field(description="The console's page of the image.")
@@ -42,8 +44,11 @@ class AlertView(View):
     def of(cls, document: Document) -> Self:
         """The view of an `AlertRecord` document."""
         image = document["image_id"]
-        own = {"cutout_url", "image_url", "p_value_words", "update_reason", "tags"}
+        own = {"cutout_url", "image_url", "p_value_words", "update_reason", "tags", "messages", "missing_messages"}
+        messages = alert_messages(document)
         return cls(
+            messages=messages,
+            missing_messages=int(document.get("revision") or 0) + 1 - len(messages),
             update_reason=update_reason(document),
             tags=document.get("tags") or [],
             p_value_words=p_value_words(

@@ -157,6 +157,46 @@ class ProvenanceStep(View):
     at: datetime | None = None
 
 
+class AlertMessageView(View):
+    """One message of an alert: what it said, and who or what caused it."""
+
+    revision: int = Field(description="0: the initial alert; each update and retraction adds one.")
+    at: datetime
+    alert_type: Literal["initial", "update", "retraction"]
+    predicted_class: str = Field(serialization_alias="class")
+    verdict: Verdict
+    p_value: float
+    p_value_words: PValueWords
+    update_reason: str | None = Field(description="Who or what caused it, as a sentence; null in an initial alert.")
+    label: Answer | None
+    labeled_by: str | None
+    tags: list[str]
+    model_digest: str | None
+
+    @classmethod
+    def of(cls, document: Document) -> Self:
+        """The view of an `AlertMessage` document, or of the last message in an `AlertRecord` document."""
+        own = {"revision", "at", "p_value_words", "update_reason", "tags"}
+        return cls(
+            revision=document.get("revision") or 0,
+            at=document.get("at") or document.get("updated_at") or document["raised_at"],
+            update_reason=update_reason(document),
+            p_value_words=p_value_words(
+                document["p_value"],
+                at_most=bool(document.get("p_value_at_most")),
+                fit=document.get("calibration_fit") or "own",
+                older=document.get("calibration_images") is None,
+            ),
+            tags=document.get("tags") or [],
+            **{key: document.get(key) for key in cls.model_fields if key not in own},
+        )
+
+
+def alert_messages(alert: Document) -> list[AlertMessageView]:
+    """The messages of an `AlertRecord` document, oldest first; older versions kept the last one only."""
+    return [*map(AlertMessageView.of, alert.get("earlier") or ()), AlertMessageView.of(alert)]
+
+
 class ImageDetail(View):
     """All that is known of one image: the fields of its record, without embedding, and what follows from them."""
 
@@ -183,6 +223,7 @@ class ImageDetail(View):
     )
     alert_updated_at: datetime | None = Field(description="When, where that was an update or a retraction.")
     alert_update_reason: str | None = Field(description="Who or what caused it, where it was.")
+    alert_messages: list[AlertMessageView] = Field(description="All that it said, oldest first, as far as known.")
     alert_tense: Tense | None = Field(
         description="`current` and `test` (the simulated sky) are public, `injection` and `withheld` (data that the "
         "survey has not released) never."
@@ -208,6 +249,7 @@ class ImageDetail(View):
             alert_type=alert["alert_type"] if alert else None,
             alert_updated_at=alert.get("updated_at") if alert else None,
             alert_update_reason=update_reason(alert) if alert else None,
+            alert_messages=alert_messages(alert) if alert else [],
             alert_tense=alert.get("alert_tense", "current") if alert else None,
             alert_hold=_alert_hold(document),
             position_texts=position_texts(position["ra_deg"], position["dec_deg"]) if position else [],

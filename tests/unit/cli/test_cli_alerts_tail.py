@@ -74,3 +74,35 @@ def test_following_alerts_tells_updates_and_retractions_at_their_own_times(
         "2026-03-02T08:30:00Z  p = 0.001  sdss/spiral retraction: ann called it an artefact (satellite�[2J)  "
         "http://console/image/1",
     ]
+
+
+def test_an_alert_that_changed_twice_between_two_looks_is_told_three_times(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = ["2026-03-01T20:00:01.000000Z", "2026-03-01T20:00:01.500000Z", "2026-03-01T20:00:03.000000Z"]
+    kinds = ["initial", "retraction", "update"]
+    messages = [
+        {"revision": n, "at": time, "alert_type": kind, "update_reason": None if not n else f"reason {n}"}
+        for n, (time, kind) in enumerate(zip(at, kinds, strict=True))
+    ]
+    last = alert(1) | {"updated_at": at[2], "messages": messages} | messages[2]
+    looks = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal looks
+        looks += 1
+        if looks > 4:
+            raise KeyboardInterrupt
+        both = [last, alert(2)] if "since" in request.url.params else [last]
+        return httpx.Response(200, json={"items": both, "next": None})
+
+    follow(monkeypatch, answer)
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["alert_id"], each["alert_type"]) for each in printed] == [
+        ("1", "initial"),
+        ("1", "retraction"),
+        ("2", "initial"),
+        ("1", "update"),
+    ]
+    assert [each["updated_at"] for each in printed] == [None, at[1], None, at[2]]
+    assert not any("messages" in each for each in printed)

@@ -234,6 +234,37 @@ async def test_updates_and_retractions_are_listed_by_their_own_time_with_who_and
     assert shown["updated_at"] > shown["raised_at"]
 
 
+async def test_an_alert_lists_all_of_its_messages_and_counts_those_that_were_not_kept(
+    world: Any, client: httpx.AsyncClient
+) -> None:
+    raised = utc_now()
+    first = AlertRecord(
+        alert_id="a" * 32,
+        image_id="e" * 32,
+        survey="sdss",
+        predicted_class="spiral",
+        verdict=Verdict.ANOMALY,
+        p_value=0.001,
+        topic=None,
+        raised_at=raised,
+    )
+    refuted = {"alert_type": "retraction", "label": Answer.ARTEFACT, "labeled_by": "ann", "revision": 1}
+    second = first.model_copy(
+        update={**refuted, "updated_at": raised + timedelta(seconds=1), "earlier": (first.last_message,)}
+    )
+    older = second.model_copy(update={"alert_id": "b" * 32, "earlier": (), "revision": 3})
+    await world.records.insert(Collection.ALERTS, [second, older])
+    shown = (await client.get(f"/api/alerts/{second.alert_id}")).json()
+    assert [(each["alert_type"], each["update_reason"]) for each in shown["messages"]] == [
+        ("initial", None),
+        ("retraction", "ann called it an artefact"),
+    ]
+    assert [each["class"] for each in shown["messages"]] == ["spiral"] * 2
+    assert shown["missing_messages"] == 0
+    shown = (await client.get(f"/api/alerts/{older.alert_id}")).json()
+    assert (len(shown["messages"]), shown["missing_messages"]) == (1, 3)
+
+
 async def test_a_dead_letter_is_sent_again_and_its_image_is_in_flight_again(
     world: Any, client: httpx.AsyncClient
 ) -> None:

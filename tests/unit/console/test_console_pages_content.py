@@ -122,6 +122,17 @@ async def test_the_login_form_starts_a_session_or_says_what_was_wrong(make_world
         assert "HttpOnly" in right.headers["set-cookie"]
 
 
+ALERT = {
+    "alert_id": "a" * 32,
+    "alert_type": "initial",
+    "topic": None,
+    "raised_at": NOW.isoformat(),
+    "predicted_class": "spiral",
+    "verdict": "anomaly",
+    "p_value": 0.002,
+}
+
+
 @pytest.mark.parametrize(
     ("alert", "says", "not_"),
     [
@@ -135,7 +146,7 @@ async def test_the_login_form_starts_a_session_or_says_what_was_wrong(make_world
                 "labeled_by": "<ann>",
                 "tags": ["satellite"],
             },
-            ": &lt;ann&gt; called it an artefact (satellite)",
+            ">&lt;ann&gt; called it an artefact (satellite)<",
             "<ann>",
         ),
         # Of an alert of an older version nothing more is known.
@@ -145,11 +156,23 @@ async def test_the_login_form_starts_a_session_or_says_what_was_wrong(make_world
 def test_an_image_says_what_became_of_its_alert_and_why_it_is_not_public(
     alert: dict[str, Any], says: str, not_: str
 ) -> None:
-    known = {"alert_id": "a" * 32, "alert_type": "initial", "topic": None, "raised_at": NOW.isoformat(), **alert}
+    known = {**ALERT, **alert}
     shown = history(ImageDetail.of(to_document(make_image("a.jpg")[0]), known))
     assert says in shown
     assert not_ not in shown
     assert "no alert was raised" in history(ImageDetail.of(to_document(make_image("a.jpg")[0]), None))
+
+
+def test_an_image_lists_every_message_of_its_alert() -> None:
+    first = {**ALERT, "at": NOW.isoformat(), "revision": 0, "p_value": 0.004}
+    refuted = {"alert_type": "retraction", "at": NOW.isoformat(), "revision": 1, "label": "ordinary", "labeled_by": "b"}
+    back = {"alert_type": "update", "updated_at": NOW.isoformat(), "revision": 2}
+    alert = {**ALERT, **back, "earlier": [first, {**ALERT, **refuted}]}
+    shown = history(ImageDetail.of(to_document(make_image("a.jpg")[0]), alert))
+    lines = shown.split("<li>")[1:]
+    assert ["raised, p = 0.004" in lines[0], "retracted, p = 0.002" in lines[1], "updated" in lines[2]] == [True] * 3
+    assert "b called it ordinary" in lines[1]
+    assert "its figures are new" in lines[2]
 
 
 def test_the_history_of_answers_has_their_tags() -> None:

@@ -1,7 +1,7 @@
 """What becomes of an alert when its image, or its survey, is judged again."""
 
 import pytest
-from astrolens.contracts.records import AlertRecord, ImageRecord
+from astrolens.contracts.records import MAX_EARLIER_MESSAGES, AlertRecord, ImageRecord
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
 from astrolens.notifier import handlers
 from astrolens.platform.stores.collections import Collection
@@ -42,6 +42,38 @@ async def test_another_model_updates_then_retracts_then_raises_again(world: Worl
         "astrolens.alerts.sdss.class-a.v1",
         "astrolens.alerts-json.sdss.class-a.v1",
     }
+
+
+async def test_an_alert_keeps_what_each_of_its_messages_said(world: World) -> None:
+    service = world.service("mailto #1")
+    said = (("a", Verdict.ANOMALY, 0.002), ("b", Verdict.NEAR_MISS, 0.02), ("c", Verdict.ANOMALY, 0.003))
+    for model, verdict, p_value in said:
+        picture = image(1, model=model, verdict=verdict, p_value=p_value)
+        await world.put(picture)
+        await service.reconcile([picture.image_id])
+    record = await world.alert(picture)
+    assert record is not None
+    messages = (*record.earlier, record.last_message)
+    assert [message.alert_type for message in messages] == ["initial", "retraction", "update"]
+    assert [message.p_value for message in messages] == [0.002, 0.02, 0.003]
+    assert [message.revision for message in messages] == [0, 1, 2]
+    digests = [packet.provenance.model_digest for packet in world.outbox.packets()]
+    assert [message.model_digest for message in messages] == digests
+    assert len(set(digests)) == 3
+
+
+async def test_of_very_many_messages_the_initial_one_and_the_last_are_kept(world: World) -> None:
+    picture = image(1)
+    await world.put(picture)
+    service = world.service()
+    for number in range(MAX_EARLIER_MESSAGES + 4):
+        await world.put(measured(picture, "own", calibration=f"c{number}"))
+        await service.reconcile([picture.image_id])
+    record = await world.alert(picture)
+    assert record is not None
+    assert record.revision == MAX_EARLIER_MESSAGES + 3
+    kept = [message.revision for message in record.earlier]
+    assert kept == [0, *range(4, MAX_EARLIER_MESSAGES + 3)]
 
 
 async def test_people_get_messages_of_retractions_and_new_anomalies_but_not_of_new_figures(world: World) -> None:

@@ -239,6 +239,9 @@ _NOT_CURRENT: Final = {
 """What an alert's tense means, where it is no claim about the sky that everybody may read."""
 
 
+_ALERT_STATES: Final = {"initial": "raised", "update": "updated", "retraction": "retracted"}
+
+
 def history(detail: ImageDetail) -> str:
     """Answers over time, by person, and the alert."""
     labels = list(reversed((detail.model_extra or {}).get("labels") or ()))
@@ -257,14 +260,18 @@ def history(detail: ImageDetail) -> str:
 
 
 def _alert(detail: ImageDetail) -> str:
-    """The alert, who or what changed it last, and why it is not public where it is not."""
+    """The alert's messages, each with who or what caused it, and why it is not public where it is not."""
     if not detail.alert_id or not detail.alert_tense:
         return ""
-    state = {"initial": "raised", "update": "updated", "retraction": "retracted"}[detail.alert_type or "initial"]
-    if detail.alert_updated_at and detail.alert_update_reason:
-        state += f" {time_of(detail.alert_updated_at)}: {escape(detail.alert_update_reason)}"
+    lines = "".join(
+        f"<li>{time_of(each.at)} {_ALERT_STATES[each.alert_type]}, {escape(each.p_value_words.figure)}"
+        + (f'<span class="reason">{escape(each.update_reason)}</span>' if each.update_reason else "")
+        + "</li>"
+        for each in detail.alert_messages
+    )
     name = f'<span class="mono">{detail.alert_id[:12]}</span> {copy_button(detail.alert_id)}'
-    line = f'<p class="alert-state">Alert {name} {state}</p>'
+    state = _ALERT_STATES[detail.alert_type or "initial"]
+    line = f'<p class="alert-state">Alert {name} {state}</p><ol class="timeline">{lines}</ol>'
     why = _NOT_CURRENT.get(detail.alert_tense)
     return line + (f'<p class="banner quiet alert-tense">{escape(why)}</p>' if why else "")
 
