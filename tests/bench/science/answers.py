@@ -41,11 +41,13 @@ class AnsweredImages:
         cutouts: With their labels.
         scores: n.
         embeddings: [n, d].
+        rank: n values of another bundle that rank in place of this one's, where given.
     """
 
     cutouts: Cutouts
     scores: list[ImageScores]
     embeddings: Values
+    rank: Values | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def _draw_pool(by_survey: Mapping[str, AnsweredImages], half: Half, rng: np.rand
     oddities: list[str] = []
     scores: list[ImageScores] = []
     embeddings = []
+    ranks = []
     for images in by_survey.values():
         table = images.cutouts.table
         ordinary = np.flatnonzero(table.ordinary & np.isin(table.roles, list(Half)))
@@ -135,6 +138,7 @@ def _draw_pool(by_survey: Mapping[str, AnsweredImages], half: Half, rng: np.rand
         oddities += table.oddities[rows].tolist()
         scores += [images.scores[row] for row in rows]
         embeddings.append(images.embeddings[rows].astype(np.float64))
+        ranks.append((rank_values(images.scores) if images.rank is None else images.rank)[rows])
     names = sorted(scores[0].detectors)
     kind_names = sorted(scores[0].kinds)
     p_values = np.array([[each.detectors[name].p_value for name in names] for each in scores])
@@ -142,7 +146,7 @@ def _draw_pool(by_survey: Mapping[str, AnsweredImages], half: Half, rng: np.rand
     whole = np.concatenate(embeddings)
     return _Pool(
         answers=[_answer(oddity) for oddity in oddities],
-        strangeness=1.0 - p_values[:, names.index(weak)] if weak else rank_values(scores),
+        strangeness=1.0 - p_values[:, names.index(weak)] if weak else np.concatenate(ranks),
         embeddings=whole,
         features=feature_rows(whole, p_values, kinds),
         kinds=kinds,
