@@ -26,7 +26,7 @@ def alert_hold(analysis: Analysis) -> str | None:
         case "survey-model" if not analysis.p_value_at_most:
             return (
                 f"an alert by the survey model of {survey} is raised only beyond all {analysis.calibration_images} "
-                "images that it was fitted on"
+                "of the survey's own images that an image is compared with"
             )
         case "own" if analysis.burst_survey is not None:
             return (

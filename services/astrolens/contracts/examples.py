@@ -90,6 +90,7 @@ def survey_model() -> survey_models.SurveyModelRecord:
             model_digest=MODEL_DIGEST,
             images=300,
             images_digest=_PREPROCESSING,
+            format=2,
             fitted_at=at(6),
         ),
         strangest=(IMAGE_ID,),

@@ -50,6 +50,7 @@ class SurveyRevision(Contract):
     images: int = Field(description="Images that it was fitted on.")
     images_digest: str = Field(description="SHA-256 of their ids, sorted, one a line.")
     excluded: tuple[str, ...] = Field(default=(), description="Images left out because a person called them strange.")
+    format: int = Field(default=1, description="Of its bytes; a model of an earlier format is fitted again.")
     fitted_at: UtcTime
 
 

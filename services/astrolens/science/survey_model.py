@@ -4,6 +4,11 @@ From the pooled feature maps of some 300 images of the survey, unlabelled and wi
 detectors and their calibration are fitted. The result is one immutable revision: the verdict of an image is a pure
 function of the image, the bundle and the revision.
 
+The images of the fit are ordinary images of the survey too, and people look at their verdicts. Their features are among
+the references, so that the fit would say something else of them than of a new image. They are recognised by their
+features, as are copies of them, and have the score that the cross-fitting gave them, ranked among the others. The
+cross-fitted scores are exchangeable, so that this is a conformal p-value too, of n - 1 images instead of n.
+
 What it promises: a ranking, and verdicts at a budget of 5 % false alarms (`BUDGET`). The calibration images are not
 known to be ordinary; the strangest of them, which are the odd ones, make up the first per cent, so that hardly
 anything is found at a budget of 1 %. A person who looks at the strangest images (`SurveyModel.strangest_images`) and
@@ -27,6 +32,7 @@ from astrolens.science.calibration import COMBINED, ScoreCalibration
 from astrolens.science.density import (
     FITTED_ARRAYS,
     DensityEntry,
+    NeighbourDensity,
     SurveyDetector,
     Taps,
     fit_detector,
@@ -39,6 +45,8 @@ MINIMUM_IMAGES: Final = 300
 """Images of its own that a survey needs: with 100 the ranking is slightly worse, and p-values end at 1/101."""
 BUDGET: Final = 0.05
 """The smallest budget of false alarms at which a survey model promises verdicts."""
+FORMAT: Final = 2
+"""Since 2 a model recognises its own images. One of format 1 is fitted again; until then it judges as it did."""
 FOLDS: Final = 10
 """Parts of the cross-fitting. Each image is scored by detectors that were fitted on the other nine tenths."""
 
@@ -74,7 +82,7 @@ class SurveyModelDamaged(Exception):
 class SurveyModelManifest(Contract):
     """Facts about a survey model, and the digests of its arrays. The SHA-256 of its JSON is the revision id."""
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = FORMAT
     survey: Slug
     model_digest: str = Field(description="The bundle whose taps it reads.")
     images: int = Field(ge=1, description="Images that it was fitted and calibrated on.")
@@ -95,8 +103,9 @@ class SurveyScores:
             84 % quantile.
         detector_p_values: p-values [n] of each detector.
         combined: Sum of the detectors' scores [n].
-        p_value: Conformal p-values [n] of the sum, never below 1/(images + 1).
+        p_value: Conformal p-values [n] of the sum, never below 1/(calibration_images + 1).
         at_most: [n] True where no calibration image is as strange: read the p-value as an upper bound.
+        calibration_images: [n] Images that the image is compared with: all of the model's, or all others.
         rank_score: [n] For ranking only, larger is stranger; it goes on growing where the p-value has ended.
     """
 
@@ -105,6 +114,7 @@ class SurveyScores:
     combined: Floats
     p_value: Floats
     at_most: NDArray[np.bool_]
+    calibration_images: NDArray[np.intp]
     rank_score: Floats
 
 
@@ -129,13 +139,10 @@ class SurveyModel:
         """The revision id: SHA-256 of the manifest, which has the digests of all arrays."""
         return content_digest(_manifest_json(self.manifest))
 
-    @property
-    def smallest_p(self) -> float:
-        """The end of its p-values, 1/(images + 1)."""
-        return 1.0 / (self.manifest.images + 1)
-
     def score(self, taps: Taps) -> SurveyScores:
         """Score n images; the result of one does not depend on the others.
+
+        An image of the fit, or a copy of one, has its cross-fitted score and is compared with the others.
 
         Args:
             taps: Pooled feature maps of the bundle `manifest.model_digest`, each [n, d].
@@ -143,20 +150,41 @@ class SurveyModel:
         Raises:
             ValueError: A tap is missing or has the wrong shape.
         """
-        scores = {}
-        for detector in self.detectors:
-            name = detector.entry.name
-            scores[name] = _robust_units(detector.score(taps), self.calibration[name])
+        compared = {detector.entry.name: detector.compare(taps) for detector in self.detectors}
+        scores = {name: _robust_units(found.scores, self.calibration[name]) for name, found in compared.items()}
+        own = self._own_rows([found.copy_of for found in compared.values()])
+        is_own = own >= 0
+        for name, values in scores.items():
+            values[is_own] = self._calibration_scores[name][own[is_own]]
         combined = _sum(scores)
-        calibration = self._calibrations[COMBINED]
-        return SurveyScores(
+        made = SurveyScores(
             scores=scores,
-            detector_p_values={name: self._calibrations[name].p_values(values) for name, values in scores.items()},
+            detector_p_values={name: np.empty_like(combined) for name in scores},
             combined=combined,
-            p_value=calibration.p_values(combined),
-            at_most=calibration.beyond(combined),
-            rank_score=calibration.rank_scores(combined),
+            p_value=np.empty_like(combined),
+            at_most=np.empty(combined.shape, dtype=np.bool_),
+            calibration_images=np.empty(combined.shape, dtype=np.intp),
+            rank_score=np.empty_like(combined),
         )
+        for row in np.unique(own):
+            chosen = own == row
+            calibrations = self._calibrations_for(int(row))
+            for name, values in scores.items():
+                made.detector_p_values[name][chosen] = calibrations[name].p_values(values[chosen])
+            calibration = calibrations[COMBINED]
+            made.p_value[chosen] = calibration.p_values(combined[chosen])
+            made.at_most[chosen] = calibration.beyond(combined[chosen])
+            made.calibration_images[chosen] = len(calibration.scores)
+            made.rank_score[chosen] = calibration.rank_scores(combined[chosen])
+        return made
+
+    def _own_rows(self, copies: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
+        """[n] row of `image_ids` that an image is, or is a copy of, -1 where none; the first detector that knows it."""
+        own = np.full_like(copies[0], -1)
+        if self.manifest.format >= FORMAT:
+            for found in copies:
+                own = np.where(own >= 0, own, found)
+        return own
 
     def strangest_images(self, count: int = 40) -> list[str]:
         """Ids of its own images by falling strangeness: those that a person should look at."""
@@ -172,6 +200,14 @@ class SurveyModel:
     @cached_property
     def _calibrations(self) -> dict[str, ScoreCalibration]:
         return {name: ScoreCalibration(np.sort(values)) for name, values in self._calibration_scores.items()}
+
+    def _calibrations_for(self, own: int) -> dict[str, ScoreCalibration]:
+        """What an image is compared with: all images, or where it is one of them, in row `own`, all others."""
+        if own < 0:
+            return self._calibrations
+        return {
+            name: ScoreCalibration(np.sort(np.delete(values, own))) for name, values in self._calibration_scores.items()
+        }
 
     def to_bytes(self) -> bytes:
         """An `.npz` archive without pickle; equal models give equal bytes."""
@@ -211,6 +247,9 @@ class SurveyModel:
             raise SurveyModelDamaged(f"survey model {digest}: its arrays do not fit: {error}") from error
         if any(values.shape != (len(image_ids),) for values in calibration.values()):
             raise SurveyModelDamaged(f"survey model {digest}: it has not one calibration score for each image")
+        references = [each.references for each in detectors if isinstance(each, NeighbourDensity)]
+        if any(len(values) != len(image_ids) for values in references):
+            raise SurveyModelDamaged(f"survey model {digest}: it has not one reference for each image")
         model = cls(manifest=manifest, image_ids=image_ids, detectors=detectors, calibration=calibration)
         if model.to_bytes() != data:
             raise SurveyModelDamaged(f"survey model {digest}: its bytes are not those that were written")

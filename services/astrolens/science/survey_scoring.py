@@ -121,12 +121,16 @@ class SurveyScorer:
             replace(
                 image,
                 detectors={
-                    name: _detector(float(scores[row]), float(found.detector_p_values[name][row]), model)
+                    name: _detector(
+                        float(scores[row]),
+                        float(found.detector_p_values[name][row]),
+                        int(found.calibration_images[row]),
+                    )
                     for name, scores in found.scores.items()
                 },
                 p_value=float(found.p_value[row]),
                 p_value_at_most=bool(found.at_most[row]),
-                calibration_images=model.manifest.images,
+                calibration_images=int(found.calibration_images[row]),
                 calibration_survey=survey,
                 calibration_fit="survey-model",
                 rank_score=float(found.rank_score[row]),
@@ -160,9 +164,9 @@ class SurveyScorer:
         )
 
 
-def _detector(score: float, p_value: float, model: SurveyModel) -> DetectorScore:
-    # The smallest p-value is that of a score beyond all of the model's images.
-    return DetectorScore(score, p_value, at_most=p_value <= model.smallest_p)
+def _detector(score: float, p_value: float, calibration_images: int) -> DetectorScore:
+    # The smallest p-value is that of a score beyond all images that it is compared with.
+    return DetectorScore(score, p_value, at_most=p_value <= 1.0 / (calibration_images + 1))
 
 
 def adjusted_p_value(scores: ImageScores, adjustment: Adjustment) -> float:

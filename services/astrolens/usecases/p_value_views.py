@@ -83,7 +83,7 @@ def _calibration(analysis: Document) -> str:
     counted = "ordinary images" if images is None else f"{images:,} ordinary images"
     match calibration_fit_of(analysis):
         case "survey-model":
-            return f"survey model of {survey}, fitted on {images or 'some'} of its images"
+            return f"survey model of {survey}: {images or 'some'} of its own images"
         case "pooled":
             return f"pooled, {counted} of other surveys: the bundle does not know the survey"
         case "does-not-fit":

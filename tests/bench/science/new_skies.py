@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 from astrolens.science.detectors import Features
-from astrolens.science.survey_model import fit_survey_model
+from astrolens.science.survey_model import SurveyScores, fit_survey_model
 from astrolens.trainer.dataset import CALIBRATED_PACKS
 from astrolens.trainer.evaluation import (
     BUDGETS,
@@ -186,7 +186,9 @@ def sky_figures(bundle: BundleUnderTest, sky: Sky, features: Features, *, also_a
         _, recipe = bundle.taps(features)
         made["survey_model_reads"] = sorted({tap for entry in recipe for tap in entry.taps})
         for name, looked_at in (("survey_model", 0), ("survey_model_reviewed", LOOKED_AT)):
-            made[name] = _summary(sky, [_survey_model(bundle, sky, features, split, looked_at) for split in sky.splits])
+            found = [_survey_model(bundle, sky, features, split, looked_at) for split in sky.splits]
+            made[name] = _summary(sky, [(each.rank_score, each.p_value) for each, _ in found])
+            made[name] |= _own_flagged([own.p_value for _, own in found])
     return made
 
 
@@ -214,8 +216,8 @@ def _left_out_splits(table: ImageTable, splits: int) -> tuple[Split, ...]:
 
 def _survey_model(
     bundle: BundleUnderTest, sky: Sky, features: Features, split: Split, looked_at: int
-) -> tuple[Values, Values]:
-    """Rank scores and p-values of the images that are evaluated."""
+) -> tuple[SurveyScores, SurveyScores]:
+    """What a survey model says of the images that are evaluated, and of those that it was fitted on."""
     taps, recipe = bundle.taps(features)
     own = {name: values[split.own] for name, values in taps.items()}
     # Rows serve as ids: the source ids of a pack need not be unique.
@@ -227,8 +229,17 @@ def _survey_model(
     odd = {f"{row:06d}" for row in split.own[sky.odd[split.own]]} & set(model.strangest_images(looked_at))
     if odd and looked_at:
         model = fit(odd_ids=odd)
-    scored = model.score({name: values[split.rest] for name, values in taps.items()})
-    return scored.rank_score, scored.p_value
+    kept = np.array([int(image) for image in model.image_ids])
+    rest, fitted = (model.score({name: values[rows] for name, values in taps.items()}) for rows in (split.rest, kept))
+    return rest, fitted
+
+
+def _own_flagged(p_values: Sequence[Values]) -> dict[str, Any]:
+    """The share of the images of the fit, odd ones among them, that is flagged at each budget: never above it."""
+    return {
+        f"own_flagged_at_{budget:g}": _mean_and_spread([float((own <= budget).mean()) for own in p_values])
+        for budget in BUDGETS
+    }
 
 
 def _summary(sky: Sky, scored: Sequence[tuple[Values, Values]]) -> dict[str, Any]:

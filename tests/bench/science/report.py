@@ -8,6 +8,8 @@ from tests.bench.science.seeds import seed_rows
 from tests.bench.science.targets import target_rows
 from tests.bench.science.text import percent, table, with_interval, with_spread
 
+_OWN_FLAGGED = ("own_flagged_at_0.01", "own_flagged_at_0.05")
+
 
 def render(figures: dict[str, Any]) -> str:
     """The page."""
@@ -193,6 +195,7 @@ def _new_skies(bundles: dict[str, Any], baselines: dict[str, Any]) -> str:
                         percent(figures["flagged_at_0.01"]["mean"]),
                         percent(figures["flagged_at_0.05"]["mean"]),
                         percent(figures["recall_at_0.05"]["mean"]) if "recall_at_0.05" in figures else "",
+                        " / ".join(percent(figures[name]["mean"]) for name in _OWN_FLAGGED if name in figures),
                     )
                 )
     for name, sky in baselines["new_skies"].items():
@@ -200,7 +203,7 @@ def _new_skies(bundles: dict[str, Any], baselines: dict[str, Any]) -> str:
             scores = {f"{sky[key]}, right direction": sky[key] for key in ("best_pixel_statistic", "best_measure")}
             scores |= {name: name for name in sky["auroc"].keys() & {FOREST}}
             rows += [
-                ("no bundle", name, "", title, with_spread(sky["auroc"][score]), "", "", "")
+                ("no bundle", name, "", title, with_spread(sky["auroc"][score]), "", "", "", "")
                 for title, score in scores.items()
             ]
     reads = {
@@ -217,6 +220,7 @@ def _new_skies(bundles: dict[str, Any], baselines: dict[str, Any]) -> str:
         "flagged at 1 %",
         "flagged at 5 %",
         "recall at p ≤ 5 %",
+        "of its own 300 flagged at 1 % / 5 %",
     )
     return f"Survey models read: {read}.\n\n{table(head, rows)}"
 

@@ -89,6 +89,22 @@ async def test_a_revision_is_a_function_of_images_and_bundle(
     assert again.digest == revision
 
 
+async def test_a_revision_of_an_earlier_format_is_fitted_again_once(world: SurveyWorld) -> None:
+    revision = await learned(world)
+    before = await world.state("decals")
+    assert before.revision is not None
+    old = before.revision.model_copy(update={"format": 1, "digest": "0" * 64})
+    await world.store.save(before, before.model_copy(update={"revision": old}), announce=False)
+    await world.keeper.run_pass()
+    after = await world.state("decals")
+    assert after.revision is not None
+    assert (after.revision.digest, after.earlier) == (revision, (old,))
+    assert "fitted again" in after.reason
+    assert after.rejudging is not None
+    await world.keeper.run_pass()
+    assert (await world.state("decals")).version == after.version
+
+
 async def test_a_crash_after_the_fit_costs_nothing(world: SurveyWorld) -> None:
     await world.ingest(FIRST, "decals")
     await world.keeper.run_pass()
@@ -133,6 +149,7 @@ async def test_earlier_images_are_judged_again_and_the_books_balance(world: Surv
     assert {(analysis["calibration_fit"], analysis["calibration_survey"]) for analysis in analyses} == {
         ("survey-model", "decals")
     }
+    assert {analysis["calibration_images"] for analysis in analyses} == {NEEDED - 1}
     again = (await world.state("decals")).rejudging
     assert again is not None
     assert (again.requested, again.finished_at is not None) == (NEEDED, True)

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_p_values_end_where_the_calibration_ends(model: SurveyModel) -> None:
     found = model.score(far)
     assert found.p_value == pytest.approx(1 / 301)
     assert found.at_most.all()
-    assert model.smallest_p == pytest.approx(1 / 301)
+    assert set(found.calibration_images) == {300}
     assert not model.score(made_taps(50, 5)).at_most.any()
 
 
@@ -84,12 +85,43 @@ def test_leaving_out_what_a_person_called_odd_finds_more() -> None:
     assert found[1] > found[0]
 
 
+def test_images_of_the_fit_are_ranked_among_the_others(model: SurveyModel) -> None:
+    own = model.score(made_taps(300, 1, odd=30))
+    assert [(own.p_value <= budget).sum() for budget in (1 / 300, 0.01, 0.05)] == [1, 3, 15]
+    assert own.p_value.min() == 1 / 300
+    assert own.at_most.sum() == 1
+    assert set(own.calibration_images) == {299}
+    by_rank = np.argsort(-own.rank_score, kind="stable")[:40]
+    assert [model.image_ids[row] for row in by_rank] == model.strangest_images(40)
+
+
+def test_a_copy_of_an_image_of_the_fit_has_its_verdict(model: SurveyModel) -> None:
+    taps, rng = made_taps(300, 1, odd=30), np.random.default_rng(3)
+    copies = {name: values * (1.0 + 0.003 * rng.normal(size=values.shape)) for name, values in taps.items()}
+    own, again = model.score(taps), model.score(copies)
+    assert (again.p_value == own.p_value).all()
+    assert (again.rank_score == own.rank_score).all()
+    new = model.score(made_taps(500, 6)).calibration_images
+    assert (new == 300).mean() > 0.98, "an image that only resembles one of the fit is new"
+
+
+def test_a_model_of_the_first_format_judges_as_it_did(model: SurveyModel) -> None:
+    old = replace(model, manifest=model.manifest.model_copy(update={"format": 1}))
+    read = SurveyModel.from_bytes(old.to_bytes(), expected_digest=old.digest)
+    assert read.digest != model.digest
+    own = read.score(made_taps(300, 1, odd=30))
+    assert set(own.calibration_images) == {300}
+    assert own.combined[0] != model.score(made_taps(300, 1, odd=30)).combined[0]
+
+
 def test_a_row_does_not_depend_on_its_batch(model: SurveyModel) -> None:
-    taps = made_taps(9, 8, odd=3)
+    new, own = made_taps(6, 8, odd=3), made_taps(300, 1, odd=30)
+    taps = {name: np.concatenate((values, own[name][:3])) for name, values in new.items()}
     together = model.score(taps)
     for row in range(9):
         alone = model.score({name: values[row : row + 1] for name, values in taps.items()})
         assert alone.combined[0] == together.combined[row]
+        assert alone.p_value[0] == together.p_value[row]
     backwards = model.score({name: values[::-1] for name, values in taps.items()})
     assert (backwards.combined[::-1] == together.combined).all()
 

@@ -91,6 +91,7 @@ class SurveyModelFitter:
             images=model.manifest.images,
             images_digest=model.manifest.image_ids_digest,
             excluded=odd,
+            format=model.manifest.format,
             fitted_at=self._clock(),
         )
         return FittedRevision(revision, tuple(model.strangest_images(MAX_STRANGEST)))

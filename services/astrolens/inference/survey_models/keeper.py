@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.survey_models import FitCheck, Rejudging, SurveyModelRecord, SurveyState
+from astrolens.contracts.survey_models import FitCheck, Rejudging, SurveyModelRecord, SurveyRevision, SurveyState
 from astrolens.contracts.surveys import SIMULATED_PREFIX
 from astrolens.inference.survey_models.bursts import HeldImages, find_held
 from astrolens.inference.survey_models.features import ModelChanged
@@ -23,6 +23,7 @@ from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 from astrolens.rpc.messages import Description
+from astrolens.science.survey_model import FORMAT
 from astrolens.usecases.survey_models import MAX_SURVEYS, SurveyModelStore, without_revision
 
 REFIT_DELAY: Final = timedelta(minutes=2)
@@ -215,15 +216,14 @@ class SurveyModelKeeper:
         return await self._fit(record, wanted, current, reason=f"a survey model was fitted on {needed} of its images")
 
     async def _renew(self, record: SurveyModelRecord, current: _Pass) -> SurveyModelRecord:
-        """Fit again where a person has called images strange, or where the stored bytes are gone."""
+        """Fit again where a person has called images strange, and where the bytes are gone or of an earlier format."""
         assert record.revision is not None  # noqa: S101 - the state says so
         if not await self._is_intact(record):
             _log.warning("a survey model is missing or damaged and is fitted again", survey=record.survey)
             wanted = await self._reviewed_images(record)
             return await self._fit(record, wanted, current, reason=record.reason)
-        if record.fit_requested and current.can_learn:
-            wanted = await self._reviewed_images(record)
-            return await self._fit(record, wanted, current, reason="fitted on its newest images, as a person asked")
+        if current.can_learn and (reason := _why_again(record, record.revision)):
+            return await self._fit(record, await self._reviewed_images(record), current, reason=reason)
         if not record.strangest or not current.can_learn:
             return record
         documents = await self._records.get(Collection.IMAGES, record.strangest, fields=("label", "labeled_at"))
@@ -367,6 +367,13 @@ class SurveyModelKeeper:
 def in_second_pass(record: SurveyModelRecord) -> bool:
     """Whether the second pass of another bundle through the images of a survey is under way."""
     return record.rejudging is not None and record.rejudging.is_second_pass
+
+
+def _why_again(record: SurveyModelRecord, revision: SurveyRevision) -> str | None:
+    """Why a survey model is fitted again whatever people have answered; None where it is not."""
+    if revision.format < FORMAT:
+        return "fitted again: before, it compared its own images with themselves"
+    return "fitted on its newest images, as a person asked" if record.fit_requested else None
 
 
 def _why(*, known: bool) -> str:
