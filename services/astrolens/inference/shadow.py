@@ -52,7 +52,7 @@ _BY: Final = "model-server"
 T = TypeVar("T")
 Arguments = ParamSpec("Arguments")
 
-Champion = tuple[float, float]
+ChampionScores = tuple[float, float]
 """Rank score and p-value of an image by the bundle in use."""
 
 _log = structlog.get_logger(__name__)
@@ -88,7 +88,7 @@ class ShadowRunner:
         self._clock = clock
         self._registry = ModelRegistry(records=records, images=images, clock=clock)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="shadow")
-        self._live: deque[tuple[Item, Champion]] = deque()
+        self._live: deque[tuple[Item, ChampionScores]] = deque()
         self._dropped = 0
         self._engine: Engine | None = None
         self._record: ShadowRecord | None = None
@@ -126,7 +126,9 @@ class ShadowRunner:
                 break
             chunk = [self._live.popleft() for _ in range(min(CHUNK, len(self._live)))]
             items = [item for item, _ in chunk]
-            record = await self._judge(record, items, {item.image_id: known for item, known in chunk}, replayed=False)
+            record = await self._compare_images(
+                record, items, {item.image_id: known for item, known in chunk}, replayed=False
+            )
         if record is before and self._queued() == 0 and record.images < record.wanted:
             record = await self._replay(record)
         dropped, self._dropped = self._dropped, 0
@@ -146,25 +148,25 @@ class ShadowRunner:
         current = await read_current(self._records)
         if current is None:
             return None
-        heads = await self._heads()
-        open_ones = [head for head in heads.values() if head["finished_at"] is None]
-        for head in open_ones:
-            if head["champion_digest"] != current.digest:
+        summaries = await self._summaries()
+        open_ones = [summary for summary in summaries.values() if summary["finished_at"] is None]
+        for summary in open_ones:
+            if summary["champion_digest"] != current.digest:
                 # Another bundle serves meanwhile: what was compared stays, nothing is added.
-                ended = Change(id=head["digest"], set={"finished_at": utc_text(self._clock())})
+                ended = Change(id=summary["digest"], set={"finished_at": utc_text(self._clock())})
                 await self._records.apply(Collection.SHADOWS, [ended])
-        fitting = [head for head in open_ones if head["champion_digest"] == current.digest]
+        fitting = [summary for summary in open_ones if summary["champion_digest"] == current.digest]
         if not fitting:
             self._forget()
-            if (started := await self._start_next(current.digest, known=heads)) is None:
+            if (started := await self._start_next(current.digest, known=summaries)) is None:
                 return None
             fitting = [{"digest": started.digest, "began_at": utc_text(started.began_at)}]
-        head = min(fitting, key=lambda each: (each["began_at"], each["digest"]))
+        summary = min(fitting, key=lambda each: (each["began_at"], each["digest"]))
         under_way = self._record
-        if under_way and (under_way.digest, utc_text(under_way.began_at)) == (head["digest"], head["began_at"]):
+        if under_way and (under_way.digest, utc_text(under_way.began_at)) == (summary["digest"], summary["began_at"]):
             return under_way
         self._forget()
-        document = (await self._records.get(Collection.SHADOWS, [head["digest"]])).get(head["digest"])
+        document = (await self._records.get(Collection.SHADOWS, [summary["digest"]])).get(summary["digest"])
         if document is None:
             return None
         record = ShadowRecord.model_validate(document)
@@ -177,7 +179,7 @@ class ShadowRunner:
         self._metrics.compare(record)
         return record
 
-    async def _heads(self) -> dict[str, Document]:
+    async def _summaries(self) -> dict[str, Document]:
         """Every comparison without its columns."""
         found: dict[str, Document] = {}
         query = Query(limit=_PAGE, fields=("champion_digest", "began_at", "finished_at"))
@@ -226,8 +228,8 @@ class ShadowRunner:
             found, ModelState.CANDIDATE, by=_BY, why=f"it cannot be compared: {reason}"[:500]
         )
 
-    async def _judge(
-        self, record: ShadowRecord, items: Sequence[Item], champion: Mapping[str, Champion], *, replayed: bool
+    async def _compare_images(
+        self, record: ShadowRecord, items: Sequence[Item], champion: Mapping[str, ChampionScores], *, replayed: bool
     ) -> ShadowRecord:
         assert self._engine is not None  # noqa: S101 - the caller has looked
         budgets = await self._budgets()
@@ -279,7 +281,7 @@ class ShadowRunner:
             if (jpeg := cutouts.get(each["cutout"]["key"])) and content_digest(jpeg) == each["cutout"]["sha256"]
         ]
         champion = {image: (each["rank_score"], each["p_value"]) for image, each in documents.items()}
-        return await self._judge(record, items, champion, replayed=True) if items else record
+        return await self._compare_images(record, items, champion, replayed=True) if items else record
 
     async def _store(self, record: ShadowRecord) -> None:
         if record != self._record:

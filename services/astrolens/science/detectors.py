@@ -74,7 +74,7 @@ class Features:
             taps={name: values[selected] for name, values in self.taps.items()},
         )
 
-    def reading(self, feature: str) -> "Features":
+    def with_embedding(self, feature: str) -> "Features":
         """The same with a tap in place of the embedding; unchanged for `embedding`.
 
         Raises:
@@ -232,7 +232,7 @@ class Detector:
     def score(self, features: Features, survey: str = "") -> Floats:
         """Scores [n] of images of one survey; each depends on its own row of the features only."""
         arrays = self.families.get(survey_family(survey), self.arrays)
-        return self.kind.score(features.reading(self.entry.feature), arrays, self.entry.parameters)
+        return self.kind.score(features.with_embedding(self.entry.feature), arrays, self.entry.parameters)
 
 
 def load_detector(entry: DetectorEntry, arrays: Arrays) -> Detector:

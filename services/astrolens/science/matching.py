@@ -129,7 +129,7 @@ def surroundings_of_answer(
     outside = sum(
         area
         for each, area in zip(objects, areas, strict=True)
-        if _judge(target, each, None).normalised_separation > 1.0
+        if _match_object(target, each, None).normalised_separation > 1.0
     )
     return Surroundings(
         covered=(outside + typical) / (circle + ARCSEC_PER_DEGREE**2 / mean_density_per_deg2), objects=len(objects) + 1
@@ -144,7 +144,7 @@ def match(target: Target, objects: Sequence[CatalogObject], surroundings: Surrou
         objects: The objects around it, in any order. Those outside their ellipse are only looked at for the nearest.
         surroundings: How crowded the place is; None: not known, then no match is put down to chance.
     """
-    judged = [_judge(target, each, surroundings) for each in objects]
+    judged = [_match_object(target, each, surroundings) for each in objects]
     if not judged:
         return MatchResult(status="nothing", matches=(), nearest=None)
     nearest = min(judged, key=lambda each: each.separation_arcsec)
@@ -161,7 +161,7 @@ def match(target: Target, objects: Sequence[CatalogObject], surroundings: Surrou
     return MatchResult(status=status, matches=tuple(shown), nearest=nearest)
 
 
-def _judge(target: Target, found: CatalogObject, surroundings: Surroundings | None) -> Match:
+def _match_object(target: Target, found: CatalogObject, surroundings: Surroundings | None) -> Match:
     separation = float(separation_arcsec(target.ra_deg, target.dec_deg, found.ra_deg, found.dec_deg))
     direction = float(position_angle_deg(found.ra_deg, found.dec_deg, target.ra_deg, target.dec_deg))
     major, minor, angle = match_ellipse_arcsec(target, found)

@@ -1,10 +1,10 @@
 """The backbone: a hybrid vision transformer over the tokens of a convolutional trunk.
 
 The early trunk is frozen. Its last map goes through the middle blocks, which are trained together with a transformer
-(Hugging Face's `ViTModel`) to tell the classes and the kinds of oddity; so does a second reader of the same maps
-(`astrolens.trainer.reading`). Maps of the object and of the whole frame, pooled by how far they differ from themselves
-turned by 180°, are taps of the density detectors. The middle blocks of the frame are those of ImageNet: what is trained
-on some surveys describes another one worse.
+(Hugging Face's `ViTModel`) to tell the classes and the kinds of oddity; a second set of heads takes statistics of the
+same maps (`astrolens.trainer.trainable_backbone`). Maps of the object and of the whole frame, pooled by how far they
+differ from themselves turned by 180°, are taps of the density detectors. The middle blocks of the frame are those of
+ImageNet: what is trained on some surveys describes another one worse.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from transformers import ViTConfig, ViTModel
 
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer.pooling import rotation_asymmetry, signed_root
-from astrolens.trainer.reading import Reading, ReadingBackbone
+from astrolens.trainer.trainable_backbone import BackboneOutputs, TrainableBackbone
 from astrolens.trainer.trunk import (
     EARLY_CHANNELS,
     EARLY_TAPPED_CHANNELS,
@@ -48,7 +48,7 @@ class BackboneConfig:
     registers: int = 3
     drop: float = 0.1
     pooled_width: int = 256
-    """Hidden numbers of the reader of pooled maps."""
+    """Width of the hidden layer of the pooled maps."""
     pooled_drop: float = 0.3
 
     @property
@@ -90,7 +90,7 @@ class TokenProjection(nn.Module):
         return torch.cat((self.registers.expand(projected.shape[0], -1, -1), projected), dim=1)
 
 
-class Backbone(ReadingBackbone):
+class Backbone(TrainableBackbone):
     """The hybrid backbone; see the module."""
 
     def __init__(self, spec: PreprocessingSpec, classes: int, kinds: int, config: BackboneConfig | None = None) -> None:
@@ -118,7 +118,7 @@ class Backbone(ReadingBackbone):
         places = 1 + tokens.num_patches
         self.vit.embeddings.position_embeddings = nn.Parameter(torch.randn(1, places, self.config.width) * 0.02)
         nn.init.trunc_normal_(self.vit.embeddings.cls_token, std=0.02)
-        self.add_readers(
+        self.add_heads(
             (EARLY_CHANNELS, MIDDLE_CHANNELS),
             self.embedding_dim,
             classes=classes,
@@ -144,9 +144,9 @@ class Backbone(ReadingBackbone):
         projection.standardise_by(self.token_maps(early, middle))
         self.pooled.standardise_by([early, middle])
 
-    def read_early(self, early: Tensor) -> Reading:
-        """Read early maps [n, 40, 2 s, 2 s] of the object view."""
-        return self._read(early, self.middle(early))
+    def forward_early(self, early: Tensor) -> BackboneOutputs:
+        """Outputs of the heads for early maps [n, 40, 2 s, 2 s] of the object view."""
+        return self._outputs(early, self.middle(early))
 
     def early_map(self, pixels: Tensor) -> Tensor:
         """The last map of the early trunk, [n, 40, 2 s, 2 s]."""
@@ -168,21 +168,21 @@ class Backbone(ReadingBackbone):
         size = (_FRAME_SIDE, _FRAME_SIDE)
         frame = functional.interpolate(pixels[:, 3:].to(torch.float32), size, mode="bilinear", align_corners=False)
         frame_maps = self.early(frame)
-        reading = self._read(early[-1], middle)
+        outputs = self._outputs(early[-1], middle)
         return (
-            *self.answers(reading),
+            *self.graph_outputs(outputs),
             rotation_asymmetry(early),
             rotation_asymmetry([*early, middle], central=True),
             rotation_asymmetry([*frame_maps, *self.generic(frame_maps[-1])]),
             # Once more under a name of its own: a survey model reads taps.
-            reading.embedding.clone(),
+            outputs.embedding.clone(),
         )
 
-    def _read(self, early: Tensor, middle: Tensor) -> Reading:
+    def _outputs(self, early: Tensor, middle: Tensor) -> BackboneOutputs:
         states = self.vit(pixel_values=self.token_maps(early, middle)).last_hidden_state
         first = 1 + self.config.registers
         embedding = torch.cat((states[:, 0], states[:, first:].mean(dim=1)), dim=1)
-        return self.reading_of(embedding, [early, middle])
+        return self.outputs_of(embedding, [early, middle])
 
     @property
     def architecture(self) -> str:

@@ -40,7 +40,7 @@ from astrolens.trainer.fitting import (
     fit_detectors,
 )
 from astrolens.trainer.image_arrays import ImageArrays
-from astrolens.trainer.reading import ReadingBackbone
+from astrolens.trainer.trainable_backbone import TrainableBackbone
 from astrolens.trainer.training import Recipe, Trained, infer, temperature_of
 from astrolens.trainer.training_views import KIND_NAMES
 
@@ -70,7 +70,7 @@ def build_bundle(
     out: Path,
     *,
     kinds: tuple[str, ...] = KIND_NAMES,
-    beside: Callable[[ReadingBackbone], Mapping[str, bytes]] = lambda _: {},
+    beside: Callable[[TrainableBackbone], Mapping[str, bytes]] = lambda _: {},
     kept: Mapping[str, NDArray[Any]] | None = None,
     refit_classes: bool = True,
 ) -> Bundle:

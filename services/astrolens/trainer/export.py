@@ -15,7 +15,7 @@ from torch import nn
 
 from astrolens.science.detectors import Features
 from astrolens.science.preprocessing import PreprocessingSpec
-from astrolens.trainer.reading import ReadingBackbone
+from astrolens.trainer.trainable_backbone import TrainableBackbone
 from astrolens.trainer.training import infer
 
 _OPSET: Final = 18
@@ -28,23 +28,23 @@ class ExportFailed(Exception):
     """The exported graph gives other results than the backbone, or results that depend on the batch."""
 
 
-def export(model: ReadingBackbone, spec: PreprocessingSpec) -> bytes:
+def export(model: TrainableBackbone, spec: PreprocessingSpec) -> bytes:
     """Export the graph: `pixels` [n, channels, size, size] uint8 to `OUTPUTS` and the taps; n is dynamic."""
     return _graph(model, spec.channels, spec.size, (*OUTPUTS, *model.taps))
 
 
-def export_early(model: ReadingBackbone, spec: PreprocessingSpec) -> bytes:
+def export_early(model: TrainableBackbone, spec: PreprocessingSpec) -> bytes:
     """Export what no training changes: `pixels` [n, 3, size, size] uint8 to the map `early`."""
     return _graph(_EarlyMap(model), 3, spec.size, ("early",))
 
 
-def export_class_features(model: ReadingBackbone, spec: PreprocessingSpec) -> bytes:
+def export_class_features(model: TrainableBackbone, spec: PreprocessingSpec) -> bytes:
     """Export what the class head reads: `pixels` [n, channels, size, size] uint8 to `features` [n, d]."""
     return _graph(_ClassFeatures(model), spec.channels, spec.size, ("features",))
 
 
 class _ClassFeatures(nn.Module):
-    def __init__(self, model: ReadingBackbone) -> None:
+    def __init__(self, model: TrainableBackbone) -> None:
         super().__init__()
         self.model = model
 
@@ -53,7 +53,7 @@ class _ClassFeatures(nn.Module):
 
 
 class _EarlyMap(nn.Module):
-    def __init__(self, model: ReadingBackbone) -> None:
+    def __init__(self, model: TrainableBackbone) -> None:
         super().__init__()
         self.model = model
 
@@ -109,7 +109,7 @@ def run(ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8], *, batch
     return Features.concatenated(parts)
 
 
-def check_parity(model: ReadingBackbone, ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8]) -> float:
+def check_parity(model: TrainableBackbone, ready: onnxruntime.InferenceSession, inputs: NDArray[np.uint8]) -> float:
     """Measure the largest difference between PyTorch and the graph, relative to the largest value.
 
     Raises:

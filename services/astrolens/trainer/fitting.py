@@ -95,7 +95,7 @@ def fit_detectors(scored: LabelledFeatures, entries: Sequence[DetectorEntry] = D
 
 
 def _fit(entry: DetectorEntry, features: Features, groups: NDArray[np.str_]) -> FittedDetector:
-    z = features.reading(entry.feature).embedding
+    z = features.with_embedding(entry.feature).embedding
     arrays: dict[str, NDArray[Any]] = {}
     if entry.kind == "rmds":
         z = unit_rows(z)

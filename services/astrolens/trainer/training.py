@@ -19,7 +19,7 @@ from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer.backbone import Backbone, BackboneConfig
 from astrolens.trainer.dataset import CLASSES
 from astrolens.trainer.early_views import EarlyViews
-from astrolens.trainer.reading import ReadingBackbone, logit_norm_loss
+from astrolens.trainer.trainable_backbone import TrainableBackbone, logit_norm_loss
 from astrolens.trainer.training_views import KIND_NAMES, ViewRanges
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Trained:
         minutes: Wall-clock time.
     """
 
-    model: ReadingBackbone
+    model: TrainableBackbone
     draws: int
     minutes: float
 
@@ -85,7 +85,7 @@ def train(
     *,
     kinds: int = len(KIND_NAMES),
     checkpoint: Path | None = None,
-    start: ReadingBackbone | None = None,
+    start: TrainableBackbone | None = None,
     device: str = "cpu",
     on_step: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Trained:
@@ -153,16 +153,16 @@ def _new_backbone(views: EarlyViews, spec: PreprocessingSpec, kinds: int, config
     return model
 
 
-def _loss(model: ReadingBackbone, views: EarlyViews, rows: NDArray[np.int64], recipe: Recipe) -> Tensor:
+def _loss(model: TrainableBackbone, views: EarlyViews, rows: NDArray[np.int64], recipe: Recipe) -> Tensor:
     """LogitNorm of the classes where they can be seen, and the losses of the kinds of both readers."""
     device = model.temperature.device
     maps = torch.from_numpy(views.maps[rows]).to(device).float().contiguous(memory_format=torch.channels_last)
-    reading = model.read_early(maps)
+    outputs = model.forward_early(maps)
     classes, kinds = (torch.from_numpy(own[rows]).to(device) for own in (views.classes, views.kinds))
-    loss = _kind_loss(reading.kinds, kinds) + _kind_loss(reading.pooled_kinds, kinds)
+    loss = _kind_loss(outputs.kinds, kinds) + _kind_loss(outputs.pooled_kinds, kinds)
     known = torch.isin(kinds, _CLASSIFIED_KINDS.to(device)) & (classes >= 0)
     if bool(known.any()):
-        logits = model.class_head(reading.class_features[known])
+        logits = model.class_head(outputs.class_features[known])
         loss = loss + recipe.class_weight * logit_norm_loss(logits, classes[known], tau=recipe.tau)
     return loss
 
@@ -176,18 +176,18 @@ def _kind_loss(logits: Tensor, kinds: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def calibrate_kinds(model: ReadingBackbone, views: EarlyViews) -> None:
+def calibrate_kinds(model: TrainableBackbone, views: EarlyViews) -> None:
     """Set the temperature of the kinds by views that the model was not trained on."""
     model.eval()
     logits = []
     for first in range(0, len(views.maps), 256):
-        reading = model.read_early(torch.from_numpy(views.maps[first : first + 256].astype(np.float32)))
-        logits.append((reading.kinds + reading.pooled_kinds) / 2.0)
+        outputs = model.forward_early(torch.from_numpy(views.maps[first : first + 256].astype(np.float32)))
+        logits.append((outputs.kinds + outputs.pooled_kinds) / 2.0)
     model.kind_temperature.fill_(temperature_of(torch.cat(logits).numpy(), views.kinds))
 
 
 @torch.inference_mode()
-def infer(model: ReadingBackbone, inputs: NDArray[np.uint8], *, batch: int = 128) -> tuple[NDArray[np.float32], ...]:
+def infer(model: TrainableBackbone, inputs: NDArray[np.uint8], *, batch: int = 128) -> tuple[NDArray[np.float32], ...]:
     """Outputs of the backbone for preprocessed images, in float32, in the order of its `forward`."""
     outputs = [model(torch.from_numpy(inputs[first : first + batch])) for first in range(0, len(inputs), batch)]
     return tuple(torch.cat(parts).numpy() for parts in zip(*outputs, strict=True))
@@ -212,7 +212,7 @@ def _epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, 1, epoch]).permutation(count)
 
 
-def _parameter_groups(model: ReadingBackbone, recipe: Recipe) -> list[dict[str, object]]:
+def _parameter_groups(model: TrainableBackbone, recipe: Recipe) -> list[dict[str, object]]:
     """Parameter groups of the optimizer: pretrained weights apart; weight decay for matrices. The trunk is in none."""
     pretrained = model.pretrained()
     others = {id(parameter) for parameter in pretrained}
@@ -225,7 +225,7 @@ def _parameter_groups(model: ReadingBackbone, recipe: Recipe) -> list[dict[str, 
 
 
 @torch.no_grad()
-def _average(averaged: ReadingBackbone, model: ReadingBackbone, keep: float) -> None:
+def _average(averaged: TrainableBackbone, model: TrainableBackbone, keep: float) -> None:
     """Update the moving average; `keep` is the weight of the old value."""
     for weight, latest in zip(averaged.parameters(), model.parameters(), strict=True):
         if latest.requires_grad:
@@ -234,8 +234,8 @@ def _average(averaged: ReadingBackbone, model: ReadingBackbone, keep: float) -> 
 
 def _save(
     checkpoint: Path | None,
-    model: ReadingBackbone,
-    averaged: ReadingBackbone,
+    model: TrainableBackbone,
+    averaged: TrainableBackbone,
     optimizer: torch.optim.Optimizer,
     step: int,
     minutes: float,
@@ -255,7 +255,7 @@ def _save(
 
 
 def _restore(
-    checkpoint: Path | None, model: ReadingBackbone, averaged: ReadingBackbone, optimizer: torch.optim.Optimizer
+    checkpoint: Path | None, model: TrainableBackbone, averaged: TrainableBackbone, optimizer: torch.optim.Optimizer
 ) -> tuple[int, float]:
     """Step and minutes of the checkpoint, whose state is loaded; zeros without one."""
     if checkpoint is None or not checkpoint.is_file():

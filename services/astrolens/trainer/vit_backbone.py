@@ -15,7 +15,7 @@ from transformers import ViTConfig, ViTModel
 from astrolens.contracts.base import Contract
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer.pooling import rotation_asymmetry
-from astrolens.trainer.reading import Reading, ReadingBackbone
+from astrolens.trainer.trainable_backbone import BackboneOutputs, TrainableBackbone
 
 ARCHITECTURE: Final = "huggingface-vit"
 _HIDDEN: Final = 256
@@ -48,7 +48,7 @@ class ViTDescription(Contract):
         return ViTConfig.from_dict(self.config)
 
 
-class ViTBackbone(ReadingBackbone):
+class ViTBackbone(TrainableBackbone):
     """A `ViTModel` with the heads and taps of this project.
 
     Args:
@@ -73,16 +73,16 @@ class ViTBackbone(ReadingBackbone):
         self.register_buffer("pixel_mean", mean, persistent=False)
         self.register_buffer("pixel_deviation", deviation, persistent=False)
         channels = [self._width] * len(self._tapped)
-        self.add_readers(channels, self.embedding_dim, classes=classes, kinds=kinds, hidden=_HIDDEN, drop=_DROP)
+        self.add_heads(channels, self.embedding_dim, classes=classes, kinds=kinds, hidden=_HIDDEN, drop=_DROP)
 
     def early_map(self, pixels: Tensor) -> Tensor:
         """The pixels themselves: every layer is trained."""
         return pixels.clone()
 
-    def read_early(self, early: Tensor) -> Reading:
-        """Read object views [n, 3, size, size], 0 to 255."""
+    def forward_early(self, early: Tensor) -> BackboneOutputs:
+        """Outputs of the heads for object views [n, 3, size, size], 0 to 255."""
         embedding, maps = self._states(early)
-        return self.reading_of(embedding, maps)
+        return self.outputs_of(embedding, maps)
 
     @torch.no_grad()
     def standardise_by(self, early: Tensor) -> None:
@@ -95,7 +95,7 @@ class ViTBackbone(ReadingBackbone):
         # Of the frame only the tapped layers are computed: the export leaves out what nothing reads.
         _, frame_maps = self._states(pixels[:, 3:])
         return (
-            *self.answers(self.reading_of(embedding, maps)),
+            *self.graph_outputs(self.outputs_of(embedding, maps)),
             rotation_asymmetry(maps),
             rotation_asymmetry(maps, central=True),
             rotation_asymmetry(frame_maps),

@@ -14,6 +14,7 @@ from astrolens.platform.stores.images import ImageStore, cutout_key
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 from astrolens.rpc.model_client import ModelClient, UnknownToModel
 from astrolens.usecases.alert_views import AlertPage, AlertView
+from astrolens.usecases.dead_letter_views import DeadLetterPage, DeadLetterView
 from astrolens.usecases.errors import NotFound, NotIndexed
 from astrolens.usecases.image_queries import (
     ImageFilter,
@@ -24,7 +25,6 @@ from astrolens.usecases.image_queries import (
     neighbours,
 )
 from astrolens.usecases.list_totals import ListTotals, Total
-from astrolens.usecases.operation_views import DeadLetterPage, DeadLetterView
 from astrolens.usecases.sky_objects import first_of_objects, images_per_object
 from astrolens.usecases.views import (
     ImageCard,

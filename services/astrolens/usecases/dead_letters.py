@@ -15,8 +15,8 @@ from astrolens.platform.bus.ports import EventPublisher
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
 from astrolens.platform.telemetry.tracing import TRACEPARENT
+from astrolens.usecases.dead_letter_views import DeadLetterView
 from astrolens.usecases.errors import Conflict, NotFound
-from astrolens.usecases.operation_views import DeadLetterView
 
 
 class DropRequest(BaseModel, extra="forbid"):

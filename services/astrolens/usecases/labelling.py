@@ -24,7 +24,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore
 from astrolens.usecases.current_labels import answers_by_person, current_labels
 from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound, Overloaded
-from astrolens.usecases.operation_views import LabelPage, LabelView
+from astrolens.usecases.label_views import LabelPage, LabelView
 from astrolens.usecases.originals import OriginalsProtection
 from astrolens.usecases.views import ImageCard, View
 

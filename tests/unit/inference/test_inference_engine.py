@@ -192,6 +192,6 @@ def test_the_backbone_gives_what_the_manifest_names(tiny_bundle: Bundle) -> None
     assert features.kind_logits is not None
     assert features.kind_logits.shape == (3, len(KINDS))
     assert features.taps["scaled"] == pytest.approx(pixels.mean(axis=(2, 3)) / 64.0, rel=1e-5)
-    assert features.reading("scaled").embedding is features.taps["scaled"]
+    assert features.with_embedding("scaled").embedding is features.taps["scaled"]
     with pytest.raises(KeyError, match="late"):
-        features.reading("late")
+        features.with_embedding("late")

@@ -13,7 +13,7 @@ from astrolens.trainer.__main__ import main
 from astrolens.trainer.backbone import Backbone, BackboneConfig
 from astrolens.trainer.early_views import EarlyViews
 from astrolens.trainer.pooling import MapStatistics, rotation_asymmetry
-from astrolens.trainer.reading import Reading, logit_norm_loss
+from astrolens.trainer.trainable_backbone import BackboneOutputs, logit_norm_loss
 from astrolens.trainer.training import Recipe, calibrate_kinds, infer, temperature_of, train
 
 SPEC = PreprocessingSpec(size=32, views=("object", "frame"))
@@ -139,11 +139,11 @@ def learned() -> Backbone:
 def test_training_learns(learned: Backbone) -> None:
     seen = views()
     with torch.inference_mode():
-        reading = learned.read_early(torch.from_numpy(seen.maps.astype(np.float32)))
-        logits = learned.class_head(reading.class_features)
+        outputs = learned.forward_early(torch.from_numpy(seen.maps.astype(np.float32)))
+        logits = learned.class_head(outputs.class_features)
     ordinary = seen.kinds == 0
     assert (logits.numpy().argmax(axis=1) == seen.classes)[ordinary].mean() > 0.6
-    for kinds in (reading.kinds, reading.pooled_kinds):
+    for kinds in (outputs.kinds, outputs.pooled_kinds):
         assert (kinds.numpy().argmax(axis=1) == seen.kinds).mean() > 0.6
 
 
@@ -158,9 +158,9 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
 
     checkpoint = tmp_path / "state.checkpoint"
     calls = 0
-    original = Backbone.read_early
+    original = Backbone.forward_early
 
-    def stops(self: Backbone, early: torch.Tensor) -> Reading:
+    def stops(self: Backbone, early: torch.Tensor) -> BackboneOutputs:
         nonlocal calls
         calls += 1
         if calls == 5:
@@ -168,7 +168,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
         return original(self, early)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Backbone, "read_early", stops)
+        patch.setattr(Backbone, "forward_early", stops)
         with pytest.raises(Interrupted):
             trained(checkpoint=checkpoint)
     assert checkpoint.is_file()
@@ -180,8 +180,8 @@ def test_the_kinds_are_calibrated_on_other_views(learned: Backbone) -> None:
 
     def loss() -> float:
         with torch.inference_mode():
-            reading = learned.read_early(torch.from_numpy(others.maps.astype(np.float32)))
-            kinds = (reading.kinds + reading.pooled_kinds) / (2.0 * learned.kind_temperature)
+            outputs = learned.forward_early(torch.from_numpy(others.maps.astype(np.float32)))
+            kinds = (outputs.kinds + outputs.pooled_kinds) / (2.0 * learned.kind_temperature)
         return torch.nn.functional.cross_entropy(kinds, torch.from_numpy(others.kinds)).item()
 
     before = loss()
@@ -210,7 +210,7 @@ def test_the_early_graph_is_the_part_that_the_views_are_kept_of() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
     [early] = ready.run(["early"], {"pixels": pixels})
     with torch.inference_mode():
-        logits = model.class_head(model.read_early(torch.from_numpy(early)).class_features).numpy()
+        logits = model.class_head(model.forward_early(torch.from_numpy(early)).class_features).numpy()
     both = np.concatenate((pixels, pixels), axis=1)
     assert logits == pytest.approx(infer(model, both)[0], abs=1e-3)
 

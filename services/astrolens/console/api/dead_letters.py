@@ -6,8 +6,8 @@ from fastapi import APIRouter, Path, Query
 
 from astrolens.console.api.parameters import After, Context, Limit
 from astrolens.console.problems import responses
+from astrolens.usecases.dead_letter_views import DeadLetterPage, DeadLetterView
 from astrolens.usecases.dead_letters import DropRequest
-from astrolens.usecases.operation_views import DeadLetterPage, DeadLetterView
 
 router = APIRouter(tags=["dead letters"])
 

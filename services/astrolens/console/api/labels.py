@@ -8,8 +8,8 @@ from astrolens.console.api.parameters import After, Context, Limit
 from astrolens.console.context import user_of
 from astrolens.console.problems import responses
 from astrolens.contracts.records import Answer
+from astrolens.usecases.label_views import LabelPage
 from astrolens.usecases.labelling import LabelOutcomes, LabelRequest
-from astrolens.usecases.operation_views import LabelPage
 
 router = APIRouter(tags=["labels"])
 

@@ -12,9 +12,9 @@ from astrolens.console.format import words
 from astrolens.console.pages.page import Bound, Visit, shortcuts
 from astrolens.console.pages.parts import button, empty_state, heading, panel, select, tagged
 from astrolens.console.pages.record_lists import PAGE_ROWS, add_turning
+from astrolens.usecases.dead_letter_views import DeadLetterView
 from astrolens.usecases.dead_letters import DropRequest
 from astrolens.usecases.errors import InvalidRequest
-from astrolens.usecases.operation_views import DeadLetterView
 
 _STATES: Final = {"open": "open", "resent": "sent again", "dropped": "dropped", "all": "any"}
 _SHOWN_BYTES: Final = 4000

@@ -26,8 +26,8 @@ class Canvas:
     donor: "Canvas | None" = None
 
     @property
-    def lender(self) -> "Canvas":
-        """The canvas whose object is borrowed: the donor, or this one."""
+    def donor_canvas(self) -> "Canvas":
+        """The canvas whose object is copied: the donor, or this one without a donor."""
         return self.donor or self
 
     @property

@@ -16,7 +16,7 @@ _WORDS = (
 def cut_paste(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pixels:
     """A rectangle of this or another picture at a wrong place (CutPaste, Li et al. 2021)."""
     result = canvas.picture.copy()
-    source = canvas.picture if rng.random() < 0.6 else canvas.lender.picture
+    source = canvas.picture if rng.random() < 0.6 else canvas.donor_canvas.picture
     area = rng.uniform(0.01, 0.05) + 0.12 * strength * rng.random()
     aspect = np.exp(rng.uniform(-1.0, 1.0))
     height = int(np.clip(canvas.side * np.sqrt(area * aspect), 2, min(canvas.height, source.shape[0]) - 1))
@@ -49,7 +49,9 @@ def tile_fault(canvas: Canvas, rng: np.random.Generator, strength: float) -> Pix
         shift = max(1, round(0.15 * canvas.side * strength * rng.uniform(0.3, 1.0)))
         after = np.roll(before, shift, axis=int(rng.integers(2)))
     elif way < 0.85:
-        other = Image.fromarray(canvas.lender.picture).resize((canvas.width, canvas.height), Image.Resampling.BILINEAR)
+        other = Image.fromarray(canvas.donor_canvas.picture).resize(
+            (canvas.width, canvas.height), Image.Resampling.BILINEAR
+        )
         field = np.asarray(other, dtype=np.float32)[-part.shape[0] :, -part.shape[1] :]
         after = before + (field - before) * np.float32(strength)
     else:

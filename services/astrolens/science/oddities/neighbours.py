@@ -54,7 +54,7 @@ def bright_neighbour(canvas: Canvas, rng: np.random.Generator, strength: float) 
     x, y = canvas.shape.x + distance * math.cos(angle), canvas.shape.y + distance * math.sin(angle)
     peak = max(canvas.peak, 20.0 * canvas.noise) * math.exp(rng.uniform(-0.3, 1.2)) * 0.02 ** (1.0 - strength)
     extent = canvas.side * rng.uniform(0.2, 0.8)
-    if rng.random() < 0.5 and extent < 2.5 * canvas.lender.shape.extent:
+    if rng.random() < 0.5 and extent < 2.5 * canvas.donor_canvas.shape.extent:
         return canvas.with_light(*place_object(canvas, rng, Placement(x, y, extent, peak)))
     # The smooth light of an early-type galaxy: Sérsic profiles with n of 1 to 4 and a core as wide as the seeing.
     radius, index = canvas.side * rng.uniform(0.08, 0.35), rng.uniform(1.0, 4.0)

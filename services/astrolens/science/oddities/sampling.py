@@ -30,8 +30,8 @@ class Placement:
 
 
 def place_object(canvas: Canvas, rng: np.random.Generator, placement: Placement) -> tuple[Light, Box]:
-    """The light [h, w, 3] of the lender's central object, turned, scaled and cut out of its sky; and where it lies."""
-    donor = canvas.lender
+    """The light [h, w, 3] of the donor's central object, turned, scaled and cut out of its sky; and where it lies."""
+    donor = canvas.donor_canvas
     shape = donor.shape
     scale = placement.extent / shape.extent
     angle = rng.uniform(0.0, 2.0 * math.pi)

@@ -13,7 +13,7 @@ import numpy as np
 from astrolens.contracts.training_runs import TrainingOptions
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer.early_views import EarlyViews, PreparedViews
-from astrolens.trainer.reading import ReadingBackbone
+from astrolens.trainer.trainable_backbone import TrainableBackbone
 from astrolens.trainer.training import Recipe, Trained, calibrate_kinds, train
 
 RATE: Final = 2e-4
@@ -34,7 +34,7 @@ def recipe_of(options: TrainingOptions) -> Recipe:
 
 
 def fine_tune(
-    model: ReadingBackbone,
+    model: TrainableBackbone,
     views: PreparedViews,
     answers: EarlyViews | None,
     spec: PreprocessingSpec,

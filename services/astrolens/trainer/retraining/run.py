@@ -22,7 +22,6 @@ from astrolens.trainer.bundle_builder import Provenance, build_bundle, cpu_ms_pe
 from astrolens.trainer.dataset import Sample, Split
 from astrolens.trainer.early_views import Drawing, EarlyViews, PreparedViews, prepare_views
 from astrolens.trainer.image_arrays import ImageArrays, prepare_arrays
-from astrolens.trainer.reading import ReadingBackbone
 from astrolens.trainer.retraining import data_set as data
 from astrolens.trainer.retraining.answer_views import draw_answer_views, kind_names
 from astrolens.trainer.retraining.archive_images import ArchiveImage, GivenAnswer
@@ -32,6 +31,7 @@ from astrolens.trainer.retraining.named_sets import NamedSet
 from astrolens.trainer.retraining.orders import BUNDLE, PROGRESS, Order, Outcome, Progress, write, write_bytes
 from astrolens.trainer.retraining.starting_point import NamedCheckpoint, PromotedBundle, StartingPoint
 from astrolens.trainer.retraining.starting_weights import files_beside
+from astrolens.trainer.trainable_backbone import TrainableBackbone
 from astrolens.trainer.training import Trained
 
 log = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ class Run:
 
     def _views(
         self, images: ImageArrays, collected: data.DataSet, kinds: tuple[str, ...]
-    ) -> tuple[ReadingBackbone, PreparedViews, EarlyViews | None]:
+    ) -> tuple[TrainableBackbone, PreparedViews, EarlyViews | None]:
         model = self._start.load(len(kinds))
         spec, recipe = self._start.preprocessing, self._start.recipe(self._order.options)
         graph = export.export_early(model, spec)
@@ -194,7 +194,7 @@ class Run:
         answers = draw_answer_views(collected.labelled, kinds, early, size=spec.size, seed=recipe.seed)
         return model, views, answers
 
-    def _fine_tune(self, model: ReadingBackbone, views: PreparedViews, answers: EarlyViews | None) -> None:
+    def _fine_tune(self, model: TrainableBackbone, views: PreparedViews, answers: EarlyViews | None) -> None:
         self._start.prepare(model, views.training)
         trained = fine_tune(
             model,

@@ -14,10 +14,10 @@ from astrolens.science.bundle import Bundle
 from astrolens.science.detectors import EMBEDDING
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer.early_views import EarlyViews
-from astrolens.trainer.reading import ReadingBackbone
 from astrolens.trainer.retraining.checkpoints import describe, find_checkpoint, load_checkpoint
 from astrolens.trainer.retraining.fine_tuning import recipe_of
 from astrolens.trainer.retraining.starting_weights import load_backbone, with_more_kinds
+from astrolens.trainer.trainable_backbone import TrainableBackbone
 from astrolens.trainer.training import Recipe
 
 CHECKPOINT_RATE: Final = 1e-3
@@ -46,10 +46,10 @@ class StartingPoint(Protocol):
     def trained(self) -> str:
         """What is trained, a noun phrase."""
 
-    def load(self, kinds: int) -> ReadingBackbone:
+    def load(self, kinds: int) -> TrainableBackbone:
         """The backbone to train, with heads of so many kinds."""
 
-    def prepare(self, model: ReadingBackbone, views: EarlyViews) -> None:
+    def prepare(self, model: TrainableBackbone, views: EarlyViews) -> None:
         """Set what a new backbone takes from its first views."""
 
     def recipe(self, options: TrainingOptions) -> Recipe:
@@ -86,13 +86,13 @@ class PromotedBundle:
         """The transformer, and the heads that learn."""
         return "transformer and heads of the kinds"
 
-    def load(self, kinds: int) -> ReadingBackbone:
+    def load(self, kinds: int) -> TrainableBackbone:
         """Its backbone, with outputs for further kinds."""
         model = load_backbone(self._champion)
         with_more_kinds(model, kinds)
         return model
 
-    def prepare(self, model: ReadingBackbone, views: EarlyViews) -> None:
+    def prepare(self, model: TrainableBackbone, views: EarlyViews) -> None:
         """Nothing: its statistics are those of its weights."""
 
     def recipe(self, options: TrainingOptions) -> Recipe:
@@ -144,12 +144,12 @@ class NamedCheckpoint:
         """All of it."""
         return f"checkpoint {self._name} with new heads"
 
-    def load(self, kinds: int) -> ReadingBackbone:
+    def load(self, kinds: int) -> TrainableBackbone:
         """The checkpoint with new heads."""
         torch.manual_seed(self._seed)
         return load_checkpoint(self._name, self._folder, kinds=kinds, hosts=self._hosts)
 
-    def prepare(self, model: ReadingBackbone, views: EarlyViews) -> None:
+    def prepare(self, model: TrainableBackbone, views: EarlyViews) -> None:
         """Standardise the pooled maps by the first views."""
         model.eval()
         model.standardise_by(torch.from_numpy(views.maps[:_EXAMPLES].astype(np.float32)))

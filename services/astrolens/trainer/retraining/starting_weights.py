@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from astrolens.science.bundle import Bundle
 from astrolens.trainer.backbone import Backbone, BackboneConfig
-from astrolens.trainer.reading import ReadingBackbone
+from astrolens.trainer.trainable_backbone import TrainableBackbone
 from astrolens.trainer.vit_backbone import ARCHITECTURE, ViTBackbone, ViTDescription
 
 WEIGHTS: Final = "weights.safetensors"
@@ -41,7 +41,7 @@ class WeightsNotFound(Exception):
     """A bundle has no weights for this backbone; the message names the first layer without."""
 
 
-def load_backbone(bundle: Bundle) -> ReadingBackbone:
+def load_backbone(bundle: Bundle) -> TrainableBackbone:
     """The backbone of a bundle with its weights, in evaluation mode.
 
     Raises:
@@ -72,7 +72,7 @@ def _load_vit(bundle: Bundle) -> ViTBackbone:
     return model.eval()
 
 
-def files_beside(model: ReadingBackbone) -> dict[str, bytes]:
+def files_beside(model: TrainableBackbone) -> dict[str, bytes]:
     """The files of a bundle that a later training starts from: every weight that training may change."""
     state = {name: value.contiguous() for name, value in model.state_dict().items() if not name.startswith(_FIXED)}
     files = {WEIGHTS: bytes(save_tensors(state))}
@@ -81,7 +81,7 @@ def files_beside(model: ReadingBackbone) -> dict[str, bytes]:
     return files
 
 
-def with_more_kinds(model: ReadingBackbone, count: int) -> None:
+def with_more_kinds(model: TrainableBackbone, count: int) -> None:
     """Give both heads of the kinds further outputs, up to `count`, that begin as improbable ones."""
     for name in ("kind_head", "pooled_kind_head"):
         head = model.get_submodule(name)

@@ -1,12 +1,11 @@
-"""What the API shows of dead letters and answers."""
+"""What the API shows of dead letters."""
 
 from datetime import datetime
 from typing import Literal, Self
 
 from pydantic import Field
 
-from astrolens.contracts.records import Answer
-from astrolens.usecases.views import Document, ImageCard, ListPage, View
+from astrolens.usecases.views import Document, ListPage, View
 
 
 class DeadLetterView(View):
@@ -36,22 +35,3 @@ class DeadLetterPage(ListPage):
     """A page of dead letters, newest first."""
 
     items: list[DeadLetterView]
-
-
-class LabelView(View):
-    """The last answer on one image."""
-
-    image: ImageCard
-    answer: Answer
-    user: str
-    note: str | None
-    tags: list[str]
-    recorded_at: datetime
-
-
-class LabelPage(View):
-    """A page of answered images, the last answered first."""
-
-    items: list[LabelView]
-    next: str | None
-    counts: dict[str, int] = Field(description="Images by answer.")

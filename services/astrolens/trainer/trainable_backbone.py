@@ -1,7 +1,7 @@
-"""What every backbone that can be trained here has in common: two readers of its maps, heads, and temperatures.
+"""What every backbone that can be trained here has in common: its heads, and their temperatures.
 
-An embedding is read for the classes and the kinds of oddity. Statistics of the same maps go through one hidden layer to
-the same answers: two readers that err differently are better than one.
+Two sets of heads predict the kinds of oddity: one from the embedding, one from statistics of the early maps through a
+hidden layer. Their logits are averaged, because they err differently. The class head takes both inputs.
 """
 
 from abc import ABC, abstractmethod
@@ -16,13 +16,13 @@ from astrolens.trainer.pooling import MapStatistics
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What the network reads in the early maps of n object views.
+class BackboneOutputs:
+    """Outputs of the heads for n object views, before the temperatures.
 
     Attributes:
         embedding: [n, d].
-        class_features: Embedding and hidden layer of the pooled maps, [n, d + h]; the class head reads them.
-        kinds: Kind logits of the embedding, [n, kinds], before the temperature.
+        class_features: Embedding and hidden layer of the pooled maps, [n, d + h]: the input of the class head.
+        kinds: Kind logits of the embedding, [n, kinds].
         pooled_kinds: Those of the pooled maps.
     """
 
@@ -32,7 +32,7 @@ class Reading:
     pooled_kinds: Tensor
 
 
-class ReadingBackbone(nn.Module, ABC):
+class TrainableBackbone(nn.Module, ABC):
     """Computes logits, embedding, kinds and taps from pixels; the normalisation is part of the graph.
 
     Logits and kinds are divided by temperatures (buffers, 1 during training), so that their softmax is a calibrated
@@ -43,18 +43,18 @@ class ReadingBackbone(nn.Module, ABC):
     temperature: Tensor
     kind_temperature: Tensor
 
-    def add_readers(
+    def add_heads(
         self, channels: Sequence[int], embedding_dim: int, *, classes: int, kinds: int, hidden: int, drop: float
     ) -> None:
-        """Add the reader of the pooled maps, the heads and the temperatures.
+        """Add the hidden layer of the pooled maps, the heads and the temperatures.
 
         Args:
             channels: Of each map that is pooled.
             embedding_dim: Length of the embedding.
             classes: Number of classes.
             kinds: Number of kinds, `ordinary` among them.
-            hidden: Hidden numbers of the reader of pooled maps.
-            drop: Share that its dropout leaves out.
+            hidden: Width of the hidden layer of the pooled maps.
+            drop: Dropout probability around it.
         """
         self.pooled = MapStatistics(channels)
         self.pooled_reader = nn.Sequential(
@@ -66,44 +66,44 @@ class ReadingBackbone(nn.Module, ABC):
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("kind_temperature", torch.ones(()))
 
-    def reading_of(self, embedding: Tensor, maps: list[Tensor]) -> Reading:
-        """Both readers' answers for an embedding [n, d] and maps [n, c, s, s]."""
+    def outputs_of(self, embedding: Tensor, maps: list[Tensor]) -> BackboneOutputs:
+        """Outputs of the heads for an embedding [n, d] and maps [n, c, s, s]."""
         pooled = self.pooled_reader(self.pooled(maps))
-        return Reading(
+        return BackboneOutputs(
             embedding=embedding,
             class_features=torch.cat((embedding, pooled), dim=1),
             kinds=self.kind_head(embedding),
             pooled_kinds=self.pooled_kind_head(pooled),
         )
 
-    def answers(self, reading: Reading) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, embedding and kinds as the graph gives them."""
+    def graph_outputs(self, outputs: BackboneOutputs) -> tuple[Tensor, Tensor, Tensor]:
+        """Class logits, embedding and kind logits, as the exported graph returns them."""
         return (
-            self.class_head(reading.class_features) / self.temperature,
-            reading.embedding,
-            # The mean of the two readers' logits.
-            (reading.kinds + reading.pooled_kinds) / (2.0 * self.kind_temperature),
+            self.class_head(outputs.class_features) / self.temperature,
+            outputs.embedding,
+            # The mean of both heads' logits.
+            (outputs.kinds + outputs.pooled_kinds) / (2.0 * self.kind_temperature),
         )
 
     def class_features(self, pixels: Tensor) -> Tensor:
-        """What the class head reads: [n, channels, size, size], 0 to 255, to [n, d]."""
-        return self.read_early(self.early_map(pixels[:, :3])).class_features
+        """The input of the class head: pixels [n, channels, size, size], 0 to 255, to [n, d + h]."""
+        return self.forward_early(self.early_map(pixels[:, :3])).class_features
 
     @abstractmethod
     def early_map(self, pixels: Tensor) -> Tensor:
-        """What no training changes, of the object view [n, 3, size, size], 0 to 255: it is computed once a view."""
+        """Output of the frozen part for object views [n, 3, size, size], 0 to 255: computed once a view."""
 
     @abstractmethod
-    def read_early(self, early: Tensor) -> Reading:
-        """Read early maps of the object view."""
+    def forward_early(self, early: Tensor) -> BackboneOutputs:
+        """Outputs of the heads for early maps of the object view."""
 
     @abstractmethod
     def standardise_by(self, early: Tensor) -> None:
-        """Standardise what the readers read by that of some early maps."""
+        """Set mean and deviation of the inputs of the heads from some early maps."""
 
     @abstractmethod
     def pretrained(self) -> list[nn.Parameter]:
-        """Weights that came trained from elsewhere: they learn at a rate of their own."""
+        """Pretrained weights: they have a learning rate of their own."""
 
     @abstractmethod
     def frozen_in_retraining(self) -> list[nn.Module]:
@@ -127,7 +127,7 @@ class ReadingBackbone(nn.Module, ABC):
     @property
     @abstractmethod
     def fixed_taps(self) -> frozenset[str]:
-        """Taps that retraining does not change: what detectors were fitted on stays true."""
+        """Taps that retraining does not change: detectors fitted on them stay valid."""
 
 
 def logit_norm_loss(logits: Tensor, classes: Tensor, *, tau: float) -> Tensor:
