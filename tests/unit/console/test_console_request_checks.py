@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 import pytest
+from astrolens.console.api.request_checks import PageMethods
 from astrolens.console.head_requests import HeadRequests
 from starlette.types import Message, Receive, Scope, Send
 
@@ -89,6 +90,20 @@ async def test_another_method_says_which_are_taken_in_one_shape_everywhere(
     answer = await client.request(method, "/api/nowhere")
     assert answer.status_code == 404
     assert answer.json()["title"] == "No such address"
+
+
+async def test_the_start_of_the_application_passes() -> None:
+    seen: list[str] = []
+
+    async def application(scope: Scope, _: Receive, __: Send) -> None:
+        seen.append(scope["type"])
+
+    async def nothing(*_: object) -> Message:
+        return {"type": "lifespan.startup"}
+
+    for kind in ("lifespan", "websocket"):
+        await PageMethods(application)({"type": kind}, nothing, nothing)
+    assert seen == ["lifespan", "websocket"]
 
 
 async def test_a_page_is_not_posted_to(client: httpx.AsyncClient) -> None:

@@ -127,12 +127,13 @@ class PageMethods:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 405, or let the request through."""
-        path, method = scope["path"], scope.get("method", "GET")
-        taken = {"GET", "POST"} if path == LOGIN_PATH else {"GET"}
-        if scope["type"] != "http" or path.startswith(("/api/", "/_nicegui/")) or method in {*taken, "HEAD"}:
-            await self._app(scope, receive, send)
-            return
-        await method_not_allowed(path, method, taken).response()(scope, receive, send)
+        # An application's start and sockets have no method.
+        if scope["type"] == "http" and not scope["path"].startswith(("/api/", "/_nicegui/")):
+            taken = {"GET", "POST"} if scope["path"] == LOGIN_PATH else {"GET"}
+            if scope["method"] not in {*taken, "HEAD"}:
+                await method_not_allowed(scope["path"], scope["method"], taken).response()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 def method_not_allowed(path: str, method: str, taken: Iterable[str]) -> Problem:
