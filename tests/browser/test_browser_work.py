@@ -102,6 +102,23 @@ def test_a_page_that_refuses_its_address_leads_to_itself_without_it(visitor: Vis
     visitor.complaints.clear()  # the refusal's own status
 
 
+def test_a_mistyped_filter_of_an_address_is_named_above_the_page(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/gallery?survey=sdss&verdct=anomaly")
+    notice = page.get_by_role("alert")
+    expect(notice).to_contain_text("“verdct” in the address is nothing that this page filters or shows by")
+    expect(notice).to_contain_text("did you mean “verdict”?")
+    expect(page.locator(".cell").first).to_be_visible()
+    notice.get_by_role("link", name="The address without it").click()
+    page.wait_for_url("**/gallery?survey=sdss")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    # Several values as the API takes them.
+    page = visitor.open(f"{twenty.url}/gallery?verdict=anomaly&verdict=near_miss")
+    expect(page.locator(".cell").first).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    count = len(twenty.get("/images?verdict=anomaly&verdict=near_miss&simulated=false")["items"])
+    expect(page.locator(".total")).to_have_text(f"{count} images")
+
+
 def test_triage_shows_an_object_once_and_its_other_images_by_a_key(visitor: Visitor, twenty: Console) -> None:
     candidates = twenty.get("/images?survey=efigi&verdict=anomaly&verdict=near_miss&sort=strangeness")["items"]
     seen = [each for each in candidates if each["object_id"]]

@@ -7,13 +7,16 @@ Each is a Vue component beside this file, written in plain JavaScript; what seve
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from nicegui import ui
 from nicegui.element import Element
 
 from astrolens.usecases.labelling import LabelOutcome
 from astrolens.usecases.views import ImageCard
+
+VIEW: Final = ("stretch", "pct", "invert", "map", "zoom", "cx", "cy")
+"""What the view of pictures is called in addresses; see `lib/astrolens-view.js`."""
 
 
 def _first_page(path: str, limit: int) -> str:

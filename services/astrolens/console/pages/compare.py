@@ -5,7 +5,7 @@ from typing import Final
 
 from nicegui import ui
 
-from astrolens.console.components.images import ViewBar, Viewer
+from astrolens.console.components.images import VIEW, ViewBar, Viewer
 from astrolens.console.format import words
 from astrolens.console.pages.image_panels import facts
 from astrolens.console.pages.marks import DETECTORS, answers_line, name_of, p_value, tags, verdict_mark
@@ -63,4 +63,4 @@ def _figure(visit: Visit, detail: ImageDetail, ids: list[str]) -> None:
         ui.html(f'{said}<p class="muted">{about.rstrip(" ·")}</p>{facts(rows, "facts tight")}', sanitize=False)
 
 
-PAGE = Page(path="/compare", title="Compare", build=build)
+PAGE = Page(path="/compare", title="Compare", build=build, query=("ids", *VIEW))

@@ -125,4 +125,4 @@ def asked(query: Mapping[str, str]) -> tuple[date | None, float, bool]:
     return night, q, query.get("tail") == "assumed"
 
 
-PAGE = Page(path="/discoveries", title="Discovery list", build=build)
+PAGE = Page(path="/discoveries", title="Discovery list", build=build, query=("night", "q", "tail"))

@@ -17,8 +17,9 @@ from nicegui import PageArguments, __version__, app, ui
 from astrolens.console.components.images import Answers
 from astrolens.console.components.keys import Keys, KeyTable, Shortcut
 from astrolens.console.context import AppContext
+from astrolens.console.pages.address_query import read_query
 from astrolens.console.pages.page import Page, Visit, address
-from astrolens.console.pages.parts import add_key_hint, button, empty_state, heading
+from astrolens.console.pages.parts import add_key_hint, button, empty_state, heading, tagged
 from astrolens.console.pages.search import SearchBox
 from astrolens.console.pages.window import LoggedOut, Window
 from astrolens.console.security import identity_of
@@ -159,13 +160,15 @@ class Frame:
     async def _open(self, page: Page, arguments: PageArguments) -> None:
         """Build a page for an address, which the browser may have changed by a link, by back or by forward."""
         window = self.window
-        query = dict(arguments.query_parameters)
-        window.path = address(arguments.path, **query)
+        query, faults = read_query(page, arguments.query_parameters)
+        window.path = address(arguments.path, **arguments.query_parameters)
         window.status_feed.forget_page()
         window.rebuild = arguments.frame.refresh
         self._mark(page)
         try:
             await window.user()
+            if faults and page is not _MISSING:
+                self._tell_faults(faults, address(arguments.path, **query))
             visit = Visit(window, arguments.path, query=query, parameters=arguments.path_parameters)
             await (_no_such_page if arguments.remaining_path else page.build)(visit)
         except LoggedOut:
@@ -187,6 +190,13 @@ class Frame:
             self._show_problem(arguments, 500, "This page cannot be shown", text)
         finally:
             self._built.set()
+
+    @staticmethod
+    def _tell_faults(faults: Sequence[str], without: str) -> None:
+        """Say above a page what of its address it cannot use."""
+        with ui.element("p").classes("banner").props('role="alert"'):
+            tagged("span", " ".join(faults))
+            ui.link("The address without it", without).classes("btn tiny q-ml-sm")
 
     def _mark(self, page: Page) -> None:
         """Say in the header and the window's title which page is open."""

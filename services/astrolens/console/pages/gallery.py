@@ -8,7 +8,16 @@ from nicegui import background_tasks, ui
 
 from astrolens.console.components.images import ImageGrid
 from astrolens.console.format import count
-from astrolens.console.pages.image_lists import FILTERS, FilterBar, api_query, context_query, list_query, wanted_of
+from astrolens.console.pages.image_lists import (
+    FILTERS,
+    LIST,
+    LIST_VIEW,
+    FilterBar,
+    api_query,
+    context_query,
+    list_query,
+    wanted_of,
+)
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
 from astrolens.console.pages.parts import add_key_hint, button, empty_state, heading, paragraph
 from astrolens.console.pages.ranking_words import ranking_words
@@ -152,4 +161,4 @@ class _Sizes:
             one.props["aria-pressed"] = str(name == self._size).lower()
 
 
-PAGE = Page(path="/gallery", title="Gallery", build=build, key="Shift+G")
+PAGE = Page(path="/gallery", title="Gallery", build=build, key="Shift+G", query=(*LIST, *LIST_VIEW, "at"))

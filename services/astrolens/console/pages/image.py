@@ -8,12 +8,12 @@ from typing import Final
 
 from nicegui import background_tasks, ui
 
-from astrolens.console.components.images import AnswerBar, ViewBar, Viewer
+from astrolens.console.components.images import VIEW, AnswerBar, ViewBar, Viewer
 from astrolens.console.components.keys import Shortcut
 from astrolens.console.pages import image_panels as panels
 from astrolens.console.pages.catalogue_panel import catalogues
 from astrolens.console.pages.file_panel import same_object, stated_by_file
-from astrolens.console.pages.image_lists import list_query, wanted_of, way_through
+from astrolens.console.pages.image_lists import LIST, LIST_VIEW, list_query, wanted_of, way_through
 from astrolens.console.pages.marks import name_of, p_value, tags, verdict_mark
 from astrolens.console.pages.page import Page, Visit, address, shortcuts
 from astrolens.console.pages.parts import add_key_hint, button, heading, panel
@@ -278,4 +278,4 @@ class _ImagePage:
         )
 
 
-PAGE = Page(path="/image/{image_id}", title="Image", build=build)
+PAGE = Page(path="/image/{image_id}", title="Image", build=build, query=(*LIST, *LIST_VIEW, "list", *VIEW))

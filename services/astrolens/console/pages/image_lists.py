@@ -36,6 +36,9 @@ FILTERS: Final = (
 )
 """What an address may filter images by; anything else in it is the page's own."""
 
+LIST: Final = (*FILTERS, "sort")
+"""What names a list in an address."""
+
 LIST_VIEW: Final = ("sel", "size")
 """How a person has a list before them: what is selected, and how large its pictures are. The way back keeps it."""
 
@@ -129,7 +132,7 @@ def api_query(wanted: Mapping[str, str]) -> str:
 
 def context_query(query: Mapping[str, str]) -> str:
     """The part of an address that names the list."""
-    return urlencode({name: query[name] for name in (*FILTERS, "sort") if query.get(name)})
+    return urlencode({name: query[name] for name in LIST if query.get(name)})
 
 
 def way_through(image_id: str, query: Mapping[str, str], *, triage: bool) -> tuple[str, dict[str, str]]:
@@ -140,7 +143,7 @@ def way_through(image_id: str, query: Mapping[str, str], *, triage: bool) -> tup
         query: The query of the image's page.
         triage: Whether triage shows the list, not the gallery.
     """
-    listed = {name: query[name] for name in (*FILTERS, "sort") if query.get(name)}
+    listed = {name: query[name] for name in LIST if query.get(name)}
     if triage:
         return address("/triage", **listed, image=image_id), listed | {"list": "triage"}
     listed |= {name: query[name] for name in LIST_VIEW if query.get(name)}

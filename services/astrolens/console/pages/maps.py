@@ -8,7 +8,7 @@ from nicegui.events import EChartPointClickEventArguments
 
 from astrolens.console.format import count
 from astrolens.console.pages.charts import ANOMALY, LINE, NEAR_MISS, TEXT, chart
-from astrolens.console.pages.image_lists import FilterBar, context_query, list_query, wanted_of
+from astrolens.console.pages.image_lists import LIST, FilterBar, context_query, list_query, wanted_of
 from astrolens.console.pages.page import Page, Visit
 from astrolens.console.pages.parts import empty_state, heading, panel, paragraph
 from astrolens.usecases.errors import InvalidRequest
@@ -115,4 +115,4 @@ def _graticule() -> list[dict[str, Any]]:
     ]
 
 
-PAGE = Page(path="/map", title="Map", build=build)
+PAGE = Page(path="/map", title="Map", build=build, query=LIST)

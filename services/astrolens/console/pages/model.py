@@ -287,4 +287,4 @@ def per_thousand(share: float) -> str:
     return f"{share * 1000:.1f}" if share * 1000 < 10 else f"{share * 1000:.0f}"
 
 
-PAGE = Page(path="/model", title="Model", build=build, key="Shift+M")
+PAGE = Page(path="/model", title="Model", build=build, key="Shift+M", query=("survey", "bundle"))

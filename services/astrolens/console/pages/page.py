@@ -42,12 +42,14 @@ class Page:
         title: In the navigation, the window's title, and the overlay of keys.
         build: Adds its elements.
         key: Goes there from everywhere; pages with a key are in the navigation.
+        query: Names that its address may have after `?`; whoever opens it with another is told so.
     """
 
     path: str
     title: str
     build: "Callable[[Visit], Awaitable[None]]"
     key: str = ""
+    query: tuple[str, ...] = ()
 
 
 def address(path: str, **query: object) -> str:

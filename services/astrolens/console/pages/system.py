@@ -64,4 +64,10 @@ def address_of_list(name: str, **query: object) -> str:
     return address("/system", list="" if name == "services" else name, **query)
 
 
-PAGE = Page(path="/system", title="System", build=build, key="Shift+S")
+PAGE = Page(
+    path="/system",
+    title="System",
+    build=build,
+    key="Shift+S",
+    query=("list", "after", "open", "outcome", "reason", "source", "batch", "state", "survey"),
+)

@@ -209,4 +209,4 @@ def sparkline(values: Sequence[float], *, width: int = 132, height: int = 30) ->
     )
 
 
-PAGE = Page(path="/", title="Tonight", build=build, key="Shift+T")
+PAGE = Page(path="/", title="Tonight", build=build, key="Shift+T", query=("simulated",))

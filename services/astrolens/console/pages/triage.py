@@ -4,9 +4,10 @@ from urllib.parse import quote
 
 from nicegui import background_tasks, ui
 
-from astrolens.console.components.images import TriageDeck
+from astrolens.console.components.images import VIEW, TriageDeck
 from astrolens.console.pages.image_lists import (
     FILTERS,
+    LIST,
     FilterBar,
     api_query,
     context_query,
@@ -101,4 +102,4 @@ def _choices(visit: Visit) -> None:
         button("See what was interesting", lambda: visit.go(address("/gallery", label="interesting", sort="labeled")))
 
 
-PAGE = Page(path="/triage", title="Triage", build=build, key="Shift+R")
+PAGE = Page(path="/triage", title="Triage", build=build, key="Shift+R", query=(*LIST, "review", "image", *VIEW))

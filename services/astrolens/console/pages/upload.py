@@ -224,4 +224,4 @@ def _answer(given: Any) -> tuple[_Answer, list[str]]:
     return (found if _BATCH.match(found.batch) else found.model_copy(update={"batch": ""})), sent
 
 
-PAGE = Page(path="/upload", title="Upload", build=build)
+PAGE = Page(path="/upload", title="Upload", build=build, query=("batch",))
