@@ -53,6 +53,7 @@ async def measure(home: Path, *, turns: int, seconds: float) -> None:
         images=app.images,
         settings=settings,
         metrics=metrics,
+        serving=lambda: model.digest,
         queued=lambda: service.queued,
     )
     await runner.run_pass()

@@ -54,6 +54,7 @@ class ModelServer:
             images=app.images,
             settings=app.settings,
             metrics=metrics,
+            serving=lambda: self._swap.model.bundle.digest,
             queued=lambda: self._swap.model.service.queued,
         )
 

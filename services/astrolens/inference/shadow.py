@@ -66,6 +66,8 @@ class ShadowRunner:
         images: The image store.
         settings: Keys that are trusted, the budget, and on how many images a new candidate is compared.
         metrics: How far it is.
+        serving: Digest of the bundle that this process has loaded, which is the one in use. Where it refuses the
+            promoted one, that is another.
         queued: Images that wait for the bundle in use.
         clock: The present time.
     """
@@ -77,6 +79,7 @@ class ShadowRunner:
         images: ImageStore,
         settings: Settings,
         metrics: ModelMetrics,
+        serving: Callable[[], str],
         queued: Callable[[], int],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -84,6 +87,7 @@ class ShadowRunner:
         self._images = images
         self._settings = settings
         self._metrics = metrics
+        self._serving = serving
         self._queued = queued
         self._clock = clock
         self._registry = ModelRegistry(records=records, images=images, clock=clock)
@@ -148,17 +152,23 @@ class ShadowRunner:
         current = await read_current(self._records)
         if current is None:
             return None
+        champion = self._serving()
         summaries = await self._summaries()
         open_ones = [summary for summary in summaries.values() if summary["finished_at"] is None]
         for summary in open_ones:
-            if summary["champion_digest"] != current.digest:
+            # One with the promoted bundle waits where this process has yet to load that.
+            if summary["champion_digest"] not in {champion, current.digest} or summary["digest"] == current.digest:
                 # Another bundle serves meanwhile: what was compared stays, nothing is added.
                 ended = Change(id=summary["digest"], set={"finished_at": utc_text(self._clock())})
                 await self._records.apply(Collection.SHADOWS, [ended])
-        fitting = [summary for summary in open_ones if summary["champion_digest"] == current.digest]
+        fitting = [
+            summary
+            for summary in open_ones
+            if summary["champion_digest"] == champion and summary["digest"] != current.digest
+        ]
         if not fitting:
             self._forget()
-            if (started := await self._start_next(current.digest, known=summaries)) is None:
+            if (started := await self._start_next(champion, known=summaries)) is None:
                 return None
             fitting = [{"digest": started.digest, "began_at": utc_text(started.began_at)}]
         summary = min(fitting, key=lambda each: (each["began_at"], each["digest"]))
@@ -188,10 +198,13 @@ class ShadowRunner:
         return found
 
     async def _start_next(self, champion: str, *, known: Mapping[str, Document]) -> ShadowRecord | None:
-        """Begin with the newest candidate whose gates passed and that was never compared."""
-        if self._settings.shadow_images == 0:
-            return None
+        """Begin with the newest candidate whose gates passed and that was never compared.
+
+        While the promoted bundle is not the one that serves, only a person begins: a swap may be under way.
+        """
         current = await read_current(self._records)
+        if self._settings.shadow_images == 0 or current is None or current.digest != champion:
+            return None
         for record in await self._registry.read_all():
             was_compared = record.digest in known or any(each.state is ModelState.SHADOW for each in record.history)
             passed = record.gates.get("passed") is True and not record.is_installed

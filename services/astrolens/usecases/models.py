@@ -247,13 +247,16 @@ class Models:
         record = await self._find(digest)
         current = await read_current(self._records)
         state = state_of(record, current)
-        serves = record.digest in await self._loaded()
+        loaded = await self._loaded()
+        serves = record.digest in loaded
         if current is None or serves or state in {ModelState.PROMOTED, ModelState.REFUSED} or record.is_installed:
             why = "its files are not in the image store" if record.is_installed else f"it is {state.value}"
             why = "it is the one in use" if serves else why
             raise Conflict("Cannot be compared", f"The model {record.digest[:12]} cannot be compared: {why}.")
+        # Where model servers refuse the promoted bundle, another is in use.
+        champion = current.digest if current.digest in loaded or not loaded else min(loaded)
         shadow = ShadowRecord(
-            digest=record.digest, champion_digest=current.digest, wanted=images, began_at=self._registry.now()
+            digest=record.digest, champion_digest=champion, wanted=images, began_at=self._registry.now()
         )
         await self._records.upsert(Collection.SHADOWS, [shadow])
         if record.state is not ModelState.SHADOW:

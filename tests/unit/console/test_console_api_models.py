@@ -160,6 +160,22 @@ async def test_what_a_gate_refused_is_not_promoted(client: httpx.AsyncClient, di
     )
 
 
+async def test_a_candidate_is_compared_with_what_serves_where_the_promoted_one_is_refused(
+    world: Any, client: httpx.AsyncClient, digests: dict[str, str], tmp_path: Path
+) -> None:
+    await report_loaded(world, INSTALLED)
+    (await client.post(f"/api/models/{digests['passed']}/promote", json={"why": "junk"})).raise_for_status()
+    write_folder(tmp_path / "next", version="next")
+    registry = ModelRegistry(records=world.context.records, images=world.context.images)
+    signer = load_signer(tmp_path / "model-signing.key", create=True)
+    candidate = await registry.publish(tmp_path / "next", signer=signer, created_by="run 2", gates=PASSED)
+    begun = (await client.post(f"/api/models/{candidate.digest}/shadow", json={})).raise_for_status().json()
+    assert begun["shadow"]["champion_digest"] == INSTALLED
+    await report_loaded(world, digests["passed"])
+    begun = (await client.post(f"/api/models/{candidate.digest}/shadow", json={})).raise_for_status().json()
+    assert begun["shadow"]["champion_digest"] == digests["passed"]
+
+
 async def test_a_candidate_is_compared_and_what_it_would_change_has_pictures(
     world: Any, client: httpx.AsyncClient, digests: dict[str, str]
 ) -> None:

@@ -47,6 +47,7 @@ class World:
             images=self.stores.images,
             settings=self.settings,
             metrics=self.metrics,
+            serving=lambda: self.stores.model.bundle.digest,
             queued=lambda: self.waiting,
             clock=self.stores.clock,
         )
@@ -223,6 +224,27 @@ async def test_a_promotion_ends_the_comparison(world: World) -> None:
     found = await world.record(digest)
     assert found is not None
     assert (found.images, found.finished_at is not None) == (8, True)
+
+
+async def test_where_the_promoted_bundle_is_refused_the_one_that_serves_is_compared_with(world: World) -> None:
+    digest = await world.publish()
+    await world.runner.run_pass()
+    promotions = ModelPromotions(
+        records=world.stores.records, registry=world.registry, releaser=RecordingBus(), service="test"
+    )
+    junk = await world.publish(gates={}, candidate=shifted(world.folder / "junk", 5.0, "junk"))
+    await promotions.promote(junk, by="vera", why="nobody knows that it cannot be loaded")
+    await world.runner.run_pass()
+    world.analyze(*range(8))
+    await world.runner.run_pass()
+    found = await world.record(digest)
+    assert found is not None
+    assert (found.champion_digest, found.images) == (world.stores.model.bundle.digest, 8)
+    assert found.finished_at is None
+    again = await world.publish(candidate=shifted(world.folder / "next", 6.0, "next"))
+    await world.stores.records.delete(Collection.SHADOWS, [digest])
+    await world.runner.run_pass()
+    assert await world.record(again) is None, "by itself none begins while it is open which bundle will serve"
 
 
 async def test_looking_on_costs_the_stream_no_wait(world: World) -> None:
