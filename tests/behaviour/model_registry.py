@@ -18,14 +18,14 @@ PASSED = {"passed": True, "gates": [{"name": "oddity AUROC", "passed": True, "de
 FAILED = {"passed": False, "gates": [{"name": "macro F1", "passed": False, "detail": "0.70 after 0.82"}]}
 
 
-def write_folder(folder: Path, *, version: str = "1", graph: bytes = b"graph") -> str:
+def write_folder(folder: Path, *, name: str = "made", version: str = "1", graph: bytes = b"graph") -> str:
     """A bundle as far as the registry looks at it; its digest."""
     folder.mkdir(parents=True)
     files = {"model.onnx": graph, "model_card.md": b"# Card\n"}
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    entries = {name: {"sha256": content_digest(data), "size": len(data)} for name, data in files.items()}
-    manifest = json.dumps({"name": "made", "version": version, "files": entries}).encode()
+    for file, data in files.items():
+        (folder / file).write_bytes(data)
+    entries = {file: {"sha256": content_digest(data), "size": len(data)} for file, data in files.items()}
+    manifest = json.dumps({"name": name, "version": version, "files": entries}).encode()
     (folder / "manifest.json").write_bytes(manifest)
     return content_digest(manifest)
 
@@ -84,6 +84,31 @@ class ModelRegistryBehaviour:
         with pytest.raises(BundleRefused, match=r"model\.onnx is not what the manifest says"):
             await registry.publish(tmp_path / "bundle", signer=signer, created_by="run 1")
         assert await registry.read_all() == []
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ({"version": "1\x1b[31m"}, r"its version '1\\x1b\[31m' is not plain"),
+            ({"version": ""}, "its version '' is not plain"),
+            ({"version": "1" * 65}, "is not plain"),
+            ({"name": "<b>made</b>"}, "its name '<b>made</b>' is not plain"),
+            ({"name": "../made"}, "its name '../made' is not plain"),
+        ],
+    )
+    async def test_a_bundle_whose_name_would_change_a_log_line_is_refused(
+        self, registry: ModelRegistry, signer: Signer, tmp_path: Path, given: dict[str, str], said: str
+    ) -> None:
+        write_folder(tmp_path / "bundle", **given)  # type: ignore[arg-type]
+        with pytest.raises(BundleRefused, match=said):
+            await registry.publish(tmp_path / "bundle", signer=signer, created_by="run 1")
+        assert await registry.read_all() == []
+
+    async def test_a_version_of_a_retraining_run_is_plain(
+        self, registry: ModelRegistry, signer: Signer, tmp_path: Path
+    ) -> None:
+        write_folder(tmp_path / "bundle", name="second-light", version="0.3.3+0123abcd")
+        record = await registry.publish(tmp_path / "bundle", signer=signer, created_by="run 1")
+        assert (record.name, record.version) == ("second-light", "0.3.3+0123abcd")
 
     async def test_an_unknown_bundle_is_named(
         self, registry: ModelRegistry, verifier: Verifier, tmp_path: Path

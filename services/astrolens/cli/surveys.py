@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from astrolens.cli.console_client import api_path, connect, console_unreachable, get, parse_response
-from astrolens.cli.show import printable
+from astrolens.cli.show import WIDE, printable
 from astrolens.platform.errors import ConfigurationError
 from astrolens.usecases.survey_models import AGGRESSIVE_PER_1000
 
+_NARROW = ("survey", "calibration", "images", "budget", "drift")
+"""What a terminal narrower than `show.WIDE` has of the table; the reasons stand below it."""
 _COLOURS = {"own": "green", "ready": "green", "learning": "yellow", "does-not-fit": "red"}
 
 
@@ -52,11 +54,39 @@ def surveys(decisions: Decisions, *, as_json: bool, url: str | None, token: str 
         json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
         return
-    table = Table("survey", "calibration", "images", "survey model", "budget", "drift", "since", "why")
-    for item in found:
-        figures = (_images(item), _revision(item), _budget(item), _drift(item))
-        table.add_row(item["survey"], _state(item), *figures, item["since"][:16], _why(item))
-    Console(highlight=False).print(table if found else "no survey has analysed images yet")
+    console = Console(highlight=False)
+    if not found:
+        console.print("no survey has analysed images yet")
+        return
+    _print_states(found, console)
+
+
+def _print_states(found: list[dict[str, Any]], console: Console) -> None:
+    """One row a survey; on a narrow terminal fewer columns, and what explains each state below the table."""
+    narrow = console.width < WIDE
+    rows = [
+        {
+            "survey": item["survey"],
+            "calibration": _state(item),
+            "images": _images(item),
+            "survey model": _revision(item),
+            "budget": _budget(item),
+            "drift": _drift(item),
+            "since": item["since"][:16],
+            "why": _why(item),
+        }
+        for item in found
+    ]
+    table = Table(caption="Widen the terminal for the other columns, or take --json." if narrow else None)
+    shown = [name for name in rows[0] if not narrow or name in _NARROW]
+    for name in shown:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
+    console.print(table)
+    for row in rows if narrow else ():
+        if row["why"]:
+            console.print(f"[bold]{row['survey']}[/]: {row['why']}")
 
 
 def _budgets(decisions: Decisions) -> dict[str, float | None]:

@@ -13,8 +13,10 @@ RunId = Annotated[str | None, typer.Argument(metavar="RUN", help="Id of a run; d
 
 @train_app.command(name="start")
 def start_training(
-    views: Annotated[int | None, typer.Option(min=200, help="Pictures to draw and train on; 6,000.")] = None,
-    epochs: Annotated[float | None, typer.Option(min=0.1, help="How often each is read; 2.")] = None,
+    views: Annotated[
+        int | None, typer.Option(min=200, max=200_000, help="Pictures to draw and train on; 6,000.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(min=0.1, max=20, help="How often each is read; 2.")] = None,
     backbone: Annotated[
         str | None,
         typer.Option(

@@ -54,7 +54,7 @@ class ModelServer:
             images=app.images,
             settings=app.settings,
             metrics=metrics,
-            serving=lambda: self._swap.model.bundle.digest,
+            serving=lambda: self._swap.model.digest,
             queued=lambda: self._swap.model.service.queued,
         )
 

@@ -6,6 +6,7 @@ by `usecases.model_promotion`.
 
 import asyncio
 import json
+import re
 import secrets
 import shutil
 import time
@@ -39,6 +40,8 @@ from astrolens.usecases.errors import NotFound
 MANIFEST: Final = "manifest.json"
 MAX_MODEL_BYTES: Final = 2 << 30
 """Of all files of one bundle: a ViT-B/16 in fp32 with its weights takes 700 MB."""
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 _MEDIA_TYPE: Final = "application/octet-stream"
 _PAGE: Final = 100
 _UNUSED_AFTER_S: Final = 3600.0
@@ -109,12 +112,12 @@ class ModelRegistry:
             why: What to say in its history; by default what the gates said.
 
         Raises:
-            BundleRefused: The folder is no bundle, or a file is not what the manifest says.
+            BundleRefused: The folder is no bundle, a file is not what the manifest says, or its name or version has
+                characters that do not belong into a log line, an address or a terminal.
             StoreUnavailable: A store is unreachable; the same call may succeed later.
         """
         contents = await asyncio.to_thread(_read_bundle, folder)
-        manifest = json.loads(contents[MANIFEST])
-        name, version = str(manifest["name"]), str(manifest["version"])
+        name, version = _plain_name(json.loads(contents[MANIFEST]))
         files = {file: ModelFile(sha256=content_digest(data), size=len(data)) for file, data in contents.items()}
         digest = files[MANIFEST].sha256
         report = dict(gates or {})
@@ -257,6 +260,23 @@ class ModelRegistry:
                 raise BundleRefused(f"its file {name} cannot be had: {error}") from error
         await asyncio.to_thread(_write, folder, contents)
         return folder
+
+
+def _plain_name(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and version of a bundle, which logs and terminals print as they are.
+
+    Raises:
+        BundleRefused: One is missing or has other characters.
+    """
+    name, version = str(manifest.get("name")), str(manifest.get("version"))
+    if not _NAME.fullmatch(name):
+        raise BundleRefused(f"its name {name!r:.80} is not plain: it has 1 to 63 of a-z, 0-9 and -, no - first")
+    if not _VERSION.fullmatch(version):
+        raise BundleRefused(
+            f"its version {version!r:.80} is not plain: it has 1 to 64 of letters without accents, digits and . + _ -, "
+            "a letter or digit first"
+        )
+    return name, version
 
 
 def _gates_words(gates: Mapping[str, Any]) -> str:

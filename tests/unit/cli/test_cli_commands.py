@@ -170,7 +170,11 @@ def test_ids_of_candidates_are_whole_in_every_terminal(console: Any, columns: in
 
 def test_surveys_tell_what_calibrates_them_and_one_is_returned_to_the_bundle(console: Any) -> None:
     assert json.loads(run("surveys", "--json")[1]) == [SURVEY]
-    assert all(word in run("surveys")[1] for word in ("decals", "learning", "87 of 300", "does not know it"))
+    assert all(word in run("surveys")[1] for word in ("decals", "learning", "87 of 300", "does not know it", "since"))
+    narrow = run("surveys", columns=80)[1]
+    assert all(word in narrow for word in ("decals", "learning", "87 of 300", "decals: the bundle does not know it"))
+    assert "since" not in narrow
+    assert max(map(len, narrow.splitlines())) <= 80
     asked = len(console)
     assert run("surveys", "--clear", "sdss")[0] == 0
     assert [(each.method, each.url.path) for each in console[asked:]] == [

@@ -61,6 +61,15 @@ def test_a_run_starts_with_the_options_that_were_given(asked: list[httpx.Request
     assert json.loads(asked[0].content) == {"options": {"views": 500}}
 
 
+@pytest.mark.parametrize("option", [("--epochs", "20.5"), ("--epochs", "0"), ("--views", "200001"), ("--views", "9")])
+def test_what_no_run_may_take_is_refused_before_anything_is_asked(
+    asked: list[httpx.Request], option: tuple[str, str]
+) -> None:
+    result = CliRunner().invoke(cli.app, ["train", "start", *option], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert asked == []
+
+
 def test_the_list_tells_accuracy_beside_the_one_before_and_what_is_missing(asked: list[httpx.Request]) -> None:
     said = run("status")
     assert "Training is not installed here" in said

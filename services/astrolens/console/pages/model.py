@@ -35,6 +35,8 @@ from astrolens.usecases.status import Status
 
 _DIGESTS: Final = {"Digest": "digest", "Calibration": "calibration_id", "Preprocessing": "preprocessing_digest"}
 
+_BUDGETS_S: Final = 5.0
+"""Between two looks at the budgets of surveys, which a person may change on this page."""
 _Z95: Final = 1.96
 
 _TAIL: Final = 0.99
@@ -119,26 +121,27 @@ async def _flagged(visit: Visit, *, alpha: float) -> None:
             "drifts away from its calibration."
         )
 
-    shown: dict[str, dict[str, int]] = {}
-    surveys = (await visit.context.survey_models.states()).items
-    budgets = {each.survey: each.false_alarms_per_1000 for each in surveys if each.false_alarms_per_1000 is not None}
+    shown: tuple[dict[str, dict[str, int]], dict[str, float]] | None = None
+    budgets: dict[str, float] = {}
 
     def show(status: Status) -> None:
         nonlocal shown
+        allowed = {name: budgets.get(name, 1000.0 * alpha) for name in status.surveys}
         none.set_visibility(not status.surveys)
         plot.set_visibility(bool(status.surveys))
-        if status.surveys == shown:
+        if (status.surveys, allowed) == shown:
             return
-        shown = status.surveys
-        totals = {name: sum(verdicts.values()) for name, verdicts in shown.items()}
+        shown = status.surveys, allowed
+        verdicts = status.surveys
+        totals = {name: sum(own.values()) for name, own in verdicts.items()}
         order = sorted(totals, key=lambda name: -totals[name])
-        hits = {name: shown[name].get(Verdict.ANOMALY, 0) for name in order}
-        misses = {name: shown[name].get(Verdict.NEAR_MISS, 0) for name in order}
+        hits = {name: verdicts[name].get(Verdict.ANOMALY, 0) for name in order}
+        misses = {name: verdicts[name].get(Verdict.NEAR_MISS, 0) for name in order}
         rows = {}
         for name in order:
             interval = wilson_interval(hits[name], totals[name])
             ends = " – ".join(per_thousand(each) for each in interval) if interval else NO_VALUE
-            budget = per_thousand(budgets.get(name, 1000.0 * alpha) / 1000.0)
+            budget = per_thousand(allowed[name] / 1000.0)
             cells = (count(totals[name]), count(hits[name]), per_thousand(hits[name] / totals[name]), ends, budget)
             rows[name] = ([link(name, address("/gallery", survey=name))], *([text(each, "num")] for each in cells))
         table.show(rows)
@@ -149,28 +152,31 @@ async def _flagged(visit: Visit, *, alpha: float) -> None:
                 "xAxis": axis(name="flagged per 1,000 images", nameLocation="middle", nameGap=26),
                 "yAxis": axis("category", inverse=True, data=tuple(order), splitLine={"show": False}),
                 "series": [
-                    _bars("anomalies", ANOMALY, [1000 * hits[name] / totals[name] for name in order])
-                    | {
-                        "markLine": {
-                            "silent": True,
-                            "symbol": "none",
-                            "data": [{"xAxis": 1000 * alpha}],
-                            "lineStyle": {"color": TEXT, "type": "dashed"},
-                            "label": {
-                                "formatter": "budget of the settings" if budgets else "budget",
-                                "color": TEXT,
-                                "position": "start",
-                            },
-                        }
-                    },
+                    _bars("anomalies", ANOMALY, [1000 * hits[name] / totals[name] for name in order]),
                     _bars("near misses", NEAR_MISS, [1000 * misses[name] / totals[name] for name in order]),
+                    {
+                        "name": "budget",
+                        "type": "scatter",
+                        "symbol": "rect",
+                        "symbolSize": (3, 22),
+                        "data": tuple((round(allowed[name], 2), name) for name in order),
+                        "itemStyle": {"color": TEXT},
+                    },
                 ],
             }
         )
         plot.update()
 
-    show(await visit.status())
+    async def load_budgets() -> None:
+        nonlocal budgets
+        surveys = (await visit.context.survey_models.states()).items
+        own = {each.survey: each.false_alarms_per_1000 for each in surveys}
+        budgets = {name: number for name, number in own.items() if number is not None}
+        show(await visit.status())
+
+    await load_budgets()
     visit.on_status(show)
+    visit.refresh(load_budgets, every_s=_BUDGETS_S)
 
 
 def _bars(name: str, colour: str, values: list[float]) -> dict[str, Any]:

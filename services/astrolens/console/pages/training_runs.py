@@ -169,7 +169,7 @@ def _row(found: TrainingRunView) -> tuple[Cell, ...]:
     if run.state is RunState.RUNNING and run.cancel_requested_by:
         what = "ending"
     return (
-        [opener(run.run_id[:8], run.run_id), reason(f"{run.requested_by}, {run.reason.value}")],
+        [opener(run.run_id[:8], run.run_id, "btn tiny mono"), reason(f"{run.requested_by}, {run.reason.value}")],
         [state(what, _TONES[run.state]), time_ago(run.finished_at or run.requested_at)]
         + ([reason(run.failure)] if run.failure else []),
         _learned(found),
