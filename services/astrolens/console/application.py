@@ -40,7 +40,8 @@ Sky images in, calibrated verdicts out.
 
 * Positions are ICRS, in degrees; angles named `_arcsec` in arcseconds; times ISO 8601 in UTC.
 * A p-value is counted on n calibration images and ends at 1/(n+1); `p_value_at_most` says that an image is stranger
-  than all of them. `p_value_words` says it for people. Sort by `rank_score`, which is no probability.
+  than all of them. Where `calibration_fit` is `pooled` or `does-not-fit` it is a ranking and promises no rate of false
+  alarms. `p_value_words` says it for people. Sort by `rank_score`, which is no probability.
 * Lists come a page at a time: give `next` as `after`.
 * Errors are problem documents (RFC 9457): `title`, `status`, and `detail`, one sentence with what to do.
 * On loopback no login is needed; elsewhere send `Authorization: Bearer <ASTROLENS_TOKEN>`.

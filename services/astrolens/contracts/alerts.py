@@ -179,7 +179,7 @@ class Alert(Contract):
     )
     p_value: PValue = Field(
         description="Combined p-value: share of ordinary images that are at least as unusual; never below "
-        "1/(calibration_images + 1) [1]."
+        "1/(calibration_images + 1); a ranking only where `calibration_fit` is `pooled` or `does-not-fit` [1]."
     )
     p_value_at_most: bool = Field(
         default=False,
@@ -190,8 +190,9 @@ class Alert(Contract):
     )
     calibration_fit: CalibrationFit = Field(
         default="own",
-        description="Whose ordinary images those are: `own` (of the survey), `survey-model`, `pooled` (of all surveys) "
-        "or `does-not-fit` (pooled, and the p-value is a ranking only).",
+        description="Whose images those are: `own` (ordinary ones of the survey), `survey-model` (unlabelled ones of "
+        "the survey), `pooled` (ordinary ones of other surveys) or `does-not-fit` (pooled for a survey of the bundle); "
+        "with the last two the p-value is a ranking only.",
     )
     rank_score: float | None = Field(
         default=None, description="Larger is stranger; sorts alerts beyond the end of the p-values; no probability [1]."
@@ -202,7 +203,8 @@ class Alert(Contract):
     )
     false_alarms_per_1000: float = Field(
         description="Expected false alarms for a threshold at this p-value; an upper bound as the p-value is; larger "
-        "than 1000 p_value where the survey has drifted from its calibration [per 1000 ordinary images]."
+        "than 1000 p_value where the survey has drifted from its calibration; no promise where the p-value is a "
+        "ranking only [per 1000 ordinary images]."
     )
     predicted_class: str = Field(description="Most probable class.")
     detectors: tuple[AlertDetector, ...] = Field(description="All detectors that were combined.")

@@ -14,8 +14,8 @@ POOLED: Final = "pooled"
 
 CalibrationFit = Literal["own", "survey-model", "pooled", "does-not-fit"]
 """Which ordinary images a p-value is measured against: those of the survey itself, in the bundle; those of the survey's
-own survey model; all surveys of the bundle pooled; or pooled although a test says that they do not fit, so that the
-p-value is a ranking only."""
+own survey model, where nobody has looked whether they are ordinary; all surveys of the bundle pooled; or pooled because
+a test says that those of the survey do not fit. With the last two the p-value is a ranking only."""
 
 
 _MIN_P: Final = 1e-30

@@ -7,7 +7,7 @@ from typing import Final
 from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.p_values import PValueWords, p_value_words
 from astrolens.contracts.records import AlertOccasion, AlertRecord, Answer, ImageRecord
-from astrolens.contracts.verdicts import DetectorResult
+from astrolens.contracts.verdicts import CalibrationFit, DetectorResult
 from astrolens.contracts.watchlists import WatchHit
 
 _MAX_NAME_LENGTH = 80
@@ -104,7 +104,8 @@ def single_alert(subject: AlertWithImage, *, console: str) -> MessageText:
         lines = [*_object_lines(image), *lines]
         if image.analysis is not None:
             results = sorted(image.analysis.detectors.items(), key=lambda item: item[1].p_value)
-            lines.append("Detectors: " + ", ".join(map(_detector_text, results)))
+            fit = image.analysis.calibration_fit
+            lines.append("Detectors: " + ", ".join(_detector_text(name, result, fit) for name, result in results))
     lines.append(f"{console}/image/{alert.image_id}")
     return MessageText(_test_prefix(alert) + title, "\n".join(lines))
 
@@ -207,9 +208,8 @@ def _words(alert: AlertRecord) -> PValueWords:
     )
 
 
-def _detector_text(detector: tuple[str, DetectorResult]) -> str:
-    name, result = detector
-    return f"{name} {p_value_words(result.p_value, at_most=result.at_most).figure}"
+def _detector_text(name: str, result: DetectorResult, fit: CalibrationFit) -> str:
+    return f"{name} {p_value_words(result.p_value, at_most=result.at_most, fit=fit).figure}"
 
 
 def _test_prefix(alert: AlertRecord) -> str:

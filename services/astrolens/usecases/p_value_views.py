@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 from pydantic import Field
 
 from astrolens.contracts.base import Contract
-from astrolens.contracts.p_values import PValueWords, p_value_words
+from astrolens.contracts.p_values import PValueWords, p_value_words, promises_rate
 from astrolens.contracts.verdicts import CalibrationFit, calibration_fit_of
 
 Document = dict[str, Any]
@@ -21,7 +21,8 @@ class PValueView(Contract):
     p_value: float
     at_most: bool = Field(description="Whether the p-value is an upper bound.")
     one_in: float | None = Field(
-        description="One ordinary image in so many is as strange; fewer where `at_most` is true; null at p = 0."
+        description="One ordinary image in so many is as strange; fewer where `at_most` is true; null at p = 0, and "
+        "where the calibration promises no such rate."
     )
     words: PValueWords
 
@@ -31,7 +32,7 @@ class PValueView(Contract):
         return cls(
             p_value=p_value,
             at_most=at_most,
-            one_in=1.0 / p_value if p_value else None,
+            one_in=1.0 / p_value if p_value and promises_rate(fit) else None,
             words=p_value_words(p_value, at_most=at_most, fit=fit, older=older),
         )
 
@@ -58,9 +59,9 @@ def combined_p_value(document: Document) -> PValueView | None:
 
 def detector_p_values(analysis: Mapping[str, Any]) -> dict[str, PValueView]:
     """The p-value of each detector with its meaning."""
-    older = analysis.get("calibration_images") is None
+    older, fit = analysis.get("calibration_images") is None, calibration_fit_of(analysis)
     return {
-        name: PValueView.of(result["p_value"], at_most=bool(result.get("at_most")), older=older)
+        name: PValueView.of(result["p_value"], at_most=bool(result.get("at_most")), fit=fit, older=older)
         for name, result in (analysis.get("detectors") or {}).items()
     }
 

@@ -42,12 +42,16 @@ class ImageCard(View):
     source: str
     state: ImageState
     verdict: Verdict | None = Field(description="None until it is analysed.")
-    p_value: float | None = Field(description="Share of ordinary images that are as strange; never below 1/(n+1).")
+    p_value: float | None = Field(
+        description="Share of ordinary images that are as strange; never below 1/(n+1). A ranking only where "
+        "`calibration_fit` is `pooled` or `does-not-fit`."
+    )
     p_value_at_most: bool = Field(
-        default=False, description="Stranger than all n calibration images: the p-value is an upper bound."
+        default=False, description="Above all n calibration images: the p-value is an upper bound."
     )
     calibration_fit: CalibrationFit | None = Field(
-        default=None, description="Whose ordinary images; with `does-not-fit` the p-value is a ranking only."
+        default=None,
+        description="Whose ordinary images; with `pooled` and `does-not-fit` the p-value is a ranking only.",
     )
     p_value_words: PValueWords | None = Field(default=None, description="The p-value for people; null as it is.")
     rank_score: float | None = Field(
@@ -204,7 +208,7 @@ class ImageDetail(View):
 
     image_id: str
     card: ImageCard = Field(description="As grids show it.")
-    budget: PValueView | None = Field(description="The p-value as a false-alarm rate.")
+    budget: PValueView | None = Field(description="The p-value as a false-alarm rate, where it promises one.")
     morphology: Morphology | None = Field(
         default=None,
         description="Of the object in the cutout; only candidates are measured, some time after the analysis.",
@@ -285,7 +289,9 @@ def provenance(document: Document, alert: Document | None) -> list[ProvenanceSte
         ),
     ]
     if analysis := document.get("analysis"):
-        words = p_value_words(analysis["p_value"], at_most=bool(analysis.get("p_value_at_most")))
+        words = p_value_words(
+            analysis["p_value"], at_most=bool(analysis.get("p_value_at_most")), fit=calibration_fit_of(analysis)
+        )
         steps += [
             ProvenanceStep(step="preprocessing", id=analysis["preprocessing_digest"], detail="pixels to model input"),
             ProvenanceStep(

@@ -161,8 +161,16 @@ async def test_images_beyond_their_calibration_are_sorted_and_told(world: Any, c
         "meaning": "stranger than all 605 ordinary images",
         "calibration": "",
     }
-    assert last["p_value_words"]["meaning"] == "1 in 120 ordinary images is at least as strange"
-    assert last["p_value_words"]["calibration"] == "calibration: pooled"
+    assert last["p_value_words"] == {
+        "figure": "pooled p = 0.0083",
+        "meaning": "a ranking only: above 99.1 % of the ordinary images of other surveys",
+        "calibration": "calibration: pooled",
+    }
+    ranked = (await client.get(f"/api/images/{last['image_id']}")).json()
+    assert (ranked["budget"]["one_in"], ranked["detector_budgets"]["energy"]["one_in"]) == (None, None)
+    assert ranked["detector_budgets"]["energy"]["words"]["figure"].startswith("pooled p ")
+    (verdict,) = [step["detail"] for step in ranked["provenance"] if step["step"] == "verdict"]
+    assert verdict.startswith("pooled p = 0.0083, ")
     detail = (await client.get(f"/api/images/{first['image_id']}")).json()
     assert detail["kinds"] == [{"kind": "blend", "probability": 0.9}, {"kind": "trail", "probability": 0.05}]
     assert (detail["budget"]["at_most"], detail["budget"]["words"]["figure"]) == (True, "p ≤ 1/606")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from astrolens.contracts import example_documents, examples
-from astrolens.contracts.p_values import p_value_words
+from astrolens.contracts.p_values import p_value_words, promises_rate
 from astrolens.contracts.records import AlertRecord, ImageRecord
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, rank_score_of
 
@@ -14,7 +14,21 @@ from astrolens.contracts.verdicts import Analysis, CalibrationFit, rank_score_of
     ("p_value", "at_most", "fit", "sentence"),
     [
         (1 / 606, True, "own", "stranger than all 605 ordinary images (p ≤ 1/606)"),
-        (1 / 1231, True, "pooled", "stranger than all 1,230 ordinary images (p ≤ 1/1,231); calibration: pooled"),
+        (
+            1 / 1231,
+            True,
+            "pooled",
+            "a ranking only: above all 1,230 ordinary images of other surveys (pooled p ≤ 1/1,231); "
+            "calibration: pooled",
+        ),
+        (
+            0.0004,
+            False,
+            "pooled",
+            "a ranking only: above 99.9 % of the ordinary images of other surveys (pooled p = 0.0004); "
+            "calibration: pooled",
+        ),
+        (1 / 301, True, "survey-model", "stranger than all 300 images of its survey model (p ≤ 1/301); {model}"),
         (1 / 120, False, "own", "1 in 120 ordinary images is at least as strange (p = 0.0083)"),
         (0.00083, False, "own", "1 in 1,200 ordinary images is at least as strange (p = 0.00083)"),
         (0.5, False, "own", "50 in 100 ordinary images are at least as strange (p = 0.5)"),
@@ -24,18 +38,21 @@ from astrolens.contracts.verdicts import Analysis, CalibrationFit, rank_score_of
             0.02,
             False,
             "survey-model",
-            "1 in 50 ordinary images is at least as strange (p = 0.02); calibration: survey model",
+            "1 in 50 images of its survey model is at least as strange (p = 0.02); {model}",
         ),
         (
             0.02,
             False,
             "does-not-fit",
-            "1 in 50 ordinary images is at least as strange (p = 0.02); calibration: pooled, does not fit",
+            "a ranking only: above 98 % of the ordinary images of the bundle (pooled p = 0.02); "
+            "calibration: pooled, does not fit",
         ),
     ],
 )
 def test_the_words_of_a_p_value(p_value: float, at_most: bool, fit: CalibrationFit, sentence: str) -> None:
-    assert p_value_words(p_value, at_most=at_most, fit=fit).sentence == sentence
+    said = p_value_words(p_value, at_most=at_most, fit=fit)
+    assert said.sentence == sentence.format(model="calibration: survey model")
+    assert promises_rate(fit) == ("a ranking only" not in sentence)
 
 
 def test_a_small_p_value_of_an_older_version_may_be_extrapolated() -> None:

@@ -40,7 +40,21 @@ def test_an_image_beyond_its_calibration_is_stranger_than_all_of_it() -> None:
     assert "Verdict anomaly: stranger than all 605 ordinary images (p ≤ 1/606)." in text.body
     assert "Detectors: mahalanobis p ≤ 1/1,250, energy p = 0.012, msp p = 0.21" in text.body
     pooled = message_text.single_alert(_alert(1, **known, calibration_fit="does-not-fit"), console=CONSOLE)
-    assert "(p ≤ 1/606); calibration: pooled, does not fit." in pooled.body
+    said = (
+        "a ranking only: above all 605 ordinary images of the bundle (pooled p ≤ 1/606); calibration: pooled, does not"
+    )
+    assert f"Verdict anomaly: {said} fit." in pooled.body
+    assert pooled.title == "Strange: spiral in sdss (pooled p ≤ 1/606)"
+
+
+def test_detectors_of_an_image_that_is_only_ranked_promise_no_rate_either() -> None:
+    subject = _alert(1)
+    assert subject.image is not None
+    assert subject.image.analysis is not None
+    ranked = subject.image.analysis.model_copy(update={"calibration_fit": "pooled"})
+    image = subject.image.model_copy(update={"analysis": ranked})
+    text = message_text.single_alert(message_text.AlertWithImage(subject.alert, image), console=CONSOLE)
+    assert "Detectors: mahalanobis pooled p ≤ 1/1,250, energy pooled p = 0.012, msp pooled p = 0.21" in text.body
 
 
 def test_a_digest_lists_the_strangest_and_counts_retractions() -> None:
