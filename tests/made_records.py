@@ -86,7 +86,7 @@ def make_image(
             key=original_key(digest), sha256=digest, size_bytes=len(data), media_type=media_type, width=200, height=200
         ),
         cutout=CutoutInfo(key=cutout_key(identity), sha256="a" * 64, width=100, height=100, scale=0.5, stretch="none"),
-        phash="0" * 16,
+        phash=digest[:16],
         state=state or (ImageState.INGESTED if analysis is None else ImageState.ANALYZED),
         ingested_at=at,
         offered_at=at,

@@ -196,7 +196,8 @@ class SurveyWorld:
         await self.images.close()
         await self.records.close()
 
-    async def ingest(self, seeds: Sequence[int], survey: str, **observation: Any) -> None:
+    async def ingest(self, seeds: Sequence[int], survey: str, *, phash: str | None = None, **observation: Any) -> None:
+        """Ingest and analyse pictures of noise; `phash` says that they are copies of one."""
         made = []
         pictures = []
         for seed in seeds:
@@ -215,7 +216,7 @@ class SurveyWorld:
                     cutout=CutoutInfo(
                         key=cutout_key(image), sha256=digest, width=48, height=48, scale=1.0, stretch="none"
                     ),
-                    phash="0" * 16,
+                    phash=phash or content_digest(image.encode())[:16],
                     ingested_at=then,
                     offered_at=then,
                 )

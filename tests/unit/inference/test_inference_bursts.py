@@ -25,7 +25,7 @@ class Judgements:
 
     world: SurveyWorld
     strange: Collection[int] = ()
-    seeds: dict[str, int] = field(default_factory=lambda: {image_id(seed): seed for seed in range(2000)})
+    seeds: dict[str, int] = field(default_factory=lambda: {image_id(seed): seed for seed in range(2001)})
 
     def __post_init__(self) -> None:
         self._analyze = self.world.model.analyze
@@ -145,6 +145,24 @@ async def test_the_burst_is_compared_without_the_ordinary_images_before_it(world
     assert state.state is SurveyState.DOES_NOT_FIT, "30 of the last 44 would say nothing"
     assert state.learn_from is not None
     assert state.learn_from >= world.now
+
+
+async def test_copies_of_a_strange_picture_take_no_survey_off_its_calibration(world: SurveyWorld) -> None:
+    ordinary, copies, others = range(1, 41), range(1000, 1040), range(1100, 1140)
+    Judgements(world, strange=[*copies, *others])
+    await world.ingest(ordinary, "sdss")
+    world.now += timedelta(seconds=5)
+    await world.ingest(copies, "sdss", phash="0f" * 8)
+    await world.ingest([2000], "sdss", phash="0f" * 7 + "0e")
+    assert not any(each.burst_survey for each in await analyses(world, [*copies, 2000]))
+    world.now += BURST_QUIET_PERIOD
+    for _ in range(3):
+        await world.keeper.run_pass()
+    state = await world.state("sdss")
+    assert state.check is not None
+    assert (state.state, state.check.images) == (SurveyState.OWN, 41)
+    await world.ingest(others, "sdss")
+    assert any(each.burst_survey for each in await analyses(world, others)), "so many pictures are a burst"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from typing import Final
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.surveys import SIMULATED_PREFIX
 from astrolens.contracts.verdicts import Analysis, Verdict
+from astrolens.inference.survey_models.images import is_copy
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.hash_index import parse_hash
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 
 WINDOW: Final = 50
@@ -25,17 +27,26 @@ MAX_PROBABILITY: Final = 1e-3
 """How probable so many anomalies are at that share, at most. A hold for nothing delays alerts by a comparison."""
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """An image of the window: whether it is an anomaly, and the perceptual hash of its picture."""
+
+    is_anomaly: bool
+    picture_hash: int | None
+
+
 class BurstDetector:
     """Marks the anomalies of bursts as they are analysed. It knows the images of its own process only."""
 
     def __init__(self) -> None:
-        self._recent: dict[str, OrderedDict[str, bool]] = {}
+        self._recent: dict[str, OrderedDict[str, _Counted]] = {}
 
     def mark(self, documents: Mapping[str, Document], analyses: Mapping[str, Analysis]) -> dict[str, Analysis]:
         """The analyses, with `burst_survey` set where an anomaly comes in a burst.
 
         Counted are first analyses by the bundle's calibration of the survey. An image that is analysed again has been
-        compared, or a person wants to know; simulated images are chosen by whoever simulates.
+        compared, or a person wants to know; simulated images are chosen by whoever simulates. Copies of a picture count
+        once.
 
         Args:
             documents: The images as they were before, by id.
@@ -52,10 +63,13 @@ class BurstDetector:
             return analysis
         # Only surveys that the bundle knows get here, so that their number is bounded.
         recent = self._recent.setdefault(survey, OrderedDict())
-        recent[document["image_id"]] = analysis.verdict is Verdict.ANOMALY
+        image, picture_hash = document["image_id"], parse_hash(document.get("phash"))
+        if not is_copy(picture_hash, (own.picture_hash for other, own in recent.items() if other != image)):
+            recent[image] = _Counted(analysis.verdict is Verdict.ANOMALY, picture_hash)
         if len(recent) > WINDOW:
             recent.popitem(last=False)
-        if analysis.verdict is Verdict.ANOMALY and is_burst(sum(recent.values()), len(recent)):
+        anomalies = sum(own.is_anomaly for own in recent.values())
+        if analysis.verdict is Verdict.ANOMALY and is_burst(anomalies, len(recent)):
             return analysis.model_copy(update={"burst_survey": survey})
         return analysis
 

@@ -1,6 +1,6 @@
 """The images of one survey, as survey models need them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -8,6 +8,7 @@ from typing import Final
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.records import Answer
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.hash_index import distance, parse_hash
 from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 
@@ -16,6 +17,7 @@ _MAX_READ: Final = 4
 """Documents read for each image wanted: a survey may hold injections and images that were never analysed."""
 _FIELDS: Final = (
     "label",
+    "phash",
     "p_value",
     "ingested_at",
     "observation.injected",
@@ -26,6 +28,8 @@ _FIELDS: Final = (
     "analysis.detectors",
     "analysis.model_digest",
 )
+COPY_BITS: Final = 4
+"""Bits by which the perceptual hashes of copies differ at most; of 300 galaxies of a survey no two are that near."""
 _STRANGE: Final = frozenset({Answer.INTERESTING.value, Answer.ARTEFACT.value})
 
 
@@ -43,6 +47,7 @@ class SurveyImage:
     simulated: bool
     model_digest: str
     calibration_fit: str | None
+    picture_hash: int | None = None
 
     @property
     def is_strange(self) -> bool:
@@ -63,12 +68,28 @@ async def first_images(
 async def recent_images(
     records: RecordStore, survey: str, *, count: int, since: datetime | None = None
 ) -> list[SurveyImage]:
-    """The last `count` analysed images of a survey that were ingested at `since` or later, the newest first."""
-    return await _read(records, survey, count, since=since, newest_first=True)
+    """The last `count` analysed images of a survey that were ingested at `since` or later, the newest first.
+
+    Copies of one picture count once, however many somebody feeds: they say nothing new of the sky.
+    """
+    return await _read(records, survey, count, since=since, newest_first=True, distinct=True)
+
+
+def is_copy(picture_hash: int | None, others: Iterable[int | None]) -> bool:
+    """Whether a picture is a copy of another one, by their perceptual hashes."""
+    if picture_hash is None:
+        return False
+    return any(other is not None and distance(picture_hash, other) <= COPY_BITS for other in others)
 
 
 async def _read(
-    records: RecordStore, survey: str, count: int, *, since: datetime | None, newest_first: bool
+    records: RecordStore,
+    survey: str,
+    count: int,
+    *,
+    since: datetime | None,
+    newest_first: bool,
+    distinct: bool = False,
 ) -> list[SurveyImage]:
     where = [Clause("observation.survey", "eq", survey)]
     if since is not None:
@@ -79,7 +100,9 @@ async def _read(
     found: list[SurveyImage] = []
     read = 0
     async for page in pages(records, Collection.IMAGES, query):
-        found += _usable(page)
+        for image in _usable(page):
+            if not (distinct and is_copy(image.picture_hash, (each.picture_hash for each in found))):
+                found.append(image)
         read += len(page)
         if len(found) >= count or read >= _MAX_READ * count:
             break
@@ -107,4 +130,5 @@ def _image(document: Document) -> SurveyImage | None:
         simulated=bool(observation["simulated"]),
         model_digest=analysis["model_digest"],
         calibration_fit=analysis["calibration_fit"],
+        picture_hash=parse_hash(document["phash"]),
     )
