@@ -13,6 +13,12 @@ from astrolens.science.bundle import MODEL, Bundle, BundleDamaged
 from astrolens.science.detectors import Features
 
 _CUDA: Final = "CUDAExecutionProvider"
+_CUDA_OPTIONS: Final = {
+    # TF32 keeps 10 bits of a factor: 45 % of 1,023 p-values were others than on a CPU, by up to 12 %.
+    "use_tf32": "0",
+    # The default times the algorithms at the start, and may choose others in the next process: other bits.
+    "cudnn_conv_algo_search": "HEURISTIC",
+}
 _CPU: Final = "CPUExecutionProvider"
 
 _MIN_ROWS: Final = 2
@@ -37,6 +43,8 @@ class Backbone:
         fixed_rows: Rows of every run on a GPU, where the kernel is chosen by the shape of the batch.
 
     Attributes:
+        provider: The execution provider that ONNX Runtime chose.
+        cuda_failed: Whether the CUDA packages are installed and no card could be used.
         views: Places of the views that the outputs of the detectors depend on; the others need not be made for them.
 
     Raises:
@@ -55,6 +63,7 @@ class Backbone:
         self._whole = self._detecting if self._of_detectors == self._all else None
         self._making = threading.Lock()
         self.provider: str = self._detecting.get_providers()[0]
+        self.cuda_failed = self.provider != _CUDA and _CUDA in ort.get_available_providers()
         self._fixed_rows = fixed_rows if self.provider == _CUDA else None
         self.views: frozenset[int] = self._views_of_detectors()
 
@@ -82,12 +91,11 @@ class Backbone:
         options.log_severity_level = 3
         model, path = self._bundle.model, self._bundle.path / MODEL
         available = ort.get_available_providers()
+        providers = [(_CUDA, _CUDA_OPTIONS)] if _CUDA in available else []
         try:
             given = output_names(model)
             graph = with_outputs(model, names) if set(names) < given else model
-            session = ort.InferenceSession(
-                graph, options, providers=[name for name in (_CUDA, _CPU) if name in available]
-            )
+            session = ort.InferenceSession(graph, options, providers=[*providers, _CPU])
         except Exception as error:  # neither the runtime's exceptions nor the parser's share a base
             raise BundleDamaged(path, f"ONNX Runtime does not load it: {error}") from error
         inputs = [item.name for item in session.get_inputs()]

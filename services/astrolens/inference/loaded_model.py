@@ -73,13 +73,15 @@ def load_engine(
     bundle = Bundle.load(folder, expected_digest=expected_digest)
     scorer = Scorer(bundle, budget)
     backbone = Backbone(bundle)
+    if backbone.cuda_failed:
+        logger.warning("CUDA is installed, but no card can be used", runs_on=backbone.provider)
     try:
         checked = check_golden(bundle, partial(backbone.run, all_taps=False))
     except GoldenMismatch as error:
         raise BundleDamaged(folder, str(error)) from error
     engine = Engine(bundle=bundle, scorer=scorer, backbone=backbone, step_timer=step_timer)
     _warm(engine, folder, bundle.manifest.surveys)
-    logger.info("bundle checked", digest=bundle.digest, golden_inputs=checked)
+    logger.info("bundle checked", digest=bundle.digest, golden_inputs=checked, provider=backbone.provider)
     return bundle, scorer, backbone, engine
 
 
