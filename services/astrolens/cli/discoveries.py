@@ -7,7 +7,7 @@ from datetime import date
 from rich.console import Console
 
 from astrolens.cli.console_client import connect, get
-from astrolens.cli.show import figure_only, image_table, place, printable
+from astrolens.cli.show import figure_only, place, printable, record_table
 
 
 def discoveries(
@@ -36,7 +36,7 @@ def discoveries(
             }
             for item in found["items"]
         ]
-        out.print(image_table(rows, out.width))
+        out.print(record_table(rows, out.width))
     for sentence in (found["promise"], found["limited"]):
         if sentence:
             out.print(sentence)

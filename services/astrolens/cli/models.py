@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from astrolens.cli.console_client import api_path, connect, console_unreachable, get, parse_response
-from astrolens.cli.show import printable
+from astrolens.cli.show import printable, record_table
 from astrolens.contracts.models import ModelRecord, ModelState
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.settings import Settings, load_settings
@@ -27,6 +27,8 @@ _CHECK_S = 300.0
 _COLOURS = {"promoted": "green", "refused": "red", "candidate": "yellow", "shadow": "yellow"}
 _SHOWN = 12
 """Digits of a digest that people see."""
+_NARROW = ("model", "digest", "state", "gates")
+"""What a narrow terminal shows of the list."""
 _LOOK = "model servers load it within seconds; `astrolens models show {}` says whether it serves, or why not"
 
 
@@ -37,18 +39,20 @@ def list_models(*, as_json: bool, url: str | None, token: str | None) -> None:
     if as_json:
         _print_json(found)
         return
-    table = Table("model", "digest", "state", "made", "by", "gates", "shadow")
-    for item in found["items"]:
-        table.add_row(
-            printable(f"{item['name']} {item['version']}"),
-            item["digest"][:_SHOWN],
-            _state(item),
-            item["created_at"][:16],
-            printable(item["created_by"]),
-            _gates(item),
-            _shadow(item["shadow"]),
-        )
-    _print(table if found["items"] else "no model server has started yet")
+    rows = [
+        {
+            "model": printable(f"{item['name']} {item['version']}"),
+            "digest": item["digest"][:_SHOWN],
+            "state": _state(item),
+            "made": item["created_at"][:16],
+            "by": printable(item["created_by"]),
+            "gates": _gates(item),
+            "shadow": _shadow(item["shadow"]),
+        }
+        for item in found["items"]
+    ]
+    width = Console().width
+    _print(record_table(rows, width, narrow=_NARROW, whole="digest") if rows else "no model server has started yet")
 
 
 def show(digest: str, *, as_json: bool, url: str | None, token: str | None) -> None:

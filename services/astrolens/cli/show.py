@@ -22,7 +22,7 @@ POLL_S = 2.0
 """Between two requests of `alerts tail`."""
 
 WIDE = 150
-"""Columns of a terminal that shows all of a table of images beside ids of 32 digits."""
+"""Columns of a terminal that shows all of a table beside ids of 32 digits."""
 
 NARROW = ("p-value", "verdict", "survey", "id")
 """What a narrower one shows of it: 80 columns are enough."""
@@ -116,21 +116,26 @@ def candidates(*, as_json: bool, limit: int, every_image: bool, url: str | None,
             }
         )
     out = Console(highlight=False)
-    out.print(image_table(rows, out.width) if rows else "no candidates yet: nothing analysed so far is strange")
+    out.print(record_table(rows, out.width) if rows else "no candidates yet: nothing analysed so far is strange")
 
 
-def image_table(rows: Sequence[Mapping[str, str]], width: int) -> Table:
-    """Images, a row each, with whole ids, which other commands take.
+def record_table(
+    rows: Sequence[Mapping[str, str]], width: int, *, narrow: Sequence[str] = NARROW, whole: str = "id"
+) -> Table:
+    """Records, a row each, with whole ids, which other commands take.
 
     Args:
-        rows: The cells of each image by their headings, `id` among them.
-        width: Of the terminal; where it is less than `WIDE`, only `NARROW` columns are shown, which the caption says.
+        rows: The cells of each record by their headings.
+        width: Of the terminal; where it is less than `WIDE`, only some columns are shown, which the caption says.
+        narrow: Those columns.
+        whole: The column that is never cut.
     """
-    narrow = width < WIDE
-    table = Table(caption="Widen the terminal for the other columns, or take --json." if narrow else None)
-    shown = [name for name in rows[0] if not narrow or name in NARROW]
+    is_narrow = width < WIDE
+    table = Table(caption="Widen the terminal for the other columns, or take --json." if is_narrow else None)
+    shown = [name for name in rows[0] if not is_narrow or name in narrow]
     for name in shown:
-        table.add_column(name, no_wrap=name == "id", min_width=32 if name == "id" else None)
+        longest = max(len(row[name]) for row in rows) if name == whole else None
+        table.add_column(name, no_wrap=name == whole, min_width=longest)
     for row in rows:
         table.add_row(*(row[name] for name in shown))
     return table

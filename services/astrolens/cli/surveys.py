@@ -8,10 +8,9 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.table import Table
 
 from astrolens.cli.console_client import api_path, connect, console_unreachable, get, parse_response
-from astrolens.cli.show import WIDE, printable
+from astrolens.cli.show import WIDE, printable, record_table
 from astrolens.platform.errors import ConfigurationError
 from astrolens.usecases.survey_models import AGGRESSIVE_PER_1000
 
@@ -63,7 +62,6 @@ def surveys(decisions: Decisions, *, as_json: bool, url: str | None, token: str 
 
 def _print_states(found: list[dict[str, Any]], console: Console) -> None:
     """One row a survey; on a narrow terminal fewer columns, and what explains each state below the table."""
-    narrow = console.width < WIDE
     rows = [
         {
             "survey": item["survey"],
@@ -77,14 +75,8 @@ def _print_states(found: list[dict[str, Any]], console: Console) -> None:
         }
         for item in found
     ]
-    table = Table(caption="Widen the terminal for the other columns, or take --json." if narrow else None)
-    shown = [name for name in rows[0] if not narrow or name in _NARROW]
-    for name in shown:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*(row[name] for name in shown))
-    console.print(table)
-    for row in rows if narrow else ():
+    console.print(record_table(rows, console.width, narrow=_NARROW, whole="survey"))
+    for row in rows if console.width < WIDE else ():
         if row["why"]:
             console.print(f"[bold]{row['survey']}[/]: {row['why']}")
 

@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from astrolens.cli.console_client import Refused, api_path, connect, console_unreachable, get, parse_response
-from astrolens.cli.show import printable
+from astrolens.cli.show import printable, record_table
 
 _COLOURS = {"done": "green", "running": "yellow", "queued": "yellow", "failed": "red", "cancelled": "white"}
 _SHOWN = 10
 """Runs that `status` lists."""
+_NARROW = ("run", "state", "accuracy", "gates")
+"""What a narrow terminal shows of them."""
 
 
 def start(options: dict[str, Any], *, as_json: bool, url: str | None, token: str | None) -> None:
@@ -69,19 +71,19 @@ def _print_list(found: dict[str, Any]) -> None:
     console = Console(highlight=False)
     if not found["available"]:
         console.print(printable(found["detail"]))
-    table = Table("run", "state", "asked for", "by", "answers", "accuracy", "gates")
-    for each in found["items"][:_SHOWN]:
-        run = each["run"]
-        table.add_row(
-            run["run_id"],
-            _state(run),
-            run["requested_at"][:16],
-            printable(run["requested_by"]),
-            str(run["answers"]),
-            _accuracy(each),
-            _gates(each),
-        )
-    console.print(table if found["items"] else "no training run yet")
+    rows = [
+        {
+            "run": each["run"]["run_id"],
+            "state": _state(each["run"]),
+            "asked for": each["run"]["requested_at"][:16],
+            "by": printable(each["run"]["requested_by"]),
+            "answers": str(each["run"]["answers"]),
+            "accuracy": _accuracy(each),
+            "gates": _gates(each),
+        }
+        for each in found["items"][:_SHOWN]
+    ]
+    console.print(record_table(rows, console.width, narrow=_NARROW, whole="run") if rows else "no training run yet")
 
 
 def _print_run(found: dict[str, Any]) -> None:

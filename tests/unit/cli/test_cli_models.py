@@ -74,7 +74,7 @@ def run(*arguments: str) -> str:
     return result.output
 
 
-def test_bundles_are_a_table_for_people_and_json_for_programs(console: Any) -> None:
+def test_bundles_are_a_table_for_people_and_json_for_programs(console: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(run("list", "--json"))["items"] == [MODEL]
     listed = run("list")
     for word in (
@@ -85,6 +85,11 @@ def test_bundles_are_a_table_for_people_and_json_for_programs(console: Any) -> N
         "40 of 300 images beside 0bc72abb3f0a: 3 newly anomalous",
     ):
         assert word in listed
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = run("list")
+    assert DIGEST[:12] in narrow
+    assert max(map(len, narrow.splitlines())) <= 80
+    monkeypatch.setenv("COLUMNS", "200")
     shown = run("show", "3fdba3")
     for word in (DIGEST, "failed macro F1: 0.70 after 0.82", "rank correlation 0.91", "[red]no markup[/]"):
         assert word in shown

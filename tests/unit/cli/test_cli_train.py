@@ -79,6 +79,13 @@ def test_the_list_tells_accuracy_beside_the_one_before_and_what_is_missing(asked
     assert json.loads(run("status", "--json")) == PAGE
 
 
+def test_a_narrow_terminal_has_the_whole_id_of_a_run(asked: list[httpx.Request]) -> None:
+    result = CliRunner().invoke(cli.app, ["train", "status"], env={"COLUMNS": "80"})
+    assert VIEW["run"]["run_id"] in result.output
+    assert "84.9% (+4.9%)" in result.output
+    assert max(map(len, result.output.splitlines())) <= 80
+
+
 def test_a_run_that_has_just_begun_tells_its_answers_and_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = RUN | {"state": "running", "step": None, "progress": 0.0, "data": None, "after": None, "gates": None}
     page = PAGE | {"items": [{"run": begun, "refusal": None, "accuracy_change": None}]}

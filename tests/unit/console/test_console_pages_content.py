@@ -169,7 +169,7 @@ def test_an_image_lists_every_message_of_its_alert() -> None:
     back = {"alert_type": "update", "updated_at": NOW.isoformat(), "revision": 2}
     alert = {**ALERT, **back, "earlier": [first, {**ALERT, **refuted}]}
     shown = history(ImageDetail.of(to_document(make_image("a.jpg")[0]), alert))
-    lines = shown.split("<li>")[1:]
+    lines = list(reversed(shown.split("<li>")[1:]))  # the newest first, as answers are
     assert ["raised, p = 0.004" in lines[0], "retracted, p = 0.002" in lines[1], "updated" in lines[2]] == [True] * 3
     assert "b called it ordinary" in lines[1]
     assert "its figures are new" in lines[2]

@@ -267,7 +267,7 @@ def _alert(detail: ImageDetail) -> str:
         f"<li>{time_of(each.at)} {_ALERT_STATES[each.alert_type]}, {escape(each.p_value_words.figure)}"
         + (f'<span class="reason">{escape(each.update_reason)}</span>' if each.update_reason else "")
         + "</li>"
-        for each in detail.alert_messages
+        for each in reversed(detail.alert_messages)
     )
     name = f'<span class="mono">{detail.alert_id[:12]}</span> {copy_button(detail.alert_id)}'
     state = _ALERT_STATES[detail.alert_type or "initial"]
