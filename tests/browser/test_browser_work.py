@@ -276,6 +276,25 @@ def test_search_understands_positions_names_and_ids(visitor: Visitor, twenty: Co
     page.wait_for_url(f"**/image/{image['image_id']}")
 
 
+def test_a_position_that_cannot_be_is_told_where_it_is_typed(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/")
+    page.keyboard.press("/")
+    page.keyboard.type("10 +95")
+    expect(page.locator(".found")).to_contain_text("a declination lies in -90 to 90 degrees")
+    page.keyboard.press("Enter")
+    expect(page.locator(".notice.trouble")).to_contain_text("'10 +95' is no place on the sky")
+    assert page.url == f"{twenty.url}/"
+
+
+def test_the_login_page_offers_what_there_is(visitor: Visitor, twenty: Console) -> None:
+    page = visitor.open(f"{twenty.url}/login")
+    expect(page.get_by_label("Password")).to_be_visible()
+    expect(page.get_by_label("Token")).to_have_count(0)
+    expect(page.get_by_text("On this machine no login is needed")).to_be_visible()
+    page.get_by_role("link", name="Go on without logging in").click()
+    expect(page.get_by_role("heading", name="Strangest")).to_be_visible()
+
+
 def test_a_large_archive_costs_the_page_no_more(visitor: Visitor, many: Console) -> None:
     page = visitor.open(f"{many.url}/gallery?size=s")
     expect(page.locator(".cell").first).to_be_visible()

@@ -17,17 +17,6 @@ def count(value: float | None) -> str:
     return NO_VALUE if value is None else f"{value:,.0f}"
 
 
-def plural(number: int, noun: str, several: str = "") -> str:
-    """`1 answer`, `2 answers`, `1,200 galaxies`.
-
-    Args:
-        number: How many.
-        noun: One of them.
-        several: More than one, where that is not the noun with an `s`.
-    """
-    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
-
-
 def figure(value: float | None, digits: int = 3) -> str:
     """A number with a few significant digits, and no exponent where it can be read without."""
     if value is None or not isfinite(value):

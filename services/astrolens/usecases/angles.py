@@ -26,6 +26,10 @@ _AS_TYPED: Final = str.maketrans({"−": "-", "–": "-", "‐": "-", "﹣": "-"
 _WITH_UNIT: Final = re.compile(r"^([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s*(?:(?P<deg>d|deg|°)|(?P<hour>h|hr))$", re.IGNORECASE)
 
 
+class NoAngle(ValueError):
+    """The text is not written as an angle at all; other `ValueError`s are angles that cannot be."""
+
+
 def parse_ra_deg(text: str, unit: AngleUnit | None = None) -> float:
     """Read a right ascension; sexagesimal text is in hours unless it or its column says degrees.
 
@@ -83,9 +87,7 @@ def _parse(text: str) -> tuple[float, Literal["colon", "hour", "deg"] | None]:
         return float(found[1]), "deg" if found["deg"] else "hour"
     found = _SEXAGESIMAL.match(plain)
     if found is None:
-        raise ValueError(
-            f"is {text[:40]!r}, which is no angle: write degrees, or sexagesimal such as 12:30:49 -00:12:30"
-        )
+        raise NoAngle(f"is {text[:40]!r}, which is no angle: write degrees, or sexagesimal such as 12:30:49 -00:12:30")
     minutes, seconds = float(found["minutes"]), float(found["seconds"] or 0.0)
     if minutes >= 60.0 or seconds >= 60.0:
         raise ValueError(f"is {text[:40]!r}, but minutes and seconds end below 60")

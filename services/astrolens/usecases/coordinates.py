@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from astrolens.contracts.sky import chord, separation_arcsec, unit_vector
-from astrolens.usecases.angles import parse_dec_deg, parse_ra_deg
+from astrolens.usecases.angles import NoAngle, parse_dec_deg, parse_ra_deg
 
 _NAME = re.compile(r"^J?(\d{2})(\d{2})(\d{2}(?:\.\d*)?)([+-]\d{2})(\d{2})(\d{2}(?:\.\d*)?)$", re.IGNORECASE)
 """The position in an IAU name, such as J004244.32+411607.5."""
@@ -53,18 +53,40 @@ def parse_position(text: str) -> tuple[float, float] | None:
     Returns:
         Right ascension and declination in degrees, or None where the text is no position on the sky.
     """
-    plain = " ".join(_WORDS.sub(" ", text.translate(_MINUS_SIGNS)).split()).strip(" ,;")
-    if found := _NAME.match(plain):
-        halves = [(":".join(found.group(1, 2, 3)), ":".join(found.group(4, 5, 6)))]
-    else:
-        halves = list(_halves(plain))
-    for ra, dec in halves:
+    for ra, dec in _candidates(text):
         try:
-            position = _ra_deg(ra), parse_dec_deg(_DEGREES.sub("", dec))
+            position = _ra_deg(ra), _dec_deg(dec)
         except ValueError:
             continue
         return position
     return None
+
+
+def impossible_position(text: str) -> str | None:
+    """Why a text that is written as a position is none on the sky, a clause; None where it is written otherwise.
+
+    `10 +95`: `the declination is '+95', but a declination lies in -90 to 90 degrees`.
+    """
+    for halves in _candidates(text):
+        faults: list[str] = []
+        for name, parse, half in zip(("right ascension", "declination"), (_ra_deg, _dec_deg), halves, strict=True):
+            try:
+                parse(half)
+            except NoAngle:
+                break
+            except ValueError as error:
+                faults.append(f"the {name} {error}")
+        else:
+            return faults[0] if faults else None
+    return None
+
+
+def _candidates(text: str) -> list[tuple[str, str]]:
+    """What of a text may be right ascension and declination, the likeliest first."""
+    plain = " ".join(_WORDS.sub(" ", text.translate(_MINUS_SIGNS)).split()).strip(" ,;")
+    if found := _NAME.match(plain):
+        return [(":".join(found.group(1, 2, 3)), ":".join(found.group(4, 5, 6)))]
+    return list(_halves(plain))
 
 
 def _halves(text: str) -> Iterator[tuple[str, str]]:
@@ -89,3 +111,7 @@ def _ra_deg(text: str) -> float:
     if found := _HOURS.match(text):
         return parse_ra_deg(found[1], "hour")
     return parse_ra_deg(_DEGREES.sub("", text))
+
+
+def _dec_deg(text: str) -> float:
+    return parse_dec_deg(_DEGREES.sub("", text))

@@ -236,7 +236,9 @@ def _view(record: CrossmatchRecord) -> CrossmatchView:
 
 
 def _not_asked(image_id: str) -> CrossmatchView:
-    reason = Reason(code="not-asked", detail="only candidates are looked up by themselves; ask with POST")
+    reason = Reason(
+        code="not-asked", detail="only candidates are looked up by themselves, other images when somebody asks"
+    )
     return CrossmatchView(
         image_id=image_id,
         state="not_asked",

@@ -27,6 +27,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 from astrolens.usecases.errors import InvalidRequest
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.views import ImageCard, View
 
 DEFAULT_Q: Final = 0.1
@@ -250,7 +251,7 @@ def _limited(tested: Sequence[NightImage], count: int, *, q: float) -> str | Non
         return None
     end = min(each.p_value for each in kept_back)
     needed = ceil(len(tested) * end / q)
-    who = "1 image is" if len(kept_back) == 1 else f"{len(kept_back):,} images are"
+    who = plural(len(kept_back), "image is", "images are")
     return (
         f"{who} stranger than all images that their survey was calibrated on and still not listed: a p-value ends at "
         f"{end:.2g} there, and of {len(tested):,} tested images at least {needed:,} would have to reach that end. More "

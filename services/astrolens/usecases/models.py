@@ -16,6 +16,7 @@ from astrolens.platform.stores.records import Clause, Query, RecordStore
 from astrolens.usecases.errors import Conflict, InvalidRequest, NotFound
 from astrolens.usecases.model_promotion import ModelPromotions, read_current, state_of
 from astrolens.usecases.model_registry import ModelRegistry
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.status import SILENT_AFTER_S
 from astrolens.usecases.views import ImageCard, View
 
@@ -260,7 +261,7 @@ class Models:
         )
         await self._records.upsert(Collection.SHADOWS, [shadow])
         if record.state is not ModelState.SHADOW:
-            why = f"compared on {images} images"
+            why = f"compared on {plural(images, 'image')}"
             await self._registry.change_state(record, ModelState.SHADOW, by=user, why=why)
         return await self.show(record.digest)
 

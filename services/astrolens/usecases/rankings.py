@@ -22,6 +22,9 @@ _CHUNK = 200
 _COUNTED = 1_000
 """Images of the ranking that are counted at a time."""
 
+MIN_ANSWERS_OF_KINDS = 10
+"""Answers before which nothing is said of what a ranking prefers: after one or two its order is still mostly chance."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -34,13 +37,18 @@ class RankingView(View):
     last_answer_at: datetime | None = Field(description="The newest answer that it knows.")
     answers: dict[str, int] = Field(description="Images by the answer that it learned from.")
     images: int = Field(description="Images that it ranks.")
-    prefers: list[str] = Field(description="Kinds of strangeness that its first images have more of.")
-    avoids: list[str] = Field(description="Kinds of strangeness that its first images have less of.")
+    prefers: list[str] = Field(
+        description=f"Kinds of strangeness that its first images have more of, from {MIN_ANSWERS_OF_KINDS} answers on."
+    )
+    avoids: list[str] = Field(
+        description=f"Kinds of strangeness that its first images have less of, from {MIN_ANSWERS_OF_KINDS} answers on."
+    )
     model_digest: str | None
 
     @classmethod
     def of(cls, name: str, record: RankingRecord | None) -> "RankingView":
         """The view of a ranking; before the first time nothing is known."""
+        tells_kinds = record is not None and sum(record.answers.values()) >= MIN_ANSWERS_OF_KINDS
         return cls(
             ranking=name,
             version=record.version if record else 0,
@@ -48,8 +56,8 @@ class RankingView(View):
             last_answer_at=record.last_answer_at if record else None,
             answers=record.answers if record else {},
             images=len(record.image_ids) if record else 0,
-            prefers=list(record.prefers) if record else [],
-            avoids=list(record.avoids) if record else [],
+            prefers=list(record.prefers) if record and tells_kinds else [],
+            avoids=list(record.avoids) if record and tells_kinds else [],
             model_digest=record.model_digest if record else None,
         )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from astrolens.platform.stores.records import RecordStore
 from astrolens.usecases.image_queries import Sort, find_images
-from astrolens.usecases.search_text import parse_search_text
+from astrolens.usecases.search_text import impossible_sentence, parse_search_text
 from astrolens.usecases.views import ImageCard
 
 MAX_RESULTS = 6
@@ -19,11 +19,13 @@ class SearchResult:
         description: What was understood, for people.
         query: As an address of the gallery filters by it; empty where the text names one image.
         cards: The newest images that fit, at most `MAX_RESULTS`.
+        problem: A sentence where the text can name nothing, such as a position beyond the pole; empty otherwise.
     """
 
     description: str
     query: dict[str, str]
     cards: list[ImageCard]
+    problem: str = ""
 
 
 async def search(records: RecordStore, text: str) -> SearchResult:
@@ -37,6 +39,8 @@ async def search(records: RecordStore, text: str) -> SearchResult:
     if not text:
         return SearchResult("", {}, [])
     parsed = await parse_search_text(records, text)
+    if parsed.impossible:
+        return SearchResult("", {}, [], impossible_sentence(text, parsed.impossible))
     wanted = parsed.wanted
     found = await find_images(records, wanted, sort=Sort.NEWEST, limit=MAX_RESULTS)
     cards = [

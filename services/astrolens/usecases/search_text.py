@@ -6,7 +6,8 @@ from typing import Final
 
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, RecordStore
-from astrolens.usecases.coordinates import Cone, parse_position
+from astrolens.usecases.coordinates import Cone, impossible_position, parse_position
+from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.image_queries import SEARCH_RADIUS_ARCSEC, ImageFilter
 from astrolens.usecases.sky_positions import degrees_text
 
@@ -30,11 +31,13 @@ class ParsedSearch:
         description: In words.
         wanted: The images that it names.
         one: Whether it can only be one image.
+        impossible: Why the text is no position, a clause, where it is written as one and no image is called so.
     """
 
     description: str
     wanted: ImageFilter
     one: bool = False
+    impossible: str = ""
 
 
 async def parse_search_text(
@@ -63,7 +66,8 @@ async def parse_search_text(
     for name in spellings:
         if await _any(records, Clause("observation.name", "contains", name)):
             return ParsedSearch(f"names with “{name}”", replace(wanted, name=name))
-    return ParsedSearch(f"names with “{text}”", replace(wanted, name=text))
+    impossible = impossible_position(text) or ""
+    return ParsedSearch(f"names with “{text}”", replace(wanted, name=text), impossible=impossible)
 
 
 async def _by_id(records: RecordStore, text: str, wanted: ImageFilter) -> ParsedSearch | None:
@@ -85,12 +89,22 @@ async def _by_id(records: RecordStore, text: str, wanted: ImageFilter) -> Parsed
 
 
 async def with_parsed_text(records: RecordStore, wanted: ImageFilter) -> ImageFilter:
-    """A filter whose text, if it has one, has become conditions."""
+    """A filter whose text, if it has one, has become conditions.
+
+    Raises:
+        InvalidRequest: The text is a position that cannot be.
+    """
     if wanted.text is None:
         return wanted
-    return (
-        await parse_search_text(records, wanted.text, radius_arcsec=wanted.text_radius_arcsec, within=wanted)
-    ).wanted
+    parsed = await parse_search_text(records, wanted.text, radius_arcsec=wanted.text_radius_arcsec, within=wanted)
+    if parsed.impossible:
+        raise InvalidRequest("Impossible position", impossible_sentence(wanted.text, parsed.impossible))
+    return parsed.wanted
+
+
+def impossible_sentence(text: str, impossible: str) -> str:
+    """What to tell who looks for a position that cannot be."""
+    return f"{text[:60]!r} is no place on the sky, and no image is called so: {impossible}."
 
 
 SURVEY_OBJECT: Final = "observation.extra.object_id"

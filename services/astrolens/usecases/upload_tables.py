@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from astrolens.platform.stores.records import Document
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.tables.columns import assign_columns, file_column_names
 from astrolens.usecases.tables.delimited import read_delimited
 from astrolens.usecases.tables.rows import BadRow, describe
@@ -81,5 +82,4 @@ def describe_files(text: str, *, name: str) -> DescribedFiles:
 
 def _bounded(sentences: list[str]) -> list[str]:
     more = len(sentences) - MAX_FAULTS
-    lines = "1 more line" if more == 1 else f"{more} more lines"
-    return sentences[:MAX_FAULTS] + ([f"and {lines}"] if more > 0 else [])
+    return sentences[:MAX_FAULTS] + ([f"and {plural(more, 'more line')}"] if more > 0 else [])

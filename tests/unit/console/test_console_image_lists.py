@@ -13,6 +13,7 @@ from astrolens.console.pages.image_lists import (
     way_through,
 )
 from astrolens.console.pages.ranking_words import ranking_words
+from astrolens.contracts.rankings import RankingRecord
 from astrolens.contracts.records import Answer
 from astrolens.contracts.verdicts import Verdict
 from astrolens.usecases.errors import InvalidRequest
@@ -93,6 +94,29 @@ def test_what_the_ranking_learned_is_told_in_words() -> None:
     assert ranking_words(taught, now) == (
         "The interest ranking learned 4 min ago from 12 answers and prefers tidal tail and avoids trail."
     )
+
+
+def test_what_a_ranking_prefers_is_told_from_enough_answers_on() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    record = RankingRecord(
+        ranking="shared",
+        version=1,
+        learned_at=now,
+        answers={"interesting": 1},
+        model_digest="d" * 64,
+        image_ids=(),
+        interest=(),
+        artefact=(),
+        prefers=("tidal-tail",),
+        avoids=("trail",),
+    )
+    one = RankingView.of("shared", record)
+    assert (one.prefers, one.avoids) == ([], [])
+    assert ranking_words(one, now) == (
+        "The interest ranking learned now from 1 answer; what it prefers is told from 10 answers on."
+    )
+    enough = RankingView.of("shared", record.model_copy(update={"answers": {"interesting": 4, "ordinary": 6}}))
+    assert (enough.prefers, enough.avoids) == (["tidal-tail"], ["trail"])
 
 
 def test_a_cone_is_read() -> None:

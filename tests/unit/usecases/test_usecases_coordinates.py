@@ -2,7 +2,7 @@
 
 import pytest
 from astrolens.contracts.sky import unit_vector
-from astrolens.usecases.coordinates import Cone, parse_position
+from astrolens.usecases.coordinates import Cone, impossible_position, parse_position
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,3 +50,23 @@ def test_whatever_lies_in_a_cone_lies_in_its_box(ra: float, dec: float, other: f
 )
 def test_positions_as_people_type_them(text: str, position: tuple[float, float] | None) -> None:
     assert parse_position(text) == (None if position is None else pytest.approx(position, abs=1e-6))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("10 +95", "the declination is '+95', but a declination lies in -90 to 90 degrees"),
+        ("400 10", "the right ascension is '400', but a right ascension lies in 0 to 360 degrees"),
+        ("RA=10.68 Dec=-91", "the declination is '-91'"),
+        ("12:61:00 +10:00:00", "the right ascension is '12:61:00', but minutes and seconds end below 60"),
+        ("25:00:00 +10:00:00", "lies in 0 to 24 hours"),
+        ("J006144.30+411609.0", "the right ascension is '00:61:44.30'"),
+        ("10 90", None),
+        ("NGC 4567", None),
+        ("galaxy-00001", None),
+        ("12", None),
+    ],
+)
+def test_a_position_that_cannot_be_is_told_from_a_name(text: str, why: str | None) -> None:
+    found = impossible_position(text)
+    assert found is None if why is None else why in str(found)

@@ -7,6 +7,7 @@ import pytest
 from astrolens.contracts.records import ImageRecord
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Clause, RecordStore
+from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.image_queries import ImageFilter
 from astrolens.usecases.search import search
 from astrolens.usecases.search_text import with_parsed_text
@@ -111,3 +112,13 @@ async def test_what_is_not_there_is_told(records: RecordStore, images: dict[str,
     found = await search(records, "nowhere 12")
     assert (found.description, found.query, found.cards) == ("names with “nowhere 12”", {"q": "nowhere 12"}, [])
     assert (await search(records, " ")).description == ""
+
+
+async def test_a_position_that_cannot_be_is_told_in_a_sentence(
+    records: RecordStore, images: dict[str, ImageRecord]
+) -> None:
+    found = await search(records, "10 +95")
+    assert (found.query, found.cards) == ({}, [])
+    assert found.problem.startswith("'10 +95' is no place on the sky, and no image is called so: the declination")
+    with pytest.raises(InvalidRequest, match="lies in -90 to 90 degrees"):
+        await with_parsed_text(records, ImageFilter(text="10 +95"))

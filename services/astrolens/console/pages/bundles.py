@@ -12,6 +12,7 @@ from astrolens.console.pages.parts import button, fact_list, heading, panel, par
 from astrolens.contracts.models import ModelState
 from astrolens.usecases.errors import UseCaseError
 from astrolens.usecases.models import MAX_WHY, ModelChangeView, ModelList, ModelView, ShadowView
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.views import ImageCard
 
 REFRESH_S: Final = 5.0
@@ -127,7 +128,7 @@ class Bundles:
 
         async def compare(user: str, _: str) -> None:
             await self._visit.context.models.request_shadow(chosen.digest, user=user, images=images)
-            self._visit.notify(f"{chosen.name} {chosen.version} is compared on {images} images.")
+            self._visit.notify(f"{chosen.name} {chosen.version} is compared on {plural(images, 'image')}.")
 
         content = "It scores images beside the bundle in use; no verdict and no alert comes of it."
         self._ask(f"Compare {chosen.name} {chosen.version}?", content, "Compare", compare, why=False)
@@ -215,9 +216,10 @@ def _gate(gate: dict[str, Any]) -> str:
 def shadow_words(found: ShadowView) -> str:
     """A comparison in one sentence, with the bundle that was in use then."""
     ranks = "" if found.rank_correlation is None else f", rank correlation {figure(found.rank_correlation)}"
-    done = "" if found.finished_at is not None else f" of {count(found.wanted)}"
+    begun = "" if found.finished_at is not None else f"{count(found.images)} of "
+    many = plural(found.wanted if begun else found.images, "image")
     return (
-        f"{count(found.images)}{done} images beside {found.champion_digest[:12]}: "
+        f"{begun}{many} beside {found.champion_digest[:12]}: "
         f"{found.newly_anomalous} newly anomalous, {found.no_longer_anomalous} no longer{ranks}."
     )
 

@@ -14,6 +14,7 @@ from astrolens.console.pages.parts import empty_state, heading, paragraph, tagge
 from astrolens.contracts.base import utc_now
 from astrolens.usecases.discoveries import DEFAULT_Q, DiscoveryList
 from astrolens.usecases.errors import InvalidRequest
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.views import ImageCard
 
 LEVELS: Final = (0.05, DEFAULT_Q, 0.2)
@@ -39,7 +40,7 @@ def summary(found: DiscoveryList) -> str:
         return f"No image arrived in the night of {found.night}."
     if not found.tested:
         return "No image of the night has a p-value that promises something yet."
-    many = "1 image stands" if found.listed == 1 else f"{count(found.listed)} images stand"
+    many = plural(found.listed, "image stands", "images stand")
     return f"{many} out of the {count(found.tested)} of the night at q = {found.q:g}."
 
 
@@ -75,7 +76,7 @@ def _add_tail_link(found: DiscoveryList) -> None:
     if found.tail_assumed:
         ui.link("The list without an assumed tail", address("/discoveries", night=found.night, q=found.q))
         return
-    many = "1 image" if found.listed_with_tail == 1 else f"{count(found.listed_with_tail)} images"
+    many = plural(found.listed_with_tail, "image")
     to = address("/discoveries", night=found.night, q=found.q, tail="assumed")
     ui.link(f"On the assumption of an exponential tail: {many}", to)
 

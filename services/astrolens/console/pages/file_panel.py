@@ -5,12 +5,13 @@ from datetime import datetime
 from html import escape
 from typing import Any, Final
 
-from astrolens.console.format import absolute, count, figure
+from astrolens.console.format import absolute, figure
 from astrolens.console.pages.image_panels import Facts, facts, muted, thumbnails, time_of
 from astrolens.console.pages.page import address
 from astrolens.contracts.image_files import FileHeader, PixelQuality
 from astrolens.contracts.records import CutoutInfo, LaterArrival, Observation, Position
 from astrolens.contracts.sky import separation_arcsec
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.sky_objects import SkyObjectView
 from astrolens.usecases.sky_positions import degrees_text
 from astrolens.usecases.views import ImageDetail
@@ -212,7 +213,7 @@ def same_object(found: SkyObjectView, image_id: str, base: str) -> str:
     if not others:
         return head + muted("No other image here shows this object.")
     shown = thumbnails(((each, _away(each.distance_arcsec)) for each in others[:SHOWN_IMAGES]), base)
-    total = f"Seen {count(len(found.images))} times; distances are from this image."
+    total = f"Seen {plural(len(found.images), 'time')}; distances are from this image."
     everything = address(f"{base}/gallery", object_id=found.object_id, sort="newest")
     more = f'<a href="{escape(everything)}">All images of the object</a>'
     return f'{head}<p class="muted">{total} {more}</p>{shown}'

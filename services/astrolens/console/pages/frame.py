@@ -131,9 +131,7 @@ class Frame:
                 self._links[page.path] = link
         SearchBox(self.window)
         with ui.element("div").classes("top-state"):
-            ui.element("span").classes("pulse").props(
-                'role="img" aria-label="StatusFeed updates" title="StatusFeed updates"'
-            )
+            ui.element("span").classes("pulse").props('role="img" aria-label="Live updates" title="Live updates"')
             self._follow_answers()
             identity = identity_of(self.window.client.request.scope.get("state", {}))
             if identity is not None and identity.how == "session":

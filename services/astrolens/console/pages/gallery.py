@@ -7,7 +7,6 @@ from typing import Final
 from nicegui import background_tasks, ui
 
 from astrolens.console.components.images import ImageGrid
-from astrolens.console.format import count
 from astrolens.console.pages.image_lists import (
     FILTERS,
     LIST,
@@ -23,6 +22,7 @@ from astrolens.console.pages.parts import add_key_hint, button, empty_state, hea
 from astrolens.console.pages.ranking_words import ranking_words
 from astrolens.contracts.base import utc_now
 from astrolens.usecases.image_queries import RANKED_SORTS
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.status import Status
 
 SIZES: Final = {"s": "small", "m": "medium", "l": "large"}
@@ -120,7 +120,7 @@ class _Fresh:
             return
         self._now = status.analyzed
         more = max(0, self._now - self._read_at)
-        self._text.set_text(f"{count(more)} analysed since this list was read. ")
+        self._text.set_text(f"{plural(more, 'image')} analysed since this list was read. ")
         self._banner.set_visibility(more > 0)
 
     def read_again(self, grid: ImageGrid) -> None:

@@ -9,7 +9,7 @@ from nicegui import ui
 from pydantic import BaseModel, Field, ValidationError
 
 from astrolens.console.api.parameters import Simulated, image_filter
-from astrolens.console.format import count, words
+from astrolens.console.format import words
 from astrolens.console.pages.page import Visit, address
 from astrolens.console.pages.parts import button, select, tagged
 from astrolens.console.pages.window import LoggedOut
@@ -22,6 +22,7 @@ from astrolens.platform.errors import TransientError
 from astrolens.usecases.errors import InvalidRequest, UseCaseError
 from astrolens.usecases.image_queries import RANKED_SORTS, SEARCH_RADIUS_ARCSEC, ImageFilter, Sort
 from astrolens.usecases.list_totals import Total
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.search_text import with_parsed_text
 from astrolens.usecases.sky_positions import degrees_text
 from astrolens.usecases.status import Status
@@ -328,7 +329,7 @@ async def total_words(visit: Visit, wanted: Mapping[str, str]) -> str:
     total = await _total(visit, wanted)
     if total.count is None:
         return ""
-    number = f"{count(total.count)} image{'' if total.count == 1 else 's'}"
+    number = plural(total.count, "image")
     return number if total.exact else f"about {number}"
 
 

@@ -16,7 +16,7 @@ from astrolens.console.context import AppContext
 from astrolens.console.login import TooManyAttempts, WrongCredentials, keep_session, log_in
 from astrolens.console.pages.frame import add_head, mark_when_ready
 from astrolens.console.pages.page import address
-from astrolens.console.pages.parts import heading, paragraph, tagged
+from astrolens.console.pages.parts import heading, paragraph, prose, tagged
 from astrolens.console.pages.window import prefix_of
 from astrolens.console.problems import Problem
 from astrolens.console.security import address_of
@@ -35,7 +35,7 @@ def mount_login(context: AppContext, favicon: str) -> None:
     """Register the page and what its form sends."""
 
     async def page(request: Request) -> None:
-        build(request)
+        build(context, request)
 
     async def submit(request: Request) -> Response:
         # NiceGUI's application is mounted within ours, and does not know our errors.
@@ -48,22 +48,24 @@ def mount_login(context: AppContext, favicon: str) -> None:
     app.add_route(LOGIN_PATH, submit, methods=["POST"], include_in_schema=False)
 
 
-def build(request: Request) -> None:
+def build(context: AppContext, request: Request) -> None:
     """The form; the address says where to go after, with what to log in, and what was wrong."""
     base, query = prefix_of(request), request.query_params
-    account, target = query.get("with") == "account", safe_next(query.get("next", "/"))
+    has_token = context.settings.token is not None
+    account, target = query.get("with") == "account" or not has_token, safe_next(query.get("next", "/"))
     add_head(base)
     mark_when_ready()
     page = ui.element("div").classes("al page column flex-center window-height").props('id="main"')
     with page, ui.element("form").classes("login panel").props('method="post"') as form:
         form.props["action"] = f"{base}{LOGIN_PATH}"
         heading(1, "AstroLens")
-        with ui.element("div").classes("sizes").props('role="group" aria-label="Log in with"'):
-            for kind, chosen in (("Token", not account), ("Account", account)):
-                to = address(LOGIN_PATH, next=target, **{"with": kind.lower()})
-                link = ui.link(kind, to).classes("btn")
-                if chosen:
-                    link.props('aria-current="true"')
+        if has_token:
+            with ui.element("div").classes("sizes").props('role="group" aria-label="Log in with"'):
+                for kind, chosen in (("Token", not account), ("Account", account)):
+                    to = address(LOGIN_PATH, next=target, **{"with": kind.lower()})
+                    link = ui.link(kind, to).classes("btn")
+                    if chosen:
+                        link.props('aria-current="true"')
         _hidden("next", target)
         if account:
             _field("Name", 'name="name" autocomplete="username" autocapitalize="none" autofocus maxlength="64"')
@@ -73,11 +75,13 @@ def build(request: Request) -> None:
         if problem := _problem(query):
             paragraph(problem, "text-negative").props('role="alert"')
         tagged("button", "Log in", "btn primary").props('type="submit"')
-        paragraph(
-            "Accounts are made on the console’s own machine."
-            if account
-            else "The token is what ASTROLENS_TOKEN was set to."
-        )
+        if account:
+            prose("`astrolens account add NAME` makes an account, on the console’s own machine.")
+        else:
+            paragraph("The token is what ASTROLENS_TOKEN was set to.")
+        if not context.login_needed:
+            prose("On this machine no login is needed: what is answered without one is the answer of `local`.")
+            ui.link("Go on without logging in", target)
 
 
 async def answer(context: AppContext, request: Request) -> Response:

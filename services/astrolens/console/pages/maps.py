@@ -14,6 +14,7 @@ from astrolens.console.pages.parts import empty_state, heading, panel, paragraph
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.image_queries import RANKED_SORTS
 from astrolens.usecases.maps import ImageMap, mollweide
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.search_text import with_parsed_text
 
 HEIGHT_PX: Final = 460
@@ -73,7 +74,7 @@ class _Map:
         """Add it to the page."""
         shown = self._shown
         if not shown.points:
-            empty_state("Nothing to show here", f"All {count(shown.left_out)} images of this list are {self._lacking}.")
+            empty_state("Nothing to show here", f"{plural(shown.left_out, 'image is', 'images are')} {self._lacking}.")
             return
         axis = {"show": False, "scale": not self._lines}
         number = len(shown.points)
@@ -85,11 +86,11 @@ class _Map:
             "tooltip": {"trigger": "item", "renderMode": "richText", "formatter": "{b}"},
             "series": self._series + self._lines,
         }
-        found = chart(f"{count(number)} images; the gallery lists them", HEIGHT_PX, options)
+        found = chart(f"{plural(number, 'image')}; the gallery lists them", HEIGHT_PX, options)
         found.on_point_click(self._open)
         first = "" if shown.complete else "The first of the list; "
         without = f", {count(shown.left_out)} {self._lacking}" if shown.left_out else ""
-        paragraph(f"{first}{count(number)} images{without}. A point opens its image.")
+        paragraph(f"{first}{plural(number, 'image')}{without}. A point opens its image.")
 
     def _open(self, event: EChartPointClickEventArguments) -> None:
         # A client says what it likes.

@@ -31,6 +31,7 @@ from astrolens.console.pages.training_runs import TrainingRunsPanel
 from astrolens.console.training import training_status
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.errors import ModelUnavailable
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.status import Status
 
 _DIGESTS: Final = {"Digest": "digest", "Calibration": "calibration_id", "Preprocessing": "preprocessing_digest"}
@@ -96,8 +97,8 @@ def _bundle(model: dict[str, Any]) -> None:
             "Classes": ", ".join(words(each) for each in model["classes"]),
             "Detectors": ", ".join(DETECTORS.get(each, each) for each in model["detectors"]),
             "Runs on": model["execution_provider"],
-            "Embedding": f"{count(model['embedding_dim'])} numbers an image, {count(model['indexed_images'])} images "
-            "in the similarity index",
+            "Embedding": f"{count(model['embedding_dim'])} numbers an image, "
+            f"{plural(model['indexed_images'], 'image')} in the similarity index",
             "Training": training.detail,
         }
         fact_list({name: value for name, value in known.items() if value})

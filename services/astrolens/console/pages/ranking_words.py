@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from astrolens.console.format import relative
-from astrolens.usecases.rankings import RankingView
+from astrolens.usecases.plurals import plural
+from astrolens.usecases.rankings import MIN_ANSWERS_OF_KINDS, RankingView
 
 
 def ranking_words(ranking: RankingView, now: datetime) -> str:
@@ -14,7 +15,9 @@ def ranking_words(ranking: RankingView, now: datetime) -> str:
         return "The interest ranking has learned from no answer yet."
     kinds = [f"prefers {_listed(ranking.prefers)}"] if ranking.prefers else []
     kinds += [f"avoids {_listed(ranking.avoids)}"] if ranking.avoids else []
-    found = f"The interest ranking learned {relative(ranking.learned_at, now)} from {answers:,} answers"
+    found = f"The interest ranking learned {relative(ranking.learned_at, now)} from {plural(answers, 'answer')}"
+    if answers < MIN_ANSWERS_OF_KINDS:
+        return f"{found}; what it prefers is told from {MIN_ANSWERS_OF_KINDS} answers on."
     return f"{found} and {' and '.join(kinds)}." if kinds else f"{found}."
 
 

@@ -64,6 +64,9 @@ class SearchBox:
 
     async def _on_submit(self, event: GenericEventArguments) -> None:
         found = await self._look(event.args)
+        if found is not None and found.problem:
+            notify(self._window, found.problem, trouble=True)
+            return
         self._close()
         if found is not None:
             self._field.run_method("blur")
@@ -74,6 +77,8 @@ class SearchBox:
 
     def _listed(self, found: SearchResult) -> str:
         base = self._window.base
+        if found.problem:
+            return f'<p class="found-all q-pa-sm" role="status">{escape(found.problem)}</p>'
         links = [
             f'<a href="{base}/image/{card.image_id}"><img src="{base}{card.cutout_url}" alt="" width="32" height="32">'
             f'<span class="name">{escape(name_of(card))}</span>{verdict_mark(card.verdict, bare=True)}</a>'

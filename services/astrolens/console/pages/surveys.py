@@ -9,6 +9,7 @@ from astrolens.console.format import count
 from astrolens.console.pages.page import Visit, address
 from astrolens.console.pages.parts import button, heading, panel, paragraph, prose
 from astrolens.contracts.survey_models import SurveyState
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.survey_models import SurveyModelView
 
 REFRESH_S: Final = 5.0
@@ -114,7 +115,7 @@ def _row(survey: SurveyModelView) -> tuple[Cell, ...]:
         left_out = f", without {without} called strange" if without else ""
         model = [
             text(survey.revision.digest[:12], "mono", title=survey.revision.digest),
-            text(f"on {count(survey.revision.images)} images{left_out}", "muted num"),
+            text(f"on {plural(survey.revision.images, 'image')}{left_out}", "muted num"),
         ]
     if survey.rejudging:
         model.append(reason(f"earlier images are judged again, {count(survey.rejudged)} so far"))

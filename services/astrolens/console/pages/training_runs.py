@@ -11,6 +11,7 @@ from astrolens.console.pages.charts import ACCENT, ANOMALY, TEXT, axis, chart
 from astrolens.console.pages.page import Visit
 from astrolens.console.pages.parts import button, heading, panel, paragraph, prose
 from astrolens.contracts.training_runs import BACKBONE_NAME, OPEN_STATES, RunState
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.training_runs import (
     LearningCurve,
     RequestedOptions,
@@ -183,12 +184,12 @@ def _row(found: TrainingRunView) -> tuple[Cell, ...]:
 def _learned(found: TrainingRunView) -> list[Part]:
     data = found.run.data
     if data is None:
-        return [text(f"of {count(found.run.answers)} answers")] if found.run.answers else [text("–", "muted")]
+        return [text(f"of {plural(found.run.answers, 'answer')}")] if found.run.answers else [text("–", "muted")]
     answers = ", ".join(f"{count(number)} {answer}" for answer, number in data.labels.items()) or "no answers"
     held_out = sum(data.held_out.values())
     return [
         text(answers, title=f"data {data.digest}"),
-        reason(f"{count(sum(data.origins.values()))} images, {count(held_out)} answers held out"),
+        reason(f"{plural(sum(data.origins.values()), 'image')}, {plural(held_out, 'answer')} held out"),
     ]
 
 

@@ -13,12 +13,13 @@ from nicegui.events import GenericEventArguments
 from pydantic import BaseModel, ValidationError
 
 from astrolens.console.components.records import Records
-from astrolens.console.format import byte_size, count, plural
+from astrolens.console.format import byte_size, count
 from astrolens.console.multipart import MAX_FILES
 from astrolens.console.pages.page import Page, Visit
 from astrolens.console.pages.parts import empty_state, heading, panel, paragraph, prose
 from astrolens.console.pages.record_lists import PAGE_ROWS, receipt_row
 from astrolens.usecases.errors import NotFound
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.status import BatchProgress, Status
 from astrolens.usecases.submissions import BATCH_PATTERN
 from astrolens.usecases.tables.table import TableUnreadable
