@@ -21,7 +21,7 @@ from tests.chromium import chromium
 PAGES: Final = (
     ("/gallery?size=s", ".cell img"),
     ("/triage?verdict=any&simulated=any", ".viewer[data-state=ready]"),
-    ("/", ".hero img"),
+    ("/", ".slide img"),
     ("/system", "#main h1"),
 )
 """Addresses, and what must be there before one can work with a page."""

@@ -268,7 +268,7 @@ def letters(now: datetime) -> list[DeadLetter]:
 
 
 def statuses(now: datetime) -> tuple[list[ServiceStatus], list[SourceStatus]]:
-    """Services and sources, one of each in trouble."""
+    """Services and sources, one of each with an error."""
     services = [
         ServiceStatus(
             service=name,

@@ -230,6 +230,6 @@ def test_axe_finds_nothing(visitor: Visitor, twenty: Console, address: str) -> N
         "() => !document.querySelector('.skeleton') && document.querySelector('main, #main').innerText"
     )
     if not address.startswith(("/system", "/model", "/login", "/upload", "/map", "/disc")):
-        expect(page.locator(".viewer[data-state=ready], .cell img, .hero img").first).to_be_visible()
+        expect(page.locator(".viewer[data-state=ready], .cell img, .slide img").first).to_be_visible()
     page.evaluate(AXE.read_text())
     assert page.evaluate(VIOLATIONS) == []

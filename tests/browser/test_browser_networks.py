@@ -126,7 +126,7 @@ def test_a_page_recovers_when_its_console_was_killed(browser_page: Page, own: Co
     page.keyboard.press("Shift+G")
     page.wait_for_url("**/gallery")
     expect(page.locator(".cell").first).to_be_visible()
-    expect(page.locator(".notice.trouble, .trouble[role=alert]")).to_have_count(0)
+    expect(page.locator(".notice.error, .error[role=alert]")).to_have_count(0)
 
 
 def test_a_slow_line_shows_a_skeleton_and_no_warning(visitor: Visitor, many: Console) -> None:
@@ -146,14 +146,14 @@ def test_a_slow_line_shows_a_skeleton_and_no_warning(visitor: Visitor, many: Con
     expect(page.locator(".cell.cursor")).to_have_count(1)
     # Whatever the machine's speed: so much fits through the line in that time.
     assert sum(bytes_until_usable) < (USABLE_S - ROUND_TRIPS * 0.4) * 60 * 1024
-    expect(page.locator(".notice.trouble, .trouble[role=alert], .unsent")).to_have_count(0)
+    expect(page.locator(".notice.error, .error[role=alert], .unsent")).to_have_count(0)
     expect(page.locator("#popup")).not_to_be_visible()
     page.keyboard.press("Shift+R")
     page.wait_for_url("**/triage*")
     expect(page.locator(".viewer[data-state=ready]")).to_be_visible(timeout=BACK_MS)
     page.keyboard.press("Shift+S")
     expect(page.get_by_role("heading", name="System", exact=True)).to_be_attached(timeout=BACK_MS)
-    expect(page.locator(".notice.trouble, .trouble[role=alert], .unsent")).to_have_count(0)
+    expect(page.locator(".notice.error, .error[role=alert], .unsent")).to_have_count(0)
 
 
 @pytest.mark.parametrize("path", ["/gallery?size=s", "/triage?verdict=any", "/", "/system"])

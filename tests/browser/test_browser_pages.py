@@ -97,9 +97,9 @@ def test_an_image_and_a_comparison_fit_a_phone(phone: Visitor, twenty: Console) 
 def test_tonight_shows_the_strangest_first_and_the_books(visitor: Visitor, twenty: Console) -> None:
     strangest = twenty.get("/images?sort=strangeness&limit=12&label=none&simulated=false")["items"]
     page = visitor.open(f"{twenty.url}/")
-    expect(page.locator("a.hero")).to_have_count(10)
-    assert page.locator("a.hero").first.get_attribute("href") == f"/image/{strangest[0]['image_id']}"
-    expect(page.locator("a.hero").first).to_contain_text("ordinary images")
+    expect(page.locator("a.slide")).to_have_count(10)
+    assert page.locator("a.slide").first.get_attribute("href") == f"/image/{strangest[0]['image_id']}"
+    expect(page.locator("a.slide").first).to_contain_text("ordinary images")
     expect(page.get_by_text("The books balance")).to_be_visible()
     expect(page.locator(".flow-step").first).to_contain_text("27")
     # A source that is down is there, with its reason.
@@ -112,7 +112,7 @@ def test_the_number_of_rejected_leads_to_their_list(visitor: Visitor, twenty: Co
     expect(page.locator("tbody tr")).to_have_count(4)
     expect(page.locator("tbody tr").first).to_contain_text("cut off after 1,024")
     page.go_back()
-    expect(page.locator("a.hero").first).to_be_visible()
+    expect(page.locator("a.slide").first).to_be_visible()
 
 
 def test_an_image_says_why_and_keeps_its_view_in_the_address(visitor: Visitor, twenty: Console) -> None:
@@ -286,29 +286,29 @@ def test_the_page_of_the_documentation_works(visitor: Visitor, twenty: Console) 
 
 def test_tonight_shows_simulated_images_only_where_they_are_asked_for(visitor: Visitor, twenty: Console) -> None:
     page = visitor.open(f"{twenty.url}/")
-    expect(page.locator("a.hero").first).to_be_visible()
-    expect(page.locator("a.hero .sim")).to_have_count(0)
+    expect(page.locator("a.slide").first).to_be_visible()
+    expect(page.locator("a.slide .sim")).to_have_count(0)
     page.get_by_label("simulated images too").click()
-    expect(page.locator("a.hero .sim").first).to_be_visible()
+    expect(page.locator("a.slide .sim").first).to_be_visible()
     # The switch is kept for every window of this browser.
     other = visitor.watch(visitor.context.new_page())
     other.goto(f"{twenty.url}/")
-    expect(other.locator("a.hero .sim").first).to_be_visible()
+    expect(other.locator("a.slide .sim").first).to_be_visible()
 
 
 def test_an_image_of_tonight_is_answered_by_a_key_and_undone(visitor: Visitor, twenty: Console) -> None:
     page = visitor.open(f"{twenty.url}/")
-    expect(page.locator("a.hero").first).to_be_visible()
-    image = page.locator("a.hero").first.get_attribute("data-image")
-    page.wait_for_function("() => document.querySelector('.hero img').naturalWidth")
+    expect(page.locator("a.slide").first).to_be_visible()
+    image = page.locator("a.slide").first.get_attribute("data-image")
+    page.wait_for_function("() => document.querySelector('.slide img').naturalWidth")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("a.hero").first).to_be_focused()
+    expect(page.locator("a.slide").first).to_be_focused()
     page.keyboard.press("2")
     twenty.eventually(f"/images/{image}", lambda answer: answer["label"] == "artefact")
-    expect(page.locator(f"a.hero[data-image='{image}']")).to_have_count(0)
+    expect(page.locator(f"a.slide[data-image='{image}']")).to_have_count(0)
     page.keyboard.press("u")
     twenty.eventually(f"/images/{image}", lambda answer: answer["label"] is None)
-    expect(page.locator("a.hero").first).to_have_attribute("data-image", str(image))
+    expect(page.locator("a.slide").first).to_have_attribute("data-image", str(image))
 
 
 def test_the_system_pages_work_by_keys_and_by_back(visitor: Visitor, twenty: Console) -> None:

@@ -73,7 +73,7 @@ class BulkLabelling:
                 tags=request.tags,
                 request_id=request.request_id,
             )
-            await self._labelling.answer(given, user=user, tell=False)
+            await self._labelling.answer(given, user=user, notify=False)
         return len(images)
 
     async def take_back(self, request: BulkWithdrawRequest, *, user: str) -> BulkLabelOutcome:
@@ -101,7 +101,7 @@ class BulkLabelling:
                 answer=None if before is None else Answer(before),
                 request_id=f"{request.request_id}/back",
             )
-            await self._labelling.answer(undone, user=user, tell=False)
+            await self._labelling.answer(undone, user=user, notify=False)
         return BulkLabelOutcome(answered=sum(map(len, by_answer.values())), next=page.next)
 
 

@@ -97,13 +97,13 @@ class Labelling:
         self._originals = originals
         self._on_recorded = on_recorded
 
-    async def answer(self, request: LabelRequest, *, user: str, tell: bool = True) -> LabelOutcomes:
+    async def answer(self, request: LabelRequest, *, user: str, notify: bool = True) -> LabelOutcomes:
         """Record one answer on every image named.
 
         Args:
             request: Images and answer.
             user: Who answers.
-            tell: Tell those who look at the same images; of a whole archive they would get more than they can show.
+            notify: Notify those who look at the same images; of a whole archive they would get more than they can show.
 
         Raises:
             InvalidRequest: No image is named, or a tag cannot be recorded.
@@ -121,7 +121,7 @@ class Labelling:
             waiting = [image for image in ids if image not in outcomes]
             outcomes |= await self._attempt(waiting, request, nonce=nonce, user=user)
             if len(outcomes) == len(ids):
-                if tell:
+                if notify:
                     self._on_recorded(list(outcomes.values()))
                 return LabelOutcomes(labels=[outcomes[image] for image in ids])
             await asyncio.sleep(random.uniform(0.0, _MAX_WAIT_S))  # noqa: S311 - no secret

@@ -76,7 +76,7 @@ class World:
         return record.digest
 
     @property
-    def trouble(self) -> str:
+    def issue(self) -> str:
         return self.app.condition.detail or ""
 
 
@@ -107,7 +107,7 @@ async def test_a_promoted_bundle_serves_and_a_rollback_brings_the_old_one(world:
     another_bundle(tmp_path / "new", "1")
     digest = await world.promote(tmp_path / "new")
     await world.swap.run_pass()
-    assert (world.served, world.swap.model.digest, world.trouble) == (["0", "1"], digest, "")
+    assert (world.served, world.swap.model.digest, world.issue) == (["0", "1"], digest, "")
     assert (await world.registry.get(digest)).first_served_at is None
     await world.swap.run_pass()
     assert (await world.registry.get(digest)).first_served_at == world.now
@@ -170,8 +170,8 @@ async def test_a_bundle_that_must_not_serve_is_refused_and_the_old_one_goes_on(
         "golden": "on a golden input its embedding differs",
         "missing": "has nothing under",
     }[fault]
-    assert reason in world.trouble
-    assert "promoted by vera, is not served" in world.trouble
+    assert reason in world.issue
+    assert "promoted by vera, is not served" in world.issue
     assert (world.swap.model.digest, world.served) == (world.bundle.digest, ["0"])
     assert (world.measured("swaps_total", outcome="refused"), world.measured("refused")) == (1, 1)
     assert [type(each) for each in await world.swap.model.service.analyze(items(1))] == [ItemResult]
@@ -189,7 +189,7 @@ async def test_a_bundle_that_must_not_serve_is_refused_and_the_old_one_goes_on(
     assert reason in told.history[-1].why
     await world.promotions.rollback(by="vera", why="it does not load")
     await world.swap.run_pass()
-    assert (world.trouble, world.measured("refused")) == ("", 0)
+    assert (world.issue, world.measured("refused")) == ("", 0)
 
 
 async def test_a_refused_bundle_is_tried_again_later(
@@ -213,7 +213,7 @@ async def test_a_refused_bundle_is_tried_again_later(
     assert (tries, ISSUE in world.app.condition._issues) == (1, True)
     world.now += RETRY_AFTER + timedelta(seconds=1)
     await world.swap.run_pass()
-    assert (world.swap.model.digest, world.trouble) == (digest, "")
+    assert (world.swap.model.digest, world.issue) == (digest, "")
 
 
 async def test_a_damaged_bundle_of_the_settings_stops_the_start(world: World) -> None:

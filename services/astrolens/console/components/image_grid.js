@@ -302,7 +302,7 @@ export default defineComponent({
       <q-scroll-observer @scroll="measure"/>
       <p v-if="fromStart" class="banner quiet">The list starts at the image of this address. <a class="btn tiny" :href="fromStart">From the start</a></p>
       <slot v-if="list.state.done && !items.length"></slot>
-      <div v-else-if="list.state.problem && !items.length" class="empty trouble" role="alert"><h2>The list cannot be read</h2><div class="empty-body">{{ list.state.problem }}</div></div>
+      <div v-else-if="list.state.problem && !items.length" class="empty error" role="alert"><h2>The list cannot be read</h2><div class="empty-body">{{ list.state.problem }}</div></div>
       <div ref="root" class="grid" :class="['grid-' + size, { skeleton: !list.state.done && !items.length && !list.state.problem }]" :style="style" role="list" aria-label="Images">
         <q-resize-observer @resize="measure"/>
         <div v-for="{ item, index, ...cell } in cells" :key="item.image_id" class="cell" role="listitem" :aria-setsize="list.state.done ? items.length : -1" :aria-posinset="index + 1"

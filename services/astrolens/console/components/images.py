@@ -64,8 +64,8 @@ class TriageDeck(Element, component="triage_deck.js"):
     """One large image, the next three waiting, one key an answer.
 
     No answer is taken before the picture is on the screen. Its children are shown where nothing waits for an answer,
-    those of its slot `more` where everything was answered here; `told` is shown with the image of `show_details`, and
-    `asked` with the one of `show_asked`.
+    those of its slot `more` where everything was answered here. The slot `details` is shown with the image of
+    `show_details`, `asked` with the one of `show_asked`.
 
     Events: `look` with the id of an image that somebody looks at; `ask` with such an id and what of it is asked for:
     `similar`, `object` or `archives`.
@@ -95,8 +95,8 @@ class TriageDeck(Element, component="triage_deck.js"):
             self.props["answered"] = answered
 
     def show_details(self, image: str) -> None:
-        """Show the slot `told` with an image."""
-        self.props["told"] = image
+        """Show the slot `details` with an image."""
+        self.props["details"] = image
 
     def show_asked(self, image: str, what: str) -> None:
         """Show the slot `asked` with an image; an empty `image` hides it."""
@@ -204,7 +204,7 @@ class Answers(Element, component="answers.js"):
     def show_recorded(self, recorded: Sequence[LabelOutcome]) -> None:
         """Show what somebody, here or elsewhere, answered."""
         answers = [each.model_dump(mode="json", include={"image_id", "label", "answers"}) for each in recorded]
-        self.run_method("hear", answers)
+        self.run_method("applyRecorded", answers)
 
 
 def card_props(card: ImageCard) -> dict[str, Any]:

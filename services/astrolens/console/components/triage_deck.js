@@ -35,8 +35,8 @@ export default defineComponent({
     context: { type: String, default: "" },
     address: { type: String, required: true },
     answered: { type: Number, default: 0 },
-    /** the image that the slot `told` speaks of, and that and what of `asked` */
-    told: { type: String, default: "" },
+    /** the image that the slot `details` describes, and that and what of `asked` */
+    details: { type: String, default: "" },
     asked: { type: String, default: "" },
   },
   emits: ["look", "ask"],
@@ -78,7 +78,7 @@ export default defineComponent({
     };
     expose({ refill });
 
-    // One that fails is told of when its turn comes.
+    // One that fails is reported when its turn comes.
     watch(ahead, (items) => items.map((item) => loadPicture(item.cutout_url)));
     watch(current, (item) => {
       clearTimeout(readingTimer);
@@ -158,14 +158,14 @@ export default defineComponent({
           <span class="pfigure"><template v-if="current.p_value_words"><b class="num">{{ current.p_value_words.figure }}</b> <span class="muted num">{{ current.p_value_words.meaning }}</span><span v-if="current.p_value_words.calibration" class="tag static">{{ current.p_value_words.calibration }}</span></template><span v-else class="muted">not scored yet</span></span></p>
         <p class="muted">{{ words(current.class) }} · {{ current.survey }}</p>
         <answer-buttons :item="current" @answer="answer" @undone="back"><key-button k="space" label="later" @press="later"/></answer-buttons>
-        <div class="told"><div v-show="told === current.image_id"><slot name="told"></slot></div></div>
+        <div class="details"><div v-show="details === current.image_id"><slot name="details"></slot></div></div>
         <div class="minor"><key-button v-for="(name, key) in ASKS" :key="key" :k="key" :label="name" :pressed="asked === current.image_id + ' ' + name" @press="ask(name)"/><key-button k="c" label="copy position" @press="copy"/></div>
         <div v-show="asked.startsWith(current.image_id)"><slot name="asked"></slot></div>
         <div v-show="!asked.startsWith(current.image_id)" class="waiting"><span class="muted full-width">{{ waiting.length ? 'Next' : (state.done && shown ? 'The last one' : 'Loading the next') }}</span><img v-for="item in waiting" :key="item.image_id" :src="source(item.cutout_url)" :alt="nameOf(item)" width="96" height="96"></div>
         <p class="muted num tally">{{ many(answers.count) }} answered here · {{ many(answered) }} in all · {{ many(left) }}{{ state.done ? '' : '+' }} waiting</p>
       </section>
     </div>
-    <div v-else-if="state.problem" class="empty trouble" role="alert"><h2>The list cannot be read</h2><div class="empty-body">{{ state.problem }}</div></div>
+    <div v-else-if="state.problem" class="empty error" role="alert"><h2>The list cannot be read</h2><div class="empty-body">{{ state.problem }}</div></div>
     <div v-else-if="!state.done" class="triage" aria-hidden="true"><div class="stage"><div class="viewer skeleton"></div></div></div>
     <div v-else-if="answers.count" class="empty" role="status"><h2>All answered</h2><div class="empty-body">{{ many(answers.count) }} answered here. <key-button k="u" label="Undo the last" :disabled="!answers.undoable" @press="undo"/></div><slot name="more"></slot></div>
     <slot v-else></slot>`,

@@ -19,7 +19,7 @@ class _Number:
     word: str
     to: str
     hint: str = ""
-    trouble: bool = False
+    is_error: bool = False
 
 
 _RECEIVED: Final = _Number("received", "received", address("/system", list="receipts"), "Every arrival")
@@ -41,7 +41,7 @@ _ASIDE: Final = (
         "dead-lettered",
         address("/system", list="dead-letters"),
         "No service could work on it; it waits for a person",
-        trouble=True,
+        is_error=True,
     ),
     _Number(
         "in_flight",
@@ -88,7 +88,7 @@ class Books:
             value = status.verdicts[number.field] if number in _VERDICTS else getattr(status, number.field)
             label.text = count(value)
             if number in _ASIDE:
-                link.classes(add="zero" if not value else "trouble" if number.trouble else "", remove="zero trouble")
+                link.classes(add="zero" if not value else "error" if number.is_error else "", remove="zero error")
         settled = status.analyzed + status.duplicates + status.rejected + status.dead_lettered
         parts = (
             f"{count(status.received)} received = {count(status.analyzed)} analysed + {count(status.duplicates)} "
@@ -98,7 +98,7 @@ class Books:
         balanced = status.received == settled + status.in_flight
         self._sum.text = "The books balance" if balanced else f"The books do not balance: {parts}"
         hint(self._sum, parts)
-        self._sum.classes(add="" if balanced else "trouble", remove="trouble" if balanced else "")
+        self._sum.classes(add="" if balanced else "error", remove="error" if balanced else "")
 
     def _add(self, number: _Number, classes: str = "") -> None:
         link = ui.link(number.word, number.to).classes(classes)

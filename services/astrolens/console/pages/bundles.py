@@ -149,7 +149,7 @@ class Bundles:
             async def confirmed(user: str) -> None:
                 said = "" if given is None else (given.value or "").strip()
                 if why and len(said) < _MIN_WHY:
-                    self._visit.notify("Say in a few words why: it stays in the history.", trouble=True)
+                    self._visit.notify("Say in a few words why: it stays in the history.", is_error=True)
                     return
                 dialog.close()
                 await act(user, said)

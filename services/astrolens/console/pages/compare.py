@@ -35,7 +35,7 @@ async def build(visit: Visit) -> None:
                 try:
                     detail = await visit.context.archive.image(image)
                 except NotFound as error:
-                    empty_state("Not shown", f"{error}.", trouble=True)
+                    empty_state("Not shown", f"{error}.", is_error=True)
                 else:
                     _figure(visit, detail, ids)
 

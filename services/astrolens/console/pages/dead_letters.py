@@ -129,7 +129,7 @@ class _Opened:
             async def drop(_user: str) -> None:
                 given = (reason.value or "").strip()
                 if len(given) < _MIN_REASON:
-                    self._visit.notify("Say in a few words why: the reason stays with the letter.", trouble=True)
+                    self._visit.notify("Say in a few words why: the reason stays with the letter.", is_error=True)
                     return
                 dialog.close()
                 await self._visit.context.dead_letters.drop(

@@ -208,7 +208,7 @@ class Frame:
         arguments.frame.clear()
         with arguments.frame:
             ui.element("h1").classes("visually-hidden").props(f'aria-label="{status}"')
-            empty_state(title, text, trouble=True)
+            empty_state(title, text, is_error=True)
             with ui.element("p").classes("choices"):
                 if arguments.query_parameters:
                     ui.link("This page without its conditions", arguments.path).classes("btn")

@@ -57,7 +57,7 @@ async def build(visit: Visit) -> None:
             "No model answers",
             f"{error}. The model server loads a bundle when it starts; System shows how it is, and `astrolens doctor` "
             "checks the bundle. This page is shown once it answers.",
-            trouble=True,
+            is_error=True,
         )
         _reload_on_change(visit, digest="")
         return

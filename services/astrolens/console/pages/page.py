@@ -149,9 +149,9 @@ class Visit:
         """Bind keys while this page is open."""
         Keys(title, shortcuts)
 
-    def notify(self, text: str, *, trouble: bool = False) -> None:
+    def notify(self, text: str, *, is_error: bool = False) -> None:
         """A sentence below the header for a few seconds."""
-        notify(self.window, text, trouble=trouble)
+        notify(self.window, text, is_error=is_error)
 
     def handler(self, work: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         """A handler for events of elements that reads or changes something: `work(user, …)` with who is logged in.
@@ -174,10 +174,10 @@ def guarded(window: Window, work: Callable[..., Awaitable[None]]) -> Callable[..
         except LoggedOut:
             window.open_login()
         except UseCaseError as refusal:
-            notify(window, f"{refusal.detail.rstrip('.')}.", trouble=True)
+            notify(window, f"{refusal.detail.rstrip('.')}.", is_error=True)
         except TransientError as error:
             log.warning("a handler failed for now", path=window.path, error=str(error))
-            notify(window, f"That did not work: {error}. Try again shortly.", trouble=True)
+            notify(window, f"That did not work: {error}. Try again shortly.", is_error=True)
 
     async def with_event(event: Any) -> None:
         await guard(event)
@@ -189,17 +189,17 @@ def guarded(window: Window, work: Callable[..., Awaitable[None]]) -> Callable[..
     return with_event if len(inspect.signature(work).parameters) > 1 else without_event
 
 
-def notify(window: Window, text: str, *, trouble: bool = False) -> None:
+def notify(window: Window, text: str, *, is_error: bool = False) -> None:
     """A sentence below the header for a few seconds: buttons are at the foot.
 
     Args:
         window: Where it is shown, though the element whose event led to it may be gone by now.
         text: The sentence.
-        trouble: Whether something went wrong.
+        is_error: Whether something went wrong.
     """
-    classes = "notice trouble" if trouble else "notice"
+    classes = "notice error" if is_error else "notice"
     with window.client:
-        ui.notify(text, position="top", classes=classes, timeout=6000 if trouble else 3000)
+        ui.notify(text, position="top", classes=classes, timeout=6000 if is_error else 3000)
 
 
 def shortcuts(*bound: Bound) -> tuple[Shortcut, ...]:

@@ -103,10 +103,10 @@ def copyable(name: str, value: str) -> None:
         copy.props["aria-label"] = f"copy the {name.lower()}"
 
 
-def empty_state(title: str, content: str, *, trouble: bool = False) -> None:
+def empty_state(title: str, content: str, *, is_error: bool = False) -> None:
     """Why there is nothing, and what to do."""
-    box = ui.element("div").classes("empty trouble" if trouble else "empty")
-    with box.props('role="alert"' if trouble else 'role="status"'):
+    box = ui.element("div").classes("empty error" if is_error else "empty")
+    with box.props('role="alert"' if is_error else 'role="status"'):
         heading(2, title)
         prose(content).classes("empty-body")
 

@@ -53,7 +53,7 @@ class SearchBox:
         except LoggedOut:
             self._window.open_login()
         except TransientError as error:
-            notify(self._window, f"The search does not work now: {error}. Try again shortly.", trouble=True)
+            notify(self._window, f"The search does not work now: {error}. Try again shortly.", is_error=True)
         return None
 
     async def _on_input(self, event: GenericEventArguments) -> None:

@@ -12,11 +12,11 @@ from nicegui import ui
 from astrolens.console.format import count, duration, words
 from astrolens.console.pages import discoveries
 from astrolens.console.pages.books import Books
-from astrolens.console.pages.heroes import AnsweredHeroes
 from astrolens.console.pages.image_lists import simulated_switch
 from astrolens.console.pages.page import Page, Visit
 from astrolens.console.pages.parts import button, empty_state, heading, hint, panel, tagged
 from astrolens.console.pages.services import SourcesTable
+from astrolens.console.pages.strangest_images import StrangestImages
 from astrolens.console.pages.surveys import Surveys
 from astrolens.contracts.base import utc_now
 from astrolens.usecases.image_queries import ImageFilter, Sort
@@ -77,7 +77,7 @@ class _Strip:
     def __init__(self, visit: Visit, title: ui.label) -> None:
         self._visit = visit
         self._title = title
-        self._heroes = AnsweredHeroes(visit, self.read)
+        self._carousel = StrangestImages(visit, self.read)
         self._empty = ui.element("div")
 
     async def read(self) -> None:
@@ -89,7 +89,7 @@ class _Strip:
             cards = await self._strangest(ImageFilter(unlabeled=True, simulated=simulated))
             named = "Strangest so far; nothing new tonight" if cards else "Strangest of tonight"
         self._title.text = named
-        self._heroes.show(cards)
+        self._carousel.show(cards)
         self._empty.set_visibility(not cards)
         if not cards:
             await self._explain()

@@ -1,4 +1,4 @@
-"""What triage tells of the image that somebody looks at: positions and detectors by itself, more by a key."""
+"""What triage shows of the current image: positions and detectors by itself, more by a key."""
 
 from html import escape
 
@@ -29,7 +29,7 @@ class TriageDetails:
         self._visit = visit
         self._deck = deck
         self._shown = ("", "")
-        with deck.add_slot("told"):
+        with deck.add_slot("details"):
             self._html = ui.html(sanitize=False)
         with deck.add_slot("asked"):
             self._asked = ui.html(sanitize=False).props('role="status"')

@@ -100,9 +100,9 @@ class _Uploader:
         found.props[":filter"] = f"(files) => files.filter((file) => !{_TABLES}.test(file.name))"
         found.props[":form-fields"] = _DESCRIPTIONS
         found.on("rejected", visit.handler(self._on_refused), js_handler=_REFUSED)
-        told = "({ xhr, files }) => emit(xhr.responseText, files.map(({ name }) => name))"
-        found.on("uploaded", visit.handler(self._on_sent), js_handler=told)
-        found.on("failed", visit.handler(self._on_failed), js_handler=told)
+        to_python = "({ xhr, files }) => emit(xhr.responseText, files.map(({ name }) => name))"
+        found.on("uploaded", visit.handler(self._on_sent), js_handler=to_python)
+        found.on("failed", visit.handler(self._on_failed), js_handler=to_python)
         found.add_slot("header", _HEADER)
         self._element = found
         self._said = paragraph("").props('role="status"')

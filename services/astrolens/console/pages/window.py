@@ -1,4 +1,4 @@
-"""One browser window on the console: who sits there, and what it is told of changes."""
+"""One browser window on the console: its user, and the changes pushed to it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

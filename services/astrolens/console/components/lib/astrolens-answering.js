@@ -43,8 +43,8 @@ export const AnswerButtons = defineComponent({
       ["#", "Tags of the answer", () => field.value?.focus(), () => field.value?.offsetParent],
     ]);
     const people = computed(() => {
-      const said = props.item ? Object.entries(everybody(props.item)) : [];
-      return said.map(([person, value]) => `${person}: ${value}`).join(", ");
+      const given = props.item ? Object.entries(everybody(props.item)) : [];
+      return given.map(([person, value]) => `${person}: ${value}`).join(", ");
     });
     return { ANSWERS, answer, answers, disputed, field, keep, mine, people, typed, undo };
   },

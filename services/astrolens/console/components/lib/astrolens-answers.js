@@ -11,7 +11,7 @@ import { reactive } from "vue";
  */
 /** @typedef {{image_id: string, name: string | null, before: Answer | null, tags?: string[]}} Before */
 /** @typedef {{images: Before[], request_id?: string, count: number}} Step of one list where it has a `request_id` */
-/** @typedef {{label: Answer | null, answers: Record<string, Answer>}} Said */
+/** @typedef {{label: Answer | null, answers: Record<string, Answer>}} Recorded */
 
 /** @type {{value: Answer, key: string}[]} */
 export const ANSWERS = [
@@ -29,14 +29,14 @@ const BATCH = 500;
 const RETRY_MS = [500, 1000, 2000];
 
 /**
- * `given`: mine, of this page, by image; `said`: what the console told since the list was read.
+ * `given`: mine, of this page, by image; `recorded`: what the console recorded since the list was read.
  * `refused`: the image whose answer the console refused last.
- * @type {{given: Record<string, Answer | null>, said: Record<string, Said>, user: string, unsent: number,
+ * @type {{given: Record<string, Answer | null>, recorded: Record<string, Recorded>, user: string, unsent: number,
  *   count: number, undoable: number, problem: string, refused: Before | null}}
  */
 export const answers = reactive({
   given: {},
-  said: {},
+  recorded: {},
   user: "",
   unsent: 0,
   count: 0,
@@ -53,23 +53,23 @@ let sending = false;
 let failures = 0;
 let timer = 0;
 
-/** @param {string} message @param {boolean} [trouble] */
-export function toast(message, trouble = false) {
-  // Below the header: the buttons that it tells of are at the foot.
-  const classes = trouble ? "notice trouble" : "notice";
-  window.Quasar.Notify.create({ message, position: "top", classes, timeout: trouble ? 6000 : 3000, group: false });
+/** @param {string} message @param {boolean} [isError] */
+export function toast(message, isError = false) {
+  // Below the header: the buttons that it names are at the foot.
+  const classes = isError ? "notice error" : "notice";
+  window.Quasar.Notify.create({ message, position: "top", classes, timeout: isError ? 6000 : 3000, group: false });
 }
 
 /** @param {ImageCard} item */
-const saidOf = (item) => answers.said[item.image_id] ?? item;
+const recordedOf = (item) => answers.recorded[item.image_id] ?? item;
 
 /** My own answer. @param {ImageCard} item @returns {Answer | null} */
 export const mineOf = (item) =>
-  item.image_id in answers.given ? answers.given[item.image_id] : (saidOf(item).answers[answers.user] ?? null);
+  item.image_id in answers.given ? answers.given[item.image_id] : (recordedOf(item).answers[answers.user] ?? null);
 
 /** Everybody's answers, by person. @param {ImageCard} item @returns {Record<string, Answer>} */
 export function everybody(item) {
-  const { [answers.user]: _, ...others } = saidOf(item).answers;
+  const { [answers.user]: _, ...others } = recordedOf(item).answers;
   const mine = mineOf(item);
   return mine ? { ...others, [answers.user]: mine } : others;
 }
@@ -77,7 +77,7 @@ export function everybody(item) {
 /** The answer to show: mine, else the last of the others that stands. @param {ImageCard} item @returns {Answer | null} */
 export function answerOf(item) {
   const all = Object.values(everybody(item));
-  return mineOf(item) ?? all.find((one) => one === saidOf(item).label) ?? all[0] ?? null;
+  return mineOf(item) ?? all.find((one) => one === recordedOf(item).label) ?? all[0] ?? null;
 }
 
 /** Whether people disagree. @param {ImageCard} item */
@@ -90,14 +90,14 @@ export const nameOf = (item) => item.name || item.image_id.slice(0, 12);
 const newId = () =>
   Array.from(window.crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
 
-const tellUnsent = () => {
+const showUnsent = () => {
   answers.unsent = queue.reduce((sum, { count }) => sum + count, 0);
 };
 
 /** @param {Entry} entry @param {boolean} keep in the browser, or no longer */
 function store(entry, keep) {
   if (!keep) queue = queue.filter((other) => other !== entry);
-  tellUnsent();
+  showUnsent();
   const name = PREFIX + entry.body.request_id + (entry.path.endsWith("take-back") ? "/back" : "");
   try {
     if (keep) localStorage.setItem(name, JSON.stringify(entry));
@@ -239,11 +239,11 @@ async function deliver(entry) {
   }
 }
 
-/** What the console recorded, whoever answered. @param {(Said & {image_id: string})[]} recorded */
-export function hear(recorded) {
+/** What the console recorded, whoever answered. @param {(Recorded & {image_id: string})[]} recorded */
+export function applyRecorded(recorded) {
   const unsent = new Set(queue.flatMap(({ body }) => body.image_ids ?? []));
-  for (const { image_id, ...said } of recorded) {
-    answers.said[image_id] = said;
+  for (const { image_id, ...latest } of recorded) {
+    answers.recorded[image_id] = latest;
     // What I gave here is in it, unless it is still on its way.
     if (!unsent.has(image_id)) delete answers.given[image_id];
   }
@@ -261,7 +261,7 @@ for (const name of Object.keys(localStorage).filter((one) => one.startsWith(PREF
   for (const id of entry.body.image_ids ?? []) answers.given[id] = entry.body.answer;
 }
 queue.sort((a, b) => a.at - b.at);
-tellUnsent();
+showUnsent();
 saveUndo(undo.reduce((sum, { count }) => sum + count, 0));
 window.addEventListener("online", send);
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && send());

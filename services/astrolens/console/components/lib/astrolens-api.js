@@ -13,7 +13,7 @@ export async function call(path, body) {
   const posted = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   const response = await fetch(`${BASE}/api${path}`, { ...(body && posted), signal }).catch(() => null);
-  // Whatever is no JSON, such as the page of a proxy, is told by its status.
+  // Whatever is no JSON, such as the page of a proxy, is reported by its status.
   const found = await response?.json().catch(() => null);
   if (response?.ok && found) return found;
   const status = response?.ok ? 502 : (response?.status ?? 0);
@@ -21,11 +21,11 @@ export async function call(path, body) {
     const here = window.location.pathname.slice(BASE.length) + window.location.search;
     window.location.assign(`${BASE}/login?next=${encodeURIComponent(here)}`);
   }
-  const said = response
+  const message = response
     ? `The console answered with status ${status}.`
     : "The console does not answer. It is tried again.";
   const transient = [0, 401, 408, 429].includes(status) || status >= 500;
-  throw Object.assign(new Error(found?.detail ?? said), { transient });
+  throw Object.assign(new Error(found?.detail ?? message), { transient });
 }
 
 /** What the browser kept as JSON, else the other. @param {string | null} text @param {any} otherwise */

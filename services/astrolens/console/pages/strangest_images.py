@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from astrolens.console.components.heroes import KEYS, NEXT, ONWARD, PREVIOUS, Heroes
+from astrolens.console.components.carousel import KEYS, NEXT, ONWARD, PREVIOUS, Carousel
 from astrolens.console.components.keys import Shortcut
 from astrolens.console.pages.page import Visit, shortcuts
 from astrolens.contracts.records import Answer
@@ -11,8 +11,8 @@ from astrolens.usecases.labelling import LabelRequest
 from astrolens.usecases.views import ImageCard
 
 
-class AnsweredHeroes:
-    """The strip, and the answers given in it.
+class StrangestImages:
+    """The strip of the strangest images, and the answers given in it.
 
     Args:
         visit: The opened page.
@@ -23,7 +23,7 @@ class AnsweredHeroes:
         self._visit = visit
         self._changed = changed
         self._given: list[tuple[str, Answer | None]] = []
-        self._strip = Heroes(visit.window.base)
+        self._strip = Carousel(visit.window.base)
         visit.keys(
             Shortcut(("ArrowRight", "l"), "To the strangest images; on with the arrow keys", target=NEXT),
             Shortcut(("ArrowLeft", "h"), "Back among the strangest images", target=PREVIOUS),

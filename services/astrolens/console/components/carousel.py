@@ -14,13 +14,13 @@ from astrolens.usecases.views import ImageCard
 KEYS: Final = {"1": Answer.INTERESTING, "2": Answer.ARTEFACT, "3": Answer.ORDINARY}
 """The keys of answers, everywhere in the console."""
 
-NEXT: Final = ".hero:focus + .hero, .heroes:not(:focus-within) > .hero"
-PREVIOUS: Final = ".hero:has(+ .hero:focus)"
-ONWARD: Final = f"{NEXT}, .hero:has(+ .hero:focus:last-child)"
+NEXT: Final = ".slide:focus + .slide, .carousel:not(:focus-within) > .slide"
+PREVIOUS: Final = ".slide:has(+ .slide:focus)"
+ONWARD: Final = f"{NEXT}, .slide:has(+ .slide:focus:last-child)"
 """Selectors of what has the focus after a key; `ONWARD` turns back at the end."""
 
 
-class Heroes(Element):
+class Carousel(Element):
     """Large pictures side by side, one element each: who stands on one keeps the focus while others come and go."""
 
     def __init__(self, base: str) -> None:
@@ -30,7 +30,7 @@ class Heroes(Element):
             base: Prefix that a proxy puts before every path.
         """
         super().__init__("div")
-        self.classes("heroes")
+        self.classes("carousel")
         self._base = base
         self._shown: dict[str, ui.html] = {}
         self.show(())
@@ -57,7 +57,7 @@ class Heroes(Element):
         self.set_visibility(bool(self._shown))
 
     def _card(self, card: ImageCard) -> ui.html:
-        shown = ui.html(sanitize=False, tag="a").classes(f"hero ring-{card.verdict or 'none'}")
+        shown = ui.html(sanitize=False, tag="a").classes(f"slide ring-{card.verdict or 'none'}")
         shown.props("data-focus")
         shown.props["href"] = f"{self._base}/image/{card.image_id}"
         shown.props["data-image"] = card.image_id
@@ -70,7 +70,7 @@ def _content(card: ImageCard, base: str) -> str:
     figure, meaning = (said.figure, said.meaning) if said else ("not scored yet", "")
     return (
         f'<img src="{base}{card.cutout_url}" alt="{name}" width="256" height="256">{simulated}'
-        f'<span class="column no-wrap q-pa-sm"><span class="hero-line"><b class="name">{name}</b>'
+        f'<span class="column no-wrap q-pa-sm"><span class="slide-line"><b class="name">{name}</b>'
         f'<span class="mark v-{verdict}">{words(card.verdict) or "not analysed"}</span></span>'
         f'<span class="num">{escape(figure)} <span class="muted">{escape(meaning)}</span></span>'
         f'<span class="muted">{escape(card.survey)} · {escape(words(card.predicted_class) or "–")}</span></span>'
