@@ -282,7 +282,7 @@ def test_a_position_that_cannot_be_is_told_where_it_is_typed(visitor: Visitor, t
     page.keyboard.type("10 +95")
     expect(page.locator(".found")).to_contain_text("a declination lies in -90 to 90 degrees")
     page.keyboard.press("Enter")
-    expect(page.locator(".notice.trouble")).to_contain_text("'10 +95' is no place on the sky")
+    expect(page.locator(".notice.error")).to_contain_text("'10 +95' is no place on the sky")
     assert page.url == f"{twenty.url}/"
 
 

@@ -66,7 +66,7 @@ class Watchlists:
     Args:
         records: Images and hits.
         catalogues: The lists, among the catalogues of this machine.
-        publish_unreleased: Whether channels hear of data that their survey has not released.
+        publish_unreleased: Whether channels receive data that their survey has not released.
         stopping: Ends a pass after its page.
         unfinished: Set where more places wait, so that the next pass need not.
         clock: The present time.
@@ -193,7 +193,7 @@ class Watchlists:
         ]
 
     async def _store(self, hits: Sequence[WatchHit]) -> int:
-        """Store the hits of images that channels may hear of; return how many are new."""
+        """Store the hits of images that channels may report; return how many are new."""
         if not hits:
             return 0
         documents = await self._records.get(Collection.IMAGES, list({hit.image_id for hit in hits}))

@@ -65,7 +65,7 @@ class SearchBox:
     async def _on_submit(self, event: GenericEventArguments) -> None:
         found = await self._look(event.args)
         if found is not None and found.problem:
-            notify(self._window, found.problem, trouble=True)
+            notify(self._window, found.problem, is_error=True)
             return
         self._close()
         if found is not None:

@@ -31,7 +31,7 @@ class Collection(StrEnum):
     POSITION_QUERIES = "position_queries"
     """Questions of people and scripts what is known at a place, for an hour."""
     WATCH_HITS = "watch_hits"
-    """Images at the places of people's watchlists, which only the lists' own channels hear of."""
+    """Images at the places of people's watchlists, which only the lists' own channels report."""
     RANKINGS = "rankings"
     """Interest rankings, learned from people's answers."""
     MODELS = "models"
