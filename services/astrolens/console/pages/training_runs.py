@@ -10,7 +10,7 @@ from astrolens.console.format import count
 from astrolens.console.pages.charts import ACCENT, ANOMALY, TEXT, axis, chart
 from astrolens.console.pages.page import Visit
 from astrolens.console.pages.parts import button, heading, panel, paragraph, prose
-from astrolens.contracts.training_runs import BACKBONE_NAME, OPEN_STATES, RunState
+from astrolens.contracts.training_runs import BACKBONE_NAME, OPEN_STATES, RunReason, RunState
 from astrolens.usecases.plurals import plural
 from astrolens.usecases.training_runs import (
     LearningCurve,
@@ -170,7 +170,7 @@ def _row(found: TrainingRunView) -> tuple[Cell, ...]:
     if run.state is RunState.RUNNING and run.cancel_requested_by:
         what = "ending"
     return (
-        [opener(run.run_id[:8], run.run_id, "btn tiny mono"), reason(f"{run.requested_by}, {run.reason.value}")],
+        [opener(run.run_id[:8], run.run_id, "btn tiny mono"), reason(_asked_for(found))],
         [state(what, _TONES[run.state]), time_ago(run.finished_at or run.requested_at)]
         + ([reason(run.failure)] if run.failure else []),
         _learned(found),
@@ -181,10 +181,17 @@ def _row(found: TrainingRunView) -> tuple[Cell, ...]:
     )
 
 
+def _asked_for(found: TrainingRunView) -> str:
+    """Who or what queued a run."""
+    if found.run.reason is RunReason.REQUEST:
+        return f"asked for by {found.run.requested_by}"
+    return "on schedule" if found.run.reason is RunReason.SCHEDULE else "enough new answers"
+
+
 def _learned(found: TrainingRunView) -> list[Part]:
     data = found.run.data
     if data is None:
-        return [text(f"of {plural(found.run.answers, 'answer')}")] if found.run.answers else [text("–", "muted")]
+        return [text(plural(found.run.answers, "answer"))] if found.run.answers else [text("–", "muted")]
     answers = ", ".join(f"{count(number)} {answer}" for answer, number in data.labels.items()) or "no answers"
     held_out = sum(data.held_out.values())
     return [
