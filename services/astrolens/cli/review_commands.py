@@ -42,6 +42,9 @@ def surveys(
     clear: Annotated[
         str | None, typer.Option(help="Return this survey to the bundle's own calibration first.", metavar="SURVEY")
     ] = None,
+    release: Annotated[
+        bool, typer.Option("--release", help="With --clear: send the alerts of images that did not fit, too.")
+    ] = False,
     calibrate: Annotated[
         str | None, typer.Option(help="Fit a survey model on the newest images of this survey first.", metavar="SURVEY")
     ] = None,
@@ -63,7 +66,7 @@ def surveys(
     from astrolens.cli.surveys import Decisions
     from astrolens.cli.surveys import surveys as run
 
-    decisions = Decisions(clear=clear, calibrate=calibrate, budget=budget, aggressive=aggressive)
+    decisions = Decisions(clear=clear, release=release, calibrate=calibrate, budget=budget, aggressive=aggressive)
     run(decisions, as_json=as_json, url=url, token=token)
 
 

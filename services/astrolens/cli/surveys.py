@@ -24,6 +24,8 @@ class Decisions:
     """What is decided before the states are printed: each names a survey."""
 
     clear: str | None = None
+    release: bool = False
+    """Whether `clear` may send the alerts of images that did not fit."""
     calibrate: str | None = None
     budget: str | None = None
     """`SURVEY=NUMBER` or `SURVEY=default`."""
@@ -34,18 +36,22 @@ def surveys(decisions: Decisions, *, as_json: bool, url: str | None, token: str 
     """Decide, then print the state of every survey.
 
     Raises:
-        ConfigurationError: A budget is no number, or a survey is given two.
+        ConfigurationError: A budget is no number, a survey is given two, or what is released is not named.
     """
     budgets = _budgets(decisions)
+    if decisions.release and decisions.clear is None:
+        raise ConfigurationError("--release: name the survey that returns to the bundle's calibration with --clear")
     with connect(url, token) as client:
         try:
             for survey, number in budgets.items():
                 path = api_path("surveys", survey, "budget")
                 answer = parse_response(client.put(path, json={"false_alarms_per_1000": number}))
                 Console(stderr=True, highlight=False).print(_new_budget(answer))
-            for verb, name in (("clear", decisions.clear), ("calibrate", decisions.calibrate)):
-                if name is not None:
-                    parse_response(client.post(api_path("surveys", name, verb)))
+            if decisions.clear is not None:
+                asked = {"release": "true"} if decisions.release else None
+                parse_response(client.post(api_path("surveys", decisions.clear, "clear"), params=asked))
+            if decisions.calibrate is not None:
+                parse_response(client.post(api_path("surveys", decisions.calibrate, "calibrate")))
         except httpx.TransportError as error:
             raise console_unreachable(str(client.base_url), error) from error
         found = get(client, "/api/surveys")["items"]

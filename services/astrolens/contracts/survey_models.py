@@ -59,6 +59,9 @@ class FitCheck(Contract):
 
     images: int = Field(description="Images that were compared.")
     seen: int = Field(default=0, description="Images that the survey had then.")
+    at_1_percent: int | None = Field(
+        default=None, description="Of them, those whose p-value by the bundle's calibration of the survey is <= .01."
+    )
     fits: bool
     detail: str = Field(description="What was measured, one sentence.")
     checked_at: UtcTime

@@ -19,6 +19,7 @@ from astrolens.inference.survey_models.keeper import SurveyModelKeeper
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
 from astrolens.inference.survey_models.reanalysis import SurveyReanalyzer
 from astrolens.inference.survey_models.tracking import DriftTracker
+from astrolens.inference.survey_models.watching import KnownSurveyWatcher
 from astrolens.platform.runtime.service import ServiceApp
 from astrolens.platform.settings import Settings
 from astrolens.platform.stores.collections import Collection
@@ -78,8 +79,12 @@ def _keep_survey_models(app: ServiceApp, model: ModelClient) -> None:
         store=store,
         model=model,
         fitter=fitter,
-        checker=SurveyChecker(),
-        tracker=DriftTracker(records=app.records),
+        watcher=KnownSurveyWatcher(
+            records=app.records,
+            checker=SurveyChecker(),
+            tracker=DriftTracker(records=app.records),
+            images_needed=fitter.images_needed,
+        ),
         metrics=metrics,
     )
     reanalyzer = SurveyReanalyzer(

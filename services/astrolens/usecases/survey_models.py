@@ -29,6 +29,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore, to_document
 from astrolens.usecases.errors import Conflict, NotFound
+from astrolens.usecases.survey_release import count_images_since, release_words
 from astrolens.usecases.views import ImageCard, ImagePage, View
 
 AGGRESSIVE_PER_1000: Final = 30.0
@@ -152,9 +153,12 @@ class SurveyModelView(View):
     earlier: list[SurveyRevision] = Field(description="Replaced survey models, the newest first.")
     earlier_adjustments: list[DriftMeasure] = Field(description="Drifts that were allowed for, the newest first.")
     can_clear: bool = Field(description="Whether a person can return the survey to the bundle's calibration.")
+    releases: str | None = Field(
+        description="What a return to the bundle's calibration would release, where its images did not fit; else null."
+    )
 
     @classmethod
-    def of(cls, record: SurveyModelRecord, labels: Mapping[str, str | None]) -> Self:
+    def of(cls, record: SurveyModelRecord, labels: Mapping[str, str | None], *, releases: str | None = None) -> Self:
         """The view of a record; `labels` has the labels of its strangest images."""
         answered = sum(labels.get(image) is not None for image in record.strangest)
         again = record.rejudging
@@ -178,6 +182,7 @@ class SurveyModelView(View):
             earlier=list(record.earlier),
             earlier_adjustments=list(record.earlier_adjustments),
             can_clear=can_clear(record),
+            releases=releases,
         )
 
 
@@ -221,7 +226,11 @@ class SurveyModels:
         """The state of every survey."""
         found = await self._store.read_all()
         labels = await self._labels([image for record in found.values() for image in record.strangest])
-        return SurveyModelList(items=[SurveyModelView.of(record, labels) for record in found.values()])
+        return SurveyModelList(
+            items=[
+                SurveyModelView.of(record, labels, releases=await self._releases(record)) for record in found.values()
+            ]
+        )
 
     async def strangest(self, survey: str) -> ImagePage:
         """The strangest images that a survey model was fitted on, the strangest first.
@@ -234,17 +243,30 @@ class SurveyModels:
         cards = [ImageCard.of(documents[image]) for image in record.strangest if image in documents]
         return ImagePage(items=cards, next=None, total=len(cards))
 
-    async def clear(self, survey: str, *, user: str) -> SurveyModelView:
+    async def clear(self, survey: str, *, user: str, release: bool = False) -> SurveyModelView:
         """Return a survey to the bundle's calibration; its earlier images are analysed again.
+
+        Args:
+            survey: Its name.
+            user: Who decides.
+            release: Whether the alerts of images that did not fit may be sent.
 
         Raises:
             NotFound: There is no such survey.
-            Conflict: The bundle's calibration serves it already, or the bundle has none.
+            Conflict: The bundle's calibration serves it already, or the bundle has none; or alerts of images that did
+                not fit would be sent, and that was not asked for.
         """
         record = await self._record(survey)
         if not can_clear(record):
             why = "serves it already" if record.known else "does not exist: the bundle does not know the survey"
             raise Conflict("Nothing to clear", f"The bundle's own calibration of {survey!r} {why}.")
+        would = await self._releases(record)
+        if would is not None and not release:
+            raise Conflict(
+                "Alerts would be sent",
+                f"{would} Look at the newest images of {survey!r} first; if they are of that survey, ask again with "
+                "`release` (`--release` on the command line).",
+            )
         now = self._clock()
         after = without_revision(record).model_copy(
             update={
@@ -347,6 +369,12 @@ class SurveyModels:
                 if found == count:
                     return datetime.fromisoformat(document["ingested_at"]), found
         return None, found
+
+    async def _releases(self, record: SurveyModelRecord) -> str | None:
+        """What a return to the bundle's calibration would release; None where its images fitted."""
+        if not can_clear(record) or record.check is None or record.check.fits:
+            return None
+        return release_words(record.check, images=await count_images_since(self._records, record))
 
     async def _decide(self, before: SurveyModelRecord, after: SurveyModelRecord, *, announce: bool = True) -> None:
         if not await self._store.save(before, after, announce=announce):

@@ -177,10 +177,16 @@ def test_surveys_tell_what_calibrates_them_and_one_is_returned_to_the_bundle(con
     assert max(map(len, narrow.splitlines())) <= 80
     asked = len(console)
     assert run("surveys", "--clear", "sdss")[0] == 0
+    assert "release" not in console[asked].url.params
     assert [(each.method, each.url.path) for each in console[asked:]] == [
         ("POST", "/api/surveys/sdss/clear"),
         ("GET", "/api/surveys"),
     ]
+    asked = len(console)
+    assert run("surveys", "--clear", "sdss", "--release")[0] == 0
+    assert console[asked].url.params["release"] == "true"
+    with pytest.raises(ConfigurationError, match="name the survey"):
+        run("surveys", "--release")
 
 
 def test_a_survey_gets_a_budget_of_its_own_or_a_new_calibration(console: Any) -> None:

@@ -1,11 +1,12 @@
 """What calibrates each survey, over REST."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 from astrolens.contracts import examples, topics
 from astrolens.contracts.events import CalibrationRevised
-from astrolens.contracts.survey_models import SurveyState
+from astrolens.contracts.survey_models import FitCheck, SurveyState
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change
 
@@ -35,6 +36,26 @@ async def test_a_known_survey_is_returned_to_the_bundle(world: Any, client: http
     [(collection, survey, events)] = world.bus.released
     assert (collection, survey) == (Collection.SURVEY_MODELS, "sdss")
     assert [event.topic for event in events] == [topics.CALIBRATIONS_REVISED]
+
+
+async def test_alerts_of_images_that_did_not_fit_are_not_sent_unasked(world: Any, client: httpx.AsyncClient) -> None:
+    when = datetime(2026, 3, 1, tzinfo=UTC)
+    check = FitCheck(images=150, at_1_percent=81, fits=False, detail="of 150 recent images 74 %", checked_at=when)
+    states = {"known": True, "state": SurveyState.DOES_NOT_FIT, "revision": None, "learn_from": when}
+    await add(world, survey="sdss", check=check, **states)
+    await add(world, survey="efigi", check=check.model_copy(update={"at_1_percent": None}), **states)
+    for name in ("one", "two", "three"):
+        await world.add_image(name, survey="sdss")
+    older, told = [item["releases"] for item in (await client.get("/api/surveys")).json()["items"]]
+    assert "81 of the 150 images" in told
+    assert "Of the 3 images that came since about 2 would be anomalies" in told
+    assert "did not fit the bundle's calibration: of 150" in older
+    refused = await client.post("/api/surveys/sdss/clear")
+    assert (refused.status_code, told in refused.json()["detail"]) == (409, True)
+    assert "--release" in refused.json()["detail"]
+    assert world.bus.released == []
+    cleared = (await client.post("/api/surveys/sdss/clear", params={"release": True})).raise_for_status().json()
+    assert (cleared["state"], cleared["releases"]) == ("own", None)
 
 
 async def test_what_cannot_be_cleared_says_why(world: Any, client: httpx.AsyncClient) -> None:

@@ -27,6 +27,7 @@ from astrolens.inference.survey_models.loading import SurveyModelLoader
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
 from astrolens.inference.survey_models.reanalysis import SurveyReanalyzer
 from astrolens.inference.survey_models.tracking import DriftTracker
+from astrolens.inference.survey_models.watching import KnownSurveyWatcher
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.runtime.condition import Condition
 from astrolens.platform.stores.collections import Collection
@@ -164,8 +165,13 @@ class SurveyWorld:
             store=self.store,
             model=self.model,
             fitter=fitter,
-            checker=SurveyChecker(clock=self.clock),
-            tracker=DriftTracker(records=self.records, clock=self.clock),
+            watcher=KnownSurveyWatcher(
+                records=self.records,
+                checker=SurveyChecker(clock=self.clock),
+                tracker=DriftTracker(records=self.records, clock=self.clock),
+                images_needed=NEEDED,
+                clock=self.clock,
+            ),
             metrics=self.metrics,
             clock=self.clock,
         )

@@ -11,7 +11,7 @@ from astrolens.contracts.survey_models import SurveyState
 from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
 from astrolens.inference.survey_models import bursts
 from astrolens.inference.survey_models.bursts import BurstDetector, is_burst
-from astrolens.inference.survey_models.keeper import BURST_QUIET_PERIOD
+from astrolens.inference.survey_models.watching import BURST_QUIET_PERIOD
 from astrolens.rpc.model_client import CutoutRequest
 from astrolens.science.bundle import Bundle
 

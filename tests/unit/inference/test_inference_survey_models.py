@@ -198,7 +198,9 @@ async def test_a_known_survey_with_other_images_is_marked_and_learned(world: Sur
     await world.keeper.run_pass()
     state = await world.state("sdss")
     assert state.state is SurveyState.DOES_NOT_FIT
+    assert state.reason.startswith("another sky than the bundle's calibration of sdss: of ")
     assert "small p-values" in state.reason
+    assert "under a name of their own" in state.reason
     await world.loader.run_pass()
     await world.reanalyzer.run_pass()
     await world.analyze_requested()
@@ -212,7 +214,15 @@ async def test_a_known_survey_with_other_images_is_marked_and_learned(world: Sur
 
 async def test_a_person_returns_a_survey_to_the_bundle(world: SurveyWorld) -> None:
     await test_a_known_survey_with_other_images_is_marked_and_learned(world)
-    await world.surveys.clear("sdss", user="vera")
+    (shown,) = (await world.surveys.states()).items
+    with pytest.raises(Conflict) as refused:
+        await world.surveys.clear("sdss", user="vera")
+    assert shown.releases
+    for words in (shown.releases, str(refused.value.detail)):
+        assert "have p ≤ .01, where 0.44 are expected: of 44 recent images" in words
+        assert "Of the 44 images that came since about 44 would be anomalies" in words
+    assert (await world.state("sdss")).state is SurveyState.READY
+    await world.surveys.clear("sdss", user="vera", release=True)
     state = await world.state("sdss")
     assert (state.state, state.revision, len(state.earlier)) == (SurveyState.OWN, None, 1)
     await world.settle()

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 
 from astrolens.console.api.parameters import Context
@@ -37,11 +37,22 @@ async def list_strangest(context: Context, survey: Survey) -> ImagePage:
 @router.post(
     "/surveys/{survey}/clear",
     response_model=SurveyModelView,
-    responses=responses(s404="No such survey.", s409="The bundle's own calibration serves it, or does not exist."),
+    responses=responses(
+        s404="No such survey.",
+        s409="The bundle's own calibration serves it, or does not exist, or alerts would be sent without `release`.",
+    ),
 )
-async def clear_survey(context: Context, request: Request, survey: Survey) -> SurveyModelView:
-    """Return a survey to the bundle's own calibration; its earlier images are analysed again."""
-    return await context.survey_models.clear(survey, user=user_of(request))
+async def clear_survey(
+    context: Context,
+    request: Request,
+    survey: Survey,
+    release: Annotated[bool, Query(description="Send the alerts of images that did not fit the calibration.")] = False,
+) -> SurveyModelView:
+    """Return a survey to the bundle's own calibration; its earlier images are analysed again.
+
+    Where its images did not fit that calibration, the refusal says how they compare and what would be released.
+    """
+    return await context.survey_models.clear(survey, user=user_of(request), release=release)
 
 
 class SurveyBudget(BaseModel, extra="forbid"):

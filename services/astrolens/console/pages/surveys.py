@@ -88,12 +88,13 @@ class Surveys:
 
     def _ask(self, survey: str) -> None:
         """Ask before a survey returns to the bundle's own calibration."""
-        if survey not in self._known:
+        known = self._known.get(survey)
+        if known is None:
             return
 
         async def clear(user: str) -> None:
             dialog.close()
-            await self._visit.context.survey_models.clear(survey, user=user)
+            await self._visit.context.survey_models.clear(survey, user=user, release=True)
             self._visit.notify(f"{survey} is judged by the bundle’s own calibration again.")
             await self.load()
 
@@ -101,8 +102,14 @@ class Surveys:
             dialog.on("hide", dialog.delete)
             heading(2, f"Judge {survey} by the bundle’s own calibration again?")
             paragraph("Its earlier images are analysed again.")
+            if known.releases:
+                paragraph(known.releases)
             with ui.element("p").classes("choices"):
-                button("Use the bundle’s", self._visit.handler(clear), primary=True)
+                button(
+                    "Use the bundle’s, send alerts" if known.releases else "Use the bundle’s",
+                    self._visit.handler(clear),
+                    primary=True,
+                )
                 button("Keep the survey model", dialog.close)
 
 

@@ -64,6 +64,7 @@ class SurveyChecker:
         worst = max(found, key=lambda excess: excess.share)
         return FitCheck(
             images=len(images),
+            at_1_percent=sum(image.p_value <= 0.01 for image in images),
             fits=worst.share <= allowed,
             detail=(
                 f"of {len(images)} recent images {100 * worst.share:.0f} % too many have {worst.kind} p-values "

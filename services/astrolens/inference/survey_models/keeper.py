@@ -11,14 +11,12 @@ from typing import Any, Final, Protocol
 import structlog
 
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.survey_models import FitCheck, Rejudging, SurveyModelRecord, SurveyRevision, SurveyState
-from astrolens.contracts.surveys import SIMULATED_PREFIX
-from astrolens.inference.survey_models.bursts import HeldImages, find_held
+from astrolens.contracts.survey_models import Rejudging, SurveyModelRecord, SurveyRevision, SurveyState
 from astrolens.inference.survey_models.features import ModelChanged
 from astrolens.inference.survey_models.fitting import CannotFit, SurveyModelFitter
-from astrolens.inference.survey_models.images import SurveyImage, first_images, recent_images
+from astrolens.inference.survey_models.images import SurveyImage, first_images
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
-from astrolens.inference.survey_models.tracking import DriftTracker
+from astrolens.inference.survey_models.watching import KnownSurveyWatcher
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
@@ -35,13 +33,6 @@ FITS_PER_PASS: Final = 1
 """A fit reads hundreds of cutouts: the other surveys wait for the next pass."""
 INTEGRITY_CHECK_INTERVAL: Final = timedelta(minutes=10)
 """From one reading of a stored survey model to the next: a damaged one is fitted again."""
-MIN_CHECKED: Final = 20
-"""Fewest images that are compared with those of the bundle."""
-CHECK_INTERVAL_IMAGES: Final = 300
-"""Images between two comparisons, once there are as many."""
-BURST_QUIET_PERIOD: Final = timedelta(minutes=1)
-"""So long after the last anomaly of a burst its images are compared, however few they are."""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -54,13 +45,6 @@ class Describer(Protocol):
         Raises:
             ModelUnavailable: It does not answer.
         """
-
-
-class FitChecker(Protocol):
-    """Compares images of a survey with those that the bundle was calibrated on."""
-
-    async def check(self, images: Sequence[SurveyImage]) -> FitCheck:
-        """What was measured."""
 
 
 @dataclass
@@ -82,8 +66,7 @@ class SurveyModelKeeper:
         store: Reads and changes the documents.
         model: Describes the model in use.
         fitter: Fits survey models.
-        checker: Compares images with those of the bundle.
-        tracker: Follows drifts.
+        watcher: Watches the surveys that the bundle knows.
         metrics: Counts states and fits.
         clock: The present time.
     """
@@ -95,8 +78,7 @@ class SurveyModelKeeper:
         store: SurveyModelStore,
         model: Describer,
         fitter: SurveyModelFitter,
-        checker: FitChecker,
-        tracker: DriftTracker,
+        watcher: KnownSurveyWatcher,
         metrics: SurveyModelMetrics,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -104,8 +86,7 @@ class SurveyModelKeeper:
         self._store = store
         self._model = model
         self._fitter = fitter
-        self._checker = checker
-        self._tracker = tracker
+        self._watcher = watcher
         self._metrics = metrics
         self._clock = clock
         self._intact: dict[str, datetime] = {}
@@ -167,8 +148,9 @@ class SurveyModelKeeper:
             case SurveyState.READY:
                 return await self._renew(record, current)
             case _:
-                record = await self._compare(record, current)
-                return record if record.state is not SurveyState.OWN else await self._track(record)
+                after = await self._watcher.watch(record)
+                changed = (after.state, after.adjustment) != (record.state, record.adjustment)
+                return await self._save(record, after, announce=changed)
 
     def _initial(self, survey: str, images: int, current: _Pass, *, known: bool) -> SurveyModelRecord:
         return SurveyModelRecord(
@@ -287,59 +269,6 @@ class SurveyModelKeeper:
         )
         _log.info("survey model fitted", survey=record.survey, revision=fitted.revision.digest, reason=reason)
         return await self._save(record, after, announce=True)
-
-    async def _compare(self, record: SurveyModelRecord, current: _Pass) -> SurveyModelRecord:
-        """Compare the recent images of a known survey with those of the bundle, when there are enough new ones."""
-        if record.survey.startswith(SIMULATED_PREFIX):
-            return record  # It has the simulation's own calibration, and whoever simulates may choose every image.
-        held = await find_held(self._records, record.survey, since=record.check.checked_at if record.check else None)
-        if not self._is_due(record, held):
-            return record
-        needed = self._fitter.images_needed
-        # Of a burst, its own images: the ordinary ones before it would hide that the sky is another.
-        since = record.check_after
-        if held is not None:
-            since = max(held.first_ingested_at, since or held.first_ingested_at)
-        recent = await recent_images(self._records, record.survey, count=needed, since=since)
-        judged = [
-            image
-            for image in recent
-            if not image.simulated and image.calibration_fit == "own" and image.model_digest == current.model_digest
-        ]
-        if len(judged) >= (MIN_CHECKED if held else max(needed // 2, MIN_CHECKED)):
-            check = await self._checker.check(judged)
-        else:
-            check = FitCheck(images=len(judged), fits=True, detail="too few images to compare", checked_at=current.now)
-        check = check.model_copy(update={"seen": record.images})
-        if check.fits:
-            return await self._save(record, record.model_copy(update={"check": check}))
-        after = record.model_copy(
-            update={
-                "state": SurveyState.DOES_NOT_FIT,
-                "since": current.now,
-                "reason": f"its images do not look like those of the bundle: {check.detail}",
-                "check": check,
-                "adjustment": None,
-                "learn_from": min(image.ingested_at for image in judged),
-                "rejudging": Rejudging(begun_at=current.now),
-            }
-        )
-        _log.warning("the images of a survey do not look like the bundle's", survey=record.survey, check=check.detail)
-        return await self._save(record, after, announce=True)
-
-    async def _track(self, record: SurveyModelRecord) -> SurveyModelRecord:
-        """Allow for the drift of a survey that the bundle is calibrated for; earlier images keep their verdicts."""
-        after = await self._tracker.track(record)
-        return await self._save(record, after, announce=after.adjustment != record.adjustment)
-
-    def _is_due(self, record: SurveyModelRecord, held: HeldImages | None) -> bool:
-        """Whether there are enough new images to compare, or held anomalies that no more images will explain."""
-        seen = record.check.seen if record.check else 0
-        # Not before half of them are there: the first images of a survey may be those that somebody found strange.
-        enough = max(self._fitter.images_needed // 2, MIN_CHECKED)
-        if held is not None:
-            return record.images - seen >= enough or self._clock() - held.last_analyzed_at >= BURST_QUIET_PERIOD
-        return record.images >= max(enough, min(2 * seen, seen + CHECK_INTERVAL_IMAGES))
 
     async def _failed(self, record: SurveyModelRecord, why: str, current: _Pass) -> SurveyModelRecord:
         failures = record.failures + 1

@@ -1,0 +1,135 @@
+"""Watches the surveys that the bundle knows: whether their images fit its calibration, and how far they drift."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+import structlog
+
+from astrolens.contracts.base import utc_now
+from astrolens.contracts.survey_models import FitCheck, Rejudging, SurveyModelRecord, SurveyState
+from astrolens.contracts.surveys import SIMULATED_PREFIX
+from astrolens.inference.survey_models.bursts import HeldImages, find_held
+from astrolens.inference.survey_models.images import SurveyImage, recent_images
+from astrolens.inference.survey_models.tracking import MEASURE_INTERVAL_IMAGES, DriftTracker
+from astrolens.platform.stores.records import RecordStore
+
+MIN_CHECKED: Final = 20
+"""Fewest images that are compared with those of the bundle."""
+CHECK_INTERVAL_IMAGES: Final = 300
+"""Images between two comparisons, once there are as many."""
+BURST_QUIET_PERIOD: Final = timedelta(minutes=1)
+"""So long after the last anomaly of a burst its images are compared, however few they are."""
+
+_log = structlog.get_logger(__name__)
+
+
+class FitChecker(Protocol):
+    """Compares images of a survey with those that the bundle was calibrated on."""
+
+    async def check(self, images: Sequence[SurveyImage]) -> FitCheck:
+        """What was measured."""
+
+
+class KnownSurveyWatcher:
+    """Says what the state of a known survey is to be; writes nothing.
+
+    Args:
+        records: The record store.
+        checker: Compares images with those of the bundle.
+        tracker: Follows drifts.
+        images_needed: Images of a complete comparison, as of a survey model.
+        clock: The present time.
+    """
+
+    def __init__(
+        self,
+        *,
+        records: RecordStore,
+        checker: FitChecker,
+        tracker: DriftTracker,
+        images_needed: int,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._records = records
+        self._checker = checker
+        self._tracker = tracker
+        self._images_needed = images_needed
+        self._clock = clock
+
+    async def watch(self, record: SurveyModelRecord) -> SurveyModelRecord:
+        """Compare the recent images of a known survey with those of the bundle, and follow their drift if they fit."""
+        if record.survey.startswith(SIMULATED_PREFIX):
+            return record  # It has the simulation's own calibration, and whoever simulates may choose every image.
+        held = await find_held(self._records, record.survey, since=record.check.checked_at if record.check else None)
+        if self._is_due(record, held):
+            record = await self._compare(record, held)
+        elif held is not None:
+            return record  # Whether these are of another sky is asked before how far the sky has drifted.
+        return await self._track(record) if record.state is SurveyState.OWN else record
+
+    async def _track(self, record: SurveyModelRecord) -> SurveyModelRecord:
+        """Allow for a drift; earlier images keep their verdicts."""
+        drifted = await self._tracker.track(record)
+        if drifted.adjustment in {None, record.adjustment}:
+            return drifted
+        # Half of the images measured may be of another sky that came too slowly to be a burst: the newest tell.
+        newest = await self._judged(record, count=MEASURE_INTERVAL_IMAGES, since=record.check_after)
+        check = await self._checker.check(newest) if len(newest) >= MIN_CHECKED else None
+        return drifted if check is None or check.fits else self._held_back(record, newest, check)
+
+    async def _compare(self, record: SurveyModelRecord, held: HeldImages | None) -> SurveyModelRecord:
+        needed = self._images_needed
+        # Of a burst, its own images: the ordinary ones before it would hide that the sky is another.
+        since = record.check_after
+        if held is not None:
+            since = max(held.first_ingested_at, since or held.first_ingested_at)
+        judged = await self._judged(record, count=needed, since=since)
+        if len(judged) >= (MIN_CHECKED if held else max(needed // 2, MIN_CHECKED)):
+            check = await self._checker.check(judged)
+        else:
+            check = FitCheck(
+                images=len(judged), fits=True, detail="too few images to compare", checked_at=self._clock()
+            )
+        if check.fits:
+            check = check.model_copy(update={"seen": record.images})
+            return record.model_copy(update={"check": check})
+        return self._held_back(record, judged, check)
+
+    async def _judged(self, record: SurveyModelRecord, *, count: int, since: datetime | None) -> list[SurveyImage]:
+        """The newest images that the bundle in use judged by its calibration of the survey."""
+        recent = await recent_images(self._records, record.survey, count=count, since=since)
+        return [
+            image
+            for image in recent
+            if not image.simulated and image.calibration_fit == "own" and image.model_digest == record.model_digest
+        ]
+
+    def _held_back(
+        self, record: SurveyModelRecord, judged: Sequence[SurveyImage], check: FitCheck
+    ) -> SurveyModelRecord:
+        """The images are of another sky than the bundle's calibration: their alerts wait for a survey model."""
+        _log.warning("the images of a survey are of another sky", survey=record.survey, check=check.detail)
+        return record.model_copy(
+            update={
+                "state": SurveyState.DOES_NOT_FIT,
+                "since": self._clock(),
+                "reason": (
+                    f"another sky than the bundle's calibration of {record.survey}: {check.detail}; feed images of "
+                    "another instrument, pixel scale or stretch under a name of their own"
+                ),
+                "check": check.model_copy(update={"seen": record.images}),
+                "adjustment": None,
+                "learn_from": min(image.ingested_at for image in judged),
+                "rejudging": Rejudging(begun_at=self._clock()),
+            }
+        )
+
+    def _is_due(self, record: SurveyModelRecord, held: HeldImages | None) -> bool:
+        """Whether there are enough new images to compare, or held anomalies that no more images will explain."""
+        seen = record.check.seen if record.check else 0
+        # Not before half of them are there: the first images of a survey may be those that somebody found strange.
+        enough = max(self._images_needed // 2, MIN_CHECKED)
+        if held is not None:
+            return record.images - seen >= enough or self._clock() - held.last_analyzed_at >= BURST_QUIET_PERIOD
+        return record.images >= max(enough, min(2 * seen, seen + CHECK_INTERVAL_IMAGES))
