@@ -111,6 +111,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "a bomb": tile_compressed_bomb,
     "noise": lambda: fits_file(fits.PrimaryHDU(np.random.default_rng(1).normal(0, 1, (128, 128)))),
     "one value": lambda: fits_file(fits.PrimaryHDU(np.full((64, 64), 7.0))),
+    "half of it filled": lambda: encoded(np.pad(rgb(128)[:, :64], ((0, 0), (0, 64), (0, 0))), "PNG"),
 }
 
 

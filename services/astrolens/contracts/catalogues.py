@@ -93,6 +93,12 @@ class CatalogueAnswer(Contract):
     link: str | None = Field(default=None, description="Page of the catalogue at the place, for people.")
 
     @property
+    def statement(self) -> tuple[object, ...]:
+        """What it says, apart from when and in which words."""
+        named = tuple((each.name, each.matches, each.references) for each in self.counterparts)
+        return self.catalogue, self.status, named
+
+    @property
     def knows(self) -> bool:
         """Whether it names an object that can be what the image shows."""
         return self.best is not None

@@ -31,6 +31,11 @@ class Crossmatch(Contract):
         """Whether it was looked for everywhere it should be, and not found."""
         return self.status is CrossmatchStatus.UNMATCHED
 
+    @property
+    def statement(self) -> tuple[object, ...]:
+        """What it says: new words for the same failure, another time or distance are no news."""
+        return self.status, self.references, tuple(answer.statement for answer in self.answers)
+
 
 class CrossmatchRecord(Contract):
     """The cross-match of one candidate: a document of the record store.

@@ -355,6 +355,8 @@ class AlertRecord(Contract):
     labeled_by: str | None = Field(default=None, description="Who gave that label.")
     tags: Tags = Field(default=(), description="The tags that came with that label.")
     updated_at: UtcTime | None = None
+    statement: str | None = Field(default=None, description="Digest of what the last message told its readers.")
+    confirmed_at: UtcTime | None = Field(default=None, description="When the same was last found again, untold.")
     earlier: tuple[AlertMessage, ...] = Field(
         default=(),
         description="Messages before the last, oldest first, at most 50; those of older versions were not kept.",

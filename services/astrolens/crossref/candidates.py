@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from astrolens.contracts import topics
 from astrolens.contracts.base import utc_now, utc_text
-from astrolens.contracts.catalogues import CatalogueAnswer, MatchStatus
+from astrolens.contracts.catalogues import MatchStatus
 from astrolens.contracts.crossmatch import Crossmatch, CrossmatchRecord, not_asked
 from astrolens.contracts.events import CandidateMatched
 from astrolens.contracts.records import ImageRecord, PendingEvent, Reason
@@ -125,9 +125,7 @@ class Candidates:
         """A record after a round of questions; it is published where what it says, or of which place, has changed."""
         now = self._clock()
         says_new = (
-            before.crossmatch is None
-            or _statement(before.crossmatch) != _statement(found)
-            or _is_of_another_place(before)
+            before.crossmatch is None or before.crossmatch.statement != found.statement or _is_of_another_place(before)
         )
         after = before.model_copy(
             update={
@@ -294,19 +292,6 @@ class Candidates:
 def _is_of_another_place(record: CrossmatchRecord) -> bool:
     """Whether the place or the time changed after the catalogues were asked: the same words mean something else now."""
     return record.placed_at is not None and (record.matched_at is None or record.matched_at < record.placed_at)
-
-
-def _statement(found: Crossmatch) -> tuple[object, ...]:
-    """What a cross-match says: new words for the same failure are no news."""
-    return found.status, found.references, tuple(map(_answer_statement, found.answers))
-
-
-def _answer_statement(answer: CatalogueAnswer) -> tuple[object, ...]:
-    return (
-        answer.catalogue,
-        answer.status,
-        tuple((each.name, each.matches, each.references) for each in answer.counterparts),
-    )
 
 
 def _change(before: CrossmatchRecord, after: CrossmatchRecord) -> Change:

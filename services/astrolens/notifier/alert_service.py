@@ -8,13 +8,12 @@ from typing import Final
 import structlog
 from pydantic import ValidationError
 
-from astrolens.contracts.alerts import AlertType
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.crossmatch import CrossmatchRecord, not_asked
+from astrolens.contracts.crossmatch import CrossmatchRecord
 from astrolens.contracts.ids import alert_id
 from astrolens.contracts.records import AlertRecord, Answer, ImageRecord, Label, Reason
-from astrolens.contracts.verdicts import Analysis
 from astrolens.notifier import lifecycle, public_alerts
+from astrolens.notifier.alert_revisions import AlertRevision
 from astrolens.notifier.answer_cutoff import AnswerCutoff
 from astrolens.notifier.metrics import AlertMetrics
 from astrolens.notifier.sightings import Sighting, Sightings
@@ -32,27 +31,8 @@ CROSSMATCH_WAIT: Final = timedelta(minutes=10)
 seconds, also while the catalogues are away; where it is away itself, the alert says that nobody asked."""
 
 _UNANSWERED: Final[tuple[Answer | None, tuple[str, ...]]] = (None, ())
-_NOBODY_ASKED: Final = not_asked("not-asked", "the crossref service has not asked the catalogues")
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class AlertRevision:
-    """One alert to raise, update or retract.
-
-    Attributes:
-        image, analysis: What the alert is about, as the record store holds it.
-        matched: What the catalogues said of its place; None where they were not asked, in spite of a long wait.
-        alert_type: What becomes of the alert.
-        current: The alert as it is, None where there is none yet.
-    """
-
-    image: ImageRecord
-    analysis: Analysis
-    matched: CrossmatchRecord | None
-    alert_type: AlertType
-    current: AlertRecord | None
 
 
 @dataclass
@@ -260,7 +240,8 @@ class AlertService:
             Collection.ALERTS,
             [(record.alert_id, [*pending.get(record.alert_id, ()), *record.pending]) for record in records],
         )
-        self._report(records, revisions)
+        told = {alert_id(revision.image.image_id) for revision in revisions if revision.is_told}
+        self._report([record for record in records if record.alert_id not in told], revisions)
         return refused
 
     def _record(
@@ -268,9 +249,12 @@ class AlertService:
     ) -> AlertRecord:
         """The record of a revision, with its messages."""
         image, analysis = revision.image, revision.analysis
-        matched = revision.matched
-        found = _NOBODY_ASKED if matched is None or matched.crossmatch is None else matched.crossmatch
-        match_revision = 0 if matched is None else matched.revision
+        found = revision.found
+        match_revision = 0 if revision.matched is None else revision.matched.revision
+        if revision.current is not None and revision.is_told:
+            return lifecycle.confirmed_record(
+                revision.current, analysis, match_revision=match_revision, confirmed_at=now
+            )
         seen_before = sum(each.earlier for each in sightings)
         if revision.current is None:
             record = lifecycle.new_record(

@@ -1,9 +1,10 @@
 """The life cycle of an alert: raised, updated, retracted, always under the same alert id. Pure functions.
 
 An alert claims that an image is an anomaly under one model at one calibration. A later analysis with the same outcome
-*updates* its figures, one that finds no anomaly *retracts* it, and one that finds an anomaly again updates the
-retracted alert. A late answer of a catalogue updates it as well: an anomaly stays one, also where its object is known.
-A person's answer counts more than the model: *artefact* and *ordinary* retract the alert, *interesting* updates it.
+*updates* its figures, where they are other ones; one that finds no anomaly *retracts* it, and one that finds an anomaly
+again updates the retracted alert. A late answer of a catalogue updates it as well: an anomaly stays one, also where its
+object is known. A person's answer counts more than the model: *artefact* and *ordinary* retract the alert,
+*interesting* updates it.
 What the alert already reflects requires nothing, so that events may be handled twice.
 """
 
@@ -18,7 +19,7 @@ from astrolens.contracts.alerts import AlertType
 from astrolens.contracts.catalogues import CrossmatchStatus
 from astrolens.contracts.crossmatch import Crossmatch
 from astrolens.contracts.data_rights import is_unreleased
-from astrolens.contracts.ids import alert_id, event_id
+from astrolens.contracts.ids import alert_id, content_digest, event_id
 from astrolens.contracts.records import (
     MAX_EARLIER_MESSAGES,
     AlertMessage,
@@ -111,7 +112,42 @@ def is_outdated(
         return True
     if tags != current.tags and current.alert_type != "retraction":
         return True
-    return analyzed_at > (current.updated_at or current.raised_at)
+    return analyzed_at > max(current.updated_at or current.raised_at, current.confirmed_at or current.raised_at)
+
+
+def statement_of(image: ImageRecord, analysis: Analysis, found: Crossmatch) -> str:
+    """Digest of what a message about an image tells its readers: other ids and other words for the same are no news."""
+    observation = image.observation
+    said = (
+        observation.position,
+        observation.observed_at,
+        analysis.model_digest,
+        analysis.adjusted_p_value,
+        *_figures(analysis).values(),
+        *_label(image).values(),
+        *found.statement,
+    )
+    return content_digest(repr(said).encode())
+
+
+def is_told(current: AlertRecord, statement: str) -> bool:
+    """Whether the alert stands, and its last message told the same."""
+    return current.alert_type != "retraction" and current.statement == statement
+
+
+def confirmed_record(
+    current: AlertRecord, analysis: Analysis, *, match_revision: int, confirmed_at: datetime
+) -> AlertRecord:
+    """The record after an analysis or the catalogues said the same again: nobody is told."""
+    return current.model_copy(
+        update={
+            "model_digest": analysis.model_digest,
+            "calibration_id": analysis.calibration_id,
+            "crossmatch_revision": match_revision,
+            "confirmed_at": confirmed_at,
+            "pending": (),
+        }
+    )
 
 
 def message_event_id(alert: str, revision: int, analysis: Analysis) -> str:
@@ -166,6 +202,7 @@ def new_record(
         event_id=None if silent else message_event_id(identifier, 0, analysis),
         model_digest=analysis.model_digest,
         calibration_id=analysis.calibration_id,
+        statement=statement_of(image, analysis, found),
         deliveries=() if silent else tuple(Delivery(channel=channel) for channel in channels),
         undelivered=bool(channels) and not silent,
     )
@@ -213,6 +250,7 @@ def next_record(
             "event_id": None if current.topic is None else message_event_id(current.alert_id, revision, analysis),
             "model_digest": analysis.model_digest,
             "calibration_id": analysis.calibration_id,
+            "statement": statement_of(image, analysis, found),
             "updated_at": updated_at,
             "earlier": _earlier_messages(current),
             "deliveries": tuple(Delivery(channel=channel) for channel in channels) if deliver else current.deliveries,

@@ -8,7 +8,9 @@ from PIL import Image
 
 from astrolens.science.coverage import covered_pixels
 from astrolens.science.detection import OBJECT_SIGNIFICANCE, WORKING_SIDE, Photons, object_significance
+from astrolens.science.facts import PixelFacts
 from astrolens.science.measuring import MeasuredPlanes
+from astrolens.science.padding import border_padding, border_share
 from astrolens.science.rejection import ImageRejected
 from astrolens.science.stretch import block_mean
 
@@ -17,6 +19,10 @@ _SIGNIFICANCE_IN_ONE_BAND = 7.0
 
 _COVERED_SHARE = 0.01
 """Of the pixels: a frame with less was not observed."""
+
+_MAX_PADDED_SHARE = 0.4
+"""Of the frame, in bands along its border: with more of them the object in the middle is cut, or small in a frame that
+looks like nothing that calibrated the model. A turned footprint, whose corners are empty, has no such bands."""
 
 _ONE_SURFACE = 2
 """Grey levels: a picture whose values differ by no more is empty."""
@@ -69,14 +75,14 @@ _BRIGHT_LEVELS = 96
 """Grey levels from the background."""
 
 
-def check_picture(picture: Image.Image) -> float:
-    """Refuse an 8-bit picture that shows nothing.
+def check_picture(picture: Image.Image) -> PixelFacts:
+    """Refuse an 8-bit picture that shows nothing, or of which much is padding.
 
     Args:
         picture: RGB or grey.
 
     Returns:
-        Its significance; at least that of an object.
+        The share that is padding, and the significance; at least that of an object.
 
     Raises:
         ImageRejected: `no-coverage`, `no-object`, `error-page`.
@@ -89,9 +95,14 @@ def check_picture(picture: Image.Image) -> float:
     significance = object_significance(values, min_noise=_GREY_NOISE)
     if significance < OBJECT_SIGNIFICANCE and np.ptp(np.asarray(grey)) <= _ONE_SURFACE:
         raise ImageRejected("no-coverage", "It shows nothing: all of it is equally bright.")
+    blur = -(-_JPEG_BLOCK // factor)
+    padding = border_padding(values, tolerance=_PADDING_TOLERANCE, blur_pixels=blur)
+    if padding is not None:
+        _check_padded(float(np.mean(padding)))
+    covered = None
     if significance >= OBJECT_SIGNIFICANCE:
         # What stands out may be the edge of the footprint.
-        covered = covered_pixels(values, tolerance=_PADDING_TOLERANCE, blur_pixels=-(-_JPEG_BLOCK // factor))
+        covered = covered_pixels(values, tolerance=_PADDING_TOLERANCE, blur_pixels=blur)
         if covered is not None:
             _check_covered(covered)
             significance = object_significance(values, covered, min_noise=_GREY_NOISE)
@@ -101,7 +112,13 @@ def check_picture(picture: Image.Image) -> float:
             f"It shows no object: nothing stands out of the noise (significance {significance:.1f}; an object has "
             f"{OBJECT_SIGNIFICANCE} or more).",
         )
-    return min(significance, _UNKNOWN_SIGNIFICANCE)
+    measured = np.ones(values.shape, dtype=np.bool_) if padding is None else ~padding
+    if covered is not None:
+        measured &= covered
+    return PixelFacts(
+        masked_share=round(1.0 - float(np.mean(measured)), 6),
+        significance=round(min(significance, _UNKNOWN_SIGNIFICANCE), 3),
+    )
 
 
 def check_measurements(measured: MeasuredPlanes, *, must_show_object: bool = True) -> float:
@@ -109,7 +126,7 @@ def check_measurements(measured: MeasuredPlanes, *, must_show_object: bool = Tru
 
     Args:
         measured: In standard deviations of the sky.
-        must_show_object: Whether noise alone is refused.
+        must_show_object: Whether noise alone and padded frames are refused.
 
     Returns:
         Their significance.
@@ -122,6 +139,8 @@ def check_measurements(measured: MeasuredPlanes, *, must_show_object: bool = Tru
     count = np.count_nonzero(known, axis=0)
     covered: NDArray[np.bool_] = count > 0
     _check_covered(covered)
+    if must_show_object:
+        _check_padded(border_share(covered))
     # Of counts one photon more or less is the least difference there is.
     photon = max((1.0 / sky.noise for sky in measured.skies if sky is not None and sky.counts), default=0.0)
     photon /= measured.pixels_averaged
@@ -189,6 +208,15 @@ def _photons(levels: Sequence[float | None], factor: int) -> Photons | None:
 def _check_covered(covered: NDArray[np.bool_]) -> None:
     if np.mean(covered) < _COVERED_SHARE:
         raise ImageRejected("no-coverage", "No exposure covers it: it holds no measured values.")
+
+
+def _check_padded(share: float) -> None:
+    if share >= _MAX_PADDED_SHARE:
+        raise ImageRejected(
+            "no-coverage",
+            f"{100.0 * share:.0f} % of it is padding along its border, which nobody measured: cut it off, or take the "
+            "object from a frame that covers it.",
+        )
 
 
 def _reduction(width: int, height: int) -> int:

@@ -201,7 +201,7 @@ def _decoded_raster(data: bytes, media_type: str, limits: DecodeLimits, pages: "
         width, height = (height, width) if turned else (width, height)
     elif exif in _EXIF_TURNS:
         plain = _turned(plain, exif)
-    quality = PixelFacts(significance=round(check_picture(plain), 3))
+    quality = check_picture(plain)
     return Decoded(plain, width, height, "none", media_type, _words(exif), None, turned, facts, quality)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from astrolens.science.coverage import covered_pixels
 from astrolens.science.facts import PixelFacts
+from astrolens.science.padding import border_padding
 from astrolens.science.rejection import ImageRejected
 from astrolens.science.stretch import Sky, finite_sample, sky_and_noise
 
@@ -100,6 +101,8 @@ def _measured(planes: StoredPlanes, longest_side: int) -> MeasuredPlanes:
         covered = covered_pixels(reduced, blur_pixels=int(factor > 1))
         if covered is not None:
             reduced[~covered] = np.nan
+        if (padding := border_padding(reduced)) is not None:
+            reduced[padding] = np.nan
         sky = sky_and_noise(reduced)
         if sky is None:
             reduced[:] = np.nan

@@ -1,5 +1,7 @@
 """What becomes of an alert when its image, or its survey, is judged again."""
 
+from typing import Any
+
 import pytest
 from astrolens.contracts.records import MAX_EARLIER_MESSAGES, AlertRecord, ImageRecord
 from astrolens.contracts.verdicts import CalibrationFit, Verdict
@@ -67,7 +69,8 @@ async def test_of_very_many_messages_the_initial_one_and_the_last_are_kept(world
     await world.put(picture)
     service = world.service()
     for number in range(MAX_EARLIER_MESSAGES + 4):
-        await world.put(measured(picture, "own", calibration=f"c{number}"))
+        other = measured(picture, "own", calibration=f"c{number}", p_value=0.001 + number / 1e5)
+        await world.put(other)
         await service.reconcile([picture.image_id])
     record = await world.alert(picture)
     assert record is not None
@@ -99,11 +102,18 @@ async def test_people_get_messages_of_retractions_and_new_anomalies_but_not_of_n
 
 
 def measured(
-    picture: ImageRecord, fit: CalibrationFit, *, at_most: bool = False, calibration: str = "c"
+    picture: ImageRecord,
+    fit: CalibrationFit,
+    *,
+    at_most: bool = False,
+    calibration: str = "c",
+    p_value: float | None = None,
 ) -> ImageRecord:
     """The image after an analysis with another calibration."""
     assert picture.analysis is not None
-    update = {"calibration_fit": fit, "p_value_at_most": at_most, "calibration_id": calibration}
+    update: dict[str, Any] = {"calibration_fit": fit, "p_value_at_most": at_most, "calibration_id": calibration}
+    if p_value is not None:
+        update["p_value"] = p_value
     return picture.model_copy(update={"analysis": picture.analysis.model_copy(update=update)})
 
 

@@ -6,6 +6,7 @@ from astrolens.contracts.catalogues import CrossmatchStatus, MatchStatus
 from astrolens.contracts.verdicts import Verdict
 from astrolens.notifier import handlers, message_text
 from astrolens.notifier.alert_service import CROSSMATCH_WAIT
+from astrolens.notifier.lifecycle import is_outdated
 from astrolens.notifier.message_text import AlertWithImage
 
 from tests.unit.notifier.notifier_fakes import EPOCH, World, candidate, image
@@ -40,6 +41,33 @@ async def test_a_late_answer_updates_the_alert_under_its_id(world: World) -> Non
     text = message_text.single_alert(AlertWithImage(alert, picture), console="http://localhost")
     assert text.title.startswith("Possible discovery: spiral in sdss")
     assert "Catalogues: looked for and not found" in text.body
+
+
+async def test_the_same_said_again_is_no_message(world: World) -> None:
+    picture = image(1)
+    service = world.service("mailto #1")
+    await world.put(picture)
+    await handlers.candidate_matched(service)([candidate(picture)])
+    # Asked again, and analysed again under another budget: other ids, the same figures and answers.
+    analysis = picture.analysis
+    assert analysis is not None
+    later = analysis.model_copy(update={"calibration_id": "other", "analyzed_at": world.clock() + timedelta(hours=1)})
+    again = picture.model_copy(update={"analysis": later})
+    await world.put(again, revision=2)
+    world.clock.now += timedelta(hours=2)
+    await handlers.candidate_matched(service)([candidate(again, revision=2)])
+    assert [packet.alert_type for packet in world.outbox.packets()] == ["initial"]
+    alert = await world.alert(picture)
+    assert alert is not None
+    assert (alert.alert_type, alert.updated_at, alert.revision) == ("initial", None, 0)
+    assert (alert.calibration_id, alert.crossmatch_revision) == ("other", 2)
+    given = {"label": alert.label, "tags": alert.tags, "matched": 2}
+    assert not is_outdated(alert, later.analyzed_at, **given), "the sweep has nothing left to do"
+    # Other figures are news.
+    figures = later.model_copy(update={"p_value": later.p_value / 2})
+    await world.put(picture.model_copy(update={"analysis": figures}), revision=3)
+    await handlers.candidate_matched(service)([candidate(again, revision=3)])
+    assert [packet.alert_type for packet in world.outbox.packets()] == ["initial", "update"]
 
 
 async def test_people_are_told_when_a_discovery_is_none_after_all(world: World) -> None:
