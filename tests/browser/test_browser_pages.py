@@ -280,7 +280,7 @@ def test_the_page_of_the_documentation_works(visitor: Visitor, twenty: Console) 
     # It comes with the stream of changes.
     expect(page.locator("tbody tr").first).to_contain_text(image["name"])
     expect(page.locator("tbody .a-artefact").first).to_be_visible()
-    page.keyboard.press("t")
+    page.keyboard.press("u")
     twenty.eventually(f"/images/{image['image_id']}", lambda answer: answer["label"] is None)
 
 

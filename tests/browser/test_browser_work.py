@@ -388,18 +388,18 @@ def test_a_changed_key_is_written_on_what_python_made(visitor: Visitor, twenty: 
     again = page.get_by_role("button", name="analyse again")
     expect(again).to_have_text("analyse againe")
     page.keyboard.press("?")
-    for label, key in (("e: change the key of Analyse again", "b"), ("Shift+G: change the key of Go to Gallery", "q")):
+    for label, key in (("e: change the key of Analyse again", "y"), ("Shift+G: change the key of Go to Gallery", "h")):
         page.get_by_role("dialog").get_by_role("button", name=label).click()
         page.keyboard.press(key)
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    expect(again).to_have_text("analyse againb")
+    expect(again).to_have_text("analyse againy")
     page.reload()
-    expect(again).to_have_attribute("title", "analyse again (b)")
-    expect(again).to_have_attribute("aria-keyshortcuts", "b")
-    expect(page.get_by_role("link", name="Gallery")).to_have_attribute("title", "Gallery (q)")
+    expect(again).to_have_attribute("title", "analyse again (y)")
+    expect(again).to_have_attribute("aria-keyshortcuts", "y")
+    expect(page.get_by_role("link", name="Gallery")).to_have_attribute("title", "Gallery (h)")
     page.wait_for_selector("html.al-ready")
-    page.keyboard.press("q")
+    page.keyboard.press("h")
     page.wait_for_url("**/gallery")
 
 

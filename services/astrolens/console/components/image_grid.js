@@ -240,22 +240,22 @@ export default defineComponent({
     };
     const open = () => go(imageAddress(cursor.value, here.value));
     bindKeys("Gallery", [
-      ["ArrowRight l", "Next image", () => move(1)],
-      ["ArrowLeft h", "Previous image", () => move(-1)],
-      ["ArrowDown j", "A row down", () => move(0, 1)],
-      ["ArrowUp k", "A row up", () => move(0, -1)],
+      ["ArrowRight j", "Next image", () => move(1)],
+      ["ArrowLeft k", "Previous image", () => move(-1)],
+      ["ArrowDown", "A row down", () => move(0, 1)],
+      ["ArrowUp", "A row up", () => move(0, -1)],
       ["PageDown", "A screen down", () => move(0, pageRows())],
       ["PageUp", "A screen up", () => move(0, -pageRows())],
       ["Home", "First image", () => move(-items.value.length)],
       ["Enter", "Open the image", open, atCursor],
-      ["x space", "Select", () => pick(indexOf(cursor.value)), atCursor],
+      ["x", "Select", () => pick(indexOf(cursor.value)), atCursor],
       ["Shift+ArrowRight", "Select on", () => extend(1)],
       ["Shift+ArrowLeft", "Select back", () => extend(-1)],
       ["Shift+ArrowDown", "Select a row on", () => extend(0, 1)],
       ["Shift+ArrowUp", "Select a row back", () => extend(0, -1)],
       ["a", "Select all that match", selectAll],
-      ["Escape", "Select nothing", clear, () => selected.value.size || all.value],
-      ["c", "Compare the selected", compare],
+      ["Escape", "Back: select nothing", clear, () => selected.value.size || all.value],
+      ["b", "Compare the selected", compare],
       ["n", "Read the list again", reload],
     ]);
 
@@ -325,7 +325,7 @@ export default defineComponent({
       <div v-show="selected.size || all" class="batch" role="toolbar" aria-label="Answer for the selected images">
         <b class="num" :title="all ? 'Every image of this list, however many: answered 200 at a time, and taken back by undo' : null">{{ amount }}</b>
         <answer-buttons @answer="answer"/>
-        <key-button k="c" label="compare" :disabled="selected.size < 2 || selected.size > 4" @press="compare"/>
+        <key-button k="b" label="compare" :disabled="selected.size < 2 || selected.size > 4" @press="compare"/>
         <key-button k="a" label="all that match" @press="selectAll"/>
         <key-button k="Escape" label="none" @press="clear"/>
       </div>

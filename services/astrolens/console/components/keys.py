@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
+from astrolens.console.components.key_meanings import require_meaning
+
 Press = Callable[[], Awaitable[None] | None]
 PressFor = Callable[[str], Awaitable[None] | None]
 
@@ -21,6 +23,9 @@ class Shortcut:
         target: Without a round trip: selector of what is focused where it is a field or has `data-focus`, and clicked
             otherwise.
         press_for: As `press`, with the image (`data-image`) that has the focus; not where its picture was not seen.
+
+    Raises:
+        ValueError: A key means something else on another page.
     """
 
     keys: tuple[str, ...]
@@ -28,6 +33,9 @@ class Shortcut:
     press: Press | None = None
     target: str = ""
     press_for: PressFor | None = None
+
+    def __post_init__(self) -> None:
+        require_meaning(self.keys, self.label)
 
 
 class Keys(Element, component="keys.js", dependencies=["lib/*.js"]):

@@ -125,15 +125,15 @@ export default defineComponent({
     const undo = () => back(undoLast());
     bindKeys("Triage", [
       ["space", "Later: to the end of the list", later],
-      ["ArrowRight j", "Next image, no answer", () => step(1)],
+      ["ArrowRight j", "Next image", () => step(1)],
       ["ArrowLeft k", "Previous image", () => step(-1)],
-      ["g", "Show similar images", () => ask("similar")],
-      ["v", "Show the other images of the object", () => ask("object")],
-      ["o", "Open in the archives", () => ask("archives")],
+      ["g", "Similar images", () => ask("similar")],
+      ["v", "Other images of the object", () => ask("object")],
+      ["o", "Archives", () => ask("archives")],
       // Where all are answered, no buttons are left that it belongs to.
       ["u", "Undo the last answer, many steps", undo, () => !current.value],
       ["c", "Copy the position; again for another form", copy],
-      ["Enter", "Open the image’s page", () => go(href.value), () => href.value],
+      ["Enter", "Open the image", () => go(href.value), () => href.value],
     ]);
     onBeforeUnmount(() => {
       list.closed = true;

@@ -26,7 +26,7 @@ async def build(visit: Visit) -> None:
         if len(ids) >= MIN_IMAGES:
             ViewBar(visit.address())
     if len(ids) < MIN_IMAGES:
-        text = "Select them in the gallery with `x` and press `c`; or press `m` on an image’s page."
+        text = "Select them in the gallery with `x` and press `b`; or press `b` on an image’s page."
         empty_state("Choose two to four images", text)
         return
     with ui.element("div").classes("compare").style(f"--images: {len(ids)}"):

@@ -68,8 +68,8 @@ async def build_dead_letters(visit: Visit) -> None:
         visit.go(open=ids[max(0, min(len(ids) - 1, at + by))])
 
     bound: list[Bound] = [
-        (("ArrowDown", "j"), "Next letter", lambda: move(1)),
-        (("ArrowUp", "k"), "Letter before", lambda: move(-1)),
+        ("j", "Next letter", lambda: move(1)),
+        ("k", "Previous letter", lambda: move(-1)),
     ]
     if opened is not None:
         bound += _Opened(visit, opened).bound

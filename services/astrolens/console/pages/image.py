@@ -96,10 +96,10 @@ class _ImagePage:
                     self._section("Morphology", "morphology")
                     self._section("Where", "where")
                     with self._section("Catalogues", "catalogues"):
-                        button("ask again", visit.handler(self._ask_catalogues), key="l")
+                        button("ask again", visit.handler(self._ask_catalogues), key="q")
             with ui.element("div").classes("image-more"):
                 with self._section("Most similar", "similar"):
-                    button("compare", self._compare, key="m")
+                    button("compare", self._compare, key="b")
                 self._section("Answers and alerts", "history")
                 self._section("The file", "file")
                 self._section("The same object", "object")
@@ -258,19 +258,19 @@ class _ImagePage:
     def _bind(self) -> None:
         visit = self._visit
         visit.keys(
-            Shortcut(("ArrowRight", "j"), "Next image of the list", target='.way [rel="next"]'),
-            Shortcut(("ArrowLeft", "k"), "Previous image of the list", target='.way [rel="prev"]'),
+            Shortcut(("ArrowRight", "j"), "Next image", target='.way [rel="next"]'),
+            Shortcut(("ArrowLeft", "k"), "Previous image", target='.way [rel="prev"]'),
             Shortcut(("Escape",), "Back to the list", target=".way .back"),
             Shortcut(("c",), "Copy the position; again for another form", target="#where [data-copy]"),
-            Shortcut(("o",), "To the archives", target="#where .links a"),
+            Shortcut(("o",), "Archives", target="#where .links a"),
             *shortcuts(
-                ("m", "Compare with the most similar", self._compare),
+                ("b", "Compare with the most similar", self._compare),
                 ("f", "Fetch the original file", self._fetch_original),
                 ("e", "Analyse again", visit.handler(self._reanalyze)),
-                ("l", "Ask the catalogues again", visit.handler(self._ask_catalogues)),
+                ("q", "Ask the catalogues again", visit.handler(self._ask_catalogues)),
                 (
                     "g",
-                    "To the similar images",
+                    "Similar images",
                     lambda: ui.run_javascript("document.getElementById('similar')?.scrollIntoView({block: 'center'})"),
                 ),
             ),

@@ -214,8 +214,8 @@ def _calibration(visit: Visit, model: dict[str, Any]) -> None:
 
     visit.keys(
         *shortcuts(
-            (("ArrowRight", "j"), "Calibration of the next survey", lambda: step(1)),
-            (("ArrowLeft", "k"), "Calibration of the survey before", lambda: step(-1)),
+            (("ArrowRight", "j"), "Next survey of the calibrations", lambda: step(1)),
+            (("ArrowLeft", "k"), "Previous survey of the calibrations", lambda: step(-1)),
         ),
         title="Model",
     )

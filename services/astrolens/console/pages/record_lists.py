@@ -86,8 +86,8 @@ def add_turning(visit: Visit, after: str | None, *, title: str) -> None:
         if visit.query.get("after"):
             ui.link("From the start", visit.address(after="", open="")).classes("btn")
         if after:
-            button(f"Next {PAGE_ROWS}", lambda: visit.go(after=after, open=""), key="m")
-            bound.append(("m", f"Next {PAGE_ROWS}", lambda: visit.go(after=after, open="")))
+            button(f"Next {PAGE_ROWS}", lambda: visit.go(after=after, open=""), key="l")
+            bound.append(("l", f"More of the list: the next {PAGE_ROWS}", lambda: visit.go(after=after, open="")))
     visit.keys(*shortcuts(*bound), title=title)
 
 

@@ -25,8 +25,8 @@ class StrangestImages:
         self._given: list[tuple[str, Answer | None]] = []
         self._strip = Carousel(visit.window.base)
         visit.keys(
-            Shortcut(("ArrowRight", "l"), "To the strangest images; on with the arrow keys", target=NEXT),
-            Shortcut(("ArrowLeft", "h"), "Back among the strangest images", target=PREVIOUS),
+            Shortcut(("ArrowRight", "j"), "Next of the strangest images", target=NEXT),
+            Shortcut(("ArrowLeft", "k"), "Previous of the strangest images", target=PREVIOUS),
             *(
                 Shortcut(
                     (key,),

@@ -49,9 +49,7 @@ async def build(visit: Visit) -> None:
     show(await visit.status())
     visit.on_status(show)
     visit.keys(
-        *shortcuts(
-            (("ArrowRight", "l"), "Next list", lambda: step(1)), (("ArrowLeft", "h"), "List before", lambda: step(-1))
-        ),
+        *shortcuts(("ArrowRight", "Next list", lambda: step(1)), ("ArrowLeft", "Previous list", lambda: step(-1))),
         title="System",
     )
     if chosen not in _WITHOUT_BOOKS:
