@@ -5,13 +5,14 @@ required catalogue covers the place, answered, and had nothing, may be called a 
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from datetime import datetime
+from typing import Literal, Self
 
 from pydantic import Field
 
 from astrolens.contracts.base import Contract, DecDeg, RaDeg, UtcTime
 from astrolens.contracts.catalogues import CatalogueAnswer, CrossmatchStatus, MatchStatus
-from astrolens.contracts.records import PendingEvent, Position, Reason
+from astrolens.contracts.records import ImageRecord, PendingEvent, Position, Reason
 from astrolens.contracts.verdicts import Verdict
 
 
@@ -65,6 +66,30 @@ class CrossmatchRecord(Contract):
     again: bool = Field(default=False, description="Whether a person asked for new answers: the cache is not used.")
     traceparent: str | None = Field(default=None, description="W3C trace context of the analysis, where traced.")
     pending: tuple[PendingEvent, ...] = ()
+
+    @classmethod
+    def of(cls, image: ImageRecord, *, now: datetime) -> Self:
+        """The first cross-match of an image, due now.
+
+        Raises:
+            ValueError: The image has no analysis.
+        """
+        analysis, observation = image.analysis, image.observation
+        if analysis is None:
+            raise ValueError(f"image {image.image_id} has no analysis")
+        return cls(
+            image_id=image.image_id,
+            survey=observation.survey,
+            position=observation.position,
+            observed_at=observation.observed_at,
+            model_digest=analysis.model_digest,
+            calibration_id=analysis.calibration_id,
+            predicted_class=analysis.predicted_class,
+            verdict=analysis.verdict,
+            analyzed_at=analysis.analyzed_at,
+            created_at=now,
+            next_try_at=now,
+        )
 
 
 class PositionQuery(Contract):

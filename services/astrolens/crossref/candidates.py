@@ -173,24 +173,8 @@ class Candidates:
 
     def _new_record(self, image: ImageRecord) -> CrossmatchRecord:
         """The record of a new candidate: due, or answered where no catalogue can be asked."""
-        analysis, now = image.analysis, self._clock()
-        if analysis is None:
-            raise ValueError(f"image {image.image_id} has no analysis")
-        observation = image.observation
-        record = CrossmatchRecord(
-            image_id=image.image_id,
-            survey=observation.survey,
-            position=observation.position,
-            observed_at=observation.observed_at,
-            model_digest=analysis.model_digest,
-            calibration_id=analysis.calibration_id,
-            predicted_class=analysis.predicted_class,
-            verdict=analysis.verdict,
-            analyzed_at=analysis.analyzed_at,
-            created_at=now,
-            next_try_at=now,
-            traceparent=traceparent_of(image.image_id),
-        )
+        now, observation = self._clock(), image.observation
+        record = CrossmatchRecord.of(image, now=now).model_copy(update={"traceparent": traceparent_of(image.image_id)})
         if observation.simulated:
             found = not_asked("simulated-sky", "the sky is simulated: no catalogue can know what is at its places")
         elif observation.position is None:

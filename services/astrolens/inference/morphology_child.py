@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 
 from astrolens.contracts.morphology import Morphology, not_measured
 from astrolens.inference.morphology_protocol import LENGTH, LENGTHS
+from astrolens.platform.runtime.cpu_limit import extend_cpu_limit
 from astrolens.science.cutouts import decode_cutout
 from astrolens.science.morphology import load_libraries, measure_morphology
 
@@ -30,7 +31,7 @@ def serve(requests: BinaryIO, replies: BinaryIO, *, cpu_s: int) -> None:
         head, body = LENGTHS.unpack(lengths)
         options = json.loads(requests.read(head))
         jpeg = requests.read(body)
-        _extend_cpu_limit(cpu_s)
+        extend_cpu_limit(cpu_s)
         answer = _answer(jpeg, options["without_statmorph"]).model_dump_json().encode()
         replies.write(LENGTH.pack(len(answer)) + answer)
         replies.flush()
@@ -41,13 +42,6 @@ def _answer(jpeg: bytes, without_statmorph: str | None) -> Morphology:
         return measure_morphology(decode_cutout(jpeg), without_statmorph=without_statmorph)
     except Exception as error:  # noqa: BLE001 - whatever a picture does to the libraries, its record says so
         return not_measured(f"the measurement failed: {type(error).__name__}: {error}")
-
-
-def _extend_cpu_limit(seconds: int) -> None:
-    """Processor time is counted over the whole life of a process, so the limit moves with it."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    spent = int(usage.ru_utime + usage.ru_stime)
-    resource.setrlimit(resource.RLIMIT_CPU, (spent + seconds + 1, resource.RLIM_INFINITY))
 
 
 def main() -> None:

@@ -6,13 +6,13 @@ It confines itself before the first untrusted byte arrives (`sandbox_confinement
 import importlib
 import io
 import json
-import resource
 import select
 import sys
 from typing import BinaryIO
 
 from astrolens.ingestor.sandbox_confinement import confine
 from astrolens.ingestor.sandbox_protocol import LENGTHS, cutout_reply, frame, rejection_reply
+from astrolens.platform.runtime.cpu_limit import extend_cpu_limit
 from astrolens.science.cutouts import make_cutout
 from astrolens.science.rejection import DecodeLimits, ImageRejected
 
@@ -39,7 +39,7 @@ def serve(
         waiting.register(watched, select.POLLIN)
     while True:
         if not is_warm and not waiting.poll(_IDLE_MS):
-            _extend_cpu_limit(cpu_s)
+            extend_cpu_limit(cpu_s)
             _warm_up()
             is_warm = True
         lengths = _read(requests, LENGTHS.size)
@@ -48,7 +48,7 @@ def serve(
         head, body = LENGTHS.unpack(lengths)
         _read(requests, head)
         data = _read(requests, body)
-        _extend_cpu_limit(cpu_s)
+        extend_cpu_limit(cpu_s)
         replies.write(_answer(data, limits))
         replies.flush()
 
@@ -78,13 +78,6 @@ def _answer(data: bytes, limits: DecodeLimits) -> bytes:
         return rejection_reply("bomb", "It is nested too deeply.", retire=True)
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises, the image is at fault and its code says so
         return rejection_reply("unreadable", f"Its decoder failed: {type(error).__name__}.")
-
-
-def _extend_cpu_limit(seconds: int) -> None:
-    """Processor time is counted over the whole life of a process, so the limit moves with it."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    spent = int(usage.ru_utime + usage.ru_stime)
-    resource.setrlimit(resource.RLIMIT_CPU, (spent + seconds + 1, resource.RLIM_INFINITY))
 
 
 def main() -> None:

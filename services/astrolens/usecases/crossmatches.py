@@ -262,18 +262,6 @@ def _requested(document: Document, now: datetime) -> CrossmatchRecord:
         raise Conflict("Unreadable image", f"the record of the image cannot be read: {error}"[:300]) from error
     if image.analysis is None:
         raise Conflict("Not analysed", "the image is not analysed yet: its cross-match follows its analysis")
-    analysis, observation = image.analysis, image.observation
-    return CrossmatchRecord(
-        image_id=image.image_id,
-        survey=observation.survey,
-        position=None if observation.simulated else observation.position,
-        observed_at=observation.observed_at,
-        model_digest=analysis.model_digest,
-        calibration_id=analysis.calibration_id,
-        predicted_class=analysis.predicted_class,
-        verdict=analysis.verdict,
-        analyzed_at=analysis.analyzed_at,
-        created_at=now,
-        next_try_at=now,
-        again=True,
-    )
+    record = CrossmatchRecord.of(image, now=now)
+    position = None if image.observation.simulated else record.position
+    return record.model_copy(update={"position": position, "again": True})
