@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.conftest import TOKEN, Console, Visitor
 
@@ -100,6 +100,31 @@ def test_a_page_that_refuses_its_address_leads_to_itself_without_it(visitor: Vis
     page.get_by_role("link", name="This page without its conditions").click()
     expect(page.get_by_role("heading", name="Discovery list of the night")).to_be_visible()
     visitor.complaints.clear()  # the refusal's own status
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1366, 768), (390, 844), (844, 390)])
+def test_picture_and_zoom_buttons_of_triage_are_in_sight(
+    browser: Browser, twenty: Console, width: int, height: int
+) -> None:
+    small = min(width, height) < 500
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, has_touch=small, is_mobile=small, device_scale_factor=1
+    )
+    page = context.new_page()
+    page.goto(f"{twenty.url}/triage?simulated=any")
+    expect(page.locator(".viewer[data-state=ready]")).to_be_visible()
+    answers = page.locator(".triage-side .answers").bounding_box()
+    assert answers is not None
+    # On a phone the answers lie over the foot of the page.
+    foot = answers["y"] if width < 500 else height
+    for found in (page.locator(".viewer"), *page.locator(".viewbar .btn").all(), page.locator(".answer-button").last):
+        box = found.bounding_box()
+        assert box is not None
+        bottom = height if found.get_attribute("class") == "btn answer-button" else foot
+        assert box["y"] >= 0, box
+        assert box["y"] + box["height"] <= bottom, box
+    assert page.locator(".viewbar .btn").count() >= 5
+    context.close()
 
 
 def test_a_mistyped_filter_of_an_address_is_named_above_the_page(visitor: Visitor, twenty: Console) -> None:
