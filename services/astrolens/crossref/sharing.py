@@ -44,7 +44,7 @@ class SharedRequests:
             asker: Who asks. The second time it is sent again.
 
         Raises:
-            CatalogueFailed: Whatever the one who sent it was told.
+            CatalogueFailed: The request failed, whoever sent it.
         """
         now = monotonic()
         self._requests = {key: one for key, one in self._requests.items() if now - one.begun_at < _ROUND_TTL_S}
@@ -69,7 +69,7 @@ class SharedRequests:
     def _ended(self, task: asyncio.Task[bytes]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            # Nobody may be left to be told.
+            # Every waiter may be gone.
             task.exception()
 
 

@@ -1,4 +1,4 @@
-"""Tests the catalogues in the background, and tells how they are."""
+"""Tests the catalogues in the background, and reports their state."""
 
 import asyncio
 from collections.abc import Sequence

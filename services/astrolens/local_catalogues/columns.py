@@ -201,7 +201,7 @@ def choose_columns(table: Sequence[TableColumn], *, given: Mapping[str, str], un
     Args:
         table: The columns of the table.
         given: Columns by role, as the user named them.
-        units: Units by role, for columns that do not tell theirs, or tell it wrong.
+        units: Units by role, for columns that do not state theirs, or state it wrong.
 
     Raises:
         ConfigurationError: A role, a column or a unit is not known, or there is no position.

@@ -1,4 +1,4 @@
-"""The files below a folder: links are followed, each real folder once, and what is broken is told.
+"""The files below a folder: links are followed, each real folder once, and what is broken is reported.
 
 Observers keep nights on large disks and link them into a project folder.
 """

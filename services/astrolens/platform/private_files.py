@@ -70,7 +70,7 @@ def make_private(path: Path) -> None:
 
 
 def make_home_private(home: Path) -> None:
-    """Make the home folder private, and what lies directly in it; nobody else gets further down then.
+    """Make the home folder and its direct entries private: no other user can open what is below.
 
     The user's own home folder is not ours to close, only what AstroLens keeps there. A folder of somebody else, such as
     a volume with a group of its own, stays as it is: its owner decides.

@@ -41,7 +41,7 @@ def is_archive(name: str) -> bool:
 
 
 def members(path: Path, *, max_bytes: int, on_left_out: Callable[[str], object]) -> Iterator[ArchiveMember]:
-    """The files of an archive; what comes behind damage is lost, and told last.
+    """The files of an archive; what follows damage is lost; the last member reports it.
 
     Args:
         path: The archive.

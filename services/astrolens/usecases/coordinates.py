@@ -10,7 +10,7 @@ from astrolens.usecases.angles import NoAngle, parse_dec_deg, parse_ra_deg
 _NAME = re.compile(r"^J?(\d{2})(\d{2})(\d{2}(?:\.\d*)?)([+-]\d{2})(\d{2})(\d{2}(?:\.\d*)?)$", re.IGNORECASE)
 """The position in an IAU name, such as J004244.32+411607.5."""
 _WORDS = re.compile(r"\b(?:icrs|fk5|j2000(?:\.0)?|r\.?a\.?|dec(?:l\.?)?|α|δ)(?=[\s:=,;]|$)[:=]?", re.IGNORECASE)
-"""What stands beside the numbers where somebody copied them."""
+"""Words beside the numbers of a copied position, which are left out."""
 _MINUS_SIGNS = str.maketrans({"−": "-", "–": "-", "‐": "-", "﹣": "-", "＋": "+", "(": " ", ")": " "})
 _HOURS = re.compile(r"^([\d.]+)\s*h$", re.IGNORECASE)
 _DEGREES = re.compile(r"(?<=\d)\s*(?:d|deg|degrees)$", re.IGNORECASE)

@@ -34,7 +34,7 @@ DEFAULT_Q: Final = 0.1
 MAX_TESTED: Final = 200_000
 """Images of a night that are tested. The list is good for those, which are the first of the night."""
 MAX_LISTED: Final = 500
-"""Images of the list that are given; their number is told."""
+"""Images of the list that are returned; `listed` counts all of them."""
 CACHE_TTL_S: Final = 60.0
 """So long the p-values of a night serve again: reading them costs seconds in a large night."""
 MAX_CACHED_NIGHTS: Final = 4

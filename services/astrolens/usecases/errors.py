@@ -57,7 +57,7 @@ class PipelineFull(Overloaded):
 
 
 class DiskNearlyFull(UseCaseError):
-    """There is no space to keep anything more; somebody must free some."""
+    """Too little disk space is free to store more images."""
 
     def __init__(self, shortage: str) -> None:
         super().__init__(

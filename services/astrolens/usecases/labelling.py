@@ -132,7 +132,7 @@ class Labelling:
     async def _attempt(
         self, ids: Sequence[str], request: LabelRequest, *, nonce: str, user: str
     ) -> dict[str, LabelOutcome]:
-        """Record the answer on images whose labels nobody changes meanwhile; return what became of these."""
+        """Record the answer on images whose labels are unchanged since the reading; return the outcomes of these."""
         documents = await self._records.get(Collection.IMAGES, ids)
         for image in ids:
             if image not in documents:

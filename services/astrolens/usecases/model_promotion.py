@@ -90,7 +90,7 @@ class ModelPromotions:
         self._clock = clock
 
     async def promote(self, digest: str, *, by: str, why: str) -> PromotionRecord:
-        """Let a bundle serve. Model servers verify and load it; where one cannot, its old one goes on serving.
+        """Let a bundle serve. Model servers verify and load it; where one cannot, it continues with its old one.
 
         Raises:
             NotFound: The registry has none of this digest.

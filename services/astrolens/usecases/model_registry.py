@@ -153,7 +153,7 @@ class ModelRegistry:
         return await self.get(digest)
 
     async def record_installed(self, *, digest: str, name: str, version: str, created_at: datetime) -> None:
-        """Record the bundle of the settings, whose files are on the disk of whoever serves it; once is enough."""
+        """Record the bundle of the settings, whose files are on the disk of each model server; once is enough."""
         if digest in await self._records.get(Collection.MODELS, [digest], fields=("name",)):
             return
         change = ModelChange(

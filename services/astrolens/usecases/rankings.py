@@ -155,7 +155,7 @@ class Rankings:
         return Total(found)
 
     async def _objects(self, record: RankingRecord, rows: list[int], wanted: ImageFilter) -> Total:
-        """How many objects of the sky a ranked list shows; not told beyond `EXACT_BELOW` ranked images."""
+        """How many objects of the sky a ranked list shows; None beyond `EXACT_BELOW` ranked images."""
         if len(rows) > EXACT_BELOW:
             return Total(None, exact=False)
         seen: set[str] = set()

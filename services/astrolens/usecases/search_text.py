@@ -103,7 +103,7 @@ async def with_parsed_text(records: RecordStore, wanted: ImageFilter) -> ImageFi
 
 
 def impossible_sentence(text: str, impossible: str) -> str:
-    """What to tell who looks for a position that cannot be."""
+    """The sentence about a position that cannot exist."""
     return f"{text[:60]!r} is no place on the sky, and no image is called so: {impossible}."
 
 

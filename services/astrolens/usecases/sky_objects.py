@@ -131,13 +131,13 @@ async def first_by_place(
 
 
 async def answered_objects(records: RecordStore, objects: Sequence[str]) -> set[str]:
-    """Which objects of the sky have an image that somebody answered."""
+    """Which objects of the sky have an answered image."""
     where = (Clause("object_id", "in", list(objects)), Clause("label", "exists", value=True))
     return {each["object_id"] for each in await _members(records, where, ())}
 
 
 async def _answered(records: RecordStore, wanted: ImageFilter, where: Clause, images: Sequence[Document]) -> set[str]:
-    """The images whose object has an answer already, in a list of what nobody has answered."""
+    """The images whose object has an answer already, in a list of unanswered images."""
     if not wanted.unlabeled:
         return set()
     answered = await answered_objects(records, where.value)

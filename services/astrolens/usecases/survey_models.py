@@ -35,7 +35,7 @@ from astrolens.usecases.views import ImageCard, ImagePage, View
 AGGRESSIVE_PER_1000: Final = 30.0
 """The budget that commands and pages call aggressive: what is a near miss by default is an anomaly."""
 MAX_SURVEYS: Final = 200
-"""Surveys that have a document: whoever uploads images may name surveys without limit."""
+"""Most surveys that have a document: uploads may name surveys without limit."""
 _PAGE: Final = 100
 
 _log = structlog.get_logger(__name__)

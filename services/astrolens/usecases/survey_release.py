@@ -12,7 +12,7 @@ _COUNTING_TIME_S: Final = 1.0
 
 
 async def count_images_since(records: RecordStore, record: SurveyModelRecord) -> int | None:
-    """Images of the survey from the first on that did not fit, `MAX_COUNTED` at most; None where nobody knows."""
+    """Images of the survey from the first on that did not fit, `MAX_COUNTED` at most; None where it is not known."""
     if record.learn_from is None:
         return None
     where = (

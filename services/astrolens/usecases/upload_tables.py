@@ -12,7 +12,7 @@ from astrolens.usecases.tables.rows import BadRow, describe
 from astrolens.usecases.tables.table import TableUnreadable
 
 MAX_FAULTS = 20
-"""Faults of lines that are told; a table of another kind has one in each."""
+"""Most faulty lines that are reported; a file that is no such table has a fault in each."""
 
 MAX_NAME_LENGTH = 200
 """Of a file in sentences."""

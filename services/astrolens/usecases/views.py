@@ -329,12 +329,12 @@ def provenance(document: Document, alert: Document | None) -> list[ProvenanceSte
 
 
 def _later_words(later: Document) -> str:
-    """What a later arrival of the same bytes told, for people."""
-    told = [f"gave {', '.join(later['filled'])}"] if later.get("filled") else []
-    told += [
+    """What a later arrival of the same bytes added or contradicted, in words."""
+    parts = [f"gave {', '.join(later['filled'])}"] if later.get("filled") else []
+    parts += [
         f"says {field} {value!r}, another value holds" for field, value in (later.get("conflicting") or {}).items()
     ]
-    return f"{later['source']} {later['ref']}: {'; '.join(told)}"
+    return f"{later['source']} {later['ref']}: {'; '.join(parts)}"
 
 
 class SimilarImage(View):

@@ -61,7 +61,7 @@ class Progress:
         self.last_s = clock()
 
     def tick(self) -> None:
-        """Note that it goes on: a batch began, a handler returned (or failed), a record was settled."""
+        """Note progress: a batch began, a handler returned or failed, a record was settled."""
         self.last_s = self._clock()
 
 
@@ -81,7 +81,7 @@ class _UnusableRecord:
 
 @dataclass
 class _BatchState(Generic[E]):
-    """What remains of a batch. It outlives an attempt, so that a retry goes on where the last one stopped.
+    """What remains of a batch. It outlives an attempt, so that a retry continues where the last one stopped.
 
     Attributes:
         unusable: To be dead-lettered.

@@ -19,7 +19,7 @@ from astrolens.platform.runtime.health_access import HealthAccess
 from astrolens.platform.time_limits import STUCK_AFTER_S
 
 CACHE_TTL_S: Final = 1.0
-"""How old an answer of `/readyz` to a stranger may be."""
+"""Greatest age of the cached answer of `/readyz` to a caller without the token."""
 
 _REFUSED: Final = (
     "metrics need a token where others reach this service: send `Authorization: Bearer ...` with "

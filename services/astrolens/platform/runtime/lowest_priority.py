@@ -10,7 +10,7 @@ _AUTOGROUP: Final = Path("/proc/self/autogroup")
 
 
 def take_lowest_priority() -> None:
-    """Let this process, and what it starts, run when nobody else wants the processor.
+    """Let this process and its children run only when no other process needs the processor.
 
     Other systems than Linux have their lowest priority only. It may wait for hours: not for work with a limit of
     wall-clock time.

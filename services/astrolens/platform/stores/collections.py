@@ -43,7 +43,7 @@ class Collection(StrEnum):
     TRAINING_RUNS = "training_runs"
     """Retraining runs: their requests, progress, data, figures and gates."""
     META = "meta"
-    """Small state of services, such as where a source goes on."""
+    """Small state of services, such as the cursor of a source."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ async def pages(records: RecordStore, collection: Collection, query: Query) -> A
 
 
 async def pages_with_cursors(records: RecordStore, collection: Collection, query: Query) -> AsyncIterator[Page]:
-    """As `pages`, with the cursor behind each page: for a caller that goes on from there later with `query.after`."""
+    """As `pages`, with the cursor behind each page: for a caller that continues there later with `query.after`."""
     while True:
         page = await records.find(collection, query)
         if page.documents:

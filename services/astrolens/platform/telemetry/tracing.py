@@ -67,7 +67,7 @@ class ActiveSpan:
 
     @property
     def trace_id(self) -> str | None:
-        """For logs; None for a span that is not recorded, because nobody could look it up."""
+        """Trace id for logs; None for a span that is not recorded: the trace would not be found."""
         return None
 
     def annotate(self, attributes: Mapping[str, AttributeValue]) -> None:

@@ -122,7 +122,7 @@ class FolderImageStore:
         expires_s: float,  # noqa: ARG002 - the port's
         filename: str | None = None,  # noqa: ARG002 - the port's
     ) -> str | None:
-        """None: a folder serves nobody but its own processes."""
+        """None: a folder has no web server that a link could lead to."""
         validated_key(key)
         return None
 

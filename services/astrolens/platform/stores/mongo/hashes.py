@@ -92,7 +92,7 @@ async def preserve_hash_ages(
 
 
 async def index_hashes(collection: AsyncCollection[Document], declared: Declaration) -> None:
-    """Add the hidden fields to documents of an earlier version, in bounded writes; it goes on where it was ended."""
+    """Add the hidden fields to documents of an earlier version, in bounded writes; a later start continues."""
     assert declared.hash_field is not None  # noqa: S101 - only such collections are asked for
     field = path_of(declared.hash_field, key=declared.key)
     missing = {HASH_AGE: {"$exists": False}}
