@@ -15,7 +15,7 @@ from deploy.stack import mongodb
 from deploy.stack.layout import Layout, layout
 from deploy.stack.server import find, stop
 
-_PORTS_AWAY = 50
+_PORT_OFFSET = 50
 """Distance of its ports from the stack's six."""
 _NAME = "mongodb"
 
@@ -28,7 +28,7 @@ class ArchiveServer:
 
     def __init__(self, folder: Path, stack: Mapping[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._layout: Layout = replace(layout(), state=folder.absolute(), port=int(stack["STACK_PORT"]) + _PORTS_AWAY)
+        self._layout: Layout = replace(layout(), state=folder.absolute(), port=int(stack["STACK_PORT"]) + _PORT_OFFSET)
 
     @property
     def url(self) -> str:

@@ -32,7 +32,7 @@ from astrolens.usecases.image_queries import ORDERS, Sort
 
 from tests.bench import archive, calls
 from tests.bench.archive_filling import put_sample
-from tests.bench.growth_archives import Plan, Prepared, Say, counts, sqlite_archive, stack_archive
+from tests.bench.growth_archives import Plan, Prepared, Report, counts, sqlite_archive, stack_archive
 from tests.bench.growth_report import report
 from tests.bench.growth_system import feed_pictures, start, stop, wait_for_index
 from tests.bench.memory import MemorySampler, rest
@@ -124,7 +124,7 @@ def _size(plan: Plan, count: int, *, measure: bool = True) -> dict[str, Any]:
     return row
 
 
-def _measure(plan: Plan, count: int, prepared: Prepared, row: dict[str, Any], say: Say) -> None:
+def _measure(plan: Plan, count: int, prepared: Prepared, row: dict[str, Any], say: Report) -> None:
     home = Path(prepared.settings.pop("home"))
     system = System(home, max_in_flight="2048", **prepared.settings)
     asyncio.run(_put_sample(system, count))

@@ -22,7 +22,7 @@ from tests.engines.stack_control import Stack
 _ROOM_BYTES = 8_000
 """An image with its receipt, its indexes and the write-ahead log takes no more."""
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class Prepared:
     stop: Callable[[], None] = lambda: None
 
 
-def sqlite_archive(plan: Plan, count: int, say: Say) -> Prepared:
+def sqlite_archive(plan: Plan, count: int, say: Report) -> Prepared:
     """Fill the cached archive where it is missing, and copy it into a home of this run's own."""
     home = plan.scratch / f"home-{count}"
     home.mkdir()
@@ -113,7 +113,7 @@ def filling_folder(cached: Path, count: int) -> Path:
     return cached.with_suffix(".part")
 
 
-def stack_archive(plan: Plan, count: int, say: Say) -> Prepared:
+def stack_archive(plan: Plan, count: int, say: Report) -> Prepared:
     """Fill the archive of this size where it is missing, and start its server; the empty one is new in every run."""
     assert plan.stack is not None
     Stack(plan.stack).purge()
@@ -144,7 +144,7 @@ def stack_archive(plan: Plan, count: int, say: Say) -> Prepared:
     return prepared
 
 
-def _fill(plan: Plan, url: str, count: int, say: Say) -> float:
+def _fill(plan: Plan, url: str, count: int, say: Report) -> float:
     async def filled() -> float:
         records = record_store(url)
         await records.open()

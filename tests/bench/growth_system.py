@@ -14,15 +14,15 @@ import httpx
 import psutil
 
 from tests.bench.arrivals import visit_folder
-from tests.bench.growth_archives import Plan, Say
+from tests.bench.growth_archives import Plan, Report
 from tests.bench.main import describes
 from tests.bench.pipeline import feed
 from tests.e2e.system import System
 from tests.engines.health import HEALTH, readiness, sentences
 
-_LOOK_EVERY_S = 0.1
+_POLL_S = 0.1
 _INDEX_S = 600.0
-_SAY_EVERY_S = 30.0
+_REPORT_EVERY_S = 30.0
 _FEED_S = 900.0
 _STOP_S = 90.0
 
@@ -62,7 +62,7 @@ def start(system: System, limit_s: float) -> dict[str, Any]:
         took = time.monotonic() - began
         assert code is None, f"`astrolens up` ended with {code} after {took:.0f} s\n{system.logs()}"
         assert took < limit_s, f"not ready within {limit_s:.0f} s: {_unready(system, waiting)}\n{system.logs()}"
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_S)
     return {"seconds": max(ready.values()), "ready_s": ready, "cpu_s": _cpu_s(system)}
 
 
@@ -93,7 +93,7 @@ def _ok(url: str) -> bool:
         return False
 
 
-def wait_for_index(system: System, wanted: int, say: Say) -> dict[str, Any]:
+def wait_for_index(system: System, wanted: int, say: Report) -> dict[str, Any]:
     """Wait until the similarity index holds the archive; how many images it holds and how long it took since now.
 
     It reads the archive page by page beside everything else: some minutes for 100,000 images on the stack. The services
@@ -106,7 +106,7 @@ def wait_for_index(system: System, wanted: int, say: Say) -> dict[str, Any]:
         held = told.indexed_images if told else held
         if told and held >= wanted:
             break
-        if time.monotonic() - said > _SAY_EVERY_S:
+        if time.monotonic() - said > _REPORT_EVERY_S:
             said = time.monotonic()
             say(f"the similarity index holds {held:,} of {wanted:,} images after {waited:.0f} s")
         time.sleep(0.5)
@@ -123,7 +123,7 @@ def stop(system: System) -> float:
     return round(time.monotonic() - began, 1)
 
 
-def feed_pictures(system: System, plan: Plan, name: str, say: Say) -> dict[str, Any]:
+def feed_pictures(system: System, plan: Plan, name: str, say: Report) -> dict[str, Any]:
     """Feed new pictures until nothing is in flight; images a second, and processor time an image by service, ms.
 
     On a busy machine only the second is of the archive.

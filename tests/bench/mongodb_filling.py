@@ -34,7 +34,7 @@ from tests.bench.sizes import COUNTED
 
 _PROGRESS = "growth_filling"
 """The collection of the one document that says how far the filling came."""
-_AHEAD = 2
+_MAX_QUEUED = 2
 """Blocks that are made while one is inserted."""
 _DUPLICATE_KEY = 11000
 
@@ -134,7 +134,7 @@ def _made(model: Model, size: int, *, start: int) -> Iterator[tuple[int, _Rows]]
         ahead: deque[tuple[int, Future[_Rows]]] = deque()
         for number, images in wanted:
             ahead.append((number, maker.submit(_rows, number, images)))
-            if len(ahead) > _AHEAD:
+            if len(ahead) > _MAX_QUEUED:
                 first, made = ahead.popleft()
                 yield first, made.result()
         for number, made in ahead:

@@ -20,7 +20,7 @@ from tests.engines.conftest import ENGINE_SETTINGS
 
 SERVERS = ("kafka", "mongodb", "minio")
 _TIMEOUT_S = 900
-_LOOK_EVERY_S = 1.0
+_POLL_S = 1.0
 _LOCAL = "supervisor and broker"
 
 
@@ -59,7 +59,7 @@ def measured(
         meter.start()
         client_cpu = feed(system, pictures)
         # Asking for the books costs the record store a little each time: ask as seldom as a person would.
-        system.wait_settled(count, timeout_s=_TIMEOUT_S, every_s=_LOOK_EVERY_S)
+        system.wait_settled(count, timeout_s=_TIMEOUT_S, every_s=_POLL_S)
         cost = meter.stop(count)
     # The supervisor's children are measured by name; what is left is itself with the embedded broker.
     apart = {*further, *servers, _LOCAL}

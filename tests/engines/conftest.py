@@ -31,9 +31,9 @@ ENGINE_SETTINGS = (
 
 IMAGES = int(os.environ.get("ASTROLENS_ACCEPTANCE_IMAGES", "500"))
 """Images that flow while something is disturbed; `make acceptance` takes 5,000."""
-AWAY_S = float(os.environ.get("ASTROLENS_ACCEPTANCE_AWAY_S", "10"))
+OUTAGE_S = float(os.environ.get("ASTROLENS_ACCEPTANCE_AWAY_S", "10"))
 """Seconds that a server is away; `make acceptance` takes 60."""
-TIMEOUT_S = 900 + IMAGES + 6 * AWAY_S
+TIMEOUT_S = 900 + IMAGES + 6 * OUTAGE_S
 """Longest acceptance test."""
 
 _DROP_S = 10.0

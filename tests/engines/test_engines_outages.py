@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.kills import Launch, feed, progressed
 from tests.e2e.system import System, wait_until
-from tests.engines.conftest import AWAY_S, TIMEOUT_S
+from tests.engines.conftest import OUTAGE_S, TIMEOUT_S
 from tests.engines.health import HEALTH, readiness, sentences
 from tests.engines.stack_control import Stack
 
@@ -21,7 +21,7 @@ USERS = {
 }
 """Who cannot work without a server. MinIO is missed last: until its return is noticed, most images flow by."""
 
-TOLD_WITHIN_S = 20.0
+REPORTED_WITHIN_S = 20.0
 WELL_WITHIN_S = 90.0
 
 
@@ -44,11 +44,11 @@ def test_each_server_goes_away_and_comes_back(
         try:
             wait_until(
                 lambda: everybody_tells(system, server),
-                timeout_s=TOLD_WITHIN_S,
+                timeout_s=REPORTED_WITHIN_S,
                 what=lambda: f"{server} missed by all: {readiness(system)}",
             )
             told_s = time.monotonic() - gone
-            time.sleep(max(0.0, AWAY_S - told_s))
+            time.sleep(max(0.0, OUTAGE_S - told_s))
             assert everybody_tells(system, server), readiness(system)
         finally:
             servers.start(server)

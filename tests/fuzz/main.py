@@ -23,7 +23,7 @@ from astrolens.usecases.tables.table import TableUnreadable
 
 from tests.fuzz.mutants import KINDS, mutant
 
-_AT_ONCE = 16
+_MAX_CONCURRENT = 16
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ async def fuzz(mutants: int, *, first: int = 0, limits: SandboxLimits | None = N
         report.deaths[cause] += 1
 
     async with DecodingSandbox(1, limits, on_decoded=decoded, on_death=died) as sandbox:
-        gate = asyncio.Semaphore(_AT_ONCE)
+        gate = asyncio.Semaphore(_MAX_CONCURRENT)
 
         async def one(kind: str, number: int) -> None:
             async with gate:

@@ -29,7 +29,7 @@ _SHOWN = 12
 """Digits of a digest that people see."""
 _NARROW = ("model", "digest", "state", "gates")
 """What a narrow terminal shows of the list."""
-_LOOK = "model servers load it within seconds; `astrolens models show {}` says whether it serves, or why not"
+_NEXT_STEP = "model servers load it within seconds; `astrolens models show {}` says whether it serves, or why not"
 
 
 def list_models(*, as_json: bool, url: str | None, token: str | None) -> None:
@@ -99,13 +99,13 @@ def shadow(digest: str, *, images: int | None, url: str | None, token: str | Non
 def promote(digest: str, *, why: str, url: str | None, token: str | None) -> None:
     """Promote a bundle."""
     found = _post(api_path("models", digest, "promote"), {"why": why}, url=url, token=token)
-    _print(f"{found['digest'][:_SHOWN]} was promoted: {_LOOK.format(found['digest'][:_SHOWN])}")
+    _print(f"{found['digest'][:_SHOWN]} was promoted: {_NEXT_STEP.format(found['digest'][:_SHOWN])}")
 
 
 def rollback(*, why: str, url: str | None, token: str | None) -> None:
     """Return to the bundle before."""
     found = _post("/api/models/rollback", {"why": why}, url=url, token=token)
-    _print(f"back to {found['digest'][:_SHOWN]}: {_LOOK.format(found['digest'][:_SHOWN])}")
+    _print(f"back to {found['digest'][:_SHOWN]}: {_NEXT_STEP.format(found['digest'][:_SHOWN])}")
 
 
 def publish(folder: Path, *, by: str) -> None:

@@ -20,7 +20,7 @@ from astrolens.platform.stores.records import Change, Clause, Order, Query, Reco
 
 POLL_INTERVAL_S: Final = 0.5
 """Seconds between two looks for questions: a person waits for the answer."""
-_AT_ONCE: Final = 32
+_MAX_PER_PASS: Final = 32
 _KEPT_FOR: Final = timedelta(hours=1)
 _PURGE_EVERY: Final = timedelta(minutes=5)
 _WAITING: Final = Clause("state", "eq", "waiting")
@@ -46,7 +46,7 @@ class PositionQueries:
             StoreUnavailable: The questions still wait.
         """
         await self._purge()
-        query = Query(where=(_WAITING,), order=Order("asked_at"), limit=_AT_ONCE)
+        query = Query(where=(_WAITING,), order=Order("asked_at"), limit=_MAX_PER_PASS)
         found = (await self._records.find(Collection.POSITION_QUERIES, query)).documents
         places: list[Place] = []
         for document in found:

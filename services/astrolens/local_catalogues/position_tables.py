@@ -12,7 +12,7 @@ from astrolens.local_catalogues.readers import open_table
 from astrolens.local_catalogues.rows import RowBuilder, RowFaults, names_in
 from astrolens.science.match_radius import Target
 
-_AT_ONCE = 5000
+_BATCH_ROWS = 5000
 """Positions whose answers are held together."""
 
 
@@ -77,8 +77,8 @@ class PositionTable:
         for batch in self._table.batches(self._builder.source_columns):
             made = self._builder.build(batch)
             names = names_in(made)
-            for start in range(0, len(made.rows), _AT_ONCE):
-                rows = made.rows[start : start + _AT_ONCE]
+            for start in range(0, len(made.rows), _BATCH_ROWS):
+                rows = made.rows[start : start + _BATCH_ROWS]
                 targets = [self._target(row) for row in rows]
                 answers = catalogues.match(targets, names=self._options.catalogues)
                 for offset, target in enumerate(targets):

@@ -34,7 +34,7 @@ _DRAWS: Final = 10
 _BUDGETS: Final = (0.01, BUDGET)
 _PREVALENCES: Final = (0.0, 0.02, 0.05)
 _PACKS: Final = ("sdss-gz2-paper", "euclid-q1-vis", "decals-dr1")
-_AS_IT_COMES: Final = None
+_NATURAL_PREVALENCE: Final = None
 
 Rows = NDArray[np.int64]
 
@@ -86,7 +86,7 @@ def sky_rows(sky: NewSky, bundle: BundleUnderTest, prevalence: float | None) -> 
 def _drawn(sky: NewSky, prevalence: float | None, seed: int) -> tuple[Rows, Rows]:
     """Rows of the 500, and of the ordinary images that share no group with them."""
     rng = np.random.default_rng([seed, 12])
-    if prevalence is _AS_IT_COMES:
+    if prevalence is _NATURAL_PREVALENCE:
         own, rest = split_groups(sky.groups.tolist(), count=_OWN, seed=seed)
         return own, rest[sky.ordinary[rest]]
     odd_count = round(prevalence * _OWN)
@@ -146,7 +146,7 @@ def main() -> None:
         cutouts = cutouts_of(own, cache=options.cache, workers=options.workers)
         print(own.name, len(cutouts.table), "images, refused", cutouts.refused_figures()["images"] - len(cutouts.table))
         sky = _sky(cutouts, bundle, cache=options.cache, workers=options.workers)
-        for prevalence in _PREVALENCES if own.name == "hst-like" else (0.0, _AS_IT_COMES):
+        for prevalence in _PREVALENCES if own.name == "hst-like" else (0.0, _NATURAL_PREVALENCE):
             rows += sky_rows(sky, bundle, prevalence)
             # A run takes minutes: what is known already is told.
             print(*(" | ".join(map(str, row)) for row in rows[-len(_BUDGETS) :]), sep="\n", flush=True)

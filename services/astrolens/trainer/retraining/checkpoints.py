@@ -33,7 +33,7 @@ _WEIGHTS: Final = "model.safetensors"
 _INDEX: Final = "model.safetensors.index.json"
 _PICKLES: Final = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _NAME: Final = re.compile(BACKBONE_NAME)
-_OF_ITS_HEAD: Final = frozenset({"id2label", "label2id"})
+_HEAD_KEYS: Final = frozenset({"id2label", "label2id"})
 _FILTERS: Final = {2: "bilinear", 3: "bicubic", 4: "box"}
 """Pillow's numbers of the filters, as preprocessor files give them."""
 
@@ -133,7 +133,7 @@ def describe(folder: Path, name: str) -> ViTDescription:
     return ViTDescription(
         source=name,
         weights_digest=_weights_digest(folder, name),
-        config={key: value for key, value in config.items() if key not in _OF_ITS_HEAD},
+        config={key: value for key, value in config.items() if key not in _HEAD_KEYS},
         preprocessing=spec,
         mean=preprocessor.image_mean if normalised else (0.0, 0.0, 0.0),
         deviation=preprocessor.image_std if normalised else (1.0, 1.0, 1.0),

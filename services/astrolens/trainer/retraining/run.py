@@ -43,7 +43,7 @@ _TRAINED: Final = "fine-tuned.safetensors"
 _TRAINED_NOTE: Final = "fine-tuned.json"
 _CHALLENGER_NOTE: Final = "challenger.json"
 """Written last: a step is done where its note is there."""
-_BEGINS: Final = {
+_START_SHARES: Final = {
     RunStep.DATA: 0.0,
     RunStep.VIEWS: 0.35,
     RunStep.FINE_TUNING: 0.55,
@@ -132,13 +132,13 @@ class Run:
         return NamedCheckpoint(options.backbone, order.backbones, hosts=order.fetch_hosts, seed=options.seed)
 
     def _begin(self, step: RunStep) -> None:
-        self._note(step, _BEGINS[step])
+        self._note(step, _START_SHARES[step])
         log.info("%s", step.value)
 
     def _note_step(self, done: int, of: int) -> None:
         """Say how far the fine-tuning is, at most every few seconds."""
         if time.monotonic() - self._noted >= _NOTE_EVERY_S:
-            first, last = _BEGINS[RunStep.FINE_TUNING], _BEGINS[RunStep.CHALLENGER]
+            first, last = _START_SHARES[RunStep.FINE_TUNING], _START_SHARES[RunStep.CHALLENGER]
             self._note(RunStep.FINE_TUNING, round(first + (last - first) * done / of, 4))
 
     def _note(self, step: RunStep, share: float) -> None:

@@ -130,11 +130,11 @@ async def test_a_signal_stops_it_gracefully(tmp_path: Path, number: signal.Signa
 
 
 async def test_a_stop_during_the_start_ends_it(tmp_path: Path) -> None:
-    class Away(SqliteRecordStore):
+    class UnavailableStore(SqliteRecordStore):
         async def open(self) -> None:
             raise StoreUnavailable("no route to host")
 
-    app = build(tmp_path, records=Away(tmp_path / "records.sqlite"))
+    app = build(tmp_path, records=UnavailableStore(tmp_path / "records.sqlite"))
     asyncio.get_running_loop().call_later(0.1, app.request_stop)
     assert await asyncio.wait_for(app.serve(), 3) == 0
     assert app.condition.detail == "no route to host"
@@ -143,12 +143,12 @@ async def test_a_stop_during_the_start_ends_it(tmp_path: Path) -> None:
 async def test_what_was_opened_is_closed_when_the_start_fails(tmp_path: Path) -> None:
     closed: list[str] = []
 
-    class Watched(SqliteRecordStore):
+    class RecordedStore(SqliteRecordStore):
         async def close(self) -> None:
             closed.append("records")
             await super().close()
 
-    app = build(tmp_path, records=Watched(tmp_path / "records.sqlite"))
+    app = build(tmp_path, records=RecordedStore(tmp_path / "records.sqlite"))
 
     async def fails() -> None:
         raise ConfigurationError("the bundle is damaged")
