@@ -281,7 +281,7 @@ def _joined(one: LabelledFeatures, two: LabelledFeatures) -> LabelledFeatures:
 def _counts(images: ImageArrays) -> dict[str, int]:
     counts = {str(name): int((images.surveys == name).sum()) for name in np.unique(images.surveys)}
     odd = int((~images.ordinary).sum())
-    return counts | ({"of which oddities": odd} if odd else {})
+    return counts | ({model_card.ODD_IMAGES: odd} if odd else {})
 
 
 def cpu_ms_per_image(graph: bytes, inputs: NDArray[np.uint8]) -> float:

@@ -1,11 +1,14 @@
 """Render the model card: data, method, figures and limits of a bundle, as Markdown."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from astrolens.science.bundle import Manifest
 from astrolens.trainer.backbone import BackboneConfig
 from astrolens.trainer.training import Recipe
+
+ODD_IMAGES: Final = "of which oddities"
+"""Column of the splits behind those of the surveys, and its name in the manifest: the odd images of all surveys."""
 
 _TEMPLATE = """# Model card: {name} {version}
 
@@ -77,8 +80,9 @@ AUROC of each kind of odd object with five or more examples:
 {kind_table}
 
 ### Cost
-{cost} ms of one CPU core an image (ONNX Runtime, fp32, batches of 32). PyTorch and ONNX Runtime agree to
-{parity:.0e} of the largest value; a picture gets the same bits in any batch of two or more.
+{cost} ms of one CPU core an image for the graph alone, with all its outputs, where the bundle was built (ONNX Runtime,
+fp32, batches of 32). PyTorch and ONNX Runtime agree to {parity:.0e} of the largest value; a picture gets the same bits
+in any batch of two or more.
 
 ## What it cannot do
 - Rings and other symmetric oddities: the detectors see asymmetry and drawn oddities. Candidates get a ring score apart.
@@ -195,9 +199,10 @@ def _view_text(view: float | str) -> str:
 
 def _splits(manifest: Manifest) -> str:
     images = manifest.training.images
-    surveys = sorted({name for own in images.values() for name in own})
+    # What is said of all surveys together stands behind them.
+    columns = sorted({name for own in images.values() for name in own}, key=lambda name: (name == ODD_IMAGES, name))
     return _table(
-        ("split", *surveys), ((role, *(own.get(name, 0) for name in surveys)) for role, own in images.items())
+        ("split", *columns), ((role, *(own.get(name, 0) for name in columns)) for role, own in images.items())
     )
 
 

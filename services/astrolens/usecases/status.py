@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import Outcome
+from astrolens.contracts.records import ImageState, Outcome
 from astrolens.contracts.status import Books, ServiceStatus, SourceStatus
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
@@ -78,13 +78,19 @@ class Status(View):
     received: int = Field(
         description="All arrivals; the sum of analyzed, duplicates, rejected, dead_lettered and in_flight is as large."
     )
-    analyzed: int = Field(description="Images with a verdict.")
+    analyzed: int = Field(description="Images whose last analysis is done.")
     duplicates: int = Field(description="Arrivals with the same bytes as an earlier one: counted, not analysed again.")
     rejected: int = Field(description="Arrivals that are no usable image; `reasons` says why.")
     dead_lettered: int = Field(description="Arrivals and images that no service could work on.")
-    in_flight: int = Field(description="Arrivals that are not settled yet.")
+    in_flight: int = Field(description="Arrivals that are not settled yet, and images that are analysed again.")
     imbalance: str | None = Field(default=None, description="One sentence where the numbers above contradict.")
-    verdicts: dict[str, int] = Field(description="Images by verdict.")
+    verdicts: dict[str, int] = Field(
+        description="Images by their last verdict, those that are analysed again among them: `analyzed` and "
+        "`analyzed_again` together, and dead-lettered images that had one."
+    )
+    analyzed_again: int = Field(
+        default=0, description="Images in flight that keep their last verdict until another analysis is done."
+    )
     alerts: int
     services: dict[str, ServiceView]
     model: dict[str, Any] = Field(description="The model in use; `state` and `detail` where its server is unreachable.")
@@ -212,6 +218,8 @@ class StatusReader:
             ]
         )
         books = Books.of(outcomes, states)
+        by_verdict = {verdict.value: verdicts.get((verdict,), 0) for verdict in Verdict}
+        waiting = states.get((ImageState.INGESTED.value,), 0)
         by_survey: dict[str, dict[str, int]] = {}
         for (survey, verdict), count in surveys.items():
             if verdict and count:
@@ -219,7 +227,8 @@ class StatusReader:
         return Status(
             **books.model_dump(),
             imbalance=books.imbalance,
-            verdicts={verdict.value: verdicts.get((verdict,), 0) for verdict in Verdict},
+            verdicts=by_verdict,
+            analyzed_again=min(max(sum(by_verdict.values()) - books.analyzed, 0), waiting),
             alerts=sum(alerts.values()),
             services=await self.services(),
             model=await self._model.summary(),

@@ -31,7 +31,7 @@ def record(folder: Path, own: dict[str, Any]) -> str:
         NEW_SKIES: {name: _figures(sky) for name, sky in skies.items()},
         "first_looks": own["first_looks"],
     }
-    text = f"### New skies\n{_text(skies, own['first_looks'])}\n\n"
+    text = f"### New skies\n{_text(skies, own['first_looks'])}{_cost(own.get('cost'))}\n\n"
     card, replaced = _SECTION.subn(lambda _: text, bundle.card)
     if not replaced:
         card, replaced = re.subn(r"(?=### Cost\n)", lambda _: text, bundle.card)
@@ -52,6 +52,17 @@ def _figures(sky: dict[str, Any]) -> dict[str, float]:
         "flagged_at_5_percent": own["flagged_at_0.05"]["mean"],
         "recall_at_5_percent": own["recall_at_0.05"]["mean"],
     }
+
+
+def _cost(cost: dict[str, float] | None) -> str:
+    """What the same run took, from JPEG to verdict: the section behind has the graph alone, as the trainer saw it."""
+    if cost is None:
+        return ""
+    return (
+        f"\n\nCost in the same run: {cost['engine_cpu_ms_per_image']:g} ms of one CPU core an image from JPEG to "
+        f"verdict, {cost['graph_cpu_ms_per_image']:g} of them the graph; with a survey model "
+        f"{cost['survey_model_cpu_ms_per_image']:g}."
+    )
 
 
 def _text(skies: dict[str, Any], looks: dict[str, Any]) -> str:

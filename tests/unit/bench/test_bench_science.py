@@ -91,6 +91,7 @@ def test_figures_of_new_skies_are_written_into_a_bundle_once(tmp_path: Path) -> 
     own = {
         "new_skies": {"a sky": {"survey_model": figures}, "a small one": {"pooled": figures}},
         "first_looks": {"found": 40.0, "spread": 2.0, "odd": 100, "pool": 2000},
+        "cost": {f"{name}_cpu_ms_per_image": 4.25 for name in ("engine", "graph", "survey_model")},
     }
     digest = record(tmp_path / "own", own)
     bundle = Bundle.load(tmp_path / "own")
@@ -99,6 +100,7 @@ def test_figures_of_new_skies_are_written_into_a_bundle_once(tmp_path: Path) -> 
     assert bundle.manifest.figures["new_skies"].keys() == {"a sky"}
     assert bundle.card.count("### New skies") == 1
     assert "0.250 ± 0.125" in bundle.card
+    assert bundle.card.count("4.25 ms of one CPU core an image from JPEG to verdict") == 1
     assert bundle.card.endswith("### Cost\n3 ms\n")
     assert record(tmp_path / "own", own) == digest
 

@@ -135,8 +135,14 @@ def test_status_for_programs_is_the_apis_own_object(console: Any) -> None:
 def test_status_for_people_names_every_number(console: Any) -> None:
     code, output = run("status")
     assert code == 0
+    assert "analysed again" not in output
     for word in ("received", "in flight", "not-an-image 1", "analyzer", "unreachable", "no network", "first-light"):
         assert word in output
+
+
+def test_status_says_how_many_verdicts_are_given_anew(console: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STATUS, "analyzed_again", 128)
+    assert "(128 images are analysed again)" in run("status")[1]
 
 
 def test_books_that_contradict_themselves_are_told_and_end_with_an_error(console: Any) -> None:

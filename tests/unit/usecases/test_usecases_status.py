@@ -194,3 +194,14 @@ async def test_a_heartbeat_from_the_future_is_no_sign_of_life(records: RecordSto
     assert (view.instance, view.state, view.instances) == ("analyzer@other", "running", 1)
     await records.upsert(Collection.SERVICES, [hung.model_copy(update={"seen_at": now[0]})])
     assert (await status.services())["analyzer"].instances == 2
+
+
+async def test_images_that_are_analysed_again_are_told_beside_their_verdicts(
+    records: RecordStore, status: StatusReader
+) -> None:
+    made = [make_image(f"{number}")[0] for number in range(5)]
+    again = [image.model_copy(update={"state": ImageState.INGESTED}) for image in made[:2]]
+    new = make_image("new", p_value=None)[0]
+    await records.insert(Collection.IMAGES, [*again, *made[2:], new])
+    found = await status.read()
+    assert (found.analyzed, sum(found.verdicts.values()), found.analyzed_again) == (3, 5, 2)
