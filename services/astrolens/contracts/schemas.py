@@ -66,7 +66,9 @@ def schema_file(model: type[BaseModel]) -> str:
     for name, known in MODELS.items():
         if known is model:
             return f"{name}.schema.json"
-    raise LookupError(f"{model.__name__} is not in schemas.MODELS: add it there, and an example to examples.py")
+    raise LookupError(
+        f"{model.__name__} is not in schemas.MODELS: add it there, and an example to example_documents.py"
+    )
 
 
 def documents() -> dict[str, str]:
