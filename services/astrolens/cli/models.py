@@ -46,7 +46,7 @@ def list_models(*, as_json: bool, url: str | None, token: str | None) -> None:
             "state": _state(item),
             "made": item["created_at"][:16],
             "by": printable(item["created_by"]),
-            "gates": _gates(item),
+            "gates": _gates_count(item),
             "shadow": _shadow(item["shadow"]),
         }
         for item in found["items"]
@@ -195,6 +195,12 @@ def _gates(item: dict[str, Any]) -> str:
     if not item["gates"]:
         return "not measured"
     return f"failed: {printable(', '.join(item['failed_gates']))}" if item["failed_gates"] else "passed"
+
+
+def _gates_count(item: dict[str, Any]) -> str:
+    """How many gates failed: a list has no room for their names."""
+    failed = len(item["failed_gates"])
+    return f"failed {failed} of {len(item['gates'].get('gates', ()))}" if failed else _gates(item)
 
 
 def _shadow(found: dict[str, Any] | None) -> str:

@@ -81,7 +81,7 @@ def test_bundles_are_a_table_for_people_and_json_for_programs(console: Any, monk
         "second-light 0.3.1",
         DIGEST[:12],
         "shadow",
-        "failed: macro F1",
+        "failed 1 of 1",
         "40 of 300 images beside 0bc72abb3f0a: 3 newly anomalous",
     ):
         assert word in listed

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from astrolens.console.pages.bundles import _state
+from astrolens.console.pages.bundles import _row, _state
 from astrolens.contracts import topics
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.models import ModelState, ShadowRecord
@@ -146,6 +146,16 @@ async def test_the_page_says_served_only_of_what_served(
     served_at = MADE if has_served else None
     model = ModelView.model_validate(found | {"state": state, "serves": serves, "first_served_at": served_at})
     assert _state(model)[0] == words
+
+
+async def test_failed_gates_are_counted_with_their_names_below(
+    client: httpx.AsyncClient, digests: dict[str, str]
+) -> None:
+    """A state is never broken into lines: with all the names in it, decisions lay beyond the window."""
+    found = (await client.get(f"/api/models/{digests['refused']}")).raise_for_status().json()
+    cells = _row(ModelView.model_validate(found))
+    assert [part["text"] for part in cells[2]] == ["failed 1 of 1", "macro F1"]
+    assert [part["text"] for part in cells[1] if part["text"]] == ["refused by its gates"]
 
 
 async def test_what_a_gate_refused_is_not_promoted(client: httpx.AsyncClient, digests: dict[str, str]) -> None:

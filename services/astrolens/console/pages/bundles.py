@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from astrolens.console.components.records import Cell, Records, link, opener, reason, state, text, time_ago
+from astrolens.console.components.records import Cell, Part, Records, link, opener, reason, state, text, time_ago
 from astrolens.console.format import count, figure
 from astrolens.console.pages.page import Visit, address
 from astrolens.console.pages.parts import button, fact_list, heading, panel, paragraph, prose
@@ -174,7 +174,8 @@ def _state(model: ModelView) -> tuple[str, str]:
 
 def _row(model: ModelView) -> tuple[Cell, ...]:
     named, tone = _state(model)
-    why = model.history[-1].why if model.history else ""
+    # What a gate refused says so under its gates.
+    why = model.history[-1].why if model.history and model.state is not ModelState.REFUSED else ""
     decisions = []
     if model.can_promote:
         decisions.append(opener("promote", f"promote:{model.digest}", "btn"))
@@ -189,7 +190,7 @@ def _row(model: ModelView) -> tuple[Cell, ...]:
             text(model.digest[:12], "mono", title=model.digest),
         ],
         [state(named, tone), reason(why)],
-        [_gates(model)],
+        _gates(model),
         beside,
         [time_ago(model.created_at), text(f"by {model.created_by}", "muted")],
         decisions,
@@ -201,12 +202,14 @@ def _change(change: ModelChangeView) -> tuple[Cell, ...]:
     return ([time_ago(change.at)], [state(named, tone)], [text(change.by)], [text(change.why)])
 
 
-def _gates(model: ModelView) -> Any:
+def _gates(model: ModelView) -> list[Part]:
+    """How many gates failed, and which: a state is never broken into lines, so that the names stand below it."""
     if not model.gates:
-        return text("not measured", "muted")
+        return [text("not measured", "muted")]
+    measured = len(model.gates.get("gates", ()))
     if model.failed_gates:
-        return state(f"failed: {', '.join(model.failed_gates)}", "bad")
-    return state("passed", "good")
+        return [state(f"failed {len(model.failed_gates)} of {measured}", "bad"), reason(", ".join(model.failed_gates))]
+    return [state("passed", "good")]
 
 
 def _gate(gate: dict[str, Any]) -> str:

@@ -49,7 +49,7 @@ class TrainingRunsPanel:
             with head:
                 self._backbone = ui.input(
                     "Backbone", placeholder="the promoted bundle", validation=_backbone_error
-                ).props("dense outlined")
+                ).props("dense outlined stack-label")
                 self._start = button("Retrain now", self._visit.handler(self._queue))
             self._detail = paragraph("")
             columns = ("Run", "State", "Learned from", "Changed", ">Accuracy", "Gates", "Action")
@@ -85,7 +85,7 @@ class TrainingRunsPanel:
             "legend": {"top": 22, "left": 0, "textStyle": {"color": TEXT}},
             "grid": {"left": 16, "right": 16, "top": 54, "bottom": 24, "containLabel": True},
             "xAxis": axis("category", data=tuple(run.run_id[:6] for run in done)),
-            "yAxis": axis(scale=True),
+            "yAxis": axis(scale=True, max=1),
             "series": [
                 {"type": "line", "name": "before", "data": tuple(run.before.accuracy for run in done if run.before)},
                 {"type": "line", "name": "after", "data": tuple(run.after.accuracy for run in done if run.after)},
