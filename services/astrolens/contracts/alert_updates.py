@@ -17,11 +17,16 @@ _OCCASIONS: Final[Mapping[str | None, str]] = {
 }
 
 
-def update_reason(alert: Mapping[str, Any]) -> str | None:
+def update_reason(alert: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> str | None:
     """Who or what caused the last message, as far as an `AlertRecord` document tells; None for an initial alert.
 
     A retraction always has a reason. An update has one where a person called the image interesting, or where a
-    catalogue changed what is known; otherwise its figures are new.
+    catalogue changed what is known; otherwise its figures are new. An answer that the message before had already is no
+    reason, where that message is known.
+
+    Args:
+        alert: The message, as an `AlertRecord` or `AlertMessage` document.
+        before: The message before it.
     """
     kind, label = alert["alert_type"], alert.get("label")
     if kind == "initial":
@@ -34,4 +39,10 @@ def update_reason(alert: Mapping[str, Any]) -> str | None:
         if alert["verdict"] != Verdict.ANOMALY:
             return f"analysed again, it is {alert['verdict'].replace('_', ' ')}"
         return "its calibration promises no rate of false alarms any more"
+    if before is not None and _answer(before) == _answer(alert):
+        said = None
     return _OCCASIONS.get(alert.get("occasion")) or said or "its figures are new"
+
+
+def _answer(alert: Mapping[str, Any]) -> tuple[Any, Any, list[str]]:
+    return alert.get("label"), alert.get("labeled_by"), list(alert.get("tags") or ())

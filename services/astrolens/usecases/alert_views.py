@@ -5,7 +5,6 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from astrolens.contracts.alert_updates import update_reason
 from astrolens.contracts.p_values import PValueWords, p_value_words
 from astrolens.contracts.records import Answer, Delivery
 from astrolens.contracts.verdicts import Verdict
@@ -49,7 +48,7 @@ class AlertView(View):
         return cls(
             messages=messages,
             missing_messages=int(document.get("revision") or 0) + 1 - len(messages),
-            update_reason=update_reason(document),
+            update_reason=messages[-1].update_reason,
             tags=document.get("tags") or [],
             p_value_words=p_value_words(
                 document["p_value"],

@@ -178,13 +178,18 @@ class AlertMessageView(View):
     model_digest: str | None
 
     @classmethod
-    def of(cls, document: Document) -> Self:
-        """The view of an `AlertMessage` document, or of the last message in an `AlertRecord` document."""
+    def of(cls, document: Document, before: Document | None = None) -> Self:
+        """The view of an `AlertMessage` document, or of the last message in an `AlertRecord` document.
+
+        Args:
+            document: The message.
+            before: The message before it, where it is known.
+        """
         own = {"revision", "at", "p_value_words", "update_reason", "tags"}
         return cls(
             revision=document.get("revision") or 0,
             at=document.get("at") or document.get("updated_at") or document["raised_at"],
-            update_reason=update_reason(document),
+            update_reason=update_reason(document, before),
             p_value_words=p_value_words(
                 document["p_value"],
                 at_most=bool(document.get("p_value_at_most")),
@@ -198,7 +203,8 @@ class AlertMessageView(View):
 
 def alert_messages(alert: Document) -> list[AlertMessageView]:
     """The messages of an `AlertRecord` document, oldest first; older versions kept the last one only."""
-    return [*map(AlertMessageView.of, alert.get("earlier") or ()), AlertMessageView.of(alert)]
+    documents = [*(alert.get("earlier") or ()), alert]
+    return [AlertMessageView.of(own, before) for before, own in zip([None, *documents], documents, strict=False)]
 
 
 class ImageDetail(View):
@@ -242,6 +248,7 @@ class ImageDetail(View):
         record = {key: value for key, value in document.items() if key != "pending"}
         position = document["observation"].get("position")
         analysis = document.get("analysis") or {}
+        messages = alert_messages(alert) if alert else []
         return cls(
             **record,
             card=ImageCard.of(document),
@@ -252,8 +259,8 @@ class ImageDetail(View):
             alert_id=alert["alert_id"] if alert else None,
             alert_type=alert["alert_type"] if alert else None,
             alert_updated_at=alert.get("updated_at") if alert else None,
-            alert_update_reason=update_reason(alert) if alert else None,
-            alert_messages=alert_messages(alert) if alert else [],
+            alert_update_reason=messages[-1].update_reason if messages else None,
+            alert_messages=messages,
             alert_tense=alert.get("alert_tense", "current") if alert else None,
             alert_hold=_alert_hold(document),
             position_texts=position_texts(position["ra_deg"], position["dec_deg"]) if position else [],

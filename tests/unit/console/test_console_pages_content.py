@@ -175,6 +175,17 @@ def test_an_image_lists_every_message_of_its_alert() -> None:
     assert "its figures are new" in lines[2]
 
 
+def test_an_answer_is_the_reason_of_one_message_only() -> None:
+    said = {"label": "interesting", "labeled_by": "b", "tags": ["ring"], "at": NOW.isoformat()}
+    answered = {**ALERT, **said, "alert_type": "update", "revision": 1}
+    again = {**ALERT, **said, "alert_type": "update", "revision": 2, "model_digest": "another"}
+    alert = {**again, "earlier": [{**ALERT, "at": NOW.isoformat(), "revision": 0}, answered]}
+    detail = ImageDetail.of(to_document(make_image("a.jpg")[0]), alert)
+    reasons = [message.update_reason for message in detail.alert_messages]
+    assert reasons == [None, "b called it interesting (ring)", "its figures are new"]
+    assert detail.alert_update_reason == "its figures are new"
+
+
 def test_the_history_of_answers_has_their_tags() -> None:
     given = Label(label_id="l", answer=Answer.ARTEFACT, user="ann", recorded_at=NOW, tags=("<satellite>",))
     record = make_image("a.jpg")[0].model_copy(update={"labels": (given,)})
