@@ -59,6 +59,10 @@ class FitCheck(Contract):
 
     images: int = Field(description="Images that were compared.")
     seen: int = Field(default=0, description="Images that the survey had then.")
+    seen_complete: int | None = Field(
+        default=None,
+        description="Images that the survey had when half as many as a survey model needs were last compared.",
+    )
     at_1_percent: int | None = Field(
         default=None, description="Of them, those whose p-value by the bundle's calibration of the survey is <= .01."
     )

@@ -112,3 +112,22 @@ async def test_a_simulated_sky_is_left_alone(records: SqliteRecordStore) -> None
     survey.record = survey.record.model_copy(update={"survey": "simulated-lsst"})
     before = survey.record
     assert await survey.watch() == before
+
+
+async def test_another_sky_that_comes_slowly_is_compared_with_what_came_before(records: SqliteRecordStore) -> None:
+    """Each image is compared, and released, before the next: such bursts put off no comparison of more images."""
+    survey = Survey(records)
+    await survey.feed(spread(160))
+    await survey.watch()
+    released = 0
+    for came in range(1, 101):
+        await survey.feed([0.004, 0.003, 0.02][came % 3 : came % 3 + 1], burst=came % 3 < 2)
+        survey.now += BURST_QUIET_PERIOD
+        if (await survey.watch()).state is SurveyState.DOES_NOT_FIT:
+            break
+        released += 1
+        assert survey.record.check is not None
+        assert survey.record.check.seen_complete == 160
+    assert survey.record.check is not None
+    assert 20 < released < 50
+    assert survey.record.check.images == 50

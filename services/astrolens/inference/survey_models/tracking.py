@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Final
 
 import numpy as np
-import structlog
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.survey_models import MAX_EARLIER_ADJUSTMENTS, DriftMeasure, SurveyModelRecord
@@ -25,8 +24,6 @@ MEASURE_INTERVAL_IMAGES: Final = 100
 MIN_CHANGE: Final = 0.15
 """Standard deviations by which the threshold of a budget of 1 % must move; the error of a measurement is .1."""
 _DEVIATE_OF_1_PERCENT: Final = 2.326
-
-_log = structlog.get_logger(__name__)
 
 
 class DriftTracker:
@@ -90,9 +87,6 @@ def _adjusted(record: SurveyModelRecord, drift: DriftMeasure) -> SurveyModelReco
     earlier = record.earlier_adjustments
     if record.adjustment is not None:
         earlier = (record.adjustment, *earlier)[:MAX_EARLIER_ADJUSTMENTS]
-    _log.warning(
-        "the calibration of a survey follows a drift", survey=record.survey, shift=drift.shift, scale=drift.scale
-    )
     return record.model_copy(
         update={
             "adjustment": serves,

@@ -9,6 +9,7 @@ import structlog
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.survey_models import FitCheck, Rejudging, SurveyModelRecord, SurveyState
 from astrolens.contracts.surveys import SIMULATED_PREFIX
+from astrolens.inference.survey_models.bursts import WINDOW as BURST_WINDOW
 from astrolens.inference.survey_models.bursts import HeldImages, find_held
 from astrolens.inference.survey_models.images import SurveyImage, recent_images
 from astrolens.inference.survey_models.tracking import MEASURE_INTERVAL_IMAGES, DriftTracker
@@ -76,25 +77,39 @@ class KnownSurveyWatcher:
         # Half of the images measured may be of another sky that came too slowly to be a burst: the newest tell.
         newest = await self._judged(record, count=MEASURE_INTERVAL_IMAGES, since=record.check_after)
         check = await self._checker.check(newest) if len(newest) >= MIN_CHECKED else None
-        return drifted if check is None or check.fits else self._held_back(record, newest, check)
+        if check is not None and not check.fits:
+            return self._held_back(record, newest, check)
+        _log.warning("the calibration of a survey follows a drift", survey=record.survey, reason=drifted.reason)
+        return drifted
 
     async def _compare(self, record: SurveyModelRecord, held: HeldImages | None) -> SurveyModelRecord:
-        needed = self._images_needed
-        # Of a burst, its own images: the ordinary ones before it would hide that the sky is another.
-        since = record.check_after
-        if held is not None:
-            since = max(held.first_ingested_at, since or held.first_ingested_at)
-        judged = await self._judged(record, count=needed, since=since)
-        if len(judged) >= (MIN_CHECKED if held else max(needed // 2, MIN_CHECKED)):
+        complete = self._complete
+        if held is None:
+            judged = await self._judged(record, count=self._images_needed, since=record.check_after)
+        else:
+            judged = await self._of_burst(record, held)
+        if len(judged) >= (complete if held is None else MIN_CHECKED):
             check = await self._checker.check(judged)
         else:
             check = FitCheck(
                 images=len(judged), fits=True, detail="too few images to compare", checked_at=self._clock()
             )
-        if check.fits:
-            check = check.model_copy(update={"seen": record.images})
-            return record.model_copy(update={"check": check})
-        return self._held_back(record, judged, check)
+        if not check.fits:
+            return self._held_back(record, judged, check)
+        seen_complete = _seen_complete(record) if held is not None and len(judged) < complete else record.images
+        check = check.model_copy(update={"seen": record.images, "seen_complete": seen_complete})
+        return record.model_copy(update={"check": check})
+
+    async def _of_burst(self, record: SurveyModelRecord, held: HeldImages) -> list[SurveyImage]:
+        """The images of a burst: the ordinary ones before it would hide that the sky is another.
+
+        Where they come so slowly that each is compared before the next, those that made it a burst.
+        """
+        since = max(held.first_ingested_at, record.check_after or held.first_ingested_at)
+        judged = await self._judged(record, count=self._images_needed, since=since)
+        if len(judged) >= MIN_CHECKED:
+            return judged
+        return await self._judged(record, count=BURST_WINDOW, since=record.check_after)
 
     async def _judged(self, record: SurveyModelRecord, *, count: int, since: datetime | None) -> list[SurveyImage]:
         """The newest images that the bundle in use judged by its calibration of the survey."""
@@ -118,18 +133,33 @@ class KnownSurveyWatcher:
                     f"another sky than the bundle's calibration of {record.survey}: {check.detail}; feed images of "
                     "another instrument, pixel scale or stretch under a name of their own"
                 ),
-                "check": check.model_copy(update={"seen": record.images}),
+                "check": check.model_copy(update={"seen": record.images, "seen_complete": record.images}),
                 "adjustment": None,
                 "learn_from": min(image.ingested_at for image in judged),
                 "rejudging": Rejudging(begun_at=self._clock()),
             }
         )
 
+    @property
+    def _complete(self) -> int:
+        """Images of a comparison that says enough until as many new ones are there.
+
+        Not before half of those that a survey model needs: the first may be those that somebody found strange.
+        """
+        return max(self._images_needed // 2, MIN_CHECKED)
+
     def _is_due(self, record: SurveyModelRecord, held: HeldImages | None) -> bool:
         """Whether there are enough new images to compare, or held anomalies that no more images will explain."""
-        seen = record.check.seen if record.check else 0
-        # Not before half of them are there: the first images of a survey may be those that somebody found strange.
-        enough = max(self._images_needed // 2, MIN_CHECKED)
         if held is not None:
-            return record.images - seen >= enough or self._clock() - held.last_analyzed_at >= BURST_QUIET_PERIOD
-        return record.images >= max(enough, min(2 * seen, seen + CHECK_INTERVAL_IMAGES))
+            seen = record.check.seen if record.check else 0
+            is_quiet = self._clock() - held.last_analyzed_at >= BURST_QUIET_PERIOD
+            return record.images - seen >= self._complete or is_quiet
+        seen = _seen_complete(record)
+        return record.images >= max(self._complete, min(2 * seen, seen + CHECK_INTERVAL_IMAGES))
+
+
+def _seen_complete(record: SurveyModelRecord) -> int:
+    """Images that a survey had at its last complete comparison: those of small bursts put off no other."""
+    if record.check is None:
+        return 0
+    return record.check.seen if record.check.seen_complete is None else record.check.seen_complete
