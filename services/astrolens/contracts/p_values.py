@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import Field
 
 from astrolens.contracts.base import Contract
-from astrolens.contracts.verdicts import CalibrationFit
+from astrolens.contracts.verdicts import MIN_JUDGED_SIDE, CalibrationFit
 
 _CALIBRATIONS: Final[dict[CalibrationFit, str]] = {
     "own": "",
@@ -51,7 +51,12 @@ def promises_rate(fit: CalibrationFit) -> bool:
 
 
 def p_value_words(
-    p_value: float, *, at_most: bool = False, fit: CalibrationFit = "own", older: bool = False
+    p_value: float,
+    *,
+    at_most: bool = False,
+    fit: CalibrationFit = "own",
+    older: bool = False,
+    too_small: bool = False,
 ) -> PValueWords:
     """A p-value in words.
 
@@ -60,11 +65,14 @@ def p_value_words(
         at_most: Whether it is the upper bound 1/(n+1) of an image that is stranger than all n calibration images.
         fit: Whose ordinary images it is measured against.
         older: Whether it comes from a version that did not count its calibration images, and may have extrapolated.
+        too_small: Whether the picture is too small for the calibration to say anything of it.
     """
     beyond_all = at_most and p_value > 0.0
     one_in = round(1.0 / p_value) if beyond_all else 0
     figure = f"p ≤ 1/{one_in:,}" if beyond_all else f"p = {p_value:.2g}"
-    if (others := _ONLY_RANKED_AMONG.get(fit)) is not None:
+    if too_small:
+        meaning = f"too small to judge: under {MIN_JUDGED_SIDE} pixels a side nearly every picture looks strange"
+    elif (others := _ONLY_RANKED_AMONG.get(fit)) is not None:
         below = f"all {one_in - 1:,}" if beyond_all else f"{floor(1000.0 * (1.0 - p_value)) / 10.0:g} % of the"
         figure, meaning = f"pooled {figure}", f"a ranking only: above {below} {others}"
     elif beyond_all:

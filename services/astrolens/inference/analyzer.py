@@ -13,7 +13,7 @@ from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.events import ImageAnalyzed, ImageIngested, producer
 from astrolens.contracts.ids import content_digest, event_id
 from astrolens.contracts.records import ImageState, PendingEvent, Reason
-from astrolens.contracts.verdicts import Analysis, Verdict
+from astrolens.contracts.verdicts import MIN_JUDGED_SIDE, Analysis, Verdict
 from astrolens.inference.survey_models.bursts import BurstDetector
 from astrolens.platform.bus import Refusal
 from astrolens.platform.bus.ports import EventReleaser
@@ -92,8 +92,9 @@ class Analyzer:
             if isinstance(answer, Reason):
                 reasons[cutout.image_id] = answer
             else:
-                analyses[cutout.image_id] = answer
-                annotate_span(cutout.image_id, verdict=answer.verdict.value, p_value=answer.p_value)
+                analysis = within_size(answer, waiting[cutout.image_id]["cutout"])
+                analyses[cutout.image_id] = analysis
+                annotate_span(cutout.image_id, verdict=analysis.verdict.value, p_value=analysis.p_value)
         await self._write(waiting, analyses)
         for key in by_image.keys() - documents.keys():
             reasons[key] = Reason(code="unknown-image", detail="the record store knows no image of this id")
@@ -179,6 +180,18 @@ def _analyzed_event(document: Document, analysis: Analysis, now: datetime) -> Pe
         calibration_fit=analysis.calibration_fit,
         rank_score=analysis.rank_score,
     ).pending(topic=topics.IMAGES_ANALYZED, key=image, traceparent=traceparent_of(image))
+
+
+def within_size(analysis: Analysis, cutout: Mapping[str, Any]) -> Analysis:
+    """The analysis, without an anomaly where the picture is so small that nearly any looks strange to the bundle.
+
+    Args:
+        analysis: What the model says.
+        cutout: Its `width` and `height`, pixels.
+    """
+    if min(cutout["width"], cutout["height"]) >= MIN_JUDGED_SIDE or analysis.calibration_fit == "survey-model":
+        return analysis
+    return analysis.model_copy(update={"verdict": Verdict.ORDINARY, "too_small": True})
 
 
 def late_by(before: Document, analysis: Analysis, *, alpha: float) -> str | None:

@@ -52,6 +52,7 @@ _FIELDS: Final = (
     "observation.simulated",
     "analysis.adjusted_p_value",
     "analysis.calibration_fit",
+    "analysis.too_small",
     "analysis.calibration_survey",
     "analysis.burst_survey",
     "analysis.p_value_at_most",
@@ -225,6 +226,7 @@ def _left_out(document: Document) -> str | None:
     if document["p_value"] is None:
         return "not-analysed"
     promising = calibration_fit_of(analysis) in _PROMISING and analysis["burst_survey"] is None
+    promising = promising and not analysis.get("too_small")
     return None if promising else "no-promise"
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final, Self
 from pydantic import Field
 
 from astrolens.contracts.base import Contract
+from astrolens.contracts.kinds import told_kinds
 from astrolens.contracts.p_values import PValueWords, p_value_words, promises_rate
 from astrolens.contracts.verdicts import CalibrationFit, calibration_fit_of
 
@@ -27,13 +28,21 @@ class PValueView(Contract):
     words: PValueWords
 
     @classmethod
-    def of(cls, p_value: float, *, at_most: bool, fit: CalibrationFit = "own", older: bool = False) -> Self:
+    def of(
+        cls,
+        p_value: float,
+        *,
+        at_most: bool,
+        fit: CalibrationFit = "own",
+        older: bool = False,
+        too_small: bool = False,
+    ) -> Self:
         """The meaning of a p-value; see `p_value_words`."""
         return cls(
             p_value=p_value,
             at_most=at_most,
-            one_in=1.0 / p_value if p_value and promises_rate(fit) else None,
-            words=p_value_words(p_value, at_most=at_most, fit=fit, older=older),
+            one_in=1.0 / p_value if p_value and promises_rate(fit) and not too_small else None,
+            words=p_value_words(p_value, at_most=at_most, fit=fit, older=older, too_small=too_small),
         )
 
 
@@ -54,21 +63,25 @@ def combined_p_value(document: Document) -> PValueView | None:
         at_most=bool(analysis.get("p_value_at_most")),
         fit=calibration_fit_of(analysis),
         older=analysis.get("calibration_images") is None,
+        too_small=bool(analysis.get("too_small")),
     )
 
 
 def detector_p_values(analysis: Mapping[str, Any]) -> dict[str, PValueView]:
     """The p-value of each detector with its meaning."""
     older, fit = analysis.get("calibration_images") is None, calibration_fit_of(analysis)
+    small = bool(analysis.get("too_small"))
     return {
-        name: PValueView.of(result["p_value"], at_most=bool(result.get("at_most")), fit=fit, older=older)
+        name: PValueView.of(
+            result["p_value"], at_most=bool(result.get("at_most")), fit=fit, older=older, too_small=small
+        )
         for name, result in (analysis.get("detectors") or {}).items()
     }
 
 
 def top_kinds(kinds: Mapping[str, float]) -> list[KindShare]:
     """The most probable kinds of strangeness."""
-    ranked = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    ranked = sorted(told_kinds(kinds).items(), key=lambda item: (-item[1], item[0]))
     return [KindShare(kind=kind, probability=share) for kind, share in ranked[:_SHOWN_KINDS]]
 
 

@@ -172,7 +172,10 @@ async def test_images_beyond_their_calibration_are_sorted_and_told(world: Any, c
     (verdict,) = [step["detail"] for step in ranked["provenance"] if step["step"] == "verdict"]
     assert verdict.startswith("pooled p = 0.0083, ")
     detail = (await client.get(f"/api/images/{first['image_id']}")).json()
-    assert detail["kinds"] == [{"kind": "blend", "probability": 0.9}, {"kind": "trail", "probability": 0.05}]
+    assert detail["kinds"] == [
+        {"kind": "blend", "probability": 0.9},
+        {"kind": "trail-or-bad-column", "probability": 0.05},
+    ]
     assert (detail["budget"]["at_most"], detail["budget"]["words"]["figure"]) == (True, "p ≤ 1/606")
     assert detail["detector_budgets"]["energy"]["words"]["figure"] == "p = 0.0017"
     steps = {step["step"]: step["detail"] for step in detail["provenance"]}

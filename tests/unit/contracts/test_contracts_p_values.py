@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from astrolens.contracts import example_documents, examples
+from astrolens.contracts.kinds import told_kinds
 from astrolens.contracts.p_values import p_value_words, promises_rate
 from astrolens.contracts.records import AlertRecord, ImageRecord
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, rank_score_of
@@ -53,6 +54,15 @@ def test_the_words_of_a_p_value(p_value: float, at_most: bool, fit: CalibrationF
     said = p_value_words(p_value, at_most=at_most, fit=fit)
     assert said.sentence == sentence.format(model="calibration: survey model")
     assert promises_rate(fit) == ("a ranking only" not in sentence)
+
+
+def test_a_picture_that_is_too_small_to_judge_says_so() -> None:
+    said = p_value_words(1 / 606, at_most=True, too_small=True)
+    assert said.meaning == "too small to judge: under 48 pixels a side nearly every picture looks strange"
+
+
+def test_kinds_that_cannot_be_told_apart_are_one() -> None:
+    assert told_kinds({"trail": 0.25, "blend": 0.5, "bad-column": 0.25}) == {"trail-or-bad-column": 0.5, "blend": 0.5}
 
 
 def test_a_small_p_value_of_an_older_version_may_be_extrapolated() -> None:

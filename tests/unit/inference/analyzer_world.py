@@ -114,7 +114,9 @@ class World:
                 batch="b",
                 observation=Observation(survey="sdss"),
                 original=Original(key="o", sha256="s", size_bytes=1, media_type="image/jpeg", width=8, height=8),
-                cutout=CutoutInfo(key=key, sha256=content_digest(cutout), width=8, height=8, scale=1.0, stretch="none"),
+                cutout=CutoutInfo(
+                    key=key, sha256=content_digest(cutout), width=64, height=64, scale=1.0, stretch="none"
+                ),
                 phash="0" * 16,
                 ingested_at=then,
                 offered_at=then,

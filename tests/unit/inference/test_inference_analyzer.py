@@ -2,10 +2,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from astrolens.contracts import topics
+from astrolens.contracts import examples, topics
 from astrolens.contracts.events import ImageAnalyzed
 from astrolens.contracts.records import ImageRecord, PendingEvent, Reason
-from astrolens.contracts.verdicts import Analysis
+from astrolens.contracts.verdicts import Analysis, CalibrationFit, Verdict
+from astrolens.inference.analyzer import within_size
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change, Clause
@@ -38,6 +39,19 @@ async def test_a_batch_is_analysed_written_and_published(world: World) -> None:
     assert [fact.image_id for fact in facts] == [image_id(1), image_id(2), image_id(3)]
     assert {fact.topic for fact in world.outbox.published} == {topics.IMAGES_ANALYZED}
     assert len({fact.event_id for fact in facts}) == 3
+
+
+@pytest.mark.parametrize(
+    ("side", "fit", "verdict"),
+    [(47, "own", "ordinary"), (16, "pooled", "ordinary"), (48, "own", "anomaly"), (30, "survey-model", "anomaly")],
+)
+def test_a_picture_that_is_too_small_is_no_anomaly_unless_its_survey_was_learned(
+    side: int, fit: CalibrationFit, verdict: str
+) -> None:
+    analysis = examples.analysis().model_copy(update={"calibration_fit": fit, "verdict": Verdict.ANOMALY})
+    judged = within_size(analysis, {"width": 200, "height": side})
+    assert (judged.verdict, judged.too_small) == (verdict, verdict == "ordinary")
+    assert judged.p_value == analysis.p_value
 
 
 async def test_a_redelivered_event_costs_a_look(world: World) -> None:
