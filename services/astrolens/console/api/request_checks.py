@@ -93,7 +93,7 @@ def check_request(request: Request) -> None:
     counts = Counter(name for name, _ in request.query_params.multi_items())
     twice = next((name for name in counts if counts[name] > 1 and name not in operation.repeated), None)
     if twice is not None:
-        detail = f"{request.url.path} takes one value of {twice!r}, and {counts[twice]} are given: leave one of them."
+        detail = f"{request.url.path} takes one value of {twice!r}, and {counts[twice]} are given: give it once."
         raise Problem(422, "Parameter given twice", detail)
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given and operation.media_types and given not in operation.media_types:

@@ -2,7 +2,7 @@
 
 import { address, enter, flush, go, imageAddress, keep, query } from "astrolens-address";
 import { AnswerButtons } from "astrolens-answering";
-import { answerOf, disputed, give, nameOf, toast } from "astrolens-answers";
+import { answerOf, disputed, give, many, nameOf, plural, toast } from "astrolens-answers";
 import { BASE, call, parsed } from "astrolens-api";
 import { bindKeys } from "astrolens-keys";
 import { recall, renew } from "astrolens-list";
@@ -189,7 +189,6 @@ export default defineComponent({
       move(cells, rows);
       if (items.value.length) pick(indexOf(cursor.value), true);
     };
-    const many = (/** @type {number} */ n) => n.toLocaleString("en-US");
     const targets = () => {
       if (!selected.value.size) return items.value.filter((item) => item.image_id === cursor.value);
       const loaded = new Map(items.value.map((item) => [item.image_id, item]));
@@ -215,7 +214,7 @@ export default defineComponent({
       const chosen = targets();
       if (!chosen.length) return toast("Choose an image first: arrow keys move, x selects.");
       give(chosen, value, tags);
-      toast(`${chosen.length === 1 ? nameOf(chosen[0]) : `${chosen.length} images`}: ${said}. Undo with u.`);
+      toast(`${chosen.length === 1 ? nameOf(chosen[0]) : plural(chosen.length, "image")}: ${said}. Undo with u.`);
       if (alone) move(1);
       else clear();
     };
@@ -256,7 +255,6 @@ export default defineComponent({
       ["a", "Select all that match", selectAll],
       ["Escape", "Back: select nothing", clear, () => selected.value.size || all.value],
       ["b", "Compare the selected", compare],
-      ["n", "Read the list again", reload],
     ]);
 
     onMounted(async () => {
@@ -290,7 +288,7 @@ export default defineComponent({
       items,
       layout,
       list,
-      many,
+      plural,
       root,
       selected,
       style,
@@ -321,7 +319,7 @@ export default defineComponent({
           <div v-if="layout.caption" class="caption"><span class="name">{{ cell.name }}</span><span v-if="layout.caption > 30" class="muted num">{{ item.survey }} · {{ item.class ?? '–' }} · {{ cell.figure }}</span></div>
         </div>
       </div>
-      <p v-if="items.length" class="list-end muted" role="status">{{ list.state.problem ? list.state.problem + ' Trying again.' : !list.state.done ? 'Loading more' : many(items.length) + (items.length === 1 ? ' image' : ' images') + ': the whole list' }}</p>
+      <p v-if="items.length" class="list-end muted" role="status">{{ list.state.problem ? list.state.problem + ' Trying again.' : !list.state.done ? 'Loading more' : plural(items.length, 'image') + ': the whole list' }}</p>
       <div v-show="selected.size || all" class="batch" role="toolbar" aria-label="Answer for the selected images">
         <b class="num" :title="all ? 'Every image of this list, however many: answered 200 at a time, and taken back by undo' : null">{{ amount }}</b>
         <answer-buttons @answer="answer"/>

@@ -29,7 +29,7 @@ class ImageGrid(Element, component="image_grid.js"):
 
     The cursor (`at`), the selection (`sel`) and the size are written into the address in place; the first two are read
     from there when the element appears. An image's page is given selection and size too, and gives them back. Its
-    children are shown where no image matches. Keys 1 to 3, u, x, a, c and n are bound; `?` shows them all. All that
+    children are shown where no image matches. Keys 1 to 3, u, x, a and b are bound; `?` shows them all. All that
     match are selected as a filter, however many, and answered in batches.
     """
 

@@ -2,7 +2,7 @@
 
 import { enter, go, imageAddress, keep, query } from "astrolens-address";
 import { AnswerButtons } from "astrolens-answering";
-import { answerOf, answers, give, nameOf, toast, undoLast } from "astrolens-answers";
+import { answerOf, answers, give, many, nameOf, toast, undoLast } from "astrolens-answers";
 import { call } from "astrolens-api";
 import { bindKeys } from "astrolens-keys";
 import { ImageList } from "astrolens-list";
@@ -141,7 +141,6 @@ export default defineComponent({
     });
     const swipe = (/** @type {string} */ way) => answer(SWIPES[way]);
     const words = (/** @type {string | null} */ code) => (code ?? "–").replaceAll("_", " ");
-    const many = (/** @type {number} */ n) => n.toLocaleString("en-US");
     const seen = { ASKS, answers, current, href, left, many, nameOf, root, shown, source, state, waiting, words };
     return { ...seen, answer, ask, back, copy, later, swipe, undo };
   },

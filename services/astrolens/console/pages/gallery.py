@@ -75,6 +75,7 @@ async def build(visit: Visit) -> None:
         *shortcuts(
             (("+", "="), "Larger pictures", lambda: sizes.step(1)),
             ("-", "Smaller pictures", lambda: sizes.step(-1)),
+            ("n", "Read the list again", lambda: fresh.read_again(grid)),
             ("m", "Show this list on maps", lambda: visit.go(f"/map?{context_query(visit.query)}")),
             ("t", "Triage this list", lambda: visit.go(f"/triage?{context_query(visit.query)}")),
         ),

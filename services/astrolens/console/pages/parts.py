@@ -99,8 +99,8 @@ def copyable(name: str, value: str) -> None:
     tagged("dt", name)
     with ui.element("dd").classes("mono"):
         hint(tagged("span", value if len(value) <= _CUT else f"{value[:_CUT]}…"), value)
-        copy = button("copy", lambda: ui.clipboard.write(value), tiny=True)
-        copy.props["aria-label"] = f"copy the {name.lower()}"
+        copy = button("copy", tiny=True)
+        copy.props["data-copy"], copy.props["aria-label"] = value, f"copy the {name.lower()}"
 
 
 def empty_state(title: str, content: str, *, is_error: bool = False) -> None:

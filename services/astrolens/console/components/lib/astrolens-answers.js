@@ -86,6 +86,12 @@ export const disputed = (item) => new Set(Object.values(everybody(item))).size >
 /** What to call an image: its name, else the first part of its id. @param {{name: string | null, image_id: string}} item */
 export const nameOf = (item) => item.name || item.image_id.slice(0, 12);
 
+/** A number as people write it. @param {number} n */
+export const many = (n) => n.toLocaleString("en-US");
+
+/** A number with what it counts: `1 image`. @param {number} n @param {string} noun */
+export const plural = (n, noun) => `${many(n)} ${noun}${n === 1 ? "" : "s"}`;
+
 /** `randomUUID` is missing on plain HTTP from another machine. */
 const newId = () =>
   Array.from(window.crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
@@ -178,7 +184,7 @@ export function undoLast() {
   }
   saveUndo(-count);
   const one = count === 1 && images[0];
-  toast(`Undone: ${one ? `${nameOf(one)} is ${one.before ?? "unanswered"} again` : `${count} images`}.`);
+  toast(`Undone: ${one ? `${nameOf(one)} is ${one.before ?? "unanswered"} again` : plural(count, "image")}.`);
   return images;
 }
 
@@ -205,8 +211,8 @@ async function send() {
       answers.problem = "";
     }
   } catch (error) {
-    const many = answers.unsent === 1 ? "1 answer is" : `${answers.unsent} answers are`;
-    answers.problem = `${many} kept here until the console is back. ${/** @type {Error} */ (error).message}`;
+    const kept = `${plural(answers.unsent, "answer")} ${answers.unsent === 1 ? "is" : "are"}`;
+    answers.problem = `${kept} kept here until the console is back. ${/** @type {Error} */ (error).message}`;
     timer = window.setTimeout(send, RETRY_MS[failures] ?? RETRY_MS[RETRY_MS.length - 1]);
     failures += 1;
   }
