@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 _ONE_KIND: Final[Mapping[str, str]] = {"trail": "trail-or-bad-column", "bad-column": "trail-or-bad-column"}
-"""A line with hard edges at any angle, as a bright trail leaves, is named `bad-column` in five of six pictures: columns
-are drawn with hard edges, trails with those of the seeing."""
+"""A bright line with hard edges is `bad-column` at any angle, in nine of ten SDSS and six of ten EFIGI pictures:
+columns were drawn with hard edges, trails with those of the seeing. See `tests/bench/science/frames.py`."""
 
 
 def told_kinds(kinds: Mapping[str, float]) -> dict[str, float]:

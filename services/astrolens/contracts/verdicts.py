@@ -19,8 +19,8 @@ a test says that those of the survey do not fit. With the last two the p-value i
 
 
 MIN_JUDGED_SIDE: Final = 48
-"""Pixels of a cutout's shorter side. Ordinary galaxies that are reduced to it are anomalies at 1 % in 12 % (SDSS), 10 %
-(Legacy), 5 % (EFIGI) and 3 % (Euclid) of the pictures, at 40 pixels in 37, 15, 8 and 3 %, at 24 in 91, 75, 23, 15 %."""
+"""Pixels of a cutout's shorter side. Of ordinary galaxies that are reduced to it 10 % (SDSS) and 2 % (EFIGI) have a
+p-value of 1 % or less, at 40 pixels 46 and 2 %, at 24 pixels 94 and 16 %; see `tests/bench/science/frames.py`."""
 
 _MIN_P: Final = 1e-30
 """Versions without rank scores extrapolated p-values down to here."""
