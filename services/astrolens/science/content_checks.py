@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from astrolens.science.coverage import covered_pixels
+from astrolens.science.coverage import covered_pixels, grown
 from astrolens.science.detection import OBJECT_SIGNIFICANCE, WORKING_SIDE, Photons, object_significance
 from astrolens.science.facts import PixelFacts
 from astrolens.science.measuring import MeasuredPlanes
@@ -99,22 +99,22 @@ def check_picture(picture: Image.Image) -> PixelFacts:
     padding = border_padding(values, tolerance=_PADDING_TOLERANCE, blur_pixels=blur)
     if padding is not None:
         _check_padded(float(np.mean(padding)))
-    covered = None
-    if significance >= OBJECT_SIGNIFICANCE:
-        # What stands out may be the edge of the footprint.
+    measured = np.ones(values.shape, dtype=np.bool_) if padding is None else ~padding
+    if padding is not None or significance >= OBJECT_SIGNIFICANCE:
+        # What stands out may be the edge of the footprint, and padding may hide what does.
         covered = covered_pixels(values, tolerance=_PADDING_TOLERANCE, blur_pixels=blur)
         if covered is not None:
             _check_covered(covered)
-            significance = object_significance(values, covered, min_noise=_GREY_NOISE)
+            measured &= covered
+        if not measured.all():
+            looked_at = measured if padding is None else measured & ~grown(padding, blur)
+            significance = object_significance(values, looked_at, min_noise=_GREY_NOISE)
     if significance < OBJECT_SIGNIFICANCE:
         raise ImageRejected(
             "no-object",
             f"It shows no object: nothing stands out of the noise (significance {significance:.1f}; an object has "
             f"{OBJECT_SIGNIFICANCE} or more).",
         )
-    measured = np.ones(values.shape, dtype=np.bool_) if padding is None else ~padding
-    if covered is not None:
-        measured &= covered
     return PixelFacts(
         masked_share=round(1.0 - float(np.mean(measured)), 6),
         significance=round(min(significance, _UNKNOWN_SIGNIFICANCE), 3),

@@ -56,7 +56,7 @@ def covered_pixels(
     covered: NDArray[np.bool_] | None = None
     known = np.isfinite(values)
     if not known.all():
-        covered = known if blur_pixels == 0 else ~_grown(~known, blur_pixels)
+        covered = known if blur_pixels == 0 else ~grown(~known, blur_pixels)
     for constant in sorted(_constants(values, tolerance)):
         padding = _padding(values, known, constant, tolerance, blur_pixels)
         if padding is not None:
@@ -92,18 +92,18 @@ def _padding(
         return None
     # Beyond the frame padding goes on, so that a strip of one row or column is found too.
     outside = np.pad(same, 2 * _AREA_PIXELS, constant_values=True)
-    areas = _grown(_shrunk(outside, _AREA_PIXELS), _AREA_PIXELS)
+    areas = grown(_shrunk(outside, _AREA_PIXELS), _AREA_PIXELS)
     padding = areas[2 * _AREA_PIXELS : -2 * _AREA_PIXELS, 2 * _AREA_PIXELS : -2 * _AREA_PIXELS] & same
     if np.count_nonzero(padding) < _PADDING_SHARE * padding.size:
         return None
-    mixed = _grown(padding, blur_pixels) if blur_pixels else padding
+    mixed = grown(padding, blur_pixels) if blur_pixels else padding
     inside = known & ~mixed
     if blur_pixels and _is_object_on_flat_sky(distance, known & ~padding, inside, mixed, tolerance):
         return None
     if inside.any():
         level = float(np.median(distance[inside]))
-        at_the_edge = float(np.median(distance[_grown(padding, _EDGE_PIXELS) & other]))
-        beyond = distance[_grown(mixed, _EDGE_PIXELS) & inside]
+        at_the_edge = float(np.median(distance[grown(padding, _EDGE_PIXELS) & other]))
+        beyond = distance[grown(mixed, _EDGE_PIXELS) & inside]
         beyond_the_blur = float(np.median(beyond)) if blur_pixels and beyond.size else 0.0
         sharp = at_the_edge >= _STEP_AT_THE_EDGE * level or abs(beyond_the_blur - level) <= _EVEN * level
         if level < _STEP_IN_TOLERANCES * tolerance or not sharp:
@@ -127,7 +127,7 @@ def _is_object_on_flat_sky(
         mixed: The padding with its blur.
         tolerance: Values this near to each other are one.
     """
-    deep = inside & ~_grown(mixed, _EDGE_PIXELS)
+    deep = inside & ~grown(mixed, _EDGE_PIXELS)
     if np.count_nonzero(deep) < _DEEP_PIXELS:
         # A star or a small galaxy: nothing is far enough from its edge to tell a footprint.
         return True
@@ -155,16 +155,16 @@ def _neighbour_correlation(values: NDArray[np.floating], region: NDArray[np.bool
 
 def _shrunk(area: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     """The pixels whose whole neighbourhood lies in the area or beyond the frame."""
-    return ~_grown(~area, pixels)
+    return ~grown(~area, pixels)
 
 
-def _grown(area: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+def grown(area: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     """The area and all pixels within a square of 2 `pixels` + 1 around it."""
     for _ in range(pixels):
-        grown = area.copy()
-        grown[1:] |= area[:-1]
-        grown[:-1] |= area[1:]
-        area = grown.copy()
-        area[:, 1:] |= grown[:, :-1]
-        area[:, :-1] |= grown[:, 1:]
+        taller = area.copy()
+        taller[1:] |= area[:-1]
+        taller[:-1] |= area[1:]
+        area = taller.copy()
+        area[:, 1:] |= taller[:, :-1]
+        area[:, :-1] |= taller[:, 1:]
     return area

@@ -53,6 +53,12 @@ def test_a_narrower_band_is_counted_and_the_picture_is_taken(share: float) -> No
     assert cutout.quality.masked_share == pytest.approx(share, abs=0.02)
 
 
+@pytest.mark.parametrize("file", ["PNG", "JPEG"])
+def test_a_white_third_does_not_hide_a_faint_galaxy(file: str) -> None:
+    values = 8.0 + 0.2 * (galaxy(0.0, sky=0.0)) + np.random.default_rng(3).normal(0.0, 1.5, (SIDE, SIDE))
+    make_cutout(encoded(as_8_bit(padded(values, "white", 0.3, 0)), file))
+
+
 @pytest.mark.parametrize("radius", [3.0, 12.0, 30.0])
 @pytest.mark.parametrize("noise", [0.0, 0.2])
 def test_a_galaxy_on_a_sky_without_noise_is_not_padded(noise: float, radius: float) -> None:
