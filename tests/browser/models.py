@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from astrolens.contracts.models import ModelChange, ModelFile, ModelRecord, ModelState, ShadowRecord
+from astrolens.contracts.survey_models import FitCheck, SurveyModelRecord, SurveyState
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import RecordStore
 from astrolens.usecases.model_promotion import record_settings_bundle
@@ -28,6 +29,23 @@ def _record(digest: str, version: str, state: ModelState, gates: dict[str, objec
     )
 
 
+def _survey() -> SurveyModelRecord:
+    """A known survey under whose name another sky came."""
+    detail = "of 150 recent images 80 % too many have small p-values"
+    check = FitCheck(images=150, at_1_percent=84, fits=False, detail=detail, checked_at=_MADE)
+    return SurveyModelRecord(
+        survey="sdss",
+        state=SurveyState.DOES_NOT_FIT,
+        since=_MADE,
+        reason=f"another sky than the bundle's calibration of sdss: {detail}",
+        known=True,
+        model_digest=SERVING,
+        images=150,
+        images_needed=300,
+        check=check,
+    )
+
+
 async def fill_models(records: RecordStore, images: Sequence[str]) -> None:
     """Write them; the candidate newly flags the first image and the last no longer."""
     gate = {"name": "oddity AUROC, sdss", "passed": True, "detail": "0.931 after 0.925"}
@@ -40,6 +58,7 @@ async def fill_models(records: RecordStore, images: Sequence[str]) -> None:
             _record(REFUSED, "3", ModelState.REFUSED, {"passed": False, "gates": [gate, failed]}),
         ],
     )
+    await records.upsert(Collection.SURVEY_MODELS, [_survey()])
     await record_settings_bundle(records, SERVING, at=_MADE)
     scores = tuple(float(index) for index in range(len(images)))
     shadow = ShadowRecord(

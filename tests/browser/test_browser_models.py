@@ -38,3 +38,18 @@ def test_a_refused_bundle_says_by_which_figure_and_stays_text(visitor: Visitor, 
     opened = page.get_by_role("region", name="first-light 3")
     expect(opened).to_contain_text("FAILED: 0.70 after 0.82 <b>markup</b>")
     assert opened.locator("b").count() == 0
+
+
+def test_a_person_reads_what_a_return_to_the_bundle_would_send_before_it_is_sent(
+    visitor: Visitor, twenty: Console
+) -> None:
+    page = visitor.open(f"{twenty.url}/model")
+    surveys = page.get_by_role("region", name="Surveys")
+    expect(surveys).to_contain_text("another sky than the bundle's calibration of sdss")
+    surveys.get_by_role("button", name="use the bundle’s").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("84 of the 150 images that were compared have p ≤ .01, where 1.5 are expected")
+    expect(dialog).to_contain_text("Of 100 images that came since about 56 would be anomalies")
+    dialog.get_by_role("button", name="Use the bundle’s, send alerts").click()
+    found = twenty.eventually("/surveys", lambda answer: answer["items"][0]["state"] == "own")
+    assert found["items"][0]["releases"] is None
