@@ -119,7 +119,7 @@ def render(manifest: Manifest, recipe: Recipe, *, note: str = "") -> str:
         seed=manifest.training.seed,
         draws=manifest.training.draws,
         minutes=manifest.training.minutes,
-        splits=_splits(manifest),
+        splits=split_table(manifest),
         size=manifest.preprocessing.size,
         views=" and ".join(_view_text(view) for view in manifest.preprocessing.views),
         layers=BackboneConfig().layers,
@@ -197,7 +197,8 @@ def _view_text(view: float | str) -> str:
     return f"the {view}" if isinstance(view, str) else f"{view:.0%} of the frame"
 
 
-def _splits(manifest: Manifest) -> str:
+def split_table(manifest: Manifest) -> str:
+    """Images of each split by survey, and how many of all of them are odd, as Markdown."""
     images = manifest.training.images
     # What is said of all surveys together stands behind them.
     columns = sorted({name for own in images.values() for name in own}, key=lambda name: (name == ODD_IMAGES, name))
