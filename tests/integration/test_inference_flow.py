@@ -90,7 +90,7 @@ async def ingest(
                 observation=Observation(survey=survey),
                 original=Original(key="o", sha256="s", size_bytes=1, media_type="image/jpeg", width=48, height=48),
                 cutout=CutoutInfo(key=key, sha256=content_digest(jpeg), width=48, height=48, scale=1.0, stretch="none"),
-                phash="0" * 16,
+                phash=content_digest(f"picture {seed}".encode())[:16],
                 ingested_at=then,
                 offered_at=then,
                 pending=() if announced else (event.pending(topic=topics.IMAGES_INGESTED, key=image),),

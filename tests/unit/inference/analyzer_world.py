@@ -117,7 +117,7 @@ class World:
                 cutout=CutoutInfo(
                     key=key, sha256=content_digest(cutout), width=64, height=64, scale=1.0, stretch="none"
                 ),
-                phash="0" * 16,
+                phash=content_digest(f"picture {seed}".encode())[:16],
                 ingested_at=then,
                 offered_at=then,
             )

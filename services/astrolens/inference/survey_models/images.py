@@ -13,8 +13,8 @@ from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 
 _PAGE: Final = 200
-_MAX_READ: Final = 4
-"""Documents read for each image wanted: a survey may hold injections and images that were never analysed."""
+_MAX_READ: Final = 10
+"""Documents read for each image wanted: a survey may hold copies, injections and images that were never analysed."""
 _FIELDS: Final = (
     "label",
     "phash",
@@ -60,7 +60,8 @@ async def first_images(
 ) -> list[SurveyImage]:
     """The first `count` analysed images of a survey that were ingested at `since` or later; fewer where there are none.
 
-    Blind injections are left out: a survey model must not learn them.
+    Blind injections are left out: a survey model must not learn them. Copies of one picture count once: they would be
+    each other's neighbours, and make ordinary what is odd.
     """
     return await _read(records, survey, count, since=since, newest_first=False)
 
@@ -72,7 +73,7 @@ async def recent_images(
 
     Copies of one picture count once, however many somebody feeds: they say nothing new of the sky.
     """
-    return await _read(records, survey, count, since=since, newest_first=True, distinct=True)
+    return await _read(records, survey, count, since=since, newest_first=True)
 
 
 def is_copy(picture_hash: int | None, others: Iterable[int | None]) -> bool:
@@ -83,13 +84,7 @@ def is_copy(picture_hash: int | None, others: Iterable[int | None]) -> bool:
 
 
 async def _read(
-    records: RecordStore,
-    survey: str,
-    count: int,
-    *,
-    since: datetime | None,
-    newest_first: bool,
-    distinct: bool = False,
+    records: RecordStore, survey: str, count: int, *, since: datetime | None, newest_first: bool
 ) -> list[SurveyImage]:
     where = [Clause("observation.survey", "eq", survey)]
     if since is not None:
@@ -101,7 +96,7 @@ async def _read(
     read = 0
     async for page in pages(records, Collection.IMAGES, query):
         for image in _usable(page):
-            if not (distinct and is_copy(image.picture_hash, (each.picture_hash for each in found))):
+            if not is_copy(image.picture_hash, (each.picture_hash for each in found)):
                 found.append(image)
         read += len(page)
         if len(found) >= count or read >= _MAX_READ * count:

@@ -194,7 +194,10 @@ class SurveyModelKeeper:
         if record.learn_from is not None and record.images != len(wanted):
             record = await self._save(record, record.model_copy(update={"images": len(wanted)}))
         if len(wanted) < needed:
-            return record
+            if record.learn_from is not None:
+                return record
+            reason = f"{len(wanted)} of its images differ, {needed} are needed: copies of one picture count once"
+            return await self._save(record, record.model_copy(update={"reason": reason}))
         return await self._fit(record, wanted, current, reason=f"a survey model was fitted on {needed} of its images")
 
     async def _renew(self, record: SurveyModelRecord, current: _Pass) -> SurveyModelRecord:
