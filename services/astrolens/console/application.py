@@ -43,6 +43,7 @@ Sky images in, calibrated verdicts out.
   than all of them. Where `calibration_fit` is `pooled` or `does-not-fit` it is a ranking and promises no rate of false
   alarms. `p_value_words` says it for people. Sort by `rank_score`, which is no probability.
 * Lists come a page at a time: give `next` as `after`.
+* A parameter that an address does not take, or that is given twice where it takes one value, is refused by its name.
 * Errors are problem documents (RFC 9457): `title`, `status`, and `detail`, one sentence with what to do.
 * On loopback no login is needed; elsewhere send `Authorization: Bearer <ASTROLENS_TOKEN>`.
 """
