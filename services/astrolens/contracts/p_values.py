@@ -14,6 +14,7 @@ _CALIBRATIONS: Final[dict[CalibrationFit, str]] = {
     "pooled": "calibration: pooled",
     "does-not-fit": "calibration: pooled, does not fit",
 }
+_UNCHECKED: Final = "calibration: may not fit, so many are anomalies"
 _ONLY_RANKED_AMONG: Final[dict[CalibrationFit, str]] = {
     "pooled": "ordinary images of other surveys",
     "does-not-fit": "ordinary images of the bundle",
@@ -57,6 +58,7 @@ def p_value_words(
     fit: CalibrationFit = "own",
     older: bool = False,
     too_small: bool = False,
+    in_burst: bool = False,
 ) -> PValueWords:
     """A p-value in words.
 
@@ -66,6 +68,7 @@ def p_value_words(
         fit: Whose ordinary images it is measured against.
         older: Whether it comes from a version that did not count its calibration images, and may have extrapolated.
         too_small: Whether the picture is too small for the calibration to say anything of it.
+        in_burst: Whether it came in a burst of anomalies, and nobody has looked yet whether the calibration fits.
     """
     beyond_all = at_most and p_value > 0.0
     one_in = round(1.0 / p_value) if beyond_all else 0
@@ -81,7 +84,7 @@ def p_value_words(
         meaning = f"{_share(p_value, *_images(fit))} at least as strange"
         if older and p_value < _MIN_CERTAIN_P:
             meaning = f"{meaning}, extrapolated by an older version"
-    return PValueWords(figure=figure, meaning=meaning, calibration=_CALIBRATIONS[fit])
+    return PValueWords(figure=figure, meaning=meaning, calibration=_UNCHECKED if in_burst else _CALIBRATIONS[fit])
 
 
 def _images(fit: CalibrationFit) -> tuple[str, str]:

@@ -36,13 +36,14 @@ class PValueView(Contract):
         fit: CalibrationFit = "own",
         older: bool = False,
         too_small: bool = False,
+        in_burst: bool = False,
     ) -> Self:
         """The meaning of a p-value; see `p_value_words`."""
         return cls(
             p_value=p_value,
             at_most=at_most,
-            one_in=1.0 / p_value if p_value and promises_rate(fit) and not too_small else None,
-            words=p_value_words(p_value, at_most=at_most, fit=fit, older=older, too_small=too_small),
+            one_in=1.0 / p_value if p_value and promises_rate(fit) and not (too_small or in_burst) else None,
+            words=p_value_words(p_value, at_most=at_most, fit=fit, older=older, too_small=too_small, in_burst=in_burst),
         )
 
 
@@ -64,6 +65,7 @@ def combined_p_value(document: Document) -> PValueView | None:
         fit=calibration_fit_of(analysis),
         older=analysis.get("calibration_images") is None,
         too_small=bool(analysis.get("too_small")),
+        in_burst=analysis.get("burst_survey") is not None,
     )
 
 

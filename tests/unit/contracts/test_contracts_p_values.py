@@ -61,6 +61,11 @@ def test_a_picture_that_is_too_small_to_judge_says_so() -> None:
     assert said.meaning == "too small to judge: under 48 pixels a side nearly every picture looks strange"
 
 
+def test_an_anomaly_of_a_burst_says_that_its_calibration_may_not_fit() -> None:
+    said = p_value_words(1 / 606, at_most=True, in_burst=True)
+    assert said.sentence.endswith("(p ≤ 1/606); calibration: may not fit, so many are anomalies")
+
+
 def test_kinds_that_cannot_be_told_apart_are_one() -> None:
     assert told_kinds({"trail": 0.25, "blend": 0.5, "bad-column": 0.25}) == {"trail-or-bad-column": 0.5, "blend": 0.5}
 
