@@ -136,6 +136,7 @@ class StatusReader:
         self._records = records
         self._model = model
         self._clock = clock
+        self._last_accepted: dict[str, tuple[dict[str, int], datetime | None]] = {}
 
     async def books(self) -> Books:
         """The balance at this moment."""
@@ -279,19 +280,27 @@ class StatusReader:
                     source=source,
                     state="idle",
                     delivered=sum(counts.values()),
-                    last_success_at=await self._last_accepted(source),
+                    last_success_at=await self._last_accepted_at(source, counts),
                     updated_at=utc_now(),
                     outcomes=counts,
                 )
         return dict(sorted(views.items()))
 
-    async def _last_accepted(self, source: str) -> datetime | None:
-        """When the newest arrival of a source came that was not refused; one walk of an index."""
+    async def _last_accepted_at(self, source: str, counts: dict[str, int]) -> datetime | None:
+        """When the newest arrival of a source came that was not refused.
+
+        One walk of an index, and none while nothing came: the status is read every second.
+        """
+        counted, accepted_at = self._last_accepted.get(source, (None, None))
+        if counted == counts:
+            return accepted_at
         newest = Order("received_at", descending=True)
         query = Query((Clause("source", "eq", source),), newest, _RECENT_ARRIVALS)
         page = await self._records.find(Collection.RECEIPTS, query)
         taken = (each for each in page.documents if each["outcome"] in _TAKEN)
-        return next((datetime.fromisoformat(each["received_at"]) for each in taken), None)
+        accepted_at = next((datetime.fromisoformat(each["received_at"]) for each in taken), None)
+        self._last_accepted[source] = dict(counts), accepted_at
+        return accepted_at
 
 
 def _service_view(reported: ServiceStatus, silent_s: float) -> ServiceView:

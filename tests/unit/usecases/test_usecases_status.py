@@ -176,6 +176,28 @@ async def test_more_sources_than_a_page_are_all_shown(records: RecordStore, stat
     assert sources["upload"].outcomes == {"received": 1}
 
 
+async def test_the_last_success_of_uploads_is_looked_up_where_something_came(
+    records: RecordStore, status: StatusReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Collection] = []
+    find = records.find
+
+    async def counted(collection: Collection, query: Query) -> Any:
+        asked.append(collection)
+        return await find(collection, query)
+
+    monkeypatch.setattr(records, "find", counted)
+    accepted = receipt("1", Outcome.ACCEPTED)
+    await records.insert(Collection.RECEIPTS, [accepted])
+    for _ in range(3):
+        assert (await status.sources())["upload"].last_success_at == accepted.received_at
+    assert asked.count(Collection.RECEIPTS) == 1
+
+    later = receipt("2", Outcome.ACCEPTED)
+    await records.insert(Collection.RECEIPTS, [later, receipt("3", Outcome.REJECTED)])
+    assert (await status.sources())["upload"].last_success_at == later.received_at
+
+
 async def test_a_heartbeat_from_the_future_is_no_sign_of_life(records: RecordStore) -> None:
     now = [utc_now()]
     status = StatusReader(records=records, model=ModelStatus(NoModel()), clock=lambda: now[0])
