@@ -11,6 +11,19 @@ _MIN_BROKEN_SHARE = 0.7
 """Padding ends along a whole row or column at once: so many of the pixels behind it differ. An object on a sky without
 noise ends a band of equal rows with its tip, a few pixels wide; eight rows on, a round one is a third of the frame."""
 
+_PIXELS_A_TURN = 12
+"""The measured sky behind padding has noise, whose brightness along a line turns from rising to falling and back every
+few pixels. An object on a sky without noise, such as an edge-on galaxy as wide as the frame, rises and falls once."""
+
+_MIN_TURNS = 6
+"""The blocks of a JPEG give the smooth light of a small object up to five."""
+
+_MAX_RETURNED_SHARE = 0.1
+"""The value of padding seldom comes again behind it; that of a sky without noise does, beyond the object."""
+
+_MIN_PICTURE_SHARE = 0.4
+"""Of the frame: an object at the border, behind which no sky comes, is narrower."""
+
 
 def border_padding(
     values: NDArray[np.floating], *, tolerance: float = 0.0, blur_pixels: int = 1
@@ -43,9 +56,26 @@ def _mark_band(lines: NDArray[np.floating], band: NDArray[np.bool_], tolerance: 
     count = len(equal) if equal.all() else int(np.argmin(equal))
     # One surface is no padding: other tests tell it.
     if max(blur_pixels + 1, _MIN_LINES) <= count < len(equal):
-        broken = (distance[count : count + max(blur_pixels, _MIN_LINES)] > 0.0).any(axis=0)
-        if np.mean(broken) >= _MIN_BROKEN_SHARE:
+        edge = max(blur_pixels, _MIN_LINES)
+        broken = (distance[count : count + edge] > 0.0).any(axis=0)
+        is_padding = np.mean(broken) >= _MIN_BROKEN_SHARE
+        # A JPEG smears the edge.
+        if is_padding and _is_smooth(lines[count : count + 2 * edge], tolerance):
+            beyond = distance[count + edge :]
+            is_wide = len(beyond) >= _MIN_PICTURE_SHARE * len(lines)
+            is_padding = is_wide and np.mean(beyond <= tolerance) <= _MAX_RETURNED_SHARE
+        if is_padding:
             band[:count] = True
+
+
+def _is_smooth(lines: NDArray[np.floating], tolerance: float) -> bool:
+    """Whether brightness turns seldom along each of the lines; steps within `tolerance` are none."""
+    for line in lines:
+        steps = np.diff(line[np.isfinite(line)])
+        rising = steps[np.abs(steps) > tolerance] > 0
+        if np.count_nonzero(rising[1:] != rising[:-1]) >= max(_MIN_TURNS, line.size / _PIXELS_A_TURN):
+            return False
+    return True
 
 
 def border_share(covered: NDArray[np.bool_]) -> float:

@@ -96,7 +96,7 @@ def test_measured_values_with_padding_are_judged_by_what_was_covered(fill: float
     source = 40 * np.exp(-((x - 60) ** 2 + (y - 50) ** 2) / 30)
     for scene, code in ((0, "no-object"), (source, "")):
         values = level + 5 * noise(80, bands=1)[0] + scene
-        values[:, :40] = fill
+        values[:, :30] = fill
         assert code_of(fits_of(values)) == code
 
 
@@ -106,7 +106,7 @@ def test_a_picture_with_padding_is_judged_by_what_was_covered(fill: int) -> None
     source = 90 * np.exp(-((x - 190) ** 2 + (y - 150) ** 2) / 60)
     for scene, code in ((0, "no-object"), (source, "")):
         levels = 60 + 6 * noise(256) + scene
-        levels[:, :, :120] = fill
+        levels[:, :, :90] = fill
         for kind in ("PNG", "JPEG"):
             assert code_of(encoded(picture(levels), kind)) == code
 
@@ -121,7 +121,7 @@ def test_one_surface_is_no_coverage(value: int) -> None:
 
 def test_the_covered_sky_stays_dark_beside_padding() -> None:
     values = np.flipud(sky(80)).copy() + 100
-    values[:, :45] = 0
+    values[:, :30] = 0
     cutout = decode_cutout(make_cutout(fits_of(values)).jpeg)
     assert 5 < np.median(cutout[:, 50:]) < 90
 
@@ -165,7 +165,8 @@ def test_noise_in_the_packs_is_refused_and_the_faintest_objects_pass() -> None:
         pytest.skip("the packs are not in the shared data")
     names = ("2d20478ab102", "d29c2ae2d993", "8f250c2ef247", "788e6f7f6613", "2c312fed76fa")
     codes = [code_of((folder / f"{name}.png").read_bytes()) for name in names]
-    assert codes == ["no-object", "no-object", "", "", ""]
+    # Most of the first is padding; both show noise alone.
+    assert codes == ["no-coverage", "no-object", "", "", ""]
 
 
 def test_significance_does_not_depend_on_the_unit() -> None:
@@ -232,8 +233,9 @@ def test_noise_with_padding_of_any_form_stays_refused(side: int, fill: int) -> N
     footprints.append(np.hypot(x - side / 2, y - side / 2) < 0.48 * side)
     for footprint in footprints:
         levels = np.where(footprint, 50 + 5 * noise(side), fill)
-        assert code_of(encoded(picture(levels), "PNG")) == "no-object"
-        assert code_of(encoded(picture(levels), "JPEG", quality=90)) == "no-object"
+        # Bands of 40 % and more are refused as such.
+        assert code_of(encoded(picture(levels), "PNG")) in {"no-object", "no-coverage"}
+        assert code_of(encoded(picture(levels), "JPEG", quality=90)) in {"no-object", "no-coverage"}
 
 
 # --- maps of photon counts ------------------------------------------------------------------------------------------
