@@ -15,6 +15,7 @@ _CALIBRATIONS: Final[dict[CalibrationFit, str]] = {
     "does-not-fit": "calibration: pooled, does not fit",
 }
 _UNCHECKED: Final = "calibration: may not fit, so many are anomalies"
+_UNCHECKED_AMONG: Final = "ordinary images of the bundle"
 _ONLY_RANKED_AMONG: Final[dict[CalibrationFit, str]] = {
     "pooled": "ordinary images of other surveys",
     "does-not-fit": "ordinary images of the bundle",
@@ -29,7 +30,7 @@ class PValueWords(Contract):
 
     figure: str = Field(
         description="Such as `p = 0.0083`, or `p ≤ 1/606` beyond the calibration images; `pooled p` where it promises "
-        "no rate of false alarms."
+        "no rate of false alarms, `unchecked p` while an anomaly of a burst is held."
     )
     meaning: str = Field(
         description="Such as `1 in 120 ordinary images is at least as strange`; `a ranking only` where nothing is "
@@ -75,9 +76,10 @@ def p_value_words(
     figure = f"p ≤ 1/{one_in:,}" if beyond_all else f"p = {p_value:.2g}"
     if too_small:
         meaning = f"too small to judge: under {MIN_JUDGED_SIDE} pixels a side nearly every picture looks strange"
-    elif (others := _ONLY_RANKED_AMONG.get(fit)) is not None:
+    elif (others := _UNCHECKED_AMONG if in_burst else _ONLY_RANKED_AMONG.get(fit)) is not None:
         below = f"all {one_in - 1:,}" if beyond_all else f"{floor(1000.0 * (1.0 - p_value)) / 10.0:g} % of the"
-        figure, meaning = f"pooled {figure}", f"a ranking only: above {below} {others}"
+        figure = f"{'unchecked' if in_burst else 'pooled'} {figure}"
+        meaning = f"a ranking only: above {below} {others}"
     elif beyond_all:
         meaning = f"stranger than all {one_in - 1:,} {_images(fit)[1]}"
     else:

@@ -3,6 +3,7 @@
 There is one document for each survey. A *revision* is one fitted survey model; its bytes are in the image store.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -67,8 +68,21 @@ class FitCheck(Contract):
         default=None, description="Of them, those whose p-value by the bundle's calibration of the survey is <= .01."
     )
     fits: bool
+    undecided: bool = Field(
+        default=False,
+        description="Whether it says neither that they fit nor that they do not: held anomalies wait for more images.",
+    )
+    decided_at: UtcTime | None = Field(
+        default=None,
+        description="When an undecided one followed another comparison, the time of the last that decided.",
+    )
     detail: str = Field(description="What was measured, one sentence.")
     checked_at: UtcTime
+
+    @property
+    def last_decided_at(self) -> datetime | None:
+        """When a comparison last decided; None where none has."""
+        return self.decided_at if self.undecided else self.checked_at
 
 
 class DriftMeasure(Contract):

@@ -72,10 +72,15 @@ def combined_p_value(document: Document) -> PValueView | None:
 def detector_p_values(analysis: Mapping[str, Any]) -> dict[str, PValueView]:
     """The p-value of each detector with its meaning."""
     older, fit = analysis.get("calibration_images") is None, calibration_fit_of(analysis)
-    small = bool(analysis.get("too_small"))
+    small, in_burst = bool(analysis.get("too_small")), analysis.get("burst_survey") is not None
     return {
         name: PValueView.of(
-            result["p_value"], at_most=bool(result.get("at_most")), fit=fit, older=older, too_small=small
+            result["p_value"],
+            at_most=bool(result.get("at_most")),
+            fit=fit,
+            older=older,
+            too_small=small,
+            in_burst=in_burst,
         )
         for name, result in (analysis.get("detectors") or {}).items()
     }

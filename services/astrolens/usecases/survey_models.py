@@ -166,7 +166,7 @@ class SurveyModelView(View):
             survey=record.survey,
             state=record.state,
             since=record.since,
-            reason=record.reason,
+            reason=_reason(record),
             known=record.known,
             images=record.images,
             images_needed=record.images_needed,
@@ -184,6 +184,13 @@ class SurveyModelView(View):
             can_clear=can_clear(record),
             releases=releases,
         )
+
+
+def _reason(record: SurveyModelRecord) -> str:
+    """Why the survey has its calibration, and why anomalies are held where a comparison could not decide."""
+    if record.check is None or not record.check.undecided:
+        return record.reason
+    return f"{record.reason}; anomalies are held: {record.check.detail}"
 
 
 class SurveyModelList(View):

@@ -297,7 +297,10 @@ def provenance(document: Document, alert: Document | None) -> list[ProvenanceSte
     ]
     if analysis := document.get("analysis"):
         words = p_value_words(
-            analysis["p_value"], at_most=bool(analysis.get("p_value_at_most")), fit=calibration_fit_of(analysis)
+            analysis["p_value"],
+            at_most=bool(analysis.get("p_value_at_most")),
+            fit=calibration_fit_of(analysis),
+            in_burst=analysis.get("burst_survey") is not None,
         )
         steps += [
             ProvenanceStep(step="preprocessing", id=analysis["preprocessing_digest"], detail="pixels to model input"),

@@ -61,9 +61,13 @@ def test_a_picture_that_is_too_small_to_judge_says_so() -> None:
     assert said.meaning == "too small to judge: under 48 pixels a side nearly every picture looks strange"
 
 
-def test_an_anomaly_of_a_burst_says_that_its_calibration_may_not_fit() -> None:
+def test_an_anomaly_of_a_burst_is_only_ranked() -> None:
     said = p_value_words(1 / 606, at_most=True, in_burst=True)
-    assert said.sentence.endswith("(p ≤ 1/606); calibration: may not fit, so many are anomalies")
+    assert said.sentence == (
+        "a ranking only: above all 605 ordinary images of the bundle (unchecked p ≤ 1/606); "
+        "calibration: may not fit, so many are anomalies"
+    )
+    assert p_value_words(0.004, in_burst=True).figure == "unchecked p = 0.004"
 
 
 def test_kinds_that_cannot_be_told_apart_are_one() -> None:

@@ -130,6 +130,22 @@ async def test_strange_images_of_a_known_sky_raise_their_alerts_after_the_compar
     assert await world.analyze_requested() == 0
 
 
+async def test_a_new_budget_releases_no_held_anomaly(world: SurveyWorld) -> None:
+    seeds = range(1, 11)
+    Judgements(world, strange=seeds)
+    await world.ingest(seeds, "sdss")
+    before = await alerts(world, seeds)
+    await world.keeper.run_pass()
+    world.now += BURST_QUIET_PERIOD
+    await world.keeper.run_pass()
+    (shown,) = (await world.surveys.states()).items
+    assert "; anomalies are held: 10 anomalies among 10 different pictures" in shown.reason
+    await world.surveys.set_budget("sdss", 30.0, user="vera")
+    await world.settle()
+    assert await alerts(world, seeds) == before <= 2
+    assert sum(each.burst_survey is not None for each in await analyses(world, seeds)) == len(seeds) - before
+
+
 async def test_the_burst_is_compared_without_the_ordinary_images_before_it(world: SurveyWorld) -> None:
     Judgements(world, strange=range(1000, 1030))
     await world.ingest(range(1, 301), "sdss")

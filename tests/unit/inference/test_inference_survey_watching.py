@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from astrolens.contracts.survey_models import SurveyModelRecord, SurveyState
+from astrolens.contracts.survey_models import FitCheck, SurveyModelRecord, SurveyState
 from astrolens.inference.survey_models.checking import SurveyChecker
 from astrolens.inference.survey_models.tracking import DriftTracker
 from astrolens.inference.survey_models.watching import BURST_QUIET_PERIOD, KnownSurveyWatcher
@@ -49,15 +49,25 @@ class Survey:
             images_needed=300,
         )
 
-    async def feed(self, p_values: Sequence[float], *, burst: bool = False) -> None:
+    async def feed(self, p_values: Sequence[float], *, burst: bool = False, phash: str | None = None) -> None:
         came = self.record.images
         made = [make_image(f"{came + n}", p_value=p, minutes=came + n)[0] for n, p in enumerate(p_values)]
         await self.records.insert(Collection.IMAGES, made)
         held = {"analysis.burst_survey": "sdss"} if burst else {}
-        await self.records.apply(
-            Collection.IMAGES,
-            [Change(id=each.image_id, set={"analyzed_at": each.ingested_at.isoformat(), **held}) for each in made],
-        )
+        picture = {"phash": phash} if phash else {}
+        changes = [
+            Change(
+                id=each.image_id,
+                set={
+                    "analyzed_at": each.ingested_at.isoformat(),
+                    "verdict": "anomaly" if p <= 0.01 else "ordinary",
+                    **picture,
+                    **(held if p <= 0.01 else {}),
+                },
+            )
+            for each, p in zip(made, p_values, strict=True)
+        ]
+        await self.records.apply(Collection.IMAGES, changes)
         self.now = NIGHT + timedelta(minutes=came + len(p_values) - 1)
         self.record = self.record.model_copy(update={"images": came + len(p_values)})
 
@@ -131,3 +141,55 @@ async def test_another_sky_that_comes_slowly_is_compared_with_what_came_before(r
     assert survey.record.check is not None
     assert 20 < released < 50
     assert survey.record.check.images == 50
+
+
+async def compared(survey: Survey) -> FitCheck:
+    survey.now += BURST_QUIET_PERIOD
+    check = (await survey.watch()).check
+    assert check is not None
+    return check
+
+
+async def test_a_burst_of_too_few_pictures_stays_held_until_they_can_be_compared(
+    records: SqliteRecordStore,
+) -> None:
+    survey = Survey(records)
+    await survey.feed([0.004] * 6 + spread(8, 0.02), burst=True)
+    waits = await compared(survey)
+    assert (survey.record.state, waits.fits, waits.undecided) == (SurveyState.OWN, False, True)
+    assert waits.detail.startswith("6 anomalies among 14 different pictures are too many to raise alerts; from 20 ")
+    assert (await compared(survey)) == waits, "nothing came that could decide"
+    await survey.feed(spread(6, 0.02))
+    decided = await compared(survey)
+    assert (survey.record.state, decided.fits, decided.images) == (SurveyState.OWN, True, 20)
+
+
+async def test_copies_of_one_strange_picture_are_not_released_for_being_few_pictures(
+    records: SqliteRecordStore,
+) -> None:
+    survey = Survey(records)
+    await survey.feed(spread(12, 0.02))
+    await survey.feed([0.004] * 17, burst=True, phash="0f" * 8)
+    waits = await compared(survey)
+    assert (waits.undecided, waits.images) == (True, 13)
+    assert "17 anomalies among 13 different pictures" in waits.detail
+
+
+async def test_few_held_anomalies_among_few_pictures_are_released(records: SqliteRecordStore) -> None:
+    survey = Survey(records)
+    await survey.feed([0.004] * 3 + spread(12, 0.02), burst=True)
+    check = await compared(survey)
+    assert (check.fits, check.undecided) == (True, False), "scipy.stats.binom.sf(2, 15, .05) = .036"
+    assert check.detail == "too few images to compare, and 3 anomalies among 15 different pictures are no burst"
+
+
+async def test_what_chance_may_explain_of_few_images_releases_no_burst(records: SqliteRecordStore) -> None:
+    survey = Survey(records)
+    await survey.feed([0.004] * 25 + spread(18, 0.02), burst=True)
+    waits = await compared(survey)
+    assert (survey.record.state, waits.undecided, waits.images) == (SurveyState.OWN, True, 43)
+    assert "more images decide" in waits.detail
+    assert waits.last_decided_at is None
+    await survey.feed(spread(40, 0.02))
+    decided = await compared(survey)
+    assert (survey.record.state, decided.fits, decided.images) == (SurveyState.OWN, True, 83)

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Final
 
 from astrolens.contracts.base import utc_text
+from astrolens.contracts.survey_models import FitCheck
 from astrolens.contracts.surveys import SIMULATED_PREFIX
 from astrolens.contracts.verdicts import Analysis, Verdict
 from astrolens.inference.survey_models.images import is_copy
@@ -25,6 +26,8 @@ STRANGE_SHARE: Final = 0.05
 """Share of anomalies that is no burst: the budget of false alarms, and a sky in which a few per cent are strange."""
 MAX_PROBABILITY: Final = 1e-3
 """How probable so many anomalies are at that share, at most. A hold for nothing delays alerts by a comparison."""
+
+_COUNTING_TIME_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,35 @@ def is_burst(anomalies: int, images: int) -> bool:
 
 @dataclass(frozen=True)
 class HeldImages:
-    """The held anomalies of a survey that were analysed since its last comparison."""
+    """The held anomalies of a survey that were analysed since a comparison last decided."""
 
     first_ingested_at: datetime
     last_analyzed_at: datetime
+    count: int
+    """`WINDOW` at most."""
+
+
+def check_too_few(survey: str, images: int, anomalies: int, *, needed: int, at: datetime) -> FitCheck:
+    """What becomes of held anomalies where too few different pictures are there to be compared.
+
+    So few anomalies that they are no burst among these pictures are released. Others wait for more pictures.
+
+    Args:
+        survey: Its name.
+        images: Different pictures.
+        anomalies: Anomalies among them, or held, whichever are more: copies would raise alerts of their own.
+        needed: Different pictures that can be compared.
+        at: The present time.
+    """
+    if not is_burst(min(anomalies, images), images):
+        detail = f"too few images to compare, and {anomalies} anomalies among {images} different pictures are no burst"
+        return FitCheck(images=images, fits=True, detail=detail, checked_at=at)
+    detail = (
+        f"{anomalies} anomalies among {images} different pictures are too many to raise alerts; from {needed} "
+        f"different pictures on they are compared, and copies of one count once: feed more images of {survey}, or have "
+        "a single image analysed again to let it raise its alert"
+    )
+    return FitCheck(images=images, fits=False, undecided=True, detail=detail, checked_at=at)
 
 
 async def find_held(records: RecordStore, survey: str, *, since: datetime | None) -> HeldImages | None:
@@ -104,7 +132,9 @@ async def find_held(records: RecordStore, survey: str, *, since: datetime | None
         ends += (await records.find(Collection.IMAGES, query)).documents
     if not ends:
         return None
+    count = await records.count(Collection.IMAGES, tuple(where), limit=WINDOW, within_s=_COUNTING_TIME_S)
     return HeldImages(
+        count=WINDOW if count is None else count,
         first_ingested_at=datetime.fromisoformat(ends[0]["ingested_at"]),
         last_analyzed_at=datetime.fromisoformat(ends[-1]["analyzed_at"]),
     )

@@ -55,20 +55,33 @@ class SurveyChecker:
     def __init__(self, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._clock = clock
 
-    async def check(self, images: Sequence[SurveyImage]) -> FitCheck:
-        """Compare images, which were judged by the bundle's calibration of their survey, with ordinary ones."""
+    async def check(self, images: Sequence[SurveyImage], *, few_with_held: bool = False) -> FitCheck:
+        """Compare images, which were judged by the bundle's calibration of their survey, with ordinary ones.
+
+        Args:
+            images: The images.
+            few_with_held: Whether held anomalies wait for it, and the images are too few to be sure. What chance could
+                explain then neither releases them nor takes the survey off its calibration: more images decide.
+        """
         allowed = MAX_EXCESS + KOLMOGOROV_0_0001 / sqrt(len(images))
         verdicts, *detectors = _p_values(images).items()
         # A single detector may find images more ordinary than those it was calibrated on; a blind verdict is a fault.
         found = [_Excess(*verdicts, kind="large"), *(_Excess(*each, kind="small") for each in (verdicts, *detectors))]
         worst = max(found, key=lambda excess: excess.share)
+        undecided = few_with_held and MAX_EXCESS < worst.share <= allowed
+        bound = (
+            f"{100 * MAX_EXCESS:.0f} to {100 * allowed:.0f} % of so few may be chance, and more images decide"
+            if undecided
+            else f"up to {100 * allowed:.0f} % would say nothing"
+        )
         return FitCheck(
             images=len(images),
             at_1_percent=sum(image.p_value <= 0.01 for image in images),
-            fits=worst.share <= allowed,
+            fits=worst.share <= allowed and not undecided,
+            undecided=undecided,
             detail=(
                 f"of {len(images)} recent images {100 * worst.share:.0f} % too many have {worst.kind} p-values "
-                f"({worst.of}; up to {100 * allowed:.0f} % would say nothing)"
+                f"({worst.of}; {bound})"
             ),
             checked_at=self._clock(),
         )

@@ -1,12 +1,13 @@
 """The images of one survey, as survey models need them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.records import Answer
+from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.hash_index import distance, parse_hash
 from astrolens.platform.stores.paging import pages
@@ -19,6 +20,7 @@ _FIELDS: Final = (
     "label",
     "phash",
     "p_value",
+    "verdict",
     "ingested_at",
     "observation.injected",
     "observation.simulated",
@@ -35,7 +37,10 @@ _STRANGE: Final = frozenset({Answer.INTERESTING.value, Answer.ARTEFACT.value})
 
 @dataclass(frozen=True)
 class SurveyImage:
-    """One analysed image of a survey: what its record says. `calibration_fit` is that of its last analysis."""
+    """One analysed image of a survey: what its record says. `calibration_fit` is that of its last analysis.
+
+    `is_anomaly` is true where it or a copy of it is one.
+    """
 
     image_id: str
     ingested_at: datetime
@@ -48,6 +53,7 @@ class SurveyImage:
     model_digest: str
     calibration_fit: str | None
     picture_hash: int | None = None
+    is_anomaly: bool = False
 
     @property
     def is_strange(self) -> bool:
@@ -96,12 +102,21 @@ async def _read(
     read = 0
     async for page in pages(records, Collection.IMAGES, query):
         for image in _usable(page):
-            if not is_copy(image.picture_hash, (each.picture_hash for each in found)):
-                found.append(image)
+            _add(found, image)
         read += len(page)
         if len(found) >= count or read >= _MAX_READ * count:
             break
     return found[:count]
+
+
+def _add(found: list[SurveyImage], image: SurveyImage) -> None:
+    """Add an image, unless a copy of it is there, which is an anomaly if one of them is."""
+    copies = (n for n, other in enumerate(found) if is_copy(image.picture_hash, (other.picture_hash,)))
+    known = next(copies, None)
+    if known is None:
+        found.append(image)
+    elif image.is_anomaly:
+        found[known] = replace(found[known], is_anomaly=True)
 
 
 def _usable(documents: Sequence[Document]) -> list[SurveyImage]:
@@ -126,4 +141,5 @@ def _image(document: Document) -> SurveyImage | None:
         model_digest=analysis["model_digest"],
         calibration_fit=analysis["calibration_fit"],
         picture_hash=parse_hash(document["phash"]),
+        is_anomaly=document["verdict"] == Verdict.ANOMALY.value,
     )

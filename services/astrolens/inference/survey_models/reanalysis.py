@@ -50,8 +50,9 @@ _JUDGED_BY: Final = (
     "calibration_fit",
     "calibration_survey",
     "false_alarms_per_1000",
+    "burst_survey",
 )
-"""Fields of an analysis that say which bundle, calibration and budget judged."""
+"""Fields of an analysis that say which bundle, calibration and budget judged, and whether it is held."""
 
 _log = structlog.get_logger(__name__)
 
@@ -234,7 +235,8 @@ def _waits_for_survey_model(record: SurveyModelRecord) -> bool:
 def _is_behind(document: Document, record: SurveyModelRecord, calibration: str) -> bool:
     """Whether the last analysis of an image used another bundle, calibration or budget, or is being done.
 
-    Drift revises a survey's own calibration without judging earlier images again: they are not behind for that.
+    Drift revises a survey's own calibration without judging earlier images again: they are not behind for that. Nor
+    are held anomalies behind for another budget: an analysis would release them before they are compared.
     """
     if document["state"] == ImageState.INGESTED.value:
         return True
@@ -244,6 +246,8 @@ def _is_behind(document: Document, record: SurveyModelRecord, calibration: str) 
     if analysis["model_digest"] != record.model_digest:
         return True
     if record.state is SurveyState.OWN and calibration_fit_of(analysis) == "own":
+        if analysis.get("burst_survey") is not None:
+            return False
         return bool(analysis.get("false_alarms_per_1000") != record.false_alarms_per_1000)
     return bool(analysis["calibration_id"] != calibration)
 

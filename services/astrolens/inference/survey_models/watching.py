@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -10,7 +10,7 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.survey_models import FitCheck, Rejudging, SurveyModelRecord, SurveyState
 from astrolens.contracts.surveys import SIMULATED_PREFIX
 from astrolens.inference.survey_models.bursts import WINDOW as BURST_WINDOW
-from astrolens.inference.survey_models.bursts import HeldImages, find_held
+from astrolens.inference.survey_models.bursts import HeldImages, check_too_few, find_held
 from astrolens.inference.survey_models.images import SurveyImage, recent_images
 from astrolens.inference.survey_models.tracking import MEASURE_INTERVAL_IMAGES, DriftTracker
 from astrolens.platform.stores.records import RecordStore
@@ -28,8 +28,8 @@ _log = structlog.get_logger(__name__)
 class FitChecker(Protocol):
     """Compares images of a survey with those that the bundle was calibrated on."""
 
-    async def check(self, images: Sequence[SurveyImage]) -> FitCheck:
-        """What was measured."""
+    async def check(self, images: Sequence[SurveyImage], *, few_with_held: bool = False) -> FitCheck:
+        """What was measured; of few images with held anomalies among them, it may be undecided."""
 
 
 class KnownSurveyWatcher:
@@ -62,7 +62,9 @@ class KnownSurveyWatcher:
         """Compare the recent images of a known survey with those of the bundle, and follow their drift if they fit."""
         if record.survey.startswith(SIMULATED_PREFIX):
             return record  # It has the simulation's own calibration, and whoever simulates may choose every image.
-        held = await find_held(self._records, record.survey, since=record.check.checked_at if record.check else None)
+        held = await find_held(
+            self._records, record.survey, since=record.check.last_decided_at if record.check else None
+        )
         if self._is_due(record, held):
             record = await self._compare(record, held)
         elif held is not None:
@@ -88,16 +90,22 @@ class KnownSurveyWatcher:
             judged = await self._judged(record, count=self._images_needed, since=record.check_after)
         else:
             judged = await self._of_burst(record, held)
+        few_with_held = held is not None and len(judged) < complete
         if len(judged) >= (complete if held is None else MIN_CHECKED):
-            check = await self._checker.check(judged)
+            check = await self._checker.check(judged, few_with_held=few_with_held)
         else:
-            check = FitCheck(
-                images=len(judged), fits=True, detail="too few images to compare", checked_at=self._clock()
-            )
-        if not check.fits:
+            # Without held anomalies there is nothing that a comparison could release.
+            anomalies = 0 if held is None else max(held.count, sum(image.is_anomaly for image in judged))
+            check = check_too_few(record.survey, len(judged), anomalies, needed=MIN_CHECKED, at=self._clock())
+        if not (check.fits or check.undecided):
             return self._held_back(record, judged, check)
-        seen_complete = _seen_complete(record) if held is not None and len(judged) < complete else record.images
-        check = check.model_copy(update={"seen": record.images, "seen_complete": seen_complete})
+        update: dict[str, Any] = {
+            "seen": record.images,
+            "seen_complete": _seen_complete(record) if few_with_held else record.images,
+        }
+        if check.undecided and record.check is not None:
+            update["decided_at"] = record.check.last_decided_at
+        check = check.model_copy(update=update)
         return record.model_copy(update={"check": check})
 
     async def _of_burst(self, record: SurveyModelRecord, held: HeldImages) -> list[SurveyImage]:
@@ -152,6 +160,8 @@ class KnownSurveyWatcher:
         """Whether there are enough new images to compare, or held anomalies that no more images will explain."""
         if held is not None:
             seen = record.check.seen if record.check else 0
+            if record.check is not None and record.check.undecided and record.images == seen:
+                return False  # No image came that could decide.
             is_quiet = self._clock() - held.last_analyzed_at >= BURST_QUIET_PERIOD
             return record.images - seen >= self._complete or is_quiet
         seen = _seen_complete(record)
