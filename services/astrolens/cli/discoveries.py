@@ -23,6 +23,7 @@ def discoveries(
         return
     out = Console(highlight=False)
     out.print(f"Night of {found['night']}: {found['listed']:,} of {found['tested']:,} tested images listed")
+    copies = found.get("copies") or {}
     if found["items"]:
         rows = [
             {
@@ -30,6 +31,7 @@ def discoveries(
                 "class": printable(item["class"]),
                 "survey": item["survey"],
                 "name": printable(item["name"]),
+                "copies": f"{copies.get(item['image_id'], {}).get('count', '')}",
                 **place(item),
                 "label": item["label"] or "",
                 "id": item["image_id"],

@@ -5,6 +5,10 @@ images a budget of 1 % flags a hundred for nothing. Benjamini and Hochberg's pro
 night bounds the expected share of ordinary images among the listed by q instead. Conformal p-values that share their
 calibration images are positively dependent, and the bound holds for them (Bates et al. 2023, Annals of Statistics 51).
 
+Copies of one picture are one hypothesis: counted each, they would lift the threshold for every other image. Those that
+the archive links as near-duplicates are put together, and the one that came first stands for them: a choice that does
+not look at p-values, so that the first's p-value promises what it did. The smallest of them would not.
+
 A p-value ends at 1/(n + 1), so that a short calibration lets no single image of a long night be listed. On request, and
 named as an assumption, the list goes on beyond that end by the exponential tail of the rank score.
 """
@@ -22,8 +26,10 @@ from typing import Any, Final
 from pydantic import Field
 
 from astrolens.contracts.base import utc_now, utc_text
+from astrolens.contracts.sky import separation_arcsec, unit_vector
 from astrolens.contracts.verdicts import calibration_fit_of
 from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.hash_index import COPY_BITS
 from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 from astrolens.usecases.errors import InvalidRequest
@@ -43,11 +49,17 @@ TAIL_FACTOR: Final = 5.0
 """By which p-values of the exponential tail are enlarged: the largest error of it that was measured, at 10⁻⁴."""
 TAIL_END: Final = 1e-4
 """The assumed tail goes no further: nothing is known of its error there."""
+MAX_COPIES_NAMED: Final = 20
+"""Copies of a listed image whose ids are returned."""
+_APART_ARCSEC: Final = 60.0
+"""Pictures whose centres are known to be farther from each other than this show something else."""
 _PAGE: Final = 1000
 _NOON: Final = timedelta(hours=12)
 _FIELDS: Final = (
     "p_value",
     "rank_score",
+    "near_duplicates",
+    "observation.position",
     "observation.injected",
     "observation.simulated",
     "analysis.adjusted_p_value",
@@ -82,12 +94,23 @@ class NightImage:
 
 @dataclass(frozen=True)
 class _Night:
-    """The p-values of a night, the smallest first, and how many images are left out, by reason."""
+    """The p-values of a night, the smallest first, and how many images are left out, by reason.
+
+    `copies` has the ids of the copies of a picture, by that of the image that came first.
+    """
 
     tested: tuple[NightImage, ...]
+    copies: dict[str, list[str]]
     left_out: dict[str, int]
     complete: bool
     read_at: float
+
+
+class Copies(View):
+    """The other images of the night that are copies of one picture."""
+
+    count: int
+    image_ids: list[str] = Field(description=f"In the order in which they came, at most {MAX_COPIES_NAMED}.")
 
 
 class DiscoveryList(View):
@@ -97,7 +120,13 @@ class DiscoveryList(View):
     since: datetime
     until: datetime
     q: float = Field(description="The expected share of ordinary images among the listed is at most this.")
-    tested: int = Field(description="Images of the night that have a p-value which promises something.")
+    tested: int = Field(
+        description="Pictures of the night that have a p-value which promises something; copies of one count once."
+    )
+    put_together: int = Field(
+        default=0, description="Images of the night that are copies of a tested picture, and are no test of their own."
+    )
+    copies: dict[str, Copies] = Field(default={}, description="The copies of listed images, by the image's id.")
     left_out: dict[str, int] = Field(
         description="Images that are not tested: `simulated` (injections too), `no-promise` (their survey has no "
         "calibration of its own yet, or anomalies come in a burst), `not-analysed`."
@@ -177,18 +206,25 @@ class Discoveries:
         )
         documents = await self._records.get(Collection.IMAGES, [each.image_id for each in listed[:MAX_LISTED]])
         cards = [ImageCard.of(documents[each.image_id]) for each in listed if each.image_id in documents]
+        put_together = sum(len(ids) for ids in found.copies.values())
         return DiscoveryList(
             night=night,
             since=since,
             until=until,
             q=q,
             tested=tested,
+            put_together=put_together,
+            copies={
+                card.image_id: Copies(count=len(ids), image_ids=ids[:MAX_COPIES_NAMED])
+                for card in cards
+                if (ids := found.copies.get(card.image_id))
+            },
             left_out=found.left_out,
             complete=found.complete,
             listed=count,
             threshold=max(each.p_value for each in first) if count else None,
             limited=None if assume_tail else _limited(found.tested, count, q=q),
-            promise=_promise(count, q=q, assume_tail=assume_tail),
+            promise=_promise(count, q=q, assume_tail=assume_tail, put_together=put_together),
             tail_assumed=assume_tail,
             listed_with_tail=counts[True],
             items=cards,
@@ -201,22 +237,67 @@ class Discoveries:
         where = (Clause("ingested_at", "gte", utc_text(since)), Clause("ingested_at", "lt", utc_text(until)))
         query = Query(where=where, order=Order("ingested_at"), limit=_PAGE, fields=_FIELDS)
         tested: list[NightImage] = []
+        pictures = _Pictures()
         left_out: Counter[str] = Counter()
         async for page in pages(self._records, Collection.IMAGES, query):
             for document in page:
                 reason = _left_out(document)
                 if reason is None:
                     tested.append(_tested(document))
+                    pictures.add(document)
                 else:
                     left_out[reason] += 1
             if len(tested) >= MAX_TESTED:
                 break
-        ordered = tuple(sorted(tested, key=lambda each: each.p_value))
-        read = _Night(ordered, dict(left_out), len(tested) < MAX_TESTED, self._timer())
+        copies = pictures.copies()
+        later = {image for ids in copies.values() for image in ids}
+        distinct = [each for each in tested if each.image_id not in later]
+        ordered = tuple(sorted(distinct, key=lambda each: each.p_value))
+        read = _Night(ordered, copies, dict(left_out), len(tested) < MAX_TESTED, self._timer())
         self._nights[night] = read
         while len(self._nights) > MAX_CACHED_NIGHTS:
             del self._nights[min(self._nights, key=lambda name: self._nights[name].read_at)]
         return read
+
+
+class _Pictures:
+    """Which of the images are copies of one picture: those that the links of the archive join, in any number of steps.
+
+    A link leads to an image that came before, so that each costs one step whatever the size of the night. Two places of
+    the sky are two pictures, however alike they look.
+    """
+
+    def __init__(self) -> None:
+        self._leaders: dict[str, str] = {}
+        self._places: dict[str, tuple[float, float, float] | None] = {}
+        """Unit vectors of the images, in the order in which they came."""
+
+    def add(self, document: Document) -> None:
+        """Take an image with its links, in the order in which images came."""
+        image, position = document["image_id"], document["observation"]["position"]
+        place = unit_vector(position["ra_deg"], position["dec_deg"]) if position else None
+        self._places[image] = place
+        for link in document["near_duplicates"] or ():
+            other = self._places.get(link["image_id"])
+            is_elsewhere = place and other and separation_arcsec(place, other) > _APART_ARCSEC
+            if link["distance"] <= COPY_BITS and not is_elsewhere:
+                self._leaders[self._leader(image)] = self._leader(link["image_id"])
+
+    def copies(self) -> dict[str, list[str]]:
+        """The copies of a picture by the first of its images; only pictures that have some."""
+        groups: dict[str, list[str]] = {}
+        for image in self._places:
+            groups.setdefault(self._leader(image), []).append(image)
+        return {images[0]: images[1:] for images in groups.values() if len(images) > 1}
+
+    def _leader(self, image: str) -> str:
+        leader = self._leaders.setdefault(image, image)
+        while leader != self._leaders[leader]:
+            # Halves the way for the next one.
+            self._leaders[leader] = self._leaders[self._leaders[leader]]
+            leader = self._leaders[leader]
+        self._leaders[image] = leader
+        return leader
 
 
 def _left_out(document: Document) -> str | None:
@@ -279,18 +360,20 @@ def _cannot_list(tested: Sequence[NightImage], *, q: float) -> str | None:
     )
 
 
-def _promise(count: int, *, q: float, assume_tail: bool) -> str:
+def _promise(count: int, *, q: float, assume_tail: bool, put_together: int) -> str:
     start = (
         f"At most {100 * q:.3g} % of the listed are expected to be ordinary"
         if count
         else f"No image stands out at q = {q:g}"
     )
     expected = f", that is {count * q:.1f} of {count:,}" if count else ""
+    one = plural(put_together, "copy was", "copies were")
+    copies = f" {one} put together with the first image of the same picture, which is one test." if put_together else ""
     assumption = (
         " This list also assumes that beyond the calibration images the scores of ordinary ones fall off "
         f"exponentially, within a factor of {TAIL_FACTOR:g}, down to {TAIL_END:g}: no calibration can show that."
     )
     return (
         f"{start}{expected}: on average over nights, where ordinary images look like those of the calibration, "
-        f"whose p-values depend on each other because they share them.{assumption if assume_tail else ''}"
+        f"whose p-values depend on each other because they share them.{copies}{assumption if assume_tail else ''}"
     )

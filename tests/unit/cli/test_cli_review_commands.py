@@ -15,6 +15,8 @@ LIST: dict[str, Any] = {
     "tested": 2000,
     "left_out": {"simulated": 12},
     "listed": 1,
+    "put_together": 29,
+    "copies": {"a" * 32: {"count": 29, "image_ids": ["b" * 32]}},
     "promise": "At most 10 % of the listed are expected to be ordinary",
     "limited": None,
     "tail_assumed": False,
@@ -80,6 +82,7 @@ def test_the_discovery_list_of_a_night_with_its_promise(asked: list[httpx.Reques
         "10.50000",
         LIST["promise"],
         "12 simulated",
+        " 29 ",
         "On the assumption of an exponential tail 3 are listed: --assume-tail",
     ):
         assert word in shown

@@ -3,9 +3,13 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from astrolens.console.pages.discoveries import asked, other_nights, summary
-from astrolens.usecases.discoveries import DiscoveryList
+from astrolens.console.pages.discoveries import asked, other_nights, row, summary
+from astrolens.platform.stores.records import to_document
+from astrolens.usecases.discoveries import Copies, DiscoveryList
 from astrolens.usecases.errors import InvalidRequest
+from astrolens.usecases.views import ImageCard
+
+from tests.made_records import make_image
 
 SINCE = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EMPTY = DiscoveryList(
@@ -52,3 +56,11 @@ def test_a_night_without_images_is_told_from_one_without_promising_p_values() ->
 def test_the_night_after_is_offered_once_it_has_begun() -> None:
     assert [title for title, _ in other_nights(EMPTY, SINCE + timedelta(hours=23))] == ["night before"]
     assert other_nights(EMPTY, SINCE + timedelta(days=1))[1] == ("night after", date(2026, 3, 2))
+
+
+def test_a_listed_image_leads_to_its_copies() -> None:
+    card = ImageCard.of(to_document(make_image("odd", p_value=0.001)[0]))
+    assert len(row(card, None)[0]) == 1
+    shown = row(card, Copies(count=29, image_ids=["b" * 32, "c" * 32, "d" * 32, "e" * 32]))[0]
+    assert [part["text"] for part in shown[1:]] == ["and 29 copies:", "1", "2", "3"]
+    assert shown[2]["href"] == f"/image/{'b' * 32}"

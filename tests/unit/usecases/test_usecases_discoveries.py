@@ -104,6 +104,56 @@ async def test_only_images_of_the_night_whose_p_values_promise_something_are_tes
     assert (found.since, found.until) == (datetime(2026, 3, 1, 12, tzinfo=UTC), datetime(2026, 3, 2, 12, tzinfo=UTC))
 
 
+async def add_copies(records: RecordStore, first: str, names: list[str], **given: Any) -> list[str]:
+    """Images that are near-duplicates of the one before, the first of them of `first`."""
+    before, found = first, []
+    for number, name in enumerate(names, start=1):
+        links = [{"image_id": before, "distance": number % 5}]
+        (before,) = await add(records, [name], minutes=number, changes={"near_duplicates": links}, **given)
+        found.append(before)
+    return found
+
+
+async def test_copies_of_one_picture_are_one_test_and_the_first_stands_for_them(records: RecordStore) -> None:
+    await add(records, [f"ordinary {n}" for n in range(98)], p_value=0.5)
+    await add(records, ["just ordinary"], p_value=0.01)
+    (odd,) = await add(records, ["odd"], p_value=0.001)
+    copies = await add_copies(records, odd, [f"variant {n}" for n in range(30)], p_value=0.0005)
+    found = await made(records, Clock()).of_night(EVENING)
+    assert (found.tested, found.put_together, found.listed, found.threshold) == (100, 30, 1, 0.001)
+    assert [card.image_id for card in found.items] == [odd], "each counted, they would list `just ordinary` too"
+    assert found.copies[odd].count == 30
+    assert found.copies[odd].image_ids == copies[:20]
+    assert "30 copies were put together with the first image of the same picture" in found.promise
+
+
+async def test_the_first_image_stands_for_its_copies_whatever_their_p_values(records: RecordStore) -> None:
+    await add(records, [f"ordinary {n}" for n in range(9)], p_value=0.5)
+    (first,) = await add(records, ["first"], p_value=0.4)
+    await add_copies(records, first, ["copy"], p_value=0.0001)
+    found = await made(records, Clock()).of_night(EVENING)
+    assert (found.tested, found.put_together, found.listed, found.copies) == (10, 1, 0, {})
+
+
+async def test_copies_of_a_picture_of_an_earlier_night_are_one_test(records: RecordStore) -> None:
+    (before,) = await add(records, ["the night before"], p_value=0.001, minutes=-24 * 60)
+    for name in ("one", "two"):
+        await add(records, [name], p_value=0.001, changes={"near_duplicates": [{"image_id": before, "distance": 0}]})
+    found = await made(records, Clock()).of_night(EVENING)
+    assert (found.tested, found.put_together) == (1, 1)
+
+
+async def test_what_only_looks_alike_stays_two_tests(records: RecordStore) -> None:
+    (here,) = await add(records, ["here"], position=(10.0, 20.0))
+    links = {"near_duplicates": [{"image_id": here, "distance": 1}]}
+    await add(records, ["elsewhere"], position=(10.1, 20.0), minutes=1, changes=links)
+    await add(records, ["far hash"], changes={"near_duplicates": [{"image_id": here, "distance": 5}]}, minutes=2)
+    assert (await made(records, Clock()).of_night(EVENING)).tested == 3
+    await add(records, ["the same place"], position=(10.001, 20.0), minutes=3, changes=links)
+    found = await made(records, Clock()).of_night(EVENING)
+    assert (found.tested, found.put_together) == (3, 1)
+
+
 async def test_the_night_without_a_date_is_the_last_one_and_one_to_come_is_refused(records: RecordStore) -> None:
     clock = Clock()
     clock.now = datetime(2026, 3, 2, 11, 59, tzinfo=UTC)

@@ -12,13 +12,14 @@ from astrolens.console.pages.marks import name_of
 from astrolens.console.pages.page import Page, Visit, address
 from astrolens.console.pages.parts import empty_state, heading, paragraph, tagged
 from astrolens.contracts.base import utc_now
-from astrolens.usecases.discoveries import DEFAULT_Q, DiscoveryList
+from astrolens.usecases.discoveries import DEFAULT_Q, Copies, DiscoveryList
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.plurals import plural
 from astrolens.usecases.views import ImageCard
 
 LEVELS: Final = (0.05, DEFAULT_Q, 0.2)
 """Expected shares of ordinary images that the page offers."""
+_COPIES_LINKED: Final = 3
 _LEFT_OUT: Final = {
     "simulated": "simulated",
     "no-promise": "of surveys without a calibration of their own, or of a burst that is not compared yet",
@@ -66,7 +67,7 @@ async def build(visit: Visit) -> None:
             _add_tail_link(found)
     columns = ("Image", ">p-value", "Class", "Survey", "Answer")
     table = Records(visit.window.base, "Images that stand out, the strangest first", columns)
-    table.show({card.image_id: row(card) for card in found.items})
+    table.show({card.image_id: row(card, found.copies.get(card.image_id)) for card in found.items})
     if not found.items:
         empty_state("Nothing stands out", "The strangest images are on the Tonight page, whatever they promise.")
 
@@ -81,11 +82,16 @@ def _add_tail_link(found: DiscoveryList) -> None:
     ui.link(f"On the assumption of an exponential tail: {many}", to)
 
 
-def row(card: ImageCard) -> tuple[Cell, ...]:
-    """The cells of an image."""
+def row(card: ImageCard, copies: Copies | None) -> tuple[Cell, ...]:
+    """The cells of an image, with links to its copies."""
     figure = card.p_value_words.figure if card.p_value_words else ""
+    image = [link(name_of(card), f"/image/{card.image_id}", picture=card.cutout_url, classes="with-thumb")]
+    if copies is not None:
+        image.append(text(f"and {plural(copies.count, 'copy', 'copies')}:", "muted"))
+        first = copies.image_ids[:_COPIES_LINKED]
+        image += [link(str(number), f"/image/{copy}") for number, copy in enumerate(first, start=1)]
     return (
-        [link(name_of(card), f"/image/{card.image_id}", picture=card.cutout_url, classes="with-thumb")],
+        image,
         [text(figure, "num")],
         [text(words(card.predicted_class))],
         [link(card.survey, address("/gallery", survey=card.survey))],

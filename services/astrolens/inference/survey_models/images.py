@@ -9,7 +9,7 @@ from astrolens.contracts.base import utc_text
 from astrolens.contracts.records import Answer
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.hash_index import distance, parse_hash
+from astrolens.platform.stores.hash_index import COPY_BITS, distance, parse_hash
 from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Clause, Document, Order, Query, RecordStore
 
@@ -30,8 +30,6 @@ _FIELDS: Final = (
     "analysis.detectors",
     "analysis.model_digest",
 )
-COPY_BITS: Final = 4
-"""Bits by which the perceptual hashes of copies differ at most; of 300 galaxies of a survey no two are that near."""
 _STRANGE: Final = frozenset({Answer.INTERESTING.value, Answer.ARTEFACT.value})
 
 

@@ -21,6 +21,9 @@ cost of a lookup would grow with the archive. The answer is exact as long as no 
 MAX_RADIUS: Final = 8
 """Largest distance of a lookup, bits. Beyond it two pictures no longer look alike, and the keys become too many."""
 
+COPY_BITS: Final = 4
+"""Bits by which hashes of copies of one picture differ at most; of 300 galaxies of a survey no two are that near."""
+
 _MASK: Final = (1 << 64) - 1
 _BAND_BITS: Final = (10, 9, 9, 9, 9, 9, 9)
 _SHIFTS: Final = tuple(sum(_BAND_BITS[:band]) for band in range(len(_BAND_BITS)))
