@@ -20,9 +20,9 @@ _SIGNIFICANCE_IN_ONE_BAND = 7.0
 _COVERED_SHARE = 0.01
 """Of the pixels: a frame with less was not observed."""
 
-_MAX_PADDED_SHARE = 0.4
-"""Of the frame, in bands along its border: with more of them the object in the middle is cut, or small in a frame that
-looks like nothing that calibrated the model. A turned footprint, whose corners are empty, has no such bands."""
+_MAX_MASKED_SHARE = 0.4
+"""Of the frame, without measured values of any band: with more the object in the middle is cut, or small in a frame
+that looks like nothing that calibrated the model."""
 
 _ONE_SURFACE = 2
 """Grey levels: a picture whose values differ by no more is empty."""
@@ -109,6 +109,8 @@ def check_picture(picture: Image.Image) -> PixelFacts:
         if not measured.all():
             looked_at = measured if padding is None else measured & ~grown(padding, blur)
             significance = object_significance(values, looked_at, min_noise=_GREY_NOISE)
+    masked_share = round(1.0 - float(np.mean(measured)), 6)
+    _check_masked(masked_share)
     if significance < OBJECT_SIGNIFICANCE:
         raise ImageRejected(
             "no-object",
@@ -116,7 +118,7 @@ def check_picture(picture: Image.Image) -> PixelFacts:
             f"{OBJECT_SIGNIFICANCE} or more).",
         )
     return PixelFacts(
-        masked_share=round(1.0 - float(np.mean(measured)), 6),
+        masked_share=masked_share,
         significance=round(min(significance, _UNKNOWN_SIGNIFICANCE), 3),
     )
 
@@ -126,7 +128,7 @@ def check_measurements(measured: MeasuredPlanes, *, must_show_object: bool = Tru
 
     Args:
         measured: In standard deviations of the sky.
-        must_show_object: Whether noise alone and padded frames are refused.
+        must_show_object: Whether noise alone, and frames of which much was not measured, are refused.
 
     Returns:
         Their significance.
@@ -141,6 +143,7 @@ def check_measurements(measured: MeasuredPlanes, *, must_show_object: bool = Tru
     _check_covered(covered)
     if must_show_object:
         _check_padded(border_share(covered))
+        _check_masked(measured.facts.masked_share)
     # Of counts one photon more or less is the least difference there is.
     photon = max((1.0 / sky.noise for sky in measured.skies if sky is not None and sky.counts), default=0.0)
     photon /= measured.pixels_averaged
@@ -211,11 +214,19 @@ def _check_covered(covered: NDArray[np.bool_]) -> None:
 
 
 def _check_padded(share: float) -> None:
-    if share >= _MAX_PADDED_SHARE:
+    if share >= _MAX_MASKED_SHARE:
         raise ImageRejected(
             "no-coverage",
             f"{100.0 * share:.0f} % of it is padding along its border, which nobody measured: cut it off, or take the "
             "object from a frame that covers it.",
+        )
+
+
+def _check_masked(share: float) -> None:
+    if share >= _MAX_MASKED_SHARE:
+        raise ImageRejected(
+            "no-coverage",
+            f"{100.0 * share:.0f} % of its pixels have no measured value: take the object from a frame that covers it.",
         )
 
 

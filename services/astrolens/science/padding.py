@@ -24,14 +24,27 @@ _MAX_RETURNED_SHARE = 0.1
 _MIN_PICTURE_SHARE = 0.4
 """Of the frame: an object at the border, behind which no sky comes, is narrower."""
 
+_MAX_PEELED = 4
+"""Bands within bands that are looked for."""
+
+_CORNER = 8
+"""A corner is an eighth of what lies within the bands: what is round does not reach it."""
+
+_MIN_CORNER_SHARE = 0.5
+"""Of the pixels of each corner that differ from the padding."""
+
+_MIN_INSIDE_BLOCKS = 4
+"""Of what is within bands: the blocks of a JPEG smear a smaller object into a square."""
+
 
 def border_padding(
     values: NDArray[np.floating], *, tolerance: float = 0.0, blur_pixels: int = 1
 ) -> NDArray[np.bool_] | None:
     """Find rows and columns that repeat the one at the border, up to where the picture begins.
 
-    Measured rows never equal each other: of 14,701 real pictures of the sky none has such a band, but those that were
-    padded, and four of a survey's frames without data.
+    Bands are peeled off until none is left: one around the frame, then one around what is within it. Measured rows
+    never equal each other: of 14,701 real pictures of the sky none has such a band, but those that were padded, and
+    four of a survey's frames without data.
 
     Args:
         values: [H, W]; NaN where not measured.
@@ -41,31 +54,88 @@ def border_padding(
     Returns:
         [H, W], true in the bands; None where there is none.
     """
-    padding = np.zeros(values.shape, dtype=np.bool_)
-    for lines, band in ((values, padding), (values[::-1], padding[::-1]), (values.T, padding.T)):
-        _mark_band(lines, band, tolerance, blur_pixels)
-    _mark_band(values.T[::-1], padding.T[::-1], tolerance, blur_pixels)
+    padding = np.ones(values.shape, dtype=np.bool_)
+    rows, columns = slice(0, values.shape[0]), slice(0, values.shape[1])
+    for _ in range(_MAX_PEELED):
+        top, bottom, left, right = _bands(values[rows, columns], tolerance, blur_pixels)
+        if not top + bottom + left + right:
+            break
+        rows = slice(rows.start + top, rows.stop - bottom)
+        columns = slice(columns.start + left, columns.stop - right)
+    padding[rows, columns] = False
     return padding if padding.any() else None
 
 
-def _mark_band(lines: NDArray[np.floating], band: NDArray[np.bool_], tolerance: float, blur_pixels: int) -> None:
-    """Mark the first lines that equal the first one, where the picture begins behind them."""
-    with np.errstate(invalid="ignore"):
-        distance = np.nan_to_num(np.abs(lines - lines[0]), nan=np.inf)
-    equal = (distance <= tolerance).all(axis=1)
+def _bands(values: NDArray[np.floating], tolerance: float, blur_pixels: int) -> tuple[int, int, int, int]:
+    """Lines of the bands at the top, the bottom, the left and the right of a frame; 0 where there is none."""
+    turned = (values, values[::-1], values.T, values.T[::-1])
+    counts = [_equal_lines(lines, tolerance, blur_pixels) for lines in turned]
+    top, bottom, left, right = counts
+    height, width = values.shape
+    if top + bottom >= height or left + right >= width:
+        # One surface is no padding: other tests tell it.
+        return 0, 0, 0, 0
+    found = [
+        count if count and _is_broken(lines, count, slice(None), tolerance, blur_pixels) else 0
+        for lines, count in zip(turned, counts, strict=True)
+    ]
+    if found != counts and sum(count > 0 for count in counts) > 1:
+        # Behind a band at the top the one at the left goes on: only what is within all bands must differ.
+        within = [slice(left, width - right)] * 2 + [slice(top, height - bottom)] * 2
+        broken = (
+            count == 0 or _is_broken(lines, count, part, tolerance, blur_pixels)
+            for lines, count, part in zip(turned, counts, within, strict=True)
+        )
+        if all(broken) and _fills_its_corners(values, (top, bottom, left, right), tolerance, blur_pixels):
+            return top, bottom, left, right
+    return found[0], found[1], found[2], found[3]
+
+
+def _equal_lines(lines: NDArray[np.floating], tolerance: float, blur_pixels: int) -> int:
+    """How many of the first lines equal the first one; 0 where they are too few for a band."""
+    equal: NDArray[np.bool_] = np.all(_distance(lines, lines[0]) <= tolerance, axis=1)
     count = len(equal) if equal.all() else int(np.argmin(equal))
-    # One surface is no padding: other tests tell it.
-    if max(blur_pixels + 1, _MIN_LINES) <= count < len(equal):
-        edge = max(blur_pixels, _MIN_LINES)
-        broken = (distance[count : count + edge] > 0.0).any(axis=0)
-        is_padding = np.mean(broken) >= _MIN_BROKEN_SHARE
-        # A JPEG smears the edge.
-        if is_padding and _is_smooth(lines[count : count + 2 * edge], tolerance):
-            beyond = distance[count + edge :]
-            is_wide = len(beyond) >= _MIN_PICTURE_SHARE * len(lines)
-            is_padding = is_wide and np.mean(beyond <= tolerance) <= _MAX_RETURNED_SHARE
-        if is_padding:
-            band[:count] = True
+    return count if count >= max(blur_pixels + 1, _MIN_LINES) else 0
+
+
+def _is_broken(lines: NDArray[np.floating], count: int, part: slice, tolerance: float, blur_pixels: int) -> bool:
+    """Whether the picture begins behind a band of `count` lines along its whole length, or that part of it."""
+    edge = max(blur_pixels, _MIN_LINES)
+    distance = _distance(lines[count:, part], lines[0, part])
+    if np.mean((distance[:edge] > 0.0).any(axis=0)) < _MIN_BROKEN_SHARE:
+        return False
+    # A JPEG smears the edge.
+    if not _is_smooth(lines[count : count + 2 * edge, part], tolerance):
+        return True
+    beyond = distance[edge:]
+    is_wide = len(beyond) >= _MIN_PICTURE_SHARE * len(lines)
+    return is_wide and float(np.mean(beyond <= tolerance)) <= _MAX_RETURNED_SHARE
+
+
+def _fills_its_corners(
+    values: NDArray[np.floating], bands: tuple[int, int, int, int], tolerance: float, blur_pixels: int
+) -> bool:
+    """Whether the frame within bands is a picture with four corners; an object on a sky without noise has none."""
+    top, bottom, left, right = bands
+    height, width = values.shape[0] - top - bottom, values.shape[1] - left - right
+    if min(height, width) < _MIN_INSIDE_BLOCKS * blur_pixels:
+        return False
+    rows, columns = max(2, height // _CORNER), max(2, width // _CORNER)
+    inside = values[top : top + height, left : left + width]
+    for row, rows_of in ((0, slice(None, rows)), (-1, slice(-rows, None))):
+        for column, columns_of in ((0, slice(None, columns)), (-1, slice(-columns, None))):
+            differs = _distance(inside[rows_of, columns_of], values[row, column]) > tolerance
+            if float(np.mean(differs)) < _MIN_CORNER_SHARE:
+                return False
+    return True
+
+
+def _distance(lines: NDArray[np.floating], other: NDArray[np.floating] | np.floating) -> NDArray[np.floating]:
+    """How far values are from each other: 0 where neither was measured, infinite where one was."""
+    with np.errstate(invalid="ignore"):
+        distance = np.nan_to_num(np.abs(lines - other), nan=np.inf)
+    distance[np.isnan(lines) & np.isnan(other)] = 0.0
+    return distance
 
 
 def _is_smooth(lines: NDArray[np.floating], tolerance: float) -> bool:

@@ -67,11 +67,47 @@ def test_a_galaxy_on_a_sky_without_noise_is_not_padded(noise: float, radius: flo
     assert make_cutout(encoded(picture, "JPEG")).quality.masked_share == 0.0
 
 
-def test_empty_corners_of_a_turned_footprint_are_no_bands() -> None:
+def turned_footprint(half_diagonal: float) -> np.ndarray:
+    """A galaxy in a square that stands on its corner, NaN around it, as a FITS frame."""
     y, x = np.mgrid[:SIDE, :SIDE]
-    inside = abs(x - SIDE / 2) + abs(y - SIDE / 2) < SIDE / 2
-    assert border_share(inside) < 0.02
-    make_cutout(fits_bytes(fits.PrimaryHDU(np.where(inside, galaxy(3.0), np.nan).astype(np.float32))))
+    inside = abs(x - SIDE / 2) + abs(y - SIDE / 2) < half_diagonal
+    return np.where(inside, galaxy(3.0), np.nan).astype(np.float32)
+
+
+def test_empty_corners_of_a_turned_footprint_are_no_bands_but_masked() -> None:
+    wide, narrow = turned_footprint(0.65 * SIDE), turned_footprint(0.5 * SIDE)
+    assert border_share(np.isfinite(narrow)) < 0.02
+    assert 0.1 < make_cutout(fits_bytes(fits.PrimaryHDU(wide))).quality.masked_share < 0.4
+    with pytest.raises(ImageRejected, match=r"no-coverage: (50|51) % of its pixels have no measured value"):
+        make_cutout(fits_bytes(fits.PrimaryHDU(narrow)))
+
+
+def test_every_other_row_without_values_is_no_coverage_and_every_fourth_is_counted() -> None:
+    values = galaxy(3.0).astype(np.float32)
+    values[::4] = np.nan
+    assert make_cutout(fits_bytes(fits.PrimaryHDU(values.copy()))).quality.masked_share == pytest.approx(0.25)
+    values[::2] = np.nan
+    with pytest.raises(ImageRejected, match="no-coverage: 50 % of its pixels"):
+        make_cutout(fits_bytes(fits.PrimaryHDU(values)))
+
+
+@pytest.mark.parametrize("bands", [(38, 0, 38, 0), (0, 38, 0, 38), (24, 24, 24, 24), (25, 25, 38, 0)])
+@pytest.mark.parametrize(("file", "fill"), [("PNG", 0.0), ("PNG", 255.0), ("PNG", 8.0), ("JPEG", 0.0), ("JPEG", 255.0)])
+def test_bands_on_adjacent_sides_have_no_coverage(file: str, fill: float, bands: tuple[int, int, int, int]) -> None:
+    top, bottom, left, right = bands
+    values = np.full((SIDE, SIDE), fill)
+    rows, columns = slice(top, SIDE - bottom), slice(left, SIDE - right)
+    values[rows, columns] = galaxy(3.0, radius=8.0)[rows, columns]
+    with pytest.raises(ImageRejected, match="no-coverage"):
+        make_cutout(encoded(as_8_bit(values), file))
+
+
+def test_bands_within_bands_are_peeled_one_after_the_other() -> None:
+    values = np.pad(galaxy(3.0)[:64, :64], ((12, 12), (0, 0)), constant_values=255.0)
+    values = np.pad(values, ((0, 0), (10, 14)), constant_values=0.0)
+    padding = border_padding(values)
+    assert padding is not None
+    assert np.count_nonzero(~padding) == 64 * 64
 
 
 def test_one_surface_and_noise_have_no_padding() -> None:
