@@ -142,8 +142,11 @@ def _state(item: dict[str, Any]) -> str:
 
 
 def _images(item: dict[str, Any]) -> str:
-    needed = f" of {item['images_needed']}" if item["state"] in {"learning", "does-not-fit"} else ""
-    return f"{item['images']:,}{needed}"
+    if item["state"] not in {"learning", "does-not-fit"}:
+        return f"{item['images']:,}"
+    if item.get("learned") is None:
+        return f"{item['images']:,} of {item['images_needed']}"
+    return f"{item['images']:,}, {item['learned']:,} of {item['images_needed']} since {item['learn_from'][:16]}"
 
 
 def _revision(item: dict[str, Any]) -> str:

@@ -102,9 +102,13 @@ class Rejudging(Contract):
     """How far the earlier images of a survey have been analysed again after its calibration or budget changed."""
 
     begun_at: UtcTime = Field(description="When the calibration, the budget or the bundle changed.")
+    since: UtcTime | None = Field(
+        default=None, description="Images ingested before keep their verdicts and alerts; None: all are judged again."
+    )
     after: str | None = Field(default=None, description="Cursor of the walk through the survey's images.")
     walks: int = Field(default=0, description="Complete walks.")
     open: int = Field(default=0, description="Images of this walk that had another calibration.")
+    judged: int = Field(default=0, description="Images of this walk that were judged again since it began.")
     requested: int = Field(default=0, description="Analyses requested in all walks; of some images more than one.")
     images: int | None = Field(
         default=None, description="Images whose analysis was requested, each counted once; None: an older version."
@@ -134,7 +138,7 @@ class SurveyModelRecord(Contract):
     reason: str = Field(description="Why, one sentence.")
     known: bool = Field(description="Whether the bundle has a calibration for the survey.")
     model_digest: str = Field(description="The bundle that the state is about.")
-    images: int = Field(default=0, description="Analysed images that count: of a survey that does not fit, the later.")
+    images: int = Field(default=0, description="Analysed images.")
     images_needed: int = Field(description="Images that a survey model is fitted on.")
     revision: SurveyRevision | None = None
     earlier: tuple[SurveyRevision, ...] = Field(default=(), description="Replaced revisions, the newest first.")
@@ -144,9 +148,15 @@ class SurveyModelRecord(Contract):
     learn_from: UtcTime | None = Field(
         default=None, description="The survey model is fitted on images ingested since then; None: on the first ones."
     )
+    learned: int | None = Field(
+        default=None,
+        description="Different analysed images since `learn_from`, `images_needed` at most, until the fit.",
+    )
     check: FitCheck | None = None
     check_after: UtcTime | None = Field(
-        default=None, description="Images ingested before are not compared again: a person accepted them."
+        default=None,
+        description="Images ingested before are not compared again, and keep what the bundle's calibration says of "
+        "them: a person accepted them.",
     )
     rejudging: Rejudging | None = None
     false_alarms_per_1000: float | None = Field(
@@ -163,3 +173,8 @@ class SurveyModelRecord(Contract):
     retry_at: UtcTime | None = None
     version: int = 0
     pending: tuple[PendingEvent, ...] = ()
+
+    @property
+    def accepted_until(self) -> datetime | None:
+        """Images ingested before keep the verdicts of the bundle's calibration; None where no person accepted any."""
+        return self.check_after if self.known else None

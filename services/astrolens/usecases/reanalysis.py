@@ -65,26 +65,34 @@ class Reanalysis:
             raise NotFound("image", image)
         with self._tracing.arriving(ANALYZE_AGAIN, traceparent=traceparent) as traces:
             unless_waiting = Clause("state", "ne", ImageState.INGESTED.value)
-            await self._request([document], unless_waiting, traceparent=traces.begin(image, image_id=image))
+            begun = traces.begin(image, image_id=image)
+            await self._request([document], unless_waiting, release=True, traceparent=begun)
         return ReanalysisView(image_id=image, state=ImageState.INGESTED, progress_url=f"/api/images/{image}")
 
-    async def analyze_all_again(self, documents: Sequence[Document]) -> set[str]:
+    async def analyze_all_again(self, documents: Sequence[Document], *, release: bool = False) -> set[str]:
         """Ask for another analysis of images that are analysed; return the ids of those that are on their way now.
+
+        Args:
+            documents: The images.
+            release: Whether anomalies of a burst that are held among them may raise their alerts.
 
         Raises:
             StoreUnavailable: A store is unreachable; those that were requested stay so.
         """
-        return await self._request(documents, Clause("state", "eq", ImageState.ANALYZED.value))
+        return await self._request(documents, Clause("state", "eq", ImageState.ANALYZED.value), release=release)
 
     async def _request(
-        self, documents: Sequence[Document], guard: Clause, *, traceparent: str | None = None
+        self, documents: Sequence[Document], guard: Clause, *, release: bool, traceparent: str | None = None
     ) -> set[str]:
         now = utc_now()
         events = {document["image_id"]: self._event(document, now, traceparent) for document in documents}
+        values = {"state": ImageState.INGESTED.value, "offered_at": utc_text(now), "reason": None}
+        held = {each["image_id"] for each in documents if release and (each.get("analysis") or {}).get("burst_survey")}
+        released = {"analysis.burst_survey": None}
         changes = [
             Change(
                 id=image,
-                set={"state": ImageState.INGESTED.value, "offered_at": utc_text(now), "reason": None},
+                set=values | (released if image in held else {}),
                 push={"pending": [event.model_dump(mode="json")]},
                 when=(guard,),
             )
@@ -93,8 +101,8 @@ class Reanalysis:
         # Their verdicts are open again: they may become candidates, whose originals stay.
         async with self._originals.protect_from_expiry(documents):
             written = await self._records.apply(Collection.IMAGES, changes)
-            released = [(image, (event,)) for image, event in events.items() if image in written]
-            await self._releaser.release(Collection.IMAGES, released)
+            pending = [(image, (event,)) for image, event in events.items() if image in written]
+            await self._releaser.release(Collection.IMAGES, pending)
         return written
 
     def _event(self, document: Document, now: datetime, traceparent: str | None) -> PendingEvent:

@@ -138,6 +138,13 @@ class SurveyModelView(View):
     known: bool = Field(description="Whether the bundle has a calibration for the survey.")
     images: int = Field(description="Analysed images.")
     images_needed: int = Field(description="Images that a survey model is fitted on.")
+    learned: int | None = Field(
+        default=None,
+        description="Where the survey model is fitted on images since `learn_from`: how many different ones there are.",
+    )
+    learn_from: datetime | None = Field(
+        default=None, description="Since when images count for the survey model; null: from the first on."
+    )
     revision: SurveyRevision | None
     review: ReviewView | None = Field(description="Null where there is nothing to look at.")
     check: str | None = Field(description="What the last comparison with the bundle's images said.")
@@ -170,6 +177,8 @@ class SurveyModelView(View):
             known=record.known,
             images=record.images,
             images_needed=record.images_needed,
+            learned=record.learned,
+            learn_from=record.learn_from,
             revision=record.revision,
             review=ReviewView(images=len(record.strangest), answered=answered) if record.strangest else None,
             check=record.check.detail if record.check else None,
@@ -281,6 +290,7 @@ class SurveyModels:
                 "since": now,
                 "reason": f"{user} returned it to the bundle's calibration",
                 "learn_from": None,
+                "learned": None,
                 "check": None,
                 "drift": None,
                 "fit_requested": False,
@@ -311,7 +321,8 @@ class SurveyModels:
         if false_alarms_per_1000 is not None and false_alarms_per_1000 * (images + 1) < 1000.0:
             raise Conflict("Budget too small", _too_small(survey, false_alarms_per_1000, images))
         second_pass = record.rejudging is not None and record.rejudging.is_second_pass
-        again = Rejudging(begun_at=self._clock(), second_pass=second_pass) if record.images else None
+        since = None if record.state is SurveyState.OWN else record.accepted_until
+        again = Rejudging(begun_at=self._clock(), since=since, second_pass=second_pass) if record.images else None
         after = record.model_copy(update={"false_alarms_per_1000": false_alarms_per_1000, "rejudging": again})
         await self._decide(record, after)
         _log.info("a survey has another budget", survey=survey, per_1000=false_alarms_per_1000, user=user)
@@ -334,7 +345,15 @@ class SurveyModels:
                 f"feed {record.images_needed - found} more, then {then}.",
             )
         now = self._clock()
-        update: dict[str, Any] = {"learn_from": begin, "retry_at": None, "failure": None, "fit_requested": True}
+        # A model that a person asks for judges all images: those accepted before, too.
+        update: dict[str, Any] = {
+            "learn_from": begin,
+            "learned": None,
+            "check_after": None,
+            "retry_at": None,
+            "failure": None,
+            "fit_requested": True,
+        }
         if record.state is SurveyState.OWN:
             update |= {
                 "state": SurveyState.DOES_NOT_FIT,

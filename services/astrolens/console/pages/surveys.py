@@ -113,9 +113,19 @@ class Surveys:
                 button("Keep the survey model", dialog.close)
 
 
+def _images(survey: SurveyModelView) -> Cell:
+    """Its analysed images, and how many of them count for a survey model that is waited for."""
+    needed = f" of {count(survey.images_needed)}"
+    if survey.state not in {SurveyState.LEARNING, SurveyState.DOES_NOT_FIT}:
+        return [text(count(survey.images), "num")]
+    if survey.learned is None or survey.learn_from is None:
+        return [text(count(survey.images) + needed, "num")]
+    since = f"{survey.learn_from:%Y-%m-%d %H:%M} UTC"
+    return [text(count(survey.images), "num"), reason(f"{count(survey.learned)}{needed} since {since}")]
+
+
 def _row(survey: SurveyModelView) -> tuple[Cell, ...]:
     named, tone = _STATES[survey.state]
-    waits = survey.state in {SurveyState.LEARNING, SurveyState.DOES_NOT_FIT}
     model = [text("none", "muted")]
     if survey.revision is not None:
         without = len(survey.revision.excluded)
@@ -135,7 +145,7 @@ def _row(survey: SurveyModelView) -> tuple[Cell, ...]:
     return (
         [link(survey.survey, address("/gallery", survey=survey.survey))],
         [state(named, tone), reason(survey.failure or survey.reason)],
-        [text(count(survey.images) + (f" of {count(survey.images_needed)}" if waits else ""), "num")],
+        _images(survey),
         model,
         [time_ago(survey.since)],
         decisions,

@@ -47,9 +47,9 @@ class BurstDetector:
     def mark(self, documents: Mapping[str, Document], analyses: Mapping[str, Analysis]) -> dict[str, Analysis]:
         """The analyses, with `burst_survey` set where an anomaly comes in a burst.
 
-        Counted are first analyses by the bundle's calibration of the survey. An image that is analysed again has been
-        compared, or a person wants to know; simulated images are chosen by whoever simulates. Copies of a picture count
-        once.
+        Counted are first analyses by the bundle's calibration of the survey; simulated images are chosen by whoever
+        simulates. Copies of a picture count once. An image that is held stays so when it is analysed again, until a
+        comparison or a person releases it.
 
         Args:
             documents: The images as they were before, by id.
@@ -62,8 +62,12 @@ class BurstDetector:
         survey = observation["survey"]
         is_first = document.get("analyzed_at") is None
         is_real = not (observation["injected"] or observation["simulated"] or survey.startswith(SIMULATED_PREFIX))
-        if not (is_first and is_real and analysis.calibration_fit == "own"):
+        if not (is_real and analysis.calibration_fit == "own"):
             return analysis
+        held = analysis.model_copy(update={"burst_survey": survey})
+        if not is_first:
+            is_held = (document.get("analysis") or {}).get("burst_survey") == survey
+            return held if is_held and analysis.verdict is Verdict.ANOMALY else analysis
         # Only surveys that the bundle knows get here, so that their number is bounded.
         recent = self._recent.setdefault(survey, OrderedDict())
         image, picture_hash = document["image_id"], parse_hash(document.get("phash"))
@@ -73,7 +77,7 @@ class BurstDetector:
             recent.popitem(last=False)
         anomalies = sum(own.is_anomaly for own in recent.values())
         if analysis.verdict is Verdict.ANOMALY and is_burst(anomalies, len(recent)):
-            return analysis.model_copy(update={"burst_survey": survey})
+            return held
         return analysis
 
 

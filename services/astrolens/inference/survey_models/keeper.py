@@ -140,7 +140,7 @@ class SurveyModelKeeper:
         if record.model_digest != current.model_digest or record.known != known:
             after = self._with_new_bundle(record, current, known=known)
             return await self._save(record, after, announce=record.state is not after.state or bool(record.revision))
-        if record.learn_from is None and record.images != images:
+        if record.images != images:
             record = await self._save(record, record.model_copy(update={"images": images}))
         match record.state:
             case SurveyState.LEARNING | SurveyState.DOES_NOT_FIT:
@@ -173,6 +173,7 @@ class SurveyModelKeeper:
         update = {name: getattr(first, name) for name in ("state", "since", "reason", "known", "model_digest")}
         fresh = {
             "learn_from": None,
+            "learned": None,
             "check": None,
             "drift": None,
             "adjustment": None,
@@ -191,8 +192,8 @@ class SurveyModelKeeper:
         if record.learn_from is None and record.images < needed:
             return record
         wanted = await first_images(self._records, record.survey, count=needed, since=record.learn_from)
-        if record.learn_from is not None and record.images != len(wanted):
-            record = await self._save(record, record.model_copy(update={"images": len(wanted)}))
+        if record.learn_from is not None and record.learned != len(wanted):
+            record = await self._save(record, record.model_copy(update={"learned": len(wanted)}))
         if len(wanted) < needed:
             if record.learn_from is not None:
                 return record
@@ -264,9 +265,12 @@ class SurveyModelKeeper:
                 "since": current.now,
                 "reason": reason,
                 "images_needed": self._fitter.images_needed,
+                "learned": None,
                 "revision": fitted.revision,
                 "strangest": fitted.strangest,
-                "rejudging": Rejudging(begun_at=current.now, second_pass=in_second_pass(record)),
+                "rejudging": Rejudging(
+                    begun_at=current.now, since=record.accepted_until, second_pass=in_second_pass(record)
+                ),
                 **succeeded,
             }
         )

@@ -50,9 +50,8 @@ _JUDGED_BY: Final = (
     "calibration_fit",
     "calibration_survey",
     "false_alarms_per_1000",
-    "burst_survey",
 )
-"""Fields of an analysis that say which bundle, calibration and budget judged, and whether it is held."""
+"""Fields of an analysis that say which bundle, calibration and budget judged."""
 
 _log = structlog.get_logger(__name__)
 
@@ -126,7 +125,7 @@ class SurveyReanalyzer:
             room = max(await self._room(), MIN_RELEASED)
             held = await held_until(self._records, record.survey, record.check.checked_at, limit=room)
             if held:
-                requested += len(await self._reanalysis.analyze_all_again(held))
+                requested += len(await self._reanalysis.analyze_all_again(held, release=True))
         return requested
 
     async def _room(self) -> int:
@@ -142,7 +141,7 @@ class SurveyReanalyzer:
             return 0
         page = await self._page(record.survey, again)
         if page is None:
-            await self._save(record, again.model_copy(update={"after": None, "open": 0}))
+            await self._save(record, again.model_copy(update={"after": None, "open": 0, "judged": 0}))
             return 0
         behind = [document for document in page.documents if _is_behind(document, record, calibration)]
         chosen = [document for document in behind if document["state"] == ImageState.ANALYZED.value][:room]
@@ -150,12 +149,14 @@ class SurveyReanalyzer:
         self._metrics.rejudged.inc(len(requested))
         analyzed = sum(document["state"] == ImageState.ANALYZED.value for document in behind)
         complete = analyzed <= room
+        judged = sum(_was_judged_again(document, again) for document in page.documents)
         update: dict[str, object] = {
             "requested": again.requested + len(requested),
             "images": (again.images or 0) + _first_requests(chosen, requested, again),
         }
         if complete:
-            update |= {"after": page.next, "open": again.open + len(behind)}
+            again = again.model_copy(update={"judged": again.judged + judged})
+            update |= {"after": page.next, "open": again.open + len(behind), "judged": again.judged}
         if complete and page.next is None:
             update |= self._end_of_walk(record, again, open_images=again.open + len(behind), now=now)
         await self._save(record, again.model_copy(update=update))
@@ -168,7 +169,8 @@ class SurveyReanalyzer:
         if open_images == 0 and now >= again.begun_at + PROPAGATION_TIME:
             self._condition.clear_issue(f"{ISSUE} of {record.survey}")
             _log.info("earlier images judged again", survey=record.survey, requested=again.requested)
-            return {"walks": walks, "finished_at": now}
+            # A crash may have lost the count of a page whose images were on their way.
+            return {"walks": walks, "finished_at": now, "images": max(again.images or 0, again.judged)}
         if walks >= MAX_WALKS:
             sentence = (
                 f"{open_images} images of {record.survey} are still judged by an earlier calibration: see whether all "
@@ -177,19 +179,22 @@ class SurveyReanalyzer:
             if self._condition.set_issue(f"{ISSUE} of {record.survey}", sentence):
                 _log.error(sentence, survey=record.survey)
             return {"walks": walks, "finished_at": now}
-        return {"walks": walks, "open": 0}
+        return {"walks": walks, "open": 0, "judged": 0}
 
     async def _page(self, survey: str, again: Rejudging) -> Page | None:
         """The next page of the walk; None where the cursor is of a store of another kind."""
+        where = [
+            Clause("observation.survey", "eq", survey),
+            Clause("ingested_at", "lt", utc_text(again.begun_at + PROPAGATION_TIME)),
+        ]
+        if again.since is not None:
+            where.append(Clause("ingested_at", "gte", utc_text(again.since)))
         query = Query(
-            where=(
-                Clause("observation.survey", "eq", survey),
-                Clause("ingested_at", "lt", utc_text(again.begun_at + PROPAGATION_TIME)),
-            ),
+            where=tuple(where),
             order=Order("ingested_at"),
             limit=PAGE,
             after=again.after,
-            fields=("state", "analyzed_at", *(f"analysis.{name}" for name in _JUDGED_BY)),
+            fields=("state", "analyzed_at", "offered_at", "ingested_at", *(f"analysis.{name}" for name in _JUDGED_BY)),
         )
         try:
             return await self._records.find(Collection.IMAGES, query)
@@ -235,8 +240,7 @@ def _waits_for_survey_model(record: SurveyModelRecord) -> bool:
 def _is_behind(document: Document, record: SurveyModelRecord, calibration: str) -> bool:
     """Whether the last analysis of an image used another bundle, calibration or budget, or is being done.
 
-    Drift revises a survey's own calibration without judging earlier images again: they are not behind for that. Nor
-    are held anomalies behind for another budget: an analysis would release them before they are compared.
+    Drift revises a survey's own calibration without judging earlier images again: they are not behind for that.
     """
     if document["state"] == ImageState.INGESTED.value:
         return True
@@ -246,10 +250,17 @@ def _is_behind(document: Document, record: SurveyModelRecord, calibration: str) 
     if analysis["model_digest"] != record.model_digest:
         return True
     if record.state is SurveyState.OWN and calibration_fit_of(analysis) == "own":
-        if analysis.get("burst_survey") is not None:
-            return False
         return bool(analysis.get("false_alarms_per_1000") != record.false_alarms_per_1000)
     return bool(analysis["calibration_id"] != calibration)
+
+
+def _was_judged_again(document: Document, again: Rejudging) -> bool:
+    """Whether an image that was there before this began has been analysed since, because that was requested."""
+    if document["state"] != ImageState.ANALYZED.value:
+        return False
+    begun = utc_text(again.begun_at)
+    offered = document.get("offered_at") or ""
+    return bool(document["ingested_at"] < begun <= offered)
 
 
 def _first_requests(chosen: Iterable[Document], requested: Container[str], again: Rejudging) -> int:

@@ -133,18 +133,24 @@ class KnownSurveyWatcher:
     ) -> SurveyModelRecord:
         """The images are of another sky than the bundle's calibration: their alerts wait for a survey model."""
         _log.warning("the images of a survey are of another sky", survey=record.survey, check=check.detail)
+        accepted = record.accepted_until
+        kept = (
+            ""
+            if accepted is None
+            else f"; images ingested until {accepted:%Y-%m-%d %H:%M}, which a person accepted, keep their verdicts"
+        )
         return record.model_copy(
             update={
                 "state": SurveyState.DOES_NOT_FIT,
                 "since": self._clock(),
                 "reason": (
                     f"another sky than the bundle's calibration of {record.survey}: {check.detail}; feed images of "
-                    "another instrument, pixel scale or stretch under a name of their own"
+                    f"another instrument, pixel scale or stretch under a name of their own{kept}"
                 ),
                 "check": check.model_copy(update={"seen": record.images, "seen_complete": record.images}),
                 "adjustment": None,
                 "learn_from": min(image.ingested_at for image in judged),
-                "rejudging": Rejudging(begun_at=self._clock()),
+                "rejudging": Rejudging(begun_at=self._clock(), since=accepted),
             }
         )
 
