@@ -2,6 +2,7 @@
 
 import re
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -19,6 +20,15 @@ VIOLATIONS = """async () => {
   } });
   return violations.flatMap(({ id, nodes }) => nodes.map((node) => id + ': ' + node.html.slice(0, 160)));
 }"""
+
+
+BESIDE_BOB = """async (image_id) => {
+  const { applyRecorded, give, undoLast } = await import('astrolens-answers');
+  applyRecorded([{ image_id, label: 'ordinary', answers: { bob: 'ordinary' } }]);
+  give([{ image_id, name: 'M51', tags: [] }], 'interesting');
+  undoLast();
+}"""
+"""An answer that is undone before the console has stored it, where another person's stands."""
 
 
 def requests_of(page: Page, part: str) -> list[str]:
@@ -56,6 +66,29 @@ def test_the_cursor_never_reads_the_list_again_and_coming_back_finds_the_place(v
     expect(page.locator(".batch")).to_contain_text("2 selected")
     page.wait_for_function("(place) => Math.abs(scrollY - place) < 4", arg=place)
     assert reads == []
+
+
+def test_a_list_that_is_opened_at_its_last_image_ends_with_it(
+    visitor: Visitor, browser: Browser, many: Console
+) -> None:
+    query, after = "/images?sort=strangeness&limit=200&total=false", ""
+    while after is not None:
+        answer = many.get(f"{query}&after={after}" if after else query)
+        after = answer["next"]
+    last = answer["items"][-1]["image_id"]
+    page = visitor.open(f"{many.url}/gallery?simulated=any&at={last}")
+    expect(page.locator(f'.cell.cursor[data-image="{last}"]')).to_have_attribute("data-index", "119")
+    expect(page.locator(".list-end")).to_have_text("The end of the list")
+    expect(page.get_by_text("The list starts near the image of this address.")).to_be_visible()
+    # On its side a phone selects by its boxes: nothing hovers.
+    context = browser.new_context(viewport={"width": 844, "height": 390}, has_touch=True, is_mobile=True)
+    phone = context.new_page()
+    phone.goto(f"{many.url}/gallery?simulated=any")
+    box = phone.locator(".pick").first
+    expect(box).to_have_css("opacity", "1")
+    box.tap()
+    expect(phone.locator(".batch b")).to_have_text("1 selected")
+    context.close()
 
 
 def test_everything_that_matches_is_selected_answered_and_undone(visitor: Visitor, many: Console) -> None:
@@ -179,8 +212,21 @@ def test_two_windows_see_one_answer_within_a_second(visitor: Visitor, browser: B
     mark = page.locator(f'.cell[data-image="{image}"] .a-artefact')
     expect(mark).to_be_visible()
     expect(other.locator("#history")).to_contain_text("artefact")
+    # An undo takes back what was answered here, and nothing that the same person answered elsewhere since.
+    page.locator(f'.cell[data-image="{image}"] a').focus()
+    page.keyboard.press("3")
+    expect(other.get_by_role("button", name="ordinary")).to_have_attribute("aria-pressed", "true")
     other.keyboard.press("u")
+    expect(other.get_by_text("you have answered anew since, and ordinary stands")).to_be_visible()
+    assert twenty.get(f"/images/{image}")["label"] == "ordinary"
+    page.keyboard.press("u")
+    expect(mark).to_be_visible()
+    answer = {"image_id": image, "answer": None}
+    httpx.post(f"{twenty.url}/api/labels", json=answer).raise_for_status()
     expect(mark).to_have_count(0)
+    page.evaluate(BESIDE_BOB, image)
+    expect(page.get_by_text("M51: your answer is taken back; bob: ordinary stands.")).to_be_visible()
+    twenty.eventually(f"/images/{image}", lambda answer: answer["label"] is None)
     other.context.close()
 
 

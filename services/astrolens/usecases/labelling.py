@@ -34,6 +34,9 @@ MAX_ANSWERS = 500
 MAX_ATTEMPTS = 50
 """Attempts to record one request. Each one that fails means that another answer to the same image was recorded."""
 
+MAX_UNDOES = 20
+"""Requests that one answer can undo: those of one person, of one image, in one window."""
+
 _MAX_WAIT_S = 0.05
 """Longest random wait between two attempts, so that requests that conflicted do not all conflict again."""
 
@@ -51,6 +54,12 @@ class LabelRequest(BaseModel, extra="forbid"):
     request_id: str | None = Field(
         default=None, max_length=100, description="Any text of the client's: the same one twice answers once."
     )
+    undoes: list[str] = Field(
+        default_factory=list,
+        max_length=MAX_UNDOES,
+        description="The `request_id` of your answer that this one undoes; of several, the last one that was recorded. "
+        "Where you have answered anew since, nothing is recorded, and `newer_stands` says so.",
+    )
 
     def images(self) -> list[str]:
         """Every image named, once, in order."""
@@ -66,6 +75,10 @@ class LabelOutcome(View):
     previous: Answer | None = Field(description="Your answer before; send it again to undo.")
     label: Answer | None = Field(description="The last answer that stands now, of anybody.")
     answers: dict[str, Answer] = Field(description="The answer of each person that stands now.")
+    name: str | None = Field(default=None, description="What the image is called.")
+    newer_stands: bool = Field(
+        default=False, description="Whether you have answered anew after the answer that was to be undone."
+    )
 
 
 class LabelOutcomes(View):
@@ -152,17 +165,21 @@ class Labelling:
             )
             repeated = _repeated(document, label)
             before = answers_by_person(document.get("labels") or ())
-            rows = _with(document, label) if repeated is None else document["labels"]
+            newer = _newer(document, request, user) if repeated is None else None
+            adds = repeated is None and newer is None
+            rows = _with(document, label) if adds else document["labels"]
             current = current_labels(rows)
             outcomes[image] = LabelOutcome(
                 image_id=image,
-                label_id=label.label_id,
-                answer=request.answer,
+                label_id=newer.label_id if newer else label.label_id,
+                answer=newer.answer if newer else request.answer,
                 previous=repeated.previous if repeated else before.get(user),
                 label=current[-1]["answer"] if current else None,
                 answers=answers_by_person(rows),
+                name=document["observation"].get("name"),
+                newer_stands=newer is not None,
             )
-            if repeated is None:
+            if adds:
                 additions.append(_Addition.of(image, document, label, at=now))
         async with self._originals.protect_from_expiry(documents.values()):
             applied = await self._records.apply(Collection.IMAGES, [each.change for each in additions])
@@ -254,6 +271,13 @@ def _repeated(document: Document, label: Label) -> _Repeated | None:
             )
         return _Repeated(previous)
     return None
+
+
+def _newer(document: Document, request: LabelRequest, user: str) -> Label | None:
+    """A person's last answer to an image, where it is none of those that a request undoes."""
+    mine = [label for label in _recorded(document) if label.user == user]
+    undone = {derived_id("label", each, user, document["image_id"]) for each in request.undoes}
+    return mine[-1] if mine and undone and mine[-1].label_id not in undone else None
 
 
 def _with(document: Document, label: Label) -> list[Document]:

@@ -100,6 +100,30 @@ async def test_nobody_overwrites_the_answer_of_another(labelling: Labelling, rec
     assert await records.tally(Collection.IMAGES, "label") == {("",): 1}
 
 
+async def test_an_undo_takes_back_the_answer_that_it_undoes_and_no_newer_one(
+    labelling: Labelling, records: RecordStore
+) -> None:
+    image = make_image("m51")[0]
+    await records.insert(Collection.IMAGES, [image])
+
+    async def say(request_id: str, answer: Answer | None, *undoes: str) -> LabelOutcome:
+        request = LabelRequest(image_id=image.image_id, answer=answer, request_id=request_id, undoes=list(undoes))
+        return (await labelling.answer(request, user="vera")).labels[0]
+
+    await say("one window", Answer.ARTEFACT)
+    other = await say("other window", Answer.ORDINARY)
+    kept = await say("undo", None, "one window")
+    assert (kept.newer_stands, kept.answer, kept.label_id) == (True, Answer.ORDINARY, other.label_id)
+    assert (kept.answers, kept.name) == ({"vera": Answer.ORDINARY}, "m51")
+    assert len((await records.get(Collection.IMAGES, [image.image_id]))[image.image_id]["labels"]) == 2
+    # Its own is taken back, and then, of several that it may be, the one before.
+    back = await say("undo of the other", Answer.ARTEFACT, "other window")
+    assert (back.newer_stands, back.label) == (False, Answer.ARTEFACT)
+    last = await say("undo again", None, "one window", "undo of the other")
+    assert (last.newer_stands, last.label) == (False, None)
+    assert await say("undo again", None, "one window", "undo of the other") == last
+
+
 async def test_who_looks_at_the_same_image_is_told(records: RecordStore, images: ImageStore, bus: RecordingBus) -> None:
     image = make_image("m51")[0]
     await records.insert(Collection.IMAGES, [image])

@@ -9,7 +9,11 @@ import { reactive } from "vue";
  * What is posted: again with the cursor of its answer, until that has none. `count`: images that are left.
  * @typedef {{path: string, body: Record<string, any>, count: number, at: number}} Entry
  */
-/** @typedef {{image_id: string, name: string | null, before: Answer | null, tags?: string[]}} Before */
+/**
+ * An image of a step: my answer before and then, what others had answered, and the requests that gave my answer here.
+ * @typedef {{image_id: string, name: string | null, before: Answer | null, tags?: string[], given?: Answer,
+ *   others?: Record<string, Answer>, requests?: string[]}} Before
+ */
 /** @typedef {{images: Before[], request_id?: string, count: number}} Step of one list where it has a `request_id` */
 /** @typedef {{label: Answer | null, answers: Record<string, Answer>}} Recorded */
 
@@ -26,6 +30,8 @@ const UNDO = "astrolens.undo";
 const MAX_UNDO = 500;
 /** The API takes at most this many images in one answer. */
 const BATCH = 500;
+/** As many as the API takes. */
+const MAX_UNDOES = 20;
 const RETRY_MS = [500, 1000, 2000];
 
 /**
@@ -120,11 +126,20 @@ function enqueue(path, body, count) {
   store(entry, true);
 }
 
-/** @param {string[]} ids @param {Answer | null} answer @param {string[]} [tags] */
-function enqueueImages(ids, answer, tags = []) {
+/**
+ * @param {string[]} ids @param {Answer | null} answer @param {string[]} [tags]
+ * @param {string[]} [undoes] requests whose answer is undone; a newer answer of mine stays
+ */
+function enqueueImages(ids, answer, tags = [], undoes = []) {
   for (let at = 0; at < ids.length; at += BATCH) {
     const image_ids = ids.slice(at, at + BATCH);
-    enqueue("/labels", { request_id: newId(), image_ids, answer, tags: answer ? tags : [] }, image_ids.length);
+    const body = { request_id: newId(), image_ids, answer, tags: answer ? tags : [], undoes };
+    enqueue("/labels", body, image_ids.length);
+    for (const id of image_ids) {
+      const step = undo.findLast(({ request_id, images }) => !request_id && images.some((one) => one.image_id === id));
+      const image = step?.images.find((one) => one.image_id === id);
+      if (image) image.requests = [body.request_id];
+    }
   }
   for (const id of ids) answers.given[id] = answer;
 }
@@ -148,7 +163,10 @@ function saveUndo(more) {
  * @param {{query: string, count: number}} [list] of which the images are those that are shown: all of it is answered
  */
 export function give(items, answer, tags = [], list) {
-  const images = items.map(({ image_id, name, tags }, at) => ({ image_id, name, tags, before: mineOf(items[at]) }));
+  const images = items.map((item) => {
+    const { image_id, name, tags } = item;
+    return { image_id, name, tags, before: mineOf(item), given: answer, others: everybody(item) };
+  });
   const ids = images.map(({ image_id }) => image_id);
   const count = list?.count ?? ids.length;
   const request_id = list && newId();
@@ -163,6 +181,25 @@ export function give(items, answer, tags = [], list) {
   saveUndo(count);
 }
 
+/** What an image's answers are once mine is taken back. @param {Before} one */
+function undone(one) {
+  const all = answers.recorded[one.image_id]?.answers ?? one.others ?? {};
+  const others = Object.entries(all).filter(([person]) => person !== answers.user);
+  if (!others.length) return `${nameOf(one)} is ${one.before ?? "unanswered"} again.`;
+  const mine = one.before ? `your answer is ${one.before} again` : "your answer is taken back";
+  const theirs = others.map(([person, value]) => `${person}: ${value}`).join(", ");
+  return `${nameOf(one)}: ${mine}; ${theirs} ${others.length === 1 ? "stands" : "stand"}.`;
+}
+
+/** Whether no answer of mine is known that was given elsewhere since. @param {Before} one */
+const isMine = ({ image_id, given }) => {
+  const known = image_id in answers.given ? undefined : answers.recorded[image_id];
+  return !known || !given || known.answers[answers.user] === given;
+};
+
+/** @param {{image_id: string, name: string | null}} one @param {Answer | null | undefined} stands */
+const newer = (one, stands) => `${nameOf(one)}: you have answered anew since, and ${stands ?? "no answer"} stands.`;
+
 /** Take the last step back and say so; null where there is none. */
 export function undoLast() {
   const step = undo.pop();
@@ -176,15 +213,19 @@ export function undoLast() {
     for (const entry of queue.filter(({ body }) => body.request_id === request_id)) store(entry, false);
     for (const { image_id, before } of images) answers.given[image_id] = before;
     enqueue("/labels/take-back", { request_id }, count);
+    // As the console names the answers that it gives back; see `BulkLabelling.take_back`.
+    for (const { images } of undo) for (const one of images) one.requests?.push(`${request_id}/back`);
   } else {
-    for (const group of Map.groupBy(images, ({ before, tags }) => JSON.stringify([before, tags])).values()) {
+    const same = (/** @type {Before} */ one) => JSON.stringify([one.before, one.tags, one.requests]);
+    for (const group of Map.groupBy(images.filter(isMine), same).values()) {
       const ids = group.map((one) => one.image_id);
-      enqueueImages(ids, group[0].before, group[0].tags);
+      enqueueImages(ids, group[0].before, group[0].tags, group[0].requests?.slice(-MAX_UNDOES));
     }
   }
   saveUndo(-count);
   const one = count === 1 && images[0];
-  toast(`Undone: ${one ? `${nameOf(one)} is ${one.before ?? "unanswered"} again` : plural(count, "image")}.`);
+  if (one && !isMine(one)) toast(newer(one, answers.recorded[one.image_id].answers[answers.user]));
+  else toast(`Undone: ${one ? undone(one) : `${plural(count, "image")}.`}`);
   return images;
 }
 
@@ -223,7 +264,9 @@ async function send() {
 async function deliver(entry) {
   const { path, body } = entry;
   try {
-    const { next, answered } = await call(path, body);
+    const { next, answered, labels = [] } = await call(path, body);
+    for (const { image_id, name, newer_stands, answer } of labels)
+      if (newer_stands) toast(newer({ image_id, name }, answer));
     // Taken back while it was under way: its last batch is taken back by what follows it in the queue.
     if (!queue.includes(entry)) return;
     entry.count = Math.max(1, entry.count - answered);
