@@ -104,9 +104,9 @@ class Archive:
         ]
         return ImagePage(items=cards, next=found.next)
 
-    async def total(self, wanted: ImageFilter, *, sort: Sort) -> Total:
-        """How many images a list has."""
-        return await self._totals.of_images(wanted, sort=sort)
+    async def total(self, wanted: ImageFilter, *, sort: Sort, anew: bool = False) -> Total:
+        """How many images a list has: counted `anew`, or as it was seconds ago."""
+        return await self._totals.of_images(wanted, sort=sort, anew=anew)
 
     async def image(self, image: str) -> ImageDetail:
         """All that is known of one image.

@@ -178,7 +178,8 @@ async def find_images(
         sort: Order; images without its field are left out.
         limit: Most images, 1 to 200. A cone's page may be shorter although `next` is set.
         after: Cursor of the page before.
-        start: The first page begins with this image, or with what comes behind its place where it has left the list.
+        start: The first page begins with this image, or with what comes behind its place where it has left the list;
+            earlier where fewer than `limit` follow, so that the page is full.
     """
     if wanted.image_id is not None:
         documents = list((await records.get(Collection.IMAGES, [wanted.image_id])).values())
@@ -187,7 +188,19 @@ async def find_images(
     where = wanted.clauses()
     if start is not None and after is None and (value := value_of(start, order)) is not None:
         where = (*where, Clause(order.field, "lte" if order.descending else "gte", value))
-    query = Query(where=where, order=order, limit=limit, after=after)
+    found = await _find(records, wanted, Query(where=where, order=order, limit=limit, after=after))
+    missing = limit - len(found.documents)
+    if where == wanted.clauses() or found.next is not None or not missing:
+        return found
+    beyond = Clause(order.field, "gt" if order.descending else "lt", value)
+    back = replace(order, descending=not order.descending)
+    before = await _find(records, wanted, Query(where=(*wanted.clauses(), beyond), order=back, limit=missing))
+    return ImagesFound(
+        [*before.documents[::-1], *found.documents], [*before.distances[::-1], *found.distances], found.next
+    )
+
+
+async def _find(records: RecordStore, wanted: ImageFilter, query: Query) -> ImagesFound:
     if wanted.cone is None:
         page = await records.find(Collection.IMAGES, query)
         return ImagesFound(page.documents, [None] * len(page.documents), page.next)

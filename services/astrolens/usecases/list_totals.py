@@ -57,11 +57,11 @@ class ListTotals:
         self._records = records
         self._kept: dict[tuple[object, ...], tuple[float, Total]] = {}
 
-    async def of_images(self, wanted: ImageFilter, *, sort: Sort) -> Total:
-        """The total of a list of images, without those that the order leaves out."""
+    async def of_images(self, wanted: ImageFilter, *, sort: Sort, anew: bool = False) -> Total:
+        """The total of a list of images, without those that the order leaves out; counted `anew`, or as kept."""
         order = ORDERS[sort]
         key = (wanted, order)
-        if (kept := self._kept.get(key)) is not None and kept[0] > monotonic():
+        if not anew and (kept := self._kept.get(key)) is not None and kept[0] > monotonic():
             return kept[1]
         total = await self._images(wanted, order)
         while len(self._kept) >= CACHE_SIZE:

@@ -99,7 +99,8 @@ class Rankings:
             limit: Most images.
             after: Cursor of the page before: the last image. It holds although the ranking was learned again meanwhile;
                 `useful` begins again where that image was answered.
-            start: The first page begins with this image, where it is in the list.
+            start: The first page begins with this image, where it is in the list; earlier where fewer than `limit`
+                follow.
 
         Raises:
             InvalidRequest: The filter names a position, or the cursor an image that is not ranked any more.
@@ -113,7 +114,7 @@ class Rankings:
         if after is not None:
             rows = rows[_place_after(record, rows, after, sort) :]
         elif start in record.image_ids and (row := record.image_ids.index(start)) in rows:
-            rows = rows[rows.index(row) :]
+            rows = rows[max(0, min(rows.index(row), len(rows) - limit)) :]
         found: list[ImageCard] = []
         async for row, document in self._walk(record, rows, wanted, sort, places):
             scores = {"interest": record.interest[row], "artefact_score": record.artefact[row]}

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from astrolens.console.pages.gallery import more_images
 from astrolens.console.pages.image_lists import (
     SORTS,
     api_query,
@@ -18,6 +19,7 @@ from astrolens.contracts.records import Answer
 from astrolens.contracts.verdicts import Verdict
 from astrolens.usecases.errors import InvalidRequest
 from astrolens.usecases.image_queries import Sort
+from astrolens.usecases.list_totals import Total
 from astrolens.usecases.rankings import RankingView
 
 
@@ -83,6 +85,19 @@ def test_every_order_can_be_chosen_and_artefact_scores_only_with_the_ranked_ones
     assert sort_changes(query, sort="") == {"sort": "", "max_artefact": ""}
     assert sort_changes(query, sort="interest") == {"sort": "interest"}
     assert sort_changes(query, survey="") == {"survey": ""}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "more"),
+    [
+        (Total(7), Total(9), 2),
+        (Total(9), Total(7), 0),
+        (Total(None), Total(7), 0),
+        (Total(12_000, exact=False), Total(13_000, exact=False), 0),
+    ],
+)
+def test_a_list_offers_what_it_has_more_where_that_was_counted(before: Total, now: Total, more: int) -> None:
+    assert more_images(before, now) == more
 
 
 def test_what_the_ranking_learned_is_told_in_words() -> None:

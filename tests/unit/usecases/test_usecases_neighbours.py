@@ -51,3 +51,8 @@ async def test_a_list_begins_where_an_image_stands(records: RecordStore, ids: li
     assert [document["image_id"] for document in first.documents] == ids[3:7]
     rest = await find_images(records, ImageFilter(), sort=Sort.STRANGENESS, limit=4, after=first.next, start=start)
     assert [document["image_id"] for document in rest.documents] == ids[7:]
+    last = (await records.get(Collection.IMAGES, [ids[8]]))[ids[8]]
+    end = await find_images(records, ImageFilter(), sort=Sort.STRANGENESS, limit=5, start=last)
+    assert ([document["image_id"] for document in end.documents], end.next) == (ids[4:], None)
+    whole = await find_images(records, ImageFilter(), sort=Sort.STRANGENESS, limit=50, start=last)
+    assert [document["image_id"] for document in whole.documents] == ids

@@ -78,7 +78,11 @@ async def list_images(
     limit: Limit = 60,
     after: After = None,
     start: Annotated[
-        str | None, Query(pattern=r"^[0-9a-f]{32}$", description="Begin the first page where this image stands.")
+        str | None,
+        Query(
+            pattern=r"^[0-9a-f]{32}$",
+            description="Begin the first page where this image stands, or earlier where fewer than `limit` follow.",
+        ),
     ] = None,
     total: Annotated[
         bool, Query(description="Count the whole list too: exactly below 10,000, where that is fast; else about.")

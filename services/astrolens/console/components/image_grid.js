@@ -298,7 +298,7 @@ export default defineComponent({
   template: `
     <div>
       <q-scroll-observer @scroll="measure"/>
-      <p v-if="fromStart" class="banner quiet">The list starts at the image of this address. <a class="btn tiny" :href="fromStart">From the start</a></p>
+      <p v-if="fromStart" class="banner quiet">The list starts near the image of this address. <a class="btn tiny" :href="fromStart">From the start</a></p>
       <slot v-if="list.state.done && !items.length"></slot>
       <div v-else-if="list.state.problem && !items.length" class="empty error" role="alert"><h2>The list cannot be read</h2><div class="empty-body">{{ list.state.problem }}</div></div>
       <div ref="root" class="grid" :class="['grid-' + size, { skeleton: !list.state.done && !items.length && !list.state.problem }]" :style="style" role="list" aria-label="Images">
@@ -319,7 +319,7 @@ export default defineComponent({
           <div v-if="layout.caption" class="caption"><span class="name">{{ cell.name }}</span><span v-if="layout.caption > 30" class="muted num">{{ item.survey }} · {{ item.class ?? '–' }} · {{ cell.figure }}</span></div>
         </div>
       </div>
-      <p v-if="items.length" class="list-end muted" role="status">{{ list.state.problem ? list.state.problem + ' Trying again.' : !list.state.done ? 'Loading more' : plural(items.length, 'image') + ': the whole list' }}</p>
+      <p v-if="items.length" class="list-end muted" role="status">{{ list.state.problem ? list.state.problem + ' Trying again.' : !list.state.done ? 'Loading more' : list.beginsThere ? 'The end of the list' : plural(items.length, 'image') + ': the whole list' }}</p>
       <div v-show="selected.size || all" class="batch" role="toolbar" aria-label="Answer for the selected images">
         <b class="num" :title="all ? 'Every image of this list, however many: answered 200 at a time, and taken back by undo' : null">{{ amount }}</b>
         <answer-buttons @answer="answer"/>

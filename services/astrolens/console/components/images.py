@@ -13,6 +13,7 @@ from nicegui import ui
 from nicegui.element import Element
 
 from astrolens.usecases.labelling import LabelOutcome
+from astrolens.usecases.list_totals import Total
 from astrolens.usecases.views import ImageCard
 
 VIEW: Final = ("stretch", "pct", "invert", "map", "zoom", "cx", "cy")
@@ -93,6 +94,12 @@ class TriageDeck(Element, component="triage_deck.js"):
         """Say how many images are answered in all."""
         if self.props.get("answered") != answered:
             self.props["answered"] = answered
+
+    def show_total(self, total: Total) -> None:
+        """Say how many images the list has, which counts while the deck has not read all of it."""
+        number = "" if total.count is None else f"{'' if total.exact else 'about '}{total.count:,}"
+        if self.props.get("total", "") != number:
+            self.props["total"] = number
 
     def show_details(self, image: str) -> None:
         """Show the slot `details` with an image."""

@@ -35,6 +35,8 @@ export default defineComponent({
     context: { type: String, default: "" },
     address: { type: String, required: true },
     answered: { type: Number, default: 0 },
+    /** how many images the list has, in words: told until all of it was read, and counted here from then on */
+    total: { type: String, default: "" },
     /** the image that the slot `details` describes, and that and what of `asked` */
     details: { type: String, default: "" },
     asked: { type: String, default: "" },
@@ -161,7 +163,7 @@ export default defineComponent({
         <div class="minor"><key-button v-for="(name, key) in ASKS" :key="key" :k="key" :label="name" :pressed="asked === current.image_id + ' ' + name" @press="ask(name)"/><key-button k="c" label="copy position" @press="copy"/></div>
         <div v-show="asked.startsWith(current.image_id)"><slot name="asked"></slot></div>
         <div v-show="!asked.startsWith(current.image_id)" class="waiting"><span class="muted full-width">{{ waiting.length ? 'Next' : (state.done && shown ? 'The last one' : 'Loading the next') }}</span><img v-for="item in waiting" :key="item.image_id" :src="source(item.cutout_url)" :alt="nameOf(item)" width="96" height="96"></div>
-        <p class="muted num tally">{{ many(answers.count) }} answered here · {{ many(answered) }} in all · {{ many(left) }}{{ state.done ? '' : '+' }} waiting</p>
+        <p class="muted num tally">{{ many(answers.count) }} answered here · {{ many(answered) }} in all · {{ state.done ? many(left) : total || many(left) + '+' }} waiting</p>
       </section>
     </div>
     <div v-else-if="state.problem" class="empty error" role="alert"><h2>The list cannot be read</h2><div class="empty-body">{{ state.problem }}</div></div>

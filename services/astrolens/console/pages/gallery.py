@@ -22,6 +22,7 @@ from astrolens.console.pages.parts import add_key_hint, button, empty_state, hea
 from astrolens.console.pages.ranking_words import ranking_words
 from astrolens.contracts.base import utc_now
 from astrolens.usecases.image_queries import RANKED_SORTS
+from astrolens.usecases.list_totals import Total
 from astrolens.usecases.plurals import plural
 from astrolens.usecases.status import Status
 
@@ -44,7 +45,7 @@ async def build(visit: Visit) -> None:
     ranked = wanted_of(wanted)[1] in RANKED_SORTS
     user = await visit.window.user() if ranked else ""
     learned = paragraph("", "muted")
-    fresh = _Fresh(status)
+    fresh = Fresh()
     grid = ImageGrid(
         address=visit.address(),
         query=api_query(wanted),
@@ -56,18 +57,25 @@ async def build(visit: Visit) -> None:
     with grid:
         _nothing(visit, wanted)
     sizes = _Sizes(grid, visit.query.get("size", "m"), bar.line)
-    fresh.button.on("click", lambda: fresh.read_again(grid), [])
+
+    async def read_again(_: str = "") -> None:
+        grid.reload()
+        fresh.begin(await bar.show_total(wanted, anew=True))
+
+    fresh.button.on("click", visit.handler(read_again), [])
 
     async def show_ranking() -> None:
         ranking = await visit.context.rankings.summary(user)
         if not learned.is_deleted:
             learned.set_text(ranking_words(ranking, utc_now()))
 
-    def show(now: Status) -> None:
-        fresh.show(now)
+    async def show_total() -> None:
+        fresh.show(await bar.show_total(wanted, anew=not fresh.began))
+
+    def show(_: Status) -> None:
         if ranked:
             background_tasks.create(show_ranking(), name="what the ranking has learned", context=learned)
-        background_tasks.create(bar.show_total(wanted), name="how many images the list has")
+        background_tasks.create(show_total(), name="how many images the list has", context=learned)
 
     show(status)
     visit.on_status(show)
@@ -75,7 +83,7 @@ async def build(visit: Visit) -> None:
         *shortcuts(
             (("+", "="), "Larger pictures", lambda: sizes.step(1)),
             ("-", "Smaller pictures", lambda: sizes.step(-1)),
-            ("n", "Read the list again", lambda: fresh.read_again(grid)),
+            ("n", "Read the list again", visit.handler(read_again)),
             ("m", "Show this list on maps", lambda: visit.go(f"/map?{context_query(visit.query)}")),
             ("t", "Triage this list", lambda: visit.go(f"/triage?{context_query(visit.query)}")),
         ),
@@ -102,12 +110,11 @@ def _nothing(visit: Visit, wanted: Mapping[str, str]) -> None:
         )
 
 
-class _Fresh:
+class Fresh:
     """A list that moves under the eyes is useless: new images are offered, not pushed in."""
 
-    def __init__(self, status: Status) -> None:
-        self._read_at = status.analyzed
-        self._now = status.analyzed
+    def __init__(self) -> None:
+        self._at_reading: Total | None = None
         with ui.element("p").classes("banner quiet").props('role="status"') as self._banner:
             self._text = ui.label()
             self._text.tag = "span"
@@ -115,20 +122,31 @@ class _Fresh:
             add_key_hint(self.button, "Read the list again", "n")
         self._banner.set_visibility(False)
 
-    def show(self, status: Status) -> None:
-        """Count what was analysed since."""
-        if status.analyzed == self._now:
+    @property
+    def began(self) -> bool:
+        """Whether it is known how many images the list had when it was read."""
+        return self._at_reading is not None
+
+    def begin(self, total: Total) -> None:
+        """The list is read now and has so many images."""
+        self._at_reading = total
+        self._banner.set_visibility(False)
+
+    def show(self, total: Total) -> None:
+        """Offer what the list has more than at its reading; where that is not counted, nothing."""
+        if self._at_reading is None:
+            self.begin(total)
             return
-        self._now = status.analyzed
-        more = max(0, self._now - self._read_at)
-        self._text.set_text(f"{plural(more, 'image')} analysed since this list was read. ")
+        more = more_images(self._at_reading, total)
+        self._text.set_text(f"{plural(more, 'image')} more than when this list was read. ")
         self._banner.set_visibility(more > 0)
 
-    def read_again(self, grid: ImageGrid) -> None:
-        """Begin the list anew."""
-        self._read_at = self._now
-        self._banner.set_visibility(False)
-        grid.reload()
+
+def more_images(before: Total, now: Total) -> int:
+    """How many more a list has; 0 where it was not counted one by one."""
+    if before.count is None or now.count is None or not (before.exact and now.exact):
+        return 0
+    return max(0, now.count - before.count)
 
 
 class _Sizes:

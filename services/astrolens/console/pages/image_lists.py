@@ -236,11 +236,12 @@ class FilterBar:
         toggle.on("click", unfold, [])
         self.form = form
 
-    async def show_total(self, wanted: Mapping[str, str]) -> None:
-        """Say how many images the list of `list_query` has; without one where that is not known."""
-        words = await total_words(self._visit, wanted)
-        if words and not self._total.is_deleted:
-            self._total.text = words
+    async def show_total(self, wanted: Mapping[str, str], *, anew: bool = False) -> Total:
+        """Say how many images the list of `list_query` has; without one where that is not known. Returns it."""
+        total = await total_of(self._visit, wanted, anew=anew)
+        if total.count is not None and not self._total.is_deleted:
+            self._total.text = ("" if total.exact else "about ") + plural(total.count, "image")
+        return total
 
     def _open(self, changes: Mapping[str, object]) -> None:
         self._visit.go(self._visit.address(**_PLACE, **changes))
@@ -324,22 +325,14 @@ def simulated_switch(visit: Visit) -> None:
     switch.on_value_change(lambda event: visit.show_simulated(bool(event.value)))
 
 
-async def total_words(visit: Visit, wanted: Mapping[str, str]) -> str:
-    """How many images the list of `list_query` has, such as `about 12,000 images`; empty where that is not known."""
-    total = await _total(visit, wanted)
-    if total.count is None:
-        return ""
-    number = plural(total.count, "image")
-    return number if total.exact else f"about {number}"
-
-
-async def _total(visit: Visit, wanted: Mapping[str, str]) -> Total:
+async def total_of(visit: Visit, wanted: Mapping[str, str], *, anew: bool = False) -> Total:
+    """How many images the list of `list_query` has: counted `anew`, or as it was seconds ago."""
     chosen, sort = wanted_of(wanted)
     try:
         chosen = await with_parsed_text(visit.context.records, chosen)
         if sort in RANKED_SORTS:
             return await visit.context.rankings.total(chosen, user=await visit.window.user(), sort=sort)
-        return await visit.context.archive.total(chosen, sort=sort)
+        return await visit.context.archive.total(chosen, sort=sort, anew=anew)
     except (TransientError, UseCaseError, LoggedOut):
         return Total(None, exact=False)  # the list says what is wrong
 

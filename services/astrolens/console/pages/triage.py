@@ -12,7 +12,7 @@ from astrolens.console.pages.image_lists import (
     api_query,
     context_query,
     list_query,
-    total_words,
+    total_of,
     wanted_of,
 )
 from astrolens.console.pages.page import Page, Visit, address
@@ -20,6 +20,7 @@ from astrolens.console.pages.parts import button, empty_state, heading, paragrap
 from astrolens.console.pages.ranking_words import ranking_words
 from astrolens.console.pages.triage_details import TriageDetails
 from astrolens.contracts.base import utc_now
+from astrolens.usecases.list_totals import Total
 from astrolens.usecases.status import Status
 
 
@@ -62,9 +63,10 @@ async def build(visit: Visit) -> None:
 
     async def show_ranking() -> None:
         ranking = await visit.context.rankings.summary(user)
-        total = "" if review else await total_words(visit, wanted)
+        total = Total(None) if review else await total_of(visit, wanted)
         if not learned.is_deleted:
-            learned.set_text(f"{total}. {ranking_words(ranking, utc_now())}".lstrip(". "))
+            learned.set_text(ranking_words(ranking, utc_now()))
+            deck.show_total(total)
 
     def show(now: Status) -> None:
         nonlocal analyzed
