@@ -19,6 +19,8 @@ from astrolens.platform.stores.open import image_store, record_store
 from astrolens.rpc.model_client import ModelClient
 from astrolens.usecases.model_status import ModelStatus
 from astrolens.usecases.status import StatusReader
+from astrolens.usecases.survey_budgets import budget_issue
+from astrolens.usecases.survey_models import read_survey_models
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,12 @@ def _check_running(settings: Settings) -> Iterator[Finding]:
         yield Finding(ok=False, sentence=f"the console does not serve: {error}; look into {logs / 'console.log'}")
     try:
         status = asyncio.run(_read_status(settings))
+        issues = asyncio.run(read_budget_issues(settings))
     except AstroLensError as error:
         yield Finding(ok=False, sentence=f"the books cannot be read: {error}")
     else:
         yield from check_status(status, logs=str(logs))
+        yield from (Finding(ok=False, sentence=issue) for issue in issues)
 
 
 async def _read_status(settings: Settings) -> dict[str, Any]:
@@ -135,6 +139,19 @@ async def _read_status(settings: Settings) -> dict[str, Any]:
     finally:
         await client.close()
         await records.close()
+
+
+async def read_budget_issues(settings: Settings) -> list[str]:
+    """Of each survey whose own budget no image could be an anomaly under, why, with what to do."""
+    records = record_store(settings.records_url)
+    await records.open()
+    try:
+        surveys = (await read_survey_models(records)).values()
+        found = [await budget_issue(records, each, each.false_alarms_per_1000) for each in surveys]
+    finally:
+        await records.close()
+    command = "`astrolens surveys --budget SURVEY=NUMBER`"
+    return [f"{issue} {command} gives it another." for issue in found if issue is not None]
 
 
 def check_status(status: dict[str, Any], *, logs: str) -> Iterator[Finding]:

@@ -155,4 +155,4 @@ def _revision(item: dict[str, Any]) -> str:
 
 
 def _why(item: dict[str, Any]) -> str:
-    return printable(item["failure"] or item["reason"])
+    return printable(". ".join(each for each in (item["failure"] or item["reason"], item.get("budget_issue")) if each))

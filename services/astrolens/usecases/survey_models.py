@@ -3,10 +3,8 @@
 The analyzer changes the documents as images come; a person may return a survey to the bundle's calibration.
 """
 
-import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from math import ceil
 from typing import Any, Final, Self
 
 import structlog
@@ -14,7 +12,6 @@ from pydantic import Field, ValidationError
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.events import CalibrationRevised
-from astrolens.contracts.records import ImageState
 from astrolens.contracts.survey_models import (
     MAX_EARLIER_REVISIONS,
     DriftMeasure,
@@ -29,6 +26,7 @@ from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore, to_document
 from astrolens.usecases.errors import Conflict, NotFound
+from astrolens.usecases.survey_budgets import budget_issue
 from astrolens.usecases.survey_release import count_images_since, release_words
 from astrolens.usecases.views import ImageCard, ImagePage, View
 
@@ -155,6 +153,9 @@ class SurveyModelView(View):
     rejudging: bool = Field(description="Whether earlier images are still being analysed again.")
     failure: str | None = Field(description="Why the last fit failed.")
     false_alarms_per_1000: float | None = Field(description="The survey's own budget; null: that of the settings.")
+    budget_issue: str | None = Field(
+        default=None, description="Why no image could be an anomaly under its own budget, and the smallest useful one."
+    )
     drift: DriftMeasure | None = Field(description="How far its recent images have moved; measured every 100 images.")
     adjustment: DriftMeasure | None = Field(description="The drift that verdicts allow for; null: none.")
     earlier: list[SurveyRevision] = Field(description="Replaced survey models, the newest first.")
@@ -165,7 +166,14 @@ class SurveyModelView(View):
     )
 
     @classmethod
-    def of(cls, record: SurveyModelRecord, labels: Mapping[str, str | None], *, releases: str | None = None) -> Self:
+    def of(
+        cls,
+        record: SurveyModelRecord,
+        labels: Mapping[str, str | None],
+        *,
+        releases: str | None = None,
+        budget_issue: str | None = None,
+    ) -> Self:
         """The view of a record; `labels` has the labels of its strangest images."""
         answered = sum(labels.get(image) is not None for image in record.strangest)
         again = record.rejudging
@@ -186,6 +194,7 @@ class SurveyModelView(View):
             rejudging=again is not None and again.finished_at is None,
             failure=record.failure,
             false_alarms_per_1000=record.false_alarms_per_1000,
+            budget_issue=budget_issue,
             drift=record.drift,
             adjustment=record.adjustment,
             earlier=list(record.earlier),
@@ -206,15 +215,6 @@ class SurveyModelList(View):
     """Every survey with analysed images."""
 
     items: list[SurveyModelView]
-
-
-def _too_small(survey: str, false_alarms_per_1000: float, images: int) -> str:
-    smallest = ceil(1e5 / (images + 1)) / 100.0
-    return (
-        f"Under {false_alarms_per_1000:g} false alarms per 1,000 no image of {survey!r} could be an anomaly: its "
-        f"p-values are counted on {images:,} images and end at 1/{images + 1:,}. Give it {smallest:g} per 1,000 or "
-        "more, or calibrate it on more images."
-    )
 
 
 def can_clear(record: SurveyModelRecord) -> bool:
@@ -242,11 +242,12 @@ class SurveyModels:
         """The state of every survey."""
         found = await self._store.read_all()
         labels = await self._labels([image for record in found.values() for image in record.strangest])
-        return SurveyModelList(
-            items=[
-                SurveyModelView.of(record, labels, releases=await self._releases(record)) for record in found.values()
-            ]
-        )
+        items = []
+        for record in found.values():
+            issue = await budget_issue(self._records, record, record.false_alarms_per_1000)
+            releases = await self._releases(record)
+            items.append(SurveyModelView.of(record, labels, releases=releases, budget_issue=issue))
+        return SurveyModelList(items=items)
 
     async def strangest(self, survey: str) -> ImagePage:
         """The strangest images that a survey model was fitted on, the strangest first.
@@ -315,11 +316,10 @@ class SurveyModels:
             Conflict: No image could be an anomaly under it, or the survey changed meanwhile.
         """
         record = await self._record(survey)
+        if (issue := await budget_issue(self._records, record, false_alarms_per_1000)) is not None:
+            raise Conflict("Budget too small", issue)
         if record.false_alarms_per_1000 == false_alarms_per_1000:
             return SurveyModelView.of(record, {})
-        images = await self._calibration_images(record)
-        if false_alarms_per_1000 is not None and false_alarms_per_1000 * (images + 1) < 1000.0:
-            raise Conflict("Budget too small", _too_small(survey, false_alarms_per_1000, images))
         second_pass = record.rejudging is not None and record.rejudging.is_second_pass
         since = None if record.state is SurveyState.OWN else record.accepted_until
         again = Rejudging(begun_at=self._clock(), since=since, second_pass=second_pass) if record.images else None
@@ -365,20 +365,6 @@ class SurveyModels:
         after = record.model_copy(update=update)
         await self._decide(record, after, announce=record.state is not after.state)
         return SurveyModelView.of(after, {})
-
-    async def _calibration_images(self, record: SurveyModelRecord) -> int:
-        """Images that the p-values of a survey are counted on; very many where none was counted yet."""
-        if record.revision is not None:
-            return record.revision.images
-        query = Query(
-            where=(Clause("observation.survey", "eq", record.survey), Clause("state", "eq", ImageState.ANALYZED.value)),
-            order=Order("ingested_at", descending=True),
-            limit=1,
-            fields=("analysis.calibration_images",),
-        )
-        documents = (await self._records.find(Collection.IMAGES, query)).documents
-        counted = [document["analysis"].get("calibration_images") for document in documents]
-        return next((count for count in counted if count), sys.maxsize)
 
     async def _newest(self, survey: str, count: int) -> tuple[datetime | None, int]:
         """When the first of the newest `count` analysed images came, None where there are fewer, and how many."""

@@ -12,11 +12,14 @@ import pytest
 from astrolens.cli import app as cli
 from astrolens.cli import console_client as client_module
 from astrolens.cli import crossref, show, surveys
-from astrolens.cli.doctor import check_installation, check_status
+from astrolens.cli.doctor import check_installation, check_status, read_budget_issues
 from astrolens.contracts import examples
+from astrolens.contracts.survey_models import SurveyState
 from astrolens.platform.errors import ConfigurationError
 from astrolens.platform.runtime.services import SERVICE_NAMES, SERVICES
 from astrolens.platform.settings import Settings
+from astrolens.platform.stores.collections import Collection
+from astrolens.platform.stores.open import record_store
 from typer.testing import CliRunner
 
 from tests.unit.cli.cli_examples import alert
@@ -367,6 +370,24 @@ def test_a_running_system_is_read_from_its_stores(monkeypatch: pytest.MonkeyPatc
     assert any("analyzer has never reported" in sentence for sentence in wrong)
     assert any("no model answers" in sentence for sentence in wrong)
     assert not any("balance" in sentence for sentence in wrong)
+
+
+async def test_doctor_names_a_budget_that_cannot_be_spent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASTROLENS_HOME", str(tmp_path))
+    settings = Settings(_env_file=None)
+    records = record_store(settings.records_url)
+    await records.open()
+    learning = {"state": SurveyState.LEARNING, "revision": None, "images_needed": 300}
+    named = {2.0: "small", 3.34: "enough", None: "of-the-settings"}
+    surveys = [
+        examples.survey_model().model_copy(update={**learning, "survey": survey, "false_alarms_per_1000": budget})
+        for budget, survey in named.items()
+    ]
+    await records.insert(Collection.SURVEY_MODELS, surveys)
+    await records.close()
+    (issue,) = await read_budget_issues(settings)
+    assert issue.startswith("Under 2 false alarms per 1,000 no image that the survey model of 'small' is fitted on")
+    assert "Give it 3.34 per 1,000 or more. `astrolens surveys --budget SURVEY=NUMBER`" in issue
 
 
 def test_calls_continue_the_trace_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,8 @@ def test_each_survey_shows_revision_budget_and_drift_and_what_came_before() -> N
     decals = words(shown["decals"])
     assert decals[3:6] == ["survey model", "settings", "not measured yet"]
     assert all(len(cells) == 8 for cells in shown.values())
+    useless = view(false_alarms_per_1000=2.0).model_copy(update={"budget_issue": "Give it 3.34 per 1,000 or more."})
+    assert words(rows({"gz2": useless})["gz2"])[4] == "2 Give it 3.34 per 1,000 or more."
 
 
 def test_the_line_of_a_night_says_how_many_stand_out() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from astrolens.contracts import examples, topics
-from astrolens.contracts.survey_models import SurveyState
+from astrolens.contracts.survey_models import SurveyRevision, SurveyState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.inference.analyzer import late_by
 from astrolens.inference.survey_models.reanalysis import MAX_WAITING_WHEN_IDLE
@@ -16,6 +16,7 @@ from astrolens.platform.stores.records import Change
 from astrolens.science.bundle import CALIBRATION, MANIFEST, Bundle, arrays_to_bytes, write_bundle
 from astrolens.usecases.errors import Conflict
 from astrolens.usecases.image_queries import ImageFilter, Sort, find_images
+from astrolens.usecases.survey_budgets import smallest_budget
 
 from tests.unit.inference.survey_world import NEEDED, LocalModel, SurveyWorld
 from tests.unit.inference.tiny_bundle import image_id, write_tiny_bundle
@@ -169,6 +170,38 @@ async def test_a_budget_under_which_nothing_could_be_an_anomaly_is_refused(world
         await world.surveys.set_budget("sdss", 4.9, user="vera")
     assert (await world.state("sdss")).false_alarms_per_1000 is None
     assert (await world.surveys.set_budget("sdss", 4.98, user="vera")).false_alarms_per_1000 == 4.98
+
+
+async def test_a_budget_that_a_new_revision_makes_useless_is_named_and_refused_again(world: SurveyWorld) -> None:
+    await world.ingest(range(IMAGES), "sdss")
+    await world.keeper.run_pass()
+    assert (await world.surveys.set_budget("sdss", 4.98, user="vera")).budget_issue is None
+    assert (await world.surveys.states()).items[0].budget_issue is None
+    before = await world.state("sdss")
+    fitted = {"digest": "a" * 64, "key": "k", "size_bytes": 1, "model_digest": "b" * 64, "images": 100}
+    revision = SurveyRevision.model_validate({**fitted, "images_digest": "c" * 64, "fitted_at": world.now})
+    fits = {"state": SurveyState.READY, "revision": revision}
+    await world.store.save(before, before.model_copy(update=fits), announce=True)
+    issue = (await world.surveys.states()).items[0].budget_issue
+    assert issue is not None
+    assert "counted on the 99 others and end at 1/100. Give it 10 per 1,000 or more." in issue
+    with pytest.raises(Conflict, match="no image that the survey model of 'sdss' is fitted on"):
+        await world.surveys.set_budget("sdss", 4.98, user="vera")
+
+
+async def test_a_survey_that_is_learned_gets_no_budget_that_its_survey_model_cannot_spend(world: SurveyWorld) -> None:
+    await world.ingest(range(3), "new")
+    await world.keeper.run_pass()
+    record = await world.state("new")
+    assert record.state is SurveyState.LEARNING
+    smallest = smallest_budget(record.images_needed - 1)
+    with pytest.raises(Conflict, match=f"end at 1/{record.images_needed}"):
+        await world.surveys.set_budget("new", smallest - 0.02, user="vera")
+    assert (await world.surveys.set_budget("new", smallest, user="vera")).false_alarms_per_1000 == smallest
+
+
+def test_the_smallest_useful_budget_is_rounded_up() -> None:
+    assert [smallest_budget(images) for images in (299, 300, 200, 2625)] == [3.34, 3.33, 4.98, 0.39]
 
 
 async def test_the_sky_of_tonight_comes_first(world: SurveyWorld, tmp_path: Path) -> None:

@@ -138,7 +138,8 @@ async def test_another_budget_is_no_change_of_the_model(
     await under_budget(stores, 1.0, first=WANTED - 1)
     if not live:
         await stores.ingest(range(WANTED - 1), "sdss")
-    await stores.surveys.set_budget("sdss", today, user="vera")
+    if today is None:
+        await stores.surveys.set_budget("sdss", None, user="vera")
     digest = await world.publish(candidate=shifted(tmp_path / "second", 0.0, "2"))
     await world.runner.run_pass()
     for first in range(0, WANTED, 8):

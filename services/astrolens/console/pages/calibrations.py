@@ -118,6 +118,9 @@ def _present(survey: SurveyModelView) -> tuple[Cell, ...]:
     revision = survey.revision
     named = [text("bundle")] if revision is None else [text(revision.digest[:12], "mono", title=revision.digest)]
     budget = "settings" if survey.false_alarms_per_1000 is None else f"{survey.false_alarms_per_1000:g}"
+    spent = [text(budget, "num")]
+    if survey.budget_issue is not None:
+        spent.append(reason(survey.budget_issue))
     drift = [text("not measured yet", "muted")] if survey.drift is None else [text(figure(survey.drift), "num")]
     if survey.adjustment is not None:
         drift.append(reason(f"verdicts allow for {figure(survey.adjustment)}"))
@@ -126,7 +129,7 @@ def _present(survey: SurveyModelView) -> tuple[Cell, ...]:
         named,
         [text(count(revision.images if revision else survey.images), "num")],
         [text(_SERVES[survey.state])],
-        [text(budget, "num")],
+        spent,
         drift,
         [time_ago(survey.since)],
         [opener("decide", survey.survey, "btn")],
