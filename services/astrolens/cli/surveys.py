@@ -144,6 +144,8 @@ def _state(item: dict[str, Any]) -> str:
 def _images(item: dict[str, Any]) -> str:
     if item["state"] not in {"learning", "does-not-fit"}:
         return f"{item['images']:,}"
+    if item.get("learned") is None and item["revision"] is not None:
+        return f"{item['images']:,}"  # It has a survey model, and a person decides.
     if item.get("learned") is None:
         return f"{item['images']:,} of {item['images_needed']}"
     return f"{item['images']:,}, {item['learned']:,} of {item['images_needed']} since {item['learn_from'][:16]}"

@@ -20,8 +20,8 @@ def alert_hold(analysis: Analysis) -> str | None:
             )
         case "does-not-fit":
             return (
-                "no alert is raised until the survey has a survey model: its images do not look like those that the "
-                "bundle was calibrated on, so that the p-value promises no rate of false alarms"
+                "no alert is raised until the survey has a survey model of such images: they do not look like those "
+                "that it was calibrated on, so that the p-value promises no rate of false alarms"
             )
         case "survey-model" if not analysis.p_value_at_most:
             return (

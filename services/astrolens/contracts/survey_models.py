@@ -25,8 +25,10 @@ class SurveyState(StrEnum):
     ```
     (first image) ─ the bundle knows the survey ─► own ──── images look different ────► does-not-fit
           │                                         ▲ ◄──────── person clears ───────────────┤
-          └── it does not ─► learning ── fit ──► ready ◄──────────────── fit ────────────────┘
+          └── it does not ─► learning ── fit ──► ready ◄──────────────── fit ────────────────┤
+                                                   └───── later images look different ───────┘
     ```
+    From `ready`, `does-not-fit` keeps the revision, and waits for a person: a fit on the newest images, or a return.
     `ready` goes to `ready` with each new revision, and back to `own` or `learning` when a person clears it or the
     bundle changes.
     """
@@ -36,7 +38,7 @@ class SurveyState(StrEnum):
     LEARNING = "learning"
     """The pooled calibration: the bundle does not know the survey, and it has too few images for a survey model."""
     DOES_NOT_FIT = "does-not-fit"
-    """The pooled calibration: the bundle knows the survey, and its images do not look like those of the bundle."""
+    """The pooled calibration: the images of the survey do not look like those of the bundle, or of its survey model."""
     READY = "ready"
     """The survey model of the current revision."""
 
@@ -153,6 +155,9 @@ class SurveyModelRecord(Contract):
         description="Different analysed images since `learn_from`, `images_needed` at most, until the fit.",
     )
     check: FitCheck | None = None
+    own_check: FitCheck | None = Field(
+        default=None, description="The last comparison of later images with those that the survey model was fitted on."
+    )
     check_after: UtcTime | None = Field(
         default=None,
         description="Images ingested before are not compared again, and keep what the bundle's calibration says of "
@@ -173,6 +178,11 @@ class SurveyModelRecord(Contract):
     retry_at: UtcTime | None = None
     version: int = 0
     pending: tuple[PendingEvent, ...] = ()
+
+    @property
+    def waits_for_a_person(self) -> bool:
+        """Whether later images no longer look like those of the survey model, and nobody asked for another one."""
+        return self.state is SurveyState.DOES_NOT_FIT and self.revision is not None and not self.fit_requested
 
     @property
     def accepted_until(self) -> datetime | None:

@@ -16,6 +16,7 @@ from astrolens.inference.survey_models.checking import SurveyChecker
 from astrolens.inference.survey_models.features import FeatureReader
 from astrolens.inference.survey_models.fitting import SurveyModelFitter
 from astrolens.inference.survey_models.keeper import SurveyModelKeeper
+from astrolens.inference.survey_models.learned import LearnedSurveyWatcher
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
 from astrolens.inference.survey_models.reanalysis import SurveyReanalyzer
 from astrolens.inference.survey_models.tracking import DriftTracker
@@ -85,6 +86,7 @@ def _keep_survey_models(app: ServiceApp, model: ModelClient) -> None:
             tracker=DriftTracker(records=app.records),
             images_needed=fitter.images_needed,
         ),
+        learned=LearnedSurveyWatcher(records=app.records, checker=SurveyChecker(), images_needed=fitter.images_needed),
         metrics=metrics,
     )
     reanalyzer = SurveyReanalyzer(

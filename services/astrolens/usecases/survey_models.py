@@ -218,8 +218,31 @@ class SurveyModelList(View):
 
 
 def can_clear(record: SurveyModelRecord) -> bool:
-    """Whether the bundle's own calibration could serve the survey and does not."""
-    return record.known and record.state in {SurveyState.DOES_NOT_FIT, SurveyState.READY}
+    """Whether the bundle's own calibration, or for a new survey its survey model, could serve it and does not."""
+    if record.known:
+        return record.state in {SurveyState.DOES_NOT_FIT, SurveyState.READY}
+    return record.state is SurveyState.DOES_NOT_FIT and record.revision is not None
+
+
+def _returned(record: SurveyModelRecord, *, user: str, now: datetime) -> SurveyModelRecord:
+    """The record after a person returned the survey to the bundle's calibration, or a new survey to its model."""
+    common = {
+        "since": now,
+        "learned": None,
+        "check": None,
+        "own_check": None,
+        "fit_requested": False,
+        "check_after": now,
+        "rejudging": Rejudging(begun_at=now),
+        "failures": 0,
+        "failure": None,
+        "retry_at": None,
+    }
+    if not record.known:
+        again = {"state": SurveyState.READY, "reason": f"{user} returned it to its survey model"}
+        return record.model_copy(update={**common, **again})
+    own = {"state": SurveyState.OWN, "reason": f"{user} returned it to the bundle's calibration"}
+    return without_revision(record).model_copy(update={**common, **own, "learn_from": None, "drift": None})
 
 
 class SurveyModels:
@@ -261,7 +284,9 @@ class SurveyModels:
         return ImagePage(items=cards, next=None, total=len(cards))
 
     async def clear(self, survey: str, *, user: str, release: bool = False) -> SurveyModelView:
-        """Return a survey to the bundle's calibration; its earlier images are analysed again.
+        """Return a survey to the bundle's calibration, or a new one that does not fit any more to its survey model.
+
+        Its earlier images are analysed again.
 
         Args:
             survey: Its name.
@@ -284,24 +309,7 @@ class SurveyModels:
                 f"{would} Look at the newest images of {survey!r} first; if they are of that survey, ask again with "
                 "`release` (`--release` on the command line).",
             )
-        now = self._clock()
-        after = without_revision(record).model_copy(
-            update={
-                "state": SurveyState.OWN,
-                "since": now,
-                "reason": f"{user} returned it to the bundle's calibration",
-                "learn_from": None,
-                "learned": None,
-                "check": None,
-                "drift": None,
-                "fit_requested": False,
-                "check_after": now,
-                "rejudging": Rejudging(begun_at=now),
-                "failures": 0,
-                "failure": None,
-                "retry_at": None,
-            }
-        )
+        after = _returned(record, user=user, now=self._clock())
         await self._decide(record, after)
         return SurveyModelView.of(after, {})
 
@@ -383,10 +391,11 @@ class SurveyModels:
         return None, found
 
     async def _releases(self, record: SurveyModelRecord) -> str | None:
-        """What a return to the bundle's calibration would release; None where its images fitted."""
-        if not can_clear(record) or record.check is None or record.check.fits:
+        """What a return to the calibration before would release; None where its images fitted."""
+        failed = next((each for each in (record.check, record.own_check) if each and not each.fits), None)
+        if not can_clear(record) or failed is None:
             return None
-        return release_words(record.check, images=await count_images_since(self._records, record))
+        return release_words(failed, images=await count_images_since(self._records, record))
 
     async def _decide(self, before: SurveyModelRecord, after: SurveyModelRecord, *, announce: bool = True) -> None:
         if not await self._store.save(before, after, announce=announce):

@@ -30,7 +30,7 @@ def release_words(check: FitCheck, *, images: int | None) -> str:
         images: How many came since; None where nobody knows.
     """
     if check.at_1_percent is None:
-        return f"Its images did not fit the bundle's calibration: {check.detail}. Their alerts would be sent."
+        return f"Its images did not fit its calibration: {check.detail}. Their alerts would be sent."
     share = check.at_1_percent / check.images
     came = f"Of the {images:,} images" if images else "Of 100 images"
     return (

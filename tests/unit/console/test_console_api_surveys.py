@@ -49,7 +49,7 @@ async def test_alerts_of_images_that_did_not_fit_are_not_sent_unasked(world: Any
     older, told = [item["releases"] for item in (await client.get("/api/surveys")).json()["items"]]
     assert "81 of the 150 images" in told
     assert "Of the 3 images that came since about 2 would be anomalies" in told
-    assert "did not fit the bundle's calibration: of 150" in older
+    assert "did not fit its calibration: of 150" in older
     refused = await client.post("/api/surveys/sdss/clear")
     assert (refused.status_code, told in refused.json()["detail"]) == (409, True)
     assert "--release" in refused.json()["detail"]

@@ -23,6 +23,7 @@ from astrolens.inference.survey_models.checking import SurveyChecker
 from astrolens.inference.survey_models.features import FeatureReader
 from astrolens.inference.survey_models.fitting import SurveyModelFitter
 from astrolens.inference.survey_models.keeper import SurveyModelKeeper
+from astrolens.inference.survey_models.learned import LearnedSurveyWatcher
 from astrolens.inference.survey_models.loading import SurveyModelLoader
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
 from astrolens.inference.survey_models.reanalysis import SurveyReanalyzer
@@ -169,6 +170,12 @@ class SurveyWorld:
                 records=self.records,
                 checker=SurveyChecker(clock=self.clock),
                 tracker=DriftTracker(records=self.records, clock=self.clock),
+                images_needed=NEEDED,
+                clock=self.clock,
+            ),
+            learned=LearnedSurveyWatcher(
+                records=self.records,
+                checker=SurveyChecker(clock=self.clock),
                 images_needed=NEEDED,
                 clock=self.clock,
             ),

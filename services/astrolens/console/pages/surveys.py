@@ -92,31 +92,35 @@ class Surveys:
         if known is None:
             return
 
+        calibration = "the bundle’s own calibration" if known.known else "its survey model"
+        use = "Use the bundle’s" if known.known else "Use its survey model"
+
         async def clear(user: str) -> None:
             dialog.close()
             await self._visit.context.survey_models.clear(survey, user=user, release=True)
-            self._visit.notify(f"{survey} is judged by the bundle’s own calibration again.")
+            self._visit.notify(f"{survey} is judged by {calibration} again.")
             await self.load()
 
         with ui.dialog(value=True) as dialog, ui.card().classes("al dialog"):
             dialog.on("hide", dialog.delete)
-            heading(2, f"Judge {survey} by the bundle’s own calibration again?")
+            heading(2, f"Judge {survey} by {calibration} again?")
             paragraph("Its earlier images are analysed again.")
             if known.releases:
                 paragraph(known.releases)
             with ui.element("p").classes("choices"):
                 button(
-                    "Use the bundle’s, send alerts" if known.releases else "Use the bundle’s",
+                    f"{use}, send alerts" if known.releases else use,
                     self._visit.handler(clear),
                     primary=True,
                 )
-                button("Keep the survey model", dialog.close)
+                button("Leave it" if not known.known else "Keep the survey model", dialog.close)
 
 
 def _images(survey: SurveyModelView) -> Cell:
     """Its analysed images, and how many of them count for a survey model that is waited for."""
     needed = f" of {count(survey.images_needed)}"
-    if survey.state not in {SurveyState.LEARNING, SurveyState.DOES_NOT_FIT}:
+    waits = survey.state in {SurveyState.LEARNING, SurveyState.DOES_NOT_FIT}
+    if not waits or (survey.revision is not None and survey.learned is None):
         return [text(count(survey.images), "num")]
     if survey.learned is None or survey.learn_from is None:
         return [text(count(survey.images) + needed, "num")]
@@ -141,7 +145,8 @@ def _row(survey: SurveyModelView) -> tuple[Cell, ...]:
         look = address("/triage", review=survey.survey, label="any")
         decisions.append(link(f"strangest {survey.review.images}", look, classes="btn"))
     if survey.can_clear:
-        decisions.append(opener("use the bundle’s", survey.survey, "btn"))
+        back = "use the bundle’s" if survey.known else "use its survey model"
+        decisions.append(opener(back, survey.survey, "btn"))
     return (
         [link(survey.survey, address("/gallery", survey=survey.survey))],
         [state(named, tone), reason(survey.failure or survey.reason)],

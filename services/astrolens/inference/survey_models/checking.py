@@ -1,4 +1,4 @@
-"""Compares recent images of a survey that the bundle knows with those that the bundle was calibrated on.
+"""Compares recent images of a survey with those that its calibration is of: the bundle's, or its survey model's own.
 
 The p-values of ordinary images are uniform: those of the verdict, and those of each detector, which measures features
 of the image. Another pixel scale, other bands or another stretch bend them; some strange images among them bend them by
@@ -22,6 +22,9 @@ from astrolens.inference.survey_models.images import SurveyImage
 MAX_EXCESS: Final = 0.40
 """Excess of small or of large p-values that is no sign of another sky: somebody may upload a folder of which half is
 strange, and images that the bundle was trained on look more ordinary than others. Other skies showed 74 % and more."""
+MAX_OWN_EXCESS: Final = 0.25
+"""The same against a survey model: of its own survey, oddities among its images as among the later ones, 21 % at most
+were measured, and 45 % and more of other surveys that a narrower one can tell (docs/science.md)."""
 KOLMOGOROV_0_0001: Final = 2.225
 """Distance times √n that n uniform p-values exceed in one of 10,000 comparisons (Kolmogorov's distribution): some ten
 sets of p-values are compared at a time."""
@@ -63,14 +66,26 @@ class SurveyChecker:
             few_with_held: Whether held anomalies wait for it, and the images are too few to be sure. What chance could
                 explain then neither releases them nor takes the survey off its calibration: more images decide.
         """
-        allowed = MAX_EXCESS + KOLMOGOROV_0_0001 / sqrt(len(images))
+        return self._compared(images, MAX_EXCESS, chance=sqrt(1 / len(images)), few_with_held=few_with_held)
+
+    async def check_own(self, images: Sequence[SurveyImage], *, fitted_on: int) -> FitCheck:
+        """Compare images, which a survey model judged, with the `fitted_on` images that it was fitted on."""
+        # Both samples are small: the distance of two of n and m images is that of one of n m / (n + m).
+        check = self._compared(images, MAX_OWN_EXCESS, chance=sqrt(1 / len(images) + 1 / fitted_on))
+        return check.model_copy(update={"at_1_percent": None})  # That count is by the bundle's calibration.
+
+    def _compared(
+        self, images: Sequence[SurveyImage], most: float, *, chance: float, few_with_held: bool = False
+    ) -> FitCheck:
+        """Compare p-values with uniform ones: an excess of `most` says nothing, nor what `chance` may add."""
+        allowed = most + KOLMOGOROV_0_0001 * chance
         verdicts, *detectors = _p_values(images).items()
         # A single detector may find images more ordinary than those it was calibrated on; a blind verdict is a fault.
         found = [_Excess(*verdicts, kind="large"), *(_Excess(*each, kind="small") for each in (verdicts, *detectors))]
         worst = max(found, key=lambda excess: excess.share)
-        undecided = few_with_held and MAX_EXCESS < worst.share <= allowed
+        undecided = few_with_held and most < worst.share <= allowed
         bound = (
-            f"{100 * MAX_EXCESS:.0f} to {100 * allowed:.0f} % of so few may be chance, and more images decide"
+            f"{100 * most:.0f} to {100 * allowed:.0f} % of so few may be chance, and more images decide"
             if undecided
             else f"up to {100 * allowed:.0f} % would say nothing"
         )

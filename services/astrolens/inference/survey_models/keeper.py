@@ -15,6 +15,7 @@ from astrolens.contracts.survey_models import Rejudging, SurveyModelRecord, Surv
 from astrolens.inference.survey_models.features import ModelChanged
 from astrolens.inference.survey_models.fitting import CannotFit, SurveyModelFitter
 from astrolens.inference.survey_models.images import SurveyImage, first_images
+from astrolens.inference.survey_models.learned import LearnedSurveyWatcher
 from astrolens.inference.survey_models.metrics import SurveyModelMetrics
 from astrolens.inference.survey_models.watching import KnownSurveyWatcher
 from astrolens.platform.errors import ModelUnavailable
@@ -67,6 +68,7 @@ class SurveyModelKeeper:
         model: Describes the model in use.
         fitter: Fits survey models.
         watcher: Watches the surveys that the bundle knows.
+        learned: Watches the surveys that have a survey model.
         metrics: Counts states and fits.
         clock: The present time.
     """
@@ -79,6 +81,7 @@ class SurveyModelKeeper:
         model: Describer,
         fitter: SurveyModelFitter,
         watcher: KnownSurveyWatcher,
+        learned: LearnedSurveyWatcher,
         metrics: SurveyModelMetrics,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -87,6 +90,7 @@ class SurveyModelKeeper:
         self._model = model
         self._fitter = fitter
         self._watcher = watcher
+        self._learned = learned
         self._metrics = metrics
         self._clock = clock
         self._intact: dict[str, datetime] = {}
@@ -146,7 +150,11 @@ class SurveyModelKeeper:
             case SurveyState.LEARNING | SurveyState.DOES_NOT_FIT:
                 return await self._learn(record, current)
             case SurveyState.READY:
-                return await self._renew(record, current)
+                renewed = await self._renew(record, current)
+                if renewed != record:
+                    return renewed
+                after = await self._learned.watch(record)
+                return await self._save(record, after, announce=after.state is not record.state)
             case _:
                 after = await self._watcher.watch(record)
                 changed = (after.state, after.adjustment) != (record.state, record.adjustment)
@@ -175,6 +183,7 @@ class SurveyModelKeeper:
             "learn_from": None,
             "learned": None,
             "check": None,
+            "own_check": None,
             "drift": None,
             "adjustment": None,
             "rejudging": Rejudging(begun_at=current.now, second_pass=True) if record.images else None,
@@ -186,6 +195,8 @@ class SurveyModelKeeper:
 
     async def _learn(self, record: SurveyModelRecord, current: _Pass) -> SurveyModelRecord:
         """Fit the first survey model, once there are enough images."""
+        if record.waits_for_a_person:
+            return record
         needed = self._fitter.images_needed
         if not current.can_learn:
             return await self._fail_once(record, "the bundle gives no feature maps that a survey model reads")
@@ -266,6 +277,7 @@ class SurveyModelKeeper:
                 "reason": reason,
                 "images_needed": self._fitter.images_needed,
                 "learned": None,
+                "own_check": None,
                 "revision": fitted.revision,
                 "strangest": fitted.strangest,
                 "rejudging": Rejudging(
