@@ -51,7 +51,11 @@ def status(*, as_json: bool, url: str | None, token: str | None) -> None:
     if body["imbalance"]:
         out.print(f"[red]{printable(body['imbalance'])}[/red]")
     counts = {**body["verdicts"], "alerts": body["alerts"]}
-    again = f"   ({body['analyzed_again']:,} images are analysed again)" if body.get("analyzed_again") else ""
+    again = (
+        f"   ({body['analyzed_again']:,} images in flight are analysed again; `astrolens surveys` says what waits)"
+        if body.get("analyzed_again")
+        else ""
+    )
     out.print("   ".join(f"{name} [bold]{count:,}[/bold]" for name, count in counts.items()) + again)
     if body["reasons"]:
         out.print("reasons: " + ", ".join(f"{code} {count:,}" for code, count in body["reasons"].items()))

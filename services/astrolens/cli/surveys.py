@@ -157,4 +157,6 @@ def _revision(item: dict[str, Any]) -> str:
 
 
 def _why(item: dict[str, Any]) -> str:
-    return printable(". ".join(each for each in (item["failure"] or item["reason"], item.get("budget_issue")) if each))
+    again = f"earlier images are judged again, {item['rejudged']:,} so far" if item.get("rejudging") else None
+    sentences = (item["failure"] or item["reason"], again, item.get("budget_issue"))
+    return printable(". ".join(each for each in sentences if each))

@@ -75,7 +75,7 @@ def p_value_words(
     one_in = round(1.0 / p_value) if beyond_all else 0
     figure = f"p ≤ 1/{one_in:,}" if beyond_all else f"p = {p_value:.2g}"
     if too_small:
-        meaning = f"too small to judge: under {MIN_JUDGED_SIDE} pixels a side nearly every picture looks strange"
+        meaning = f"too small to judge: under {MIN_JUDGED_SIDE} pixels a side p-values promise nothing"
     elif (others := _UNCHECKED_AMONG if in_burst else _ONLY_RANKED_AMONG.get(fit)) is not None:
         below = f"all {one_in - 1:,}" if beyond_all else f"{floor(1000.0 * (1.0 - p_value)) / 10.0:g} % of the"
         figure = f"{'unchecked' if in_burst else 'pooled'} {figure}"

@@ -183,7 +183,7 @@ def _analyzed_event(document: Document, analysis: Analysis, now: datetime) -> Pe
 
 
 def within_size(analysis: Analysis, cutout: Mapping[str, Any]) -> Analysis:
-    """The analysis, without an anomaly where the picture is so small that nearly any looks strange to the bundle.
+    """The analysis, without an anomaly where the picture is too small for the bundle: it then ranks last.
 
     Args:
         analysis: What the model says.
@@ -191,7 +191,7 @@ def within_size(analysis: Analysis, cutout: Mapping[str, Any]) -> Analysis:
     """
     if min(cutout["width"], cutout["height"]) >= MIN_JUDGED_SIDE or analysis.calibration_fit == "survey-model":
         return analysis
-    return analysis.model_copy(update={"verdict": Verdict.ORDINARY, "too_small": True})
+    return analysis.model_copy(update={"verdict": Verdict.ORDINARY, "too_small": True, "rank_score": 0.0})
 
 
 def late_by(before: Document, analysis: Analysis, *, alpha: float) -> str | None:

@@ -89,7 +89,9 @@ class Status(View):
         "`analyzed_again` together, and dead-lettered images that had one."
     )
     analyzed_again: int = Field(
-        default=0, description="Images in flight that keep their last verdict until another analysis is done."
+        default=0,
+        description="Images in flight now that keep their last verdict until another analysis is done. Those that a "
+        "survey has still to ask for are not among them: `rejudging` in `GET /api/surveys` says where some wait.",
     )
     alerts: int
     services: dict[str, ServiceView]

@@ -145,7 +145,7 @@ def test_status_for_people_names_every_number(console: Any) -> None:
 
 def test_status_says_how_many_verdicts_are_given_anew(console: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(STATUS, "analyzed_again", 128)
-    assert "(128 images are analysed again)" in run("status")[1]
+    assert "(128 images in flight are analysed again;" in run("status")[1]
 
 
 def test_books_that_contradict_themselves_are_told_and_end_with_an_error(console: Any) -> None:

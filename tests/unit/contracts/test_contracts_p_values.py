@@ -58,7 +58,7 @@ def test_the_words_of_a_p_value(p_value: float, at_most: bool, fit: CalibrationF
 
 def test_a_picture_that_is_too_small_to_judge_says_so() -> None:
     said = p_value_words(1 / 606, at_most=True, too_small=True)
-    assert said.meaning == "too small to judge: under 48 pixels a side nearly every picture looks strange"
+    assert said.meaning == "too small to judge: under 48 pixels a side p-values promise nothing"
 
 
 def test_an_anomaly_of_a_burst_is_only_ranked() -> None:

@@ -51,6 +51,7 @@ def test_a_picture_that_is_too_small_is_no_anomaly_unless_its_survey_was_learned
     analysis = examples.analysis().model_copy(update={"calibration_fit": fit, "verdict": Verdict.ANOMALY})
     judged = within_size(analysis, {"width": 200, "height": side})
     assert (judged.verdict, judged.too_small) == (verdict, verdict == "ordinary")
+    assert judged.rank_score == (0.0 if judged.too_small else analysis.rank_score), "it stands last in lists"
     assert judged.p_value == analysis.p_value
 
 
