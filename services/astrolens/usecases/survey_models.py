@@ -24,10 +24,10 @@ from astrolens.contracts.topics import CALIBRATIONS_REVISED
 from astrolens.platform.bus.ports import EventReleaser
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.paging import pages
-from astrolens.platform.stores.records import Change, Clause, Document, Order, Query, RecordStore, to_document
+from astrolens.platform.stores.records import Change, Clause, Document, Query, RecordStore, to_document
 from astrolens.usecases.errors import Conflict, NotFound
 from astrolens.usecases.survey_budgets import budget_issue
-from astrolens.usecases.survey_release import count_images_since, release_words
+from astrolens.usecases.survey_release import count_images_since, first_of_newest, release_words
 from astrolens.usecases.views import ImageCard, ImagePage, View
 
 AGGRESSIVE_PER_1000: Final = 30.0
@@ -344,7 +344,7 @@ class SurveyModels:
             Conflict: It has too few images, or changed meanwhile.
         """
         record = await self._record(survey)
-        begin, found = await self._newest(survey, record.images_needed)
+        begin, found = await first_of_newest(self._records, survey, record.images_needed)
         if begin is None:
             then = "ask again" if record.state is SurveyState.OWN else "it is fitted by itself"
             raise Conflict(
@@ -373,22 +373,6 @@ class SurveyModels:
         after = record.model_copy(update=update)
         await self._decide(record, after, announce=record.state is not after.state)
         return SurveyModelView.of(after, {})
-
-    async def _newest(self, survey: str, count: int) -> tuple[datetime | None, int]:
-        """When the first of the newest `count` analysed images came, None where there are fewer, and how many."""
-        query = Query(
-            where=(Clause("observation.survey", "eq", survey),),
-            order=Order("ingested_at", descending=True),
-            limit=_PAGE,
-            fields=("ingested_at", "p_value", "observation.injected"),
-        )
-        found = 0
-        async for page in pages(self._records, Collection.IMAGES, query):
-            for document in page:
-                found += document["p_value"] is not None and not document["observation"]["injected"]
-                if found == count:
-                    return datetime.fromisoformat(document["ingested_at"]), found
-        return None, found
 
     async def _releases(self, record: SurveyModelRecord) -> str | None:
         """What a return to the calibration before would release; None where its images fitted."""

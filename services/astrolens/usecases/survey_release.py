@@ -1,14 +1,17 @@
-"""What a return of a survey to the bundle's calibration would release, where its images did not fit it."""
+"""What a decision on a survey rests on: its newest images, and what a return to the bundle's calibration releases."""
 
+from datetime import datetime
 from typing import Final
 
 from astrolens.contracts.base import utc_text
 from astrolens.contracts.survey_models import FitCheck, SurveyModelRecord
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Clause, RecordStore
+from astrolens.platform.stores.paging import pages
+from astrolens.platform.stores.records import Clause, Order, Query, RecordStore
 
 MAX_COUNTED: Final = 10_000
 _COUNTING_TIME_S: Final = 1.0
+_PAGE: Final = 100
 
 
 async def count_images_since(records: RecordStore, record: SurveyModelRecord) -> int | None:
@@ -20,6 +23,23 @@ async def count_images_since(records: RecordStore, record: SurveyModelRecord) ->
         Clause("ingested_at", "gte", utc_text(record.learn_from)),
     )
     return await records.count(Collection.IMAGES, where, limit=MAX_COUNTED, within_s=_COUNTING_TIME_S)
+
+
+async def first_of_newest(records: RecordStore, survey: str, count: int) -> tuple[datetime | None, int]:
+    """When the first of the newest `count` analysed images came, None where there are fewer, and how many."""
+    query = Query(
+        where=(Clause("observation.survey", "eq", survey),),
+        order=Order("ingested_at", descending=True),
+        limit=_PAGE,
+        fields=("ingested_at", "p_value", "observation.injected"),
+    )
+    found = 0
+    async for page in pages(records, Collection.IMAGES, query):
+        for document in page:
+            found += document["p_value"] is not None and not document["observation"]["injected"]
+            if found == count:
+                return datetime.fromisoformat(document["ingested_at"]), found
+    return None, found
 
 
 def release_words(check: FitCheck, *, images: int | None) -> str:
