@@ -84,7 +84,8 @@ class Night:
             before = self.state
             self.state = await self._watcher.watch(before)
             self.drifts += self.state.adjustment not in {None, before.adjustment}
-            if self.state.check not in {None, before.check} and self.state.state is SurveyState.OWN:
+            check = self.state.check
+            if check is not None and check != before.check and check.fits:
                 self.alerts, self.held = self.alerts + self.held, 0
             self.now = came
 
