@@ -47,6 +47,9 @@ SAFE_MEDIA_TYPES = {
 """Media types under which an original is served, with the extension of its name; any other is served as bytes."""
 
 
+MAX_SIMILAR = 100
+"""Most images that the model server names at once: simulated ones are left out of these."""
+
 MAX_GROUPED_PAGES = 8
 """Pages of the store that are read for one page with one image an object, while all of them repeat earlier objects."""
 
@@ -191,17 +194,23 @@ class Archive:
             raise ObjectMissing(original.key)
         return link
 
-    async def similar(self, image: str, k: int) -> SimilarImages:
+    async def similar(self, image: str, k: int, *, simulated: bool = True) -> SimilarImages:
         """The images most like one.
+
+        Args:
+            image: The image.
+            k: Most images.
+            simulated: Whether simulated images are among them; those most like a simulated image always are.
 
         Raises:
             NotFound: There is no such image.
             NotIndexed: The index does not have it yet.
             ModelUnavailable: The model server does not answer.
         """
-        await self._image(image)
+        document = await self._image(image)
+        real_only = not (simulated or document["observation"]["simulated"])
         try:
-            digest, found = await self._model.similar(image, k)
+            digest, found = await self._model.similar(image, MAX_SIMILAR if real_only else k)
         except UnknownToModel:
             raise NotIndexed(image) from None
         documents = await self._records.get(Collection.IMAGES, [each.image_id for each in found])
@@ -210,7 +219,8 @@ class Archive:
             for each in found
             if each.image_id in documents
         ]
-        return SimilarImages(image_id=image, model_digest=digest, items=neighbours)
+        shown = [each for each in neighbours if not (real_only and each.image.simulated)]
+        return SimilarImages(image_id=image, model_digest=digest, items=shown[:k])
 
     async def receipts(
         self,

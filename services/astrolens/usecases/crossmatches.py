@@ -64,6 +64,9 @@ class PlaceView(View):
     answers: list[dict[str, Any]]
 
 
+NO_POSITION: Final = "this image came without one"
+
+
 class CrossmatchSummary(View):
     """All candidates by what is known of them, and how each catalogue is."""
 
@@ -114,11 +117,18 @@ class Crossmatches:
         Raises:
             NotFound: There is no such image.
             Conflict: It is not analysed yet.
+            InvalidRequest: It has no place on the sky to ask about.
         """
         document = await self._image(image_id)
-        if (record := await self._record(image_id)) is None:
-            await self._records.insert(Collection.CROSSMATCHES, [_requested(document, self._clock())])
-        else:
+        record = await self._record(image_id)
+        requested = _requested(document, self._clock()) if record is None else None
+        if document["observation"]["simulated"]:
+            raise InvalidRequest("No position", "Catalogues are not asked: the sky of this image is simulated")
+        if document["observation"].get("position") is None:
+            raise InvalidRequest("No position", f"Catalogues are asked by position: {NO_POSITION}")
+        if requested is not None:
+            await self._records.insert(Collection.CROSSMATCHES, [requested])
+        elif record is not None:
             values = {"again": True, "next_try_at": utc_text(self._clock())}
             await self._records.apply(Collection.CROSSMATCHES, [Change(id=record.image_id, set=values)])
         return await self.of_image(image_id)

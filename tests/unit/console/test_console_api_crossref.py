@@ -33,6 +33,13 @@ async def test_asking_again_makes_it_due_past_the_cache(world: Any, client: http
     (record,) = (await world.records.get(Collection.CROSSMATCHES, [image])).values()
     assert record["again"]
     assert record["next_try_at"] is not None
+    nowhere = await world.add_image("nowhere", p_value=0.5)
+    refused = await client.post(f"/api/crossref/{nowhere}")
+    assert refused.status_code == 422
+    assert "asked by position: this image came without one" in refused.json()["detail"]
+    made = await world.add_image("made", p_value=0.5, position=(10.0, 41.0), simulated=True)
+    assert "simulated" in (await client.post(f"/api/crossref/{made}")).json()["detail"]
+    assert not await world.records.get(Collection.CROSSMATCHES, [nowhere, made])
     waiting = await world.add_image("two", p_value=None)
     assert (await client.post(f"/api/crossref/{waiting}")).status_code == 409
     assert (await client.post(f"/api/crossref/{'0' * 32}")).status_code == 404

@@ -291,6 +291,16 @@ async def test_similar_images_come_with_their_records(
         ("near", 0.9),
         ("quiet", 0.7),
     ]
+    made = await world.add_image("made", p_value=0.5, simulated=True)
+    world.model.neighbours[sky["odd"]] = [Neighbour(made, 0.95), Neighbour(sky["near"], 0.9)]
+    world.model.neighbours[made] = [Neighbour(made, 1.0)]
+
+    async def like(image: str, *, simulated: bool) -> list[str | None]:
+        return [each.image.name for each in (await world.context.archive.similar(image, 1, simulated=simulated)).items]
+
+    assert await like(sky["odd"], simulated=True) == ["made"]
+    assert await like(sky["odd"], simulated=False) == ["near"]
+    assert await like(made, simulated=False) == ["made"]
     unknown = await client.get(f"/api/images/{sky['quiet']}/similar")
     assert (unknown.status_code, unknown.json()["title"]) == (404, "Not indexed")
     world.model.unreachable = True

@@ -39,7 +39,7 @@ def test_a_catalogue_that_works_says_so_with_its_last_answer() -> None:
     works = instance("closed", latency_s=0.34, last_answer_at="2026-05-01T11:59:00+00:00", canary_at=None)
     name, state, answered, latency, canary, retry, _ = catalogue_row("simbad", remote(a=works))
     assert said(name) == "simbad | required | simbad.cds.example"
-    assert said(state) == "closed: it works"
+    assert said(state) == "works"
     assert answered[0]["title"] == "2026-05-01 11:59:00 UTC"
     assert said(latency) == "340 ms"
     assert said(canary) == "not yet"
@@ -49,9 +49,7 @@ def test_a_catalogue_that_works_says_so_with_its_last_answer() -> None:
 def test_the_worst_instance_speaks_with_its_reason_and_next_try() -> None:
     away = instance("open", reason="simbad.cds.example: no connection", retry_at="2999-01-01T00:00:00+00:00")
     _, state, _, latency, _, retry, _ = catalogue_row("simbad", remote(a=instance("closed"), b=away))
-    expected = (
-        "open: left alone after failures | simbad.cds.example: no connection | at 1 of 2 instances of the service"
-    )
+    expected = "left alone after failures | simbad.cds.example: no connection | at 1 of 2 instances of the service"
     assert said(state) == expected
     assert "s-bad" in state[0]["class"]
     assert retry[0]["title"] == "2999-01-01 00:00:00 UTC"
@@ -60,7 +58,16 @@ def test_the_worst_instance_speaks_with_its_reason_and_next_try() -> None:
 
 def test_half_open_unproven_and_unknown_states_are_words() -> None:
     found = [said(catalogue_row("x", remote(a=instance(each)))[1]) for each in ("half_open", "unproven", "new")]
-    assert found == ["half-open: tested before it is asked", "not tested yet", "state not known"]
+    assert found == ["tested before it is asked again", "not tested yet", "state not known"]
+
+
+def test_a_catalogue_that_never_answered_is_not_said_to_work() -> None:
+    new = instance("closed", last_answer_at=None, canary_at=None)
+    assert said(catalogue_row("x", remote(a=new))[1]) == "not asked yet"
+    tested = new | {"canary_at": "2026-05-01T11:59:00+00:00"}
+    assert said(catalogue_row("x", remote(a=tested))[1]) == "tested, not asked yet"
+    answered = new | {"last_answer_at": "2026-05-01T11:59:00+00:00"}
+    assert said(catalogue_row("x", remote(a=new, b=answered))[1]) == "works"
 
 
 def test_a_catalogue_of_this_machine_says_rows_and_credit() -> None:

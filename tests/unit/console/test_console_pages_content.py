@@ -12,9 +12,11 @@ from astrolens.console.pages.image_panels import history
 from astrolens.console.pages.login import answer, safe_next
 from astrolens.console.pages.model import wilson_interval
 from astrolens.console.pages.model_figures import facts, recall_options, tables
+from astrolens.console.pages.services import source_row
 from astrolens.console.pages.tonight import sparkline
 from astrolens.contracts.records import Answer, Label
 from astrolens.platform.stores.records import to_document
+from astrolens.usecases.status import SourceView
 from astrolens.usecases.views import ImageDetail
 from fastapi import FastAPI, Request, Response
 
@@ -190,3 +192,11 @@ def test_the_history_of_answers_has_their_tags() -> None:
     given = Label(label_id="l", answer=Answer.ARTEFACT, user="ann", recorded_at=NOW, tags=("<satellite>",))
     record = make_image("a.jpg")[0].model_copy(update={"labels": (given,)})
     assert "&lt;satellite&gt;</span>" in history(ImageDetail.of(to_document(record), None))
+
+
+def test_a_source_that_does_not_run_has_no_rate() -> None:
+    def rate(state: str) -> str:
+        source = SourceView(source="sdss", state=state, rate_per_min=120.0, updated_at=NOW)
+        return source_row(source)[2][0]["text"]
+
+    assert (rate("running"), rate("off"), rate("finished")) == ("120", "–", "–")

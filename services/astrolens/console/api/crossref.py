@@ -41,7 +41,9 @@ async def get_crossmatch(context: Context, image_id: ImageId) -> CrossmatchView:
     "/crossref/{image_id}",
     response_model=CrossmatchView,
     status_code=status.HTTP_202_ACCEPTED,
-    responses=responses(s404="No such image.", s409="The image is not analysed yet."),
+    responses=responses(
+        s404="No such image.", s409="The image is not analysed yet.", s422="The image has no place on the sky."
+    ),
 )
 async def ask_again(context: Context, image_id: ImageId) -> CrossmatchView:
     """Ask the catalogues about an image again, past their earlier answers; what is new becomes a revision."""

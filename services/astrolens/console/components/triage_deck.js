@@ -122,7 +122,12 @@ export default defineComponent({
     const back = (images) => images?.length && show(images[0].image_id);
     const step = (/** @type {number} */ by) => state.items[at.value + by] && to(at.value + by);
     const ask = (/** @type {string} */ name) => current.value && emit("ask", current.value.image_id, name);
-    const copy = () => /** @type {HTMLElement | null} */ (root.value?.querySelector("[data-copy]"))?.click();
+    const copy = () => {
+      const found = /** @type {HTMLElement | null} */ (root.value?.querySelector("[data-copy]"));
+      if (current.value?.image_id !== props.details) toast("The position is not read yet.");
+      else if (found) found.click();
+      else toast("There is nothing to copy: this image came without a position.");
+    };
     const href = computed(() => (current.value ? imageAddress(current.value.image_id, props.context) : ""));
     const undo = () => back(undoLast());
     bindKeys("Triage", [

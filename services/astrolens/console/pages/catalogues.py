@@ -16,12 +16,16 @@ REFRESH_S: Final = 5.0
 """Between two looks; each instance of the service tells of its catalogues every few seconds."""
 
 _BREAKERS: Final = {
-    "open": ("open: left alone after failures", "bad"),
-    "half_open": ("half-open: tested before it is asked", "wait"),
+    "open": ("left alone after failures", "bad"),
+    "half_open": ("tested before it is asked again", "wait"),
     "unproven": ("not tested yet", "wait"),
-    "closed": ("closed: it works", "good"),
+    "closed": ("works", "good"),
 }
 """Words and tone of a breaker's state, the worst first."""
+
+_NOT_ASKED: Final = ("not asked yet", "wait")
+_ONLY_TESTED: Final = ("tested, not asked yet", "good")
+"""A breaker is closed at first, too: what never answered does not work for that."""
 
 _UNKNOWN: Final = ("state not known", "away")
 
@@ -34,7 +38,7 @@ async def build_catalogues(visit: Visit) -> None:
         table = Records(
             visit.window.base,
             "Catalogues",
-            ("Catalogue", "Breaker", "Last answer", ">Latency", "Canary", "Next try", "Release"),
+            ("Catalogue", "State", "Last answer", ">Latency", "Last test", "Next try", "Release"),
         )
         none = ui.element("div")
         with none:
@@ -136,6 +140,8 @@ def _worst(instances: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 def _state_cell(worst: Mapping[str, Any], instances: Sequence[Mapping[str, Any]]) -> Cell:
     words, tone = _BREAKERS.get(str(worst.get("breaker")), _UNKNOWN)
+    if worst.get("breaker") == "closed" and _latest(instances, "last_answer_at") is None:
+        words, tone = _ONLY_TESTED if _latest(instances, "canary_at") else _NOT_ASKED
     cell = [state(words, tone)]
     if why := worst.get("reason"):
         cell.append(reason(str(why)))

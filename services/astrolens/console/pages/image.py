@@ -24,6 +24,7 @@ from astrolens.contracts.records import ImageState
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.errors import TransientError
 from astrolens.rpc.messages import Description
+from astrolens.usecases.crossmatches import NO_POSITION
 from astrolens.usecases.errors import UseCaseError
 from astrolens.usecases.image_queries import RANKED_SORTS
 from astrolens.usecases.labelling import LabelOutcome
@@ -41,6 +42,10 @@ MODEL_TIMEOUT_S: Final = 1.0
 """Longest wait for the model server's distributions; the page comes without them then."""
 
 SIMILAR: Final = 12
+NOTHING_SIMILAR: Final = "The similarity index knows no other image yet."
+NOTHING_SIMILAR_REAL: Final = (
+    "No real image is known that is alike yet; simulated ones are shown only where that is asked for."
+)
 COMPARED: Final = 4
 
 
@@ -215,12 +220,14 @@ class _ImagePage:
         self._set("similar", panels.muted("Looking."))
         near = panels.near_duplicates(self._detail, self._base)
         try:
-            found = (await self._visit.context.archive.similar(self._id, SIMILAR)).items
+            found = (
+                await self._visit.context.archive.similar(self._id, SIMILAR, simulated=self._visit.simulated)
+            ).items
         except (TransientError, UseCaseError) as error:
             self._set("similar", panels.muted(f"{str(error).rstrip('.')}.") + near)
             return
         self._similar = [each.image.image_id for each in found]
-        nothing = panels.muted("The similarity index knows no other image yet.")
+        nothing = panels.muted(NOTHING_SIMILAR if self._visit.simulated else NOTHING_SIMILAR_REAL)
         self._set("similar", (panels.neighbours(found, self._base) if found else nothing) + near)
 
     async def _read_object(self, _: str) -> None:
@@ -255,14 +262,25 @@ class _ImagePage:
         self._visit.notify("On its way to the model again.")
         await self._read_again()
 
+    def _position_keys(self) -> tuple[Shortcut, ...]:
+        copy, archives = "Copy the position; again for another form", "Archives"
+        if self._detail.card.ra_deg is None:
+            return shortcuts(
+                ("c", copy, lambda: self._visit.notify(f"There is nothing to copy: {NO_POSITION}.")),
+                ("o", archives, lambda: self._visit.notify(f"The archives are searched by position: {NO_POSITION}.")),
+            )
+        return (
+            Shortcut(("c",), copy, target="#where [data-copy]"),
+            Shortcut(("o",), archives, target="#where .links a"),
+        )
+
     def _bind(self) -> None:
         visit = self._visit
         visit.keys(
             Shortcut(("ArrowRight", "j"), "Next image", target='.way [rel="next"]'),
             Shortcut(("ArrowLeft", "k"), "Previous image", target='.way [rel="prev"]'),
             Shortcut(("Escape",), "Back to the list", target=".way .back"),
-            Shortcut(("c",), "Copy the position; again for another form", target="#where [data-copy]"),
-            Shortcut(("o",), "Archives", target="#where .links a"),
+            *self._position_keys(),
             *shortcuts(
                 ("b", "Compare with the most similar", self._compare),
                 ("f", "Fetch the original file", self._fetch_original),

@@ -12,6 +12,8 @@ from astrolens.console.pages.parts import empty_state, panel, paragraph, prose
 from astrolens.usecases.status import ServiceView, SourceView, Status
 
 _ALIVE: Final = frozenset({"running", "idle", "finished"})
+_AT_WORK: Final = frozenset({"running", "idle"})
+"""States of sources whose rate is one."""
 _SHOWN_CHARACTERS: Final = 24
 """Longer values, such as digests, are cut; they are whole on hover."""
 
@@ -67,7 +69,7 @@ class SourcesTable:
     def show(self, sources: Mapping[str, SourceView]) -> None:
         """Show the sources of a status."""
         away = {name: "away" for name, one in sources.items() if _source_tone(one) == "away"}
-        self._table.show({name: _source_row(one) for name, one in sources.items()}, away)
+        self._table.show({name: source_row(one) for name, one in sources.items()}, away)
         self._none.set_visibility(not sources)
 
 
@@ -111,15 +113,17 @@ def _source_tone(source: SourceView) -> str:
     return "good" if source.state in _ALIVE else "away"
 
 
-def _source_row(source: SourceView) -> tuple[Cell, ...]:
+def source_row(source: SourceView) -> tuple[Cell, ...]:
+    """A source with its state and, while it works, its rate."""
     status = [state(words(source.state), _source_tone(source))]
     if source.detail:
         status.append(reason(source.detail))
-    rate = source.rate_per_min or 0.0
+    # What it was set to, or last had, is no rate of one that does not run.
+    rate = source.rate_per_min or 0.0 if source.state in _AT_WORK else None
     return (
         [link(source.source, address("/gallery", source=source.source, sort="newest"))],
         status,
-        [text(f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}", "num")],
+        [text(NO_VALUE if rate is None else f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}", "num")],
         [text(count(source.delivered), "num")],
         [time_ago(source.last_success_at, never="not yet")],
         [time_ago(source.next_try_at, past="due") if source.next_try_at else text(NO_VALUE, "muted")],

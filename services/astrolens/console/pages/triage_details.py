@@ -67,7 +67,7 @@ class TriageDetails:
         context, base = self._visit.context, self._visit.window.base
         match what:
             case "similar":
-                found = (await context.archive.similar(image, SIMILAR)).items
+                found = (await context.archive.similar(image, SIMILAR, simulated=self._visit.simulated)).items
                 return panels.neighbours(found, base) if found else panels.muted("Nothing alike is known yet.")
             case "object":
                 return same_object(await context.sky_objects.of_image(image), image, base)
