@@ -57,7 +57,7 @@ def _one_seed(options: argparse.Namespace, seed: int) -> dict[str, Any]:
     folder = options.cache / f"retraining-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     champion = Bundle.load(PACKAGED_BUNDLE)
-    pool = _pool(options.data / "galaxies", seed)
+    pool = first_looks_pool(options.data / "galaxies", seed)
     answered = _answer(champion, pool, folder)
     galaxies = _without(options.data / "galaxies", {sample.key for sample in pool}, folder, share=options.share)
     order = Order(
@@ -76,7 +76,7 @@ def _one_seed(options: argparse.Namespace, seed: int) -> dict[str, Any]:
     return {"seed": seed, "answers": counts, "cpu_s": round(process_time() - began), **report}
 
 
-def _pool(folder: Path, seed: int) -> list[Sample]:
+def first_looks_pool(folder: Path, seed: int) -> list[Sample]:
     """Oddities of the choose half, and half of the ordinary images of the `val` split."""
     rng = np.random.default_rng([seed, 7])
     samples = list(labelled_samples(folder))

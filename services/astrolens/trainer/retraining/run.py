@@ -152,7 +152,7 @@ class Run:
         if not path.is_file():
             labelled, unanswered = self._read_archive(self._folder / "cutouts", self._order.options.replay)
             write_bytes(path, _archive_text(labelled, unanswered))
-        labelled, unanswered = _archive_images(path.read_bytes())
+        labelled, unanswered = archive_images(path.read_bytes())
         sets = [
             data.SetSamples(text, tuple(NamedSet.parse(text).samples(self._folder / "extracted")))
             for text in self._order.sets
@@ -333,7 +333,8 @@ def _archive_text(labelled: list[ArchiveImage], unanswered: list[ArchiveImage]) 
     return json.dumps({name: [asdict(own) for own in images] for name, images in rows.items()}, default=str).encode()
 
 
-def _archive_images(text: bytes) -> tuple[list[ArchiveImage], list[ArchiveImage]]:
+def archive_images(text: bytes) -> tuple[list[ArchiveImage], list[ArchiveImage]]:
+    """Answered and unanswered images, as a run keeps them in `archive.json`."""
     rows = json.loads(text)
     return [_archive_image(row) for row in rows["labelled"]], [_archive_image(row) for row in rows["unanswered"]]
 
