@@ -108,6 +108,15 @@ _PATTERNS = {
 }
 """What the patterns of names and ids ask for, in words."""
 
+_FAULTS = {
+    "missing": "it is missing",
+    "int_parsing": "it must be a whole number",
+    "float_parsing": "it must be a number",
+    "bool_parsing": "it must be true or false",
+    "datetime_from_date_parsing": "it must be a time, such as 2026-01-31T20:00:00Z",
+}
+"""What kinds of faults come to, in words."""
+
 _BOUNDS = {"less_than_equal", "greater_than_equal", "less_than", "greater_than"}
 """Kinds of faults whose sentence says what to give instead."""
 
@@ -185,7 +194,12 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in fault["loc"] if part not in {"query", "body", "path"}) or "body"
     given = fault.get("input")
     shown = f" (given {str(given)[:80]!r})" if isinstance(given, str | int | float) else ""
-    return f"{where}{shown}: {_PATTERNS.get(_pattern(fault), fault['msg'])}"
+    return f"{where}{shown}: {_PATTERNS.get(_pattern(fault)) or _words(fault)}"
+
+
+def _words(fault: Mapping[str, Any]) -> str:
+    """A fault as a sentence: pydantic speaks of inputs and of parsing strings."""
+    return _FAULTS.get(fault["type"]) or str(fault["msg"]).replace("Input should", "it must")
 
 
 def _pattern(fault: Mapping[str, Any]) -> str:

@@ -226,9 +226,7 @@ class Supervisor:
         recent = sum(now - exited_at < _RESTART_WINDOW_S for exited_at in exits)
         pause_s = min(0.5 * 2 ** (recent - 1), 8.0)
         self._restart_at[process.service] = now + pause_s
-        self._print(
-            f"{process.service} ended with {code} and is started again; {process.last_output_line()}", markup=False
-        )
+        self._print(f"{process.service} ended with {code} and is started again; {_why(process, code)}", markup=False)
         return code
 
     def _stop_if_hung(self, process: ServiceProcess, now: float) -> None:
@@ -279,3 +277,11 @@ class Supervisor:
 
 def _has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) or os.uname().sysname == "Darwin"
+
+
+def _why(process: ServiceProcess, code: int) -> str:
+    """Why a service ended: what it said last, or the signal, of which the log knows nothing."""
+    if code >= 0:
+        return process.last_output_line()
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"{name} ended it, of which its log says nothing"

@@ -1,6 +1,7 @@
 """What a person means by a text: an id or its beginning, an object's id, a position, a name however it is written."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,8 +18,14 @@ LOOKUP_TIMEOUT_S: Final = 2.0
 _IMAGE_ID = re.compile(r"^[0-9a-fA-F]{32,64}$")
 """Of a longer digest the id is the beginning."""
 _ID_PREFIX = re.compile(r"^[0-9a-fA-F]{6,31}$")
+_SHORT_ID_PREFIX = re.compile(r"^[0-9a-fA-F]{4,5}$")
+"""So few digits are the number of a name rather than an id, which they are where no name has them."""
+_OBJECT_ID_WITHOUT_DIGITS = re.compile(r"^[A-Za-z][\w.+:-]{2,99}$", re.ASCII)
 _OBJECT_ID = re.compile(r"^(?=.*[0-9])[\w.+:-]{3,100}$", re.ASCII)
 _EXTENSION = re.compile(r"\.(jpe?g|png|tiff?|fits?|fits\.gz)$", re.IGNORECASE)
+_DIGITS: Final = {"PGC": 7, "LEDA": 7, "UGC": 5, "NGC": 4, "IC": 4}
+"""Digits of the numbers of catalogues whose files are named with leading zeros."""
+_NUMBERED = re.compile(rf"^({'|'.join(_DIGITS)})\s*0*([0-9]+)$", re.IGNORECASE)
 _LETTER_DIGIT_GAP = re.compile(r"(?<=[A-Za-z])\s*(?=[0-9])")
 """Between the letters and the digits of a name, such as NGC 4567."""
 
@@ -63,9 +70,10 @@ async def parse_search_text(
     for name in dict.fromkeys(cased for each in spellings for cased in _cases(each)):
         if await _any(records, Clause("observation.name", "prefix", name)):
             return ParsedSearch(f"names that begin with “{name}”", replace(wanted, name_prefix=name))
-    for name in spellings:
-        if await _any(records, Clause("observation.name", "contains", name)):
-            return ParsedSearch(f"names with “{name}”", replace(wanted, name=name))
+    if _OBJECT_ID_WITHOUT_DIGITS.match(text) and (parsed := await _by_survey_id(records, text, wanted)) is not None:
+        return parsed
+    if (parsed := await _by_part(records, text, spellings, wanted)) is not None:
+        return parsed
     impossible = impossible_position(text) or ""
     return ParsedSearch(f"names with “{text}”", replace(wanted, name=text), impossible=impossible)
 
@@ -79,12 +87,28 @@ async def _by_id(records: RecordStore, text: str, wanted: ImageFilter) -> Parsed
         return ParsedSearch("this image", replace(wanted, image_id=identity), one=True)
     if _ID_PREFIX.match(text) and await _any(records, Clause("image_id", "prefix", text.lower())):
         return ParsedSearch(f"ids that begin with {text.lower()}", replace(wanted, id_prefix=text.lower()))
-    if _OBJECT_ID.match(text):
-        for identity in dict.fromkeys((text, text.upper(), text.lower(), _as_broker(text))):
-            if await _any(records, Clause(SURVEY_OBJECT, "prefix", identity)):
-                return ParsedSearch(
-                    f"object ids that begin with {identity}", replace(wanted, survey_object_prefix=identity)
-                )
+    if _OBJECT_ID.match(text) or _padded(text):
+        return await _by_survey_id(records, text, wanted)
+    return None
+
+
+async def _by_part(
+    records: RecordStore, text: str, spellings: Sequence[str], wanted: ImageFilter
+) -> ParsedSearch | None:
+    for name in spellings:
+        if await _any(records, Clause("observation.name", "contains", name)):
+            return ParsedSearch(f"names with “{name}”", replace(wanted, name=name))
+    if _SHORT_ID_PREFIX.match(text) and await _any(records, Clause("image_id", "prefix", text.lower())):
+        return ParsedSearch(f"ids that begin with {text.lower()}", replace(wanted, id_prefix=text.lower()))
+    return None
+
+
+async def _by_survey_id(records: RecordStore, text: str, wanted: ImageFilter) -> ParsedSearch | None:
+    for identity in dict.fromkeys((text, text.upper(), text.lower(), _as_broker(text), _padded(text) or text)):
+        if await _any(records, Clause(SURVEY_OBJECT, "prefix", identity)):
+            return ParsedSearch(
+                f"object ids that begin with {identity}", replace(wanted, survey_object_prefix=identity)
+            )
     return None
 
 
@@ -125,8 +149,21 @@ def _cases(text: str) -> tuple[str, ...]:
     return text, text.upper(), text.lower(), text.capitalize(), text.title()
 
 
+def _padded(text: str) -> str:
+    """A number of a catalogue with the zeros that its files write: PGC0021776; empty for what is none."""
+    found = _NUMBERED.match(text)
+    return f"{found[1].upper()}{found[2].zfill(_DIGITS[found[1].upper()])}" if found else ""
+
+
 def _spellings(text: str) -> list[str]:
     """A name as typed, without the ending of a file, and with and without the blank before its number."""
     bare = _EXTENSION.sub("", text)
-    spellings = [text, bare, _LETTER_DIGIT_GAP.sub("", bare), _LETTER_DIGIT_GAP.sub(" ", bare), bare.replace(" ", "")]
+    spellings = [
+        text,
+        bare,
+        _LETTER_DIGIT_GAP.sub("", bare),
+        _LETTER_DIGIT_GAP.sub(" ", bare),
+        bare.replace(" ", ""),
+        _padded(bare),
+    ]
     return list(dict.fromkeys(each for each in spellings if each))

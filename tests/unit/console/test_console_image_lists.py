@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from astrolens.console.pages.gallery import more_images
 from astrolens.console.pages.image_lists import (
@@ -160,3 +161,20 @@ def test_simulated_images_are_shown_where_the_switch_or_the_address_asks_for_the
 ) -> None:
     assert wanted_of(list_query(query, simulated=False))[0].simulated is switched_off
     assert wanted_of(list_query(query, simulated=True))[0].simulated is (True if switched_off else None)
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("survey=", "survey is empty: give a value, or leave it out."),
+        ("since=2026-02-01&until=2026-01-01", "is later than until (2026-01-01T00:00:00+00:00)"),
+        ("limit=many", "it must be a whole number"),
+        ("verdict=odd", "it must be 'ordinary', 'near_miss' or 'anomaly'"),
+    ],
+)
+async def test_a_filter_that_can_find_nothing_is_refused_in_words(
+    client: httpx.AsyncClient, query: str, says: str
+) -> None:
+    refused = await client.get(f"/api/images?{query}")
+    assert refused.status_code == 422
+    assert says in refused.json()["detail"]

@@ -88,6 +88,23 @@ async def test_objects_are_found_by_the_ids_of_their_surveys(records: RecordStor
     assert (wanted.survey_object_prefix, wanted.text) == ("1237648720693755918", None)
 
 
+async def test_numbers_of_catalogues_short_ids_and_ids_without_a_digit_are_found(records: RecordStore) -> None:
+    made = [make_image(name)[0] for name in ("PGC0021776", "b.jpg", "c.jpg")]
+    for index, identity in ((1, "PGCb"), (2, "UGC00042")):
+        observation = made[index].observation.model_copy(update={"extra": {"object_id": identity}})
+        made[index] = made[index].model_copy(update={"observation": observation})
+    await records.insert(Collection.IMAGES, made)
+    for text, image in (
+        ("PGC 21776", made[0]),
+        ("pgc21776", made[0]),
+        ("PGCb", made[1]),
+        ("ugc 42", made[2]),
+        (made[1].image_id[:4], made[1]),
+        (made[2].image_id[:5].upper(), made[2]),
+    ):
+        assert [card.image_id for card in (await search(records, text)).cards] == [image.image_id], text
+
+
 async def test_the_rest_call_understands_the_same_text_with_a_radius(
     records: RecordStore, images: dict[str, ImageRecord]
 ) -> None:

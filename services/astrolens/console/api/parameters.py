@@ -88,6 +88,13 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
     """Which images; every condition given must hold."""
     if (ra_deg is None) != (dec_deg is None):
         raise Problem(422, "Half a position", "A cone needs both ra_deg and dec_deg, in degrees: give both.")
+    for name_of_filter, values in (("survey", survey), ("class", predicted_class), ("source", source)):
+        if "" in values:
+            raise Problem(422, "Empty filter", f"{name_of_filter} is empty: give a value, or leave it out.")
+    since, until = aware(since), aware(until)
+    if since is not None and until is not None and since > until:
+        detail = f"since ({since.isoformat()}) is later than until ({until.isoformat()}): nothing can be between them."
+        raise Problem(422, "Impossible times", detail)
     cone = None
     if ra_deg is not None and dec_deg is not None:
         cone = Cone(ra_deg=ra_deg, dec_deg=dec_deg, radius_arcsec=radius_arcsec or SEARCH_RADIUS_ARCSEC)
@@ -101,8 +108,8 @@ def image_filter(  # noqa: PLR0917 - FastAPI reads the parameters of a query fro
         sources=tuple(source),
         batch=batch,
         states=tuple(state),
-        since=aware(since),
-        until=aware(until),
+        since=since,
+        until=until,
         simulated=None if simulated == "any" else simulated,
         cone=cone,
         name=name,

@@ -9,8 +9,8 @@ from astrolens.console.components.images import VIEW, ViewBar, Viewer
 from astrolens.console.format import words
 from astrolens.console.pages.image_panels import facts
 from astrolens.console.pages.marks import DETECTORS, answers_line, name_of, p_value, tags, verdict_mark
-from astrolens.console.pages.page import Page, Visit
-from astrolens.console.pages.parts import button, empty_state, heading
+from astrolens.console.pages.page import Page, Visit, shortcuts
+from astrolens.console.pages.parts import button, empty_state, heading, paragraph
 from astrolens.usecases.errors import NotFound
 from astrolens.usecases.views import ImageDetail
 
@@ -20,11 +20,15 @@ MIN_IMAGES: Final = 2
 
 async def build(visit: Visit) -> None:
     """The images of the address, with what was said of each."""
-    ids = list(dict.fromkeys(each for each in visit.query.get("ids", "").split(",") if each))[:MAX_IMAGES]
+    asked = list(dict.fromkeys(each for each in visit.query.get("ids", "").split(",") if each))
+    ids = asked[:MAX_IMAGES]
+    visit.keys(*shortcuts(("Escape", "Back to where one came from", ui.navigate.back)), title="Compare")
     with ui.element("div").classes("section-head"):
         heading(1, "Compare")
         if len(ids) >= MIN_IMAGES:
             ViewBar(visit.address())
+    if len(asked) > len(ids):
+        paragraph(f"Of the {len(asked)} images of this address the first {MAX_IMAGES} are shown.", "banner quiet")
     if len(ids) < MIN_IMAGES:
         text = "Select them in the gallery with `x` and press `b`; or press `b` on an image’s page."
         empty_state("Choose two to four images", text)
@@ -35,7 +39,7 @@ async def build(visit: Visit) -> None:
                 try:
                     detail = await visit.context.archive.image(image)
                 except NotFound as error:
-                    empty_state("Not shown", f"{error}.", is_error=True)
+                    empty_state("Not shown", f"{str(error).rstrip('.')}.", is_error=True)
                 else:
                     _figure(visit, detail, ids)
 

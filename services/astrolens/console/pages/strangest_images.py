@@ -1,5 +1,6 @@
 """Answers that are given in the strip of the strangest images, and taken back."""
 
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -22,7 +23,7 @@ class StrangestImages:
     def __init__(self, visit: Visit, changed: Callable[[], Awaitable[None]]) -> None:
         self._visit = visit
         self._changed = changed
-        self._given: list[tuple[str, Answer | None]] = []
+        self._given: list[tuple[str, str, Answer | None]] = []
         self._strip = Carousel(visit.window.base)
         visit.keys(
             Shortcut(("ArrowRight", "j"), "Next of the strangest images", target=NEXT),
@@ -46,10 +47,11 @@ class StrangestImages:
 
     async def _press(self, answer: Answer, image: str) -> None:
         async def give(user: str) -> None:
-            request = LabelRequest(image_id=image, answer=answer)
-            outcomes = await self._visit.context.labelling.answer(request, user=user)
-            self._given.append((image, outcomes.labels[0].previous))
-            self._visit.notify(f"{image[:12]}: {answer}. Undo with u.")
+            given = secrets.token_hex(16)
+            request = LabelRequest(image_id=image, answer=answer, request_id=given)
+            (outcome,) = (await self._visit.context.labelling.answer(request, user=user)).labels
+            self._given.append((image, given, outcome.previous))
+            self._visit.notify(f"{outcome.name or image[:12]}: {answer}. Undo with u.")
             self._strip.leave_out(image)
 
         await self._visit.handler(give)()
@@ -58,7 +60,9 @@ class StrangestImages:
         if not self._given:
             self._visit.notify("Nothing to undo here.")
             return
-        image, before = self._given.pop()
-        await self._visit.context.labelling.answer(LabelRequest(image_id=image, answer=before), user=user)
-        self._visit.notify(f"{image[:12]}: undone.")
+        image, given, before = self._given.pop()
+        request = LabelRequest(image_id=image, answer=before, undoes=[given])
+        (outcome,) = (await self._visit.context.labelling.answer(request, user=user)).labels
+        stands = f"you have answered anew since, and {outcome.answer or 'no answer'} stands"
+        self._visit.notify(f"{outcome.name or image[:12]}: {stands if outcome.newer_stands else 'undone'}.")
         await self._changed()
