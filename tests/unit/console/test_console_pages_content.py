@@ -10,6 +10,7 @@ from astrolens.console.format import byte_size, count, duration, figure, relativ
 from astrolens.console.pages.dead_letters import readable
 from astrolens.console.pages.image_panels import history
 from astrolens.console.pages.login import answer, safe_next
+from astrolens.console.pages.maps import graticule
 from astrolens.console.pages.model import wilson_interval
 from astrolens.console.pages.model_figures import facts, recall_options, tables
 from astrolens.console.pages.services import source_row
@@ -200,3 +201,11 @@ def test_a_source_that_does_not_run_has_no_rate() -> None:
         return source_row(source)[2][0]["text"]
 
     assert (rate("running"), rate("off"), rate("finished")) == ("120", "–", "–")
+
+
+def test_the_map_of_the_sky_has_numbers_at_its_lines() -> None:
+    places = {each["name"]: each["value"] for each in graticule()[-1]["data"]}
+    assert places["0°"] == (0, 0)
+    # East is left.
+    assert places["60°"][0] < 0 < places["300°"][0]
+    assert places["-30°"][1] < 0 < places["+30°"][1]

@@ -58,8 +58,8 @@ async def build(visit: Visit) -> None:
             if level == found.q:
                 chosen.props('aria-current="page"')
     paragraph(summary(found))
-    paragraph(found.promise)
-    for sentence in (found.limited, _not_tested(found)):
+    # What a list promises is said of one that has something.
+    for sentence in (found.promise if found.listed else "", found.limited, _not_tested(found)):
         if sentence:
             paragraph(sentence)
     if found.tail_assumed or found.listed_with_tail > found.listed:

@@ -18,6 +18,8 @@ from astrolens.usecases.plurals import plural
 from astrolens.usecases.search_text import with_parsed_text
 
 HEIGHT_PX: Final = 460
+SKY_ASPECT: Final = 1.7
+"""Width to height of the sky's chart with its legend: the sky itself is about as wide as twice its height."""
 
 _SERIES: Final = (
     ("none", "not analysed", "#5b6d7e", "circle"),
@@ -42,7 +44,7 @@ async def build(visit: Visit) -> None:
     chosen = await with_parsed_text(context.records, chosen)
     with ui.element("div").classes("columns even"):
         with panel("On the sky"):
-            _Map(visit, await context.maps.sky(chosen, sort=sort), "without a position", _graticule()).show()
+            _Map(visit, await context.maps.sky(chosen, sort=sort), "without a position", graticule()).show()
         with panel("In the model's space"):
             _Map(visit, await context.maps.embeddings(chosen, sort=sort), "not analysed by this model").show()
 
@@ -86,11 +88,16 @@ class _Map:
             "tooltip": {"trigger": "item", "renderMode": "richText", "formatter": "{b}"},
             "series": self._series + self._lines,
         }
+        if self._lines:
+            options["grid"] = {"left": 0, "right": 0, "top": 26, "bottom": 2}
         found = chart(f"{plural(number, 'image')}; the gallery lists them", HEIGHT_PX, options)
+        if self._lines:
+            found.style(f"height: auto; aspect-ratio: {SKY_ASPECT}")
         found.on_point_click(self._open)
         first = "" if shown.complete else "The first of the list; "
         without = f", {count(shown.left_out)} {self._lacking}" if shown.left_out else ""
-        paragraph(f"{first}{plural(number, 'image')}{without}. A point opens its image.")
+        axes = " Right ascension grows to the left, declination upwards." if self._lines else ""
+        paragraph(f"{first}{plural(number, 'image')}{without}. A point opens its image.{axes}")
 
     def _open(self, event: EChartPointClickEventArguments) -> None:
         # A client says what it likes.
@@ -99,11 +106,11 @@ class _Map:
             self._visit.go(f"/image/{image}?{context_query(self._visit.query)}".rstrip("?"))
 
 
-def _graticule() -> list[dict[str, Any]]:
-    """Lines of right ascension and declination, each 30 degrees."""
+def graticule() -> list[dict[str, Any]]:
+    """Lines of right ascension and declination, each 30 degrees, and their numbers."""
     meridians = [[mollweide(ra, dec) for dec in range(-90, 91, 5)] for ra in (*range(0, 360, 30), 179.999)]
     parallels = [[mollweide(ra, dec) for ra in (*range(181, 360, 6), *range(0, 180, 6))] for dec in range(-60, 61, 30)]
-    return [
+    lines: list[dict[str, Any]] = [
         {
             "type": "line",
             "data": tuple((round(x, 3), round(y, 3)) for x, y in line),
@@ -114,6 +121,17 @@ def _graticule() -> list[dict[str, Any]]:
         }
         for line in (*meridians, *parallels)
     ]
+    numbered = [(f"{ra}°", mollweide(ra, 0.0)) for ra in (0, 60, 120, 240, 300)]
+    numbered += [(f"{dec:+d}°", mollweide(180.001, dec)) for dec in (-60, -30, 30, 60)]
+    numbers = {
+        "type": "scatter",
+        "symbolSize": 1,
+        "silent": True,
+        "itemStyle": {"color": "transparent"},
+        "label": {"show": True, "formatter": "{b}", "color": TEXT, "fontSize": 11, "position": "top", "distance": 1},
+        "data": tuple({"name": name, "value": (round(x, 3), round(y, 3))} for name, (x, y) in numbered),
+    }
+    return [*lines, numbers]
 
 
 PAGE = Page(path="/map", title="Map", build=build, query=LIST)
