@@ -40,7 +40,11 @@ def label(
 def surveys(
     as_json: AsJson = False,
     clear: Annotated[
-        str | None, typer.Option(help="Return this survey to the bundle's own calibration first.", metavar="SURVEY")
+        str | None,
+        typer.Option(
+            help="Return this survey to the bundle's calibration first; one that was learned to its own model.",
+            metavar="SURVEY",
+        ),
     ] = None,
     release: Annotated[
         bool, typer.Option("--release", help="With --clear: send the alerts of images that did not fit, too.")

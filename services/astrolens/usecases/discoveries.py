@@ -361,19 +361,16 @@ def _cannot_list(tested: Sequence[NightImage], *, q: float) -> str | None:
 
 
 def _promise(count: int, *, q: float, assume_tail: bool, put_together: int) -> str:
-    start = (
-        f"At most {100 * q:.3g} % of the listed are expected to be ordinary"
-        if count
-        else f"No image stands out at q = {q:g}"
-    )
-    expected = f", that is {count * q:.1f} of {count:,}" if count else ""
     one = plural(put_together, "copy was", "copies were")
     copies = f" {one} put together with the first image of the same picture, which is one test." if put_together else ""
+    if not count:
+        return f"No image stands out at q = {q:g}.{copies}"
     assumption = (
         " This list also assumes that beyond the calibration images the scores of ordinary ones fall off "
         f"exponentially, within a factor of {TAIL_FACTOR:g}, down to {TAIL_END:g}: no calibration can show that."
     )
     return (
-        f"{start}{expected}: on average over nights, where ordinary images look like those of the calibration, "
+        f"At most {100 * q:.3g} % of the listed are expected to be ordinary, that is {count * q:.1f} of {count:,}: "
+        "on average over nights, where ordinary images look like those of the calibration, "
         f"whose p-values depend on each other because they share them.{copies}{assumption if assume_tail else ''}"
     )
