@@ -52,10 +52,11 @@ def _island(side: int, share: float) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 @pytest.mark.parametrize(("side", "share"), [(64, 0.24), (128, 0.1), (128, 0.24), (256, 0.03), (256, 0.1), (256, 0.2)])
-def test_a_small_island_of_noise_in_a_constant_frame_is_no_object(side: int, share: float, kind: str) -> None:
+def test_a_small_island_of_noise_in_a_constant_frame_is_refused(side: int, share: float, kind: str) -> None:
     with pytest.raises(ImageRejected) as caught:
         make_cutout(encoded(Image.fromarray(_island(side, share)), kind))
-    assert caught.value.code == "no-object"
+    # Most of the frame is padding. The blocks of a JPEG may hide that; then nothing stands out of the noise.
+    assert caught.value.code in {"no-coverage", "no-object"}
 
 
 @pytest.mark.parametrize("noise", [0.0, 3.0])

@@ -12,6 +12,7 @@ from astrolens.console.pages.marks import DETECTORS, answers_line, name_of, p_va
 from astrolens.console.pages.page import Page, Visit, shortcuts
 from astrolens.console.pages.parts import button, empty_state, heading, paragraph
 from astrolens.usecases.errors import NotFound
+from astrolens.usecases.plurals import plural
 from astrolens.usecases.views import ImageDetail
 
 MAX_IMAGES: Final = 4
@@ -28,7 +29,7 @@ async def build(visit: Visit) -> None:
         if len(ids) >= MIN_IMAGES:
             ViewBar(visit.address())
     if len(asked) > len(ids):
-        paragraph(f"Of the {len(asked)} images of this address the first {MAX_IMAGES} are shown.", "banner quiet")
+        paragraph(f"The address names {plural(len(asked), 'image')}: the first {MAX_IMAGES} are shown.", "banner quiet")
     if len(ids) < MIN_IMAGES:
         text = "Select them in the gallery with `x` and press `b`; or press `b` on an image’s page."
         empty_state("Choose two to four images", text)
