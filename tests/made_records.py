@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from astrolens.contracts.base import utc_now
 from astrolens.contracts.ids import content_digest, image_id, receipt_id
 from astrolens.contracts.records import (
     CutoutInfo,
@@ -10,8 +11,11 @@ from astrolens.contracts.records import (
     ImageState,
     Observation,
     Original,
+    Outcome,
     PendingEvent,
     Position,
+    Reason,
+    Receipt,
 )
 from astrolens.contracts.verdicts import Analysis, DetectorResult, Verdict
 from astrolens.platform.stores.collections import Collection
@@ -98,3 +102,16 @@ def make_image(
         analyzed_at=at if analysis else None,
     )
     return record, data
+
+
+def make_receipt(ref: str, outcome: Outcome, *, reason: str | None = None) -> Receipt:
+    return Receipt(
+        receipt_id=ref,
+        source="upload",
+        batch="night",
+        ref=ref,
+        observation=Observation(),
+        received_at=utc_now(),
+        outcome=outcome,
+        reason=Reason(code=reason, detail="It is text.") if reason else None,
+    )

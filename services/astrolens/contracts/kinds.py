@@ -1,4 +1,4 @@
-"""The kinds of strangeness as people and alerts are told them: what the bundle cannot tell apart is one kind."""
+"""The kinds of strangeness as pages and alerts name them: what the bundle cannot tell apart is one kind."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,14 +8,14 @@ _ONE_KIND: Final[Mapping[str, str]] = {"trail": "trail-or-bad-column", "bad-colu
 columns were drawn with hard edges, trails with those of the seeing. See `tests/bench/science/frames.py`."""
 
 
-def told_kinds(kinds: Mapping[str, float]) -> dict[str, float]:
+def distinguishable_kinds(kinds: Mapping[str, float]) -> dict[str, float]:
     """The probability of each kind that can be told apart.
 
     Args:
         kinds: Of an analysis, by the bundle's kinds.
     """
-    told: dict[str, float] = {}
+    merged: dict[str, float] = {}
     for kind, probability in kinds.items():
         name = _ONE_KIND.get(kind, kind)
-        told[name] = told.get(name, 0.0) + probability
-    return told
+        merged[name] = merged.get(name, 0.0) + probability
+    return merged

@@ -35,8 +35,8 @@ class AlertRevision:
         return _NOBODY_ASKED if self.matched is None or self.matched.crossmatch is None else self.matched.crossmatch
 
     @property
-    def is_told(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Whether the last message told the same: an update would be no news."""
         if self.current is None or self.alert_type != "update":
             return False
-        return lifecycle.is_told(self.current, lifecycle.statement_of(self.image, self.analysis, self.found))
+        return lifecycle.is_unchanged(self.current, lifecycle.statement_of(self.image, self.analysis, self.found))

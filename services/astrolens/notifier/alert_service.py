@@ -240,8 +240,8 @@ class AlertService:
             Collection.ALERTS,
             [(record.alert_id, [*pending.get(record.alert_id, ()), *record.pending]) for record in records],
         )
-        told = {alert_id(revision.image.image_id) for revision in revisions if revision.is_told}
-        self._report([record for record in records if record.alert_id not in told], revisions)
+        unchanged = {alert_id(revision.image.image_id) for revision in revisions if revision.is_unchanged}
+        self._report([record for record in records if record.alert_id not in unchanged], revisions)
         return refused
 
     def _record(
@@ -251,7 +251,7 @@ class AlertService:
         image, analysis = revision.image, revision.analysis
         found = revision.found
         match_revision = 0 if revision.matched is None else revision.matched.revision
-        if revision.current is not None and revision.is_told:
+        if revision.current is not None and revision.is_unchanged:
             return lifecycle.confirmed_record(
                 revision.current, analysis, match_revision=match_revision, confirmed_at=now
             )

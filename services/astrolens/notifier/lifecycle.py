@@ -130,7 +130,7 @@ def statement_of(image: ImageRecord, analysis: Analysis, found: Crossmatch) -> s
     return content_digest(repr(said).encode())
 
 
-def is_told(current: AlertRecord, statement: str) -> bool:
+def is_unchanged(current: AlertRecord, statement: str) -> bool:
     """Whether the alert stands, and its last message told the same."""
     return current.alert_type != "retraction" and current.statement == statement
 

@@ -22,7 +22,7 @@ from astrolens.contracts.alerts import (
 from astrolens.contracts.crossmatch import Crossmatch
 from astrolens.contracts.events import producer
 from astrolens.contracts.ids import alert_id, derived_id
-from astrolens.contracts.kinds import told_kinds
+from astrolens.contracts.kinds import distinguishable_kinds
 from astrolens.contracts.records import OBJECT_ID_KEYS, AlertRecord, ImageRecord, Observation, PendingEvent
 from astrolens.contracts.sky import separation_arcsec
 from astrolens.contracts.verdicts import Analysis
@@ -190,7 +190,7 @@ def _sighting(found: Sighting, observation: Observation) -> AlertSighting:
 
 
 def _kinds(analysis: Analysis) -> tuple[AlertKind, ...]:
-    ranked = sorted(told_kinds(analysis.kinds).items(), key=lambda item: (-item[1], item[0]))
+    ranked = sorted(distinguishable_kinds(analysis.kinds).items(), key=lambda item: (-item[1], item[0]))
     return tuple(AlertKind(kind=kind, probability=min(max(share, 0.0), 1.0)) for kind, share in ranked)
 
 

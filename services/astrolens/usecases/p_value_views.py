@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 from pydantic import Field
 
 from astrolens.contracts.base import Contract
-from astrolens.contracts.kinds import told_kinds
+from astrolens.contracts.kinds import distinguishable_kinds
 from astrolens.contracts.p_values import PValueWords, p_value_words, promises_rate
 from astrolens.contracts.verdicts import CalibrationFit, calibration_fit_of
 
@@ -88,7 +88,7 @@ def detector_p_values(analysis: Mapping[str, Any]) -> dict[str, PValueView]:
 
 def top_kinds(kinds: Mapping[str, float]) -> list[KindShare]:
     """The most probable kinds of strangeness."""
-    ranked = sorted(told_kinds(kinds).items(), key=lambda item: (-item[1], item[0]))
+    ranked = sorted(distinguishable_kinds(kinds).items(), key=lambda item: (-item[1], item[0]))
     return [KindShare(kind=kind, probability=share) for kind, share in ranked[:_SHOWN_KINDS]]
 
 

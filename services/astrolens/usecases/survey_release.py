@@ -10,7 +10,9 @@ from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Clause, Order, Query, RecordStore
 
 MAX_COUNTED: Final = 10_000
-_COUNTING_TIME_S: Final = 1.0
+"""Images that are counted for a sentence, which says "about"."""
+_COUNT_TIMEOUT_S: Final = 1.0
+"""A person waits for the sentence; without a count it speaks of 100 images."""
 _PAGE: Final = 100
 
 
@@ -22,7 +24,7 @@ async def count_images_since(records: RecordStore, record: SurveyModelRecord) ->
         Clause("observation.survey", "eq", record.survey),
         Clause("ingested_at", "gte", utc_text(record.learn_from)),
     )
-    return await records.count(Collection.IMAGES, where, limit=MAX_COUNTED, within_s=_COUNTING_TIME_S)
+    return await records.count(Collection.IMAGES, where, limit=MAX_COUNTED, within_s=_COUNT_TIMEOUT_S)
 
 
 async def first_of_newest(records: RecordStore, survey: str, count: int) -> tuple[datetime | None, int]:

@@ -13,29 +13,14 @@ from astrolens.contracts.records import (
     Answer,
     DeadLetter,
     ImageState,
-    Observation,
     Outcome,
-    Reason,
-    Receipt,
 )
 from astrolens.contracts.status import ServiceStatus, SourceStatus
 from astrolens.contracts.topics import IMAGES_INGESTED, IMAGES_SUBMITTED
 from astrolens.contracts.verdicts import Verdict
 from astrolens.platform.stores.collections import Collection
 
-
-def receipt(ref: str, outcome: Outcome, *, reason: str | None = None) -> Receipt:
-    return Receipt(
-        receipt_id=ref,
-        source="upload",
-        batch="night",
-        ref=ref,
-        observation=Observation(),
-        received_at=utc_now(),
-        outcome=outcome,
-        reason=Reason(code=reason, detail="It is text.") if reason else None,
-    )
-
+from tests.made_records import make_receipt
 
 NOW = utc_now()
 
@@ -76,10 +61,10 @@ async def test_the_books_balance_and_every_number_has_its_list(world: Any, clien
     await world.records.insert(
         Collection.RECEIPTS,
         [
-            receipt("received", Outcome.RECEIVED),
-            receipt("duplicate", Outcome.DUPLICATE),
-            receipt("rejected", Outcome.REJECTED, reason="not-an-image"),
-            receipt("dead", Outcome.DEAD_LETTERED, reason="object-missing"),
+            make_receipt("received", Outcome.RECEIVED),
+            make_receipt("duplicate", Outcome.DUPLICATE),
+            make_receipt("rejected", Outcome.REJECTED, reason="not-an-image"),
+            make_receipt("dead", Outcome.DEAD_LETTERED, reason="object-missing"),
         ],
     )
     status = (await client.get("/api/status", params={"batch": "night"})).json()
@@ -289,7 +274,7 @@ async def test_a_dead_letter_sent_again_goes_on_in_the_same_trace(world: Any, cl
 
 
 async def test_a_dead_receipt_is_received_again(world: Any, client: httpx.AsyncClient) -> None:
-    await world.records.insert(Collection.RECEIPTS, [receipt("r1", Outcome.DEAD_LETTERED, reason="gone")])
+    await world.records.insert(Collection.RECEIPTS, [make_receipt("r1", Outcome.DEAD_LETTERED, reason="gone")])
     await world.records.insert(Collection.DEAD_LETTERS, [letter("two", IMAGES_SUBMITTED, {"receipt_id": "r1"})])
     assert (await client.post("/api/dead-letters/two/resend")).status_code == 200
     assert (await client.get("/api/receipts", params={"outcome": "received"})).json()["items"][0]["receipt_id"] == "r1"

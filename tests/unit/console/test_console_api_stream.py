@@ -7,21 +7,10 @@ import httpx
 import pytest
 from astrolens.console import stream as stream_module
 from astrolens.console.stream import StatusStream
-from astrolens.contracts.base import utc_now
-from astrolens.contracts.records import Observation, Outcome, Receipt
+from astrolens.contracts.records import Outcome
 from astrolens.platform.stores.collections import Collection
 
-
-def receipt(ref: str) -> Receipt:
-    return Receipt(
-        receipt_id=ref,
-        source="upload",
-        batch="night",
-        ref=ref,
-        observation=Observation(),
-        received_at=utc_now(),
-        outcome=Outcome.RECEIVED,
-    )
+from tests.made_records import make_receipt
 
 
 async def test_a_stream_polls_only_while_somebody_listens_and_gives_only_news(world: Any) -> None:
@@ -46,7 +35,7 @@ async def test_a_stream_polls_only_while_somebody_listens_and_gives_only_news(wo
     await asyncio.sleep(0)
     await stream.poll()
     assert (reads, waiting.done()) == (2, False), "nothing happened, so nothing is given"
-    await world.records.insert(Collection.RECEIPTS, [receipt("new")])
+    await world.records.insert(Collection.RECEIPTS, [make_receipt("new", Outcome.RECEIVED)])
     await stream.poll()
     second = await asyncio.wait_for(waiting, 60)
     assert second is not None
@@ -69,7 +58,7 @@ async def test_a_listener_after_a_quiet_time_gets_no_old_status(world: Any) -> N
     await stream.poll()
     await waiting
     await listening.aclose()
-    await world.records.insert(Collection.RECEIPTS, [receipt("new")])
+    await world.records.insert(Collection.RECEIPTS, [make_receipt("new", Outcome.RECEIVED)])
     later = stream.listen()
     waiting = asyncio.ensure_future(anext(later))
     await asyncio.sleep(0)

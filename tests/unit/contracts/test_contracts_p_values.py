@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from astrolens.contracts import example_documents, examples
-from astrolens.contracts.kinds import told_kinds
+from astrolens.contracts.kinds import distinguishable_kinds
 from astrolens.contracts.p_values import p_value_words, promises_rate
 from astrolens.contracts.records import AlertRecord, ImageRecord
 from astrolens.contracts.verdicts import Analysis, CalibrationFit, rank_score_of
@@ -71,7 +71,10 @@ def test_an_anomaly_of_a_burst_is_only_ranked() -> None:
 
 
 def test_kinds_that_cannot_be_told_apart_are_one() -> None:
-    assert told_kinds({"trail": 0.25, "blend": 0.5, "bad-column": 0.25}) == {"trail-or-bad-column": 0.5, "blend": 0.5}
+    assert distinguishable_kinds({"trail": 0.25, "blend": 0.5, "bad-column": 0.25}) == {
+        "trail-or-bad-column": 0.5,
+        "blend": 0.5,
+    }
 
 
 def test_a_small_p_value_of_an_older_version_may_be_extrapolated() -> None:

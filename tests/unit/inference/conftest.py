@@ -1,5 +1,6 @@
-"""The tiny bundle, written once."""
+"""The tiny bundle, written once, and a survey's world around it."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from astrolens.inference.engine import Engine
 from astrolens.science.bundle import Bundle
 from astrolens.science.scoring import Scorer
 
+from tests.unit.inference.survey_world import SurveyWorld
 from tests.unit.inference.tiny_bundle import write_tiny_bundle
 
 
@@ -19,3 +21,11 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="session")
 def tiny_engine(tiny_bundle: Bundle) -> Engine:
     return Engine(bundle=tiny_bundle, scorer=Scorer(tiny_bundle), backbone=Backbone(tiny_bundle))
+
+
+@pytest.fixture
+async def world(tmp_path: Path, tiny_bundle: Bundle) -> AsyncIterator[SurveyWorld]:
+    world = SurveyWorld(tmp_path, tiny_bundle)
+    await world.open()
+    yield world
+    await world.close()

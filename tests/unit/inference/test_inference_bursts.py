@@ -1,7 +1,6 @@
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from astrolens.inference.survey_models import bursts
 from astrolens.inference.survey_models.bursts import BurstDetector, is_burst
 from astrolens.inference.survey_models.watching import BURST_QUIET_PERIOD
 from astrolens.rpc.model_client import CutoutRequest
-from astrolens.science.bundle import Bundle
 
 from tests.unit.inference.survey_world import NEEDED, START, SurveyWorld
 from tests.unit.inference.tiny_bundle import image_id
@@ -63,14 +61,6 @@ def analysis() -> Analysis:
         verdict=Verdict.ANOMALY,
         analyzed_at=START,
     )
-
-
-@pytest.fixture
-async def world(tmp_path: Path, tiny_bundle: Bundle) -> AsyncIterator[SurveyWorld]:
-    world = SurveyWorld(tmp_path, tiny_bundle)
-    await world.open()
-    yield world
-    await world.close()
 
 
 async def analyses(world: SurveyWorld, seeds: Sequence[int]) -> list[Analysis]:

@@ -1,26 +1,13 @@
 """Copies of one picture among the images that a survey model is fitted on."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 from astrolens.contracts.survey_models import SurveyState
 from astrolens.inference.survey_models.images import first_images
-from astrolens.science.bundle import Bundle
 
 from tests.unit.inference.survey_world import NEEDED, SurveyWorld
 from tests.unit.inference.tiny_bundle import image_id
 
 COPIES = range(1, 41)
 OTHERS = range(41, 40 + NEEDED)
-
-
-@pytest.fixture
-async def world(tmp_path: Path, tiny_bundle: Bundle) -> AsyncIterator[SurveyWorld]:
-    world = SurveyWorld(tmp_path, tiny_bundle)
-    await world.open()
-    yield world
-    await world.close()
 
 
 async def test_copies_of_one_picture_count_once_in_a_fit(world: SurveyWorld) -> None:

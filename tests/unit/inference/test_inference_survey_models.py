@@ -1,4 +1,3 @@
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,14 +24,6 @@ from tests.unit.inference.survey_world import NEEDED, START, SurveyWorld
 from tests.unit.inference.tiny_bundle import image_id, picture
 
 FIRST = range(1, NEEDED + 1)
-
-
-@pytest.fixture
-async def world(tmp_path: Path, tiny_bundle: Bundle) -> AsyncIterator[SurveyWorld]:
-    world = SurveyWorld(tmp_path, tiny_bundle)
-    await world.open()
-    yield world
-    await world.close()
 
 
 async def learned(world: SurveyWorld, survey: str = "decals") -> str:

@@ -1,14 +1,12 @@
 """What a person released of a known survey, and how many images are told of."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from astrolens.contracts.survey_models import SurveyState
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.records import Change
-from astrolens.science.bundle import Bundle
 
 from tests.unit.inference.survey_world import NEEDED, SurveyWorld
 from tests.unit.inference.tiny_bundle import image_id
@@ -16,14 +14,6 @@ from tests.unit.inference.tiny_bundle import image_id
 RELEASED = range(1, 31)
 LATER = range(101, 131)
 MORE = range(201, 201 + NEEDED)
-
-
-@pytest.fixture
-async def world(tmp_path: Path, tiny_bundle: Bundle) -> AsyncIterator[SurveyWorld]:
-    world = SurveyWorld(tmp_path, tiny_bundle)
-    await world.open()
-    yield world
-    await world.close()
 
 
 async def feed_another_sky(world: SurveyWorld, seeds: Sequence[int]) -> None:

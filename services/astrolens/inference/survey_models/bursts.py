@@ -27,7 +27,8 @@ STRANGE_SHARE: Final = 0.05
 MAX_PROBABILITY: Final = 1e-3
 """How probable so many anomalies are at that share, at most. A hold for nothing delays alerts by a comparison."""
 
-_COUNTING_TIME_S: Final = 1.0
+_COUNT_TIMEOUT_S: Final = 1.0
+"""The window is small: where counting takes longer, the store is busy, and the largest count stands."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ async def find_held(records: RecordStore, survey: str, *, since: datetime | None
         ends += (await records.find(Collection.IMAGES, query)).documents
     if not ends:
         return None
-    count = await records.count(Collection.IMAGES, tuple(where), limit=WINDOW, within_s=_COUNTING_TIME_S)
+    count = await records.count(Collection.IMAGES, tuple(where), limit=WINDOW, within_s=_COUNT_TIMEOUT_S)
     return HeldImages(
         count=WINDOW if count is None else count,
         first_ingested_at=datetime.fromisoformat(ends[0]["ingested_at"]),

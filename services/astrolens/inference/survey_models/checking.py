@@ -19,6 +19,8 @@ from astrolens.contracts.base import utc_now
 from astrolens.contracts.survey_models import FitCheck
 from astrolens.inference.survey_models.images import SurveyImage
 
+MIN_CHECKED: Final = 20
+"""Fewest images that are compared: of fewer, chance alone may differ by half."""
 MAX_EXCESS: Final = 0.40
 """Excess of small or of large p-values that is no sign of another sky: somebody may upload a folder of which half is
 strange, and images that the bundle was trained on look more ordinary than others. Other skies showed 74 % and more."""

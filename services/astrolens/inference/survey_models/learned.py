@@ -6,18 +6,16 @@ itself: two skies under one name would take turns for ever. A person decides.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 
 from astrolens.contracts.base import utc_now
 from astrolens.contracts.survey_models import FitCheck, Rejudging, SurveyModelRecord, SurveyRevision, SurveyState
 from astrolens.contracts.surveys import SIMULATED_PREFIX
+from astrolens.inference.survey_models.checking import MIN_CHECKED
 from astrolens.inference.survey_models.images import SurveyImage, first_images, recent_images
 from astrolens.platform.stores.records import RecordStore
-
-MIN_CHECKED: Final = 20
-"""Fewest images that are compared with those of a survey model."""
 
 _log = structlog.get_logger(__name__)
 

@@ -11,12 +11,11 @@ from astrolens.contracts.survey_models import FitCheck, Rejudging, SurveyModelRe
 from astrolens.contracts.surveys import SIMULATED_PREFIX
 from astrolens.inference.survey_models.bursts import WINDOW as BURST_WINDOW
 from astrolens.inference.survey_models.bursts import HeldImages, check_too_few, find_held
+from astrolens.inference.survey_models.checking import MIN_CHECKED
 from astrolens.inference.survey_models.images import SurveyImage, recent_images
 from astrolens.inference.survey_models.tracking import MEASURE_INTERVAL_IMAGES, DriftTracker
 from astrolens.platform.stores.records import RecordStore
 
-MIN_CHECKED: Final = 20
-"""Fewest images that are compared with those of the bundle."""
 CHECK_INTERVAL_IMAGES: Final = 300
 """Images between two comparisons, once there are as many."""
 BURST_QUIET_PERIOD: Final = timedelta(minutes=1)

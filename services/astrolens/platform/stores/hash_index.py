@@ -22,7 +22,8 @@ MAX_RADIUS: Final = 8
 """Largest distance of a lookup, bits. Beyond it two pictures no longer look alike, and the keys become too many."""
 
 COPY_BITS: Final = 4
-"""Bits by which hashes of copies of one picture differ at most; of 300 galaxies of a survey no two are that near."""
+"""Bits by which hashes of copies of one picture differ at most. Different pictures are seldom that near: 3 of 7.2
+million pairs of SDSS galaxies, 8 of 2.7 million of Euclid, none of 3.2 million of EFIGI."""
 
 _MASK: Final = (1 << 64) - 1
 _BAND_BITS: Final = (10, 9, 9, 9, 9, 9, 9)
