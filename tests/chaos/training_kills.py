@@ -43,7 +43,9 @@ def main() -> int:
     parser.add_argument("--simulated", type=int, default=300, help="images of the simulated sky to train on")
     parser.add_argument("--lift", action="store_true", help="let the run not wait for what else the machine does")
     options = parser.parse_args()
-    wanted = TrainingOptions(views=options.views, epochs=options.epochs, simulated=options.simulated, replay=0)
+    wanted = TrainingOptions(
+        views=options.views, network=True, epochs=options.epochs, simulated=options.simulated, replay=0
+    )
     with tempfile.TemporaryDirectory(prefix="astrolens-training-") as place:
         whole = prepare(Path(place) / "whole", wanted)
         began = monotonic()

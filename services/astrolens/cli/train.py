@@ -14,7 +14,7 @@ from astrolens.cli.show import printable, record_table
 _COLOURS = {"done": "green", "running": "yellow", "queued": "yellow", "failed": "red", "cancelled": "white"}
 _SHOWN = 10
 """Runs that `status` lists."""
-_NARROW = ("run", "state", "accuracy", "gates")
+_NARROW = ("run", "state", "accuracy", "oddity AUROC", "gates")
 """What a narrow terminal shows of them."""
 
 
@@ -78,7 +78,8 @@ def _print_list(found: dict[str, Any]) -> None:
             "asked for": each["run"]["requested_at"][:16],
             "by": printable(each["run"]["requested_by"]),
             "answers": str(each["run"]["answers"]),
-            "accuracy": _accuracy(each),
+            "accuracy": _change((each["run"]["after"] or {}).get("accuracy"), each["accuracy_change"], ".1%"),
+            "oddity AUROC": _change(each["auroc"], each["auroc_change"], ".3f"),
             "gates": _gates(each),
         }
         for each in found["items"][:_SHOWN]
@@ -108,12 +109,10 @@ def _state(run: dict[str, Any]) -> str:
     return f"[{_COLOURS.get(run['state'], 'white')}]{what}[/]"
 
 
-def _accuracy(found: dict[str, Any]) -> str:
-    after = (found["run"]["after"] or {}).get("accuracy")
+def _change(after: float | None, change: float | None, as_: str) -> str:
     if after is None:
         return ""
-    change = found["accuracy_change"]
-    return f"{after:.1%}" + (f" ({change:+.1%})" if change is not None else "")
+    return format(after, as_) + (f" ({format(change, f'+{as_}')})" if change is not None else "")
 
 
 def _gates(found: dict[str, Any]) -> str:

@@ -16,7 +16,12 @@ def start_training(
     views: Annotated[
         int | None, typer.Option(min=200, max=200_000, help="Pictures to draw and train on; 6,000.")
     ] = None,
-    epochs: Annotated[float | None, typer.Option(min=0.1, max=20, help="How often each is read; 2.")] = None,
+    network: Annotated[
+        bool | None, typer.Option("--network", help="Train the transformer on, too; without it the heads of the kinds.")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(min=0.1, max=20, help="How often each is read where a network is trained; 2.")
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -28,10 +33,15 @@ def start_training(
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Queue a run: data, fine-tuning, a new bundle, gates. It promotes nothing by itself."""
+    """Queue a run: data, training, a new bundle, gates. It promotes nothing by itself."""
     from astrolens.cli.train import start as run
 
-    run(given_options(views=views, epochs=epochs, backbone=backbone), as_json=as_json, url=url, token=token)
+    run(
+        given_options(views=views, network=network, epochs=epochs, backbone=backbone),
+        as_json=as_json,
+        url=url,
+        token=token,
+    )
 
 
 @train_app.command(name="status")

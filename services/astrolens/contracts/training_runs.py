@@ -56,7 +56,14 @@ class TrainingOptions(Contract):
     """What a run does beside its defaults."""
 
     views: int = Field(default=6000, ge=200, le=200_000, description="Pictures that are drawn to train on.")
-    epochs: float = Field(default=2.0, gt=0.0, le=20.0, description="How often each is read.")
+    network: bool = Field(
+        default=False,
+        description="Train the transformer on, too, and not only the heads of the kinds. A checkpoint is always "
+        "trained as a whole.",
+    )
+    epochs: float = Field(
+        default=2.0, gt=0.0, le=20.0, description="How often each is read where a network is trained; otherwise once."
+    )
     seed: int = Field(default=20, ge=0, le=2**31)
     replay: int = Field(
         default=1200, ge=0, le=20_000, description="Most unanswered images of the archive that are read, a survey."

@@ -137,14 +137,7 @@ def build_bundle(
         ),
         detectors=entries,
         combination=_COMBINATION,
-        training=Training(
-            code_version=__version__,
-            seed=recipe.seed,
-            draws=trained.draws,
-            minutes=round(trained.minutes, 1),
-            images={str(split): _counts(own) for split, own in arrays.items()},
-            data_digest=provenance.data_digest,
-        ),
+        training=_training(trained, arrays, recipe, provenance),
         files={},
     )
     contents = {
@@ -171,13 +164,7 @@ def recalibrate_bundle(
         out: Folder of the new bundle; its content is replaced.
     """
     ready = export.session(old.model)
-    calibration = calibrate(
-        [load_detector(entry, old.detectors) for entry in old.manifest.detectors],
-        old.manifest.combination,
-        units=_features(ready, arrays[Split.FIT]),
-        ordinary=_features(ready, arrays[Split.CALIBRATION]),
-        seed=recipe.seed,
-    )
+    calibration = _calibration(old, ready, arrays, recipe)
     training = old.manifest.training
     images = training.images | {str(Split.CALIBRATION): _counts(arrays[Split.CALIBRATION])}
     manifest = old.manifest.model_copy(
@@ -199,6 +186,88 @@ def recalibrate_bundle(
     return _write(out, manifest, contents, figures, ready, arrays[Split.TEST], recipe, note=provenance.note)
 
 
+def build_with_kinds(
+    old: Bundle,
+    trained: Trained,
+    arrays: Mapping[Split, ImageArrays],
+    recipe: Recipe,
+    provenance: Provenance,
+    out: Path,
+    *,
+    kinds: tuple[str, ...],
+    beside: Callable[[TrainableBackbone], Mapping[str, bytes]],
+) -> Bundle:
+    """Write a bundle with the network, classes and detectors of another, and other heads of the kinds.
+
+    A survey is calibrated again where as many images calibrate it now as before; otherwise the calibration that it has
+    is the better one, since such heads move little.
+
+    Args:
+        old: The other bundle.
+        trained: Its backbone with the other heads.
+        arrays: Images of every split but `develop`.
+        recipe: Hyperparameters of the training.
+        provenance: Name and origin.
+        out: Folder of the bundle; its content is replaced.
+        kinds: Names of the kinds.
+        beside: Gives the content of further files, by name, of the backbone as it is exported.
+
+    Raises:
+        ExportFailed: Graph and backbone disagree, or results depend on the batch.
+    """
+    model, fit = trained.model, arrays[Split.FIT]
+    graph = export.export(model, old.preprocessing)
+    ready = export.session(graph)
+    probe = fit.inputs[:: max(1, len(fit) // 64)][:64]
+    parity = export.check_parity(model, ready, probe)
+    export.check_batches(ready, probe)
+    calibration = _renewed(old.calibration, _calibration(old, ready, arrays, recipe))
+    manifest = old.manifest.model_copy(
+        update={
+            "name": provenance.name,
+            "version": provenance.version,
+            "created_at": utc_now(),
+            "surveys": _survey_entries(calibration, old.manifest.detectors[0].name),
+            "kinds": kinds,
+            "model": old.manifest.model.model_copy(update={"parameters": sum(p.numel() for p in model.parameters())}),
+            "training": _training(trained, arrays, recipe, provenance),
+        }
+    )
+    contents = {
+        files.MODEL: graph,
+        files.DETECTORS: (old.path / files.DETECTORS).read_bytes(),
+        files.CALIBRATION: arrays_to_bytes(calibration),
+        files.INDEX: (old.path / files.INDEX).read_bytes(),
+        **beside(model),
+    }
+    figures = {"parity": float(f"{parity:.1e}"), "cpu_ms_per_image": cpu_ms_per_image(graph, probe)}
+    return _write(out, manifest, contents, figures, ready, arrays[Split.TEST], recipe, note=provenance.note)
+
+
+def _calibration(
+    old: Bundle, ready: InferenceSession, arrays: Mapping[Split, ImageArrays], recipe: Recipe
+) -> dict[str, NDArray[np.float64]]:
+    """Calibration arrays of the detectors of a bundle for the outputs of a graph."""
+    return calibrate(
+        [load_detector(entry, old.detectors) for entry in old.manifest.detectors],
+        old.manifest.combination,
+        units=_features(ready, arrays[Split.FIT]),
+        ordinary=_features(ready, arrays[Split.CALIBRATION]),
+        seed=recipe.seed,
+    )
+
+
+def _renewed(old: Mapping[str, NDArray[Any]], new: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """The arrays of `old`, with those of each survey that `new` calibrates with at least as many images.
+
+    The pooled ones stay: they are of all surveys, and `new` may know only some.
+    """
+    surveys = {name.split("/")[0] for name in new} - {POOLED}
+    better = {each for each in surveys if len(new[f"{each}/{COMBINED}"]) >= len(old.get(f"{each}/{COMBINED}", ()))}
+    kept = {name: array for name, array in old.items() if name.split("/")[0] not in better}
+    return kept | {name: array for name, array in new.items() if name.split("/")[0] in better}
+
+
 def _write(
     out: Path,
     manifest: Manifest,
@@ -218,6 +287,19 @@ def _write(
     write_bundle(out, manifest, {**contents, files.CARD: model_card.render(manifest, recipe, note=note).encode()})
     add_golden_inputs(out)
     return Bundle.load(out)
+
+
+def _training(
+    trained: Trained, arrays: Mapping[Split, ImageArrays], recipe: Recipe, provenance: Provenance
+) -> Training:
+    return Training(
+        code_version=__version__,
+        seed=recipe.seed,
+        draws=trained.draws,
+        minutes=round(trained.minutes, 1),
+        images={str(split): _counts(own) for split, own in arrays.items()},
+        data_digest=provenance.data_digest,
+    )
 
 
 def _survey_entries(calibration: Mapping[str, NDArray[np.float64]], detector: str) -> dict[str, SurveyEntry]:

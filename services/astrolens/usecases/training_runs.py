@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from statistics import fmean
 from typing import Final, Self
 
 from pydantic import BaseModel, Field
@@ -50,17 +51,34 @@ class TrainingRunView(View):
     accuracy_change: float | None = Field(
         default=None, description="Accuracy of the challenger minus the champion's, on the same images of this run."
     )
+    auroc: float | None = Field(
+        default=None, description="Oddity AUROC of the challenger, the mean of the surveys that both were measured on."
+    )
+    auroc_change: float | None = Field(default=None, description="The same minus the champion's.")
 
     @classmethod
     def of(cls, record: TrainingRunRecord) -> Self:
         """The view of a run."""
         before = record.before.accuracy if record.before else None
         after = record.after.accuracy if record.after else None
+        areas = _mean_areas(record)
         return cls(
             run=record,
             refusal=record.gates.refusal if record.gates else None,
             accuracy_change=round(after - before, 4) if before is not None and after is not None else None,
+            auroc=round(areas[1], 4) if areas else None,
+            auroc_change=round(areas[1] - areas[0], 4) if areas else None,
         )
+
+
+def _mean_areas(record: TrainingRunRecord) -> tuple[float, float] | None:
+    """Mean oddity AUROC of the surveys that champion and challenger were measured on; None where there is none."""
+    if record.before is None or record.after is None:
+        return None
+    before, after = record.before.auroc, record.after.auroc
+    if not (both := before.keys() & after.keys()):
+        return None
+    return fmean(before[name] for name in both), fmean(after[name] for name in both)
 
 
 class TrainingRunPage(View):

@@ -2,7 +2,7 @@
 
 Reads the folders that `python -m tests.bench.science.retraining --cache FOLDER` leaves: the same answers, drawn views
 and calibrating images. The champion's embedding and pooled maps are computed once; both linear heads of the kinds are
-fitted again on them, with a penalty on their squared distance from the champion's, and the calibrations with them.
+fitted again on them, as `astrolens.trainer.retraining.kind_heads` does, and the calibrations are kept or fitted again.
 Measured is the change of oddity AUROC: SDSS and EFIGI by oddities of the choose half that were in no pool, against
 images that calibrate; the simulated sky by draws of other seeds than any run's. The report half takes no part.
 Run `python -m tests.bench.science.kind_head_recipes --cache FOLDER --seeds 20 21 22`.
@@ -31,20 +31,20 @@ from astrolens.trainer.fitting import LabelledFeatures, calibrate
 from astrolens.trainer.image_arrays import ImageArrays, prepare_arrays
 from astrolens.trainer.retraining import data_set
 from astrolens.trainer.retraining.answer_views import draw_answer_views, kind_names
+from astrolens.trainer.retraining.kind_heads import refit_head, targets_of
 from astrolens.trainer.retraining.named_sets import NamedSet
 from astrolens.trainer.retraining.run import archive_images
-from astrolens.trainer.retraining.starting_point import PromotedBundle
+from astrolens.trainer.retraining.starting_point import PromotedHeads
 from astrolens.trainer.trainable_backbone import TrainableBackbone
 from astrolens.trainer.training import temperature_of
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from tests.bench.science.retraining import first_looks_pool
 
-_SIMULATED_SEEDS: Final = (770, 771)
+_SIMULATED_SEEDS: Final = (770, 771, 772, 773)
 _BUDGET: Final = 10.0
-_ITERATIONS: Final = 60
 _BATCH: Final = 128
 
 Floats = NDArray[np.float64]
@@ -55,24 +55,24 @@ class HeadRecipe:
     """How the heads are fitted.
 
     Attributes:
-        penalty: Of the squared distance from the champion's weights, for features of unit deviation.
-        answers: Learn from the answered images.
-        keep_old: Drawn views teach what the champion says of them [Li & Hoiem 2017], in place of what was drawn.
+        penalty: Of the squared distance from the champion's weights, for features of unit deviation; None fits nothing.
+        as_drawn: Drawn views teach what was drawn on them, in place of what the champion says of them.
+        renewed: All calibrations are of the run's own images, in place of the champion's.
     """
 
-    penalty: float
-    answers: bool = True
-    keep_old: bool = False
+    penalty: float | None
+    as_drawn: bool = False
+    renewed: bool = False
 
 
-RECIPES: Final[Mapping[str, HeadRecipe | None]] = {
-    "calibrations only": None,
-    "penalty .01": HeadRecipe(0.01),
+RECIPES: Final[Mapping[str, HeadRecipe]] = {
+    "calibrations only": HeadRecipe(None, renewed=True),
+    "penalty .03": HeadRecipe(0.03),
     "penalty .1": HeadRecipe(0.1),
     "penalty .5": HeadRecipe(0.5),
-    "penalty .1, no answers": HeadRecipe(0.1, answers=False),
-    "penalty .1, drawn views as before": HeadRecipe(0.1, keep_old=True),
-    "penalty .5, drawn views as before": HeadRecipe(0.5, keep_old=True),
+    "penalty .1, calibrations renewed": HeadRecipe(0.1, renewed=True),
+    "penalty .1, drawn views as drawn": HeadRecipe(0.1, as_drawn=True),
+    "penalty .1, drawn views as drawn, calibrations renewed": HeadRecipe(0.1, as_drawn=True, renewed=True),
 }
 
 
@@ -126,62 +126,28 @@ def main() -> None:
     print(json.dumps({"cpu_s": round(process_time()), "change of AUROC": found}, indent=2))
 
 
-def refit_kinds(model: TrainableBackbone, drawn: _Views, answered: _Views, recipe: HeadRecipe) -> None:
-    """Fit both heads again, each by itself, by L-BFGS from their own weights."""
+def _refit_kinds(model: TrainableBackbone, drawn: _Views, answered: _Views, recipe: HeadRecipe) -> None:
+    assert recipe.penalty is not None
+    features = torch.cat((drawn.features, answered.features))
     width = model.kind_head.in_features
     for head, columns in ((model.kind_head, slice(0, width)), (model.pooled_kind_head, slice(width, None))):
-        _refit(
-            head,
-            _Views(drawn.features[:, columns], drawn.kinds),
-            _Views(answered.features[:, columns], answered.kinds),
-            recipe,
-        )
+        targets = targets_of(head, drawn.features[:, columns], answered.kinds)
+        if recipe.as_drawn:
+            targets[: len(drawn.kinds)] = functional.one_hot(drawn.kinds, head.out_features).float()
+        refit_head(head, features[:, columns], targets, penalty=recipe.penalty)
 
 
-def _refit(head: nn.Linear, drawn: _Views, answered: _Views, recipe: HeadRecipe) -> None:
-    features = torch.cat((drawn.features, answered.features)) if recipe.answers else drawn.features
-    deviation = features.std(dim=0) + 1e-3
-    n, share = len(drawn.kinds), len(drawn.kinds) / len(features)
-    slopes, bias = head.weight.detach().clone(), head.bias.detach().clone()
-    old = functional.linear(drawn.features, slopes, bias)
-    change, shift = torch.zeros_like(slopes, requires_grad=True), torch.zeros_like(bias, requires_grad=True)
-    optimizer = torch.optim.LBFGS([change, shift], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
-    taught = functional.one_hot(drawn.kinds, head.out_features).float()
-    targets = old.softmax(dim=1) if recipe.keep_old else taught
-    odd = torch.sigmoid(_score(old)) if recipe.keep_old else (drawn.kinds > 0).float()
-
-    def loss() -> float:
-        optimizer.zero_grad()
-        logits = functional.linear(features, slopes + change / deviation, bias + shift)
-        total = share * _loss(logits[:n], targets, odd) + recipe.penalty * change.square().sum()
-        if recipe.answers:
-            own = functional.one_hot(answered.kinds, head.out_features).float()
-            total = total + (1.0 - share) * _loss(logits[n:], own, (answered.kinds > 0).float())
-        total.backward()  # type: ignore[no-untyped-call]
-        return float(total.detach())
-
-    optimizer.step(loss)
-    with torch.no_grad():
-        head.weight.copy_(slopes + change / deviation)
-        head.bias.copy_(bias + shift)
-
-
-def _loss(logits: Tensor, targets: Tensor, odd: Tensor) -> Tensor:
-    """Cross-entropy of the kinds, and of ordinary against odd, as in training; targets are probabilities."""
-    return functional.cross_entropy(logits, targets) + functional.binary_cross_entropy_with_logits(_score(logits), odd)
-
-
-def _score(logits: Tensor) -> Tensor:
-    return torch.logsumexp(logits[:, 1:], dim=1) - logits[:, 0]
-
-
-def _changes(champion: Bundle, own: _Seed, recipe: HeadRecipe | None) -> dict[str, float]:
+def _changes(champion: Bundle, own: _Seed, recipe: HeadRecipe) -> dict[str, float]:
     """AUROC of each survey less the champion's."""
-    model = PromotedBundle(champion).load(len(own.kinds) if recipe else len(champion.manifest.kinds))
-    if recipe is not None:
-        refit_kinds(model, own.drawn, own.answered, recipe)
+    kinds = champion.manifest.kinds if recipe.penalty is None else own.kinds
+    model = PromotedHeads(champion).load(len(kinds))
+    if recipe.penalty is not None:
+        _refit_kinds(model, own.drawn, own.answered, recipe)
         model.kind_temperature.fill_(temperature_of(_kinds(model, own.held_out.features), own.held_out.kinds.numpy()))
-    challenger = _calibrated(champion, own, model)
+    manifest = champion.manifest.model_copy(update={"kinds": kinds})
+    challenger = replace(champion, manifest=manifest)
+    if recipe.renewed:
+        challenger = _calibrated(challenger, own, model)
     changes: dict[str, float] = {}
     for images in own.measured.values():
         surveys = [str(name) for name in images.arrays.surveys]
@@ -198,25 +164,24 @@ def _area(scores: list[ImageScores], ordinary: NDArray[np.bool_], rows: NDArray[
     return auroc(~ordinary[rows], rank_values(scores)[rows])
 
 
-def _calibrated(champion: Bundle, own: _Seed, model: TrainableBackbone) -> Bundle:
-    """The champion with other heads and calibrations of its own; of the detectors only those that vote."""
-    manifest = champion.manifest
+def _calibrated(bundle: Bundle, own: _Seed, model: TrainableBackbone) -> Bundle:
+    """A bundle with calibrations of the run's images; of the detectors only those that vote."""
+    manifest = bundle.manifest
     entries = tuple(each for each in manifest.detectors if each.name in manifest.combination.detectors)
     parts = [
         LabelledFeatures(each.outputs_with(model), each.arrays.classes, each.arrays.surveys)
         for each in (own.units, own.calibrating)
     ]
     calibration = calibrate(
-        [load_detector(entry, champion.detectors) for entry in entries],
+        [load_detector(entry, bundle.detectors) for entry in entries],
         manifest.combination,
         units=parts[0],
         ordinary=parts[1],
         seed=own.seed,
     )
     surveys = {name: entry for name, entry in manifest.surveys.items() if f"{name}/combined" in calibration}
-    kinds = own.kinds[: model.kind_head.out_features]
-    own_manifest = manifest.model_copy(update={"detectors": entries, "kinds": kinds, "surveys": surveys})
-    return replace(champion, manifest=own_manifest, calibration=calibration)
+    own_manifest = manifest.model_copy(update={"detectors": entries, "surveys": surveys})
+    return replace(bundle, manifest=own_manifest, calibration=calibration)
 
 
 @torch.no_grad()
@@ -228,7 +193,7 @@ def _kinds(model: TrainableBackbone, read: Tensor) -> Floats:
 
 def _prepare(champion: Bundle, source: Path, cache: Path, seed: int) -> _Seed:
     """Everything of one run's folder, as the run itself collects it."""
-    folder, start, options = cache / f"retraining-{seed}", PromotedBundle(champion), TrainingOptions(seed=seed)
+    folder, start, options = cache / f"retraining-{seed}", PromotedHeads(champion), TrainingOptions(seed=seed)
     labelled, unanswered = archive_images((folder / "archive.json").read_bytes())
     text = f"galaxies:{folder / 'galaxies'}"
     collected = data_set.assemble(

@@ -62,7 +62,13 @@ def _one_seed(options: argparse.Namespace, seed: int) -> dict[str, Any]:
     galaxies = _without(options.data / "galaxies", {sample.key for sample in pool}, folder, share=options.share)
     order = Order(
         run_id=hashlib.sha256(str(seed).encode()).hexdigest()[:16],
-        options=TrainingOptions(views=options.views, epochs=options.epochs, seed=seed, simulated=options.simulated),
+        options=TrainingOptions(
+            views=options.views,
+            network=options.network,
+            epochs=options.epochs,
+            seed=seed,
+            simulated=options.simulated,
+        ),
         champion=PACKAGED_BUNDLE,
         false_alarms_per_1000=_BUDGET,
         sets=(f"galaxies:{galaxies}",),
@@ -154,7 +160,7 @@ def _without(source: Path, left_out: set[str], folder: Path, *, share: float) ->
         writer.writerows(row for row in reader if row["file"] in kept)
     for pictures in (each for each in source.iterdir() if each.is_dir()):
         if not (copy / pictures.name).exists():
-            (copy / pictures.name).symlink_to(pictures)
+            (copy / pictures.name).symlink_to(pictures.resolve())
     return copy
 
 
@@ -173,6 +179,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("retraining.json"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[20])
     parser.add_argument("--views", type=int, default=TrainingOptions().views)
+    parser.add_argument("--network", action="store_true", help="train the transformer on, not only the kinds' heads")
     parser.add_argument("--epochs", type=float, default=TrainingOptions().epochs)
     parser.add_argument("--simulated", type=int, default=TrainingOptions().simulated)
     parser.add_argument("--share", type=float, default=1.0, help="share of the training pictures that is replayed")

@@ -30,7 +30,7 @@ RUN: dict[str, Any] = {
         "missing": ["no gold items"],
     },
 }
-VIEW = {"run": RUN, "refusal": "worse", "accuracy_change": 0.049}
+VIEW = {"run": RUN, "refusal": "worse", "accuracy_change": 0.049, "auroc": 0.912, "auroc_change": 0.006}
 PAGE = {"items": [VIEW], "next": None, "available": False, "detail": "Training is not installed here"}
 
 
@@ -59,6 +59,8 @@ def run(*arguments: str) -> str:
 def test_a_run_starts_with_the_options_that_were_given(asked: list[httpx.Request]) -> None:
     assert run("start", "--views", "500") == "run 0123456789abcdef is done\n"
     assert json.loads(asked[0].content) == {"options": {"views": 500}}
+    run("start", "--network")
+    assert json.loads(asked[1].content) == {"options": {"network": True}}
 
 
 @pytest.mark.parametrize("option", [("--epochs", "20.5"), ("--epochs", "0"), ("--views", "200001"), ("--views", "9")])
@@ -74,6 +76,7 @@ def test_the_list_tells_accuracy_beside_the_one_before_and_what_is_missing(asked
     said = run("status")
     assert "Training is not installed here" in said
     assert "84.9% (+4.9%)" in said
+    assert "0.912 (+0.006)" in said
     assert "refused by 1 of 2" in said
     assert "vera [x]" in said
     assert json.loads(run("status", "--json")) == PAGE
@@ -88,7 +91,9 @@ def test_a_narrow_terminal_has_the_whole_id_of_a_run(asked: list[httpx.Request])
 
 def test_a_run_that_has_just_begun_tells_its_answers_and_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = RUN | {"state": "running", "step": None, "progress": 0.0, "data": None, "after": None, "gates": None}
-    page = PAGE | {"items": [{"run": begun, "refusal": None, "accuracy_change": None}]}
+    page = PAGE | {
+        "items": [{"run": begun, "refusal": None, "accuracy_change": None, "auroc": None, "auroc_change": None}]
+    }
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=page))
     monkeypatch.setattr(train, "connect", lambda *_: httpx.Client(transport=transport, base_url="http://console"))
     said = run("status")

@@ -28,7 +28,7 @@ from astrolens.trainer.retraining.archive_images import ArchiveImage, GivenAnswe
 from astrolens.trainer.retraining.checkpoints import BackboneRefused, describe, find_checkpoint, load_checkpoint
 from astrolens.trainer.retraining.orders import Bounds, Order, Outcome
 from astrolens.trainer.retraining.run import Run
-from astrolens.trainer.retraining.starting_point import PromotedBundle
+from astrolens.trainer.retraining.starting_point import PromotedNetwork
 from astrolens.trainer.retraining.starting_weights import DESCRIPTION, WEIGHTS, files_beside, load_backbone
 from astrolens.trainer.training import Recipe, Trained
 from astrolens.trainer.training_views import KIND_NAMES
@@ -186,7 +186,7 @@ def test_a_promoted_one_can_be_trained_on(done: tuple[Outcome, Bundle]) -> None:
     _, bundle = done
     inputs = np.random.default_rng(0).integers(0, 256, (4, 6, SIDE, SIDE), dtype=np.uint8)
     assert export.check_parity(load_backbone(bundle), export.session(bundle.model), inputs) < 1e-4
-    start = PromotedBundle(bundle)
+    start = PromotedNetwork(bundle)
     model = start.load(len(bundle.manifest.kinds) + 1)
     assert start.reused_arrays() == {}, "all its layers learn"
     assert model.frozen_in_retraining() == []

@@ -11,13 +11,13 @@ import pytest
 import torch
 from astrolens.contracts.records import Answer
 from astrolens.contracts.training_runs import Gate, GateReport, RunStep, TrainingOptions
-from astrolens.science.bundle import Bundle, write_bundle
+from astrolens.science.bundle import DETECTORS, INDEX, Bundle, write_bundle
 from astrolens.science.cutouts import encode_jpeg
 from astrolens.science.golden import check_golden
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer import early_views, export
 from astrolens.trainer.backbone import Backbone, BackboneConfig
-from astrolens.trainer.bundle_builder import Provenance, build_bundle
+from astrolens.trainer.bundle_builder import Provenance, build_bundle, build_with_kinds
 from astrolens.trainer.dataset import Sample, Split
 from astrolens.trainer.image_arrays import ImageArrays, prepare_arrays
 from astrolens.trainer.retraining import data_set
@@ -38,7 +38,7 @@ from astrolens.trainer.training_views import KIND_NAMES
 
 SPEC = PreprocessingSpec(size=32, views=("object", "frame"))
 TINY = BackboneConfig(width=20, layers=1, registers=2, pooled_width=8)
-OPTIONS = TrainingOptions.model_construct(views=20, epochs=2.0, seed=3, replay=10, simulated=40)
+OPTIONS = TrainingOptions.model_construct(views=20, network=False, epochs=2.0, seed=3, replay=10, simulated=40)
 
 
 def few_samples(seed: int, count: int) -> Iterator[Sample]:
@@ -88,10 +88,10 @@ def answered(folder: Path, count: int) -> list[ArchiveImage]:
     return images
 
 
-def order(champion: Bundle) -> Order:
+def order(champion: Bundle, *, network: bool) -> Order:
     return Order.model_construct(
         run_id="0123456789abcdef",
-        options=OPTIONS,
+        options=OPTIONS.model_copy(update={"network": network}),
         champion=champion.path,
         false_alarms_per_1000=10.0,
         sets=(),
@@ -100,14 +100,17 @@ def order(champion: Bundle) -> Order:
     )
 
 
-def perform(champion: Bundle, folder: Path, published: list[str] | None = None) -> Outcome:
+def perform(champion: Bundle, folder: Path, published: list[str] | None = None, *, network: bool = False) -> Outcome:
     def publish(bundle: Path, report: object, manifest: bytes) -> str:
         (published if published is not None else []).append(bundle.name)
         return f"data/{len(manifest)}"
 
     folder.mkdir(exist_ok=True)
     return Run(
-        order(champion), folder, read_archive=lambda own, _: (answered(own.parent, 16), []), publish=publish
+        order(champion, network=network),
+        folder,
+        read_archive=lambda own, _: (answered(own.parent, 16), []),
+        publish=publish,
     ).perform()
 
 
@@ -133,10 +136,22 @@ def done(champion: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ou
     return perform(champion, folder), folder
 
 
+@pytest.fixture(scope="module")
+def done_with_network(champion: Bundle, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+    folder = tmp_path_factory.mktemp("network")
+    return perform(champion, folder, network=True), folder
+
+
+@pytest.mark.parametrize("network", [False, True])
 def test_a_run_that_is_killed_at_every_step_ends_like_an_unbroken_one(
-    champion: Bundle, done: tuple[Outcome, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: bool,
+    champion: Bundle,
+    done: tuple[Outcome, Path],
+    done_with_network: tuple[Outcome, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole, folder = done
+    whole, folder = done_with_network if network else done
     published: list[str] = []
     killed: list[RunStep] = []
     begin = Run._begin
@@ -150,8 +165,8 @@ def test_a_run_that_is_killed_at_every_step_ends_like_an_unbroken_one(
     monkeypatch.setattr(Run, "_begin", killing)
     for _ in RunStep:
         with pytest.raises(Killed):
-            perform(champion, tmp_path / "broken")
-    again = perform(champion, tmp_path / "broken", published)
+            perform(champion, tmp_path / "broken", network=network)
+    again = perform(champion, tmp_path / "broken", published, network=network)
     assert killed == list(RunStep)
     assert published == ["bundle"], "published once"
     same = [(own / "fine-tuned.safetensors").read_bytes() for own in (folder, tmp_path / "broken")]
@@ -175,11 +190,57 @@ def test_the_challenger_is_a_bundle_with_its_weights_and_the_kind_that_people_ta
     assert bundle.manifest.version.endswith("+01234567")
     inputs = np.random.default_rng(0).integers(0, 256, (4, 6, 32, 32), dtype=np.uint8)
     assert export.check_parity(load_backbone(bundle), export.session(bundle.model), inputs) < 1e-4
+    assert any("labelled-artefact" in change for change in outcome.changes)
+    assert check_golden(bundle, lambda pixels: export.run(export.session(bundle.model), pixels)) == 4
+
+
+def test_only_the_kinds_are_others_and_a_calibration_of_as_many_images_is_renewed(
+    champion: Bundle, done: tuple[Outcome, Path]
+) -> None:
+    outcome, folder = done
+    bundle = Bundle.load(folder / "bundle")
+    for name in (DETECTORS, INDEX):
+        assert (bundle.path / name).read_bytes() == (champion.path / name).read_bytes()
+    inputs = np.random.default_rng(0).integers(0, 256, (4, 6, 32, 32), dtype=np.uint8)
+    before, after = (export.run(export.session(own.model), inputs) for own in (champion, bundle))
+    assert np.allclose(before.logits, after.logits, atol=1e-4)
+    assert np.allclose(before.embedding, after.embedding, atol=1e-4)
+    assert outcome.changes[0].startswith("heads of the kinds trained on 20 drawn pictures and 1")
+    assert any(each.startswith("calibrations fitted again: simulated-") for each in outcome.changes)
+
+
+def test_a_calibration_of_more_images_than_the_run_has_is_kept(
+    champion: Bundle, arrays: dict[Split, ImageArrays], tmp_path: Path
+) -> None:
+    few = arrays[Split.CALIBRATION]
+    of_one = replace(few.where(np.arange(len(few)) < 20), surveys=np.full(20, "new-survey"))
+    model = load_backbone(champion)
+    bundle = build_with_kinds(
+        champion,
+        Trained(model, 0, 0.0),
+        arrays | {Split.CALIBRATION: of_one, Split.FIT: of_one},
+        Recipe(),
+        Provenance("tiny", "2", "d"),
+        tmp_path / "bundle",
+        kinds=champion.manifest.kinds,
+        beside=lambda _: {},
+    )
+    assert bundle.manifest.surveys.keys() == {*champion.manifest.surveys, "new-survey"}
+    assert bundle.manifest.surveys["new-survey"].combined_images == 20
+    for name, array in champion.calibration.items():
+        assert np.array_equal(array, bundle.calibration[name], equal_nan=True), name
+
+
+def test_a_trained_network_keeps_the_detectors_that_read_what_does_not_change(
+    champion: Bundle, done_with_network: tuple[Outcome, Path]
+) -> None:
+    outcome, folder = done_with_network
+    bundle = Bundle.load(folder / "bundle")
     kept = [name for name in champion.detectors if name.startswith("asymmetry.")]
     assert kept
     assert all(np.array_equal(champion.detectors[name], bundle.detectors[name]) for name in kept)
-    assert any("labelled-artefact" in change for change in outcome.changes)
-    assert check_golden(bundle, lambda pixels: export.run(export.session(bundle.model), pixels)) == 4
+    assert not np.array_equal(champion.detectors["mahalanobis.means"], bundle.detectors["mahalanobis.means"])
+    assert outcome.changes[0].startswith("transformer and heads of the kinds trained on")
 
 
 def test_the_manifest_names_every_image_and_label(done: tuple[Outcome, Path]) -> None:

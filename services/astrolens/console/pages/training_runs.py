@@ -50,9 +50,10 @@ class TrainingRunsPanel:
                 self._backbone = ui.input(
                     "Backbone", placeholder="the promoted bundle", validation=_backbone_error
                 ).props("dense outlined stack-label")
+                self._network = ui.checkbox("Train the transformer, too").props("dense")
                 self._start = button("Retrain now", self._visit.handler(self._queue))
             self._detail = paragraph("")
-            columns = ("Run", "State", "Learned from", "Changed", ">Accuracy", "Gates", "Action")
+            columns = ("Run", "State", "Learned from", "Changed", ">Accuracy", ">Oddity AUROC", "Gates", "Action")
             self._table = Records(self._visit.window.base, "Retraining runs, the newest first", columns)
             self._table.on_open(self._open)
             with ui.element("div").classes("chart-grid"):
@@ -72,7 +73,7 @@ class TrainingRunsPanel:
         self._table.show({name: _row(each) for name, each in self._views.items()})
         self._detail.set_text(page.detail)
         is_open = any(each.run.state in OPEN_STATES for each in page.items)
-        for own in (self._start, self._backbone):
+        for own in (self._start, self._network, self._backbone):
             own.set_visibility(page.available and not is_open)
         self._show_history(page)
         self._show_curve(await self._visit.context.training_runs.learning_curve())
@@ -111,7 +112,7 @@ class TrainingRunsPanel:
         name = (self._backbone.value or "").strip()
         if _backbone_error(name) is not None:
             return
-        request = TrainingRequest(options=RequestedOptions(backbone=name or None))
+        request = TrainingRequest(options=RequestedOptions(backbone=name or None, network=bool(self._network.value)))
         await self._visit.context.training_runs.start(request, user=user)
         self._visit.notify("A retraining run is queued.")
         await self._load()
@@ -175,7 +176,8 @@ def _row(found: TrainingRunView) -> tuple[Cell, ...]:
         + ([reason(run.failure)] if run.failure else []),
         _learned(found),
         [text(run.changes[0])] if run.changes else [text("–", "muted")],
-        _accuracy(found),
+        _figure(found.run.after.accuracy if found.run.after else None, found.accuracy_change, ".1%"),
+        _figure(found.auroc, found.auroc_change, ".3f"),
         _gates(found),
         [opener("cancel", run.run_id, "btn")] if run.state in OPEN_STATES else [],
     )
@@ -200,12 +202,14 @@ def _learned(found: TrainingRunView) -> list[Part]:
     ]
 
 
-def _accuracy(found: TrainingRunView) -> list[Part]:
-    after = found.run.after.accuracy if found.run.after else None
+def _figure(after: float | None, change: float | None, as_: str) -> list[Part]:
+    """A figure of the challenger, with what changed."""
     if after is None:
         return [text("–", "muted num")]
-    change = found.accuracy_change
-    return [text(f"{after:.1%}", "num"), *([text(f"{change:+.1%}", "num muted")] if change is not None else [])]
+    return [
+        text(format(after, as_), "num"),
+        *([text(format(change, f"+{as_}"), "num muted")] if change is not None else []),
+    ]
 
 
 def _gates(found: TrainingRunView) -> list[Part]:

@@ -18,19 +18,17 @@ from astrolens.contracts.training_runs import DataSummary, GateReport, RunFigure
 from astrolens.science.bundle import Bundle
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer import export
-from astrolens.trainer.bundle_builder import Provenance, build_bundle, cpu_ms_per_image
+from astrolens.trainer.bundle_builder import Provenance, cpu_ms_per_image
 from astrolens.trainer.dataset import Sample, Split
 from astrolens.trainer.early_views import Drawing, EarlyViews, PreparedViews, prepare_views
 from astrolens.trainer.image_arrays import ImageArrays, prepare_arrays
 from astrolens.trainer.retraining import data_set as data
 from astrolens.trainer.retraining.answer_views import draw_answer_views, kind_names
 from astrolens.trainer.retraining.archive_images import ArchiveImage, GivenAnswer
-from astrolens.trainer.retraining.fine_tuning import fine_tune
 from astrolens.trainer.retraining.gates import Scored, compare, figures_of, score_both
 from astrolens.trainer.retraining.named_sets import NamedSet
 from astrolens.trainer.retraining.orders import BUNDLE, PROGRESS, Order, Outcome, Progress, write, write_bytes
-from astrolens.trainer.retraining.starting_point import NamedCheckpoint, PromotedBundle, StartingPoint
-from astrolens.trainer.retraining.starting_weights import files_beside
+from astrolens.trainer.retraining.starting_point import NamedCheckpoint, PromotedHeads, PromotedNetwork, StartingPoint
 from astrolens.trainer.trainable_backbone import TrainableBackbone
 from astrolens.trainer.training import Trained
 
@@ -127,7 +125,7 @@ class Run:
     def _starting_point(self) -> StartingPoint:
         options = self._order.options
         if options.backbone is None:
-            return PromotedBundle(self._champion)
+            return PromotedNetwork(self._champion) if options.network else PromotedHeads(self._champion)
         order = self._order
         return NamedCheckpoint(options.backbone, order.backbones, hosts=order.fetch_hosts, seed=options.seed)
 
@@ -195,12 +193,10 @@ class Run:
         return model, views, answers
 
     def _fine_tune(self, model: TrainableBackbone, views: PreparedViews, answers: EarlyViews | None) -> None:
-        self._start.prepare(model, views.training)
-        trained = fine_tune(
+        trained = self._start.train(
             model,
             views,
             answers,
-            self._start.preprocessing,
             self._start.recipe(self._order.options),
             checkpoint=self._folder / "fine-tuning.checkpoint",
             on_step=self._note_step,
@@ -223,10 +219,9 @@ class Run:
         kinds: tuple[str, ...],
     ) -> None:
         champion = self._champion.manifest
-        bundle = build_bundle(
+        bundle = self._start.build(
             self._fine_tuned(kinds),
             {**arrays, Split.TEST: _joined(list(benchmarks.values()))},
-            self._start.preprocessing,
             self._start.recipe(self._order.options),
             Provenance(
                 name=champion.name,
@@ -236,9 +231,6 @@ class Run:
             ),
             self._folder / BUNDLE,
             kinds=kinds,
-            beside=files_beside,
-            kept=self._start.reused_arrays(),
-            refit_classes=self._start.refit_classes,
         )
         write_bytes(self._folder / _CHALLENGER_NOTE, json.dumps({"digest": bundle.digest}).encode())
 
@@ -291,10 +283,13 @@ class Run:
         new = [name for name in challenger.manifest.kinds if name not in self._champion.manifest.kinds]
         lost = sorted(set(self._champion.manifest.surveys) - set(challenger.manifest.surveys))
         added = sorted(set(challenger.manifest.surveys) - set(self._champion.manifest.surveys))
+        kept = [name for name in challenger.manifest.surveys if _has_same_calibration(name, self._champion, challenger)]
+        renewed = [name for name in challenger.manifest.surveys if name not in kept]
         learned = ", ".join(f"{number} {answer}" for answer, number in summary.labels.items()) or "no answers"
         return (
             f"{self._start.trained} trained on {self._order.options.views} drawn pictures and {learned}",
-            f"detectors of the embedding and calibrations fitted again: {', '.join(challenger.manifest.surveys)}",
+            f"{self._start.fitted} fitted again: {', '.join(renewed) or 'of no survey'}",
+            *((f"calibrations kept: {', '.join(kept)}",) if kept else ()),
             *((f"new kinds: {', '.join(new)}",) if new else ()),
             *((f"calibrated for the first time: {', '.join(added)}",) if added else ()),
             *((f"no calibration of its own any more: {', '.join(lost)}",) if lost else ()),
@@ -307,6 +302,14 @@ def _joined(parts: list[ImageArrays]) -> ImageArrays:
         np.concatenate([own.classes for own in parts]),
         np.concatenate([own.surveys for own in parts]),
         np.concatenate([own.oddities for own in parts]),
+    )
+
+
+def _has_same_calibration(survey: str, one: Bundle, other: Bundle) -> bool:
+    names = [name for name in other.calibration if name.split("/")[0] == survey]
+    return all(
+        name in one.calibration and np.array_equal(one.calibration[name], other.calibration[name], equal_nan=True)
+        for name in names
     )
 
 

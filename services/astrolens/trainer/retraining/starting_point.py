@@ -1,6 +1,6 @@
-"""What a run starts from: the promoted bundle, or a checkpoint that is named as the backbone."""
+"""What a run starts from and what it trains: the promoted bundle's heads or its network, or a named checkpoint."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -13,12 +13,16 @@ from astrolens.contracts.training_runs import TrainingOptions
 from astrolens.science.bundle import Bundle
 from astrolens.science.detectors import EMBEDDING
 from astrolens.science.preprocessing import PreprocessingSpec
-from astrolens.trainer.early_views import EarlyViews
+from astrolens.trainer.bundle_builder import Provenance, build_bundle, build_with_kinds
+from astrolens.trainer.dataset import Split
+from astrolens.trainer.early_views import EarlyViews, PreparedViews
+from astrolens.trainer.image_arrays import ImageArrays
 from astrolens.trainer.retraining.checkpoints import describe, find_checkpoint, load_checkpoint
-from astrolens.trainer.retraining.fine_tuning import recipe_of
-from astrolens.trainer.retraining.starting_weights import load_backbone, with_more_kinds
+from astrolens.trainer.retraining.fine_tuning import fine_tune, recipe_of
+from astrolens.trainer.retraining.kind_heads import refit_kind_heads
+from astrolens.trainer.retraining.starting_weights import files_beside, load_backbone, with_more_kinds
 from astrolens.trainer.trainable_backbone import TrainableBackbone
-from astrolens.trainer.training import Recipe
+from astrolens.trainer.training import Recipe, Trained
 
 CHECKPOINT_RATE: Final = 1e-3
 """Largest learning rate of the new heads of a checkpoint."""
@@ -26,17 +30,15 @@ CHECKPOINT_TRUNK_RATE: Final = 1e-4
 """Largest learning rate of its own weights, which know everyday pictures."""
 _EXAMPLES: Final = 128
 
+OnStep = Callable[[int, int], None]
+
 
 class StartingPoint(Protocol):
-    """What a run starts from."""
+    """What a run starts from, and what it trains."""
 
     @property
     def preprocessing(self) -> PreprocessingSpec:
         """The preprocessing of the challenger."""
-
-    @property
-    def refit_classes(self) -> bool:
-        """Whether the class head is fitted once more when the challenger is built."""
 
     @property
     def note(self) -> str:
@@ -46,27 +48,56 @@ class StartingPoint(Protocol):
     def trained(self) -> str:
         """What is trained, a noun phrase."""
 
+    @property
+    def fitted(self) -> str:
+        """What is fitted again afterwards, a noun phrase."""
+
     def load(self, kinds: int) -> TrainableBackbone:
         """The backbone to train, with heads of so many kinds."""
-
-    def prepare(self, model: TrainableBackbone, views: EarlyViews) -> None:
-        """Set what a new backbone takes from its first views."""
 
     def recipe(self, options: TrainingOptions) -> Recipe:
         """The hyperparameters."""
 
-    def reused_arrays(self) -> Mapping[str, NDArray[Any]]:
-        """Arrays of detectors that stay true, because what they read does not change."""
+    def train(
+        self,
+        model: TrainableBackbone,
+        views: PreparedViews,
+        answers: EarlyViews | None,
+        recipe: Recipe,
+        *,
+        checkpoint: Path,
+        on_step: OnStep,
+    ) -> Trained:
+        """Train a backbone that `load` gave.
+
+        Args:
+            model: It is changed.
+            views: Drawn views, and others to calibrate the kinds with.
+            answers: Views of answered images.
+            recipe: Hyperparameters.
+            checkpoint: Where a long training keeps its state, to go on from after a kill.
+            on_step: Told how many steps are done, and of how many.
+        """
+
+    def build(
+        self,
+        trained: Trained,
+        arrays: Mapping[Split, ImageArrays],
+        recipe: Recipe,
+        provenance: Provenance,
+        out: Path,
+        *,
+        kinds: tuple[str, ...],
+    ) -> Bundle:
+        """Write the challenger; see `astrolens.trainer.bundle_builder`."""
 
 
-class PromotedBundle:
+class _Promoted:
     """The bundle in use.
 
     Args:
         champion: The bundle.
     """
-
-    refit_classes = False
 
     def __init__(self, champion: Bundle) -> None:
         self._champion = champion
@@ -81,26 +112,97 @@ class PromotedBundle:
         """Names the bundle."""
         return f"Retrained from bundle {self._champion.digest[:12]}"
 
-    @property
-    def trained(self) -> str:
-        """The transformer, and the heads that learn."""
-        return "transformer and heads of the kinds"
-
     def load(self, kinds: int) -> TrainableBackbone:
         """Its backbone, with outputs for further kinds."""
         model = load_backbone(self._champion)
         with_more_kinds(model, kinds)
         return model
 
-    def prepare(self, model: TrainableBackbone, views: EarlyViews) -> None:
-        """Nothing: its statistics are those of its weights."""
-
     def recipe(self, options: TrainingOptions) -> Recipe:
         """Small rates, since most is known."""
         return recipe_of(options)
 
+
+class PromotedHeads(_Promoted):
+    """The bundle in use, of which only the heads of the kinds are fitted again."""
+
+    trained = "heads of the kinds"
+    fitted = "calibrations"
+
+    def train(
+        self,
+        model: TrainableBackbone,
+        views: PreparedViews,
+        answers: EarlyViews | None,
+        recipe: Recipe,  # noqa: ARG002 - a fit has no rates
+        *,
+        checkpoint: Path,  # noqa: ARG002 - seconds are not worth keeping
+        on_step: OnStep,
+    ) -> Trained:
+        """Fit the heads."""
+        return refit_kind_heads(model, views, answers, on_step=on_step)
+
+    def build(
+        self,
+        trained: Trained,
+        arrays: Mapping[Split, ImageArrays],
+        recipe: Recipe,
+        provenance: Provenance,
+        out: Path,
+        *,
+        kinds: tuple[str, ...],
+    ) -> Bundle:
+        """With the detectors and classes of the promoted bundle."""
+        return build_with_kinds(
+            self._champion, trained, arrays, recipe, provenance, out, kinds=kinds, beside=files_beside
+        )
+
+
+class PromotedNetwork(_Promoted):
+    """The bundle in use, of which the transformer is trained on, too."""
+
+    trained = "transformer and heads of the kinds"
+    fitted = "detectors of the embedding and calibrations"
+
+    def train(
+        self,
+        model: TrainableBackbone,
+        views: PreparedViews,
+        answers: EarlyViews | None,
+        recipe: Recipe,
+        *,
+        checkpoint: Path,
+        on_step: OnStep,
+    ) -> Trained:
+        """Fine-tune it; its statistics are those of its weights."""
+        return fine_tune(model, views, answers, self.preprocessing, recipe, checkpoint=checkpoint, on_step=on_step)
+
+    def build(
+        self,
+        trained: Trained,
+        arrays: Mapping[Split, ImageArrays],
+        recipe: Recipe,
+        provenance: Provenance,
+        out: Path,
+        *,
+        kinds: tuple[str, ...],
+    ) -> Bundle:
+        """With the promoted bundle's class head, and its detectors that read what does not change."""
+        return build_bundle(
+            trained,
+            arrays,
+            self.preprocessing,
+            recipe,
+            provenance,
+            out,
+            kinds=kinds,
+            beside=files_beside,
+            kept=self.reused_arrays(),
+            refit_classes=False,
+        )
+
     def reused_arrays(self) -> Mapping[str, NDArray[Any]]:
-        """Those of detectors that read taps which do not change."""
+        """Arrays of detectors that read taps which do not change."""
         fixed_taps = load_backbone(self._champion).fixed_taps - {EMBEDDING}
         entries = self._champion.manifest.detectors
         fixed = {entry.name for entry in entries if entry.feature in fixed_taps and entry.kind == "mahalanobis"}
@@ -120,7 +222,7 @@ class NamedCheckpoint:
         BackboneRefused: It cannot be used.
     """
 
-    refit_classes = True
+    fitted = "detectors and calibrations"
 
     def __init__(self, name: str, folder: Path, *, hosts: Collection[str], seed: int) -> None:
         self._name = name
@@ -149,15 +251,36 @@ class NamedCheckpoint:
         torch.manual_seed(self._seed)
         return load_checkpoint(self._name, self._folder, kinds=kinds, hosts=self._hosts)
 
-    def prepare(self, model: TrainableBackbone, views: EarlyViews) -> None:
-        """Standardise the pooled maps by the first views."""
-        model.eval()
-        model.standardise_by(torch.from_numpy(views.maps[:_EXAMPLES].astype(np.float32)))
-
     def recipe(self, options: TrainingOptions) -> Recipe:
         """Full rates for the new heads, a tenth for its own weights."""
         return replace(recipe_of(options), rate=CHECKPOINT_RATE, trunk_rate=CHECKPOINT_TRUNK_RATE)
 
-    def reused_arrays(self) -> Mapping[str, NDArray[Any]]:
-        """None: every tap is new."""
-        return {}
+    def train(
+        self,
+        model: TrainableBackbone,
+        views: PreparedViews,
+        answers: EarlyViews | None,
+        recipe: Recipe,
+        *,
+        checkpoint: Path,
+        on_step: OnStep,
+    ) -> Trained:
+        """Train all of it, its pooled maps standardised by the first views."""
+        model.eval()
+        model.standardise_by(torch.from_numpy(views.training.maps[:_EXAMPLES].astype(np.float32)))
+        return fine_tune(model, views, answers, self.preprocessing, recipe, checkpoint=checkpoint, on_step=on_step)
+
+    def build(
+        self,
+        trained: Trained,
+        arrays: Mapping[Split, ImageArrays],
+        recipe: Recipe,
+        provenance: Provenance,
+        out: Path,
+        *,
+        kinds: tuple[str, ...],
+    ) -> Bundle:
+        """With a class head and detectors of its own."""
+        return build_bundle(
+            trained, arrays, self.preprocessing, recipe, provenance, out, kinds=kinds, beside=files_beside
+        )
