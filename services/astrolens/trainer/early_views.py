@@ -6,7 +6,7 @@ again, so that an interrupted preparation goes on where it stopped.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -78,7 +78,15 @@ class PreparedViews:
     digest: str
 
 
-def prepare_views(images: ImageArrays, graph: bytes, drawing: Drawing, *, cache: Path, workers: int) -> PreparedViews:
+def prepare_views(
+    images: ImageArrays,
+    graph: bytes,
+    drawing: Drawing,
+    *,
+    cache: Path,
+    workers: int,
+    on_step: Callable[[int, int], None] = lambda _done, _of: None,
+) -> PreparedViews:
     """Draw the views and compute their early maps, or read them from the cache.
 
     Args:
@@ -87,6 +95,7 @@ def prepare_views(images: ImageArrays, graph: bytes, drawing: Drawing, *, cache:
         drawing: What is drawn.
         cache: Folder of the shards.
         workers: Number of processes; 0: this one.
+        on_step: Told after each shard how many are there, and of how many.
     """
     # A shard is drawn from the crops; the inputs would be copied to every process.
     images = replace(images, inputs=images.inputs[:0])
@@ -104,8 +113,10 @@ def prepare_views(images: ImageArrays, graph: bytes, drawing: Drawing, *, cache:
     log.info("%d of %d shards of %d training views have to be drawn", len(missing), len(numbers), SHARD)
     write = partial(_write_shard, folder=folder, graph=graph, drawing=drawing, images=images)
     with ProcessPoolExecutor(max(workers, 1)) as pool:
-        for number in map(write, missing) if workers == 0 else pool.map(write, missing):
+        made = pool.map(write, missing) if workers else map(write, missing)
+        for done, number in enumerate(made, start=len(numbers) - len(missing) + 1):
             log.info("shard %d of %d is drawn", number + 1, len(numbers))
+            on_step(done, len(numbers))
     return PreparedViews(
         training=_read_shards(folder, numbers[:training], drawing.views),
         held_out=_read_shards(folder, numbers[training:], HELD_OUT_SHARDS * SHARD),

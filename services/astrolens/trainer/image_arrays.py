@@ -1,7 +1,7 @@
 """The images of a split as arrays, prepared once and cached."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +88,13 @@ _Row = tuple[str, int, str, Pixels, Pixels | None]
 
 
 def prepare_arrays(
-    samples: Sequence[Sample], split: Split, spec: PreprocessingSpec, *, cache: Path, workers: int = 2
+    samples: Sequence[Sample],
+    split: Split,
+    spec: PreprocessingSpec,
+    *,
+    cache: Path,
+    workers: int = 2,
+    on_image: Callable[[], None] = lambda: None,
 ) -> ImageArrays:
     """Preprocess the images of one split, or load them from the cache.
 
@@ -98,11 +104,14 @@ def prepare_arrays(
         spec: The preprocessing.
         cache: Folder of the cached arrays.
         workers: Number of processes; 0: this one, which may then be killed without leaving others behind.
+        on_image: Called after each image that was preprocessed.
     """
     chosen = [sample for sample in samples if sample.split is split]
     files = [sample for sample in chosen if sample.draw is None]
     draws = [sample for sample in chosen if sample.draw is not None]
-    parts = [_prepare(own, split, spec, cache=cache, workers=workers) for own in (files, draws) if own]
+    parts = [
+        _prepare(own, split, spec, cache=cache, workers=workers, on_image=on_image) for own in (files, draws) if own
+    ]
     return ImageArrays(
         inputs=np.concatenate([part.inputs for part in parts]),
         classes=np.concatenate([part.classes for part in parts]),
@@ -113,7 +122,13 @@ def prepare_arrays(
 
 
 def _prepare(
-    samples: Sequence[Sample], split: Split, spec: PreprocessingSpec, *, cache: Path, workers: int
+    samples: Sequence[Sample],
+    split: Split,
+    spec: PreprocessingSpec,
+    *,
+    cache: Path,
+    workers: int,
+    on_image: Callable[[], None],
 ) -> ImageArrays:
     names = [preprocessing_digest(spec), cutout_fingerprint(), split, *(sample.key for sample in samples)]
     if samples[0].draw is not None:
@@ -122,11 +137,15 @@ def _prepare(
     if not path.is_file():
         log.info("preparing %d images of the split %s", len(samples), split)
         specs = [spec] * len(samples)
-        if workers == 0:
-            rows = [row for row in map(_prepare_one, samples, specs) if row is not None]
-        else:
-            with ProcessPoolExecutor(workers) as pool:
-                rows = [row for row in pool.map(_prepare_one, samples, specs, chunksize=32) if row is not None]
+        rows = []
+        with ProcessPoolExecutor(max(workers, 1)) as pool:
+            made = (
+                pool.map(_prepare_one, samples, specs, chunksize=32) if workers else map(_prepare_one, samples, specs)
+            )
+            for row in made:
+                on_image()
+                if row is not None:
+                    rows.append(row)
         if len(rows) < len(samples):
             log.info("the cutout maker refused %d of them", len(samples) - len(rows))
         _save(rows, path)

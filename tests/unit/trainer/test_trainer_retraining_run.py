@@ -20,7 +20,7 @@ from astrolens.trainer.backbone import Backbone, BackboneConfig
 from astrolens.trainer.bundle_builder import Provenance, build_bundle, build_with_kinds
 from astrolens.trainer.dataset import Sample, Split
 from astrolens.trainer.image_arrays import ImageArrays, prepare_arrays
-from astrolens.trainer.retraining import data_set
+from astrolens.trainer.retraining import data_set, run
 from astrolens.trainer.retraining.answer_views import LABELLED_ARTEFACT
 from astrolens.trainer.retraining.archive_images import ArchiveImage, GivenAnswer
 from astrolens.trainer.retraining.gates import compare, score_both
@@ -354,3 +354,22 @@ def test_a_calibration_that_no_image_could_renew_is_protected_on_request_and_a_l
     too_large = gates(mib=1.0)["size of the graph"]
     assert not too_large.passed
     assert "ASTROLENS_MODEL_MAX_GRAPH_MIB" in too_large.detail
+
+
+def test_a_run_says_how_far_each_long_step_is(
+    champion: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_NOTE_EVERY_S", 0.0)
+    noted: list[tuple[RunStep, float]] = []
+    note = Run._note
+
+    def noting(self: Run, step: RunStep, share: float) -> None:
+        noted.append((step, share))
+        note(self, step, share)
+
+    monkeypatch.setattr(Run, "_note", noting)
+    perform(champion, tmp_path / "run")
+    shares = [share for _, share in noted]
+    assert shares == sorted(shares)
+    for step in (RunStep.DATA, RunStep.VIEWS, RunStep.FINE_TUNING):
+        assert len({share for own, share in noted if own is step}) > 2, step

@@ -6,6 +6,8 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +52,7 @@ _START_SHARES: Final = {
     RunStep.PUBLISHING: 0.98,
 }
 """Share of the whole at which a step begins, by the processor time of a run of 6,000 views."""
+_STEPS: Final = tuple(RunStep)
 _NOTE_EVERY_S: Final = 5.0
 _PARITY_IMAGES: Final = 32
 
@@ -133,11 +136,11 @@ class Run:
         self._note(step, _START_SHARES[step])
         log.info("%s", step.value)
 
-    def _note_step(self, done: int, of: int) -> None:
-        """Say how far the fine-tuning is, at most every few seconds."""
+    def _note_part(self, step: RunStep, done: int, of: int) -> None:
+        """Say how far a step is, at most every few seconds."""
         if time.monotonic() - self._noted >= _NOTE_EVERY_S:
-            first, last = _START_SHARES[RunStep.FINE_TUNING], _START_SHARES[RunStep.CHALLENGER]
-            self._note(RunStep.FINE_TUNING, round(first + (last - first) * done / of, 4))
+            first, last = _START_SHARES[step], _START_SHARES[_STEPS[_STEPS.index(step) + 1]]
+            self._note(step, round(first + (last - first) * min(done / of, 1.0), 4))
 
     def _note(self, step: RunStep, share: float) -> None:
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -168,9 +171,13 @@ class Run:
         return collected
 
     def _arrays(self, collected: data.DataSet) -> dict[Split, ImageArrays]:
-        spec = self._start.preprocessing
+        spec, done = self._start.preprocessing, count(1)
+
+        def note_image() -> None:
+            self._note_part(RunStep.DATA, next(done), len(collected.samples))
+
         return {
-            split: prepare_arrays(collected.samples, split, spec, cache=self._cache, workers=0)
+            split: prepare_arrays(collected.samples, split, spec, cache=self._cache, workers=0, on_image=note_image)
             for split in (Split.BACKBONE, Split.FIT, Split.CALIBRATION)
         }
 
@@ -187,7 +194,9 @@ class Run:
         spec, recipe = self._start.preprocessing, self._start.recipe(self._order.options)
         graph = export.export_early(model, spec)
         drawing = Drawing(recipe.seed, recipe.views, spec.size, recipe.balance, recipe.ranges)
-        views = prepare_views(images, graph, drawing, cache=self._cache, workers=0)
+        views = prepare_views(
+            images, graph, drawing, cache=self._cache, workers=0, on_step=partial(self._note_part, RunStep.VIEWS)
+        )
         early = export.session(graph)
         answers = draw_answer_views(collected.labelled, kinds, early, size=spec.size, seed=recipe.seed)
         return model, views, answers
@@ -199,7 +208,7 @@ class Run:
             answers,
             self._start.recipe(self._order.options),
             checkpoint=self._folder / "fine-tuning.checkpoint",
-            on_step=self._note_step,
+            on_step=partial(self._note_part, RunStep.FINE_TUNING),
         )
         weights = {name: value.contiguous() for name, value in trained.model.state_dict().items()}
         save_file(weights, self._folder / _TRAINED)
