@@ -56,6 +56,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="feeds; the median counts")
     parser.add_argument("--fill-limit", type=float, default=3_600.0, help="longest filling of one archive, seconds")
     parser.add_argument("--start-limit", type=float, default=300.0, help="longest start, seconds")
+    parser.add_argument(
+        "--index-limit", type=float, default=600.0, help="longest wait for the similarity index, seconds"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here (default: in the archive folder)")
     parser.add_argument("--fill-only", action="store_true", help="fill archives that are missing; measure nothing")
     options = parser.parse_args()
@@ -80,6 +83,7 @@ def main() -> None:
                 rounds=options.rounds,
                 fill_s=options.fill_limit,
                 start_s=options.start_limit,
+                index_s=options.index_limit,
                 stack=stack,
             )
             for count in counts:
@@ -139,12 +143,12 @@ def _measure(plan: Plan, count: int, prepared: Prepared, row: dict[str, Any], sa
             say("first start: nothing but the records is there")
             row["first_start"] = start(system, plan.start_s)
             say(f"{row['first_start']['seconds']} s, {row['first_start']['cpu_s']['total']} s of processor time")
-            row["similarity_index"] = wait_for_index(system, prepared.images, say)
+            row["similarity_index"] = wait_for_index(system, plan, prepared.images, say)
             row["memory_peak_start_mib"] = _rounded(sampler.peaks())
             row["first_stop_s"] = stop(system)
             say(f"stopped after {row['first_stop_s']} s; starting again")
             row["start"] = start(system, plan.start_s)
-            row["start"]["similarity_index"] = wait_for_index(system, prepared.images, say)
+            row["start"]["similarity_index"] = wait_for_index(system, plan, prepared.images, say)
             row["memory_rest_mib"] = _rounded(rest(sampler, wait_s=_REST_S))
             say(f"{row['start']['seconds']} s, {row['memory_rest_mib']['total']} MiB at rest; feeding")
             sampler.reset()

@@ -37,6 +37,7 @@ class Plan:
         rounds: Feeds.
         fill_s: Longest filling of one archive, seconds.
         start_s: Longest start, seconds.
+        index_s: Longest wait for the similarity index after a start, seconds.
         stack: The variables of a running stack; None is the embedded default.
     """
 
@@ -47,6 +48,7 @@ class Plan:
     rounds: int
     fill_s: float
     start_s: float
+    index_s: float = 600.0
     stack: dict[str, str] | None = None
 
     @property

@@ -21,7 +21,6 @@ from tests.e2e.system import System
 from tests.engines.health import HEALTH, readiness, sentences
 
 _POLL_S = 0.1
-_INDEX_S = 600.0
 _REPORT_EVERY_S = 30.0
 _FEED_S = 900.0
 _STOP_S = 90.0
@@ -93,15 +92,15 @@ def _ok(url: str) -> bool:
         return False
 
 
-def wait_for_index(system: System, wanted: int, say: Report) -> dict[str, Any]:
+def wait_for_index(system: System, plan: Plan, wanted: int, say: Report) -> dict[str, Any]:
     """Wait until the similarity index holds the archive; how many images it holds and how long it took since now.
 
     It reads the archive page by page beside everything else: some minutes for 100,000 images on the stack. The services
-    are up meanwhile, so that what is still missing after `_INDEX_S` is told and waited for no longer.
+    are up meanwhile, so that what is still missing after the plan's limit is told and waited for no longer.
     """
     began = said = time.monotonic()
     held = 0
-    while (waited := time.monotonic() - began) < _INDEX_S:
+    while (waited := time.monotonic() - began) < plan.index_s:
         told = describes(f"127.0.0.1:{system.port + 1}")
         held = told.indexed_images if told else held
         if told and held >= wanted:
