@@ -6,7 +6,7 @@ night bounds the expected share of ordinary images among the listed by q instead
 calibration images are positively dependent, and the bound holds for them (Bates et al. 2023, Annals of Statistics 51).
 
 Copies of one picture are one hypothesis: counted each, they would lift the threshold for every other image. Those that
-the archive links as near-duplicates are put together, and the one that came first stands for them: a choice that does
+the archive links as near-duplicates are merged, and the one that came first stands for them: a choice that does
 not look at p-values, so that the first's p-value promises what it did. The smallest of them would not.
 
 A p-value ends at 1/(n + 1), so that a short calibration lets no single image of a long night be listed. On request, and
@@ -123,7 +123,7 @@ class DiscoveryList(View):
     tested: int = Field(
         description="Pictures of the night that have a p-value which promises something; copies of one count once."
     )
-    put_together: int = Field(
+    copies_merged: int = Field(
         default=0, description="Images of the night that are copies of a tested picture, and are no test of their own."
     )
     copies: dict[str, Copies] = Field(default={}, description="The copies of listed images, by the image's id.")
@@ -206,14 +206,14 @@ class Discoveries:
         )
         documents = await self._records.get(Collection.IMAGES, [each.image_id for each in listed[:MAX_LISTED]])
         cards = [ImageCard.of(documents[each.image_id]) for each in listed if each.image_id in documents]
-        put_together = sum(len(ids) for ids in found.copies.values())
+        copies_merged = sum(len(ids) for ids in found.copies.values())
         return DiscoveryList(
             night=night,
             since=since,
             until=until,
             q=q,
             tested=tested,
-            put_together=put_together,
+            copies_merged=copies_merged,
             copies={
                 card.image_id: Copies(count=len(ids), image_ids=ids[:MAX_COPIES_NAMED])
                 for card in cards
@@ -224,7 +224,7 @@ class Discoveries:
             listed=count,
             threshold=max(each.p_value for each in first) if count else None,
             limited=None if assume_tail else _limited(found.tested, count, q=q),
-            promise=_promise(count, q=q, assume_tail=assume_tail, put_together=put_together),
+            promise=_promise(count, q=q, assume_tail=assume_tail, copies_merged=copies_merged),
             tail_assumed=assume_tail,
             listed_with_tail=counts[True],
             items=cards,
@@ -360,9 +360,9 @@ def _cannot_list(tested: Sequence[NightImage], *, q: float) -> str | None:
     )
 
 
-def _promise(count: int, *, q: float, assume_tail: bool, put_together: int) -> str:
-    one = plural(put_together, "copy was", "copies were")
-    copies = f" {one} put together with the first image of the same picture, which is one test." if put_together else ""
+def _promise(count: int, *, q: float, assume_tail: bool, copies_merged: int) -> str:
+    one = plural(copies_merged, "copy was", "copies were")
+    copies = f" {one} merged with the first image of the same picture, which is one test." if copies_merged else ""
     if not count:
         return f"No image stands out at q = {q:g}.{copies}"
     assumption = (

@@ -15,7 +15,7 @@ LIST: dict[str, Any] = {
     "tested": 2000,
     "left_out": {"simulated": 12},
     "listed": 1,
-    "put_together": 29,
+    "copies_merged": 29,
     "copies": {"a" * 32: {"count": 29, "image_ids": ["b" * 32]}},
     "promise": "At most 10 % of the listed are expected to be ordinary",
     "limited": None,

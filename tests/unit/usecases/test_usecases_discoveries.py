@@ -120,11 +120,11 @@ async def test_copies_of_one_picture_are_one_test_and_the_first_stands_for_them(
     (odd,) = await add(records, ["odd"], p_value=0.001)
     copies = await add_copies(records, odd, [f"variant {n}" for n in range(30)], p_value=0.0005)
     found = await made(records, Clock()).of_night(EVENING)
-    assert (found.tested, found.put_together, found.listed, found.threshold) == (100, 30, 1, 0.001)
+    assert (found.tested, found.copies_merged, found.listed, found.threshold) == (100, 30, 1, 0.001)
     assert [card.image_id for card in found.items] == [odd], "each counted, they would list `just ordinary` too"
     assert found.copies[odd].count == 30
     assert found.copies[odd].image_ids == copies[:20]
-    assert "30 copies were put together with the first image of the same picture" in found.promise
+    assert "30 copies were merged with the first image of the same picture" in found.promise
 
 
 async def test_the_first_image_stands_for_its_copies_whatever_their_p_values(records: RecordStore) -> None:
@@ -132,7 +132,7 @@ async def test_the_first_image_stands_for_its_copies_whatever_their_p_values(rec
     (first,) = await add(records, ["first"], p_value=0.4)
     await add_copies(records, first, ["copy"], p_value=0.0001)
     found = await made(records, Clock()).of_night(EVENING)
-    assert (found.tested, found.put_together, found.listed, found.copies) == (10, 1, 0, {})
+    assert (found.tested, found.copies_merged, found.listed, found.copies) == (10, 1, 0, {})
 
 
 async def test_copies_of_a_picture_of_an_earlier_night_are_one_test(records: RecordStore) -> None:
@@ -140,7 +140,7 @@ async def test_copies_of_a_picture_of_an_earlier_night_are_one_test(records: Rec
     for name in ("one", "two"):
         await add(records, [name], p_value=0.001, changes={"near_duplicates": [{"image_id": before, "distance": 0}]})
     found = await made(records, Clock()).of_night(EVENING)
-    assert (found.tested, found.put_together) == (1, 1)
+    assert (found.tested, found.copies_merged) == (1, 1)
 
 
 async def test_what_only_looks_alike_stays_two_tests(records: RecordStore) -> None:
@@ -151,7 +151,7 @@ async def test_what_only_looks_alike_stays_two_tests(records: RecordStore) -> No
     assert (await made(records, Clock()).of_night(EVENING)).tested == 3
     await add(records, ["the same place"], position=(10.001, 20.0), minutes=3, changes=links)
     found = await made(records, Clock()).of_night(EVENING)
-    assert (found.tested, found.put_together) == (3, 1)
+    assert (found.tested, found.copies_merged) == (3, 1)
 
 
 async def test_the_night_without_a_date_is_the_last_one_and_one_to_come_is_refused(records: RecordStore) -> None:
