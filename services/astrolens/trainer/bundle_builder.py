@@ -36,6 +36,7 @@ from astrolens.trainer.fitting import (
     VOTING,
     LabelledFeatures,
     calibrate,
+    carry_over,
     coarse_centroids,
     fit_detectors,
 )
@@ -164,7 +165,13 @@ def recalibrate_bundle(
         out: Folder of the new bundle; its content is replaced.
     """
     ready = export.session(old.model)
-    calibration = _calibration(old, ready, arrays, recipe)
+    calibration = calibrate(
+        [load_detector(entry, old.detectors) for entry in old.manifest.detectors],
+        old.manifest.combination,
+        units=_features(ready, arrays[Split.FIT]),
+        ordinary=_features(ready, arrays[Split.CALIBRATION]),
+        seed=recipe.seed,
+    )
     training = old.manifest.training
     images = training.images | {str(Split.CALIBRATION): _counts(arrays[Split.CALIBRATION])}
     manifest = old.manifest.model_copy(
@@ -199,8 +206,8 @@ def build_with_kinds(
 ) -> Bundle:
     """Write a bundle with the network, classes and detectors of another, and other heads of the kinds.
 
-    A survey is calibrated again where as many images calibrate it now as before; otherwise the calibration that it has
-    is the better one, since such heads move little.
+    A survey is calibrated again where as many images calibrate it now as before; otherwise its calibration is carried
+    over, since such heads hardly change the order of the scores.
 
     Args:
         old: The other bundle.
@@ -221,7 +228,18 @@ def build_with_kinds(
     probe = fit.inputs[:: max(1, len(fit) // 64)][:64]
     parity = export.check_parity(model, ready, probe)
     export.check_batches(ready, probe)
-    calibration = _renewed(old.calibration, _calibration(old, ready, arrays, recipe))
+    splits = (Split.FIT, Split.CALIBRATION)
+    before, after = ([_features(own, arrays[split]) for split in splits] for own in (export.session(old.model), ready))
+    detectors = [load_detector(entry, old.detectors) for entry in old.manifest.detectors]
+    calibration = _renewed(
+        carry_over(
+            old.calibration,
+            [own for own in detectors if own.entry.kind == "oddity"],
+            before=_joined(*before),
+            after=_joined(*after),
+        ),
+        calibrate(detectors, old.manifest.combination, units=after[0], ordinary=after[1], seed=recipe.seed),
+    )
     manifest = old.manifest.model_copy(
         update={
             "name": provenance.name,
@@ -242,19 +260,6 @@ def build_with_kinds(
     }
     figures = {"parity": float(f"{parity:.1e}"), "cpu_ms_per_image": cpu_ms_per_image(graph, probe)}
     return _write(out, manifest, contents, figures, ready, arrays[Split.TEST], recipe, note=provenance.note)
-
-
-def _calibration(
-    old: Bundle, ready: InferenceSession, arrays: Mapping[Split, ImageArrays], recipe: Recipe
-) -> dict[str, NDArray[np.float64]]:
-    """Calibration arrays of the detectors of a bundle for the outputs of a graph."""
-    return calibrate(
-        [load_detector(entry, old.detectors) for entry in old.manifest.detectors],
-        old.manifest.combination,
-        units=_features(ready, arrays[Split.FIT]),
-        ordinary=_features(ready, arrays[Split.CALIBRATION]),
-        seed=recipe.seed,
-    )
 
 
 def _renewed(old: Mapping[str, NDArray[Any]], new: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:

@@ -50,6 +50,9 @@ _BY_FAMILY: Final = frozenset({"mahalanobis"})
 _MIN_CLASS_MEMBERS: Final = 8
 """A class of a survey family with fewer members gets no mean of its own: it would be too noisy."""
 
+_MIN_CARRYING: Final = 20
+"""Images of a survey that make a mean and a deviation."""
+
 
 @dataclass(frozen=True)
 class LabelledFeatures:
@@ -180,6 +183,44 @@ def calibrate(
                 p_values.append(p_values_without_own(values[1], combination.tail_share))
         calibration[f"{survey}/{COMBINED}"] = np.sort(fisher_statistic(p_values))
     return calibration
+
+
+def carry_over(
+    calibration: Mapping[str, NDArray[Any]],
+    detectors: Sequence[Detector],
+    *,
+    before: LabelledFeatures,
+    after: LabelledFeatures,
+) -> dict[str, Floats]:
+    """A calibration for other outputs of the same images, where the order of the scores hardly changes.
+
+    For each survey the calibrating scores are scaled and shifted as mean and deviation of its images are; with fewer
+    than `_MIN_CARRYING` images, as those of all surveys are. p-values of the calibrating images stay what they were,
+    and so does their combination.
+
+    Args:
+        calibration: The calibration arrays of the outputs before.
+        detectors: Its detectors.
+        before: Outputs for ordinary images.
+        after: Other outputs for the same.
+    """
+    carried = {name: np.asarray(array, dtype=np.float64) for name, array in calibration.items()}
+    for survey in {name.split("/")[0] for name in calibration}:
+        rows = before.surveys == survey
+        if rows.sum() < _MIN_CARRYING:
+            rows = np.ones(len(rows), dtype=np.bool_)
+        for own in detectors:
+            old, new = (own.score(part.features.rows(np.flatnonzero(rows)), survey) for part in (before, after))
+            slope = float(new.std() / old.std()) if old.std() > 0.0 else 1.0
+            shift = float(new.mean() - slope * old.mean())
+            # Scores that are standardised by class have their units changed, and not the standardised scores.
+            name = f"{survey}/{own.entry.name}"
+            if own.entry.by_class:
+                carried[f"{name}/{MEDIAN}"] = slope * carried[f"{name}/{MEDIAN}"] + shift
+                carried[f"{name}/{WIDTH}"] = slope * carried[f"{name}/{WIDTH}"]
+            else:
+                carried[name] = slope * carried[name] + shift
+    return carried
 
 
 def p_values_without_own(scores: Floats, tail_share: float) -> Floats:

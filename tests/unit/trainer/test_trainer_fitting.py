@@ -13,6 +13,7 @@ from astrolens.trainer import evaluation
 from astrolens.trainer.fitting import (
     LabelledFeatures,
     calibrate,
+    carry_over,
     coarse_centroids,
     fit_detectors,
     p_values_without_own,
@@ -128,6 +129,48 @@ def test_calibration_is_by_survey_and_pooled_in_equal_parts() -> None:
     assert np.array_equal(standardised["msp"], scores["msp"])
     # Compared with themselves too, which makes little difference to so many.
     assert np.median(kept["efigi/combined"]) == pytest.approx(np.median(loaded.statistic(standardised)), rel=0.02)
+
+
+@pytest.mark.parametrize("by_class", [False, True])
+def test_a_calibration_that_is_carried_over_gives_other_outputs_of_an_image_the_same_p_value(*, by_class: bool) -> None:
+    """Where the score is a linear function of the one before, in each survey another, p-values do not change."""
+    entry = DetectorEntry(name="oddity", kind="oddity", title="Oddity", by_class=by_class)
+    detectors, combination = [load_detector(entry, {})], Combination(detectors=("oddity",))
+    units, ordinary, new = scored(800, 3), scored(2000, 4), scored(300, 5)
+    calibration = calibrate(detectors, combination, units=units, ordinary=ordinary, seed=0)
+    slopes = {"sdss": 0.8, "efigi": 1.3, "simulated-sdss": 1.0, "simulated-lsst": 0.5}
+
+    def with_other_heads(own: LabelledFeatures) -> LabelledFeatures:
+        assert own.features.kind_logits is not None
+        scores = detectors[0].score(own.features, "sdss")
+        kinds = own.features.kind_logits.copy()
+        slope = np.array([slopes[str(survey)] for survey in own.surveys])
+        kinds[:, 0] += scores - (slope * scores + 0.4)
+        return replace(own, features=replace(own.features, kind_logits=kinds))
+
+    carried = carry_over(calibration, detectors, before=ordinary, after=with_other_heads(ordinary))
+    for name in slopes:
+        assert np.array_equal(carried[f"{name}/combined"], calibration[f"{name}/combined"])
+        p_values = []
+        for arrays, part in ((calibration, new), (carried, with_other_heads(new))):
+            rows = np.flatnonzero(part.surveys == name)
+            scores = detectors[0].score(part.features.rows(rows), name)
+            if by_class:
+                own = ClassUnits(arrays[f"{name}/oddity/median"], arrays[f"{name}/oddity/width"])
+                scores = own.standardise(scores, part.features.logits[rows].argmax(axis=1))
+            p_values.append(ScoreCalibration(arrays[f"{name}/oddity"], 0.02).extrapolated_p_values(scores))
+        assert p_values[1] == pytest.approx(p_values[0], rel=1e-6)
+
+
+def test_a_survey_without_images_is_carried_over_by_those_of_all() -> None:
+    detectors = [load_detector(DetectorEntry(name="oddity", kind="oddity", title="Oddity"), {})]
+    calibration = {"sdss/oddity": np.arange(5.0), "sdss/combined": np.arange(5.0), "other/oddity": np.arange(5.0)}
+    own = scored(400, 6)
+    assert own.features.kind_logits is not None
+    kinds = own.features.kind_logits - np.array([0.7, 0.0, 0.0])
+    after = replace(own, features=replace(own.features, kind_logits=kinds))
+    carried = carry_over(calibration, detectors, before=own, after=after)
+    assert carried["other/oddity"] == pytest.approx(np.arange(5.0) + 0.7)
 
 
 def test_a_calibrating_image_is_compared_with_all_others() -> None:

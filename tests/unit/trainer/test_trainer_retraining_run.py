@@ -209,7 +209,7 @@ def test_only_the_kinds_are_others_and_a_calibration_of_as_many_images_is_renewe
     assert any(each.startswith("calibrations fitted again: simulated-") for each in outcome.changes)
 
 
-def test_a_calibration_of_more_images_than_the_run_has_is_kept(
+def test_a_calibration_of_more_images_than_the_run_has_is_carried_over(
     champion: Bundle, arrays: dict[Split, ImageArrays], tmp_path: Path
 ) -> None:
     few = arrays[Split.CALIBRATION]
@@ -228,7 +228,8 @@ def test_a_calibration_of_more_images_than_the_run_has_is_kept(
     assert bundle.manifest.surveys.keys() == {*champion.manifest.surveys, "new-survey"}
     assert bundle.manifest.surveys["new-survey"].combined_images == 20
     for name, array in champion.calibration.items():
-        assert np.array_equal(array, bundle.calibration[name], equal_nan=True), name
+        # The heads are the same here, but for the rounding of the exported graph.
+        assert np.allclose(array, bundle.calibration[name], rtol=1e-3, atol=1e-3, equal_nan=True), name
 
 
 def test_a_trained_network_keeps_the_detectors_that_read_what_does_not_change(

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from astrolens.contracts.records import Answer
 from astrolens.contracts.training_runs import DataSummary, GateReport, RunFigures, RunStep
 from astrolens.science.bundle import Bundle
+from astrolens.science.calibration import COMBINED
 from astrolens.science.preprocessing import PreprocessingSpec
 from astrolens.trainer import export
 from astrolens.trainer.bundle_builder import Provenance, cpu_ms_per_image
@@ -292,13 +293,13 @@ class Run:
         new = [name for name in challenger.manifest.kinds if name not in self._champion.manifest.kinds]
         lost = sorted(set(self._champion.manifest.surveys) - set(challenger.manifest.surveys))
         added = sorted(set(challenger.manifest.surveys) - set(self._champion.manifest.surveys))
-        kept = [name for name in challenger.manifest.surveys if _has_same_calibration(name, self._champion, challenger)]
-        renewed = [name for name in challenger.manifest.surveys if name not in kept]
+        carried = [each for each in challenger.manifest.surveys if _is_carried_over(each, self._champion, challenger)]
+        renewed = [each for each in challenger.manifest.surveys if each not in carried]
         learned = ", ".join(f"{number} {answer}" for answer, number in summary.labels.items()) or "no answers"
         return (
             f"{self._start.trained} trained on {self._order.options.views} drawn pictures and {learned}",
             f"{self._start.fitted} fitted again: {', '.join(renewed) or 'of no survey'}",
-            *((f"calibrations kept: {', '.join(kept)}",) if kept else ()),
+            *((f"calibrations carried over: {', '.join(carried)}",) if carried else ()),
             *((f"new kinds: {', '.join(new)}",) if new else ()),
             *((f"calibrated for the first time: {', '.join(added)}",) if added else ()),
             *((f"no calibration of its own any more: {', '.join(lost)}",) if lost else ()),
@@ -314,12 +315,10 @@ def _joined(parts: list[ImageArrays]) -> ImageArrays:
     )
 
 
-def _has_same_calibration(survey: str, one: Bundle, other: Bundle) -> bool:
-    names = [name for name in other.calibration if name.split("/")[0] == survey]
-    return all(
-        name in one.calibration and np.array_equal(one.calibration[name], other.calibration[name], equal_nan=True)
-        for name in names
-    )
+def _is_carried_over(survey: str, champion: Bundle, challenger: Bundle) -> bool:
+    """Whether the calibration of a survey is still of the images that calibrated the champion."""
+    name = f"{survey}/{COMBINED}"
+    return name in champion.calibration and np.array_equal(champion.calibration[name], challenger.calibration[name])
 
 
 def _missing(benchmarks: Mapping[str, ImageArrays]) -> list[str]:
