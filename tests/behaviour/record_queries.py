@@ -31,6 +31,40 @@ class RecordQueryBehaviour:
             assert len(seen) == 23
             assert seen == sorted(seen, reverse=descending)
 
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize("limit", [1, 3, 100])
+    async def test_bounds_of_the_order_hold_on_every_page(
+        self, store: RecordStore, limit: int, *, descending: bool
+    ) -> None:
+        # Ties at both bounds, documents without a value, and others that the equality leaves out.
+        states = ("analyzed", "ingested")
+        await store.insert(
+            IMAGES,
+            [image(n, p_value=(n % 5) / 10, state=states[n % 3 == 0]) for n in range(40)]
+            + [image(n, state="analyzed") for n in range(90, 93)],
+        )
+        for low, high in ((("gte", 0.1), ("lte", 0.3)), (("gt", 0.0), ("lt", 0.4)), (("gte", 0.1), ("gt", 0.0))):
+            bounds = tuple(Clause("p_value", *bound) for bound in (low, high))
+            query = Query(
+                where=(Clause("state", "eq", "analyzed"), *bounds),
+                order=Order("p_value", descending=descending),
+                limit=limit,
+                fields=("p_value",),
+            )
+            seen = [(each["p_value"], each["image_id"]) async for page in pages(store, IMAGES, query) for each in page]
+            most = 4 if high[0] == "gt" else 3
+            expected = [((n % 5) / 10, f"img{n:04}") for n in range(40) if n % 3 and 1 <= n % 5 <= most]
+            assert seen == sorted(expected, reverse=descending)
+
+    @pytest.mark.parametrize(("op", "value", "expected"), [("eq", 0.1, [1]), ("eq", None, []), ("ne", 0.1, [2])])
+    async def test_an_order_leaves_out_what_has_no_value_whatever_is_asked_of_its_field(
+        self, store: RecordStore, op: Literal["eq", "ne"], value: float | None, expected: list[int]
+    ) -> None:
+        await store.insert(IMAGES, [image(1, p_value=0.1), image(2, p_value=0.2), image(3)])
+        query = Query(where=(Clause("p_value", op, value),), order=Order("p_value"))
+        found = [document["image_id"] for document in (await store.find(IMAGES, query)).documents]
+        assert found == [f"img{n:04}" for n in expected]
+
     async def test_paging_without_order_goes_by_id(self, store: RecordStore) -> None:
         await store.insert(IMAGES, [image(n) for n in (3, 1, 2)])
         first = await store.find(IMAGES, Query(limit=2))

@@ -16,6 +16,7 @@ from astrolens.platform.stores import collections
 from astrolens.platform.stores.collections import Collection
 from astrolens.platform.stores.mongo import text_search
 from astrolens.platform.stores.mongo.store import MongoRecordStore
+from astrolens.platform.stores.paging import pages
 from astrolens.platform.stores.records import Change, Clause, Order, Query, RecordStore
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
@@ -219,13 +220,18 @@ async def test_indexes_of_an_earlier_version_give_way_and_others_stay(mongodb_ur
 
 
 class Commands(CommandListener):
-    """The names of the commands that a client sends."""
+    """The names of the commands that a client sends, and its finds."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.finds: list[dict[str, Any]] = []
 
     def started(self, event: CommandStartedEvent) -> None:
         self.names.add(event.command_name)
+        if event.command_name == "find":
+            self.finds.append(
+                {name: event.command[name] for name in ("find", "filter", "sort") if name in event.command}
+            )
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         pass
@@ -247,6 +253,32 @@ async def test_opening_what_is_declared_alike_only_reads(mongodb_url: str, monke
     await store.close()
     connecting = {"hello", "saslStart", "saslContinue", "endSessions"}
     assert commands.names - connecting <= {"listCollections", "listIndexes", "find", "getMore"}
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("bounds", [(), (Clause("labeled_at", "lt", "2026-03"),)])
+async def test_every_page_of_a_rare_field_walks_its_index(
+    mongodb_url: str, monkeypatch: pytest.MonkeyPatch, bounds: tuple[Clause, ...], *, descending: bool
+) -> None:
+    """An index of the documents that have a value serves only a query that shows that it wants no others."""
+    commands = Commands()
+    client = partial(AsyncMongoClient, event_listeners=[commands])
+    monkeypatch.setattr("astrolens.platform.stores.mongo.store.AsyncMongoClient", client)
+    store = MongoRecordStore(mongodb_url)
+    await store.open()
+    labelled = [image(n, labeled_at=f"2026-01-{1 + n // 2:02}") for n in range(20)]
+    await store.insert(IMAGES, [*labelled, *(image(n) for n in range(20, 60))])
+    commands.finds.clear()
+    query = Query(where=bounds, order=Order("labeled_at", descending=descending), limit=7)
+    found = [document["image_id"] async for page in pages(store, IMAGES, query) for document in page]
+    await store.close()
+    assert found == sorted((f"img{n:04}" for n in range(20)), reverse=descending)
+    finds = [find for find in commands.finds if find["find"] == IMAGES.value]
+    assert len(finds) == 5
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        for find in finds:
+            plan = client.get_default_database().command("explain", find)["queryPlanner"]["winningPlan"]
+            assert "COLLSCAN" not in str(plan), find["filter"]
 
 
 async def test_documents_of_an_earlier_version_enter_the_hash_index_and_show_their_embeddings(mongodb_url: str) -> None:

@@ -23,7 +23,7 @@ from astrolens.platform.stores.mongo.codec import (
 )
 from astrolens.platform.stores.mongo.counters import SHARDS, CounterShards, increment_updates, sum_shards
 from astrolens.platform.stores.mongo.errors import address_of, is_conflict, translate_mongo_errors
-from astrolens.platform.stores.mongo.filters import combine, query_filter
+from astrolens.platform.stores.mongo.filters import bounded_below, combine, query_filter, without_bound
 from astrolens.platform.stores.mongo.outbox import MongoOutbox, pulled_keys
 from astrolens.platform.stores.mongo.schema import indexes
 from astrolens.platform.stores.mongo.store import MongoRecordStore
@@ -89,10 +89,41 @@ def test_queries_name_declared_fields() -> None:
 
 
 def test_two_conditions_on_one_field_do_not_replace_each_other() -> None:
-    low, high = {"p_value": {"$gte": 0.1}}, {"p_value": {"$lt": 0.5}}
-    assert combine([low, high]) == {"$and": [low, high]}
+    low, lower, high, value = ({"p_value": each} for each in ({"$gte": 0.1}, {"$gte": 0.01}, {"$lt": 0.5}, 0.2))
+    assert combine([low, high]) == {"p_value": {"$gte": 0.1, "$lt": 0.5}}
+    assert low == {"p_value": {"$gte": 0.1}}
+    assert combine([low, lower]) == {"$and": [low, lower]}
+    assert combine([low, value]) == {"$and": [low, value]}
+    assert combine([value, value]) == {"$and": [value, value]}
     assert combine([{"_id": "a"}, low]) == {"_id": "a", **low}
     assert combine([]) == {}
+
+
+def test_only_a_bound_of_one_kind_is_left_out() -> None:
+    until, since, prefix = {"a": {"$lt": 5}}, {"a": {"$gte": 1}}, {"a": {"$gte": "x", "$lt": "y"}}
+    rest = [since, prefix, {"a": "$lt"}, {"b": {"$lt": 5}}]
+    assert without_bound([until, *rest], "a", "$lt") == rest
+
+
+def test_an_equality_and_a_range_behind_it_are_one_stretch_of_an_index() -> None:
+    clauses = [Clause("source", "eq", "upload"), Clause("received_at", "gte", "2026"), Clause("received_at", "lt", "3")]
+    found = combine(query_filter(Collection.RECEIPTS, clauses))
+    assert found == {"source": "upload", "received_at": {"$gte": "2026", "$lt": "3"}}
+
+
+@pytest.mark.parametrize(
+    ("clause", "bounded"),
+    [
+        (Clause("verdict", "eq", "anomaly"), True),
+        (Clause("verdict", "lt", "b"), False),
+        (Clause("verdict", "eq", None), False),
+        (Clause("verdict", "ne", "anomaly"), False),
+        (Clause("verdict", "exists", False), False),
+        (Clause("state", "eq", "analyzed"), False),
+    ],
+)
+def test_only_a_lower_bound_says_that_there_is_a_value(clause: Clause, bounded: bool) -> None:
+    assert bounded_below([Clause("p_value", "gt", 0.1), clause], "verdict") is bounded
 
 
 def test_every_value_of_a_pipeline_is_a_literal() -> None:

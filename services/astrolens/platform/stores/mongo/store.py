@@ -26,7 +26,15 @@ from astrolens.platform.stores.mongo.change import projection
 from astrolens.platform.stores.mongo.codec import from_mongo, path_of
 from astrolens.platform.stores.mongo.counters import TALLIES, sum_shards
 from astrolens.platform.stores.mongo.errors import address_of, translate_mongo_errors, translate_mongo_errors_at_start
-from astrolens.platform.stores.mongo.filters import Filter, combine, declared_path, has_value, query_filter
+from astrolens.platform.stores.mongo.filters import (
+    Filter,
+    bounded_below,
+    combine,
+    declared_path,
+    has_value,
+    query_filter,
+    without_bound,
+)
 from astrolens.platform.stores.mongo.hashes import near
 from astrolens.platform.stores.mongo.outbox import MongoOutbox, outboxes
 from astrolens.platform.stores.mongo.schema import (
@@ -178,14 +186,20 @@ class MongoRecordStore:
         beyond = "$lt" if way == pymongo.DESCENDING else "$gt"
         field = query.order.field if query.order else declared.key
         path = declared_path(collection, field)
-        if query.after is None:
-            walks = [[*where, has_value(collection, field)] if query.order else where]
-        else:
+        # Also beside an upper bound: by itself that would not show that an index of what has a value holds everything.
+        present = [has_value(collection, field)] if query.order and not bounded_below(query.where, field) else []
+        walks = [[*where, *present]]
+        if query.after is not None:
             value, document_id = decode_cursor(query.after, query.order)
             after_id = {"_id": {beyond: document_id}}
-            # Two walks of one index, first the rest of the ties: no planner has to see through an `$or`.
-            walks = [[*where, {path: value}, after_id], [*where, {path: {beyond: value}}]] if query.order else []
-            walks = walks or [[*where, after_id]]
+            walks = [[*where, after_id]]
+            if query.order:
+                # Two walks of one index, first the rest of the ties: no planner has to see through an `$or`. The
+                # document of the cursor met what the query asks of this field: its ties do, too, and what follows it
+                # lies within a bound on that side.
+                of_others = [condition for condition in where if path not in condition]
+                bounded = without_bound(where, path, beyond)
+                walks = [[*of_others, {path: value}, after_id], [*bounded, {path: {beyond: value}}, *present]]
         sorting = [(path, way), ("_id", way)] if path != "_id" else [("_id", way)]
         rows: list[Document] = []
         read = _projection(collection, query.fields, field)
