@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from astrolens.contracts.base import utc_now
+from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.records import ImageState, Outcome
 from astrolens.contracts.status import Books, ServiceStatus, SourceStatus
 from astrolens.contracts.verdicts import Verdict
@@ -291,18 +291,26 @@ class StatusReader:
     async def _last_accepted_at(self, source: str, counts: dict[str, int]) -> datetime | None:
         """When the newest arrival of a source came that was not refused.
 
-        One walk of an index, and none while nothing came: the status is read every second.
+        One walk of an index, and none while nothing came: the status is read every second. It begins where the last
+        one found an arrival; what lies before that is looked at only where that one was refused meanwhile.
         """
-        counted, accepted_at = self._last_accepted.get(source, (None, None))
+        counted, known = self._last_accepted.get(source, (None, None))
         if counted == counts:
-            return accepted_at
-        newest = Order("received_at", descending=True)
-        query = Query((Clause("source", "eq", source),), newest, _RECENT_ARRIVALS)
-        page = await self._records.find(Collection.RECEIPTS, query)
-        taken = (each for each in page.documents if each["outcome"] in _TAKEN)
-        accepted_at = next((datetime.fromisoformat(each["received_at"]) for each in taken), None)
+            return known
+        accepted_at = None if known is None else await self._newest_accepted(source, since=known)
+        if accepted_at is None:
+            accepted_at = await self._newest_accepted(source)
         self._last_accepted[source] = dict(counts), accepted_at
         return accepted_at
+
+    async def _newest_accepted(self, source: str, *, since: datetime | None = None) -> datetime | None:
+        where = [Clause("source", "eq", source)]
+        if since is not None:
+            where.append(Clause("received_at", "gte", utc_text(since)))
+        query = Query(tuple(where), Order("received_at", descending=True), _RECENT_ARRIVALS)
+        page = await self._records.find(Collection.RECEIPTS, query)
+        taken = (each for each in page.documents if each["outcome"] in _TAKEN)
+        return next((datetime.fromisoformat(each["received_at"]) for each in taken), None)
 
 
 def _service_view(reported: ServiceStatus, silent_s: float) -> ServiceView:

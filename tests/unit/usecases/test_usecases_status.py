@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from astrolens.contracts.base import utc_now
+from astrolens.contracts.base import utc_now, utc_text
 from astrolens.contracts.records import ImageState, Observation, Outcome, Receipt
 from astrolens.contracts.status import Books, ServiceStatus, SourceStatus
 from astrolens.platform.errors import ModelUnavailable
 from astrolens.platform.stores.collections import Collection
-from astrolens.platform.stores.records import Query, RecordStore
+from astrolens.platform.stores.records import Clause, Query, RecordStore
 from astrolens.rpc.messages import Description
 from astrolens.usecases.errors import NotFound
 from astrolens.usecases.model_status import ModelStatus
@@ -227,3 +227,33 @@ async def test_images_that_are_analysed_again_are_told_beside_their_verdicts(
     await records.insert(Collection.IMAGES, [*again, *made[2:], new])
     found = await status.read()
     assert (found.analyzed, sum(found.verdicts.values()), found.analyzed_again) == (3, 5, 2)
+
+
+async def test_the_last_success_is_looked_for_behind_the_one_before(
+    records: RecordStore, status: StatusReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Clause, ...]] = []
+    find = records.find
+
+    async def noted(collection: Collection, query: Query) -> Any:
+        if collection is Collection.RECEIPTS:
+            asked.append(query.where)
+        return await find(collection, query)
+
+    monkeypatch.setattr(records, "find", noted)
+    of_source = Clause("source", "eq", "upload")
+    first, second = receipt("1", Outcome.ACCEPTED), receipt("2", Outcome.RECEIVED)
+
+    async def last_success() -> Any:
+        return (await status.sources())["upload"].last_success_at
+
+    await records.insert(Collection.RECEIPTS, [first])
+    assert await last_success() == first.received_at
+    await records.insert(Collection.RECEIPTS, [second])
+    assert await last_success() == second.received_at
+    behind_first = Clause("received_at", "gte", utc_text(first.received_at))
+    assert asked == [(of_source,), (of_source, behind_first)]
+
+    await records.upsert(Collection.RECEIPTS, [second.model_copy(update={"outcome": Outcome.REJECTED})])
+    assert await last_success() == first.received_at
+    assert asked[3:] == [(of_source,)]
