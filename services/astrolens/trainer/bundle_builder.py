@@ -240,15 +240,21 @@ def build_with_kinds(
         ),
         calibrate(detectors, old.manifest.combination, units=after[0], ordinary=after[1], seed=recipe.seed),
     )
+    surveys = _survey_entries(calibration, old.manifest.detectors[0].name)
+    # Network, detectors and most calibrations are of the images of the other bundle.
+    images = old.manifest.training.images | {
+        str(Split.CALIBRATION): {name: own.combined_images for name, own in surveys.items()},
+        str(Split.TEST): _counts(arrays[Split.TEST]),
+    }
     manifest = old.manifest.model_copy(
         update={
             "name": provenance.name,
             "version": provenance.version,
             "created_at": utc_now(),
-            "surveys": _survey_entries(calibration, old.manifest.detectors[0].name),
+            "surveys": surveys,
             "kinds": kinds,
             "model": old.manifest.model.model_copy(update={"parameters": sum(p.numel() for p in model.parameters())}),
-            "training": _training(trained, arrays, recipe, provenance),
+            "training": _training(trained, arrays, recipe, provenance).model_copy(update={"images": images}),
         }
     )
     contents = {

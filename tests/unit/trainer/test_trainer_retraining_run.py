@@ -205,6 +205,7 @@ def test_only_the_kinds_are_others_and_a_calibration_of_as_many_images_is_renewe
     before, after = (export.run(export.session(own.model), inputs) for own in (champion, bundle))
     assert np.allclose(before.logits, after.logits, atol=1e-4)
     assert np.allclose(before.embedding, after.embedding, atol=1e-4)
+    assert "Only the heads of the kinds were fitted again" in bundle.card
     assert outcome.changes[0].startswith("heads of the kinds trained on 20 drawn pictures and 1")
     assert any(each.startswith("calibrations fitted again: simulated-") for each in outcome.changes)
 
@@ -227,6 +228,9 @@ def test_a_calibration_of_more_images_than_the_run_has_is_carried_over(
     )
     assert bundle.manifest.surveys.keys() == {*champion.manifest.surveys, "new-survey"}
     assert bundle.manifest.surveys["new-survey"].combined_images == 20
+    images = bundle.manifest.training.images
+    assert images["backbone"] == champion.manifest.training.images["backbone"]
+    assert images["calibration"]["new-survey"] == 20
     for name, array in champion.calibration.items():
         # The heads are the same here, but for the rounding of the exported graph.
         assert np.allclose(array, bundle.calibration[name], rtol=1e-3, atol=1e-3, equal_nan=True), name

@@ -29,6 +29,10 @@ CHECKPOINT_RATE: Final = 1e-3
 CHECKPOINT_TRUNK_RATE: Final = 1e-4
 """Largest learning rate of its own weights, which know everyday pictures."""
 _EXAMPLES: Final = 128
+_HEADS_NOTE: Final = (
+    "Only the heads of the kinds were fitted again, on views of answered images and drawn ones: network, classes and "
+    "detectors are those of that bundle, and so are the images that calibrate a survey, unless the run had as many."
+)
 
 OnStep = Callable[[int, int], None]
 
@@ -153,9 +157,8 @@ class PromotedHeads(_Promoted):
         kinds: tuple[str, ...],
     ) -> Bundle:
         """With the detectors and classes of the promoted bundle."""
-        return build_with_kinds(
-            self._champion, trained, arrays, recipe, provenance, out, kinds=kinds, beside=files_beside
-        )
+        noted = replace(provenance, note=f"{provenance.note} {_HEADS_NOTE}")
+        return build_with_kinds(self._champion, trained, arrays, recipe, noted, out, kinds=kinds, beside=files_beside)
 
 
 class PromotedNetwork(_Promoted):
