@@ -80,9 +80,11 @@ def test_scores_are_golden(bundle: Bundle, outputs: tuple[Features, list[str]], 
         assert made["predicted_class"] == kept["predicted_class"]
         for figure in ("p_value", "rank_score"):
             assert made[figure] == pytest.approx(kept[figure], rel=1e-9)
-        for fact in ("p_value_at_most", "calibration_images", "calibration_fit", "kinds"):
+        for fact in ("p_value_at_most", "calibration_images", "calibration_fit"):
             assert made[fact] == kept[fact]
-        assert made["class_probabilities"] == pytest.approx(kept["class_probabilities"], rel=1e-9)
+        # Another processor rounds exponentials otherwise in the last bit.
+        for shares in ("class_probabilities", "kinds"):
+            assert made[shares] == pytest.approx(kept[shares], rel=1e-9)
         for name, result in kept["detectors"].items():
             assert made["detectors"][name] == pytest.approx(result, rel=1e-9)
 
