@@ -1,4 +1,4 @@
-"""Retraining runs on the Model page: what each learned from and changed, its gates, accuracy beside the one before."""
+"""Retraining runs on the Model page: what each learned from and changed, its gates, its figures beside those before."""
 
 import re
 from typing import Final
@@ -7,7 +7,7 @@ from nicegui import ui
 
 from astrolens.console.components.records import Cell, Part, Records, opener, reason, state, text, time_ago
 from astrolens.console.format import count
-from astrolens.console.pages.charts import ACCENT, ANOMALY, TEXT, axis, chart
+from astrolens.console.pages.charts import ACCENT, ANOMALY, NEAR_MISS, TEXT, axis, chart
 from astrolens.console.pages.page import Visit
 from astrolens.console.pages.parts import button, heading, panel, paragraph, prose
 from astrolens.contracts.training_runs import BACKBONE_NAME, OPEN_STATES, RunReason, RunState
@@ -57,11 +57,11 @@ class TrainingRunsPanel:
             self._table = Records(self._visit.window.base, "Retraining runs, the newest first", columns)
             self._table.on_open(self._open)
             with ui.element("div").classes("chart-grid"):
-                self._history = chart("Accuracy of each run, before and after", 200, {})
+                self._history = chart("Accuracy and oddity AUROC of each run, before and after", 220, {})
                 self._curve = chart("Interesting images found against images answered", 200, {})
             prose(
                 "A run promotes nothing: it makes a challenger, which the gates compare with the bundle in use on "
-                "images that neither saw. Each accuracy stands beside the one before, on the same images; those of "
+                "images that neither saw. Each figure stands beside the one before, on the same images; those of "
                 "different runs are of different images."
             )
         await self._load()
@@ -79,19 +79,22 @@ class TrainingRunsPanel:
         self._show_curve(await self._visit.context.training_runs.learning_curve())
 
     def _show_history(self, page: TrainingRunPage) -> None:
-        done = [each.run for each in reversed(page.items) if each.run.before and each.run.after]
+        done = [each for each in reversed(page.items) if each.run.before and each.run.after]
         self._history.set_visibility(bool(done))
+        series = {
+            "accuracy before": [each.run.before.accuracy for each in done if each.run.before],
+            "accuracy after": [each.run.after.accuracy for each in done if each.run.after],
+            "AUROC before": [_before(each.auroc, each.auroc_change) for each in done],
+            "AUROC after": [each.auroc for each in done],
+        }
         options = {
-            "title": _title("Accuracy of each run"),
-            "legend": {"top": 22, "left": 0, "textStyle": {"color": TEXT}},
-            "grid": {"left": 16, "right": 16, "top": 54, "bottom": 24, "containLabel": True},
-            "xAxis": axis("category", data=tuple(run.run_id[:6] for run in done)),
+            "title": _title("Accuracy and oddity AUROC of each run"),
+            "legend": {"top": 22, "left": 0, "itemWidth": 14, "textStyle": {"color": TEXT}},
+            "grid": {"left": 16, "right": 16, "top": 76, "bottom": 24, "containLabel": True},
+            "xAxis": axis("category", data=tuple(each.run.run_id[:6] for each in done)),
             "yAxis": axis(scale=True, max=1),
-            "series": [
-                {"type": "line", "name": "before", "data": tuple(run.before.accuracy for run in done if run.before)},
-                {"type": "line", "name": "after", "data": tuple(run.after.accuracy for run in done if run.after)},
-            ],
-            "color": [ACCENT, ANOMALY],
+            "series": [{"type": "line", "name": name, "data": tuple(values)} for name, values in series.items()],
+            "color": [ACCENT, ANOMALY, TEXT, NEAR_MISS],
         }
         _update(self._history, options)
 
@@ -200,6 +203,10 @@ def _learned(found: TrainingRunView) -> list[Part]:
         text(answers, title=f"data {data.digest}"),
         reason(f"{plural(sum(data.origins.values()), 'image')}, {plural(held_out, 'answer')} held out"),
     ]
+
+
+def _before(after: float | None, change: float | None) -> float | None:
+    return None if after is None or change is None else round(after - change, 4)
 
 
 def _figure(after: float | None, change: float | None, as_: str) -> list[Part]:
