@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from time import monotonic
 from typing import Any, Final, Protocol
 
 import structlog
@@ -17,7 +18,10 @@ from astrolens.platform.stores.images import ImageStore
 from astrolens.platform.stores.records import Change, Clause, Document, RecordStore
 
 _BATCH: Final = 16
-"""Images of a pass: some 25 s of processor time."""
+"""Most images of a pass: some 25 s of processor time."""
+_PASS_S: Final = 10.0
+"""A pass that has lasted so long begins no further image: on a busy machine a batch takes minutes, in which the
+service would go on to report an outage that is over."""
 _MAX_STALLS: Final = 3
 """Passes that give a picture a process which then does not run, before it is recorded as failed."""
 
@@ -72,7 +76,7 @@ class CandidateMorphology:
         self._stalls: Counter[str] = Counter()
 
     async def run_pass(self) -> int:
-        """Measure at most one batch; return how many were recorded.
+        """Measure at most one batch, and one image at the least; return how many were recorded.
 
         Raises:
             TransientError: A store does not answer, or nothing measures; the next pass goes on.
@@ -82,8 +86,10 @@ class CandidateMorphology:
             await self._measurement.close_if_idle()
             return 0
         cutouts = await self._images.get_many([document["cutout"]["key"] for document in waiting])
-        recorded = 0
-        for document in waiting:
+        recorded, began = 0, monotonic()
+        for number, document in enumerate(waiting):
+            if number and monotonic() - began > _PASS_S:
+                break
             measured = await self._measure(document, cutouts.get(document["cutout"]["key"]))
             recorded += await self._record(document["image_id"], measured)
         logger.info("morphology of candidates measured", images=recorded)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from astrolens.contracts.morphology import Morphology, MorphologyQuality
 from astrolens.contracts.records import ImageRecord
+from astrolens.inference import candidate_morphology
 from astrolens.inference.candidate_morphology import CandidateMorphology
 from astrolens.inference.morphology_process import MeasurementStalled, MeasurementUnavailable
 from astrolens.platform.stores.collections import Collection
@@ -89,6 +90,16 @@ async def test_a_pass_is_bounded_and_the_newest_come_first(night: Night) -> None
     assert await night.morphology.run_pass() == 16
     assert [await night.quality(seed) for seed in (1, 16, 17)] == ["good", "good", None]
     assert await night.morphology.run_pass() == 4
+
+
+async def test_a_pass_that_lasts_long_leaves_the_rest_to_the_next(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidate_morphology, "_PASS_S", -1.0)
+    await night.ingest(1, 2, 3)
+    await night.analyze(1, 2, 3)
+    assert [await night.morphology.run_pass() for _ in range(4)] == [1, 1, 1, 0]
+    assert [await night.quality(seed) for seed in (1, 2, 3)] == ["good", "good", "good"]
 
 
 async def test_what_comes_later_is_found_and_what_was_missed_within_the_hour(night: Night) -> None:
