@@ -169,10 +169,14 @@ def _loss(model: TrainableBackbone, views: EarlyViews, rows: NDArray[np.int64], 
 
 def _kind_loss(logits: Tensor, kinds: Tensor) -> Tensor:
     """Cross-entropy of the kinds, and of ordinary against odd."""
-    score = torch.logsumexp(logits[:, 1:], dim=1) - logits[:, 0]
     return functional.cross_entropy(logits, kinds) + functional.binary_cross_entropy_with_logits(
-        score, (kinds > 0).float()
+        oddity_logits(logits), (kinds > 0).float()
     )
+
+
+def oddity_logits(logits: Tensor) -> Tensor:
+    """Log odds of any kind against `ordinary`, [n], of kind logits [n, kinds]."""
+    return torch.logsumexp(logits[:, 1:], dim=1) - logits[:, 0]
 
 
 @torch.inference_mode()

@@ -17,10 +17,12 @@ from torch.nn import functional
 
 from astrolens.trainer.early_views import EarlyViews, PreparedViews
 from astrolens.trainer.trainable_backbone import TrainableBackbone
-from astrolens.trainer.training import Trained, calibrate_kinds
+from astrolens.trainer.training import Trained, calibrate_kinds, oddity_logits
 
 PENALTY: Final = 0.1
+"""Of the squared distance from the promoted weights; chosen on the choose half (docs/training.md)."""
 _ITERATIONS: Final = 60
+"""Most steps of the fit."""
 _BATCH: Final = 128
 _MIN_DEVIATION: Final = 1e-3
 """A feature that hardly varies would otherwise be free to carry any weight."""
@@ -85,7 +87,7 @@ def refit_head(head: nn.Linear, features: Tensor, targets: Tensor, *, penalty: f
         optimizer.zero_grad()
         logits = functional.linear(features, slopes + change / deviation, bias + shift)
         total = functional.cross_entropy(logits, targets) + penalty * change.square().sum()
-        total = total + functional.binary_cross_entropy_with_logits(_oddity(logits), odd)
+        total = total + functional.binary_cross_entropy_with_logits(oddity_logits(logits), odd)
         total.backward()  # type: ignore[no-untyped-call]
         return float(total.detach())
 
@@ -93,11 +95,6 @@ def refit_head(head: nn.Linear, features: Tensor, targets: Tensor, *, penalty: f
     with torch.no_grad():
         head.weight.copy_(slopes + change / deviation)
         head.bias.copy_(bias + shift)
-
-
-def _oddity(logits: Tensor) -> Tensor:
-    """Logit of being odd, [n]: the kinds against `ordinary`."""
-    return torch.logsumexp(logits[:, 1:], dim=1) - logits[:, 0]
 
 
 @torch.no_grad()
